@@ -1,0 +1,149 @@
+"""The way to PostgreSQL: one pool a process, under the service's own role and search_path."""
+
+import select
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.adapt import AdaptersMap
+from psycopg.types.datetime import TimestampBinaryLoader, TimestampLoader
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg.types.numeric import FloatLoader
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from shared import wake
+from shared.errors import Unavailable
+
+# How long a request may wait for a connection before it answers 503, in seconds.
+PATIENCE = 1.5
+
+Connection = AsyncConnection[Any]
+
+
+class _UtcLoader(TimestampLoader):
+    def load(self, data: Any) -> datetime:
+        return super().load(data).replace(tzinfo=UTC)
+
+
+class _UtcBinaryLoader(TimestampBinaryLoader):
+    def load(self, data: Any) -> datetime:
+        return super().load(data).replace(tzinfo=UTC)
+
+
+def adapters() -> AdaptersMap:
+    """How values travel: numerics as numbers, the seed's `TIMESTAMP` as aware UTC, JSON through msgspec."""
+    own = AdaptersMap(psycopg.adapters)
+    own.register_loader("numeric", FloatLoader)
+    own.register_loader("timestamp", _UtcLoader)
+    own.register_loader("timestamp", _UtcBinaryLoader)
+    return own
+
+
+_ADAPTERS = adapters()
+set_json_loads(msgspec.json.decode, _ADAPTERS)  # type: ignore[arg-type]
+set_json_dumps(msgspec.json.encode, _ADAPTERS)  # type: ignore[arg-type]
+
+
+class EcoConnection(AsyncConnection[Any]):
+    """A connection that remembers whether the transaction on it accepted a task."""
+
+    enqueued: bool = False
+
+
+async def _still_there(connection: Connection) -> None:
+    # An idle connection has nothing to say: if its socket is readable, the server said good-bye. One system call
+    # (2 µs) where a `SELECT 1` would cost a round trip for every request.
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise psycopg.OperationalError("the server closed this connection")
+
+
+class Database:
+    """A pool of connections to one schema under one role. Opening it makes no connection wait: the first use does."""
+
+    def __init__(self, dsn: str, *, size: int = 4, name: str = "eco2") -> None:
+        self.name = name
+        self.pool: AsyncConnectionPool[EcoConnection] = AsyncConnectionPool(
+            dsn,
+            connection_class=EcoConnection,
+            kwargs={"autocommit": True, "context": _ADAPTERS, "application_name": name, "connect_timeout": 3},
+            min_size=1,
+            max_size=size,
+            timeout=PATIENCE,
+            max_waiting=size * 50,
+            reconnect_timeout=1.0,
+            check=_still_there,
+            name=name,
+            open=False,
+        )
+
+    async def open(self) -> None:
+        await self.pool.open()
+
+    async def close(self) -> None:
+        await self.pool.close(timeout=2)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[EcoConnection]:
+        """A connection in autocommit: for reads, and for writes of one statement.
+
+        Raises:
+            Unavailable: when PostgreSQL is away, or takes the connection away in the middle.
+        """
+        try:
+            async with self.pool.connection() as connection:
+                yield connection
+        except (PoolTimeout, PoolClosed, TooManyRequests, psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise Unavailable("database") from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[EcoConnection]:
+        """A connection inside BEGIN … COMMIT; an exception rolls back. After the commit the relay hears of new tasks.
+
+        Raises:
+            Unavailable: as `connection`. After a lost answer to COMMIT nobody knows whether it took place, so what is
+                written here must be safe to repeat (idempotency keys, fixed ids).
+        """
+        async with self.connection() as connection:
+            connection.enqueued = False
+            async with connection.transaction():
+                yield connection
+            if connection.enqueued:
+                wake.wake()
+
+    async def ready(self) -> bool:
+        """Whether the database answers now."""
+        try:
+            async with self.connection() as connection:
+                await connection.execute("SELECT 1")
+        except Unavailable:
+            return False
+        return True
+
+
+_bound: ContextVar[Database] = ContextVar("database")
+
+
+def database() -> Database:
+    """The database of the service whose function now runs: for queue, schedule and command functions.
+
+    Raises:
+        LookupError: outside of the runtime; `with bind(database):` sets it.
+    """
+    return _bound.get()
+
+
+@contextmanager
+def bind(to: Database) -> Iterator[None]:
+    """Make `to` the answer of `database()` inside the block."""
+    token = _bound.set(to)
+    try:
+        yield
+    finally:
+        _bound.reset(token)

@@ -1,0 +1,124 @@
+"""What HTTP functions share: injected parameters, conditional requests, and the errors that OpenAPI shows.
+
+Each alias marks its parameter as a dependency. An unmarked one would silently become a query parameter where its provider
+is missing, and a caller could then name any user.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from litestar import Response
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
+from litestar.params import Dependency
+from msgspec import Struct
+
+from shared.calls import Calls as _Calls
+from shared.db import Database
+from shared.errors import FieldError, PreconditionFailed, Problem
+from shared.idempotency import Idempotency
+from shared.identity import User
+from shared.objects import ObjectStore
+from shared.pages import Page, Paging
+from shared.settings import Settings as _Settings
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+    Redis = redis.asyncio.Redis
+else:
+    Redis = Any  # redis is imported when the first command needs it, not at start
+
+__all__ = ["Page", "User"]
+
+Db = Annotated[Database, Dependency(skip_validation=True)]
+CurrentUser = Annotated[User, Dependency(skip_validation=True)]
+MaybeUser = Annotated[User | None, Dependency(skip_validation=True)]
+Idem = Annotated[Idempotency, Dependency(skip_validation=True)]
+PageQuery = Annotated[Paging, Dependency(skip_validation=True)]
+Broker = Annotated[Redis, Dependency(skip_validation=True)]
+Cache = Annotated[Redis, Dependency(skip_validation=True)]
+Objects = Annotated[ObjectStore, Dependency(skip_validation=True)]
+Calls = Annotated[_Calls, Dependency(skip_validation=True)]
+Settings = Annotated[_Settings, Dependency(skip_validation=True)]
+
+
+class ProblemDocument(Struct, kw_only=True):
+    """An RFC 9457 problem: what every error looks like."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FieldError] = []
+
+
+def problems(*kinds: type[Problem]) -> dict[int, ResponseSpec]:
+    """The `responses=` of a handler: the problems it may answer, for the OpenAPI document."""
+    by_status: dict[int, list[type[Problem]]] = {}
+    for kind in kinds:
+        by_status.setdefault(kind.status, []).append(kind)
+    return {status: _spec(status, found) for status, found in by_status.items()}
+
+
+def _spec(status: int, kinds: list[type[Problem]]) -> ResponseSpec:
+    lines = [(kind.__doc__ or "").strip().splitlines()[0] for kind in kinds]
+    example = {
+        "type": kinds[0].type,
+        "title": kinds[0].title(),
+        "status": status,
+        "detail": lines[0],
+        "instance": "019a0000-0000-7000-8000-000000000000",
+    }
+    return ResponseSpec(
+        ProblemDocument,
+        generate_examples=False,
+        description=" ".join(dict.fromkeys(lines)),
+        media_type="application/problem+json",
+        examples=[Example(value=example)],
+    )
+
+
+class Conditions:
+    """The request's `If-None-Match` and `If-Match`. An ETag is a hash of the JSON that the client gets."""
+
+    def __init__(self, if_none_match: str | None, if_match: str | None) -> None:
+        self._if_none_match = if_none_match
+        self._if_match = if_match
+
+    def answer(self, entity: Any) -> Response[Any]:
+        """The thing with its ETag, or 304 where the client has it already."""
+        content = msgspec.json.encode(entity)
+        tag = _tag(content)
+        if _names(self._if_none_match, tag, weak=True):
+            return Response(None, status_code=304, headers={"ETag": tag})
+        return Response(content, status_code=200, headers={"ETag": tag}, media_type="application/json")
+
+    def require(self, entity: Any) -> None:
+        """Check that the client's `If-Match`, where it sent one, names the thing as it stands now.
+
+        Raises:
+            PreconditionFailed: it names another.
+        """
+        if self._if_match is not None and not _names(self._if_match, _tag(msgspec.json.encode(entity)), weak=False):
+            raise PreconditionFailed
+
+
+Conditional = Annotated[Conditions, Dependency(skip_validation=True)]
+
+
+def _tag(content: bytes) -> str:
+    return f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
+
+
+def _names(header: str | None, tag: str, *, weak: bool) -> bool:
+    if header is None:
+        return False
+    if header.strip() == "*":
+        return True
+    tags = [part.strip() for part in header.split(",")]
+    return tag in tags or (weak and f"W/{tag}" in tags)

@@ -1,0 +1,140 @@
+"""What crosses from one service to another through the broker. Each Struct names the actor that takes it.
+
+Fields are ids, keys and codes; a person's content appears only where the actor's work is on that content.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+
+class Message(Struct, frozen=True):
+    """A task's input: its fields are the actor's keyword arguments."""
+
+    actor: ClassVar[str]
+
+
+class TaskError(Struct, frozen=True):
+    """Why a task failed: `code` in kebab-case for programs, one sentence for people."""
+
+    code: str
+    message: str
+
+
+class Outcome(Struct, frozen=True):
+    """How a task ended, on its way back to the service that owns it.
+
+    `record` holds ids, codes and numbers and is what `tasks` sees; `payload` is a person's content for the owner alone.
+    """
+
+    task_id: UUID
+    run_id: UUID
+    subject: UUID
+    status: Literal["success", "failure"]
+    completed_at: datetime
+    record: dict[str, Any] | None = None
+    payload: dict[str, Any] | None = None
+    error: TaskError | None = None
+
+
+class ProcessPhoto(Message, frozen=True):
+    """Check an upload and store copies without metadata below `prefix`."""
+
+    actor: ClassVar[str] = "storage/process_photo"
+    image_key: str
+    prefix: str
+
+
+class ProcessedPhoto(Struct, frozen=True):
+    """What the storage worker made of an upload: object keys, pixels of the web size, bytes, SHA-256 of its content."""
+
+    web_key: str
+    thumbnail_key: str
+    width: int
+    height: int
+    bytes: int
+    content_hash: str
+    format: str
+
+
+class DeleteObjects(Message, frozen=True):
+    """Delete objects by key, and everything below the prefixes."""
+
+    actor: ClassVar[str] = "storage/delete_objects"
+    keys: list[str] = []
+    prefixes: list[str] = []
+
+
+class ClassifyPhoto(Message, frozen=True):
+    """Say what kind of waste the stored web-size image shows."""
+
+    actor: ClassVar[str] = "ai/classify_photo"
+    image_key: str
+    content_hash: str
+    language: str = "ko"
+
+
+class Candidate(Struct, frozen=True):
+    """One possible answer; confidences of all candidates sum to at most 1."""
+
+    waste_type: str
+    confidence: float
+
+
+class Classification(Struct, frozen=True):
+    """The classifier's answer, and who gave it."""
+
+    waste_type: str
+    confidence: float
+    candidates: list[Candidate]
+    provider: str
+    model: str
+
+
+class Place(Struct, frozen=True):
+    """A point that a question about the nearest center starts from, in degrees."""
+
+    name: str
+    latitude: float
+    longitude: float
+
+
+class Turn(Struct, frozen=True):
+    """One earlier message of a conversation."""
+
+    role: str
+    content: str
+
+
+class AnswerQuestion(Message, frozen=True):
+    """Answer a person's question from recycle-info's items; the answer's text is the payload."""
+
+    actor: ClassVar[str] = "ai/answer_question"
+    question: str
+    history: list[Turn] = []
+    place: Place | None = None
+
+
+class Source(Struct, frozen=True):
+    """An item that an answer rests on."""
+
+    item_id: UUID
+    name: str
+
+
+class Answered(Struct, frozen=True):
+    """The record of an answer: what it rests on and who gave it. The text itself travels as the payload `{text}`."""
+
+    sources: list[Source]
+    provider: str
+    model: str
+    language: str
+
+
+class ErasePerson(Message, frozen=True):
+    """Erase everything a service holds of a person: the one message that must name a user."""
+
+    actor: ClassVar[str] = ""  # one message for several services: enqueue names the actor
+    user_id: UUID

@@ -1,0 +1,183 @@
+"""The object store (S3): what the system keeps of photographs. boto3 is imported at first use, in the processes that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from shared import clock
+from shared.errors import Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+    from shared.settings import Settings
+
+# S3 deletes at most so many keys in one request.
+_DELETE_BATCH = 1000
+_MISSING = {"404", "NoSuchKey", "NotFound"}
+
+
+class ObjectMissing(Exception):
+    """There is no object under this key."""
+
+
+class ObjectTooLarge(Exception):
+    """The object is larger than the reader allows."""
+
+
+class PresignedPost(Struct, frozen=True):
+    """An address and the form fields that a client posts there, with the file as the last field `file`."""
+
+    url: str
+    fields: dict[str, str]
+    expires_at: datetime
+
+
+class StoredObject(Struct, frozen=True):
+    """A listed object: its key, its size in bytes, and when it was stored."""
+
+    key: str
+    size: int
+    modified_at: datetime
+
+
+class ObjectStore:
+    """One bucket. All methods block: an event loop calls them through `asyncio.to_thread`.
+
+    Raises (all methods): Unavailable when the store is away or refuses to answer.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.bucket = settings.s3_bucket
+
+    @cached_property
+    def client(self) -> S3Client:
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self._settings.s3_endpoint_url or None,
+            region_name=self._settings.aws_region,
+            aws_access_key_id=self._settings.aws_access_key_id or None,
+            aws_secret_access_key=self._settings.aws_secret_access_key or None,
+            config=Config(
+                signature_version="s3v4",
+                connect_timeout=1,
+                read_timeout=10,
+                retries={"total_max_attempts": 2, "mode": "standard"},
+                s3={"addressing_style": "path" if self._settings.s3_endpoint_url else "virtual"},
+            ),
+        )
+
+    @contextmanager
+    def _guard(self, key: str = "") -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _MISSING:
+                raise ObjectMissing(key) from None
+            raise Unavailable("object store") from error
+        except (BotoCoreError, OSError) as error:
+            raise Unavailable("object store") from error
+
+    def presign_post(self, key: str, *, content_type: str, max_bytes: int, seconds: int) -> PresignedPost:
+        """A form that lets anyone who has it put one object of that type, 1 to `max_bytes` bytes, under `key`.
+
+        The signature is made here, without the store; it ends after `seconds`.
+        """
+        expires_at = clock.now() + timedelta(seconds=seconds)
+        with self._guard(key):
+            form = self.client.generate_presigned_post(
+                self.bucket,
+                key,
+                Fields={"Content-Type": content_type},
+                Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, max_bytes]],
+                # boto3 counts from the machine's clock; the expiry is to be that of the system's.
+                ExpiresIn=seconds + round(clock.offset()),
+            )
+        return PresignedPost(url=form["url"], fields=form["fields"], expires_at=expires_at)
+
+    def size(self, key: str) -> int:
+        """The object's size in bytes.
+
+        Raises:
+            ObjectMissing: when there is none.
+        """
+        with self._guard(key):
+            return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
+
+    def get(self, key: str, max_bytes: int) -> bytes:
+        """The object's content.
+
+        Raises:
+            ObjectMissing: when there is none.
+            ObjectTooLarge: when it has more than `max_bytes`; nothing more than that is read.
+        """
+        with self._guard(key):
+            body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            with body:
+                content = body.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise ObjectTooLarge(key)
+        return content
+
+    def put(self, key: str, content: bytes, *, content_type: str, cache_control: str = "") -> None:
+        """Store an object, replacing one of the same key."""
+        extra: Any = {"CacheControl": cache_control} if cache_control else {}
+        with self._guard(key):
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=content, ContentType=content_type, **extra)
+
+    def delete(self, *keys: str) -> None:
+        """Delete objects; keys that are not there are no error."""
+        for start in range(0, len(keys), _DELETE_BATCH):
+            batch: Any = [{"Key": key} for key in keys[start : start + _DELETE_BATCH]]
+            with self._guard():
+                answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})
+            if answer.get("Errors"):
+                raise Unavailable("object store")
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Everything below a prefix, in the order of the keys."""
+        with self._guard(prefix):
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for found in page.get("Contents", ()):
+                    yield StoredObject(found["Key"], found["Size"], found["LastModified"])
+
+    def ready(self) -> bool:
+        """Whether the bucket answers now."""
+        try:
+            with self._guard():
+                self.client.head_bucket(Bucket=self.bucket)
+        except (Unavailable, ObjectMissing):
+            return False
+        return True
+
+    def public_url(self, key: str) -> str:
+        """Where anybody can fetch a public copy: CloudFront, or the emulator's gateway."""
+        return f"{self._settings.cdn_base_url.rstrip('/')}/{key}"
+
+
+_store: ObjectStore | None = None
+
+
+def use(store: ObjectStore) -> None:
+    """Make this the process's store; the runtime calls it once."""
+    global _store
+    _store = store
+
+
+def store() -> ObjectStore:
+    """The process's object store, for queue functions. Raises LookupError where the service does not use one."""
+    if _store is None:
+        raise LookupError('this service uses no objects: add "objects" to `uses` in its service.toml')
+    return _store

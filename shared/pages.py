@@ -1,0 +1,50 @@
+"""Keyset paging: a page goes on after the last row of the one before, however many rows came in between."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from shared.errors import BadInput
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+class Page(Struct, Generic[T]):
+    """One page of a list. `next_cursor` is null on the last one."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+class Paging(Struct, frozen=True):
+    """What the client asked for: `limit` rows (1–100), after the row that `cursor` names."""
+
+    limit: int = 20
+    cursor: str | None = None
+
+    def after(self, key: type[K]) -> K | None:
+        """The sort key of the last row seen, such as `tuple[datetime, UUID]`; None on the first page.
+
+        Raises:
+            BadInput: when the cursor was not made by `of` for such a list.
+        """
+        if self.cursor is None:
+            return None
+        try:
+            text = base64.urlsafe_b64decode(self.cursor + "=" * (-len(self.cursor) % 4))
+            return msgspec.json.decode(text, type=key)
+        except (binascii.Error, ValueError, msgspec.MsgspecError):
+            raise BadInput("cursor", "take it from next_cursor of the page before, unchanged") from None
+
+    def of(self, rows: Sequence[T], key: Callable[[T], Any]) -> Page[T]:
+        """The page of `rows`, of which the query fetched one more than `limit` to see whether there are more."""
+        if len(rows) <= self.limit:
+            return Page(list(rows), None)
+        kept = list(rows[: self.limit])
+        text = base64.urlsafe_b64encode(msgspec.json.encode(key(kept[-1])))
+        return Page(kept, text.decode().rstrip("="))

@@ -1,0 +1,287 @@
+"""What a task is doing now, for the person who waits: a capped stream in the broker per subject, readable from any replica.
+
+Workers publish (blocking); a service's host reads all streams that somebody listens to over one connection and hands the
+events to Server-Sent Events answers. Nothing that matters rests on these streams: the truth is the owner's row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+log = logging.getLogger(__name__)
+
+# Events kept per stream, about: tokens of a long answer fit.
+LENGTH = 2000
+# Seconds that a stream outlives its last event.
+KEPT = 24 * 3600
+# A comment line this often keeps proxies from closing a quiet connection.
+COMMENT_EVERY = 15.0
+# How often a listener looks at the owner's row itself: covers a broker that is away and an event that was lost.
+LOOK_EVERY = 2.0
+
+
+def stream(subject: UUID) -> str:
+    """The stream's key in Redis."""
+    return f"progress:{subject}"
+
+
+class Event(Struct, frozen=True):
+    """One entry: `id` is Redis' own, `run` the run that wrote it, `data` ready to send."""
+
+    id: str
+    name: str
+    run: str
+    data: dict[str, Any]
+
+
+class Publisher:
+    """Writes events; used by worker threads through `publish` and `publish_token`."""
+
+    def __init__(self, broker: redis.Redis) -> None:
+        self._broker = broker
+
+    def add(self, subject: UUID, run_id: UUID, name: str, data: dict[str, Any]) -> None:
+        from redis.exceptions import RedisError
+
+        key = stream(subject)
+        pipe = self._broker.pipeline(transaction=False)
+        pipe.xadd(
+            key, {"name": name, "run": str(run_id), "data": msgspec.json.encode(data)}, maxlen=LENGTH, approximate=True
+        )
+        pipe.expire(key, KEPT)
+        try:
+            pipe.execute()
+        except (RedisError, OSError) as error:
+            # Progress is a courtesy: the work goes on without it.
+            log.debug("progress of %s not published: %s", subject, error)
+
+
+_publisher: Publisher | None = None
+
+
+def use(publisher: Publisher) -> None:
+    """Make this the process's publisher; the worker calls it once."""
+    global _publisher
+    _publisher = publisher
+
+
+def publish(stage: str, fraction: float) -> None:
+    """Tell the listeners of the task now running what it does, and which part (0 to 1) of the way is gone."""
+    _add("progress", {"stage": stage, "progress": round(fraction, 3)})
+
+
+def publish_token(text: str, index: int) -> None:
+    """Send the next piece of an answer to its listeners."""
+    _add("token", {"text": text, "index": index})
+
+
+def _add(name: str, data: dict[str, Any]) -> None:
+    from shared import tasks
+
+    task = tasks.current()
+    if _publisher is not None and task is not None:
+        _publisher.add(task.subject, task.run_id, name, data)
+
+
+async def ended(broker: redis.asyncio.Redis, subject: UUID) -> None:
+    """Tell the listeners that the owner's row has its terminal state. Called after the commit; may get lost."""
+    from redis.exceptions import RedisError
+
+    key = stream(subject)
+    pipe = broker.pipeline(transaction=False)
+    pipe.xadd(key, {"name": "ended", "run": "", "data": "{}"}, maxlen=LENGTH, approximate=True)
+    pipe.expire(key, KEPT)
+    with contextlib.suppress(RedisError, OSError):
+        await pipe.execute()
+
+
+class Hub:
+    """Reads every stream that somebody in this process listens to, over one blocking connection."""
+
+    def __init__(self, connect: Callable[[], redis.asyncio.Redis]) -> None:
+        self._connect = connect
+        self._listeners: dict[str, set[asyncio.Queue[Event]]] = {}
+        self._last: dict[str, str] = {}
+        self._changed = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        self._client: redis.asyncio.Redis | None = None
+
+    @property
+    def client(self) -> redis.asyncio.Redis:
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    async def past(self, subject: UUID, after: str) -> list[Event]:
+        """Events that are in the stream now, later than the id `after` ("0" for all); none while the broker is away."""
+        from redis.exceptions import RedisError
+
+        try:
+            entries = await self.client.xrange(stream(subject), f"({after}" if after != "0" else "-", "+")
+        except (RedisError, OSError):
+            return []
+        return [_event(entry) for entry in entries]
+
+    @contextlib.asynccontextmanager
+    async def listen(self, subject: UUID) -> AsyncIterator[asyncio.Queue[Event]]:
+        """A queue of the events that come from now on (some that just came may appear in `past` too)."""
+        key = stream(subject)
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        first = key not in self._listeners
+        self._listeners.setdefault(key, set()).add(queue)
+        if first:
+            # Begin at what is newest now; `past` reads the rest, and listeners drop what they have seen by id.
+            self._last[key] = await self._newest(key)
+            self._changed.set()
+        if self._reader is None or self._reader.done():
+            self._reader = asyncio.create_task(self._read())
+        try:
+            yield queue
+        finally:
+            listeners = self._listeners[key]
+            listeners.discard(queue)
+            if not listeners:
+                del self._listeners[key]
+                self._last.pop(key, None)
+
+    async def close(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _newest(self, key: str) -> str:
+        from redis.exceptions import RedisError
+
+        try:
+            entries = await self.client.xrevrange(key, count=1)
+        except (RedisError, OSError):
+            return "0"
+        return str(entries[0][0]) if entries else "0"
+
+    async def _read(self) -> None:
+        from redis.exceptions import RedisError
+
+        while self._listeners:
+            self._changed.clear()
+            wanted = {key: self._last[key] for key in self._listeners if key in self._last}
+            if not wanted:
+                await self._changed.wait()
+                continue
+            read = asyncio.create_task(self.client.xread(dict(wanted), block=1000, count=500))
+            changed = asyncio.create_task(self._changed.wait())
+            # A new listener must not wait for the end of the others' blocking read.
+            await asyncio.wait({read, changed}, return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+            if not read.done():
+                read.cancel()
+            try:
+                answer = await read
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                continue
+            except (RedisError, OSError):
+                await asyncio.sleep(0.5)
+                continue
+            for key, entries in answer or ():
+                self._last[key] = entries[-1][0]
+                for entry in entries:
+                    event = _event(entry)
+                    for queue in self._listeners.get(key, ()):
+                        queue.put_nowait(event)
+
+
+def _event(entry: tuple[str, dict[str, str]]) -> Event:
+    id_, fields = entry
+    return Event(id_, fields["name"], fields["run"], msgspec.json.decode(fields["data"]))
+
+
+def _line(name: str, data: Any, id_: str | None) -> bytes:
+    head = f"id: {id_}\n" if id_ else ""
+    return f"{head}event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n".encode()
+
+
+def _later(a: str, b: str) -> bool:
+    def parts(value: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in value.split("-"))
+
+    return parts(a) > parts(b)
+
+
+async def follow(
+    hub: Hub,
+    subject: UUID,
+    look: Callable[[], Awaitable[tuple[str, Any] | None]],
+    last_event_id: str | None = None,
+    *,
+    restart: bool = False,
+) -> AsyncIterator[bytes]:
+    """The bytes of a Server-Sent Events answer: the subject's events, then its terminal state, then the end.
+
+    Args:
+        hub: the process's reader.
+        subject: whose events.
+        look: reads the owner's row; answers `("done" | "failed", entity)` once it is terminal, else None.
+        last_event_id: where the client got to; events after it are sent again.
+        restart: tell the client with a `restart` event to discard what an interrupted run sent.
+    """
+    seen = last_event_id if last_event_id and _valid_id(last_event_id) else "0"
+    run = ""
+    async with hub.listen(subject) as queue:
+        if seen != "0" and restart:
+            earlier = await hub.past(subject, "0")
+            run = next((e.run for e in reversed(earlier) if not _later(e.id, seen) and e.run), "")
+        waiting = await hub.past(subject, seen)
+        look_now = True
+        quiet_since = looked = time.monotonic()
+        while True:
+            for event in waiting:
+                if event.name == "ended":
+                    look_now = True
+                elif _later(event.id, seen):
+                    if restart and event.run and run and event.run != run:
+                        yield _line("restart", {}, None)
+                    run = event.run or run
+                    seen = event.id
+                    quiet_since = time.monotonic()
+                    yield _line(event.name, event.data, event.id)
+            # The row is read when something says that it changed, and every now and then: not once for every token.
+            if look_now or time.monotonic() - looked >= LOOK_EVERY:
+                look_now, looked = False, time.monotonic()
+                terminal = await look()
+                if terminal is not None:
+                    for event in await hub.past(subject, seen):
+                        if event.name != "ended":
+                            yield _line(event.name, event.data, event.id)
+                    yield _line(terminal[0], terminal[1], None)
+                    return
+            waiting = []
+            with contextlib.suppress(TimeoutError):
+                waiting.append(await asyncio.wait_for(queue.get(), LOOK_EVERY))
+                while not queue.empty():
+                    waiting.append(queue.get_nowait())
+            if time.monotonic() - quiet_since >= COMMENT_EVERY:
+                quiet_since = time.monotonic()
+                yield b": still here\n\n"
+
+
+def _valid_id(value: str) -> bool:
+    head, _, tail = value.partition("-")
+    return head.isdigit() and tail.isdigit() and len(value) <= 40

@@ -1,0 +1,57 @@
+"""Connections to the two Redis servers, and the one translation of their failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from shared.errors import Unavailable
+
+if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
+
+# Seconds to wait for a connection or an answer before the server counts as away.
+PATIENCE = 1.5
+
+
+def connect_async(url: str) -> redis.asyncio.Redis:
+    """A client with a pool of its own; connects at the first command. Imports redis only now: a start does not need it."""
+    import redis.asyncio
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    return redis.asyncio.Redis.from_url(
+        url,
+        socket_connect_timeout=PATIENCE,
+        socket_timeout=PATIENCE,
+        decode_responses=True,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def connect(url: str) -> redis.Redis:
+    """The same for threads."""
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=PATIENCE,
+        socket_timeout=PATIENCE,
+        decode_responses=True,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+@contextmanager
+def guard(part: str) -> Iterator[None]:
+    """Turn a Redis failure inside the block into `Unavailable(part)`; `part` is "broker" or "cache"."""
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise Unavailable(part) from error

@@ -1,0 +1,133 @@
+"""Settings: read once from the environment into one typed Struct. A missing or wrong one stops the start with one line."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import UNSET, Meta, Struct
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+PositiveSeconds = Annotated[float, Meta(gt=0)]
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong: the message names it and says what it should be."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What differs between one place and another. The environment variable of a field is its name in capitals.
+
+    The database's address alone has a variable of its own in each service (`database.env` of its service.toml).
+    """
+
+    service: str = ""  # the service's folder name; set by the process, not by the environment
+    database_url: str = ""
+    broker_redis_url: str = ""
+    cache_redis_url: str = ""
+    # Empty: AWS S3 itself, with the pod's own credentials.
+    s3_endpoint_url: str = ""
+    s3_bucket: str = "eco2"
+    # Where browsers and apps fetch public copies: CloudFront, or the emulator's gateway.
+    cdn_base_url: str = ""
+    aws_region: str = "ap-northeast-2"
+    aws_access_key_id: str = ""
+    aws_secret_access_key: str = ""
+    auth_jwks_file: str = ""
+    auth_signing_key_file: str = ""
+    # Proxies in front that append to X-Forwarded-For: the client's address is that many entries from the right.
+    trusted_hops: Annotated[int, Meta(ge=0, le=10)] = 0
+    journal_path: str = ""
+    journal_sync_seconds: PositiveSeconds = 300.0
+    # "api-recycle-info=http://127.0.0.1:8001,api-location=http://127.0.0.1:8002"
+    service_urls: str = ""
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    health_port: Port = 0
+    log_format: Literal["json", "text"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    # Where the built classifier lies.
+    model_dir: str = ""
+    # The OpenAI-compatible provider: off while the key is empty.
+    openai_base_url: str = ""
+    openai_api_key: str = ""
+
+    def urls(self) -> dict[str, str]:
+        """Base addresses of the services that this one calls, by service name."""
+        pairs = (pair.partition("=") for pair in self.service_urls.split(",") if pair.strip())
+        return {name.strip(): url.strip().rstrip("/") for name, _, url in pairs}
+
+
+# What each word in a service's `uses` needs from the environment.
+NEEDS = {
+    "broker": ("broker_redis_url",),
+    "cache": ("cache_redis_url",),
+    "objects": ("s3_bucket", "cdn_base_url"),
+}
+_SCHEMES = {
+    "database_url": ("postgresql", "postgres"),
+    "broker_redis_url": ("redis", "rediss", "unix"),
+    "cache_redis_url": ("redis", "rediss", "unix"),
+    "s3_endpoint_url": ("http", "https"),
+    "cdn_base_url": ("http", "https"),
+    "openai_base_url": ("http", "https"),
+}
+
+
+def read(
+    environ: Mapping[str, str],
+    *,
+    service: str = "",
+    database_env: str | None = None,
+    uses: Iterable[str] = (),
+    required: Iterable[str] = (),
+) -> Settings:
+    """Read the settings of one service.
+
+    Args:
+        environ: the environment, `os.environ` as a rule.
+        service: the folder's name.
+        database_env: the variable that holds the database's address, for a service that has one.
+        uses: the words of service.toml's `uses`; each makes its settings required.
+        required: further required variables, by name.
+
+    Raises:
+        SettingsError: with one line that names the variable.
+    """
+    names = {field: field.upper() for field in Settings.__struct_fields__ if field not in ("service", "database_url")}
+    if database_env:
+        names["database_url"] = database_env
+    needed = {field for use in uses for field in NEEDS.get(use, ())}
+    needed |= {name.lower() for name in required} & set(names)
+    if database_env:
+        needed.add("database_url")
+    values: dict[str, Any] = {"service": service}
+    defaults = {f.name: f.default for f in msgspec.structs.fields(Settings)}
+    for field, variable in names.items():
+        text = environ.get(variable, "").strip()
+        if text:
+            values[field] = text
+        elif field in needed and not defaults[field]:
+            raise SettingsError(f"{variable} is not set: {service or 'this process'} can't run without it")
+    if "database_url" in values:
+        values["database_url"] = repair_dsn(values["database_url"])
+    for field, schemes in _SCHEMES.items():
+        value = values.get(field)
+        if value and urlsplit(value).scheme not in schemes:
+            raise SettingsError(f"{names.get(field, field)} should begin with {schemes[0]}://")
+    for field in msgspec.structs.fields(Settings):
+        value = values.get(field.name, UNSET)
+        if value is UNSET:
+            continue
+        try:
+            values[field.name] = msgspec.convert(value, field.type, strict=False)
+        except msgspec.ValidationError as error:
+            # The value itself is left out: it may be a secret.
+            raise SettingsError(f"{names.get(field.name, field.name)} is wrong: {error}") from None
+    return Settings(**values)
+
+
+def repair_dsn(url: str) -> str:
+    """Escape the inner `=` of `options=-c%20search_path=SCHEMA`, which libpq refuses unescaped."""
+    return re.sub(r"(?<=[?&])(options=)([^&]*)", lambda m: m[1] + m[2].replace("=", "%3D"), url)

@@ -1,0 +1,24 @@
+"""W3C trace context (Level 1) of what this process is doing now: one header value, carried by requests, outbox rows and messages."""
+
+import os
+import re
+from contextvars import ContextVar
+
+_FORMAT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+
+_current: ContextVar[str] = ContextVar("traceparent", default="")
+
+
+def current() -> str:
+    """The `traceparent` of the request or task now running; empty outside of both."""
+    return _current.get()
+
+
+def enter(incoming: str | None) -> str:
+    """Go on with an incoming `traceparent` under a span of our own, or begin a trace; return the new `traceparent`."""
+    match = _FORMAT.fullmatch(incoming) if incoming else None
+    random = os.urandom(24).hex()
+    trace_id, flags = (match[1], match[3]) if match else (random[:32], "01")
+    value = f"00-{trace_id}-{random[32:]}-{flags}"
+    _current.set(value)
+    return value

@@ -1,0 +1,110 @@
+"""Photographs on their way in: a person asks for an upload, puts the file into the object store, and names its key once.
+
+Used by every service that takes photographs; each has an `uploads` table in its own schema:
+`(image_key TEXT PRIMARY KEY, user_id UUID NOT NULL, expires_at TIMESTAMPTZ NOT NULL, used_at TIMESTAMPTZ)`.
+"""
+
+import asyncio
+import secrets
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from shared import clock
+from shared.db import Connection
+from shared.errors import NotFound
+from shared.objects import ObjectMissing, ObjectStore
+
+LIFETIME = timedelta(hours=1)
+MAX_BYTES = 10 * 1024 * 1024
+# A raw upload is gone after this at the latest, whatever became of it.
+KEPT_AT_MOST = timedelta(hours=24)
+KEY_PATTERN = r"^uploads/[0-9a-f-]{36}/[0-9a-f]{32}$"
+
+
+class UploadRequest(Struct):
+    """What the client is about to upload."""
+
+    content_type: Literal["image/jpeg", "image/png", "image/webp"]
+    size_bytes: Annotated[int, Meta(ge=1, le=MAX_BYTES)]
+
+
+class Upload(Struct):
+    """Post `fields` and then the file, as the last field `file`, to `url` until `expires_at`; then name `image_key`."""
+
+    image_key: str
+    url: str
+    fields: dict[str, str]
+    expires_at: datetime
+
+
+class UploadNotFound(NotFound):
+    """There is no upload of yours under this image_key: it was never uploaded, has expired, or was used before."""
+
+    type = "urn:eco2:uploads:not-found"
+
+
+async def offer(connection: Connection, objects: ObjectStore, user_id: UUID, request: UploadRequest) -> Upload:
+    """Make a key that only this user can name, once, within the hour, and the form to upload it with."""
+    key = f"uploads/{user_id}/{secrets.token_hex(16)}"
+    # Signing imports boto3 on the first call in a process (300 ms), so not on the event loop.
+    form = await asyncio.to_thread(
+        objects.presign_post,
+        key,
+        content_type=request.content_type,
+        max_bytes=request.size_bytes,
+        seconds=round(LIFETIME.total_seconds()),
+    )
+    await connection.execute(
+        "INSERT INTO uploads (image_key, user_id, expires_at) VALUES (%s, %s, %s)", [key, user_id, form.expires_at]
+    )
+    return Upload(key, form.url, form.fields, form.expires_at)
+
+
+async def check_uploaded(objects: ObjectStore, key: str) -> None:
+    """Make sure that the file is in the store; before the transaction, for it is a call to elsewhere.
+
+    Raises:
+        UploadNotFound: it is not.
+    """
+    try:
+        await asyncio.to_thread(objects.size, key)
+    except ObjectMissing:
+        raise UploadNotFound from None
+
+
+async def use(connection: Connection, user_id: UUID, key: str) -> None:
+    """Take the key in the transaction that accepts the work on it.
+
+    Raises:
+        UploadNotFound: it is another's, expired or used.
+    """
+    now = clock.now()
+    cursor = await connection.execute(
+        "UPDATE uploads SET used_at = %s WHERE image_key = %s AND user_id = %s AND used_at IS NULL AND expires_at > %s",
+        [now, key, user_id, now],
+    )
+    if cursor.rowcount != 1:
+        raise UploadNotFound
+
+
+async def select_stale(connection: Connection, limit: int = 500) -> list[str]:
+    """Keys whose raw upload may not be kept any longer."""
+    oldest = clock.now() - KEPT_AT_MOST + LIFETIME
+    cursor = await connection.execute(
+        "SELECT image_key FROM uploads WHERE expires_at < %s ORDER BY expires_at LIMIT %s", [oldest, limit]
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def delete_rows(connection: Connection, keys: list[str]) -> None:
+    """Forget keys whose objects are gone."""
+    await connection.execute("DELETE FROM uploads WHERE image_key = ANY(%s)", [keys])
+
+
+async def delete_of_person(connection: Connection, user_id: UUID) -> list[str]:
+    """Forget a person's uploads; return the keys, whose objects the caller has deleted."""
+    cursor = await connection.execute("DELETE FROM uploads WHERE user_id = %s RETURNING image_key", [user_id])
+    return [row[0] for row in await cursor.fetchall()]
