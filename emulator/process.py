@@ -1,0 +1,199 @@
+"""Child processes that cannot outlive the emulator.
+
+A child asks the kernel for a signal at its parent's death (PR_SET_PDEATHSIG). Two traps: a change of user clears that
+wish, so it is made after the step-down; and the "parent" is the spawning *thread*, so only the main thread, which
+lives as long as the process, spawns.
+"""
+
+import ctypes
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+# Loaded before any fork: between fork and exec only async-signal-safe work is allowed, and loading a library is not.
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+# What a server writes in its log for a cause that deserves one plain line.
+_CAUSES = (
+    ("No space left on device", "the disk is full"),
+    ("Disk quota exceeded", "the disk quota is used up"),
+    ("Read-only file system", "the folder is on a read-only file system"),
+    ("Address already in use", "the port is in use"),
+    ("could not create any TCP/IP sockets", "the port is in use"),
+)
+
+
+class StartError(Exception):
+    """Why a part did not start, in one line for the person at the terminal."""
+
+
+class PortTaken(StartError):
+    """A server lost the race for its port to someone else."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program and how it is to be run and ended."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    log: Path
+    uid: int | None = None  # step down to this user and its group; None keeps ours
+    stop_signal: int = signal.SIGTERM
+    death_signal: int = signal.SIGKILL  # what it gets when the emulator dies without a word
+    cwd: Path | None = None
+    pass_fds: Sequence[int] = field(default=())
+
+
+def spawn(command: Command) -> subprocess.Popen[bytes]:
+    """Start the command in a session of its own, its output appended to its log.
+
+    The session keeps the terminal's Ctrl-C for the emulator alone, which then stops the parts in order.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            f"{command.name}: spawn from the main thread; the kernel ties a child's life to its spawning thread"
+        )
+    parent, death = os.getpid(), command.death_signal
+
+    def die_with_parent() -> None:
+        if _libc is not None:
+            _libc.prctl(PR_SET_PDEATHSIG, death)
+        if os.getppid() != parent:  # it died between fork and prctl: the wish came too late
+            os._exit(1)
+
+    command.log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with command.log.open("ab") as log:
+            return subprocess.Popen(
+                list(command.argv),
+                env=dict(command.env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=command.cwd,
+                start_new_session=True,
+                user=command.uid,
+                group=command.uid,
+                extra_groups=None if command.uid is None else [],
+                pass_fds=tuple(command.pass_fds),
+                preexec_fn=die_with_parent,
+            )
+    except OSError as error:
+        raise StartError(f"{command.name} cannot be started: {error.strerror}: {error.filename}") from None
+
+
+def stop(process: subprocess.Popen[bytes], stop_signal: int = signal.SIGTERM, grace: float = 10.0) -> None:
+    """End the process by its own way of ending; after `grace` seconds by SIGKILL."""
+    if process.poll() is not None:
+        return
+    process.send_signal(stop_signal)
+    try:
+        process.wait(grace)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def wait_ready(
+    process: subprocess.Popen[bytes], command: Command, ready: Callable[[], bool], timeout: float = 30.0
+) -> None:
+    """Return when `ready()` is true. StartError when the process ends before, or `timeout` seconds pass (it is then
+    killed).
+    """
+    start = command.log.stat().st_size if command.log.exists() else 0
+    deadline = time.monotonic() + timeout
+    pause = 0.005
+    while not ready():
+        if process.poll() is not None:
+            raise failure(command, process.returncode, start)
+        if time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise StartError(f"{command.name} was not ready within {timeout:.0f} s; its log: {command.log}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+
+
+def run(command: Command, timeout: float = 120.0) -> None:
+    """Run a program to its end. StartError with the cause when it fails."""
+    start = command.log.stat().st_size if command.log.exists() else 0
+    process = spawn(command)
+    try:
+        code = process.wait(timeout)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if code != 0:
+        raise failure(command, code, start)
+
+
+def failure(command: Command, code: int | None, start: int = 0) -> StartError:
+    """One line for a program that ended: a known cause found in what it logged after byte `start`, else its last
+    line.
+    """
+    with command.log.open("rb") as log:
+        log.seek(max(start, log.seek(0, os.SEEK_END) - 20_000))
+        text = log.read().decode(errors="replace")
+    for sign, cause in _CAUSES:
+        if sign in text:
+            kind = PortTaken if "port" in cause else StartError
+            return kind(f"{command.name} did not start: {cause}")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    marked = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "rror:", "rror "))]
+    last = (marked or lines or ["it said nothing"])[-1]
+    return StartError(f"{command.name} did not start (exit {code}): {last[:300]}")
+
+
+def free_port(wanted: int | None = None) -> int:
+    """A loopback port that is free now: `wanted` if it is, else one of the kernel's choice."""
+    for port in (wanted, 0):
+        if port is not None and (found := _try(port)) is not None:
+            return found
+    raise StartError("no free port on 127.0.0.1")
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nothing listens on the loopback port."""
+    return _try(port) is not None
+
+
+def _try(port: int) -> int | None:
+    with socket.socket() as probe:
+        # As servers do: a port in TIME_WAIT after our own last run counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return None
+            raise
+        return int(probe.getsockname()[1])
+
+
+def alive(pid: int) -> bool:
+    """Whether a process with this id runs (a zombie does not)."""
+    if not Path("/proc/self/stat").exists():  # not Linux
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return True
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")

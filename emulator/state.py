@@ -1,0 +1,110 @@
+"""The state folder (`.eco2/`): what the emulator keeps between runs, and who holds it now."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from emulator.process import StartError, free_port
+
+# The seven service roles of SEED.md, the superuser, and the owner of all objects.
+ROLES = (
+    "postgres",
+    "migrator",
+    "api_auth_role",
+    "api_users_role",
+    "api_locations_role",
+    "api_waste_role",
+    "api_recycle_role",
+    "api_chat_role",
+    "worker_role",
+)
+
+
+class State:
+    """One state folder. Secrets in it are 0600; the folder itself can be passed through (0711) so that PostgreSQL,
+    stepped down from root, reaches its own cluster inside."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    def create(self) -> None:
+        """Make the folder, or say in one line why it cannot be used."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.chmod(0o711)
+            (self.path / "logs").mkdir(exist_ok=True)
+            self.write("probe", b"")
+            (self.path / "probe").unlink()
+        except OSError as error:
+            raise StartError(f"the state folder {self.path} cannot be written: {error.strerror}") from None
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this process. A kill -9 lets go by itself, the kernel drops the lock."""
+        file = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = os.pread(file, 32, 0).decode().strip() or "unknown"
+                raise StartError(
+                    f"{self.path} is in use by a running emulator (pid {holder}); `eco2 down` stops it"
+                ) from None
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(file)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replace a file of the folder atomically, readable by its owner alone."""
+        path = self.path / name
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with os.fdopen(file, "wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def read_json(self, name: str) -> Any:
+        """The decoded file, or None where it is absent or (after a crash of another program) unreadable."""
+        try:
+            return json.loads((self.path / name).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def write_json(self, name: str, value: Any) -> None:
+        self.write(name, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+
+    def secret(self, name: str) -> str:
+        """A password made at first sight and kept."""
+        kept: dict[str, str] = self.read_json("secrets.json") or {}
+        if name not in kept:
+            kept[name] = secrets.token_urlsafe(24)
+            self.write_json("secrets.json", kept)
+        return kept[name]
+
+    def passwords(self) -> dict[str, str]:
+        """One password a database role."""
+        return {role: self.secret(role) for role in ROLES}
+
+    def port(self, name: str, wanted: int | None = None) -> int:
+        """The part's port of the last run if it is still free (or `wanted`), else a free one; remembered."""
+        ports: dict[str, int] = self.read_json("ports.json") or {}
+        port = free_port(wanted or ports.get(name))
+        while any(port == other for part, other in ports.items() if part != name):
+            port = free_port()
+        if ports.get(name) != port:
+            ports[name] = port
+            self.write_json("ports.json", ports)
+        return port
