@@ -1,0 +1,204 @@
+"""Finds functions and loads them: the same way in a pod, the emulator and the tests.
+
+`discover` reads the files without importing them, so that a listing, a plan or a lint costs nothing and an API service can
+start serving HTTP before anything of its queue functions is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+
+from runtime.services import ROOT, Service, seconds, suggestion
+
+if TYPE_CHECKING:
+    import dramatiq
+    from litestar.handlers import HTTPRouteHandler
+
+    from shared.triggers import Schedule
+
+Trigger = Literal["http", "queue", "schedule", "command"]
+_HTTP = {"get", "post", "put", "patch", "delete", "head"}
+
+__all__ = ["Function", "LoadError", "discover", "load_command", "load_http", "load_queue_functions", "seconds"]
+
+
+class LoadError(Exception):
+    """A function can't be loaded: the message says which file, what is wrong, and what was found."""
+
+
+class Function(Struct, frozen=True):
+    """One function, as its file says without being run."""
+
+    service: str  # folder
+    name: str
+    trigger: Trigger
+    # "POST /api/v1/auth/login", "queue storage", "every 3600 s", "eco2 import centers"
+    where: str
+    file: str  # relative to the checkout
+
+    @property
+    def module(self) -> str:
+        return f"functions.{self.service}.{self.name}"
+
+
+def discover(service: Service) -> list[Function]:
+    """The functions of a service, by file name.
+
+    Raises:
+        LoadError: a file does not parse, or holds more than one trigger.
+    """
+    found = []
+    for path in sorted(service.path.glob("*.py")):
+        if path.stem != "__init__" and (function := _read(service, path)) is not None:
+            found.append(function)
+    return found
+
+
+def _read(service: Service, path: Path) -> Function | None:
+    file = str(path.relative_to(ROOT))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), file)
+    except SyntaxError as error:
+        raise LoadError(f"{file}, line {error.lineno}: {error.msg}") from None
+    triggers = [
+        (node.name, trigger)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for decorator in node.decorator_list
+        if (trigger := _trigger(service, decorator)) is not None
+    ]
+    if not triggers:
+        return None
+    if len(triggers) > 1:
+        names = ", ".join(name for name, _ in triggers)
+        raise LoadError(f"{file}: a function is one file with one trigger, and this has {len(triggers)}: {names}")
+    name, (kind, where) = triggers[0]
+    if name != path.stem:
+        raise LoadError(f"{file}: name the function like its file: {path.stem}, not {name}")
+    return Function(service.folder, name, kind, where, file)
+
+
+def _trigger(service: Service, node: ast.expr) -> tuple[Trigger, str] | None:
+    if not isinstance(node, ast.Call):
+        return None
+    name = ast.unparse(node.func)
+    if name in _HTTP:
+        return "http", f"{name.upper()} {service.prefix}{_argument(node, 'path') or ''}"
+    if name in ("dramatiq.actor", "actor"):
+        return "queue", f"queue {_argument(node, 'queue_name', positional=False) or 'default'}"
+    if name == "schedule":
+        return "schedule", f"every {_argument(node, 'every', positional=False)} s"
+    if name == "command":
+        return "command", f"eco2 import {_argument(node, 'name')}"
+    return None
+
+
+def _argument(node: ast.Call, name: str, *, positional: bool = True) -> object:
+    candidates = [keyword.value for keyword in node.keywords if keyword.arg == name]
+    candidates += node.args[:1] if positional else []
+    if not candidates:
+        return None
+    try:
+        return ast.literal_eval(candidates[0])
+    except ValueError:
+        return ast.unparse(candidates[0])
+
+
+def _import(function: Function) -> ModuleType:
+    try:
+        return importlib.import_module(function.module)
+    except ImportError as error:
+        raise LoadError(f"{function.file} can't be imported: {error}") from error
+
+
+def _pick(service: Service, functions: list[Function], only: str | None) -> list[Function]:
+    if only is None:
+        return functions
+    names = [function.name for function in functions]
+    if only not in names:
+        raise LoadError(f"{service.name} has no such function: {only}{suggestion(only, names)}")
+    return [function for function in functions if function.name == only]
+
+
+def load_http(service: Service, only: str | None = None) -> list[HTTPRouteHandler]:
+    """Import the HTTP functions of a service, or the one named `only`, and return their Litestar handlers.
+
+    Raises:
+        LoadError: a file can't be imported, or holds no handler under its own name.
+    """
+    from litestar.handlers import HTTPRouteHandler
+
+    handlers = []
+    for function in _pick(service, [f for f in discover(service) if f.trigger == "http"], only):
+        handler = getattr(_import(function), function.name)
+        if not isinstance(handler, HTTPRouteHandler):
+            raise LoadError(f"{function.file}: {function.name} is no Litestar handler but a {type(handler).__name__}")
+        handlers.append(handler)
+    return handlers
+
+
+def load_queue_functions(service: Service, broker: dramatiq.Broker) -> dict[str, dramatiq.Actor[Any, Any]]:
+    """Import the actors of a service and declare them on its broker.
+
+    An actor declares itself, where it is imported, on Dramatiq's global broker; that is a mute one here, so that each
+    service in a process keeps its actors (and names such as `erase_person`, which several have) to itself.
+
+    Raises:
+        LoadError: a file can't be imported, or its actor listens on another service's queue.
+    """
+    actors = {}
+    for function in discover(service):
+        if function.trigger == "queue":
+            actor: dramatiq.Actor[Any, Any] = getattr(_import_on_mute_broker(function), function.name)
+            if actor.queue_name != service.folder:
+                raise LoadError(
+                    f'{function.file}: queue_name="{actor.queue_name}" should be "{service.folder}", its service'
+                )
+            actor.broker = broker
+            broker.declare_actor(actor)
+            actors[function.name] = actor
+    return actors
+
+
+def _import_on_mute_broker(function: Function) -> ModuleType:
+    if function.module in sys.modules:
+        return sys.modules[function.module]
+    import dramatiq
+    from dramatiq.brokers.stub import StubBroker
+
+    # A new one for each import: two services may have actors of the same name.
+    dramatiq.set_broker(StubBroker())
+    return _import(function)
+
+
+def load_schedules(service: Service) -> dict[str, tuple[Schedule, Callable[[], Awaitable[None]]]]:
+    """Import the schedule functions of a service: name to schedule and function."""
+    found = {}
+    for function in discover(service):
+        if function.trigger == "schedule":
+            target = getattr(_import(function), function.name)
+            found[function.name] = (target.__eco2_schedule__, target)
+    return found
+
+
+def load_command(services: dict[str, Service], name: str) -> tuple[Service, Callable[[list[str]], Awaitable[int]]]:
+    """The command function `name` and its service.
+
+    Raises:
+        LoadError: there is none; the message suggests the nearest.
+    """
+    wanted = f"eco2 import {name}"
+    commands = [(s, f) for s in services.values() for f in discover(s) if f.trigger == "command"]
+    for service, function in commands:
+        if function.where == wanted:
+            return service, getattr(_import(function), function.name)
+    names = [f.where.rpartition(" ")[2] for _, f in commands]
+    raise LoadError(f"there is nothing to import called {name}{suggestion(name, names)}")

@@ -1,0 +1,156 @@
+"""What a service is: its `service.toml`, read into Structs. Loader, migrations, emulator, manifests and plan read these."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Use = Literal["postgres", "broker", "cache", "objects"]
+Duration = Annotated[str, Meta(pattern=r"^[1-9]\d*[smh]$")]
+Identifier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class ServiceError(Exception):
+    """A service.toml is missing, malformed or contradicts another: the message names the file and the field."""
+
+
+class DatabaseSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """The schema, the login role, the variable with its address, and connections per process."""
+
+    schema: Identifier
+    role: Identifier
+    env: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]*$")]
+    pool: Annotated[int, Meta(ge=1, le=50)]
+
+
+class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the container runs; `cpu` and `memory` are Kubernetes quantities, `grace` the time to finish at a stop."""
+
+    replicas: Annotated[int, Meta(ge=1)]
+    cpu: Annotated[str, Meta(pattern=r"^\d+(\.\d+)?m?$")]
+    memory: Annotated[str, Meta(pattern=r"^\d+(Mi|Gi)$")]
+    node: str
+    grace: Duration
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+
+
+class JournalSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """A worker's local journal: the size of its volume, and how often the syncer drains it."""
+
+    volume: Annotated[str, Meta(pattern=r"^\d+Gi$")]
+    sync: Duration
+
+
+class SecretsSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names of variables that hold secrets; never their values."""
+
+    required: list[str] = []
+    optional: list[str] = []
+
+
+class FunctionSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """A function that is run apart from the rest of its service."""
+
+    deployment: bool = False
+    replicas: Annotated[int, Meta(ge=1)] | None = None
+
+
+class Service(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One service: a folder of functions with one schema, one role and one container."""
+
+    name: Annotated[str, Meta(pattern=r"^(api|worker)-[a-z-]+$")]
+    database: DatabaseSpec
+    run: RunSpec
+    uses: list[Use]
+    prefix: Annotated[str, Meta(pattern=r"^/api/v1/[a-z-]+$")] = ""
+    dependencies: str = ""
+    calls: list[str] = []
+    egress: list[str] = []
+    secrets: SecretsSpec = SecretsSpec()
+    journal: JournalSpec | None = None
+    functions: dict[str, FunctionSpec] = {}
+    folder: str = ""
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether it has a journal and queue functions only."""
+        return self.journal is not None
+
+    @property
+    def short(self) -> str:
+        """The name without its kind: `waste` of `api-waste`."""
+        return self.name.partition("-")[2]
+
+    @property
+    def path(self) -> Path:
+        """Its folder in the checkout or the image."""
+        return ROOT / "functions" / self.folder
+
+
+def seconds(duration: str) -> float:
+    """`30s`, `5m` or `1h` in seconds."""
+    return float(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
+
+
+def load_service(path: Path) -> Service:
+    """Read one service.toml.
+
+    Raises:
+        ServiceError: it is no TOML, or a field is missing, unknown or of the wrong form.
+    """
+    try:
+        service = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Service)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ServiceError(f"{path.parent.name}/{path.name}: {error}") from None
+    if service.name.startswith("worker-") != service.is_worker:
+        raise ServiceError(f"{path.parent.name}/{path.name}: a worker has a `journal`, an API service has none")
+    if service.is_worker == bool(service.prefix):
+        raise ServiceError(f"{path.parent.name}/{path.name}: an API service has a `prefix`, a worker has none")
+    return msgspec.structs.replace(service, folder=path.parent.name)
+
+
+def load_services(root: Path = ROOT) -> dict[str, Service]:
+    """All services of a checkout by folder name, API services first.
+
+    Raises:
+        ServiceError: as `load_service`; also for a name or prefix used twice, and a call to a service that is none.
+    """
+    found = [load_service(path) for path in sorted((root / "functions").glob("*/service.toml"))]
+    for field in ("name", "prefix"):
+        values = [getattr(service, field) for service in found if getattr(service, field)]
+        for value in values:
+            if values.count(value) > 1:
+                raise ServiceError(f"two services have the {field} {value}")
+    names = {service.name for service in found}
+    for service in found:
+        for call in service.calls:
+            if call not in names:
+                raise ServiceError(f"{service.folder}/service.toml: calls {call}, which is no service")
+    found.sort(key=lambda service: (service.is_worker, service.folder))
+    return {service.folder: service for service in found}
+
+
+def find(name: str, services: dict[str, Service] | None = None) -> Service:
+    """The service of that folder, name or short name (`recycle_info`, `api-recycle-info`, `recycle-info`).
+
+    Raises:
+        ServiceError: there is none; the message suggests the nearest.
+    """
+    services = load_services() if services is None else services
+    for service in services.values():
+        if name in (service.folder, service.name, service.short):
+            return service
+    raise ServiceError(f"there is no service {name}{suggestion(name, services)}")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`: did you mean X?`, or the list of what there is."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, 1)
+    return f": did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
