@@ -47,7 +47,12 @@ class Calls:
         return base + path, headers
 
     async def get(
-        self, service: str, path: str, answer: type[T], params: Mapping[str, Any] | None = None, token: str | None = None
+        self,
+        service: str,
+        path: str,
+        answer: type[T],
+        params: Mapping[str, Any] | None = None,
+        token: str | None = None,
     ) -> T:
         """GET a path of another service and decode its answer.
 
@@ -64,7 +69,12 @@ class Calls:
         return _decode(service, response, answer)
 
     def get_blocking(
-        self, service: str, path: str, answer: type[T], params: Mapping[str, Any] | None = None, token: str | None = None
+        self,
+        service: str,
+        path: str,
+        answer: type[T],
+        params: Mapping[str, Any] | None = None,
+        token: str | None = None,
     ) -> T:
         """The same for a worker's threads."""
         import httpx

@@ -91,8 +91,8 @@ def publish_token(text: str, index: int) -> None:
 def _add(name: str, data: dict[str, Any]) -> None:
     from shared import tasks
 
-    task = tasks.current()
-    if _publisher is not None and task is not None:
+    if _publisher is not None:
+        task = tasks.current()
         _publisher.add(task.subject, task.run_id, name, data)
 
 

@@ -1,0 +1,262 @@
+"""Roles, schemas, rights and migrations: everything that must stand in PostgreSQL before a service starts.
+
+`prepare` needs a superuser once (roles, database, schemas); `apply` runs as the owner `migrator` at each deploy. Both may
+run again at any time, and by several at once: an advisory lock lets one do the work while the others wait.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from runtime.services import ROOT, Service, load_services
+from shared.settings import repair_dsn
+
+DATABASE = "ecoeco"
+OWNER = "migrator"
+# For a role's every session, whoever opens it. A request answers within seconds or not at all; nothing of ours locks long.
+ROLE_SETTINGS = {
+    "statement_timeout": "15s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "15s",
+    "timezone": "UTC",
+}
+# Only a superuser may create earthdistance; SQL qualifies what they bring (`public.ll_to_earth`, `OPERATOR(public.%)`).
+EXTENSIONS = ("pg_trgm", "cube", "earthdistance", "citext")
+_LOCK = 0x65636F32  # "eco2"
+
+
+class MigrationError(Exception):
+    """The database can't be prepared: the message says what is wrong and what to do."""
+
+
+def schemas(services: Mapping[str, Service]) -> dict[str, str]:
+    """Every schema with the role that may use it."""
+    return {service.database.schema: service.database.role for service in services.values()}
+
+
+def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
+    """Make the database, the roles with their passwords, and one schema a role, with the seed's rights and no others.
+
+    Args:
+        superuser_dsn: a superuser's connection string, to any database of the cluster.
+        passwords: the password of each role of the service.toml files and of `migrator`.
+
+    Raises:
+        MigrationError: the cluster's locale would make Korean searches find nothing.
+    """
+    owned = schemas(load_services())
+    roles = sorted({OWNER, *owned.values()})
+    with _connect(superuser_dsn) as conn, _alone(conn):
+        for role in roles:
+            _create_role(conn, role, passwords[role])
+        if not _exists(conn, "SELECT FROM pg_database WHERE datname = %s", DATABASE):
+            conn.execute(
+                sql.SQL(
+                    "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C.UTF-8'"
+                ).format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
+            )
+    with _connect(_on_database(superuser_dsn)) as conn, _alone(conn), conn.transaction():
+        check_locale(conn)
+        name = sql.Identifier(DATABASE)
+        # PUBLIC holds rights by default that no service of ours is to have.
+        conn.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+        conn.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        conn.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(sql.Identifier(OWNER)))
+        for extension in EXTENSIONS:
+            conn.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public").format(sql.Identifier(extension)))
+        conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS migrations AUTHORIZATION {}").format(sql.Identifier(OWNER)))
+        for schema, role in owned.items():
+            _create_schema(conn, schema, role)
+        for role in set(owned.values()):
+            conn.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, sql.Identifier(role)))
+            conn.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(sql.Identifier(role)))
+            for key, value in ROLE_SETTINGS.items():
+                conn.execute(
+                    sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(
+                        sql.Identifier(role), name, sql.Identifier(key), sql.Literal(value)
+                    )
+                )
+
+
+def _create_role(conn: psycopg.Connection, role: str, password: str) -> None:
+    verb = "ALTER" if _exists(conn, "SELECT FROM pg_roles WHERE rolname = %s", role) else "CREATE"
+    conn.execute(
+        sql.SQL(
+            "{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS PASSWORD {}"
+        ).format(sql.SQL(verb), sql.Identifier(role), sql.Literal(password))
+    )
+
+
+def _create_schema(conn: psycopg.Connection, schema: str, role: str) -> None:
+    """The seed's three grants for the role, and the same for what later migrations add."""
+    names = {"s": sql.Identifier(schema), "r": sql.Identifier(role), "o": sql.Identifier(OWNER)}
+    for statement in (
+        "CREATE SCHEMA IF NOT EXISTS {s} AUTHORIZATION {o}",
+        "REVOKE ALL ON SCHEMA {s} FROM PUBLIC",
+        "GRANT ALL ON SCHEMA {s} TO {r}",
+        "GRANT ALL ON ALL TABLES IN SCHEMA {s} TO {r}",
+        "GRANT ALL ON ALL SEQUENCES IN SCHEMA {s} TO {r}",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {o} IN SCHEMA {s} GRANT ALL ON TABLES TO {r}",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {o} IN SCHEMA {s} GRANT ALL ON SEQUENCES TO {r}",
+    ):
+        conn.execute(sql.SQL(statement).format(**names))
+
+
+def check_locale(conn: psycopg.Connection) -> None:
+    """Refuse a database in which pg_trgm sees no Hangul: under LC_CTYPE C searches find nothing and nobody notices.
+
+    Raises:
+        MigrationError: it is such a database.
+    """
+    row = conn.execute(
+        "SELECT pg_encoding_to_char(encoding), datlocprovider, datctype FROM pg_database WHERE datname = current_database()"
+    ).fetchone()
+    assert row is not None
+    encoding, provider, ctype = row
+    if encoding != "UTF8" or provider == "b" or (provider == "c" and ctype in ("C", "POSIX")):
+        raise MigrationError(
+            f"the database {conn.info.dbname} has encoding {encoding}, locale provider {provider} and LC_CTYPE {ctype}:"
+            " Korean searches would find nothing. Make it with ENCODING 'UTF8' LOCALE_PROVIDER libc LC_CTYPE 'C.UTF-8'"
+        )
+
+
+class Step:
+    """A set of migrations that belong together: a schema, and the files in their order."""
+
+    def __init__(self, schema: str, folder: Path, *, template: bool = False) -> None:
+        self.schema = schema
+        self.template = template
+        self.files = sorted(folder.glob("*.sql"))
+
+    def id(self, file: Path) -> str:
+        """What the migration is called in `migrations.applied`, such as `auth.0001_seed`."""
+        return f"{self.schema}.{'common-' if self.template else ''}{file.stem}"
+
+    def text(self, file: Path) -> str:
+        """The file's SQL, with the schema's name where a template leaves it open."""
+        return file.read_text(encoding="utf-8").replace("{schema}", self.schema)
+
+
+def steps(services: Mapping[str, Service]) -> list[Step]:
+    """All migrations in the order in which they run: what belongs to no one service first."""
+    own = ROOT / "runtime" / "migrations"
+    found = [Step("public", own / "public"), Step("tasks", own / "tasks")]
+    for service in services.values():
+        if not service.is_worker:
+            found.append(Step(service.database.schema, service.path / "migrations"))
+            found.append(Step(service.database.schema, own / "service", template=True))
+    return found
+
+
+def apply(migrator_dsn: str, services: Mapping[str, Service] | None = None) -> list[str]:
+    """Apply what has not been applied yet; return the names, such as `auth.0002_names`.
+
+    Raises:
+        MigrationError: a migration fails; it is rolled back as a whole, the ones before it stay.
+    """
+    services = load_services() if services is None else services
+    wanted = steps(services)
+    digest = hashlib.sha256()
+    for step in wanted:
+        for file in step.files:
+            digest.update(f"{step.id(file)}\n{step.text(file)}".encode())
+    fingerprint = digest.hexdigest()
+    with _connect(_on_database(migrator_dsn)) as conn, _alone(conn):
+        check_locale(conn)
+        if _fingerprint(conn) == fingerprint:
+            return []
+        applied = _run(migrator_dsn, wanted)
+        conn.execute(
+            "INSERT INTO public.settings (key, value) VALUES ('migrations.fingerprint', to_jsonb(%s::text))"
+            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [fingerprint],
+        )
+        for role in set(schemas(services).values()):
+            conn.execute(sql.SQL("GRANT SELECT ON public.settings TO {}").format(sql.Identifier(role)))
+    return applied
+
+
+def _run(dsn: str, wanted: list[Step]) -> list[str]:
+    # Imported here: a service that only checks whether anything is to be done needs no migration tool.
+    from yoyo import get_backend, read_migrations
+
+    parts = urlsplit(_on_database(dsn))
+    uri = urlunsplit(("postgresql+psycopg", parts.netloc, parts.path, urlencode({"schema": "migrations"}), ""))
+    with tempfile.TemporaryDirectory(prefix="eco2-migrations-") as folder:
+        for step in wanted:
+            for file in step.files:
+                # yoyo knows a migration by its file's name and sorts by it.
+                Path(folder, step.id(file) + ".sql").write_text(step.text(file), encoding="utf-8")
+        backend = get_backend(uri, migration_table="applied")
+        try:
+            names = []
+            for migration in backend.to_apply(read_migrations(folder)):
+                try:
+                    backend.apply_one(migration)
+                except psycopg.Error as error:
+                    raise MigrationError(f"{migration.id}: {str(error).strip()}") from error
+                names.append(migration.id)
+            return names
+        finally:
+            backend.connection.close()
+
+
+def _fingerprint(conn: psycopg.Connection) -> str | None:
+    if not _exists(conn, "SELECT FROM pg_tables WHERE schemaname = 'public' AND tablename = %s", "settings"):
+        return None
+    row = conn.execute("SELECT value #>> '{}' FROM public.settings WHERE key = 'migrations.fingerprint'").fetchone()
+    return row[0] if row else None
+
+
+def _connect(dsn: str) -> psycopg.Connection:
+    return psycopg.connect(dsn, autocommit=True, connect_timeout=5)
+
+
+@contextmanager
+def _alone(conn: psycopg.Connection) -> Iterator[None]:
+    # Held by the session: a process that dies lets go of it, which a row in a lock table would not.
+    conn.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    try:
+        yield
+    finally:
+        conn.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+
+
+def _exists(conn: psycopg.Connection, query: str, value: str) -> bool:
+    return conn.execute(query, [value]).fetchone() is not None  # type: ignore[call-overload,no-any-return]
+
+
+def _on_database(dsn: str) -> str:
+    """The same address with the database `ecoeco` and without a search_path of its own."""
+    parts = urlsplit(repair_dsn(dsn))
+    query = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] != "options"])
+    return urlunsplit((parts.scheme, parts.netloc, f"/{DATABASE}", query, ""))
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Apply the migrations that MIGRATION_DB_URL's database does not have yet."
+
+
+def main(args: argparse.Namespace) -> int:
+    dsn = os.environ.get("MIGRATION_DB_URL", "")
+    if not dsn:
+        print("eco2 migrate: MIGRATION_DB_URL is not set: the address of the database as its owner", file=sys.stderr)
+        return 2
+    try:
+        applied = apply(dsn)
+    except (MigrationError, psycopg.OperationalError) as error:
+        print(f"eco2 migrate: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(applied) if applied else "nothing to apply")
+    return 0
