@@ -1,11 +1,11 @@
 """The Ed25519 keys that sign access tokens, and the command that makes and rotates them.
 
-    python -m functions.auth.keys init DIR      make DIR/signing.json (private) and DIR/jwks.json (public) unless they are there
-    python -m functions.auth.keys rotate DIR    add a key that takes over in ten minutes, and drop those no token needs any more
+    python -m functions.auth.keys init DIR      make DIR/signing.json (private) and DIR/jwks.json (public), once
+    python -m functions.auth.keys rotate DIR    add a key that takes over in ten minutes; drop those no token needs
 
-AUTH_SIGNING_KEY_FILE names the first file (auth alone reads it), AUTH_JWKS_FILE the second (every service reads it). Both are
-read again when they change. A new key is public at once and signs from its `sign_from` on: by then every service has read it,
-so a rotation is one command, without downtime. Keys stand newest first.
+AUTH_SIGNING_KEY_FILE names the first file (auth alone reads it), AUTH_JWKS_FILE the second (every service reads it).
+Both are read again when they change. A new key is public at once and signs from its `sign_from` on: by then every
+service has read it, so a rotation is one command, without downtime. Keys stand newest first.
 """
 
 import argparse

@@ -1,0 +1,169 @@
+"""How often passwords may be guessed: per account and per address, counted in the broker's Redis for all replicas.
+
+Only failures count. Each bucket is one number (the generic cell rate algorithm): a burst, then one try per interval.
+With Redis away each process goes on counting for itself, with the same limits. Nobody is locked out because Redis is
+down, and a guesser gains a factor of the number of replicas at most; letting all tries pass, or none, would be worse.
+"""
+
+import hashlib
+import ipaddress
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from litestar import Request
+from msgspec import Struct
+
+from functions.auth import passwords
+from shared import clock
+from shared.errors import Forbidden, TooMany, Unauthorized, Unavailable
+from shared.redis import guard
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class TooManyAttempts(TooMany):
+    """Too many wrong passwords: wait before the next try."""
+
+    type = "urn:eco2:auth:too-many-attempts"
+
+
+class Bucket(Struct, frozen=True):
+    """`burst` failures at once, then one per `interval` seconds."""
+
+    key: str
+    burst: int
+    interval: float
+
+
+# 10 wrong passwords at once and 40 an hour for an account; from one address (a school, an office) 100 and 400.
+ACCOUNT = (10, 90.0)
+ADDRESS = (100, 9.0)
+# After a failure of Redis this process counts alone for a while, so that not each login waits for a time-out.
+ALONE_SECONDS = 5.0
+_REMEMBERED = 10_000
+
+# Each key holds the moment at which its bucket is empty again. Returns the seconds to wait, as text; 0 if none.
+_LOOK = """
+local now, wait = tonumber(ARGV[1]), 0
+for i, key in ipairs(KEYS) do
+  local burst, interval = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+  local full = tonumber(redis.call('GET', key) or '0')
+  wait = math.max(wait, full + interval - burst * interval - now)
+end
+return string.format('%.3f', wait)
+"""
+_COUNT = """
+local now = tonumber(ARGV[1])
+for i, key in ipairs(KEYS) do
+  local burst, interval = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+  local full = math.max(tonumber(redis.call('GET', key) or '0'), now) + interval
+  redis.call('SET', key, string.format('%.3f', full), 'EX', math.ceil(burst * interval))
+end
+return 'ok'
+"""
+
+_alone_until = 0.0
+_own: dict[str, float] = {}
+
+
+def address_of(request: Request[Any, Any, Any], settings: Settings) -> str:
+    """The client's address; of IPv6 the /64, which is what one client gets.
+
+    Behind TRUSTED_HOPS proxies that append to X-Forwarded-For (1: the ALB or the gateway) it is that many entries from
+    the right: what stands further left was written by the client, and may say anything.
+    """
+    forwarded = [part.strip() for part in ",".join(request.headers.getall("x-forwarded-for", [])).split(",")]
+    peer = request.client.host if request.client else ""
+    hops = settings.trusted_hops
+    text = forwarded[-hops] if 0 < hops <= len(forwarded) and forwarded[-hops] else peer
+    try:
+        address = ipaddress.ip_address(text.split("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+@asynccontextmanager
+async def attempt(broker: "Redis", *, account: UUID | str, address: str) -> AsyncIterator[None]:
+    """Wait for a place to check a password in, and count the block as a failed try when it raises 401 or 403.
+
+    Args:
+        account: the user's id, or the login somebody tried where there is no such user: both are limited alike.
+
+    Raises:
+        TooManyAttempts: when the account or the address has had its share of failures.
+        passwords.Busy: as `passwords.slot`.
+    """
+    buckets = [Bucket(_key("account", str(account)), *ACCOUNT), Bucket(_key("address", address), *ADDRESS)]
+    # The look comes after the wait: a thousand guesses sent at once would else all pass before the first has failed.
+    async with passwords.slot():
+        wait = await _wait(broker, buckets)
+        if wait > 0:
+            raise TooManyAttempts(retry_after=wait)
+        try:
+            yield
+        except (Unauthorized, Forbidden):
+            await _count(broker, buckets)
+            raise
+    await forget(broker, account)
+
+
+async def forget(broker: "Redis", *accounts: UUID | str) -> None:
+    """Forget an account's failures: after a right password, and with the person."""
+    keys = [_key("account", str(account)) for account in accounts]
+    for key in keys:
+        _own.pop(key, None)
+    if time.monotonic() < _alone_until:
+        return
+    try:
+        with guard("broker"):
+            await broker.delete(*keys)
+    except Unavailable:
+        _go_alone()
+
+
+def _key(kind: str, value: str) -> str:
+    # A hash: the broker's files should name nobody.
+    return f"auth:failures:{kind}:{hashlib.sha256(value.lower().encode()).hexdigest()[:32]}"
+
+
+async def _wait(broker: "Redis", buckets: Sequence[Bucket]) -> float:
+    alone = max((_own.get(b.key, 0.0) + b.interval - b.burst * b.interval - clock.time() for b in buckets), default=0.0)
+    shared = await _evaluate(broker, _LOOK, buckets)
+    return max(alone, float(shared) if shared is not None else 0.0)
+
+
+async def _count(broker: "Redis", buckets: Sequence[Bucket]) -> None:
+    if await _evaluate(broker, _COUNT, buckets) is not None:
+        return
+    now = clock.time()
+    for bucket in buckets:
+        _own[bucket.key] = max(_own.pop(bucket.key, 0.0), now) + bucket.interval
+    while len(_own) > _REMEMBERED:
+        del _own[next(iter(_own))]
+
+
+async def _evaluate(broker: "Redis", script: str, buckets: Sequence[Bucket]) -> str | None:
+    """Run a script on the buckets; None while Redis is away."""
+    if time.monotonic() < _alone_until:
+        return None
+    numbers = [str(number) for bucket in buckets for number in (bucket.burst, bucket.interval)]
+    try:
+        with guard("broker"):
+            answer = await broker.eval(script, len(buckets), *(b.key for b in buckets), str(clock.time()), *numbers)
+    except Unavailable:
+        _go_alone()
+        return None
+    return str(answer)
+
+
+def _go_alone() -> None:
+    global _alone_until
+    _alone_until = time.monotonic() + ALONE_SECONDS

@@ -1,0 +1,72 @@
+"""Erases the person from every service: here at once, elsewhere by messages that are sent until each has confirmed."""
+
+from datetime import timedelta
+from typing import Any
+
+from litestar import Request, delete
+from msgspec import Struct
+
+from functions.auth import attempts, passwords, revocations
+from functions.auth import db as sql
+from functions.auth.change_password import GivenPassword, WrongPassword
+from shared import tasks
+from shared.errors import BadInput, PreconditionFailed, Unauthorized
+from shared.http import Broker, Conditional, CurrentUser, Db, Settings, problems
+from shared.ids import new_id
+from shared.messages import ErasePerson
+
+# Whoever keeps anything under a user's id.
+SERVICES = ("chat_llm", "location", "recycle_info", "userinfo", "waste")
+# With Redis away a revoked token lives out its 15 minutes and may write meanwhile: then once more.
+AGAIN_AFTER = 20 * 60.0
+TIME_LIMIT = timedelta(seconds=60)
+
+
+class EraseRequest(Struct):
+    password: GivenPassword
+
+
+@delete(
+    "/me",
+    status_code=202,
+    responses=problems(
+        BadInput, Unauthorized, WrongPassword, PreconditionFailed, attempts.TooManyAttempts, passwords.Busy
+    ),
+    summary="Erase my account",
+)
+async def delete_me(
+    data: EraseRequest,
+    request: Request[Any, Any, Any],
+    user: CurrentUser,
+    db: Db,
+    broker: Broker,
+    settings: Settings,
+    conditions: Conditional,
+) -> None:
+    async with db.connection() as conn:
+        found = await sql.select_credentials(conn, user.id, user.session_id)
+        person = await sql.select_person(conn, user.id, user.session_id)
+    if found is None or person is None:
+        raise Unauthorized("The session has ended.")
+    conditions.require(person)
+    async with attempts.attempt(broker, account=user.id, address=attempts.address_of(request, settings)):
+        if not await passwords.matches(data.password, found.password_hash):
+            raise WrongPassword
+    async with db.transaction() as conn:
+        ended = await sql.delete_person(conn, user.id)
+        # The subject is the erasure: what comes back, and what is logged, need not name the person.
+        erasure = new_id()
+        for delay in (0.0, AGAIN_AFTER):
+            for service in SERVICES:
+                await tasks.enqueue(
+                    conn,
+                    ErasePerson(user_id=user.id),
+                    actor=f"{service}/erase_person",
+                    reply="auth/erasure_confirmed",
+                    subject=erasure,
+                    delay=delay,
+                    time_limit=TIME_LIMIT,
+                )
+    await revocations.announce(db, broker, ended)
+    # Failures may have been counted under any of the three (functions.auth.login).
+    await attempts.forget(broker, user.id, person.username, person.email)

@@ -1,0 +1,34 @@
+"""The person's sessions, newest first: where they are logged in."""
+
+from datetime import datetime
+from uuid import UUID
+
+from litestar import get
+from msgspec import Struct
+
+from functions.auth import db as sql
+from shared import clock
+from shared.errors import BadInput, Unauthorized
+from shared.http import CurrentUser, Db, PageQuery, problems
+from shared.pages import Page
+
+
+class Session(Struct, frozen=True):
+    """A session, which ends when it is not refreshed until `expires_at`; `current` marks the one of this request."""
+
+    id: UUID
+    created_at: datetime
+    expires_at: datetime
+    current: bool
+
+    @classmethod
+    def of(cls, row: sql.SessionRow, current: UUID) -> "Session":
+        return cls(row.id, row.created_at, row.expires_at, row.id == current)
+
+
+@get("/sessions", responses=problems(BadInput, Unauthorized), summary="List sessions")
+async def list_sessions(user: CurrentUser, db: Db, page: PageQuery) -> Page[Session]:
+    async with db.connection() as conn:
+        after = page.after(tuple[datetime, UUID])
+        rows = await sql.select_sessions(conn, user.id, clock.now(), after, page.limit + 1)
+    return page.of([Session.of(row, user.session_id) for row in rows], key=lambda s: (s.created_at, s.id))

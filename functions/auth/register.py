@@ -1,0 +1,65 @@
+"""A new person, from a username, an email address and a password."""
+
+from typing import Annotated
+
+from litestar import post
+from msgspec import Meta, Struct
+from psycopg.errors import UniqueViolation
+
+from functions.auth import db as sql
+from functions.auth import passwords
+from shared import clock
+from shared.errors import BadInput, Conflict
+from shared.http import Db, problems
+from shared.ids import new_id
+
+# RFC 5321 §4.1.2: a dot-string or a quoted string, then a domain of two labels or more (§2.3.5) or an address literal.
+# `(?!\n)`: in Python `$` also matches before a last newline.
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+EMAIL = (
+    rf'^({_ATOM}(\.{_ATOM})*|"([ !#-[\]-~]|\\[ -~])*")'
+    rf"@({_LABEL}(\.{_LABEL})+|\[([0-9]{{1,3}}(\.[0-9]{{1,3}}){{3}}|IPv6:[0-9A-Fa-f:.]{{2,45}})\])$(?!\n)"
+)
+
+
+class RegisterRequest(Struct):
+    """Names are one person's whatever their case."""
+
+    username: Annotated[
+        str, Meta(min_length=3, max_length=100, pattern=r"^[A-Za-z0-9._-]+$(?!\n)", examples=["kim.eco"])
+    ]
+    email: Annotated[str, Meta(max_length=255, pattern=EMAIL, examples=["kim@example.com"])]
+    password: passwords.Password
+
+
+class UsernameTaken(Conflict):
+    """This username belongs to somebody: choose another."""
+
+    type = "urn:eco2:auth:username-taken"
+
+
+class EmailTaken(Conflict):
+    """This email address has an account already: log in instead."""
+
+    type = "urn:eco2:auth:email-taken"
+
+
+@post(
+    "/register",
+    status_code=201,
+    responses=problems(BadInput, UsernameTaken, EmailTaken, passwords.Busy),
+    summary="Register",
+)
+async def register(data: RegisterRequest, db: Db) -> sql.Person:
+    if len(data.email.rpartition("@")[0]) > 64:
+        raise BadInput("email", "has more than 64 characters before the @")
+    async with passwords.slot():
+        password_hash = await passwords.hashed(data.password, "password")
+    person = sql.Person(new_id(), data.username, data.email, clock.now())
+    try:
+        async with db.connection() as conn:
+            await sql.insert_person(conn, person, password_hash)
+    except UniqueViolation as error:
+        raise (EmailTaken if "email" in (error.diag.constraint_name or "") else UsernameTaken) from None
+    return person

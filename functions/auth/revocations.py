@@ -1,0 +1,34 @@
+"""Ends sessions everywhere: their access tokens are valid by signature for up to 15 minutes more."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+from uuid import UUID
+
+from shared import identity, tasks
+from shared.db import Database
+from shared.errors import Unavailable
+from shared.ids import new_id
+from shared.messages import Message
+from shared.redis import guard
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class AnnounceRevocations(Message, frozen=True):
+    """Announce these sessions' end once the broker's Redis is back."""
+
+    actor: ClassVar[str] = "auth/announce_revocations"
+    session_ids: list[UUID]
+
+
+async def announce(db: Database, broker: "Redis", session_ids: Sequence[UUID]) -> None:
+    """Tell all services, after the commit that ended the sessions; with Redis away, tell them once it is back."""
+    if not session_ids:
+        return
+    try:
+        with guard("broker"):
+            await identity.announce_revocations(broker, session_ids)
+    except Unavailable:
+        async with db.transaction() as conn:
+            await tasks.enqueue(conn, AnnounceRevocations(list(session_ids)), subject=new_id())
