@@ -1,0 +1,50 @@
+"""A worker's and a syncer's small HTTP port: /healthz, /readyz, /metrics. Nothing of it is for clients."""
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
+import prometheus_client
+
+# What is wrong, one sentence each; `alive` False asks for a restart, `ready` False says that it can't work just now.
+Look = Callable[[], dict[str, Any]]
+
+
+class HealthServer:
+    """Answers on its own thread. `look` gives the body: `{"alive": bool, "ready": bool, "reasons": [...], ...}`."""
+
+    def __init__(self, host: str, port: int, look: Look) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if path == "/metrics":
+                    self._answer(200, prometheus_client.CONTENT_TYPE_LATEST, prometheus_client.generate_latest())
+                elif path in ("/healthz", "/readyz"):
+                    body = look()
+                    good = body["alive"] if path == "/healthz" else body["alive"] and body["ready"]
+                    self._answer(200 if good else 503, "application/json", msgspec.json.encode(body))
+                else:
+                    self._answer(404, "text/plain", b"not found\n")
+
+            def _answer(self, status: int, kind: str, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+                pass
+
+        ThreadingHTTPServer.daemon_threads = True
+        self._server = ThreadingHTTPServer((host, port), Handler)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,644 @@
+"""The journal: every task of a worker, in SQLite beside it, before the work and before the ack (the seed's "Robin pattern").
+
+One thread writes. It takes all that waits, writes it in one transaction (group commit) and answers them together; a
+transaction that ends a task is on the disk (`synchronous=FULL`) before anybody hears of it. While the file can't be written
+(disk full, I/O error) the thread tries again and again and nobody gets an answer, so nothing is acked.
+
+The other process at this file is the syncer. SQLite before 3.51.3 can corrupt a WAL that two connections write or
+checkpoint at the same instant, so whoever writes, checkpoints or closes holds the lock file `<path>.lock`.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import mmap
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from shared import clock
+from shared.ids import new_id
+
+T = TypeVar("T")
+log = logging.getLogger("eco2.journal")
+
+# A task whose runs were cut off so often (its worker died with it) ends as a failure.
+MAX_INTERRUPTIONS = 5
+# The journal forgets a person's content after at most so long.
+PAYLOAD_LIFETIME = timedelta(days=1)
+# A group is at most so many operations: keeps one commit's locks, and the syncer's wait, at milliseconds.
+GROUP = 512
+# Above this size in bytes a start checks with quick_check, which skips the indexes' content.
+_LARGE = 256 << 20
+_SLOT = 40
+_SLOTS = 256
+
+SCHEMA = """
+CREATE TABLE local_tasks (
+    id TEXT PRIMARY KEY, task_id TEXT UNIQUE NOT NULL, task_name TEXT NOT NULL, status TEXT NOT NULL,
+    result TEXT,  -- JSON
+    error TEXT, started_at TEXT NOT NULL, completed_at TEXT,
+    synced_to_pg INTEGER DEFAULT 0);  -- 0: not synced, 1: synced
+CREATE INDEX idx_local_not_synced ON local_tasks(synced_to_pg) WHERE synced_to_pg = 0;
+CREATE INDEX idx_local_completed ON local_tasks(completed_at) WHERE completed_at IS NOT NULL;
+"""
+# Each entry brings a file of the version before it up to the next; PRAGMA user_version counts them.
+_VERSIONS = (
+    SCHEMA,
+    """
+    ALTER TABLE local_tasks ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE local_tasks ADD COLUMN run_id TEXT;
+    ALTER TABLE local_tasks ADD COLUMN runs INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE local_tasks ADD COLUMN interruptions INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE local_tasks ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE local_tasks ADD COLUMN queued_at TEXT;
+    ALTER TABLE local_tasks ADD COLUMN changed_at TEXT;
+    ALTER TABLE local_tasks ADD COLUMN traceparent TEXT;
+    ALTER TABLE local_tasks ADD COLUMN result_hash TEXT;
+    ALTER TABLE local_tasks ADD COLUMN payload TEXT;
+    ALTER TABLE local_tasks ADD COLUMN payload_until TEXT;  -- null with a payload column of null: there was none
+    ALTER TABLE local_tasks ADD COLUMN quarantine TEXT;     -- why PostgreSQL refuses this row
+    CREATE INDEX idx_local_payload ON local_tasks(payload_until) WHERE payload IS NOT NULL;
+    -- Events of runs that a later run of the same task has replaced in local_tasks.
+    CREATE TABLE local_events (
+        id TEXT PRIMARY KEY, task_id TEXT NOT NULL, event_type TEXT NOT NULL, event_data TEXT, timestamp TEXT NOT NULL,
+        synced_to_pg INTEGER NOT NULL DEFAULT 0);
+    CREATE INDEX idx_events_not_synced ON local_events(synced_to_pg) WHERE synced_to_pg = 0;
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    """,
+)
+
+
+class JournalUnusable(Exception):
+    """The journal can't be opened; the message says what an operator can do."""
+
+
+class JournalClosed(Exception):
+    """The journal was closed before this could be written: the task is not acked and comes again."""
+
+
+class Start(Struct, frozen=True):
+    """A task that a worker has in its hands and is about to work on."""
+
+    task_id: str
+    name: str
+    run_id: str
+    queued_at: str
+    retries: int = 0
+    traceparent: str = ""
+
+
+class Ended(Struct, frozen=True):
+    """A task's terminal state as the journal has it; `record` and `payload` are JSON."""
+
+    task_id: str
+    run_id: str
+    status: Literal["success", "failure"]
+    completed_at: str
+    result_hash: str
+    record: str | None = None
+    payload: str | None = None
+    error: str | None = None
+
+
+def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
+    """Open a journal file, without making or changing one. The caller holds `lock` for everything but reading."""
+    # As a URI: a name of `?` or `#` in the path must not be read as one.
+    mode = "ro" if readonly else "rw"
+    connection = sqlite3.connect(
+        f"file:{_quoted(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=30
+    )
+    connection.execute("PRAGMA synchronous=FULL")
+    # What is deleted is overwritten: a payload must not live on in a free page.
+    connection.execute("PRAGMA secure_delete=ON")
+    return connection
+
+
+def _quoted(path: Path) -> str:
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+class Lock:
+    """The one lock of everybody who writes, checkpoints or closes a journal, in any process. Not reentrant."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def hash_result(status: str, record: Any, payload: Any, error: Any) -> str:
+    """SHA-256 of a whole result, whatever the order of its keys: what the owner kept can be compared with the history."""
+    return hashlib.sha256(msgspec.json.encode([status, record, payload, error], order="deterministic")).hexdigest()
+
+
+class NotJson(ValueError):
+    """The result holds what PostgreSQL's JSONB refuses."""
+
+
+# JSONB's own limits are higher; these keep a row, its copies and a reader's memory small.
+MAX_RESULT_BYTES = 4 << 20
+_MAX_DEPTH = 64
+
+
+def checked_json(value: Any) -> str:
+    """`value` as JSON text that JSONB will take.
+
+    Raises:
+        NotJson: a U+0000, a lone surrogate, NaN or an infinity, a number beyond a double, over 4 MiB or 64 levels deep.
+    """
+    builtin = msgspec.to_builtins(value)
+    _check(builtin, 0)
+    try:
+        text = msgspec.json.encode(builtin)
+    except (UnicodeEncodeError, OverflowError, TypeError) as error:
+        raise NotJson(f"the result can't be written as JSON: {error}") from None
+    if len(text) > MAX_RESULT_BYTES:
+        raise NotJson(f"the result has {len(text)} bytes, at most {MAX_RESULT_BYTES} are kept")
+    return text.decode()
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise NotJson(f"the result is more than {_MAX_DEPTH} levels deep")
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise NotJson("a text in the result holds U+0000")
+    elif isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise NotJson(f"a number in the result is {value}")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _check(key, depth + 1)
+            _check(inner, depth + 1)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check(inner, depth + 1)
+
+
+def event_id(of: str, event: str) -> str:
+    """The id of a history event, from the run's (or the task's) id alone: PostgreSQL's `md5(of || ':' || event)::uuid`."""
+    return str(UUID(bytes=hashlib.md5(f"{of}:{event}".encode(), usedforsecurity=False).digest()))
+
+
+class Journal:
+    """The journal of one running worker. Made once per process, by the worker: a second one at the same path is refused.
+
+    Attributes:
+        worker_id: lives as long as the file.
+        trouble: why writing does not work just now; empty when it does.
+        recovered: what opening had to do, one sentence each, for the log and the health answer.
+    """
+
+    def __init__(self, path: Path, *, wait: float = 0) -> None:
+        self.path = path
+        self.trouble = ""
+        self.recovered: list[str] = []
+        self.commits = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._owner = os.open(f"{path}.owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        end = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(self._owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    os.close(self._owner)
+                    raise JournalUnusable(
+                        f"another worker runs on {path}: each replica needs a volume of its own"
+                    ) from None
+                time.sleep(0.05)
+        self._lock = Lock(path)
+        self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        try:
+            with self._lock:
+                self._db = self._open()
+                self.worker_id = self._prepare()
+        except sqlite3.Error as error:
+            raise JournalUnusable(f"can't open the journal {path}: {error}") from error
+        self._slots = _Slots(Path(f"{path}.running"))
+        self._count_interruptions()
+        self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
+        self._thread.start()
+
+    # Opening and recovery
+
+    def _open(self) -> sqlite3.Connection:
+        if not self.path.exists():
+            self.path.touch(0o600)
+        db = connect(self.path)
+        try:
+            size = self.path.stat().st_size
+            check = "quick_check" if size > _LARGE else "integrity_check"
+            found = [str(row[0]) for row in db.execute(f"PRAGMA {check}(5)")]
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                db.close()
+                raise
+            found = [str(error)]
+        if found != ["ok"]:
+            db.close()
+            db = self._set_aside("; ".join(found))
+        mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise JournalUnusable(
+                f"{self.path} lies on a file system without shared memory: SQLite's WAL can't work there"
+            )
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return db
+
+    def _set_aside(self, why: str) -> sqlite3.Connection:
+        name = f"{self.path}.damaged-{clock.now():%Y%m%dT%H%M%S}-{os.urandom(2).hex()}"
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self.path}{suffix}").rename(f"{name}{suffix}")
+        self.path.touch(0o600)
+        said = f"the journal was damaged ({why}); it was set aside as {name}: `eco2 journal recover` reads what can be read"
+        log.critical(said)
+        self.recovered.append(said)
+        return connect(self.path)
+
+    def _prepare(self) -> str:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(_VERSIONS):
+            raise JournalUnusable(f"{self.path} was written by a newer version of this program")
+        for number, script in enumerate(_VERSIONS[version:], version + 1):
+            self._db.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version={number};COMMIT;")
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute(
+            "INSERT INTO meta (key, value) VALUES ('worker_id', ?) ON CONFLICT DO NOTHING", [str(new_id())]
+        )
+        self._db.execute("COMMIT")
+        return str(self._db.execute("SELECT value FROM meta WHERE key = 'worker_id'").fetchone()[0])
+
+    def _count_interruptions(self) -> None:
+        cut = self._slots.take()
+        if not cut:
+            return
+        marks = ",".join("?" * len(cut))
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            count = self._db.execute(
+                f"UPDATE local_tasks SET interruptions = interruptions + 1 WHERE status = 'pending' AND run_id IN ({marks})",  # noqa: S608
+                cut,
+            ).rowcount
+            self._db.execute("COMMIT")
+        self._slots.clear()
+        if count:
+            self.recovered.append(f"{count} runs were cut off when the worker died last")
+
+    # The writing thread
+
+    def _submit(self, operation: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> "Future[T]":
+        waiting = _Operation(operation, durable)
+        if self._closing.is_set():
+            waiting.future.set_exception(JournalClosed())
+        else:
+            self._queue.put(waiting)
+        return waiting.future
+
+    def _write(self) -> None:
+        last = False
+        while not last:
+            first = self._queue.get()
+            if first is None:
+                break
+            group = [first]
+            with contextlib.suppress(queue.Empty):
+                while len(group) < GROUP:
+                    further = self._queue.get_nowait()
+                    if further is None:
+                        last = True
+                        break
+                    group.append(further)
+            self._commit_until_done(group)
+        self._fail_rest()
+
+    def _fail_rest(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                left = self._queue.get_nowait()
+                if left is not None:
+                    left.future.set_exception(JournalClosed())
+
+    def _commit_until_done(self, group: list["_Operation"]) -> None:
+        pause = 0.05
+        while True:
+            try:
+                self._commit(group)
+            except sqlite3.OperationalError as error:
+                # Disk full, I/O error, a file system gone read-only: it may pass, and until then nothing may be acked.
+                if not self.trouble:
+                    log.error("the journal can't be written, no task is acked until it can: %s", error)
+                self.trouble = f"the journal can't be written: {error}"
+                if self._closing.wait(pause):
+                    for operation in group:
+                        operation.future.set_exception(JournalClosed())
+                    return
+                pause = min(pause * 2, 1.0)
+                self._reopen()
+            except Exception as error:  # noqa: BLE001 - one operation's own fault: its caller gets it, its group goes on
+                if len(group) == 1:
+                    group[0].future.set_exception(error)
+                    return
+                for operation in group:
+                    self._commit_until_done([operation])
+                return
+            else:
+                if self.trouble:
+                    log.warning("the journal can be written again")
+                    self.trouble = ""
+                return
+
+    def _commit(self, group: Sequence["_Operation"]) -> None:
+        db = self._db
+        results = []
+        with self._lock:
+            # NORMAL leaves a `pending` to the next sync: losing it with the power costs nothing, the task comes again.
+            db.execute("PRAGMA synchronous=FULL" if any(o.durable for o in group) else "PRAGMA synchronous=NORMAL")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                for operation in group:
+                    results.append(operation.run(db))
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+        self.commits += 1
+        for operation, result in zip(group, results, strict=True):
+            operation.future.set_result(result)
+
+    def _reopen(self) -> None:
+        # After an I/O error a connection may think wrongly of the file; a fresh one reads the truth.
+        with contextlib.suppress(sqlite3.Error), self._lock:
+            fresh = connect(self.path)
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = fresh
+
+    def close(self) -> None:
+        """Write what waits, then close. What can't be written by then ends with JournalClosed."""
+        if self._closing.is_set():
+            return
+        self._queue.put(None)
+        if not self.trouble:
+            self._thread.join(30)
+        self._closing.set()
+        self._thread.join()
+        with contextlib.suppress(sqlite3.Error), self._lock:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        self._slots.close()
+        self._lock.close()
+        os.close(self._owner)
+
+    # What a worker writes
+
+    def begin(self, starts: Sequence[Start]) -> "Future[list[Ended | None]]":
+        """Journal tasks as `pending` under new runs. For each: None to work on it, or the terminal state to send again.
+
+        A task that a died worker was at for the fifth time ends here. One that failed runs again when its message carries
+        a later retry; one whose payload the journal has forgotten runs again, because its owner never got it.
+        """
+        now = clock.now().isoformat()
+        return self._submit(lambda db: [_begin(db, start, now) for start in starts])
+
+    def end(self, ended: Ended, start: Start, started_at: str) -> "Future[None]":
+        """Journal a terminal state; it is on the disk when the future is done."""
+        until = (clock.now() + PAYLOAD_LIFETIME).isoformat()
+        return self._submit(lambda db: _end(db, ended, start, started_at, until), durable=True)
+
+    def working(self, slot: int, run_id: str) -> None:
+        """Note without a commit that a thread works on a run now (empty: on none); the note outlives the process."""
+        self._slots.set(slot, run_id)
+
+    def forget_payloads(self) -> "Future[int]":
+        """Drop payloads that are a day old."""
+        now = clock.now().isoformat()
+        return self._submit(
+            lambda db: (
+                db.execute(
+                    "UPDATE local_tasks SET payload = NULL WHERE payload IS NOT NULL AND payload_until < ?", [now]
+                ).rowcount
+            )
+        )
+
+
+class _Operation:
+    __slots__ = ("durable", "future", "run")
+
+    def __init__(self, run: Callable[[sqlite3.Connection], Any], durable: bool) -> None:
+        self.run = run
+        self.durable = durable
+        self.future: Future[Any] = Future()
+
+
+def _begin(db: sqlite3.Connection, start: Start, now: str) -> Ended | None:
+    row = db.execute(
+        "SELECT status, run_id, interruptions, retries, result, payload, payload_until, error, started_at, completed_at,"
+        " result_hash FROM local_tasks WHERE task_id = ?",
+        [start.task_id],
+    ).fetchone()
+    if row is None:
+        db.execute(
+            "INSERT INTO local_tasks (id, task_id, task_name, status, started_at, run_id, runs, retries, queued_at,"
+            " changed_at, traceparent, revision) VALUES (?, ?, ?, 'pending', ?, ?, 1, ?, ?, ?, ?, 1)",
+            [
+                start.run_id,
+                start.task_id,
+                start.name,
+                now,
+                start.run_id,
+                start.retries,
+                start.queued_at,
+                now,
+                start.traceparent,
+            ],
+        )
+        return None
+    status, run_id, interruptions, retries, result, payload, until, error, started_at, completed_at, hash_ = row
+    if status == "pending" and interruptions >= MAX_INTERRUPTIONS:
+        said = "interrupted: The worker stopped during this task five times."
+        ended = Ended(
+            start.task_id, run_id, "failure", now, hash_result("failure", None, None, split_error(said)), error=said
+        )
+        _end(db, ended, start, started_at, now)
+        return ended
+    if status != "pending":
+        again = (status == "failure" and start.retries > retries) or (payload is None and until is not None)
+        if not again:
+            return Ended(start.task_id, run_id, status, completed_at, hash_, result, payload, error)
+    if run_id:
+        _keep_events(db, start.task_id, run_id, started_at, status, completed_at, hash_, error)
+    if status == "pending":
+        db.execute(
+            "UPDATE local_tasks SET run_id = ?, runs = runs + 1, retries = ?, started_at = ?, changed_at = ?,"
+            " synced_to_pg = 0, revision = revision + 1 WHERE task_id = ?",
+            [start.run_id, max(retries, start.retries), now, now, start.task_id],
+        )
+    # A terminal row stays as it is until the new run ends at least as well: states only rise.
+    return None
+
+
+def _end(db: sqlite3.Connection, ended: Ended, start: Start, started_at: str, until: str) -> None:
+    values = [
+        ended.status,
+        ended.record,
+        ended.error,
+        ended.payload,
+        until if ended.payload is not None else None,
+        ended.result_hash,
+        started_at,
+        ended.completed_at,
+        ended.completed_at,
+        ended.run_id,
+        start.retries,
+    ]
+    old = db.execute(
+        "SELECT status, run_id, started_at, completed_at, result_hash, error FROM local_tasks WHERE task_id = ?",
+        [ended.task_id],
+    ).fetchone()
+    if old is None:
+        # The journal was set aside, or restored, under a running worker.
+        db.execute(
+            "INSERT INTO local_tasks (status, result, error, payload, payload_until, result_hash, started_at, completed_at,"
+            " changed_at, run_id, retries, id, task_id, task_name, queued_at, traceparent, runs, revision)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 1)",
+            [*values, str(new_id()), ended.task_id, start.name, start.queued_at, start.traceparent],
+        )
+        return
+    status, run_id, before, completed_at, hash_, error = old
+    if status == "success" and ended.status == "failure":
+        _keep_events(
+            db, ended.task_id, ended.run_id, started_at, "failure", ended.completed_at, ended.result_hash, ended.error
+        )
+        return
+    if run_id and run_id != ended.run_id:
+        _keep_events(db, ended.task_id, run_id, before, status, completed_at, hash_, error)
+    db.execute(
+        "UPDATE local_tasks SET status = ?, result = ?, error = ?, payload = ?, payload_until = ?, result_hash = ?,"
+        " started_at = ?, completed_at = ?, changed_at = ?, run_id = ?, retries = ?, synced_to_pg = 0,"
+        " quarantine = NULL, revision = revision + 1 WHERE task_id = ?",
+        [*values, ended.task_id],
+    )
+
+
+def _keep_events(
+    db: sqlite3.Connection,
+    task_id: str,
+    run_id: str,
+    started_at: str,
+    status: str,
+    completed_at: str | None,
+    result_hash: str | None,
+    error: str | None,
+) -> None:
+    # The run that the row tells of is about to be replaced there; the syncer may not have seen it yet.
+    rows = [(event_id(run_id, "started"), task_id, "started", _data(run_id), started_at)]
+    if completed_at is not None and status != "pending":
+        event = "completed" if status == "success" else "failed"
+        rows.append((event_id(run_id, event), task_id, event, _data(run_id, status, result_hash, error), completed_at))
+    db.executemany(
+        "INSERT INTO local_events (id, task_id, event_type, event_data, timestamp) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO NOTHING",
+        rows,
+    )
+
+
+def _data(run_id: str, status: str | None = None, result_hash: str | None = None, error: str | None = None) -> str:
+    data = {"run_id": run_id}
+    if status is not None:
+        data |= {"status": status, "result_hash": result_hash or ""}
+    if error:
+        data["error"] = error
+    return msgspec.json.encode(data).decode()
+
+
+def split_error(text: str | None) -> dict[str, str] | None:
+    """The error column, `code: message`, as the two parts that travel."""
+    if text is None:
+        return None
+    code, _, message = text.partition(": ")
+    return {"code": code, "message": message or code}
+
+
+class _Slots:
+    """Which run each thread is at, in a mapped file: written without a system call, and it outlives a killed process.
+
+    So a run that was truly under way when the worker died is told apart from those that only waited their turn.
+    """
+
+    def __init__(self, path: Path) -> None:
+        size = _SLOT * _SLOTS
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Allocated, not sparse: a write into a hole of a full disk is a SIGBUS.
+        if os.fstat(self._file).st_size < size:
+            try:
+                os.posix_fallocate(self._file, 0, size)
+            except OSError as error:
+                os.close(self._file)
+                raise JournalUnusable(f"can't write beside the journal: {path}: {error.strerror}") from None
+        self._map = mmap.mmap(self._file, size)
+
+    def take(self) -> list[str]:
+        raw = (self._map[i : i + 36] for i in range(0, _SLOT * _SLOTS, _SLOT))
+        return [slot.decode("ascii", "replace") for slot in raw if slot.strip(b"\0")]
+
+    def clear(self) -> None:
+        self._map[:] = bytes(_SLOT * _SLOTS)
+
+    def set(self, slot: int, run_id: str) -> None:
+        start = slot * _SLOT
+        self._map[start : start + 36] = run_id.encode("ascii").ljust(36, b"\0")
+
+    def close(self) -> None:
+        self._map.close()
+        os.close(self._file)
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection for another process than the worker (the syncer, an operator's tool) to write with, inside the lock."""
+    lock = Lock(path)
+    try:
+        with lock:
+            connection = connect(path)
+            try:
+                yield connection
+            finally:
+                connection.close()
+    finally:
+        lock.close()
+
+
+def since(iso: str) -> float:
+    """Seconds by the system's clock since a journal's time."""
+    return (clock.now() - datetime.fromisoformat(iso)).total_seconds()
+
+
+def names(rows: Iterable[Any]) -> list[str]:
+    """First column of rows, as text."""
+    return [str(row[0]) for row in rows]
