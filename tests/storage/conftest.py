@@ -1,0 +1,35 @@
+from collections.abc import Iterator
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from shared import objects
+from shared.ids import new_id
+from shared.objects import ObjectStore
+from shared.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def bucket_address() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def store(bucket_address: str, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """A new bucket on moto's server, the store that queue functions find."""
+    store = ObjectStore(
+        Settings(
+            s3_endpoint_url=bucket_address,
+            s3_bucket=f"photos-{new_id()}",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            cdn_base_url="http://cdn.test",
+        )
+    )
+    store.client.create_bucket(Bucket=store.bucket, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
+    monkeypatch.setattr(objects, "_store", store)
+    return store

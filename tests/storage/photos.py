@@ -1,0 +1,95 @@
+"""Photograph-like images in memory, with everything that cameras and attackers put around the pixels."""
+
+import struct
+import zlib
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+# Text that must never be found in a copy, wherever in a file it was hidden.
+SECRET = b"37.5665N-126.9780E-Hong-Gildong"
+
+
+def picture(width: int = 640, height: int = 480) -> Image.Image:
+    """Red on the left, blue on the right, brighter towards the top: turns and mirrors can be told apart."""
+    y, x = np.mgrid[0:height, 0:width]
+    light = 255 - (y * 155 // max(1, height - 1))
+    left = x < width / 2
+    zeros = np.zeros_like(light)
+    return Image.fromarray(np.stack([light * left, zeros, light * ~left], -1).astype(np.uint8), "RGB")
+
+
+def encode(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
+    target = BytesIO()
+    image.save(target, form, **options)
+    return target.getvalue()
+
+
+def gps_exif(orientation: int = 1) -> Image.Exif:
+    """EXIF with a position, a name and the orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x010E] = SECRET.decode()
+    gps = exif.get_ifd(0x8825)
+    gps[1], gps[2], gps[3], gps[4] = "N", (37.0, 33.0, 59.4), "E", (126.0, 58.0, 40.8)
+    gps[0x1D] = SECRET.decode()
+    return exif
+
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:GPSLatitude="' + SECRET + b'"/>'
+    b"</rdf:RDF></x:xmpmeta>"
+)
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+def jpeg_full_of_metadata(orientation: int = 1) -> bytes:
+    """EXIF with GPS, XMP, IPTC, a comment, an unknown segment, and bytes behind the end."""
+    data = encode(picture(), exif=gps_exif(orientation), comment=SECRET, xmp=XMP, quality=90)
+    iptc = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00" + struct.pack(">I", len(SECRET) + 5)
+    iptc += b"\x1c\x02\x78" + struct.pack(">H", len(SECRET)) + SECRET + b"\x00"
+    return data[:2] + _segment(0xED, iptc) + _segment(0xEF, SECRET) + data[2:] + b"PK\x03\x04" + SECRET
+
+
+def png_full_of_metadata() -> bytes:
+    """EXIF with GPS, text chunks of all three kinds, XMP, and bytes behind the end."""
+    info = PngInfo()
+    info.add_text("Comment", SECRET.decode())
+    info.add_text("Compressed", SECRET.decode(), zip=True)
+    info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    return encode(picture(), "PNG", pnginfo=info, exif=gps_exif(6)) + SECRET
+
+
+def webp_full_of_metadata() -> bytes:
+    return encode(picture(), "WEBP", exif=gps_exif(6), xmp=XMP, quality=95)
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that announces width x height pixels."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"\x00")) + png_chunk(b"IEND", b"")
+
+
+def webp_header(width: int, height: int) -> bytes:
+    """An extended WebP header alone, announcing width x height pixels."""
+    body = b"VP8X" + struct.pack("<I", 10) + b"\x00" * 4
+    body += (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def jpeg_header(width: int, height: int) -> bytes:
+    """A JPEG up to its frame header, announcing width x height pixels."""
+    data = encode(picture(8, 8))
+    at = data.index(b"\xff\xc0")
+    return data[: at + 5] + struct.pack(">HH", height, width) + data[at + 9 :]

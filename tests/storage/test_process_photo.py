@@ -1,0 +1,77 @@
+import pytest
+
+from functions.storage.process_photo import process_photo
+from shared.errors import Unavailable
+from shared.messages import ProcessedPhoto
+from shared.objects import ObjectStore
+from shared.tasks import TaskFailed
+from tests.storage import photos
+
+KEY = "uploads/0190/abc"
+
+
+def run(prefix: str = "images/1") -> ProcessedPhoto:
+    result = process_photo.fn(image_key=KEY, prefix=prefix)
+    assert result.payload is None, "a photo's record holds nothing of a person"
+    assert isinstance(result.record, ProcessedPhoto)
+    return result.record
+
+
+def test_an_upload_becomes_two_stored_copies(store: ObjectStore) -> None:
+    store.put(KEY, photos.jpeg_full_of_metadata(), content_type="text/html")
+    record = run()
+    assert record.web_key.startswith("images/1/")
+    assert record.web_key.endswith("-web.jpg")
+    stored = {found.key: found.size for found in store.list("images/1/")}
+    assert stored == {record.web_key: record.bytes, record.thumbnail_key: stored[record.thumbnail_key]}
+    for key in stored:
+        answer = store.client.get_object(Bucket=store.bucket, Key=key)
+        assert answer["ContentType"] == "image/jpeg", "the client's word for the type decides nothing"
+        assert "max-age=86400" in answer["CacheControl"]
+        assert photos.SECRET not in answer["Body"].read()
+
+
+def test_the_upload_is_left_to_its_owner(store: ObjectStore) -> None:
+    store.put(KEY, photos.encode(photos.picture()), content_type="image/jpeg")
+    run()
+    assert store.size(KEY) > 0
+
+
+def test_a_second_run_writes_the_same_keys(store: ObjectStore) -> None:
+    store.put(KEY, photos.encode(photos.picture()), content_type="image/jpeg")
+    assert run() == run()
+    assert len(list(store.list("images/1/"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"hello", "not-an-image"),
+        (photos.png_bomb(50_000, 50_000), "too-many-pixels"),
+        (photos.encode(photos.picture())[:2000], "image-broken"),
+        (photos.encode(photos.picture(), "GIF"), "unsupported-format"),
+        (bytes((10 << 20) + 1), "too-many-bytes"),
+        (None, "upload-missing"),
+    ],
+    ids=["text", "bomb", "cut", "gif", "large", "missing"],
+)
+def test_what_is_no_usable_photo_fails_with_a_clear_sentence_and_stores_nothing(
+    store: ObjectStore, data: bytes | None, code: str
+) -> None:
+    if data is not None:
+        store.put(KEY, data, content_type="image/jpeg")
+    with pytest.raises(TaskFailed) as caught:
+        run()
+    assert caught.value.code == code
+    assert caught.value.message.endswith(".")
+    assert not list(store.list("images/"))
+
+
+def test_a_store_that_is_away_is_no_failure_of_the_task(store: ObjectStore) -> None:
+    store.client.meta.events.register("before-send.s3", _cut)
+    with pytest.raises(Unavailable):
+        run()
+
+
+def _cut(**_: object) -> None:
+    raise OSError("the network is down")
