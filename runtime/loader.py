@@ -49,21 +49,21 @@ class Function(Struct, frozen=True):
         return f"functions.{self.service}.{self.name}"
 
 
-def discover(service: Service) -> list[Function]:
-    """The functions of a service, by file name.
+def discover(service: Service, root: Path = ROOT) -> list[Function]:
+    """The functions of a service in the checkout at `root`, by file name.
 
     Raises:
         LoadError: a file does not parse, or holds more than one trigger.
     """
     found = []
-    for path in sorted(service.path.glob("*.py")):
-        if path.stem != "__init__" and (function := _read(service, path)) is not None:
+    for path in sorted((root / "functions" / service.folder).glob("*.py")):
+        if path.stem != "__init__" and (function := _read(service, path, root)) is not None:
             found.append(function)
     return found
 
 
-def _read(service: Service, path: Path) -> Function | None:
-    file = str(path.relative_to(ROOT))
+def _read(service: Service, path: Path, root: Path) -> Function | None:
+    file = path.relative_to(root).as_posix()
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), file)
     except SyntaxError as error:
