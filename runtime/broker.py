@@ -13,7 +13,7 @@ differs, and why:
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import dramatiq
@@ -30,7 +30,7 @@ DEAD_AFTER = 15
 # Seconds a lease on a task id lasts; the worker renews it every third of that.
 LEASE = 30
 # An idle consumer looks for itself that often, in seconds: for messages of a producer that pushes no wake-up.
-LOOK = 5.0
+LOOK = 1.0
 _PATIENCE = 3.0
 
 _PUBLISH = """
@@ -235,22 +235,26 @@ class Broker(RedisBroker):
         return deliveries
 
     def wait(self, queue: str, seconds: float = LOOK) -> None:
-        """Wait until something was put into the queue since the last wait, at most so many seconds (up to 5)."""
+        """Wait until something was put into the queue since the last wait, at most so many seconds (up to 1)."""
         self._waiting.blpop([f"{self.namespace}:{queue}.wake"], min(seconds, LOOK))
 
     def finish(
-        self, queue: str, acks: Sequence[str], sends: Sequence[dramatiq.Message[Any]] = (), *, lease: bool = False
+        self,
+        queue: str,
+        acks: Sequence[str],
+        sends: Sequence[dramatiq.Message[Any]] = (),
+        *,
+        leased: Container[str] = (),
     ) -> None:
-        """Send results, then ack and give the leases back: all in one step of the server.
+        """Send results, then ack, and give the leases of those in `leased` back: all in one step of the server.
 
         Raises:
             BrokerFull: at maxmemory; nothing was done. Acks alone are always taken.
             redis.RedisError: away; perhaps done. Both are safe to repeat.
         """
         args: list[Any] = [queue, self.broker_id, len(sends), len(acks), *_packed(sends)]
-        holder = self.holder if lease else ""
         for id_ in acks:
-            args += (id_, holder)
+            args += (id_, self.holder if id_ in leased else "")
         with _full():
             self._finish(keys=[self.namespace], args=args)
 
@@ -259,11 +263,11 @@ class Broker(RedisBroker):
         return int(self._requeue(keys=[self.namespace], args=[queue, self.broker_id, "these", *ids]))
 
     def reclaim(self, queue: str, known: Iterable[str] = ()) -> int:
-        """Put back what this consumer's set holds beyond `known`: an answer that a cut connection swallowed, or an earlier life's."""
+        """Put back what this consumer's set holds beyond `known`: a swallowed answer's, or an earlier life's; return how many."""
         return int(self._requeue(keys=[self.namespace], args=[queue, self.broker_id, "others", *known]))
 
     def beat(self, queue: str, leases: Iterable[str] = ()) -> int:
-        """Say that this consumer lives, renew its leases (task ids), take back the messages of dead consumers; return how many."""
+        """Say that this consumer lives, renew its leases (task ids), take back messages of dead consumers; return how many."""
         return int(
             self._beat(keys=[self.namespace], args=[queue, self.broker_id, DEAD_AFTER * 1000, self.holder, *leases])
         )
@@ -296,7 +300,7 @@ class Broker(RedisBroker):
 
 
 @contextlib.contextmanager
-def _full() -> Any:
+def _full() -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as error:

@@ -7,6 +7,7 @@ allowance, doubling up to 15 minutes, without end. When the broker was restarted
 
 import logging
 import threading
+import time
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -16,9 +17,9 @@ import msgspec
 import psycopg
 import redis
 from msgspec import Struct
-from prometheus_client import Counter, Gauge
 from psycopg.rows import class_row
 
+from runtime import telemetry
 from runtime.broker import Broker, BrokerFull, BrokerUnfit
 from shared import clock, idempotency, wake
 
@@ -34,14 +35,10 @@ LOOK = 1.0
 CHORES = 10.0
 FAILED_KEPT = timedelta(days=7)
 
-DEPTH = Gauge("eco2_outbox_depth", "Tasks accepted and not yet answered", ["service"])
-AGE = Gauge("eco2_outbox_age_seconds", "Age of the oldest task accepted and not yet answered", ["service"])
-LATE = Gauge("eco2_outbox_retried", "Tasks that were published three times or more without an answer", ["service"])
-PUBLISHED = Counter("eco2_outbox_published_total", "Messages that the relay published", ["service"])
-
 _LEASE = """
 UPDATE outbox SET attempts = attempts + 1, published_to = %(life)s,
-    due_at = %(now)s + LEAST((time_limit + %(allowance)s) * power(2, LEAST(attempts, 20)), GREATEST(%(longest)s, time_limit + %(allowance)s))
+    due_at = %(now)s + LEAST((time_limit + %(allowance)s) * power(2, LEAST(attempts, 20)),
+        GREATEST(%(longest)s, time_limit + %(allowance)s))
 WHERE id IN (SELECT id FROM outbox WHERE due_at <= %(now)s AND actor <> ALL(%(disabled)s)
     ORDER BY due_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
 RETURNING id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts, retries
@@ -78,6 +75,8 @@ class Envelope(Struct, frozen=True):
     attempt: int = 1
     retries: int = 0
     deadline: str = ""
+    # An Outcome on its way back, not a task.
+    answer: bool = False
 
 
 def to_message(service: str, row: Row) -> dramatiq.Message[Any]:
@@ -106,22 +105,37 @@ def to_message(service: str, row: Row) -> dramatiq.Message[Any]:
 
 
 class Relay:
-    """The relay of one service. `start`, then `stop`; `wake` at any time, from any thread."""
+    """The relay of one service. `start`, then `stop`; `wake` at any time, from any thread.
+
+    Attributes:
+        trouble: why it waits just now; empty while it works.
+        depth: tasks accepted and not yet answered, some seconds ago; `oldest` of them in seconds; `retried` three times or more.
+    """
 
     def __init__(self, service: str, dsn: str, broker: Broker, schedules: dict[str, float] | None = None) -> None:
         self.service = service
         self.trouble = ""
+        self.depth = self.retried = self.published = 0
+        self.oldest = 0.0
         self._dsn = dsn
         self._broker = broker
         self._schedules = schedules or {}
         self._disabled: list[str] = []
         self._life = ""
+        self._looked = 0.0
         self._slots: dict[str, int] = {}
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._connection: psycopg.Connection[Any] | None = None
         self._thread = threading.Thread(target=self._run, name=f"relay-{service}", daemon=True)
         self._unregister = wake.register(self.wake)
+        for name, help_text, read in (
+            ("eco2_outbox_depth", "Tasks accepted and not yet answered", lambda: self.depth),
+            ("eco2_outbox_age_seconds", "Age of the oldest task not yet answered", lambda: self.oldest),
+            ("eco2_outbox_retried", "Tasks published three times or more without an answer", lambda: self.retried),
+            ("eco2_outbox_published_total", "Messages that the relay published", lambda: self.published),
+        ):
+            telemetry.gauges.add(name, help_text, read, service=service)
 
     def start(self) -> None:
         self._thread.start()
@@ -179,7 +193,10 @@ class Relay:
 
     def _follow_broker(self, conn: psycopg.Connection[Any]) -> None:
         # A restarted broker may have lost its last second, a flushed one everything: what it had goes out again now.
+        if self._life and time.monotonic() - self._looked < LOOK / 2:
+            return
         life = self._broker.life()
+        self._looked = time.monotonic()
         if life != self._life:
             conn.execute(
                 "UPDATE outbox SET due_at = %s WHERE published_to IS NOT NULL AND published_to <> %s AND due_at > %s",
@@ -211,7 +228,7 @@ class Relay:
                 [clock.now(), [row.id for row in rows]],
             )
             raise
-        PUBLISHED.labels(self.service).inc(len(rows))
+        self.published += len(rows)
         return len(rows)
 
     def _insert_due_schedules(self, conn: psycopg.Connection[Any]) -> None:
@@ -249,6 +266,5 @@ class Relay:
             "SELECT count(*), min(created_at), count(*) FILTER (WHERE attempts >= 3) FROM outbox"
         ).fetchone()
         assert row is not None
-        DEPTH.labels(self.service).set(row[0])
-        AGE.labels(self.service).set((now - row[1]).total_seconds() if row[1] else 0)
-        LATE.labels(self.service).set(row[2])
+        self.depth, self.retried = row[0], row[2]
+        self.oldest = (now - row[1]).total_seconds() if row[1] else 0.0

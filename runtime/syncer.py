@@ -1,0 +1,550 @@
+"""The syncer: drains a worker's journal into `tasks.task_results` and `tasks.task_history`, beside the worker.
+
+A cycle reads a batch (SQLite itself writes the columns as array literals, so a row costs Python next to nothing), ends its
+read, sends one idempotent statement, and then marks those rows whose revision is unchanged. States only rise, history events
+have ids made from their runs, and both tables are written in the order of their keys: any number of syncers may send
+overlapping rows, in any order, again and again.
+
+    python -m runtime.syncer storage [--once]      (`eco2 sync storage`)
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from msgspec import Struct
+
+from runtime import journal as journals
+from runtime import telemetry
+from shared import clock
+
+if TYPE_CHECKING:
+    from runtime.services import Service
+
+log = logging.getLogger("eco2.syncer")
+
+# Rows a statement: 1,000 rows of 500 bytes cross in half a megabyte, and a poison row is found in ten halvings.
+BATCH = 1000
+# With so many rows waiting a cycle begins early; looked at every LOOK seconds.
+LARGE = 5000
+LOOK = 5.0
+# Rows marked under one hold of the lock: the worker's commits wait at most for that.
+MARK = 250
+# Synced rows stay so long in the journal.
+KEPT = timedelta(days=7)
+# The oldest unsynced row may be this many cycles old before /readyz and the log raise the alarm.
+ALARM_CYCLES = 3
+
+# How a column leaves SQLite: as the text of a PostgreSQL array, escaped by SQLite.
+_ARRAY = """'{{' || coalesce(group_concat(CASE WHEN {0} IS NULL THEN 'NULL' ELSE
+    '"' || replace(replace({0}, '\\', '\\\\'), '"', '\\"') || '"' END), '') || '}}'"""
+_COLUMNS = (
+    "id", "task_id", "task_name", "status", "result", "error", "started_at", "completed_at",
+    "run_id", "runs", "revision", "result_hash", "traceparent", "queued_at",
+)  # fmt: skip
+_EVENT_COLUMNS = ("id", "task_id", "event_type", "event_data", "timestamp")
+
+
+def _select(table: str, columns: Sequence[str], revision: str, where: str) -> str:
+    arrays = ", ".join(_ARRAY.format(column) for column in columns)
+    inner = ", ".join(columns)
+    # Constant text: no value of a row is ever part of a statement.
+    return (
+        f"SELECT group_concat(rowid), group_concat({revision}), {arrays} FROM"  # noqa: S608
+        f" (SELECT rowid, {inner} FROM {table} WHERE {where} AND rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?)"
+    )
+
+
+_READ = _select("local_tasks", _COLUMNS, "revision", "synced_to_pg = 0 AND quarantine IS NULL")
+_READ_EVENTS = _select("local_events", _EVENT_COLUMNS, "0", "synced_to_pg = 0")
+
+# The main query runs first and the tasks after it, in every syncer alike, and each in the order of its key: no deadlock.
+_WRITE = """
+WITH r AS MATERIALIZED (
+    SELECT id::uuid, task_id, task_name, status, result::jsonb, error, started_at::timestamp, completed_at::timestamp,
+        run_id::uuid, runs::integer, revision::bigint, result_hash, traceparent, queued_at::timestamp
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+        AS u (id, task_id, task_name, status, result, error, started_at, completed_at, run_id, runs, revision,
+            result_hash, traceparent, queued_at)),
+put AS (
+    INSERT INTO tasks.task_results AS t (id, task_id, task_name, worker_name, status, result, error, started_at,
+        completed_at, synced_at, run_id, runs, revision, result_hash, traceparent)
+    SELECT id, task_id, task_name, %s, status, result, error, started_at, completed_at, %s, run_id, runs, revision,
+        result_hash, traceparent FROM r ORDER BY task_id
+    ON CONFLICT (task_id) DO UPDATE SET status = excluded.status, result = excluded.result, error = excluded.error,
+        started_at = excluded.started_at, completed_at = excluded.completed_at, synced_at = excluded.synced_at,
+        run_id = excluded.run_id, runs = excluded.runs, revision = excluded.revision,
+        result_hash = excluded.result_hash, worker_name = excluded.worker_name
+    WHERE array_position(ARRAY['pending', 'failure', 'success'], excluded.status::text)
+            > array_position(ARRAY['pending', 'failure', 'success'], t.status::text)
+        OR (excluded.status = t.status AND excluded.id = t.id AND excluded.revision > t.revision))
+INSERT INTO tasks.task_history (id, task_id, event_type, event_data, timestamp)
+SELECT md5(task_id || ':queued')::uuid AS event, task_id, 'queued', NULL::jsonb, queued_at FROM r
+    WHERE queued_at IS NOT NULL
+UNION ALL
+SELECT md5(run_id || ':started')::uuid, task_id, 'started', jsonb_build_object('run_id', run_id), started_at FROM r
+    WHERE run_id IS NOT NULL
+UNION ALL
+SELECT md5(run_id || CASE status WHEN 'success' THEN ':completed' ELSE ':failed' END)::uuid, task_id,
+    CASE status WHEN 'success' THEN 'completed' ELSE 'failed' END,
+    jsonb_strip_nulls(jsonb_build_object('run_id', run_id, 'status', status, 'result_hash', result_hash, 'error', error)),
+    completed_at FROM r WHERE status <> 'pending' AND run_id IS NOT NULL
+ORDER BY event ON CONFLICT (id) DO NOTHING
+"""
+_WRITE_EVENTS = """
+INSERT INTO tasks.task_history (id, task_id, event_type, event_data, timestamp)
+SELECT id::uuid, task_id, event_type, event_data::jsonb, timestamp::timestamp
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) AS u (id, task_id, event_type, event_data, timestamp)
+ORDER BY id ON CONFLICT (id) DO NOTHING
+"""
+# What one row can be refused for, as opposed to a server that is away.
+_REFUSED = (psycopg.DataError, psycopg.IntegrityError, UnicodeError)
+
+
+class Rows(Struct, frozen=True):
+    """A batch as it was read: parallel lists of rowids and revisions, and the columns as array literals."""
+
+    rowids: list[int]
+    revisions: list[int]
+    columns: list[str]
+
+
+class Cycle(Struct):
+    """What one cycle did."""
+
+    synced: int = 0
+    quarantined: int = 0
+    changed: int = 0  # rows that were updated between read and mark; the next cycle has them
+    events: int = 0
+    pruned: int = 0
+
+
+class Backlog(Struct, frozen=True):
+    """What waits: rows, and the age of the oldest in seconds; rows in quarantine."""
+
+    rows: int
+    oldest: float
+    quarantined: int
+
+
+class Syncer:
+    """Drains one journal under one role. Not thread-safe; make it after a fork, not before."""
+
+    def __init__(self, worker: str, path: Path, dsn: str, *, batch: int = BATCH) -> None:
+        self.worker = worker
+        self.path = path
+        self.trouble = ""
+        self.cycles = self.synced = self.quarantined = 0
+        self._dsn = dsn
+        self._batch = batch
+        self._lock = journals.Lock(path)
+        self._reader: sqlite3.Connection | None = None
+        self._marker: sqlite3.Connection | None = None
+        self._pg: psycopg.Connection[Any] | None = None
+        self._ahead = ThreadPoolExecutor(1, "read-ahead")
+
+    def close(self) -> None:
+        self._ahead.shutdown()
+        self._drop_files()
+        if self._pg is not None:
+            self._pg.close()
+        self._lock.close()
+
+    # SQLite
+
+    def _read_connection(self) -> sqlite3.Connection:
+        if self._reader is None:
+            self._reader = journals.connect(self.path)
+            self._reader.execute("PRAGMA query_only=ON")
+        return self._reader
+
+    def _mark_connection(self) -> sqlite3.Connection:
+        if self._marker is None:
+            self._marker = journals.connect(self.path)
+            # A mark that the power takes away is made again: the statement is idempotent.
+            self._marker.execute("PRAGMA synchronous=NORMAL")
+        return self._marker
+
+    def _drop_files(self) -> None:
+        # The last one to close checkpoints: inside the lock like every checkpoint.
+        with self._lock:
+            for connection in (self._reader, self._marker):
+                if connection is not None:
+                    connection.close()
+        self._reader = self._marker = None
+
+    def _read(self, query: str, after: int, upto: int, limit: int) -> Rows:
+        # One statement: the read transaction ends with it, so no reader stands while PostgreSQL is waited for.
+        row = self._read_connection().execute(query, [after, upto, limit]).fetchone()
+        if row is None or row[0] is None:
+            return Rows([], [], [])
+        return Rows([int(x) for x in row[0].split(",")], [int(x) for x in row[1].split(",")], list(row[2:]))
+
+    def _mark(self, table: str, rows: Rows) -> int:
+        db = self._mark_connection()
+        pairs = list(zip(rows.rowids, rows.revisions, strict=True))
+        marked = 0
+        condition = " AND revision = ?" if table == "local_tasks" else " AND 0 = ?"
+        for start in range(0, len(pairs), MARK):
+            with self._written(db):
+                marked += db.executemany(
+                    f"UPDATE {table} SET synced_to_pg = 1 WHERE rowid = ?{condition}",  # noqa: S608 - two constants
+                    pairs[start : start + MARK],
+                ).rowcount
+        return marked
+
+    @contextlib.contextmanager
+    def _written(self, db: sqlite3.Connection) -> Iterator[None]:
+        with self._lock:
+            # Never a read that becomes a write: that fails at once with SQLITE_BUSY_SNAPSHOT.
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+
+    def backlog(self) -> Backlog:
+        """What waits now."""
+        rows, oldest, quarantined = (
+            self._read_connection()
+            .execute(
+                "SELECT count(*) FILTER (WHERE quarantine IS NULL), min(changed_at) FILTER (WHERE quarantine IS NULL),"
+                " count(*) FILTER (WHERE quarantine IS NOT NULL) FROM local_tasks WHERE synced_to_pg = 0"
+            )
+            .fetchone()
+        )
+        return Backlog(rows, max(0.0, journals.since(oldest)) if oldest else 0.0, quarantined)
+
+    # PostgreSQL
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        if self._pg is None or self._pg.closed:
+            self._pg = psycopg.connect(
+                self._dsn, autocommit=True, connect_timeout=3, application_name=f"eco2-syncer-{self.worker}"
+            )
+        return self._pg
+
+    def _put(self, rows: Rows) -> None:
+        self._connection().execute(_WRITE, [*rows.columns, self.worker, clock.now()], prepare=True)
+
+    def _put_events(self, rows: Rows) -> None:
+        self._connection().execute(_WRITE_EVENTS, rows.columns, prepare=True)
+
+    # A cycle
+
+    def cycle(self) -> Cycle:
+        """Drain what waits now.
+
+        Raises:
+            psycopg.Error: PostgreSQL is away; what was marked until then stays marked.
+            sqlite3.Error: the journal can't be read or marked.
+        """
+        done = Cycle()
+        try:
+            if not self.path.exists():
+                return done
+            self._drain_tasks(done)
+            self._drain_events(done)
+            done.pruned = self._prune()
+        except psycopg.Error:
+            if self._pg is not None:
+                self._pg.close()
+                self._pg = None
+            raise
+        except sqlite3.Error:
+            self._drop_files()
+            raise
+        finally:
+            self.synced += done.synced
+            self.quarantined += done.quarantined
+        self.cycles += 1
+        return done
+
+    def _drain_tasks(self, done: Cycle) -> None:
+        # Rows that change while the cycle runs keep their rowid: without an end it would never be done with a busy worker.
+        last = self._read_connection().execute("SELECT max(rowid) FROM local_tasks").fetchone()[0] or 0
+        after = 0
+        ahead = self._ahead.submit(self._read_or_none, after, last)
+        while True:
+            rows = ahead.result()
+            if rows is None:
+                # Not even readable as text: find out row by row which.
+                after = self._drain_unreadable(after, last, done)
+                ahead = self._ahead.submit(self._read_or_none, after, last)
+                continue
+            if not rows.rowids:
+                return
+            after = rows.rowids[-1]
+            ahead = self._ahead.submit(self._read_or_none, after, last)
+            try:
+                self._put(rows)
+            except _REFUSED:
+                self._halve(rows.rowids, done)
+            else:
+                self._note(rows, done)
+
+    def _read_or_none(self, after: int, last: int) -> Rows | None:
+        try:
+            return self._read(_READ, after, last, self._batch)
+        except sqlite3.OperationalError as error:
+            if "UTF-8" in str(error):
+                return None
+            raise
+
+    def _note(self, rows: Rows, done: Cycle) -> None:
+        reach("committed")
+        marked = self._mark("local_tasks", rows)
+        done.synced += marked
+        done.changed += len(rows.rowids) - marked
+        reach("marked")
+
+    def _halve(self, rowids: list[int], done: Cycle) -> None:
+        """Send a refused batch in halves until the refused rows stand alone."""
+        middle = len(rowids) // 2
+        for half in (rowids[:middle], rowids[middle:]) if middle else (rowids,):
+            try:
+                rows = self._read(_READ, half[0] - 1, half[-1], len(half))
+                if rows.rowids:
+                    self._put(rows)
+                    self._note(rows, done)
+            except (*_REFUSED, sqlite3.OperationalError) as error:
+                if isinstance(error, sqlite3.OperationalError) and "UTF-8" not in str(error):
+                    raise
+                if len(half) > 1:
+                    self._halve(half, done)
+                else:
+                    self._quarantine(half[0], _reason(error), done)
+
+    def _drain_unreadable(self, after: int, last: int, done: Cycle) -> int:
+        rowids = [
+            row[0]
+            for row in self._read_connection().execute(
+                "SELECT rowid FROM local_tasks WHERE synced_to_pg = 0 AND quarantine IS NULL AND rowid > ? AND rowid <= ?"
+                " ORDER BY rowid LIMIT ?",
+                [after, last, self._batch],
+            )
+        ]
+        self._halve(rowids, done)
+        return int(rowids[-1])
+
+    def _quarantine(self, rowid: int, reason: str, done: Cycle) -> None:
+        db = self._read_connection()
+        row = db.execute(
+            "SELECT CAST(id AS BLOB), CAST(task_id AS BLOB), CAST(task_name AS BLOB), CAST(status AS BLOB), revision"
+            " FROM local_tasks WHERE rowid = ?",
+            [rowid],
+        ).fetchone()
+        if row is None:
+            return
+        id_, task_id, name, status = (_plain(value) for value in row[:4])
+        self._connection().execute(
+            "INSERT INTO tasks.quarantine (worker_name, row_id, task_id, task_name, status, revision, reason, quarantined_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (worker_name, row_id) DO UPDATE SET"
+            " revision = excluded.revision, reason = excluded.reason, quarantined_at = excluded.quarantined_at,"
+            " released_at = NULL",
+            [self.worker, id_, task_id, name, status, row[4], reason, clock.now()],
+        )
+        marker = self._mark_connection()
+        with self._written(marker):
+            marker.execute(
+                "UPDATE local_tasks SET quarantine = ? WHERE rowid = ? AND revision = ?", [reason, rowid, row[4]]
+            )
+        log.error("row %s of task %s is in quarantine: %s", id_, task_id, reason)
+        done.quarantined += 1
+
+    def _drain_events(self, done: Cycle) -> None:
+        after, last = 0, 1 << 62
+        while (rows := self._read(_READ_EVENTS, after, last, self._batch)).rowids:
+            after = rows.rowids[-1]
+            self._put_events(rows)
+            done.events += self._mark("local_events", rows)
+
+    def _prune(self) -> int:
+        before = (clock.now() - KEPT).isoformat()
+        db = self._mark_connection()
+        pruned = 0
+        while True:
+            with self._written(db):
+                count = db.execute(
+                    "DELETE FROM local_tasks WHERE rowid IN (SELECT rowid FROM local_tasks WHERE synced_to_pg = 1"
+                    " AND completed_at < ? LIMIT 500)",
+                    [before],
+                ).rowcount
+                count += db.execute(
+                    "DELETE FROM local_events WHERE rowid IN (SELECT rowid FROM local_events WHERE synced_to_pg = 1"
+                    " AND timestamp < ? LIMIT 500)",
+                    [before],
+                ).rowcount
+            pruned += count
+            if count < 500:
+                return pruned
+
+
+def _plain(value: bytes | None) -> str:
+    return "" if value is None else value.decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")[:1000]
+
+
+def _reason(error: Exception) -> str:
+    state = getattr(error, "sqlstate", None)
+    return f"{state + ': ' if state else ''}{str(error).splitlines()[0] if str(error) else type(error).__name__}"[:500]
+
+
+def reach(point: str) -> None:
+    """A named point of a cycle's way; tests/faults kills a process at one through `at`."""
+    if at is not None:
+        at(point)
+
+
+at: Any = None
+
+
+class Loop:
+    """Cycles every `period` seconds, early when much waits, once more when told to stop."""
+
+    def __init__(self, syncer: Syncer, period: float) -> None:
+        self.syncer = syncer
+        self.period = period
+        self.told = threading.Event()
+        self.reasons: list[str] = []
+        self.backlog = Backlog(0, 0.0, 0)
+        self._alarmed = False
+
+    def run(self) -> None:
+        last = clock.time()
+        while not self.told.is_set():
+            clock.wait(self.told, min(LOOK, self.period))
+            self._look()
+            if self.told.is_set() or clock.time() - last >= self.period or self.backlog.rows >= LARGE:
+                self._cycle()
+                last = clock.time()
+        self._cycle()
+
+    def _look(self) -> None:
+        try:
+            self.backlog = self.syncer.backlog() if self.syncer.path.exists() else Backlog(0, 0.0, 0)
+        except sqlite3.Error as error:
+            self.reasons = [f"the journal can't be read: {error}"]
+            return
+        reasons = [self.syncer.trouble] if self.syncer.trouble else []
+        if self.backlog.oldest > ALARM_CYCLES * self.period:
+            reasons.append(f"the oldest unsynced row is {self.backlog.oldest:.0f} s old")
+            if not self._alarmed:
+                log.error("alarm: %s, %d rows wait", reasons[-1], self.backlog.rows)
+            self._alarmed = True
+        else:
+            self._alarmed = False
+        if self.backlog.quarantined:
+            reasons.append(f"{self.backlog.quarantined} rows are in quarantine: `eco2 tasks quarantine` lists them")
+        self.reasons = reasons
+
+    def _cycle(self) -> None:
+        started = time.monotonic()
+        try:
+            done = self.syncer.cycle()
+        except (psycopg.Error, sqlite3.Error) as error:
+            said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            if not self.syncer.trouble:
+                log.warning("not synced, the rows wait: %s", said)
+            self.syncer.trouble = f"the last cycle failed: {said}"
+        else:
+            self.syncer.trouble = ""
+            if done.synced or done.quarantined or done.pruned:
+                log.info(
+                    "synced %d rows in %.2f s, quarantined %d, pruned %d",
+                    done.synced,
+                    time.monotonic() - started,
+                    done.quarantined,
+                    done.pruned,
+                )
+        self._look()
+
+    def health(self) -> dict[str, Any]:
+        """The body of /healthz and /readyz."""
+        alarmed = self.backlog.oldest > ALARM_CYCLES * self.period
+        return {
+            "alive": True,
+            "ready": not alarmed and not self.syncer.trouble,
+            "reasons": self.reasons,
+            "backlog": self.backlog.rows,
+            "oldest_seconds": self.backlog.oldest,
+            "quarantined": self.backlog.quarantined,
+            "cycles": self.syncer.cycles,
+        }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Sync one worker's journal; exit code 1 when `--once` fails, 2 when it can't start."""
+    from runtime.services import ServiceError, find, seconds
+    from shared.settings import SettingsError, read
+
+    parser = argparse.ArgumentParser(prog="eco2 sync", description="Copy a worker's journal to the schema tasks.")
+    parser.add_argument("service", help="storage or ai")
+    parser.add_argument("--once", action="store_true", help="one cycle, then end")
+    args = parser.parse_args(argv)
+    try:
+        service = find(args.service)
+        if service.journal is None:
+            sys.stderr.write(f"{args.service} has no journal: storage and ai have\n")
+            return 2
+        settings = read(
+            os.environ, service=service.folder, database_env=service.database.env, required=["JOURNAL_PATH"]
+        )
+    except (ServiceError, SettingsError) as error:
+        sys.stderr.write(f"sync {args.service}: {error}\n")
+        return 2
+    telemetry.configure(f"sync-{service.folder}", settings.log_format, settings.log_level)
+    period = settings.journal_sync_seconds if "JOURNAL_SYNC_SECONDS" in os.environ else seconds(service.journal.sync)
+    path = Path(settings.journal_path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    loop = Loop(Syncer(service.folder, path, settings.database_url), period)
+    if args.once:
+        loop._cycle()
+        if loop.syncer.trouble:
+            sys.stderr.write(f"sync {args.service}: {loop.syncer.trouble}\n")
+        loop.syncer.close()
+        return 1 if loop.syncer.trouble else 0
+    return _serve(service, loop, settings.host, settings.health_port)
+
+
+def _serve(service: Service, loop: Loop, host: str, port: int) -> int:
+    from runtime.health import HealthServer
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.told.set())
+    for name, help_text, look in (
+        ("eco2_journal_backlog", "Rows of the journal that are not in PostgreSQL", lambda: loop.backlog.rows),
+        ("eco2_journal_oldest_seconds", "Age of the oldest of them", lambda: loop.backlog.oldest),
+        ("eco2_journal_quarantined", "Rows that PostgreSQL refuses", lambda: loop.backlog.quarantined),
+        ("eco2_sync_cycles_total", "Cycles that succeeded", lambda: loop.syncer.cycles),
+        ("eco2_sync_rows_total", "Rows synced", lambda: loop.syncer.synced),
+        ("eco2_sync_failing", "1 while the last cycle failed", lambda: float(bool(loop.syncer.trouble))),
+    ):
+        telemetry.gauges.add(name, help_text, look, service=service.folder)
+    health = HealthServer(host, port, loop.health)
+    log.info("syncing the journal of %s every %g s", service.name, loop.period)
+    loop.run()
+    loop.syncer.close()
+    health.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
