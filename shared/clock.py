@@ -79,4 +79,4 @@ async def asleep(seconds: float) -> None:
         return
     end = _time.monotonic() + seconds + offset()
     while (left := end - _time.monotonic() - offset()) > 0:
-        await asyncio.sleep(min(left, _LOOK))
+        await asyncio.sleep(min(left, _LOOK))  # noqa: ASYNC110 - another process moves the clock: no event tells

@@ -45,8 +45,8 @@ def adapters() -> AdaptersMap:
 
 
 _ADAPTERS = adapters()
-set_json_loads(msgspec.json.decode, _ADAPTERS)  # type: ignore[arg-type]
-set_json_dumps(msgspec.json.encode, _ADAPTERS)  # type: ignore[arg-type]
+set_json_loads(msgspec.json.decode, _ADAPTERS)
+set_json_dumps(msgspec.json.encode, _ADAPTERS)
 
 
 class EcoConnection(AsyncConnection[Any]):

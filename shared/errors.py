@@ -76,7 +76,7 @@ class NotFound(Problem):
 
 
 class MethodNotAllowed(Problem):
-    """This address does not take that method."""
+    """This address does not take that method: `Allow` names those that it takes."""
 
     status = 405
     type = "urn:eco2:method-not-allowed"

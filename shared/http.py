@@ -7,13 +7,14 @@ is missing, and a caller could then name any user.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Response
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 from msgspec import Struct
 
 from shared.calls import Calls as _Calls
@@ -23,6 +24,7 @@ from shared.idempotency import Idempotency
 from shared.identity import User
 from shared.objects import ObjectStore
 from shared.pages import Page, Paging
+from shared.progress import Hub
 from shared.settings import Settings as _Settings
 
 if TYPE_CHECKING:
@@ -34,16 +36,17 @@ else:
 
 __all__ = ["Page", "User"]
 
-Db = Annotated[Database, Dependency(skip_validation=True)]
-CurrentUser = Annotated[User, Dependency(skip_validation=True)]
-MaybeUser = Annotated[User | None, Dependency(skip_validation=True)]
-Idem = Annotated[Idempotency, Dependency(skip_validation=True)]
-PageQuery = Annotated[Paging, Dependency(skip_validation=True)]
-Broker = Annotated[Redis, Dependency(skip_validation=True)]
-Cache = Annotated[Redis, Dependency(skip_validation=True)]
-Objects = Annotated[ObjectStore, Dependency(skip_validation=True)]
-Calls = Annotated[_Calls, Dependency(skip_validation=True)]
-Settings = Annotated[_Settings, Dependency(skip_validation=True)]
+Db = NamedDependency[SkipValidation[Database]]
+CurrentUser = NamedDependency[SkipValidation[User]]
+MaybeUser = NamedDependency[SkipValidation[User | None]]
+Idem = NamedDependency[SkipValidation[Idempotency]]
+PageQuery = NamedDependency[SkipValidation[Paging]]
+Broker = NamedDependency[SkipValidation[Redis]]
+Cache = NamedDependency[SkipValidation[Redis]]
+Objects = NamedDependency[SkipValidation[ObjectStore]]
+Calls = NamedDependency[SkipValidation[_Calls]]
+ProgressHub = NamedDependency[SkipValidation[Hub]]
+Settings = NamedDependency[SkipValidation[_Settings]]
 
 
 class ProblemDocument(Struct, kw_only=True):
@@ -108,7 +111,7 @@ class Conditions:
             raise PreconditionFailed
 
 
-Conditional = Annotated[Conditions, Dependency(skip_validation=True)]
+Conditional = NamedDependency[SkipValidation[Conditions]]
 
 
 def _tag(content: bytes) -> str:

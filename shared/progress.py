@@ -47,6 +47,9 @@ class Event(Struct, frozen=True):
     data: dict[str, Any]
 
 
+_STOPPING = Event("0-0", "stopping", "", {})
+
+
 class Publisher:
     """Writes events; used by worker threads through `publish` and `publish_token`."""
 
@@ -118,6 +121,7 @@ class Hub:
         self._changed = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._client: redis.asyncio.Redis | None = None
+        self.draining = False
 
     @property
     def client(self) -> redis.asyncio.Redis:
@@ -133,7 +137,7 @@ class Hub:
             entries = await self.client.xrange(stream(subject), f"({after}" if after != "0" else "-", "+")
         except (RedisError, OSError):
             return []
-        return [_event(entry) for entry in entries]
+        return [_event(entry) for entry in entries or ()]
 
     @contextlib.asynccontextmanager
     async def listen(self, subject: UUID) -> AsyncIterator[asyncio.Queue[Event]]:
@@ -165,6 +169,16 @@ class Hub:
         if self._client is not None:
             await self._client.aclose()
 
+    def drain(self) -> None:
+        """Let every listener's answer end: the process is about to stop, and clients resume elsewhere by the last id."""
+        self.draining = True
+        for queues in self._listeners.values():
+            for queue in queues:
+                queue.put_nowait(_STOPPING)
+
+    async def _xread(self, wanted: dict[str, str]) -> Any:
+        return await self.client.xread(dict(wanted), block=1000, count=500)  # type: ignore[arg-type]
+
     async def _newest(self, key: str) -> str:
         from redis.exceptions import RedisError
 
@@ -183,7 +197,7 @@ class Hub:
             if not wanted:
                 await self._changed.wait()
                 continue
-            read = asyncio.create_task(self.client.xread(dict(wanted), block=1000, count=500))
+            read: asyncio.Task[Any] = asyncio.create_task(self._xread(wanted))
             changed = asyncio.create_task(self._changed.wait())
             # A new listener must not wait for the end of the others' blocking read.
             await asyncio.wait({read, changed}, return_when=asyncio.FIRST_COMPLETED)
@@ -208,7 +222,7 @@ class Hub:
                         queue.put_nowait(event)
 
 
-def _event(entry: tuple[str, dict[str, str]]) -> Event:
+def _event(entry: Any) -> Event:
     id_, fields = entry
     return Event(id_, fields["name"], fields["run"], msgspec.json.decode(fields["data"]))
 
@@ -272,6 +286,8 @@ async def follow(
                             yield _line(event.name, event.data, event.id)
                     yield _line(terminal[0], terminal[1], None)
                     return
+            if hub.draining:
+                return
             waiting = []
             with contextlib.suppress(TimeoutError):
                 waiting.append(await asyncio.wait_for(queue.get(), LOOK_EVERY))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import UNSET, Meta, Struct
+from msgspec import Meta, Struct
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 PositiveSeconds = Annotated[float, Meta(gt=0)]
@@ -103,12 +103,12 @@ def read(
     if database_env:
         needed.add("database_url")
     values: dict[str, Any] = {"service": service}
-    defaults = {f.name: f.default for f in msgspec.structs.fields(Settings)}
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     for field, variable in names.items():
         text = environ.get(variable, "").strip()
         if text:
             values[field] = text
-        elif field in needed and not defaults[field]:
+        elif field in needed and not fields[field].default:
             raise SettingsError(f"{variable} is not set: {service or 'this process'} can't run without it")
     if "database_url" in values:
         values["database_url"] = repair_dsn(values["database_url"])
@@ -116,15 +116,12 @@ def read(
         value = values.get(field)
         if value and urlsplit(value).scheme not in schemes:
             raise SettingsError(f"{names.get(field, field)} should begin with {schemes[0]}://")
-    for field in msgspec.structs.fields(Settings):
-        value = values.get(field.name, UNSET)
-        if value is UNSET:
-            continue
+    for field, value in values.items():
         try:
-            values[field.name] = msgspec.convert(value, field.type, strict=False)
+            values[field] = msgspec.convert(value, fields[field].type, strict=False)
         except msgspec.ValidationError as error:
             # The value itself is left out: it may be a secret.
-            raise SettingsError(f"{names.get(field.name, field.name)} is wrong: {error}") from None
+            raise SettingsError(f"{names.get(field, field)} is wrong: {error}") from None
     return Settings(**values)
 
 

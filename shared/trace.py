@@ -1,4 +1,4 @@
-"""W3C trace context (Level 1) of what this process is doing now: one header value, carried by requests, outbox rows and messages."""
+"""W3C trace context (Level 1) of what this process does now: one value, carried by requests, outbox rows and messages."""
 
 import os
 import re
@@ -22,3 +22,16 @@ def enter(incoming: str | None) -> str:
     value = f"00-{trace_id}-{random[32:]}-{flags}"
     _current.set(value)
     return value
+
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def request_id() -> str:
+    """The id of the request now being answered; empty outside of one."""
+    return _request_id.get()
+
+
+def set_request_id(value: str) -> None:
+    """Name the request that this context answers."""
+    _request_id.set(value)

@@ -1,4 +1,4 @@
-"""Photographs on their way in: a person asks for an upload, puts the file into the object store, and names its key once.
+"""Photographs on their way in: a person asks for an upload, puts the file into the store, and names its key once.
 
 Used by every service that takes photographs; each has an `uploads` table in its own schema:
 `(image_key TEXT PRIMARY KEY, user_id UUID NOT NULL, expires_at TIMESTAMPTZ NOT NULL, used_at TIMESTAMPTZ)`.

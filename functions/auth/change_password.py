@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, put
+from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from functions.auth import attempts, passwords, revocations
@@ -34,7 +35,7 @@ class WrongPassword(Forbidden):
     summary="Change the password",
 )
 async def change_password(
-    data: PasswordRequest,
+    data: JSONBody[PasswordRequest],
     request: Request[Any, Any, Any],
     user: CurrentUser,
     db: Db,

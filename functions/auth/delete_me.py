@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from litestar import Request, delete
+from litestar.params import JSONBody
 from msgspec import Struct
 
 from functions.auth import attempts, passwords, revocations
@@ -35,7 +36,7 @@ class EraseRequest(Struct):
     summary="Erase my account",
 )
 async def delete_me(
-    data: EraseRequest,
+    data: JSONBody[EraseRequest],
     request: Request[Any, Any, Any],
     user: CurrentUser,
     db: Db,

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from litestar import delete
+from litestar.params import FromPath
 
 from functions.auth import db as sql
 from functions.auth import revocations
@@ -17,7 +18,9 @@ from shared.http import Broker, Conditional, CurrentUser, Db, problems
     responses=problems(BadInput, Unauthorized, NotFound, PreconditionFailed),
     summary="End a session",
 )
-async def delete_session(session_id: UUID, user: CurrentUser, db: Db, broker: Broker, conditions: Conditional) -> None:
+async def delete_session(
+    session_id: FromPath[UUID], user: CurrentUser, db: Db, broker: Broker, conditions: Conditional
+) -> None:
     async with db.transaction() as conn:
         session = await sql.select_session_for_update(conn, user.id, session_id)
         if session is None:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, post
+from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from functions.auth import attempts, passwords, tokens
@@ -33,7 +34,7 @@ class InvalidCredentials(Unauthorized):
     summary="Log in",
 )
 async def login(
-    data: LoginRequest, request: Request[Any, Any, Any], db: Db, broker: Broker, settings: Settings
+    data: JSONBody[LoginRequest], request: Request[Any, Any, Any], db: Db, broker: Broker, settings: Settings
 ) -> tokens.Tokens:
     async with db.connection() as conn:
         found = await sql.select_credentials_by_login(conn, data.username)

@@ -1,6 +1,7 @@
 """Ends the session of the access token, or of a refresh token."""
 
 from litestar import post
+from litestar.params import JSONBody
 from msgspec import Struct
 
 from functions.auth import db as sql
@@ -17,7 +18,7 @@ class LogoutRequest(Struct):
 
 
 @post("/logout", status_code=204, responses=problems(BadInput, Unauthorized), summary="Log out")
-async def logout(maybe_user: MaybeUser, db: Db, broker: Broker, data: LogoutRequest | None = None) -> None:
+async def logout(maybe_user: MaybeUser, db: Db, broker: Broker, data: JSONBody[LogoutRequest | None] = None) -> None:
     token = data.refresh_token if data else None
     if maybe_user is None and token is None:
         raise Unauthorized("Send an access token, or a refresh_token in the body.")

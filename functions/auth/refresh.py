@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from litestar import post
+from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from functions.auth import db as sql
@@ -35,7 +36,7 @@ class Replayed(InvalidRefreshToken):
 @post(
     "/refresh", status_code=200, responses=problems(BadInput, InvalidRefreshToken, Replayed), summary="Refresh tokens"
 )
-async def refresh(data: RefreshRequest, db: Db, broker: Broker, settings: Settings) -> tokens.Tokens:
+async def refresh(data: JSONBody[RefreshRequest], db: Db, broker: Broker, settings: Settings) -> tokens.Tokens:
     now = clock.now()
     async with db.transaction() as conn:
         session = await sql.select_session_by_token_for_update(conn, tokens.hash_of(data.refresh_token))

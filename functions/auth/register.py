@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from litestar import post
+from litestar.params import JSONBody
 from msgspec import Meta, Struct
 from psycopg.errors import UniqueViolation
 
@@ -51,7 +52,7 @@ class EmailTaken(Conflict):
     responses=problems(BadInput, UsernameTaken, EmailTaken, passwords.Busy),
     summary="Register",
 )
-async def register(data: RegisterRequest, db: Db) -> sql.Person:
+async def register(data: JSONBody[RegisterRequest], db: Db) -> sql.Person:
     if len(data.email.rpartition("@")[0]) > 64:
         raise BadInput("email", "has more than 64 characters before the @")
     async with passwords.slot():

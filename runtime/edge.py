@@ -1,0 +1,163 @@
+"""The outermost layer of a host: request ids, trace context, metrics, access log, health, and one app per service behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from runtime import problems
+from runtime.telemetry import AccessLog, exposition, latencies
+from shared import trace
+from shared.errors import NotFound
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+    from runtime.host import Hosted
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+class Edge:
+    """An ASGI application over the hosted services. Health answers live here, out of the reach of the gateway's prefixes."""
+
+    def __init__(self, hosted: Sequence[Hosted], access: AccessLog) -> None:
+        self._hosted = list(hosted)
+        self._access = access
+        self._routes = [(h.service.prefix, h.service.folder, h.app) for h in hosted]
+        self.draining = False
+
+    async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
+        if scope["type"] == "http":
+            await self._request(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            raise RuntimeError("only HTTP is served here")
+
+    async def _request(self, scope: Any, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        path: str = scope["path"]
+        request_id = traceparent = None
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                request_id = value
+            elif name == b"traceparent":
+                traceparent = value.decode("latin-1")
+        if request_id is None:
+            request_id = os.urandom(16).hex().encode()
+        trace.set_request_id(request_id.decode())
+        traceparent = trace.enter(traceparent)
+        status = 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        service, app = self._find(path)
+        try:
+            await app(scope, receive, sending)
+        finally:
+            seconds = time.perf_counter() - started
+            if service:
+                method: str = scope["method"]
+                latencies.add(service, method, scope.get("path_template") or "unmatched", status, seconds)
+                ids = (request_id.decode(), traceparent)
+                self._access.add(method, path, status, seconds, scope.get("eco2_user", ""), ids)
+
+    def _find(self, path: str) -> tuple[str, ASGIApp]:
+        for prefix, folder, app in self._routes:
+            if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
+                return folder, app
+        return "", _HEALTH.get(path, _nothing_here)(self)
+
+    async def _lifespan(self, receive: Receive, send: Any) -> None:
+        await receive()
+        try:
+            for hosted in self._hosted:
+                await hosted.start()
+        except Exception as error:
+            # uvicorn ends the process with this line; its own word on it would be a stack.
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
+        await send({"type": "lifespan.startup.complete"})
+        for hosted in self._hosted:
+            hosted.warm()
+        await receive()
+        for hosted in self._hosted:
+            await hosted.stop()
+        self._access.flush()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def drain(self) -> None:
+        """Stop taking part: not ready any more, and nobody waits for events that may take their time."""
+        self.draining = True
+        for hosted in self._hosted:
+            hosted.drain()
+
+    async def readiness(self) -> tuple[int, bytes]:
+        """503 only without a service's own database, for one broken Redis must not empty every load balancer."""
+        found = await asyncio.gather(*(hosted.parts() for hosted in self._hosted))
+        parts = {name: state for states in found for name, state in states.items()}
+        ready = not self.draining and all(states["database"] == "up" for states in found)
+        word = "ready" if ready else "stopping" if self.draining else "not ready"
+        return 200 if ready else 503, msgspec.json.encode({"status": word, "parts": parts})
+
+
+def _healthz(_: Edge) -> ASGIApp:
+    async def reply(scope: Scope, receive: Receive, send: Send) -> None:
+        await _send(send, 200, b"application/json", b'{"status":"alive"}')
+
+    return reply
+
+
+def _readyz(edge: Edge) -> ASGIApp:
+    async def reply(scope: Scope, receive: Receive, send: Send) -> None:
+        status, body = await edge.readiness()
+        await _send(send, status, b"application/json", body)
+
+    return reply
+
+
+def _metrics(_: Edge) -> ASGIApp:
+    async def reply(scope: Scope, receive: Receive, send: Send) -> None:
+        body = await asyncio.to_thread(exposition)
+        await _send(send, 200, b"text/plain; version=0.0.4; charset=utf-8", body)
+
+    return reply
+
+
+def _nothing_here(_: Edge) -> ASGIApp:
+    async def reply(scope: Scope, receive: Receive, send: Send) -> None:
+        status, headers, body = problems.answer(NotFound("There is no such address."), trace.request_id())
+        extra = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await _send(send, status, problems.MEDIA_TYPE.encode(), body, extra)
+
+    return reply
+
+
+_HEALTH: dict[str, Callable[[Edge], ASGIApp]] = {"/healthz": _healthz, "/readyz": _readyz, "/metrics": _metrics}
+
+
+async def _send(
+    send: Callable[[Any], Awaitable[None]],
+    status: int,
+    kind: bytes,
+    body: bytes,
+    extra: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *extra]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,373 @@
+"""Serves the HTTP functions of a service; once ready, runs its relay and queue functions on threads beside them.
+
+`python -m runtime.host SERVICE[/FUNCTION] ...` is a container's process. It imports what HTTP needs, answers, and only then
+imports the rest (Dramatiq, redis, boto3, PyJWT): what a request does not need must not delay the first one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import uvicorn
+from litestar import Litestar, Request, Router
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import HeaderParameter, QueryParameter
+from litestar.types import Scope
+
+from runtime import problems, telemetry
+from runtime.edge import Edge
+from runtime.loader import LoadError, load_http
+from runtime.services import Service, ServiceError, find, load_services, seconds
+from shared import calls as calls_module
+from shared import objects as objects_module
+from shared.calls import Calls
+from shared.db import Database
+from shared.errors import BadInput, NotFound, TooLarge, Unauthorized, Unavailable, UnsupportedMedia
+from shared.http import Conditions, CurrentUser
+from shared.http import problems as problem_responses
+from shared.idempotency import Idempotency, KeyReused
+from shared.identity import KeySetError, User, Verifier
+from shared.objects import ObjectStore
+from shared.pages import Paging
+from shared.progress import Hub
+from shared.redis import connect_async
+from shared.settings import Settings, SettingsError, read
+
+if TYPE_CHECKING:
+    import redis.asyncio
+    from litestar.handlers import HTTPRouteHandler
+
+log = logging.getLogger(__name__)
+
+# The largest request body, in bytes: everything large goes to the object store directly.
+MAX_BODY = 256 * 1024
+# Seconds that a stop waits for answers under way before it ends them.
+_DRAIN = 5.0
+_STORES = {"db", "idempotency", "broker", "cache", "objects"}
+
+
+def read_settings(service: Service, environ: Mapping[str, str]) -> Settings:
+    """The settings that this service needs.
+
+    Raises:
+        SettingsError: one is missing or wrong.
+    """
+    uses = [use for use in service.uses if use != "postgres"]
+    required = [*service.secrets.required, *([] if service.is_worker else ["AUTH_JWKS_FILE"])]
+    return read(environ, service=service.folder, database_env=service.database.env, uses=uses, required=required)
+
+
+class Hosted:
+    """One service in this process: its pool, its clients, its Litestar app, and what runs beside it."""
+
+    def __init__(
+        self, service: Service, settings: Settings, *, only: str | None = None, background: bool = True
+    ) -> None:
+        """Load the functions (only the one named, if any).
+
+        Raises:
+            LoadError: a function can't be loaded.
+            KeySetError: the public keys can't be read.
+        """
+        self.service = service
+        self.settings = settings
+        self.database = Database(settings.database_url, size=service.database.pool, name=service.name)
+        self.verifier = Verifier(Path(settings.auth_jwks_file))
+        self.objects = ObjectStore(settings)
+        self.calls = Calls(settings.urls())
+        self.hub = Hub(self._connect_broker)
+        self._broker: redis.asyncio.Redis | None = None
+        self._cache: redis.asyncio.Redis | None = None
+        self._with_background = background
+        self._background: Any = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.app = self._build(load_http(service, only))
+
+    # The app
+
+    def _build(self, handlers: Sequence[HTTPRouteHandler]) -> Litestar:
+        for handler in handlers:
+            self._complete(handler)
+        return Litestar(
+            route_handlers=[Router(path=self.service.prefix, route_handlers=list(handlers))],
+            dependencies=self._providers(),
+            exception_handlers={Exception: problems.handle},
+            request_max_body_size=MAX_BODY,
+            logging_config=None,
+            openapi_config=OpenAPIConfig(
+                title=f"Eco² {self.service.name}",
+                version="1",
+                path=self.service.prefix,
+                render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+                operation_id_creator=lambda handler, method, path: f"{self.service.folder}_{handler.fn.__name__}",
+                components=Components(
+                    security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+                ),
+            ),
+        )
+
+    def _complete(self, handler: HTTPRouteHandler) -> None:
+        """Put into the OpenAPI document what follows from the parameters, so that no function has to say it."""
+        names = set(handler.parsed_fn_signature.parameters)
+        kinds: list[type] = []
+        if names & {"user", "maybe_user", "idempotency"}:
+            kinds.append(Unauthorized)
+            handler.security = [{"bearer": []}] if "maybe_user" not in names else [{"bearer": []}, {}]
+        if "data" in names:
+            kinds += [BadInput, TooLarge, UnsupportedMedia]
+            if problems.require_json not in (handler.guards or ()):
+                handler.guards = [*(handler.guards or ()), problems.require_json]
+        if names - _STORES - {"user", "maybe_user", "calls", "settings", "hub", "request"}:
+            kinds.append(BadInput)
+        if "idempotency" in names:
+            kinds.append(KeyReused)
+        if any("{" in path for path in handler.paths):
+            kinds.append(NotFound)
+        if names & _STORES:
+            kinds.append(Unavailable)
+        handler.responses = problem_responses(*dict.fromkeys(kinds)) | dict(handler.responses or {})
+
+    def _providers(self) -> dict[str, Provide]:
+        def provide_user(scope: Scope) -> User:
+            user = self.verifier.authenticate(_authorization(scope))
+            scope["eco2_user"] = str(user.id)  # type: ignore[typeddict-unknown-key]
+            return user
+
+        def provide_maybe_user(scope: Scope) -> User | None:
+            return provide_user(scope) if _authorization(scope) is not None else None
+
+        async def provide_idempotency(
+            request: Request[Any, Any, Any],
+            user: CurrentUser,
+            idempotency_key: Annotated[
+                str | None,
+                HeaderParameter(
+                    name="Idempotency-Key", description="The same key and body again get the first answer again."
+                ),
+            ] = None,
+        ) -> Idempotency:
+            body = await request.body() if idempotency_key is not None else b""
+            path = request.url.path
+            return Idempotency(idempotency_key, user_id=user.id, method=request.method, path=path, body=body)
+
+        def provide_conditions(
+            if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match")] = None,
+            if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None,
+        ) -> Conditions:
+            return Conditions(if_none_match, if_match)
+
+        def provide_page(
+            limit: Annotated[int, QueryParameter(ge=1, le=100, description="Rows on this page.")] = 20,
+            cursor: Annotated[str | None, QueryParameter(description="next_cursor of the page before.")] = None,
+        ) -> Paging:
+            return Paging(limit, cursor)
+
+        constants: dict[str, Any] = {
+            "db": self.database,
+            "objects": self.objects,
+            "calls": self.calls,
+            "hub": self.hub,
+            "settings": self.settings,
+        }
+        lazy = {"broker": self._connect_broker, "cache": self._connect_cache}
+        made: dict[str, Callable[..., Any]] = {
+            "user": provide_user,
+            "maybe_user": provide_maybe_user,
+            "idempotency": provide_idempotency,
+            "conditions": provide_conditions,
+            "page": provide_page,
+        }
+        found = {name: Provide(_constant(value), sync_to_thread=False) for name, value in constants.items()}
+        found |= {name: Provide(make, sync_to_thread=False) for name, make in lazy.items()}
+        for name, function in made.items():
+            found[name] = (
+                Provide(function) if asyncio.iscoroutinefunction(function) else Provide(function, sync_to_thread=False)
+            )
+        return found
+
+    def _connect_broker(self) -> Any:
+        if self._broker is None:
+            self._broker = connect_async(self.settings.broker_redis_url)
+        return self._broker
+
+    def _connect_cache(self) -> Any:
+        if self._cache is None:
+            self._cache = connect_async(self.settings.cache_redis_url)
+        return self._cache
+
+    # Its life
+
+    async def start(self) -> None:
+        """Open the pool, without waiting for a connection: a database that is away is a 503, not a crash."""
+        await self.database.open()
+        objects_module.use(self.objects)
+        calls_module.use(self.calls)
+
+    def warm(self) -> None:
+        """Start what the first request does not need."""
+        if self._with_background:
+            self._tasks.append(asyncio.create_task(self._run_beside()))
+
+    async def _run_beside(self) -> None:
+        follow = asyncio.create_task(self.verifier.follow_revocations(self._connect_broker()))
+        self._tasks.append(follow)
+        if "objects" in self.service.uses:
+            # Importing boto3 takes 300 ms; the first upload should not.
+            await asyncio.to_thread(lambda: self.objects.client)
+        loop = asyncio.get_running_loop()
+
+        def start_background() -> Any:
+            from runtime.worker import start_background
+
+            return start_background(self.service, loop, self.database, self.settings)
+
+        self._background = await asyncio.to_thread(start_background)
+
+    def drain(self) -> None:
+        """End what listens without end."""
+        self.hub.drain()
+
+    async def stop(self) -> None:
+        """Stop the relay and the queue functions, then let go of every connection."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        if self._background is not None:
+            await asyncio.to_thread(self._background.stop)
+        await self.hub.close()
+        for client in (self._broker, self._cache):
+            if client is not None:
+                await client.aclose()
+        await self.calls.close()
+        await self.database.close()
+
+    async def parts(self) -> dict[str, str]:
+        """Which of its parts answer now."""
+        checks: dict[str, Any] = {"database": self.database.ready()}
+        if "broker" in self.service.uses:
+            checks["broker"] = _answers(self._connect_broker())
+        if "cache" in self.service.uses:
+            checks["cache"] = _answers(self._connect_cache())
+        if "objects" in self.service.uses:
+            checks["objects"] = _within(asyncio.to_thread(self.objects.ready))
+        found = await asyncio.gather(*checks.values())
+        return {name: "up" if up else "away" for name, up in zip(checks, found, strict=True)}
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+async def _answers(client: redis.asyncio.Redis) -> bool:
+    from redis.exceptions import RedisError
+
+    try:
+        await client.ping()
+    except (RedisError, OSError):
+        return False
+    return True
+
+
+async def _within(check: Any, limit: float = 1.8) -> bool:
+    try:
+        return bool(await asyncio.wait_for(check, limit))
+    except TimeoutError:
+        return False
+
+
+def _authorization(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return value.decode("latin-1")
+    return None
+
+
+def build(
+    targets: Sequence[str], environ: Mapping[str, str], *, background: bool = True, access_log: bool = True
+) -> tuple[Edge, Settings]:
+    """The application for `SERVICE` or `SERVICE/FUNCTION` targets, and the settings that say where to listen.
+
+    Raises:
+        ServiceError, LoadError, SettingsError, KeySetError: each with one line for a person.
+    """
+    services = load_services()
+    hosted = []
+    for target in targets:
+        name, _, only = target.partition("/")
+        service = find(name, services)
+        if service.is_worker:
+            raise ServiceError(f"{service.name} has no HTTP functions: eco2 work {service.folder}")
+        settings = read_settings(service, environ)
+        hosted.append(Hosted(service, settings, only=only or None, background=background))
+    first = hosted[0].settings
+    name = hosted[0].service.name if len(hosted) == 1 else "api"
+    return Edge(hosted, telemetry.AccessLog(name, first.log_format, enabled=access_log)), first
+
+
+def run(targets: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code says 2 for a wrong setting or target."""
+    # Nothing of what is imported at start is garbage: collecting meanwhile costs a fifth of the start.
+    gc.disable()
+    try:
+        edge, settings = build(targets, os.environ)
+    except (ServiceError, LoadError, SettingsError, KeySetError) as error:
+        print(f"eco2 serve: {error}", file=sys.stderr)
+        return 2
+    gc.freeze()
+    gc.enable()
+    name = targets[0] if len(targets) == 1 else "api"
+    telemetry.configure(name, settings.log_format, settings.log_level)
+    grace = min(seconds(find(t.partition("/")[0]).run.grace) for t in targets)
+    config = uvicorn.Config(
+        edge,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        timeout_graceful_shutdown=int(min(grace, _DRAIN)),
+    )
+    server = _Server(config, edge)
+    # The emulator keeps the listening socket itself: connections wait in it while the service starts anew.
+    inherited = os.environ.get("LISTEN_FD")
+    sockets = [socket.socket(fileno=int(inherited))] if inherited else None
+    try:
+        server.run(sockets)
+    except OSError as error:
+        print(f"eco2 serve: can't listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0 if server.started else 1
+
+
+class _Server(uvicorn.Server):
+    """Tells the edge that a stop has begun before it waits for the answers under way."""
+
+    def __init__(self, config: uvicorn.Config, edge: Edge) -> None:
+        super().__init__(config)
+        self._edge = edge
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._edge.drain()
+        await super().shutdown(sockets)
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""The one place that turns what went wrong into an answer: RFC 9457 `application/problem+json`.
+
+Litestar 2.25 answers invalid UTF-8 with 500 and a wrong media type with 400, calls a missing field of the body `data`, and
+its own problem-details plugin swaps title and detail; so one handler of ours takes every exception.
+"""
+
+import logging
+import re
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import psycopg
+from litestar import Request, Response
+from litestar.connection import ASGIConnection
+from litestar.exceptions import ClientException, HTTPException, MethodNotAllowedException, ValidationException
+from litestar.handlers import BaseRouteHandler
+
+from shared import trace
+from shared.errors import BadInput, FieldError, MethodNotAllowed, NotFound, Problem, TooLarge, UnsupportedMedia
+from shared.http import ProblemDocument
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+_MISSING = re.compile(r"Object missing required field `([^`]+)`")
+_PATH = re.compile(r" - at `\$\.?(.*)`$")
+_BY_STATUS: dict[int, type[Problem]] = {404: NotFound, 413: TooLarge, 415: UnsupportedMedia}
+
+
+def answer(problem: Problem, instance: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of a problem; `instance` is the request's id."""
+    document = ProblemDocument(
+        type=problem.type,
+        title=problem.title(),
+        status=problem.status,
+        detail=problem.detail,
+        instance=instance,
+        errors=problem.errors,
+    )
+    content = msgspec.to_builtins(document)
+    if not problem.errors:
+        del content["errors"]
+    return problem.status, problem.headers, msgspec.json.encode(content)
+
+
+def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Litestar's exception handler for everything."""
+    status, headers, body = answer(classify(error, request), trace.request_id())
+    return Response(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def classify(error: Exception, request: Request[Any, Any, Any] | None = None) -> Problem:
+    """The problem that an exception is to the client; what nobody foresaw is logged with its stack, and 500."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ValidationException):
+        return BadInput(errors=_field_errors(error), message=None if error.extra else _sentence(error.detail))
+    if isinstance(error, MethodNotAllowedException):
+        return MethodNotAllowed(headers={"Allow": (error.headers or {}).get("allow", "")})
+    if isinstance(error, UnicodeDecodeError | UnicodeEncodeError):
+        return BadInput("body", "is not valid UTF-8")
+    if isinstance(error, psycopg.DataError):
+        # The last net: U+0000 and numbers out of range that no field's own check caught.
+        return BadInput(message="A value in the request can't be stored: check for U+0000 and numbers out of range.")
+    if isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
+        return _BY_STATUS[error.status_code]()
+    if isinstance(error, ClientException) and error.status_code == 400:
+        return BadInput("body", _sentence(error.detail))
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        problem = Problem(error.detail)
+        problem.status = error.status_code  # type: ignore[misc]
+        problem.type = f"urn:eco2:{HTTPStatus(error.status_code).phrase.lower().replace(' ', '-')}"  # type: ignore[misc]
+        return problem
+    log.error("unexpected %s in %s", type(error).__name__, request.url.path if request else "?", exc_info=error)
+    return Problem("Something went wrong on our side: it has been noted under this request's id.")
+
+
+def _sentence(text: str) -> str:
+    return text if len(text) <= 300 else text[:300] + "…"
+
+
+def _field_errors(error: ValidationException) -> list[FieldError]:
+    """Litestar's list of what is wrong, with the fields called by the names that the client sent."""
+    found = []
+    for extra in error.extra if isinstance(error.extra, list) else []:
+        message, key, source = str(extra.get("message", "")), str(extra.get("key", "")), extra.get("source")
+        path = _PATH.search(message)
+        message = _PATH.sub("", message)
+        if source == "body":
+            key = "" if key == "data" else key.removeprefix("data.")
+        if message == "'data'":  # the whole body is missing
+            key, message = "body", "is required"
+        elif (missing := _MISSING.search(message)) is not None:
+            key = f"{key}.{missing[1]}" if key else missing[1]
+            message = "is required"
+        found.append(FieldError(key or (path[1] if path else "") or "body", message))
+    if not found and (parameter := re.search(r"Missing required (\w+) parameter '([^']+)'", error.detail)) is not None:
+        found.append(FieldError(parameter[2], "is required"))
+    return found
+
+
+def require_json(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """A guard for handlers that take a body: JSON and nothing else.
+
+    Raises:
+        UnsupportedMedia: the body is of another media type.
+    """
+    headers = connection.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return  # no body at all: where one is needed, its absence has a better message
+    content_type = headers.get("content-type", "")
+    essence = content_type.partition(";")[0].strip().lower()
+    if essence != "application/json" and not (essence.startswith("application/") and essence.endswith("+json")):
+        raise UnsupportedMedia

@@ -1,0 +1,183 @@
+"""Real parts for every test: one PostgreSQL cluster, two Redis servers and one S3 a run, all thrown away at its end."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+from msgspec import Struct
+
+from emulator.postgres import Postgres
+from emulator.redis import RedisServer
+from runtime import migrate
+from runtime.host import Hosted, build
+from runtime.services import Service, find, load_services
+from shared.db import Database
+from shared.ids import new_id
+from tests import support
+
+pytest_plugins = ["anyio"]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that holds everything of this run."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="session")
+def postgres(state: Path) -> Iterator[Postgres]:
+    """A cluster with every role, schema and migration."""
+    server = Postgres(state, durable=False).start()
+    try:
+        migrate.prepare(server.superuser_dsn, server.state.passwords())
+        migrate.apply(server.dsn("migrator"))
+        yield server
+    finally:
+        server.destroy()
+
+
+@pytest.fixture(scope="session")
+def broker(state: Path) -> Iterator[RedisServer]:
+    server = RedisServer(state, "broker").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def cache(state: Path) -> Iterator[RedisServer]:
+    server = RedisServer(state, "cache").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def broker_url(broker: RedisServer) -> str:
+    return broker.url
+
+
+@pytest.fixture(scope="session")
+def cache_url(cache: RedisServer) -> str:
+    return cache.url
+
+
+@pytest.fixture(scope="session")
+def s3(state: Path) -> Iterator[support.S3]:
+    """The emulator's S3 with a bucket."""
+    with support.s3(state) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def keys(state: Path) -> support.Keys:
+    """The files with the signing keys and their public half."""
+    return support.make_keys(state / "keys")
+
+
+@pytest.fixture(scope="session")
+def environment(
+    postgres: Postgres, broker_url: str, cache_url: str, s3: support.S3, keys: support.Keys
+) -> dict[str, str]:
+    """What a service's process finds in its environment, for every service at once."""
+    services = load_services()
+    databases = {
+        service.database.env: postgres.dsn(service.database.role, search_path=service.database.schema)
+        for service in services.values()
+    }
+    return databases | {
+        "BROKER_REDIS_URL": broker_url,
+        "CACHE_REDIS_URL": cache_url,
+        "S3_ENDPOINT_URL": s3.url,
+        "S3_BUCKET": s3.bucket,
+        "AWS_ACCESS_KEY_ID": s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+        "CDN_BASE_URL": "http://cdn.test",
+        "AUTH_JWKS_FILE": str(keys.public),
+        "AUTH_SIGNING_KEY_FILE": str(keys.private),
+        "MIGRATION_DB_URL": postgres.dsn("migrator"),
+        "LOG_FORMAT": "text",
+    }
+
+
+Serve = Callable[..., Awaitable[httpx.AsyncClient]]
+
+
+@pytest.fixture
+async def serve(environment: dict[str, str]) -> AsyncIterator[Serve]:
+    """`client = await serve("auth")`: the service through the production loader, under its own role, without background.
+
+    Several names are served on one address; `background=True` runs the relay and the queue functions too; further
+    keywords are put into the environment.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def start(*targets: str, background: bool = False, **extra: str) -> httpx.AsyncClient:
+            edge, _ = build(targets, environment | extra, background=background, access_log=False)
+            await stack.enter_async_context(support.lifespan(edge))
+            transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]
+            return await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://eco2.test"))
+
+        yield start
+
+
+@pytest.fixture
+async def db(environment: dict[str, str]) -> AsyncIterator[Callable[[str], Awaitable[Database]]]:
+    """`database = await db("auth")`: a pool under that service's role."""
+    async with AsyncExitStack() as stack:
+
+        async def connect(name: str) -> Database:
+            service = find(name)
+            database = Database(environment[service.database.env], size=4, name=f"test-{name}")
+            await database.open()
+            stack.push_async_callback(database.close)
+            return database
+
+        yield connect
+
+
+class Person(Struct):
+    """Somebody with a valid access token. `headers` go into each request."""
+
+    id: UUID
+    session_id: UUID
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@pytest.fixture
+def person(keys: support.Keys) -> Person:
+    """A person whom no service has seen before."""
+    return make_person(keys)
+
+
+@pytest.fixture
+def another_person(keys: support.Keys) -> Person:
+    """Somebody else."""
+    return make_person(keys)
+
+
+def make_person(keys: support.Keys) -> Person:
+    user_id, session_id = new_id(), new_id()
+    return Person(user_id, session_id, support.access_token(keys, user_id, session_id))
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+__all__ = ["Hosted", "Person", "Serve", "Service", "os"]

@@ -1,0 +1,120 @@
+"""What fixtures and tests share: an S3 process, signing keys, access tokens, an application's lifespan, small images."""
+
+import asyncio
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+from msgspec import Struct
+
+from functions.auth import keys as auth_keys
+from shared import clock, identity
+
+
+class S3(Struct, frozen=True):
+    """A running object store."""
+
+    url: str
+    bucket: str
+    access_key: str
+    secret_key: str
+
+
+@contextmanager
+def s3(folder: Path, port: int = 0) -> Iterator[S3]:
+    """Run `python -m emulator.s3` on a folder for the time of the block."""
+    from emulator.state import State
+
+    port = port or State(folder).port("s3-of-tests")
+    server = S3(f"http://127.0.0.1:{port}", "eco2-test", "test-access-key", "test-secret-key")
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "S3_DATA": str(folder / "objects"),
+        "S3_BUCKET": server.bucket,
+        "AWS_ACCESS_KEY_ID": server.access_key,
+        "AWS_SECRET_ACCESS_KEY": server.secret_key,
+    }
+    process = subprocess.Popen([sys.executable, "-m", "emulator.s3"], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(f"{server.url}/_ready", trust_env=False).raise_for_status()
+                break
+            except httpx.HTTPError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+
+
+class Keys(Struct, frozen=True):
+    """Where the signing keys and their public half lie."""
+
+    private: Path
+    public: Path
+
+
+def make_keys(folder: Path) -> Keys:
+    auth_keys.init(folder)
+    return Keys(folder / auth_keys.SIGNING_FILE, folder / auth_keys.JWKS_FILE)
+
+
+def access_token(keys: Keys, user_id: UUID, session_id: UUID, *, seconds: float = 900, **claims: Any) -> str:
+    """A token as auth issues it."""
+    now = int(clock.time())
+    body = {
+        "iss": identity.ISSUER,
+        "aud": identity.AUDIENCE,
+        "sub": str(user_id),
+        "sid": str(session_id),
+        "iat": now,
+        "exp": now + int(seconds),
+    }
+    return auth_keys.signer(str(keys.private)).sign(body | claims)
+
+
+@asynccontextmanager
+async def lifespan(app: Any) -> AsyncIterator[None]:
+    """Run an ASGI application's start-up and shut-down around the block."""
+    receive: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    send: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    running = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}}, receive.get, send.put))
+    await receive.put({"type": "lifespan.startup"})
+    message = await send.get()
+    if message["type"] == "lifespan.startup.failed":
+        await running
+        raise RuntimeError(message.get("message"))
+    try:
+        yield
+    finally:
+        await receive.put({"type": "lifespan.shutdown"})
+        await running
+
+
+def photo(width: int = 640, height: int = 480, form: str = "JPEG", **options: Any) -> bytes:
+    """A picture with edges and gradients, as bytes of that format."""
+    from PIL import Image, ImageDraw
+
+    image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((width // 4, height // 4, width * 3 // 4, height * 3 // 4), fill=(40, 120, 200))
+    draw.rectangle((10, 10, width // 3, height // 3), fill=(200, 60, 40))
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
