@@ -1,0 +1,373 @@
+"""Opening hours: from the words of a public list to spans a machine can compare, and the Korean calendar they mean.
+
+A center's hours are a JSON object. Each of `mon` … `sun` and `holiday` holds spans `["09:00", "18:00"]` in Korean time;
+`[]` is closed, `[["00:00", "24:00"]]` always. A span whose end is not after its start runs past midnight.
+`note` holds the source's own text of the days that could not be read, or not in whole. Two more keys appear only where
+they say something: `weeks` (`{"mon": [1, 3, 5]}`: those spans hold on the first, third and fifth Monday of a month) and
+`unread` (days whose `[]` means "unknown", not "closed").
+"""
+
+import datetime as dt
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+KEYS = (*DAYS, "holiday")
+# Korea has kept UTC+9 without summer time since 1988; a fixed offset needs no time zone files in the container.
+KST = dt.timezone(dt.timedelta(hours=9), "KST")
+
+# No cell of opening hours is longer; what is, is prose or a damaged file, and not worth a search.
+_LONGEST = 300
+
+Span = tuple[str, str]
+ALWAYS: list[Span] = [("00:00", "24:00")]
+
+
+class OperatingHours(Struct, kw_only=True):
+    """Spans in Korean time: `[]` is closed, `[["00:00", "24:00"]]` always; an end before its start is past midnight."""
+
+    mon: list[Span]
+    tue: list[Span]
+    wed: list[Span]
+    thu: list[Span]
+    fri: list[Span]
+    sat: list[Span]
+    sun: list[Span]
+    holiday: list[Span]
+    note: str = ""
+    weeks: dict[str, list[int]] | UnsetType = UNSET
+    unread: list[str] | UnsetType = UNSET
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One day's text, read. `spans` is None where nothing in it was understood; `note` keeps what was not read."""
+
+    spans: list[Span] | None
+    weeks: list[int] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An instant on the Korean calendar, as `db.py` compares it.
+
+    The key of this day and of the day before (whose late spans may still run), the occurrence of each weekday in its
+    month, and the wall clock as `HH:MM`.
+    """
+
+    day: str
+    week: int
+    eve: str
+    eve_week: int
+    clock: str
+
+
+_NAMES = {
+    "mon": "월",
+    "tue": "화",
+    "wed": "수",
+    "thu": "목",
+    "fri": "금",
+    "sat": "토",
+    "sun": "일",
+    "holiday": "공휴일",
+}
+
+_HALF = r"오전|오후|새벽|아침|낮|저녁|밤|am|pm|a\.m\.|p\.m\."
+_TIME = (
+    rf"(?:(?P<half{{0}}>{_HALF})\s*)?"
+    r"(?:(?P<word{0}>정오|자정)|(?P<hour{0}>\d{{1,2}})(?:\s*:\s*(?P<min{0}>\d{{2}})(?:\s*:\s*\d{{2}})?(?:\s*시)?"
+    r"|\s*시(?:간)?(?:\s*(?P<mins{0}>\d{{1,2}})\s*분|\s*(?P<thirty{0}>반))?|(?P<mil{0}>\d{{2}})(?=\D|$))?)"
+    r"(?:\s*(?P<post{0}>am|pm|a\.m\.|p\.m\.))?"
+)
+_SPAN = re.compile(
+    r"(?<![\d:])" + _TIME.format(1) + r"\s*(?:~|부터|에서|to\b)+\s*"
+    r"(?P<next>익일|다음\s*날|다음날|명일|next\s*day)?\s*" + _TIME.format(2) + r"(?:\s*(?:까지|시))?(?![\d:])"
+)
+_ALWAYS = re.compile(r"24\s*시간|24\s*h(?:ours?|rs?)?\b|상시|항시|언제나|하루\s*종일|종일|always")
+_CLOSED = re.compile(
+    r"(?:전체|정기|전일|종일)?\s*(?:휴\s*무일?|휴\s*관일?|휴점|휴업일?|휴일|쉬는\s*날|쉼)"
+    r"|미\s*운영|미\s*영업|운영\s*(?:안\s*함|하지\s*않음|없음)|영업\s*(?:안\s*함|하지\s*않음|없음)|closed|(?<!\w)x(?!\w)"
+)
+_ENDED = re.compile(r"(?:계약|운영|사업|영업)\s*(?:종료|만료|중단|중지)|폐점|폐쇄|폐업|철거")
+_BREAK = re.compile(
+    r"점심\s*시간|점심|중식\s*시간|중식|휴게\s*시간|휴게|쉬는\s*시간|브레이크\s*타임|브레이크|break(?:\s*time)?|lunch"
+)
+_NTH = r"(?:[1-5]|첫|둘|두|셋|세|넷|네|다섯)(?:\s*번?째)?(?:\s*주)?"
+_WEEKS = re.compile(
+    rf"(?:매\s*[월달])?\s*(?<![\d:])(?P<list>{_NTH}(?:\s*[,·./&~]\s*{_NTH})*)(?<=[주째])(?:\s*주)?차?(?![말년간민일])"
+)
+_WEEK = re.compile(r"[1-5]|첫|둘|두|셋|세|넷|네|다섯|~")
+_WEEK_NUMBER = {"첫": 1, "둘": 2, "두": 2, "셋": 3, "세": 3, "넷": 4, "네": 4, "다섯": 5}
+# Words that tie a span to other days or seasons than the day whose cell it is.
+_ELSEWHEN = re.compile(
+    r"하절기|동절기|여름|겨울|하계|동계|춘계|추계|방학|\d{1,2}\s*월|"
+    r"[월화수목금토일]\s*[~,·/]\s*[월화수목금토일]|[월화수목금토일]요일|(?<!\w)[월화수목금토일](?!\w)|평일|주중|주말|격주|격일|홀수|짝수"
+)
+_COVERS = {
+    "평일": DAYS[:5],
+    "주중": DAYS[:5],
+    "주말": DAYS[5:],
+    **{f"{_NAMES[day]}요일": (day,) for day in DAYS},
+    **{_NAMES[day]: (day,) for day in DAYS},
+}
+_FILLER = re.compile(
+    r"(?:운영|영업|이용|개방|수거|접수|배출|가능|시간|업무|무인|매일|매주|연중무휴|연중|무휴|제외|까지|부터|요일|open|hours?|and|및|그리고|은|는|:|"
+    r"[\s()\[\]{}<>,./;|·~*\"'&+※■○●▶-])+"
+)
+
+
+def read(text: str, day: str | None = None) -> Reading:
+    """One cell of the source. `day` (one of KEYS) lets words such as 평일 or 토요일 pass where they mean that day."""
+    source = text.strip()
+    if len(source) > _LONGEST:
+        return Reading(None, note=source)
+    plain = _plain(source)
+    if not plain.strip(" ~.\"'`"):
+        return Reading(None)
+    if _ENDED.search(plain):
+        return Reading([], note=source)
+
+    rest, weeks = _take_weeks(plain)
+    rest, qualified = _take_day(rest, day)
+    if not qualified:
+        return Reading(None, note=source)
+
+    found = [(match, _span(match)) for match in _SPAN.finditer(rest)]
+    if any(span is None for _, span in found):
+        return Reading(None, note=source)
+    spans, breaks, rest = _sort_breaks(rest, [(match, span) for match, span in found if span is not None])
+
+    if not spans:
+        if breaks:
+            return Reading(None, note=source)
+        if always := _ALWAYS.search(rest):
+            left = rest.replace(always.group(), " ")
+            return Reading(list(ALWAYS), weeks, _unread(left, weeks, source))
+        if closed := _CLOSED.search(rest):
+            left = rest.replace(closed.group(), " ")
+            # «공휴일 휴무» in Monday's cell does not say that Mondays are closed.
+            return Reading([]) if _is_filler(left) and not weeks else Reading(None, note=source)
+        return Reading(_bare(rest), note="" if _bare(rest) else source)
+
+    if (closed := _CLOSED.search(rest)) and _is_filler(rest.replace(closed.group(), " ")):
+        return Reading(None, note=source)  # both hours and «closed», with nothing that says when which
+    for pause in breaks:
+        spans = _without(spans, pause)
+    if not spans:
+        return Reading(None, note=source)
+    return Reading(_merged(spans), weeks, _unread(rest, weeks, source))
+
+
+def compose(texts: Mapping[str, str]) -> dict[str, Any] | None:
+    """The hours object of a center from its days' texts by KEYS (a missing key is empty); None if all are empty."""
+    readings = {key: read(texts.get(key, ""), key) for key in KEYS}
+    if all(reading.spans is None and not reading.note for reading in readings.values()):
+        return None
+    hours: dict[str, Any] = {key: [list(span) for span in readings[key].spans or []] for key in KEYS}
+    notes: dict[str, list[str]] = {}
+    for key in KEYS:
+        if readings[key].note:
+            notes.setdefault(readings[key].note, []).append(_NAMES[key])
+    hours["note"] = "\n".join(f"{'·'.join(days)}: {note}" for note, days in notes.items())
+    if weeks := {key: readings[key].weeks for key in KEYS if readings[key].weeks}:
+        hours["weeks"] = weeks
+    if unread := [key for key in KEYS if readings[key].spans is None]:
+        hours["unread"] = unread
+    return hours
+
+
+def moment(at: dt.datetime) -> Moment:
+    """What an instant is in Korea: a public holiday counts as `holiday`, whatever its weekday."""
+    local = at.astimezone(KST)
+    today, eve = local.date(), local.date() - dt.timedelta(days=1)
+    return Moment(_key(today), _occurrence(today), _key(eve), _occurrence(eve), local.strftime("%H:%M"))
+
+
+def is_holiday(day: dt.date) -> bool:
+    """Whether a day is a public holiday in Korea, substitute, temporary and election days included."""
+    return day in _public_holidays(day.year)
+
+
+@lru_cache(maxsize=16)
+def _public_holidays(year: int) -> frozenset[dt.date]:
+    # The import takes 0.1 s and 10 MB, and only `open_at` needs it.
+    from holidays import country_holidays
+
+    return frozenset(country_holidays("KR", years=year))
+
+
+def _key(day: dt.date) -> str:
+    return "holiday" if is_holiday(day) else DAYS[day.weekday()]
+
+
+def _occurrence(day: dt.date) -> int:
+    return (day.day - 1) // 7 + 1
+
+
+def _plain(text: str) -> str:
+    """Compatibility forms (`：`, `～`, full-width digits) and the many dashes to one spelling each; lower case."""
+    text = unicodedata.normalize("NFKC", text).lower()
+    return re.sub(r"\s*[~∼〜–—−‐‑―-]+\s*", " ~ ", text).strip()
+
+
+def _take_weeks(text: str) -> tuple[str, list[int] | None]:
+    match = _WEEKS.search(text)
+    if match is None:
+        return text, None
+    weeks: set[int] = set()
+    words = _WEEK.findall(match.group("list"))
+    for before, word in zip(["", *words], words, strict=False):
+        if word != "~":
+            number = _WEEK_NUMBER.get(word) or int(word)
+            weeks.update(range(max(weeks), number) if before == "~" else (), [number])
+    return f"{text[: match.start()]} {text[match.end() :]}", sorted(weeks)
+
+
+def _take_day(text: str, day: str | None) -> tuple[str, bool]:
+    """Strip one word that names the day of the cell itself; False where the text speaks of other days or seasons."""
+    words = list(_ELSEWHEN.finditer(text))
+    if not words:
+        return text, True
+    word = words[0].group()
+    if len(words) == 1 and day in _COVERS.get(word, ()):
+        return text.replace(word, " "), True
+    return text, False
+
+
+def _span(match: re.Match[str]) -> Span | None:
+    start, end = _minutes(match, 1), _minutes(match, 2)
+    if start is None or end is None or start >= 24 * 60:
+        return None
+    marked = [bool(match[f"half{i}"] or match[f"post{i}"] or match[f"word{i}"]) for i in (1, 2)]
+    clear = [
+        any(match[f"{part}{i}"] for part in ("min", "mins", "thirty", "mil", "word")) or "시" in match.group()
+        for i in (1, 2)
+    ]
+    if not (any(marked) or any(clear)):
+        return None if _bare(match.group()) is None else (_clock(start), _clock(end))
+    # «오후 1시~5시»: the half of the day carries over to the end; «9시~오후 6시» does not carry back.
+    if marked[0] and not marked[1] and end < 12 * 60 <= start and end + 12 * 60 > start:
+        end += 12 * 60
+    if marked[0] and not marked[1] and start < 12 * 60 and end <= start:
+        return None  # «오전 9시~6시»: morning or evening?
+    if not any(marked) and 0 < end <= start <= 12 * 60 and re.match(r"[1-9]$", match["hour2"] or ""):
+        return None  # «10시~5시»: in the afternoon or the next morning? (`10:00~05:00` says the latter)
+    if match["next"] and end < 24 * 60:
+        end += 24 * 60
+    if end == 23 * 60 + 59:
+        end = 24 * 60
+    if (start, end) == (0, 0):
+        end = 24 * 60
+    if end == start or end > start + 24 * 60 or end > 36 * 60:
+        return None
+    return _clock(start), _clock(end) if end <= 24 * 60 else _clock(end - 24 * 60)
+
+
+def _minutes(match: re.Match[str], i: int) -> int | None:
+    """A time as minutes from midnight (24:00 and more where written so); None if there is no such time."""
+    if word := match[f"word{i}"]:
+        return 12 * 60 if word == "정오" else (0 if i == 1 else 24 * 60)
+    hour = int(match[f"hour{i}"])
+    minute = int(match[f"min{i}"] or match[f"mins{i}"] or match[f"mil{i}"] or (30 if match[f"thirty{i}"] else 0))
+    half = (match[f"half{i}"] or match[f"post{i}"] or "").replace(".", "")
+    if minute > 59 or hour > 36:
+        return None
+    if half in ("오후", "낮", "저녁", "pm") or (half == "밤" and 6 <= hour < 12):
+        if hour > 12 and half == "pm":
+            return None
+        hour += 12 if hour < 12 and not (half == "낮" and hour >= 11) else 0
+    elif half in ("오전", "새벽", "아침", "am"):
+        if hour > 12:
+            return None
+        hour = 0 if hour == 12 else hour
+    elif half == "밤" and hour == 12:
+        hour = 0 if i == 1 else 24
+    return hour * 60 + minute
+
+
+def _bare(text: str) -> list[Span] | None:
+    """A cell of nothing but `9~18` is a working day; smaller numbers may be anything."""
+    match = re.fullmatch(r"\s*(\d{1,2})\s*~\s*(\d{1,2})\s*", text)
+    if match is None or not (5 <= int(match[1]) <= 12 <= int(match[2]) <= 24 and int(match[1]) < int(match[2])):
+        return None
+    return [(_clock(int(match[1]) * 60), _clock(int(match[2]) * 60))]
+
+
+def _sort_breaks(text: str, found: list[tuple[re.Match[str], Span]]) -> tuple[list[Span], list[Span], str]:
+    """Open spans, pauses, and the text left beside them.
+
+    A word such as 점심시간 claims the next span of its own part of the text, or the one before it when none follows.
+    """
+    bounds = [0, *(m.end() for m in re.finditer(r"[\n,;/()\[\]|]", text)), len(text)]
+
+    def part(position: int) -> int:
+        return sum(1 for bound in bounds[1:-1] if bound <= position)
+
+    pauses: set[int] = set()
+    for label in _BREAK.finditer(text):
+        after_bracket = [
+            i for i, (match, _) in enumerate(found) if text[label.end() : match.start()].strip(" :") in ("(", "[")
+        ]
+        if after_bracket and after_bracket[0] not in pauses:  # «점심시간(12:00~13:00)»
+            pauses.add(after_bracket[0])
+            continue
+        same = [
+            i for i, (match, _) in enumerate(found) if part(match.start()) == part(label.start()) and i not in pauses
+        ]
+        after = [i for i in same if found[i][0].start() >= label.end()]
+        if after:
+            pauses.add(after[0])
+        elif same and (len(same) > 1 or len(found) > 1):
+            pauses.add(same[-1])
+    rest = _BREAK.sub(" ", text) if pauses else text
+    for match, _ in found:
+        rest = rest.replace(match.group(), " ", 1)
+    spans = [span for i, (_, span) in enumerate(found) if i not in pauses]
+    return spans, [found[i][1] for i in sorted(pauses)], rest
+
+
+def _without(spans: list[Span], pause: Span) -> list[Span]:
+    """Each span less the pause; a pause outside of a span leaves it whole."""
+    if pause[1] <= pause[0]:
+        return spans
+    kept: list[Span] = []
+    for start, end in spans:
+        if end <= start or pause[1] <= start or end <= pause[0]:
+            kept.append((start, end))
+            continue
+        if start < pause[0]:
+            kept.append((start, pause[0]))
+        if pause[1] < end:
+            kept.append((pause[1], end))
+    return kept
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    """In order, overlaps joined; a span past midnight stays as it is, at the end."""
+    merged: list[Span] = []
+    for start, end in sorted({span for span in spans if span[0] < span[1]}):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged + sorted({span for span in spans if span[1] <= span[0]})
+
+
+def _unread(rest: str, weeks: list[int] | None, source: str) -> str:
+    return "" if _is_filler(rest) and not weeks else source
+
+
+def _is_filler(text: str) -> bool:
+    return not text.strip() or _FILLER.fullmatch(text) is not None
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
