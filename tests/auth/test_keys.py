@@ -1,0 +1,103 @@
+"""The signing keys, their rotation, and GET /jwks.json"""
+
+import stat
+from pathlib import Path
+
+import httpx
+import jwt
+import msgspec
+import pytest
+
+from functions.auth import keys
+from shared import clock, identity
+from shared.identity import KeySetError, Verifier
+
+
+def test_init_makes_both_files_once_for_their_owner_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert keys.main(["init", str(tmp_path / "keys")]) == 0
+    first = keys.read_signing_keys(tmp_path / "keys" / keys.SIGNING_FILE)
+    assert capsys.readouterr().out == f"{first.keys[0].kid}\n"
+    for name in (keys.SIGNING_FILE, keys.JWKS_FILE):
+        assert stat.S_IMODE((tmp_path / "keys" / name).stat().st_mode) == 0o600
+    assert keys.init(tmp_path / "keys") == first
+    assert sorted(file.name for file in (tmp_path / "keys").iterdir()) == [keys.JWKS_FILE, keys.SIGNING_FILE]
+
+
+def test_a_lost_public_file_is_made_again_from_the_private_one(tmp_path: Path) -> None:
+    keys.init(tmp_path)
+    before = (tmp_path / keys.JWKS_FILE).read_bytes()
+    (tmp_path / keys.JWKS_FILE).unlink()
+    keys.init(tmp_path)
+    assert (tmp_path / keys.JWKS_FILE).read_bytes() == before
+
+
+def test_the_public_file_holds_no_private_part(tmp_path: Path) -> None:
+    private = keys.init(tmp_path).keys[0]
+    public = (tmp_path / keys.JWKS_FILE).read_text()
+    assert private.d not in public
+    assert '"d"' not in public
+
+
+def test_a_new_key_is_public_before_it_signs(tmp_path: Path) -> None:
+    old = keys.init(tmp_path).keys[0]
+    new = keys.rotate(tmp_path, after=600).keys[0]
+    signer = keys.Signer(tmp_path / keys.SIGNING_FILE)
+    assert [key.kid for key in signer.public().keys] == [new.kid, old.kid]
+    assert jwt.get_unverified_header(signer.sign({}))["kid"] == old.kid
+    keys._write(tmp_path, keys.SigningKeys([msgspec.structs.replace(new, sign_from=clock.time() - 1), old]))
+    assert jwt.get_unverified_header(keys.Signer(tmp_path / keys.SIGNING_FILE).sign({}))["kid"] == new.kid
+
+
+def test_a_key_goes_only_when_no_token_of_it_can_be_alive(tmp_path: Path) -> None:
+    first = keys.init(tmp_path).keys[0]
+    second = keys.rotate(tmp_path, after=-10).keys[0]
+    third = keys.rotate(tmp_path, after=-10).keys
+    assert [key.kid for key in third[1:]] == [second.kid, first.kid]
+    long_ago = clock.time() - keys.KEPT_SECONDS - 1
+    keys._write(tmp_path, keys.SigningKeys([msgspec.structs.replace(second, sign_from=long_ago), first]))
+    assert first.kid not in {key.kid for key in keys.rotate(tmp_path).keys}
+
+
+def test_tokens_verify_all_through_a_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "LOOK_EVERY", 0.0)
+    keys.init(tmp_path)
+    signer, verifier = keys.Signer(tmp_path / keys.SIGNING_FILE), Verifier(tmp_path / keys.JWKS_FILE)
+    now = int(clock.time())
+    claims = {
+        "iss": identity.ISSUER,
+        "aud": identity.AUDIENCE,
+        "sub": "00000000-0000-0000-0000-000000000001",
+        "sid": "00000000-0000-0000-0000-000000000002",
+        "exp": now + 900,
+    }
+    before = signer.sign(claims)
+    for _ in range(3):
+        keys.rotate(tmp_path, after=-1)
+        assert verifier.authenticate(f"Bearer {signer.sign(claims)}")
+        assert verifier.authenticate(f"Bearer {before}")
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", '{"keys": []}', '{"keys": [{"kid": "a"}]}'])
+def test_an_unusable_file_is_one_line_that_names_it(
+    tmp_path: Path, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / keys.SIGNING_FILE
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(KeySetError, match=keys.SIGNING_FILE):
+        keys.Signer(file)
+    assert keys.main(["rotate", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert keys.SIGNING_FILE in error
+    assert error.count("\n") == 1
+
+
+async def test_the_public_keys_are_served_to_anybody(auth: httpx.AsyncClient) -> None:
+    answer = await auth.get("/api/v1/auth/jwks.json")
+    assert answer.status_code == 200
+    assert "max-age" in answer.headers["cache-control"]
+    for key in answer.json()["keys"]:
+        assert set(key) == {"kid", "x", "kty", "crv", "alg", "use"}
+        assert (key["kty"], key["crv"], key["alg"]) == ("OKP", "Ed25519", "EdDSA")
+    same = await auth.get("/api/v1/auth/jwks.json", headers={"If-None-Match": answer.headers["etag"]})
+    assert same.status_code == 304

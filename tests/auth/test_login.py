@@ -1,0 +1,183 @@
+"""POST /login, and how often passwords may be guessed"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import bcrypt
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from functions.auth import attempts, passwords
+from functions.auth import db as sql
+from shared import clock
+from shared.db import Database
+from shared.errors import TooMany, Unauthorized
+from shared.ids import new_id
+from shared.settings import Settings
+from tests.auth.conftest import PASSWORD_HASH, Account, bearer
+
+PATH = "/api/v1/auth/login"
+
+
+async def guess(
+    client: httpx.AsyncClient, name: str, password: str = "wrong password", **headers: str
+) -> httpx.Response:
+    return await client.post(PATH, json={"username": name, "password": password}, headers=headers)
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords of the least possible cost where a test guesses often."""
+    nobody = bcrypt.hashpw(new_id().bytes.hex().encode(), bcrypt.gensalt(4)).decode()
+    monkeypatch.setattr(passwords, "NOBODY", nobody)
+
+
+async def test_the_tokens_are_of_the_promised_shape(account: Account) -> None:
+    tokens = await account.login()
+    assert set(tokens) == {"access_token", "token_type", "expires_in", "refresh_token"}
+    assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 900)
+    me = await account.client.get("/api/v1/auth/me", headers=bearer(tokens))
+    assert me.json()["id"] == str(account.id)
+
+
+async def test_a_wrong_password_and_an_unknown_user_are_told_the_same(account: Account) -> None:
+    wrong = await guess(account.client, account.username)
+    unknown = await guess(account.client, f"nobody-{new_id().hex}")
+    assert wrong.status_code == unknown.status_code == 401
+    drop = {"instance"}
+    assert {k: v for k, v in wrong.json().items() if k not in drop} == {
+        k: v for k, v in unknown.json().items() if k not in drop
+    }
+    assert wrong.headers["www-authenticate"] == "Bearer"
+
+
+def test_an_unknown_user_is_compared_with_a_hash_of_the_same_cost() -> None:
+    assert passwords.NOBODY.startswith(f"$2b${passwords.COST}$")
+
+
+@pytest.mark.parametrize("password", ["a" * 73, "비" * 25, "a" * 64 + "é" * 20])
+async def test_no_password_is_cut_to_the_length_that_bcrypt_sees(account: Account, password: str) -> None:
+    assert (await guess(account.client, account.username, password)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"username": "kim"},
+        {"password": "x" * 8},
+        {"username": "kim\u0000", "password": "x" * 8},
+        {"username": "kim", "password": "x\u0000xxxxxx"},
+        {"username": ["kim"], "password": "x" * 8},
+        [],
+        "kim",
+    ],
+)
+async def test_a_malformed_body_is_400(auth: httpx.AsyncClient, body: Any) -> None:
+    answer = await auth.post(PATH, json=body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["errors"]
+
+
+async def test_no_body_is_400_and_another_media_type_415(auth: httpx.AsyncClient) -> None:
+    assert (await auth.post(PATH)).status_code == 400
+    assert (await auth.post(PATH, data={"username": "kim", "password": "x" * 8})).status_code == 415
+
+
+async def test_after_ten_wrong_passwords_even_the_right_one_waits(auth: httpx.AsyncClient, cheap: None) -> None:
+    name = f"nobody-{new_id().hex}"
+    headers = {"X-Forwarded-For": "198.51.100.1"}
+    answers = [await guess(auth, name, **headers) for _ in range(12)]
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 90
+    assert (await guess(auth, f"other-{new_id().hex}", **headers)).status_code == 401
+
+
+async def test_guesses_sent_at_once_are_counted_too(auth: httpx.AsyncClient, cheap: None) -> None:
+    name = f"nobody-{new_id().hex}"
+    answers = await asyncio.gather(*(guess(auth, name) for _ in range(30)))
+    refused = sum(answer.status_code == 429 for answer in answers)
+    # Those in the few places at the same instant may slip through beside each other.
+    assert refused >= 20 - passwords.AT_ONCE
+
+
+async def test_name_and_email_share_the_account_limit_and_success_clears_it(account: Account) -> None:
+    for number in range(6):
+        login = account.username if number % 2 else account.email
+        assert (await guess(account.client, login)).status_code == 401
+    await account.login()
+    for _ in range(6):
+        assert (await guess(account.client, account.username)).status_code == 401
+
+
+async def test_one_address_may_not_try_one_password_on_everybody(
+    auth: httpx.AsyncClient, cheap: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "ADDRESS", (5, 9.0))
+    address = f"2001:db8:{new_id().hex[-4:]}:1::7"
+    monkeypatch.setattr(attempts, "address_of", lambda request, settings: address)
+    answers = [await guess(auth, f"nobody-{new_id().hex}") for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429]
+
+
+async def test_with_redis_away_a_process_counts_for_itself(cheap: None) -> None:
+    async with Redis(host="127.0.0.1", port=1) as nowhere:
+        account, address = f"nobody-{new_id().hex}", f"198.51.100.{clock.time()}"
+        outcomes = []
+        for _ in range(11):
+            try:
+                async with attempts.attempt(nowhere, account=account, address=address):
+                    raise Unauthorized
+            except (Unauthorized, TooMany) as error:
+                outcomes.append(error.status)
+    assert outcomes == [401] * 10 + [429]
+    attempts._alone_until = 0.0
+
+
+class FakeRequest:
+    """As much of a request as the address needs."""
+
+    def __init__(self, peer: str | None, *forwarded: str) -> None:
+        self.client = SimpleNamespace(host=peer) if peer else None
+        self.headers = self
+        self._forwarded = list(forwarded)
+
+    def getall(self, name: str, default: Any) -> Any:
+        return self._forwarded or default
+
+
+@pytest.mark.parametrize(
+    ("hops", "peer", "forwarded", "address"),
+    [
+        (0, "192.0.2.9", ["203.0.113.7"], "192.0.2.9"),
+        (1, "10.0.0.1", ["203.0.113.7"], "203.0.113.7"),
+        (1, "10.0.0.1", ["1.1.1.1, 203.0.113.7"], "203.0.113.7"),
+        (1, "10.0.0.1", ["1.1.1.1", "203.0.113.7"], "203.0.113.7"),
+        (2, "10.0.0.1", ["1.1.1.1, 203.0.113.7, 10.0.0.2"], "203.0.113.7"),
+        (2, "10.0.0.1", ["203.0.113.7"], "10.0.0.1"),
+        (1, "10.0.0.1", [], "10.0.0.1"),
+        (1, "10.0.0.1", ["nonsense"], "10.0.0.1"),
+        (1, "10.0.0.1", ["203.0.113.7, "], "10.0.0.1"),
+        (1, "10.0.0.1", ["2001:db8:1:2:3::4"], "2001:db8:1:2::/64"),
+        (1, "10.0.0.1", ["::ffff:203.0.113.7"], "203.0.113.7"),
+        (1, None, [], ""),
+    ],
+)
+def test_the_address_is_the_one_that_our_own_proxy_saw(
+    hops: int, peer: str | None, forwarded: list[str], address: str
+) -> None:
+    request: Any = FakeRequest(peer, *forwarded)
+    assert attempts.address_of(request, Settings(trusted_hops=hops)) == address
+
+
+async def test_a_password_that_changes_while_its_hash_is_computed_begins_no_session(
+    account: Account, db: Callable[[str], Awaitable[Database]]
+) -> None:
+    before = sql.Credentials(account.id, PASSWORD_HASH)
+    async with (await db("auth")).transaction() as conn:
+        assert await sql.select_unchanged(conn, before)
+        await sql.update_password(conn, account.id, PASSWORD_HASH, "another")
+        assert not await sql.select_unchanged(conn, before)

@@ -1,0 +1,130 @@
+"""POST /register"""
+
+import asyncio
+import unicodedata
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.db import Database
+from shared.ids import new_id
+
+PATH = "/api/v1/auth/register"
+
+
+def a_body(**changed: Any) -> dict[str, Any]:
+    name = f"lee-{new_id().hex}"
+    return {"username": name, "email": f"{name}@example.com", "password": "correct horse battery", **changed}
+
+
+def wrong_fields(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return [error["field"] for error in answer.json()["errors"]]
+
+
+async def test_a_person_registers_and_logs_in_by_name_and_by_email_in_any_case(auth: httpx.AsyncClient) -> None:
+    body = a_body()
+    answer = await auth.post(PATH, json=body)
+    assert answer.status_code == 201
+    assert set(answer.json()) == {"id", "username", "email", "created_at"}
+    assert answer.json()["username"] == body["username"]
+    for login in (body["username"].upper(), body["email"].title()):
+        tokens = await auth.post("/api/v1/auth/login", json={"username": login, "password": body["password"]})
+        assert tokens.status_code == 200
+
+
+async def test_a_name_or_an_address_in_another_case_is_taken(auth: httpx.AsyncClient) -> None:
+    body = a_body()
+    assert (await auth.post(PATH, json=body)).status_code == 201
+    name = await auth.post(PATH, json=a_body(username=body["username"].upper()))
+    assert (name.status_code, name.json()["type"]) == (409, "urn:eco2:auth:username-taken")
+    email = await auth.post(PATH, json=a_body(email=body["email"].upper()))
+    assert (email.status_code, email.json()["type"]) == (409, "urn:eco2:auth:email-taken")
+
+
+@pytest.mark.parametrize("name", ["ab", "a" * 101, "kim lee", "kim\n", "kim@home", "김철수", "kim\u0000x", "", None, 7])
+async def test_a_bad_username_is_named(auth: httpx.AsyncClient, name: Any) -> None:
+    assert wrong_fields(await auth.post(PATH, json=a_body(username=name))) == ["username"]
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "kim",
+        "kim@",
+        "@example.com",
+        "kim@example",
+        "kim@@example.com",
+        "kim lee@example.com",
+        ".kim@example.com",
+        "kim.@example.com",
+        "ki..m@example.com",
+        "kim@-example.com",
+        "kim@example-.com",
+        "kim@example..com",
+        "kim@example.com.",
+        "kim@example.com\n",
+        "kim@exa_mple.com",
+        "kim@[1.2.3]",
+        "김@example.com",
+        "kim\u0000@example.com",
+        '"kim@example.com',
+        "k" * 65 + "@example.com",
+        "kim@" + "a" * 64 + ".com",
+        "kim@" + "a.b" * 84 + ".com",
+        None,
+    ],
+)  # fmt: skip
+async def test_a_bad_email_is_named(auth: httpx.AsyncClient, email: Any) -> None:
+    assert wrong_fields(await auth.post(PATH, json=a_body(email=email))) == ["email"]
+
+
+@pytest.mark.parametrize("local", ["o'neil+tag", "a" * 64, '"kim lee"', '"k@i\\"m"', "{kim}", "kim/lee=x"])
+async def test_unusual_addresses_that_rfc_5321_allows_are_taken(
+    auth: httpx.AsyncClient, db: Callable[[str], Awaitable[Database]], local: str
+) -> None:
+    for domain in (f"{new_id().hex[:20]}.example", "[192.0.2.1]", "[IPv6:2001:db8::1]"):
+        answer = await auth.post(PATH, json=a_body(email=f"{local}@{domain}"))
+        assert answer.status_code in (201, 409), answer.text
+        if answer.status_code == 201:
+            async with (await db("auth")).connection() as conn:
+                await conn.execute("DELETE FROM users WHERE email = %s", [f"{local}@{domain}"])
+
+
+@pytest.mark.parametrize("password", ["short", "a" * 65, "é" * 37, "비밀번호" * 7, "eight\u0000888", "", None])
+async def test_a_bad_password_is_named_and_never_truncated(auth: httpx.AsyncClient, password: Any) -> None:
+    answer = await auth.post(PATH, json=a_body(password=password))
+    assert wrong_fields(answer) == ["password"]
+    if password and len(password) >= 28 and not password.isascii():
+        assert "72" in answer.json()["errors"][0]["message"]
+
+
+async def test_72_bytes_of_hangul_are_a_password_however_they_were_typed(auth: httpx.AsyncClient) -> None:
+    body = a_body(password="비밀번호" * 6)
+    assert (await auth.post(PATH, json=body)).status_code == 201
+    # A Mac sends Hangul decomposed into jamo: the same password.
+    decomposed = unicodedata.normalize("NFD", "비밀번호" * 6)
+    login = await auth.post("/api/v1/auth/login", json={"username": body["username"], "password": decomposed})
+    assert login.status_code == 200
+
+
+async def test_the_database_holds_no_password(
+    auth: httpx.AsyncClient, db: Callable[[str], Awaitable[Database]]
+) -> None:
+    body = a_body(password="plainly visible")
+    person = (await auth.post(PATH, json=body)).json()
+    async with (await db("auth")).connection() as conn:
+        cur = await conn.execute("SELECT password_hash FROM users WHERE id = %s", [person["id"]])
+        row = await cur.fetchone()
+    assert row is not None
+    assert row[0].startswith("$2b$12$")
+    assert "visible" not in row[0]
+
+
+async def test_of_six_registrations_of_one_name_at_once_one_succeeds(auth: httpx.AsyncClient) -> None:
+    body = a_body()
+    answers = await asyncio.gather(*(auth.post(PATH, json=body) for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 5

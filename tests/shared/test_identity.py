@@ -1,0 +1,300 @@
+"""Access tokens: what is let in, what is not, and how fast a revoked session is shut out."""
+
+import asyncio
+import base64
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import jwt
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from redis.asyncio import Redis
+
+from functions.auth import keys
+from shared import clock, identity
+from shared.errors import Unauthorized
+from shared.identity import InvalidToken, KeySetError, User, Verifier
+
+USER = User(UUID(int=1), UUID(int=2))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    keys.init(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def verifier(folder: Path) -> Verifier:
+    return Verifier(folder / keys.JWKS_FILE)
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    now = int(clock.time())
+    good = {
+        "iss": identity.ISSUER,
+        "aud": identity.AUDIENCE,
+        "sub": str(USER.id),
+        "sid": str(USER.session_id),
+        "iat": now,
+        "exp": now + identity.ACCESS_SECONDS,
+    }
+    return {key: value for key, value in {**good, **changed}.items() if value is not None}
+
+
+def signed(folder: Path, header: dict[str, Any] | None = None, **changed: Any) -> str:
+    key = keys.read_signing_keys(folder / keys.SIGNING_FILE).keys[0]
+    headers = {"kid": key.kid, "typ": identity.TOKEN_TYPE, **(header or {})}
+    private = jwt.PyJWK(msgspec.to_builtins(key)).key
+    return jwt.encode(claims(**changed), private, algorithm="EdDSA", headers=headers)
+
+
+async def until(true: Callable[[], bool], seconds: float = 5) -> bool:
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:  # noqa: ASYNC110 - what changes is not ours to signal
+        await asyncio.sleep(0.02)
+    return true()
+
+
+def refused(verifier: Verifier, authorization: str | None) -> bool:
+    try:
+        verifier.authenticate(authorization)
+    except Unauthorized:
+        return True
+    return False
+
+
+def test_a_good_token_names_its_user_and_session(folder: Path, verifier: Verifier) -> None:
+    assert verifier.authenticate(f"Bearer {signed(folder)}") == USER
+    assert verifier.authenticate(f"bearer {signed(folder)}") == USER
+
+
+def test_the_second_look_at_a_token_is_from_memory(folder: Path, verifier: Verifier) -> None:
+    header = f"Bearer {signed(folder)}"
+    assert verifier.authenticate(header) is verifier.authenticate(header)
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic a2ltOmVjbw==", "token"])
+def test_without_a_bearer_token_the_answer_asks_for_one(verifier: Verifier, authorization: str | None) -> None:
+    with pytest.raises(Unauthorized) as raised:
+        verifier.authenticate(authorization)
+    assert raised.value.headers == {"WWW-Authenticate": "Bearer"}
+
+
+def test_a_bad_token_is_told_so_in_www_authenticate(verifier: Verifier) -> None:
+    with pytest.raises(InvalidToken) as raised:
+        verifier.authenticate("Bearer a.b.c")
+    assert raised.value.headers["WWW-Authenticate"].startswith('Bearer error="invalid_token"')
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"exp": int(time.time()) - 1},
+        {"exp": None},
+        {"exp": "soon"},
+        {"exp": [1]},
+        {"aud": "somebody-else"},
+        {"aud": None},
+        {"iss": "urn:somebody-else"},
+        {"iss": None},
+        {"sub": None},
+        {"sub": "kim"},
+        {"sub": 7},
+        {"sid": None},
+        {"sid": "kim"},
+        {"sid": 7},
+        {"sid": ["00000000-0000-0000-0000-000000000001"]},
+    ],
+    ids=str,
+)
+def test_a_signed_token_with_wrong_claims_is_refused(folder: Path, verifier: Verifier, changed: dict[str, Any]) -> None:
+    assert refused(verifier, f"Bearer {by_hand(folder, claims(**changed))}")
+
+
+def by_hand(folder: Path, body: Any, header: dict[str, Any] | None = None) -> str:
+    key = keys.read_signing_keys(folder / keys.SIGNING_FILE).keys[0]
+    head = {"alg": "EdDSA", "kid": key.kid, "typ": identity.TOKEN_TYPE, **(header or {})}
+
+    def part(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    text = f"{part(json.dumps(head).encode())}.{part(json.dumps(body).encode())}"
+    private = Ed25519PrivateKey.from_private_bytes(base64.urlsafe_b64decode(key.d + "="))
+    return f"{text}.{part(private.sign(text.encode()))}"
+
+
+@pytest.mark.parametrize("body", [[], "kim", 7, None, {}], ids=repr)
+def test_a_signed_body_that_is_no_claims_is_refused(folder: Path, verifier: Verifier, body: Any) -> None:
+    assert refused(verifier, f"Bearer {by_hand(folder, body)}")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"typ": "JWT"},
+        {"typ": None},
+        {"typ": 7},
+        {"kid": "another"},
+        {"kid": None},
+        {"kid": 7},
+        {"kid": ["x"]},
+        {"alg": "none"},
+        {"alg": "HS256"},
+        {"alg": None},
+        {"crit": ["exp"]},
+        {"b64": False, "crit": ["b64"]},
+        {"b64": False},
+    ],
+    ids=str,
+)
+def test_a_signed_token_with_a_wrong_header_is_refused(
+    folder: Path, verifier: Verifier, header: dict[str, Any]
+) -> None:
+    assert not refused(verifier, f"Bearer {by_hand(folder, claims())}")
+    assert refused(verifier, f"Bearer {by_hand(folder, claims(), header)}")
+
+
+def test_a_key_that_comes_with_the_token_is_not_believed(folder: Path, verifier: Verifier) -> None:
+    other = keys.new_key(0)
+    ours = keys.read_signing_keys(folder / keys.SIGNING_FILE).keys[0]
+    header = {"kid": ours.kid, "typ": identity.TOKEN_TYPE, "jwk": msgspec.to_builtins(other.public())}
+    token = jwt.encode(claims(), jwt.PyJWK(msgspec.to_builtins(other)).key, algorithm="EdDSA", headers=header)
+    assert refused(verifier, f"Bearer {token}")
+
+
+def test_the_public_key_is_no_hmac_secret(folder: Path, verifier: Verifier) -> None:
+    ours = keys.read_signing_keys(folder / keys.SIGNING_FILE).keys[0]
+    header = {"kid": ours.kid, "typ": identity.TOKEN_TYPE}
+    token = jwt.encode(claims(), ours.x, algorithm="HS256", headers=header)
+    assert refused(verifier, f"Bearer {token}")
+
+
+def test_a_changed_token_is_refused_though_the_first_was_remembered(folder: Path, verifier: Verifier) -> None:
+    token = signed(folder)
+    verifier.authenticate(f"Bearer {token}")
+    head, body, signature = token.split(".")
+    other = by_hand(folder, claims(sub=str(uuid4()))).split(".")[1]
+    assert refused(verifier, f"Bearer {head}.{other}.{signature}")
+    assert refused(verifier, f"Bearer {head}.{body}.{signature[:-4]}AAAA")
+    assert refused(verifier, f"Bearer {head}.{body}.")
+
+
+@pytest.mark.parametrize("token", ["", ".", "..", "é" * 20, "\x00", "a" * 100_000, "a.b.c", "{}.{}.{}"])
+def test_rubbish_is_refused(verifier: Verifier, token: str) -> None:
+    assert refused(verifier, f"Bearer {token}")
+
+
+def test_a_remembered_token_still_expires(folder: Path, verifier: Verifier, tmp_path: Path) -> None:
+    header = f"Bearer {signed(folder)}"
+    verifier.authenticate(header)
+    offset = tmp_path / "clock"
+    clock.write_offset(str(offset), identity.ACCESS_SECONDS + 1)
+    clock.use_file(str(offset))
+    try:
+        with pytest.raises(InvalidToken, match="expired"):
+            verifier.authenticate(header)
+    finally:
+        clock.use_file(os.environ.get("ECO2_CLOCK_FILE"))
+
+
+def test_only_so_many_tokens_are_remembered(folder: Path, verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "REMEMBERED", 3)
+    for number in range(5):
+        verifier.authenticate(f"Bearer {signed(folder, jti=str(number))}")
+    assert len(verifier._known) == 3
+
+
+def test_a_new_key_is_taken_up_and_a_dropped_one_forgotten(
+    folder: Path, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "LOOK_EVERY", 0.0)
+    verifier._next_look = 0.0
+    before = f"Bearer {signed(folder)}"
+    verifier.authenticate(before)
+    keys.rotate(folder, after=0)
+    after = f"Bearer {signed(folder)}"
+    assert verifier.authenticate(after) == USER
+    assert verifier.authenticate(before) == USER
+    newest = keys.SigningKeys(keys.read_signing_keys(folder / keys.SIGNING_FILE).keys[:1])
+    (folder / keys.JWKS_FILE).write_bytes(msgspec.json.encode(newest.public()))
+    assert verifier.authenticate(after) == USER
+    assert refused(verifier, before)
+
+
+def test_a_broken_file_leaves_the_keys_as_they_were(
+    folder: Path, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "LOOK_EVERY", 0.0)
+    verifier._next_look = 0.0
+    (folder / keys.JWKS_FILE).write_text('{"keys": [')
+    assert verifier.authenticate(f"Bearer {signed(folder)}") == USER
+    (folder / keys.JWKS_FILE).unlink()
+    assert verifier.authenticate(f"Bearer {signed(folder)}") == USER
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"keys": []}', '{"keys": [{"kid": "a", "kty": "RSA", "n": "x"}]}',
+     '{"keys": [{"kid": "a", "kty": "OKP", "crv": "Ed25519", "x": "short"}]}'],
+)  # fmt: skip
+def test_a_service_without_usable_keys_does_not_start(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "jwks.json"
+    with pytest.raises(KeySetError, match=r"jwks\.json can't be read"):
+        Verifier(file)
+    file.write_text(content)
+    with pytest.raises(KeySetError, match=r"jwks\.json"):
+        Verifier(file)
+
+
+async def test_a_revoked_session_is_shut_out_within_five_seconds(
+    folder: Path, verifier: Verifier, broker_url: str
+) -> None:
+    header = f"Bearer {signed(folder)}"
+    other = f"Bearer {signed(folder, sid=str(uuid4()))}"
+    async with Redis.from_url(broker_url, decode_responses=True) as redis:
+        following = asyncio.create_task(verifier.follow_revocations(redis))
+        assert verifier.authenticate(header) == USER
+        await identity.announce_revocations(redis, [USER.session_id])
+        assert await until(lambda: refused(verifier, header))
+        assert verifier.authenticate(other)
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        # A process that starts later reads what was revoked before.
+        late = Verifier(folder / keys.JWKS_FILE)
+        following = asyncio.create_task(late.follow_revocations(redis))
+        assert await until(lambda: refused(late, header))
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        await redis.delete(identity.REVOKED_KEY)
+
+
+async def test_without_redis_tokens_live_and_the_list_is_kept(
+    folder: Path, verifier: Verifier, broker_url: str
+) -> None:
+    verifier._take([(str(USER.session_id), clock.time())])
+    # Nobody listens there.
+    async with Redis(host="127.0.0.1", port=1, decode_responses=True) as nowhere:
+        following = asyncio.create_task(verifier.follow_revocations(nowhere))
+        await asyncio.sleep(0.3)
+        assert not following.done()
+        assert refused(verifier, f"Bearer {signed(folder)}")
+        assert verifier.authenticate(f"Bearer {signed(folder, sid=str(uuid4()))}")
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+
+def test_a_revocation_is_forgotten_once_all_its_tokens_have_expired(verifier: Verifier) -> None:
+    old, new = uuid4(), uuid4()
+    verifier._take([(str(old), clock.time() - identity.KEPT - 1), (str(new).encode(), clock.time() - 1)])
+    assert set(verifier._revoked) == {new}
