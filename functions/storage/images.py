@@ -269,5 +269,6 @@ def _fit(image: Image.Image, side: int) -> Image.Image:
 
 def _jpeg(image: Image.Image, *, quality: int) -> bytes:
     target = BytesIO()
-    image.save(target, "JPEG", quality=quality, optimize=True, progressive=True)
+    # Not progressive: that saves 2 % of the bytes, and every reader (the classifier too) decodes three times as long.
+    image.save(target, "JPEG", quality=quality, optimize=True)
     return target.getvalue()
