@@ -32,6 +32,7 @@ from runtime.loader import LoadError, load_http
 from runtime.services import Service, ServiceError, find, load_services, seconds
 from shared import calls as calls_module
 from shared import objects as objects_module
+from shared import redis as redis_module
 from shared.calls import Calls
 from shared.db import Database
 from shared.errors import BadInput, NotFound, TooLarge, Unauthorized, Unavailable, UnsupportedMedia
@@ -221,6 +222,7 @@ class Hosted:
             self._tasks.append(asyncio.create_task(self._run_beside()))
 
     async def _run_beside(self) -> None:
+        redis_module.use(self._connect_broker())
         follow = asyncio.create_task(self.verifier.follow_revocations(self._connect_broker()))
         self._tasks.append(follow)
         if "objects" in self.service.uses:
