@@ -122,7 +122,7 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA synchronous=FULL")
     # What is deleted is overwritten: a payload must not live on in a free page.
-    connection.execute("PRAGMA secure_delete=ON")
+    connection.execute("PRAGMA secure_delete=ON").fetchall()
     return connection
 
 
@@ -260,12 +260,14 @@ class Journal:
         if found != ["ok"]:
             db.close()
             db = self._set_aside("; ".join(found))
-        mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        mode = db.execute("PRAGMA journal_mode=WAL").fetchall()[0][0]
         if mode != "wal":
             raise JournalUnusable(
                 f"{self.path} lies on a file system without shared memory: SQLite's WAL can't work there"
             )
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        # A checkpoint right after the change of mode is refused as "locked"; a read in between opens the WAL.
+        db.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return db
 
     def _set_aside(self, why: str) -> sqlite3.Connection:
@@ -408,7 +410,7 @@ class Journal:
         self._closing.set()
         self._thread.join()
         with contextlib.suppress(sqlite3.Error), self._lock:
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._db.close()
         self._slots.close()

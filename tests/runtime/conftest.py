@@ -1,0 +1,35 @@
+"""Parts of delivery for one test each."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.runtime import delivery
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    with delivery.event_loop() as running:
+        yield running
+
+
+@pytest.fixture
+def owner(environment: dict[str, str], loop: asyncio.AbstractEventLoop) -> Iterator[delivery.Owner]:
+    """A running owner; its queue has a name of its own, its tables are recycle-info's."""
+    made = delivery.Owner(
+        environment["API_RECYCLE_DB_URL"], environment["BROKER_REDIS_URL"], loop, f"owner-{os.urandom(4).hex()}"
+    )
+    made.clear()
+    made.start()
+    yield made
+    made.stop()
+    made.clear()
+    made.close()
+
+
+@pytest.fixture
+def queue() -> str:
+    """The name of a queue that nobody used before."""
+    return f"queue-{os.urandom(4).hex()}"
