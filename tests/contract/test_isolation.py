@@ -1,0 +1,190 @@
+"""Who may do what in PostgreSQL: seven roles, seven schemas, every table and eight actions, tried one by one.
+
+Everything is tried for real and rolled back. What fails for another reason than a missing right (a NOT NULL column, a
+foreign key) was allowed.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+from msgspec import Struct
+from psycopg import sql
+from psycopg.errors import InsufficientPrivilege, UndefinedTable
+
+from emulator.postgres import Postgres
+from runtime.migrate import OWNER
+from runtime.services import load_services
+
+# Seven roles with their schemas (SEED.md); written out, for the test must not learn them from what it tests.
+SCHEMAS = {
+    "api_auth_role": "auth",
+    "api_users_role": "users",
+    "api_locations_role": "locations",
+    "api_waste_role": "waste",
+    "api_recycle_role": "recycle_info",
+    "api_chat_role": "chat_llm",
+    "worker_role": "tasks",
+}
+ACTIONS: Mapping[str, LiteralString] = {
+    "select": "SELECT FROM {table} LIMIT 0",
+    "insert": "INSERT INTO {table} DEFAULT VALUES",
+    "update": "UPDATE {table} SET {column} = DEFAULT WHERE false",
+    "delete": "DELETE FROM {table} WHERE false",
+    "truncate": "TRUNCATE {table}",
+    "create": "CREATE TABLE {schema}.a_table_of_somebody ()",
+    "alter": "ALTER TABLE {table} ADD COLUMN a_column_of_somebody INT",
+    "references": "CREATE TABLE {own}.a_table_of_somebody (FOREIGN KEY ({key}) REFERENCES {table} ({key}), {columns})",
+    "usage": "SELECT {name}::regclass",
+}
+# The seed's rights in the own schema. Altering is the owner's, that is the migrations'.
+OWN = set(ACTIONS) - {"alter"}
+
+
+class Table(Struct, frozen=True):
+    """A table with one of its columns and its primary key (column: type)."""
+
+    schema: str
+    name: str
+    column: str
+    key: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def owner(postgres: Postgres) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(postgres.dsn(OWNER), autocommit=True) as conn:
+        yield conn
+
+
+@pytest.fixture(scope="module")
+def tables(owner: psycopg.Connection[Any]) -> Iterator[list[Table]]:
+    """Every table there is, and in each schema one that a later migration adds."""
+    for schema in SCHEMAS.values():
+        owner.execute(
+            sql.SQL("CREATE TABLE {} (id UUID PRIMARY KEY, number SERIAL)").format(
+                sql.Identifier(schema, "added_later")
+            )
+        )
+    rows = owner.execute(
+        "SELECT n.nspname, c.relname, (SELECT attname FROM pg_attribute a WHERE attrelid = c.oid AND attnum > 0"
+        " AND attgenerated = '' AND NOT attisdropped ORDER BY attnum LIMIT 1),"
+        " (SELECT json_object_agg(attname, format_type(atttypid, atttypmod)) FROM pg_index i JOIN pg_attribute a"
+        " ON a.attrelid = c.oid AND a.attnum = ANY(i.indkey) WHERE i.indrelid = c.oid AND i.indisprimary)"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY(%s)",
+        [[*SCHEMAS.values(), "public", "migrations"]],
+    ).fetchall()
+    yield [Table(*row) for row in rows]
+    for schema in SCHEMAS.values():
+        owner.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(schema, "added_later")))
+
+
+def test_the_seven_roles_and_schemas_are_the_seed_s(tables: list[Table]) -> None:
+    found = {service.database.role: service.database.schema for service in load_services().values()}
+    assert found == SCHEMAS
+    assert {table.schema for table in tables} == {*SCHEMAS.values(), "public", "migrations"}
+
+
+def allowed(conn: psycopg.Connection[Any], action: str, table: Table, own: str) -> bool:
+    query = sql.SQL(ACTIONS[action]).format(
+        table=sql.Identifier(table.schema, table.name),
+        schema=sql.Identifier(table.schema),
+        own=sql.Identifier(own),
+        column=sql.Identifier(table.column),
+        key=sql.SQL(", ").join(map(sql.Identifier, table.key)),
+        columns=sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in table.key.items()
+        ),
+        name=sql.Literal(sql.Identifier(table.schema, table.name).as_string(conn)),
+    )
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute(query)
+    except InsufficientPrivilege:
+        return False
+    except (UndefinedTable, psycopg.errors.SyntaxError):
+        raise
+    except psycopg.Error:
+        pass
+    return True
+
+
+@pytest.mark.parametrize("role", SCHEMAS)
+def test_a_role_may_do_everything_in_its_own_schema_and_nothing_elsewhere(
+    postgres: Postgres, tables: list[Table], role: str
+) -> None:
+    own = SCHEMAS[role]
+    wrong = []
+    with psycopg.connect(postgres.dsn(role), autocommit=True) as conn:
+        for table in tables:
+            for action in ACTIONS:
+                want = action in OWN if table.schema == own else False
+                if table.schema == "public":
+                    # Common settings: readable by all, written by migrations and operators.
+                    want = action == "usage" or (action == "select" and table.name == "settings")
+                if allowed(conn, action, table, own) != want:
+                    wrong.append(
+                        f"{'wrongly denied' if want else 'wrongly allowed'}: {action} {table.schema}.{table.name}"
+                    )
+    assert wrong == []
+
+
+@pytest.mark.parametrize("role", SCHEMAS)
+def test_a_sequence_of_a_later_migration_is_its_own_role_s(postgres: Postgres, tables: list[Table], role: str) -> None:
+    with psycopg.connect(postgres.dsn(role), autocommit=True) as conn:
+        for schema in SCHEMAS.values():
+            statement = sql.SQL("SELECT nextval({})").format(sql.Literal(f"{schema}.added_later_number_seq"))
+            if schema == SCHEMAS[role]:
+                conn.execute(statement)
+            else:
+                with pytest.raises(InsufficientPrivilege):
+                    conn.execute(statement)
+
+
+@pytest.mark.parametrize("role", SCHEMAS)
+def test_no_role_can_become_another(postgres: Postgres, role: str) -> None:
+    others = {*SCHEMAS, OWNER, "postgres", "pg_read_all_data", "pg_write_all_data"} - {role}
+    with psycopg.connect(postgres.dsn(role), autocommit=True) as conn:
+        for other in sorted(others):
+            for statement in ("SET ROLE {}", "SET SESSION AUTHORIZATION {}", "GRANT {} TO CURRENT_USER"):
+                with pytest.raises(InsufficientPrivilege):
+                    conn.execute(sql.SQL(statement).format(sql.Identifier(other)))
+        assert conn.execute("SELECT current_user, session_user").fetchone() == (role, role)
+
+
+@pytest.mark.parametrize("role", SCHEMAS)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE SCHEMA somebody",
+        "CREATE DATABASE somebody",
+        "CREATE ROLE somebody",
+        "CREATE TEMPORARY TABLE somebody ()",
+        "CREATE EXTENSION dblink",
+        "CREATE FUNCTION public.somebody() RETURNS int LANGUAGE sql RETURN 1",
+        "SELECT pg_read_file('PG_VERSION')",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "SELECT passwd FROM pg_shadow",
+        "ALTER ROLE postgres PASSWORD 'x'",
+        "ALTER SYSTEM SET work_mem = '1MB'",
+        "GRANT USAGE ON SCHEMA auth TO PUBLIC",
+    ],
+)
+def test_no_role_reaches_past_its_schema(postgres: Postgres, role: str, statement: LiteralString) -> None:
+    with psycopg.connect(postgres.dsn(role), autocommit=True) as conn:
+        if statement.startswith("GRANT") and role == "api_auth_role":
+            # Whoever holds a right without the grant option may say GRANT; PostgreSQL warns and grants nothing.
+            conn.execute(statement)
+            row = conn.execute("SELECT has_schema_privilege('api_users_role', 'auth', 'USAGE')").fetchone()
+            assert row == (False,)
+        else:
+            with pytest.raises(InsufficientPrivilege):
+                conn.execute(statement)
+
+
+def test_a_password_is_needed_and_it_is_each_role_s_own(postgres: Postgres) -> None:
+    passwords = postgres.state.passwords()
+    assert len({passwords[role] for role in SCHEMAS}) == len(SCHEMAS)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(postgres.dsn("worker_role"), user="api_auth_role")
