@@ -188,6 +188,7 @@ class Broker(RedisBroker):
         self.broker_id = consumer or os.urandom(8).hex()
         # This life of the process, as the holder of leases.
         self.holder = f"{self.broker_id}:{os.urandom(4).hex()}"
+        self._stop_key = f"{self.namespace}:stop:{self.holder}"
         self._waiting = redis.Redis.from_url(
             url, socket_connect_timeout=_PATIENCE, socket_timeout=LOOK + _PATIENCE, retry=Retry(NoBackoff(), 0)
         )
@@ -236,7 +237,13 @@ class Broker(RedisBroker):
 
     def wait(self, queue: str, seconds: float = LOOK) -> None:
         """Wait until something was put into the queue since the last wait, at most so many seconds (up to 1)."""
-        self._waiting.blpop([f"{self.namespace}:{queue}.wake"], min(seconds, LOOK))
+        self._waiting.blpop([f"{self.namespace}:{queue}.wake", self._stop_key], min(seconds, LOOK))
+
+    def stop_waiting(self) -> None:
+        """Wake this consumer's own `wait`, for a stop that need not wait."""
+        with contextlib.suppress(redis.RedisError, OSError):
+            self.client.rpush(self._stop_key, "1")
+            self.client.expire(self._stop_key, 5)
 
     def finish(
         self,

@@ -122,7 +122,7 @@ class Relay:
         self._schedules = schedules or {}
         self._disabled: list[str] = []
         self._life = ""
-        self._looked = 0.0
+        self._looked = self._chores = 0.0
         self._slots: dict[str, int] = {}
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -143,6 +143,11 @@ class Relay:
     def wake(self) -> None:
         self._wake.set()
 
+    def look_at_settings(self) -> None:
+        """Do the chores (what is disabled, what is old) at the next turn and not within ten seconds."""
+        self._chores = 0.0
+        self._wake.set()
+
     def stop(self) -> None:
         """Finish what is being published, then end. What is left in the outbox is another replica's, or the next start's."""
         self._unregister()
@@ -152,16 +157,16 @@ class Relay:
             self._thread.join(10)
 
     def _run(self) -> None:
-        pause, chores = 0.1, 0.0
+        pause = 0.1
         while not self._stopping.is_set():
             try:
                 conn = self._connect()
+                if not 0 <= (now := clock.time()) - self._chores < CHORES:
+                    self._chores = now
+                    self._do_chores(conn)
                 self._follow_broker(conn)
                 self._insert_due_schedules(conn)
                 more = self._publish_due(conn) == BATCH
-                if (now := clock.time()) - chores >= CHORES or now < chores:
-                    self._do_chores(conn)
-                    chores = now
                 pause, self.trouble = 0.1, ""
                 if not more:
                     clock.wait(self._wake, LOOK)

@@ -113,7 +113,13 @@ FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) AS u (id
 ORDER BY id ON CONFLICT (id) DO NOTHING
 """
 # What one row can be refused for, as opposed to a server that is away.
-_REFUSED = (psycopg.DataError, psycopg.IntegrityError, UnicodeError)
+_REFUSED = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    UnicodeError,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.ProgramLimitExceeded,
+)
 
 
 class Rows(Struct, frozen=True):

@@ -298,6 +298,7 @@ class Consumer:
 
     def stop_fetching(self) -> None:
         self._stopping.set()
+        self.broker.stop_waiting()
 
     def finish_all(self, seconds: float) -> None:
         """Send what is done, give back what is not, end the threads. Nothing new is taken from `stop_fetching` on."""

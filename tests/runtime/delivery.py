@@ -127,9 +127,7 @@ class Owner:
 
 
 @contextmanager
-def worker(
-    broker_url: str, folder: Path, queue: str, functions: dict[str, Call], **options: Any
-) -> Iterator[Worker]:
+def worker(broker_url: str, folder: Path, queue: str, functions: dict[str, Call], **options: Any) -> Iterator[Worker]:
     """A worker that runs inside the block."""
     journal = Journal(folder / f"{queue}.db")
     broker = Broker(broker_url, consumer=f"{queue}-{journal.worker_id}")

@@ -1,0 +1,123 @@
+"""The relay publishes what was accepted, again and again, and is the only schedule."""
+
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from runtime.broker import Broker
+from runtime.relay import Relay
+from shared import clock
+from tests.runtime.delivery import Owner, call, eventually, worker
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Iterator[Any]:
+    """Moves the clock by so many seconds."""
+    path = tmp_path / "clock"
+    clock.write_offset(str(path), 0.0)
+    clock.use_file(str(path))
+    moved = 0.0
+
+    def move(seconds: float) -> None:
+        nonlocal moved
+        moved += seconds
+        with path.open("r+b") as file:
+            file.write(struct.pack("<d", moved))
+
+    yield move
+    clock.use_file(None)
+
+
+def waiting(broker: Broker, queue: str) -> int:
+    return broker.depth(queue)
+
+
+def one(owner: Owner, query: str) -> Any:
+    with psycopg.connect(owner.dsn) as conn:
+        row = conn.execute(query).fetchone()
+        return row and row[0]
+
+
+def test_a_delayed_task_waits_in_the_outbox_until_it_is_due(owner: Owner, queue: str, later: Any) -> None:
+    owner.enqueue(f"{queue}/act", 1, delay=3600)
+    owner.enqueue(f"{queue}/act", 2)
+    eventually(lambda: waiting(owner.broker, queue) == 1)
+    later(3601)
+    # The first one, unanswered for so long, comes again too.
+    eventually(lambda: waiting(owner.broker, queue) == 3)
+
+
+def test_a_task_without_an_answer_is_published_again_later_and_later(owner: Owner, queue: str, later: Any) -> None:
+    owner.enqueue(f"{queue}/act", 1)
+    for copies, wait in enumerate((631, 1261, 1261, 1261), 1):
+        eventually(lambda copies=copies: waiting(owner.broker, queue) == copies)
+        gap = one(owner, "SELECT extract(epoch FROM due_at - now()) FROM outbox")
+        assert gap > 0
+        later(wait)
+    assert one(owner, "SELECT attempts FROM outbox") >= 4
+
+
+def test_a_flushed_broker_gets_everything_again(owner: Owner, broker_url: str, queue: str, tmp_path: Path) -> None:
+    owner.enqueue(f"{queue}/act", *range(50))
+    eventually(lambda: waiting(owner.broker, queue) == 50)
+    owner.broker.client.flushall()
+    done: list[int] = []
+    with worker(broker_url, tmp_path, queue, {"act": call(lambda *, number: done.append(number))}):
+        eventually(lambda: owner.outbox() == 0)
+    assert sorted(done) == list(range(50))
+
+
+def test_a_parked_function_s_tasks_wait_and_lose_nothing(owner: Owner, queue: str, postgres: Any) -> None:
+    with psycopg.connect(postgres.dsn("migrator"), autocommit=True) as conn:
+        conn.execute(
+            "UPDATE public.settings SET value = jsonb_build_array(%s::text) WHERE key = 'functions.disabled'",
+            [f"{queue}/act"],
+        )
+        try:
+            owner.relay.look_at_settings()
+            owner.enqueue(f"{queue}/act", 1)
+            time.sleep(0.3)
+            assert waiting(owner.broker, queue) == 0
+        finally:
+            conn.execute("UPDATE public.settings SET value = '[]' WHERE key = 'functions.disabled'")
+        owner.relay.look_at_settings()
+        eventually(lambda: waiting(owner.broker, queue) == 1)
+
+
+def test_a_schedule_runs_once_a_slot_however_many_relays_there_are(owner: Owner, later: Any) -> None:
+    runs = []
+
+    async def sweep() -> None:
+        runs.append(clock.time() // 3600)
+
+    owner.consumer._calls["sweep"] = call(sweep)
+    relays = [Relay(owner.name, owner.dsn, owner.broker, {"sweep": 3600.0}) for _ in range(3)]
+    for relay in relays:
+        relay.start()
+    for slots in range(1, 4):
+        eventually(lambda slots=slots: len(runs) == slots and owner.outbox() == 0)
+        time.sleep(0.2)
+        later(3600)
+    for relay in relays:
+        relay.stop()
+    assert len(runs) == len(set(runs))
+
+
+def test_old_idempotency_rows_are_deleted_after_a_day(owner: Owner, later: Any) -> None:
+    with psycopg.connect(owner.dsn) as conn:
+        conn.execute(
+            "INSERT INTO idempotency (user_id, scope, key, body_hash, status, headers, created_at)"
+            " VALUES (gen_random_uuid(), 'POST /x', 'k', '', 200, '{}', %s)",
+            [clock.now()],
+        )
+    later(23 * 3600)
+    owner.relay.look_at_settings()
+    assert one(owner, "SELECT count(*) FROM idempotency WHERE scope = 'POST /x'") == 1
+    later(2 * 3600)
+    owner.relay.wake()
+    eventually(lambda: one(owner, "SELECT count(*) FROM idempotency WHERE scope = 'POST /x'") == 0)
