@@ -30,6 +30,7 @@ from runtime import problems, telemetry
 from runtime.edge import Edge
 from runtime.loader import LoadError, load_http
 from runtime.services import Service, ServiceError, find, load_services, seconds
+from shared import caching
 from shared import calls as calls_module
 from shared import objects as objects_module
 from shared import redis as redis_module
@@ -67,7 +68,11 @@ def read_settings(service: Service, environ: Mapping[str, str]) -> Settings:
     """
     uses = [use for use in service.uses if use != "postgres"]
     required = [*service.secrets.required, *([] if service.is_worker else ["AUTH_JWKS_FILE"])]
-    return read(environ, service=service.folder, database_env=service.database.env, uses=uses, required=required)
+    settings = read(environ, service=service.folder, database_env=service.database.env, uses=uses, required=required)
+    for name in service.calls:
+        if name not in settings.urls():
+            raise SettingsError(f"SERVICE_URLS has no address for {name}, which {service.name} calls")
+    return settings
 
 
 class Hosted:
@@ -215,6 +220,8 @@ class Hosted:
         await self.database.open()
         objects_module.use(self.objects)
         calls_module.use(self.calls)
+        if "cache" in self.service.uses:
+            caching.use(self._connect_cache())
 
     def warm(self) -> None:
         """Start what the first request does not need."""
@@ -232,7 +239,10 @@ class Hosted:
 
         def start_background() -> Any:
             from runtime.worker import start_background
+            from shared import progress
+            from shared.redis import connect
 
+            progress.use(progress.Publisher(connect(self.settings.broker_redis_url)))
             return start_background(self.service, loop, self.database, self.settings)
 
         self._background = await asyncio.to_thread(start_background)
@@ -255,6 +265,7 @@ class Hosted:
             if client is not None:
                 await client.aclose()
         await self.calls.close()
+        self.objects.close()
         await self.database.close()
 
     async def parts(self) -> dict[str, str]:

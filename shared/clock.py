@@ -78,5 +78,5 @@ async def asleep(seconds: float) -> None:
         await asyncio.sleep(seconds)
         return
     end = _time.monotonic() + seconds + offset()
-    while (left := end - _time.monotonic() - offset()) > 0:
-        await asyncio.sleep(min(left, _LOOK))  # noqa: ASYNC110 - another process moves the clock: no event tells
+    while (left := end - _time.monotonic() - offset()) > 0:  # noqa: ASYNC110 - no event tells of a moved clock
+        await asyncio.sleep(min(left, _LOOK))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Response
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
-from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 from msgspec import Struct
 
@@ -68,6 +68,12 @@ def problems(*kinds: type[Problem]) -> dict[int, ResponseSpec]:
     return {status: _spec(status, found) for status, found in by_status.items()}
 
 
+def event_stream() -> dict[int, ResponseSpec]:
+    """The `responses=` of a handler that answers with Server-Sent Events."""
+    text = "Server-Sent Events: `event:` names the kind, `data:` is JSON, `id:` resumes by Last-Event-ID."
+    return {200: ResponseSpec(str, generate_examples=False, description=text, media_type="text/event-stream")}
+
+
 def _spec(status: int, kinds: list[type[Problem]]) -> ResponseSpec:
     lines = [(kind.__doc__ or "").strip().splitlines()[0] for kind in kinds]
     example = {
@@ -100,6 +106,11 @@ class Conditions:
         if _names(self._if_none_match, tag, weak=True):
             return Response(None, status_code=304, headers={"ETag": tag})
         return Response(content, status_code=200, headers={"ETag": tag}, media_type="application/json")
+
+    def changed(self, entity: Any) -> Response[Any]:
+        """The thing after a change, with its new ETag."""
+        content = msgspec.json.encode(entity)
+        return Response(content, status_code=200, headers={"ETag": _tag(content)}, media_type="application/json")
 
     def require(self, entity: Any) -> None:
         """Check that the client's `If-Match`, where it sent one, names the thing as it stands now.

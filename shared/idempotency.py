@@ -46,8 +46,31 @@ class Idempotency:
         self.scope = f"{method} {path}"
         self.body_hash = hashlib.sha256(body).digest()
 
+    async def find(self, connection: Connection) -> Response[Any] | None:
+        """What the first request with this key was answered, if there was one.
+
+        For a handler that must ask somebody else (a store) before its transaction: a repeat must not depend on that.
+
+        Raises:
+            KeyReused: the key came with another body before.
+        """
+        if self.key is None:
+            return None
+        cursor = await connection.execute(
+            "SELECT body_hash, status, headers, answer FROM idempotency"
+            " WHERE user_id = %s AND scope = %s AND key = %s AND created_at > %s",
+            [self.user_id, self.scope, self.key, clock.now() - LIFETIME],
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            return None
+        body_hash, status, headers, answer = row
+        if bytes(body_hash) != self.body_hash:
+            raise KeyReused
+        return _response(answer, status, headers)
+
     async def claim(self, connection: Connection) -> Response[Any] | None:
-        """Take the key inside the transaction; answer what the first request with it was answered, or None for the first.
+        """Take the key inside the transaction; answer what the first request with it got, or None for the first.
 
         Raises:
             KeyReused: the key came with another body before.
@@ -63,18 +86,7 @@ class Idempotency:
         row = await cursor.fetchone()
         if row is None or not row[0]:
             raise StillUnderWay
-        cursor = await connection.execute(
-            "SELECT body_hash, status, headers, answer FROM idempotency"
-            " WHERE user_id = %s AND scope = %s AND key = %s AND created_at > %s",
-            [self.user_id, self.scope, self.key, clock.now() - LIFETIME],
-        )
-        row = await cursor.fetchone()
-        if row is None:
-            return None
-        body_hash, status, headers, answer = row
-        if bytes(body_hash) != self.body_hash:
-            raise KeyReused
-        return _response(answer, status, headers)
+        return await self.find(connection)
 
     async def keep(
         self, connection: Connection, answer: Any, *, status: int, headers: Mapping[str, str] | None = None

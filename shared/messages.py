@@ -4,10 +4,18 @@ Fields are ids, keys and codes; a person's content appears only where the actor'
 """
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
+
+T = TypeVar("T")
+
+
+def convert(record: Any, to: type[T]) -> T:
+    """An Outcome's record or payload as the Struct that its worker made it from."""
+    return msgspec.convert(record, to)
 
 
 class Message(Struct, frozen=True):

@@ -162,6 +162,11 @@ class ObjectStore:
             return False
         return True
 
+    def close(self) -> None:
+        """Close the connections, if any were opened."""
+        if "client" in self.__dict__:
+            self.client.close()
+
     def public_url(self, key: str) -> str:
         """Where anybody can fetch a public copy: CloudFront, or the emulator's gateway."""
         return f"{self._settings.cdn_base_url.rstrip('/')}/{key}"

@@ -56,13 +56,16 @@ class Publisher:
     def __init__(self, broker: redis.Redis) -> None:
         self._broker = broker
 
-    def add(self, subject: UUID, run_id: UUID, name: str, data: dict[str, Any]) -> None:
+    def add(self, subject: UUID, run_id: UUID | None, name: str, data: dict[str, Any]) -> None:
         from redis.exceptions import RedisError
 
         key = stream(subject)
         pipe = self._broker.pipeline(transaction=False)
         pipe.xadd(
-            key, {"name": name, "run": str(run_id), "data": msgspec.json.encode(data)}, maxlen=LENGTH, approximate=True
+            key,
+            {"name": name, "run": str(run_id or ""), "data": msgspec.json.encode(data)},
+            maxlen=LENGTH,
+            approximate=True,
         )
         pipe.expire(key, KEPT)
         try:
@@ -99,16 +102,10 @@ def _add(name: str, data: dict[str, Any]) -> None:
         _publisher.add(task.subject, task.run_id, name, data)
 
 
-async def ended(broker: redis.asyncio.Redis, subject: UUID) -> None:
+async def ended(subject: UUID) -> None:
     """Tell the listeners that the owner's row has its terminal state. Called after the commit; may get lost."""
-    from redis.exceptions import RedisError
-
-    key = stream(subject)
-    pipe = broker.pipeline(transaction=False)
-    pipe.xadd(key, {"name": "ended", "run": "", "data": "{}"}, maxlen=LENGTH, approximate=True)
-    pipe.expire(key, KEPT)
-    with contextlib.suppress(RedisError, OSError):
-        await pipe.execute()
+    if _publisher is not None:
+        await asyncio.to_thread(_publisher.add, subject, None, "ended", {})
 
 
 class Hub:

@@ -46,10 +46,10 @@ class UploadNotFound(NotFound):
     type = "urn:eco2:uploads:not-found"
 
 
-async def offer(connection: Connection, objects: ObjectStore, user_id: UUID, request: UploadRequest) -> Upload:
-    """Make a key that only this user can name, once, within the hour, and the form to upload it with."""
+async def sign(objects: ObjectStore, user_id: UUID, request: UploadRequest) -> Upload:
+    """Make a key that only this user can name, once, within the hour, and the form to upload the file with."""
     key = f"uploads/{user_id}/{secrets.token_hex(16)}"
-    # Signing imports boto3 on the first call in a process (300 ms), so not on the event loop.
+    # The first signature of a process imports boto3 (300 ms), so not on the event loop.
     form = await asyncio.to_thread(
         objects.presign_post,
         key,
@@ -57,10 +57,15 @@ async def offer(connection: Connection, objects: ObjectStore, user_id: UUID, req
         max_bytes=request.size_bytes,
         seconds=round(LIFETIME.total_seconds()),
     )
-    await connection.execute(
-        "INSERT INTO uploads (image_key, user_id, expires_at) VALUES (%s, %s, %s)", [key, user_id, form.expires_at]
-    )
     return Upload(key, form.url, form.fields, form.expires_at)
+
+
+async def insert(connection: Connection, user_id: UUID, upload: Upload) -> None:
+    """Note an upload that was offered, so that its key can be used once."""
+    await connection.execute(
+        "INSERT INTO uploads (image_key, user_id, expires_at) VALUES (%s, %s, %s)",
+        [upload.image_key, user_id, upload.expires_at],
+    )
 
 
 async def check_uploaded(objects: ObjectStore, key: str) -> None:

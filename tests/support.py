@@ -118,3 +118,13 @@ def photo(width: int = 640, height: int = 480, form: str = "JPEG", **options: An
     out = io.BytesIO()
     image.save(out, form, **options)
     return out.getvalue()
+
+
+async def run_actor(actor: Any, database: Any, **arguments: Any) -> Any:
+    """Call an API service's queue function as its host would, without a broker."""
+    import inspect
+
+    from shared.db import bind
+
+    with bind(database):
+        return await inspect.unwrap(actor.fn)(**arguments)

@@ -1,0 +1,45 @@
+"""Accepts an uploaded photo for analysis: 202 at once, the work follows."""
+
+from typing import Annotated, Any
+
+from litestar import Response, post
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from functions.waste import db as sql
+from functions.waste.model import Analysis
+from shared import clock, uploads
+from shared.http import CurrentUser, Db, Idem, Objects, problems
+from shared.ids import new_id
+from shared.messages import ProcessPhoto
+from shared.tasks import enqueue
+from shared.uploads import UploadNotFound
+
+PATH = "/api/v1/waste/analyses"
+
+
+class AnalysisRequest(Struct):
+    """The photo, by the key that its upload was given."""
+
+    image_key: Annotated[str, Meta(pattern=uploads.KEY_PATTERN, description="image_key of POST /uploads")]
+
+
+@post("/analyses", status_code=202, responses=problems(UploadNotFound), summary="Analyse a photo")
+async def create_analysis(
+    data: JSONBody[AnalysisRequest], user: CurrentUser, db: Db, objects: Objects, idempotency: Idem
+) -> Response[Analysis]:
+    # A repeat gets its answer although the upload is used by now, and gone soon.
+    seen: Response[Any] | None
+    async with db.connection() as conn:
+        if (seen := await idempotency.find(conn)) is not None:
+            return seen
+    await uploads.check_uploaded(objects, data.image_key)
+    async with db.transaction() as conn:
+        if (seen := await idempotency.claim(conn)) is not None:
+            return seen
+        await uploads.use(conn, user.id, data.image_key)
+        analysis = await sql.insert_analysis(conn, new_id(), user.id, data.image_key, clock.now())
+        message = ProcessPhoto(image_key=data.image_key, prefix=f"images/{analysis.id}")
+        await enqueue(conn, message, subject=analysis.id, reply="waste/photo_processed")
+        headers = {"Location": f"{PATH}/{analysis.id}"}
+        return await idempotency.keep(conn, analysis, status=202, headers=headers)

@@ -1,0 +1,152 @@
+"""The waste schema in SQL: analyses and their images."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from functions.waste.model import Analysis, AnalysisResult, Guide
+from shared.db import Connection
+
+_COLUMNS = """
+    a.id, a.status, NULLIF(a.image_url, '') AS image_url, a.waste_type, a.corrected_type, a.confidence, a.analysis_result,
+    a.error, a.error_code, a.created_at, a.completed_at,
+    COALESCE((SELECT jsonb_agg(jsonb_build_object('s3_key', i.s3_key, 'cloudfront_url', i.cloudfront_url,
+            'uploaded_at', to_char(i.uploaded_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) ORDER BY i.s3_key DESC)
+        FROM images i WHERE i.analysis_id = a.id), '[]') AS images
+"""
+
+
+class Stats(Struct):
+    """Analyses that succeeded, by the person's correction where there is one; `since` is the first one's time."""
+
+    total: int
+    by_type: dict[str, int]
+    since: datetime | None
+
+
+async def insert_analysis(
+    conn: Connection, analysis_id: UUID, user_id: UUID, upload_key: str, created_at: datetime
+) -> Analysis:
+    await conn.execute(
+        "INSERT INTO analyses (id, user_id, image_url, upload_key, created_at) VALUES (%s, %s, '', %s, %s)",
+        [analysis_id, user_id, upload_key, created_at],
+    )
+    analysis = await select_analysis(conn, analysis_id, user_id)
+    assert analysis is not None
+    return analysis
+
+
+async def select_analysis(conn: Connection, analysis_id: UUID, user_id: UUID) -> Analysis | None:
+    async with conn.cursor(row_factory=class_row(Analysis)) as cursor:
+        await cursor.execute(
+            f"SELECT {_COLUMNS} FROM analyses a WHERE a.id = %s AND a.user_id = %s",  # noqa: S608 - our own columns
+            [analysis_id, user_id],
+        )
+        return await cursor.fetchone()
+
+
+async def select_analyses(
+    conn: Connection, user_id: UUID, after: tuple[datetime, UUID] | None, limit: int
+) -> list[Analysis]:
+    """Newest first, from the row after `after`."""
+    async with conn.cursor(row_factory=class_row(Analysis)) as cursor:
+        await cursor.execute(
+            f"SELECT {_COLUMNS} FROM analyses a WHERE a.user_id = %(user)s"  # noqa: S608 - our own columns
+            " AND (%(at)s::timestamp IS NULL OR (a.created_at, a.id) < (%(at)s::timestamp, %(id)s::uuid))"
+            " ORDER BY a.created_at DESC, a.id DESC LIMIT %(limit)s",
+            {"user": user_id, "at": after and after[0].replace(tzinfo=None), "id": after and after[1], "limit": limit},
+        )
+        return await cursor.fetchall()
+
+
+async def select_owner_for_update(conn: Connection, analysis_id: UUID) -> tuple[UUID, str | None] | None:
+    """The owner and the raw upload's key, with the row locked; None when the row is gone."""
+    cursor = await conn.execute("SELECT user_id, upload_key FROM analyses WHERE id = %s FOR UPDATE", [analysis_id])
+    return await cursor.fetchone()
+
+
+async def select_stats(conn: Connection, user_id: UUID) -> Stats:
+    cursor = await conn.execute(
+        "SELECT COALESCE(corrected_type, waste_type) AS type, count(*), min(created_at) FROM analyses"
+        " WHERE user_id = %s AND status = 'success' GROUP BY 1 ORDER BY 2 DESC, 1",
+        [user_id],
+    )
+    rows = await cursor.fetchall()
+    by_type = {row[0]: row[1] for row in rows}
+    return Stats(sum(by_type.values()), by_type, min((row[2] for row in rows), default=None))
+
+
+async def update_correction(conn: Connection, analysis_id: UUID, waste_type: str) -> None:
+    await conn.execute("UPDATE analyses SET corrected_type = %s WHERE id = %s", [waste_type, analysis_id])
+
+
+async def update_stored(conn: Connection, analysis_id: UUID, image_url: str) -> bool:
+    """Note where the checked photo lies; False when the analysis is gone."""
+    cursor = await conn.execute("UPDATE analyses SET image_url = %s WHERE id = %s", [image_url, analysis_id])
+    return cursor.rowcount == 1
+
+
+async def insert_image(conn: Connection, image_id: UUID, analysis_id: UUID, key: str, url: str, at: datetime) -> None:
+    await conn.execute(
+        "INSERT INTO images (id, analysis_id, s3_key, cloudfront_url, uploaded_at) VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT (s3_key) DO NOTHING",
+        [image_id, analysis_id, key, url, at],
+    )
+
+
+async def update_failed(conn: Connection, analysis_id: UUID, code: str, message: str, at: datetime) -> None:
+    """End in failure, unless it has succeeded: states only rise."""
+    await conn.execute(
+        "UPDATE analyses SET status = 'failure', error = %s, error_code = %s, completed_at = %s"
+        " WHERE id = %s AND status = 'pending'",
+        [message, code, at, analysis_id],
+    )
+
+
+async def update_succeeded(
+    conn: Connection, analysis_id: UUID, waste_type: str, confidence: float, result: AnalysisResult, at: datetime
+) -> None:
+    """End in success, also after an earlier failure; a second success changes nothing."""
+    await conn.execute(
+        "UPDATE analyses SET status = 'success', waste_type = %s, confidence = %s, analysis_result = %s,"
+        " error = NULL, error_code = NULL, completed_at = %s WHERE id = %s AND status <> 'success'",
+        [waste_type, round(confidence, 4), Jsonb(msgspec.to_builtins(result)), at, analysis_id],
+    )
+
+
+async def select_without_guide(conn: Connection, limit: int) -> list[tuple[UUID, str]]:
+    """Analyses whose guide could not be fetched: id and waste type."""
+    cursor = await conn.execute(
+        "SELECT id, waste_type FROM analyses WHERE status = 'success'"
+        " AND analysis_result #>> '{guide,state}' = 'missing' ORDER BY completed_at LIMIT %s",
+        [limit],
+    )
+    return await cursor.fetchall()
+
+
+async def update_guide(conn: Connection, analysis_id: UUID, guide: Guide) -> None:
+    await conn.execute(
+        "UPDATE analyses SET analysis_result = jsonb_set(analysis_result, '{guide}', %s)"
+        " WHERE id = %s AND analysis_result #>> '{guide,state}' = 'missing'",
+        [Jsonb(msgspec.to_builtins(guide)), analysis_id],
+    )
+
+
+async def delete_analysis(conn: Connection, analysis_id: UUID) -> None:
+    await conn.execute("DELETE FROM images WHERE analysis_id = %s", [analysis_id])
+    await conn.execute("DELETE FROM analyses WHERE id = %s", [analysis_id])
+
+
+async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
+    """Delete all that a person has here; return the ids of the analyses, whose objects are to be deleted too."""
+    await conn.execute(
+        "DELETE FROM images WHERE analysis_id IN (SELECT id FROM analyses WHERE user_id = %s)", [user_id]
+    )
+    cursor = await conn.execute("DELETE FROM analyses WHERE user_id = %s RETURNING id", [user_id])
+    rows: list[Any] = await cursor.fetchall()
+    return [row[0] for row in rows]

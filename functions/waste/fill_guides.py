@@ -1,0 +1,20 @@
+"""Fills the guides of analyses that were finished while recycle-info was away."""
+
+from functions.waste import db as sql
+from functions.waste.guides import guide_for
+from shared.db import database
+from shared.triggers import schedule
+
+_AT_ONCE = 200
+
+
+@schedule(every=60)
+async def fill_guides() -> None:
+    async with database().connection() as conn:
+        waiting = await sql.select_without_guide(conn, _AT_ONCE)
+    for analysis_id, waste_type in waiting:
+        guide = await guide_for(waste_type)
+        if guide.state == "missing":
+            return  # still away: the next slot tries again
+        async with database().connection() as conn:
+            await sql.update_guide(conn, analysis_id, guide)

@@ -1,0 +1,38 @@
+"""The ai worker's answer: what the photo shows. The guide is fetched, and the raw upload goes."""
+
+import dramatiq
+
+from functions.waste import db as sql
+from functions.waste.guides import guide_for
+from functions.waste.model import AnalysisResult, Candidate
+from shared import progress
+from shared.db import database
+from shared.messages import Classification, DeleteObjects, Outcome, convert
+from shared.tasks import enqueue, settle
+
+
+@dramatiq.actor(queue_name="waste", time_limit=30_000)
+async def photo_classified(*, outcome: Outcome) -> None:
+    analysis_id = outcome.subject
+    result = None
+    if outcome.status == "success":
+        answer = convert(outcome.record, Classification)
+        # Over HTTP, so before the transaction; an analysis does not wait for recycle-info.
+        guide = await guide_for(answer.waste_type)
+        candidates = [Candidate(c.waste_type, c.confidence) for c in answer.candidates]  # type: ignore[arg-type]
+        result = AnalysisResult(candidates, answer.provider, answer.model, guide)
+    async with database().transaction() as conn:
+        owner = await sql.select_owner_for_update(conn, analysis_id)
+        still_open = await settle(conn, outcome)
+        if owner is None:
+            await enqueue(conn, DeleteObjects(prefixes=[f"images/{analysis_id}"]), subject=analysis_id)
+        elif still_open:
+            if result is not None:
+                at = outcome.completed_at
+                await sql.update_succeeded(conn, analysis_id, answer.waste_type, answer.confidence, result, at)
+            elif outcome.error is not None:
+                error = outcome.error
+                await sql.update_failed(conn, analysis_id, error.code, error.message, outcome.completed_at)
+            if owner[1]:
+                await enqueue(conn, DeleteObjects(keys=[owner[1]]), subject=analysis_id)
+    await progress.ended(analysis_id)

@@ -1,0 +1,38 @@
+"""The storage worker's answer: the photo is checked and stored, or it is no photo."""
+
+import dramatiq
+
+from functions.waste import db as sql
+from shared import objects, progress
+from shared.db import database
+from shared.ids import new_id
+from shared.messages import ClassifyPhoto, DeleteObjects, Outcome, ProcessedPhoto, convert
+from shared.tasks import enqueue, settle
+
+
+@dramatiq.actor(queue_name="waste", time_limit=30_000)
+async def photo_processed(*, outcome: Outcome) -> None:
+    analysis_id = outcome.subject
+    failed = False
+    async with database().transaction() as conn:
+        owner = await sql.select_owner_for_update(conn, analysis_id)
+        still_open = await settle(conn, outcome)
+        if owner is None:
+            # Deleted meanwhile: nobody will ever ask for these copies.
+            await enqueue(conn, DeleteObjects(prefixes=[f"images/{analysis_id}"]), subject=analysis_id)
+        elif still_open and outcome.status == "success":
+            photo = convert(outcome.record, ProcessedPhoto)
+            store = objects.store()
+            await sql.update_stored(conn, analysis_id, store.public_url(photo.web_key))
+            for key in (photo.web_key, photo.thumbnail_key):
+                await sql.insert_image(conn, new_id(), analysis_id, key, store.public_url(key), outcome.completed_at)
+            message = ClassifyPhoto(image_key=photo.web_key, content_hash=photo.content_hash)
+            await enqueue(conn, message, subject=analysis_id, reply="waste/photo_classified")
+        elif still_open and outcome.error is not None:
+            failed = True
+            error = outcome.error
+            await sql.update_failed(conn, analysis_id, error.code, error.message, outcome.completed_at)
+            if owner[1]:
+                await enqueue(conn, DeleteObjects(keys=[owner[1]]), subject=analysis_id)
+    if failed:
+        await progress.ended(analysis_id)

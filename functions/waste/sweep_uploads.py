@@ -1,0 +1,19 @@
+"""Deletes raw uploads that nobody asked to analyse, or that something left behind, before they are a day old."""
+
+from shared import uploads
+from shared.db import database
+from shared.ids import new_id
+from shared.messages import DeleteObjects
+from shared.tasks import enqueue
+from shared.triggers import schedule
+
+
+@schedule(every=3600)
+async def sweep_uploads() -> None:
+    while True:
+        async with database().transaction() as conn:
+            keys = await uploads.select_stale(conn)
+            if not keys:
+                return
+            await enqueue(conn, DeleteObjects(keys=keys), subject=new_id())
+            await uploads.delete_rows(conn, keys)

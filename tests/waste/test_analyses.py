@@ -1,0 +1,277 @@
+"""Analyses over HTTP: upload, accept, follow, read, correct, delete. The workers' answers are given by their outcomes."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from functions.waste import photo_classified, photo_processed
+from shared import clock, messages, objects
+from shared.db import Database
+from shared.ids import new_id
+from shared.messages import Candidate, Classification, Outcome, ProcessedPhoto, TaskError
+from tests.conftest import Person, Serve
+from tests.support import photo, run_actor
+
+BASE = "/api/v1/waste"
+
+
+@pytest.fixture
+async def client(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
+    yield await serve("waste")
+
+
+@pytest.fixture
+async def waste(db: Any) -> Database:
+    database: Database = await db("waste")
+    return database
+
+
+async def upload(client: httpx.AsyncClient, person: Person, content: bytes | None = None) -> str:
+    content = content or photo()
+    answer = await client.post(
+        f"{BASE}/uploads", json={"content_type": "image/jpeg", "size_bytes": len(content)}, headers=person.headers
+    )
+    assert answer.status_code == 201, answer.text
+    form = answer.json()
+    async with httpx.AsyncClient(trust_env=False) as outside:
+        stored = await outside.post(form["url"], data=form["fields"], files={"file": ("photo.jpg", content)})
+    assert stored.status_code == 204, stored.text
+    key: str = form["image_key"]
+    return key
+
+
+async def accept(client: httpx.AsyncClient, person: Person, **headers: str) -> dict[str, Any]:
+    key = await upload(client, person)
+    answer = await client.post(f"{BASE}/analyses", json={"image_key": key}, headers=person.headers | headers)
+    assert answer.status_code == 202, answer.text
+    body: dict[str, Any] = answer.json()
+    assert answer.headers["location"] == f"{BASE}/analyses/{body['id']}"
+    return body
+
+
+async def outbox(waste: Database, analysis_id: str) -> list[tuple[UUID, str, dict[str, Any]]]:
+    async with waste.connection() as conn:
+        cursor = await conn.execute(
+            "SELECT id, actor, message FROM outbox WHERE subject = %s ORDER BY id", [analysis_id]
+        )
+        return await cursor.fetchall()
+
+
+def outcome(task_id: UUID, analysis_id: str, record: Any = None, error: TaskError | None = None) -> Outcome:
+    import msgspec
+
+    return Outcome(
+        task_id=task_id,
+        run_id=new_id(),
+        subject=UUID(analysis_id),
+        status="failure" if error else "success",
+        completed_at=clock.now(),
+        record=msgspec.to_builtins(record),
+        error=error,
+    )
+
+
+def processed(analysis_id: str) -> ProcessedPhoto:
+    return ProcessedPhoto(
+        f"images/{analysis_id}/a-web.jpg", f"images/{analysis_id}/a-thumb.jpg", 640, 480, 1000, "a" * 64, "JPEG"
+    )
+
+
+CLASSIFIED = Classification(
+    "plastic", 0.91, [Candidate("plastic", 0.91), Candidate("glass", 0.05)], "embedded", "lite0"
+)
+
+
+async def finish(waste: Database, analysis_id: str) -> None:
+    """Answer as both workers would."""
+    [(task_id, actor, _)] = await outbox(waste, analysis_id)
+    assert actor == "storage/process_photo"
+    await run_actor(
+        photo_processed.photo_processed, waste, outcome=outcome(task_id, analysis_id, processed(analysis_id))
+    )
+    [(task_id, actor, _)] = await outbox(waste, analysis_id)
+    assert actor == "ai/classify_photo"
+    await run_actor(photo_classified.photo_classified, waste, outcome=outcome(task_id, analysis_id, CLASSIFIED))
+
+
+async def test_an_accepted_photo_ends_with_an_answer(
+    client: httpx.AsyncClient, person: Person, waste: Database
+) -> None:
+    body = await accept(client, person)
+    assert body["status"] == "pending"
+    await finish(waste, body["id"])
+    answer = await client.get(f"{BASE}/analyses/{body['id']}", headers=person.headers)
+    analysis = answer.json()
+    assert analysis["status"] == "success"
+    assert (analysis["waste_type"], analysis["confidence"]) == ("plastic", 0.91)
+    assert analysis["image_url"] == f"http://cdn.test/images/{body['id']}/a-web.jpg"
+    assert [image["s3_key"] for image in analysis["images"]] == [
+        f"images/{body['id']}/a-web.jpg",
+        f"images/{body['id']}/a-thumb.jpg",
+    ]
+    assert analysis["analysis_result"]["candidates"][1] == {"waste_type": "glass", "confidence": 0.05}
+    # recycle-info is not there in this test: said so, and filled later.
+    assert analysis["analysis_result"]["guide"]["state"] == "missing"
+    # The raw upload leaves the store through the storage worker.
+    [(_, actor, message)] = await outbox(waste, body["id"])
+    assert actor == "storage/delete_objects"
+    assert message["keys"][0].startswith(f"uploads/{person.id}/")
+
+
+async def test_a_file_that_is_no_image_ends_as_a_failure(
+    client: httpx.AsyncClient, person: Person, waste: Database
+) -> None:
+    body = await accept(client, person)
+    [(task_id, _, _)] = await outbox(waste, body["id"])
+    error = TaskError("not-an-image", "The file is no image.")
+    await run_actor(photo_processed.photo_processed, waste, outcome=outcome(task_id, body["id"], error=error))
+    analysis = (await client.get(f"{BASE}/analyses/{body['id']}", headers=person.headers)).json()
+    assert analysis["status"] == "failure"
+    assert analysis["error"] == "The file is no image."
+    assert analysis["error_code"] == "not-an-image"
+
+
+async def test_a_result_that_comes_twice_changes_nothing(
+    client: httpx.AsyncClient, person: Person, waste: Database
+) -> None:
+    body = await accept(client, person)
+    [(task_id, _, _)] = await outbox(waste, body["id"])
+    first = outcome(task_id, body["id"], processed(body["id"]))
+    await run_actor(photo_processed.photo_processed, waste, outcome=first)
+    await run_actor(photo_processed.photo_processed, waste, outcome=first)
+    assert [actor for _, actor, _ in await outbox(waste, body["id"])] == ["ai/classify_photo"]
+
+
+async def test_a_result_without_a_row_deletes_its_objects(
+    client: httpx.AsyncClient, person: Person, waste: Database
+) -> None:
+    body = await accept(client, person)
+    [(task_id, _, _)] = await outbox(waste, body["id"])
+    deleted = await client.delete(f"{BASE}/analyses/{body['id']}", headers=person.headers)
+    assert deleted.status_code == 204
+    await run_actor(photo_processed.photo_processed, waste, outcome=outcome(task_id, body["id"], processed(body["id"])))
+    rows = await outbox(waste, body["id"])
+    assert [actor for _, actor, _ in rows] == ["storage/delete_objects"] * 2
+    assert rows[1][2]["prefixes"] == [f"images/{body['id']}"]
+
+
+async def test_an_upload_is_good_for_one_analysis_of_its_owner(
+    client: httpx.AsyncClient, person: Person, another_person: Person
+) -> None:
+    key = await upload(client, person)
+    request = {"image_key": key}
+    stolen = await client.post(f"{BASE}/analyses", json=request, headers=another_person.headers)
+    assert stolen.status_code == 404
+    assert stolen.json()["type"] == "urn:eco2:uploads:not-found"
+    assert (await client.post(f"{BASE}/analyses", json=request, headers=person.headers)).status_code == 202
+    assert (await client.post(f"{BASE}/analyses", json=request, headers=person.headers)).status_code == 404
+
+
+async def test_a_key_that_was_never_uploaded_is_not_found(client: httpx.AsyncClient, person: Person) -> None:
+    form = await client.post(
+        f"{BASE}/uploads", json={"content_type": "image/png", "size_bytes": 100}, headers=person.headers
+    )
+    request = {"image_key": form.json()["image_key"]}
+    assert (await client.post(f"{BASE}/analyses", json=request, headers=person.headers)).status_code == 404
+
+
+async def test_a_repeated_request_gets_the_first_answer(
+    client: httpx.AsyncClient, person: Person, waste: Database
+) -> None:
+    key = await upload(client, person)
+    headers = person.headers | {"Idempotency-Key": "once"}
+    first = await client.post(f"{BASE}/analyses", json={"image_key": key}, headers=headers)
+    objects.store().delete(key)
+    again = await client.post(f"{BASE}/analyses", json={"image_key": key}, headers=headers)
+    assert (again.status_code, again.json(), again.headers["location"]) == (
+        202,
+        first.json(),
+        first.headers["location"],
+    )
+    assert len(await outbox(waste, first.json()["id"])) == 1
+    other = await client.post(f"{BASE}/analyses", json={"image_key": key[:-1] + "0"}, headers=headers)
+    assert other.status_code == 409
+    assert other.json()["type"] == "urn:eco2:idempotency:key-reused"
+
+
+async def test_the_events_of_a_finished_analysis_end_with_it(
+    client: httpx.AsyncClient, person: Person, waste: Database
+) -> None:
+    body = await accept(client, person)
+    await finish(waste, body["id"])
+    answer = await client.get(f"{BASE}/analyses/{body['id']}/events", headers=person.headers)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    last = answer.text.strip().split("\n\n")[-1]
+    assert last.startswith("event: done\n")
+    assert json.loads(last.partition("data: ")[2])["waste_type"] == "plastic"
+
+
+async def test_a_correction_stands_beside_the_answer(
+    client: httpx.AsyncClient, person: Person, waste: Database
+) -> None:
+    body = await accept(client, person)
+    await finish(waste, body["id"])
+    path = f"{BASE}/analyses/{body['id']}"
+    read = await client.get(path, headers=person.headers)
+    stale = await client.patch(path, json={"waste_type": "glass"}, headers=person.headers | {"If-Match": '"old"'})
+    assert stale.status_code == 412
+    corrected = await client.patch(
+        path, json={"waste_type": "glass"}, headers=person.headers | {"If-Match": read.headers["etag"]}
+    )
+    assert (corrected.json()["waste_type"], corrected.json()["corrected_type"]) == ("plastic", "glass")
+    again = await client.get(path, headers=person.headers | {"If-None-Match": corrected.headers["etag"]})
+    assert again.status_code == 304
+    stats = (await client.get(f"{BASE}/stats", headers=person.headers)).json()
+    assert (stats["total"], stats["by_type"], stats["since"]) == (1, {"glass": 1}, body["created_at"])
+    unknown = await client.patch(path, json={"waste_type": "gold"}, headers=person.headers)
+    assert unknown.status_code == 400
+    assert unknown.json()["errors"][0]["field"] == "waste_type"
+
+
+async def test_nobody_sees_another_persons_analysis(
+    client: httpx.AsyncClient, person: Person, another_person: Person
+) -> None:
+    body = await accept(client, person)
+    path = f"{BASE}/analyses/{body['id']}"
+    theirs = another_person.headers
+    assert (await client.get(path, headers=theirs)).status_code == 404
+    assert (await client.get(f"{path}/events", headers=theirs)).status_code == 404
+    assert (await client.patch(path, json={"waste_type": "glass"}, headers=theirs)).status_code == 404
+    assert (await client.delete(path, headers=theirs)).status_code == 404
+    assert (await client.get(f"{BASE}/analyses", headers=theirs)).json()["items"] == []
+    assert (await client.get(path)).status_code == 401
+
+
+async def test_the_list_is_paged_newest_first(client: httpx.AsyncClient, person: Person) -> None:
+    ids = [(await accept(client, person))["id"] for _ in range(3)]
+    first = (await client.get(f"{BASE}/analyses?limit=2", headers=person.headers)).json()
+    assert [item["id"] for item in first["items"]] == ids[:0:-1]
+    rest = (await client.get(f"{BASE}/analyses?limit=2&cursor={first['next_cursor']}", headers=person.headers)).json()
+    assert ([item["id"] for item in rest["items"]], rest["next_cursor"]) == (ids[:1], None)
+    wrong = await client.get(f"{BASE}/analyses?cursor=nonsense", headers=person.headers)
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, "cursor")
+
+
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        {"content_type": "image/gif", "size_bytes": 10},
+        {"content_type": "image/png", "size_bytes": 0},
+        {"content_type": "image/png", "size_bytes": 10 * 1024 * 1024 + 1},
+        {"content_type": "image/png"},
+    ],
+)
+async def test_an_upload_of_the_wrong_kind_is_refused(
+    client: httpx.AsyncClient, person: Person, request_body: dict[str, Any]
+) -> None:
+    answer = await client.post(f"{BASE}/uploads", json=request_body, headers=person.headers)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] in ("content_type", "size_bytes")
+
+
+def test_every_message_names_an_actor() -> None:
+    assert messages.ProcessPhoto.actor == "storage/process_photo"
