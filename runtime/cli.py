@@ -1,0 +1,142 @@
+"""The command line. Maps a command's name to the module that does it, and imports that module only when it is called.
+
+A command's module has `configure(parser)`, which adds arguments and a description, and `main(args) -> int`, whose answer is
+the exit code: 0 done, 1 failed, 2 called wrongly or not configured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from runtime.services import suggestion
+
+# name: (module, one line)
+COMMANDS: dict[str, tuple[str, str]] = {
+    # the system on this machine
+    "up": ("emulator.commands.up", "start the whole system on this machine"),
+    "down": ("emulator.commands.down", "stop a system that runs detached"),
+    "status": ("emulator.commands.status", "show the parts of the running system"),
+    "reset": ("emulator.commands.reset", "throw the system's state away"),
+    "logs": ("emulator.commands.logs", "show or follow the logs of the parts"),
+    "exec": ("emulator.commands.exec", "run a command with the system around it"),
+    "invoke": ("emulator.commands.invoke", "call one function"),
+    "psql": ("emulator.commands.psql", "open the database as a service sees it"),
+    "redis": ("emulator.commands.redis", "open the broker or the cache"),
+    "snapshot": ("emulator.commands.snapshot", "save and restore the whole state"),
+    "fault": ("emulator.commands.fault", "cut, slow or break a connection"),
+    "kill": ("emulator.commands.kill", "kill a part, as a crash would"),
+    "pause": ("emulator.commands.pause", "stop a part without ending it, or let it go on"),
+    "clock": ("emulator.commands.clock", "move the system's clock"),
+    # the runtime
+    "functions": ("runtime.commands.functions", "list every function with its trigger, service and file"),
+    "serve": ("runtime.commands.serve", "serve HTTP functions: a service, or one function of it"),
+    "work": ("runtime.commands.work", "run the queue functions of a service"),
+    "sync": ("runtime.commands.sync", "copy a worker's journal to PostgreSQL"),
+    "migrate": ("runtime.migrate", "apply migrations"),
+    "import": ("runtime.commands.import_", "load data: collection centers, items"),
+    "new": ("runtime.commands.new", "begin a function or a service"),
+    "tasks": ("runtime.commands.tasks", "list, show and retry tasks"),
+    "journal": ("runtime.commands.journal", "check or recover a worker's journal"),
+    "function": ("runtime.commands.function", "disable or enable a function for a bad night"),
+    # delivery
+    "why": ("k8s.why", "name everything that a file reaches"),
+    "plan": ("k8s.plan", "show what a deploy would change, and why"),
+    "deploy": ("k8s.deploy", "deploy what the plan names"),
+    "build": ("k8s.build", "build a service's image"),
+    "render": ("k8s.render", "write the manifests from the service.toml files"),
+    "secrets": ("k8s.secrets", "make strong secrets"),
+    "backup": ("k8s.backup", "dump the database or a journal to S3"),
+    "restore": ("k8s.restore", "bring a backup back"),
+    "rotate": ("k8s.rotate", "change passwords and signing keys without downtime"),
+}
+GROUPS = {
+    "The system on this machine": (
+        *("up", "down", "status", "logs", "reset", "exec", "invoke", "psql", "redis", "snapshot"),
+        *("fault", "kill", "pause", "clock"),
+    ),
+    "Functions and tasks": (
+        *("functions", "serve", "work", "sync", "migrate", "import", "new", "tasks", "journal", "function"),
+    ),
+    "Delivery": ("plan", "why", "build", "deploy", "render", "secrets", "backup", "restore", "rotate"),
+}
+
+EPILOG = """\
+Run in the checkout, the commands find the running system by themselves.
+`eco2 COMMAND --help` says more. Exit codes: 0 done, 1 failed, 2 called wrongly or not configured.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one-line errors."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def available() -> dict[str, tuple[str, str]]:
+    """The commands whose modules are installed: a service's container has neither the emulator nor k8s."""
+    found = {}
+    for name, (module, help_text) in COMMANDS.items():
+        package = module.partition(".")[0]
+        if _exists(package) and _exists(module):
+            found[name] = (module, help_text)
+    return found
+
+
+def _exists(module: str) -> bool:
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def overview() -> str:
+    """What `eco2 --help` prints."""
+    commands = available()
+    lines = ["usage: eco2 COMMAND [ARGUMENT ...]", "", "Eco²: functions on your own cluster, and on your machine.", ""]
+    for group, names in GROUPS.items():
+        shown = [name for name in names if name in commands]
+        if shown:
+            lines += [group, *(f"  {name:<10} {commands[name][1]}" for name in shown), ""]
+    return "\n".join(lines) + "\n" + EPILOG
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the answer is the process's exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(overview())
+        return 0
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"eco2 {version('eco2')}\n")
+        return 0
+    name, *rest = words
+    commands = available()
+    if name not in commands:
+        sys.stderr.write(f"eco2: there is no command {name}{suggestion(name, commands)}\n")
+        return 2
+    module = importlib.import_module(commands[name][0])
+    parser = Parser(prog=f"eco2 {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.description = commands[name][1][:1].upper() + commands[name][1][1:] + "."
+    module.configure(parser)
+    args = parser.parse_args(rest)
+    try:
+        return int(module.main(args))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough.
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
