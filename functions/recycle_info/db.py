@@ -1,0 +1,279 @@
+"""The SQL of recycle-info: items, the words they are found by, and what a person has searched for."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from msgspec import Meta, Struct
+from psycopg.rows import class_row, dict_row
+from psycopg.types.json import Jsonb
+
+from functions.recycle_info.words import Asked
+from shared.db import Connection
+
+# One step a line: what a caller splits at "\n".
+Lines = Annotated[str, Meta(description="One step a line, separated by \\n.")]
+
+
+class Category(Struct, frozen=True):
+    """A kind of waste, and how many items there are of it."""
+
+    category: str
+    name_ko: str
+    name_en: str
+    count: int
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """A thing people throw away, in Korean and, in the fields ending with `_en`, in English."""
+
+    id: UUID
+    name: str
+    category: str
+    description: str | None
+    how_to_recycle: Lines | None
+    do_not_do: Lines | None
+    images: list[Any]
+    slug: str | None
+    name_en: str | None
+    synonyms: list[str]
+    synonyms_en: list[str]
+    description_en: str | None
+    how_to_recycle_en: Lines | None
+    do_not_do_en: Lines | None
+
+
+class FoundItem(Item, frozen=True, kw_only=True):
+    """An item that a search found.
+
+    `score` is 1 for the item's own name and 0.97 for a synonym; above 0.6 the query and a name contain each other or sound
+    alike; below it, they are written alike.
+    """
+
+    score: float
+
+
+class AskedItem(Struct, frozen=True):
+    """What a kept search found, best first."""
+
+    item_id: UUID
+    name: str
+
+
+class UserQuery(Struct, frozen=True):
+    """A search that a person made."""
+
+    id: UUID
+    query: str
+    result: list[AskedItem]
+    created_at: datetime
+
+
+async def select_categories(conn: Connection) -> list[Category]:
+    cur = conn.cursor(row_factory=class_row(Category))
+    await cur.execute(
+        "SELECT c.category, c.name_ko, c.name_en, count(i.id) AS count FROM categories c"
+        " LEFT JOIN items i ON i.category = c.category GROUP BY c.category, c.name_ko, c.name_en, c.position"
+        " ORDER BY c.position"
+    )
+    return await cur.fetchall()
+
+
+async def select_items(
+    conn: Connection, category: str | None, after: tuple[str, UUID] | None, limit: int
+) -> list[Item]:
+    """Items by name, of one category or all, behind the (name, id) `after`."""
+    cur = conn.cursor(row_factory=class_row(Item))
+    name, id_ = after or ("", UUID(int=0))
+    await cur.execute(
+        "SELECT id, name, category, description, how_to_recycle, do_not_do, coalesce(images, '[]') AS images, slug,"
+        " name_en, synonyms, synonyms_en, description_en, how_to_recycle_en, do_not_do_en FROM items"
+        " WHERE (%(category)s::text IS NULL OR category = %(category)s) AND (name, id) > (%(name)s, %(id)s)"
+        " ORDER BY name, id LIMIT %(limit)s",
+        {"category": category, "name": name, "id": id_, "limit": limit},
+    )
+    return await cur.fetchall()
+
+
+async def select_item(conn: Connection, item_id: UUID) -> Item | None:
+    cur = conn.cursor(row_factory=class_row(Item))
+    await cur.execute(
+        "SELECT id, name, category, description, how_to_recycle, do_not_do, coalesce(images, '[]') AS images, slug,"
+        " name_en, synonyms, synonyms_en, description_en, how_to_recycle_en, do_not_do_en FROM items WHERE id = %s",
+        [item_id],
+    )
+    return await cur.fetchone()
+
+
+# Four ways to a name, each over one of the two indexes of item_names: a phrase or word of the query within the name or
+# written like it (trigrams), and a part of the query that sounds like the whole name. An item's score is that of its
+# best name; words of a query count together, each by its share, but never as much as the whole.
+# `LIKE` needs no escaping: a folded name has neither % nor _.
+SEARCH = """
+WITH needle AS MATERIALIZED (
+    SELECT word, share, fold(word) AS folded, sound(word) AS sound, is_word
+    FROM unnest(%(needles)s::text[], %(shares)s::float8[], %(is_word)s::bool[]) AS n (word, share, is_word)
+), near AS (
+    SELECT needle.word, needle.share, needle.is_word, needle.folded AS wanted, needle.sound AS heard,
+        n.item_id, n.is_synonym, n.folded, n.sound
+    FROM needle JOIN item_names n ON n.sound LIKE '%%' || needle.sound || '%%'
+    UNION ALL
+    SELECT needle.word, needle.share, needle.is_word, needle.folded, needle.sound,
+        n.item_id, n.is_synonym, n.folded, n.sound
+    FROM needle JOIN item_names n ON n.sound OPERATOR(public.%%) needle.sound
+), scored AS (
+    SELECT item_id, word, is_word, share * max(CASE
+        WHEN folded = wanted THEN CASE WHEN is_synonym THEN 0.97 ELSE 1 END
+        WHEN sound = heard THEN 0.94
+        WHEN starts_with(sound, heard) THEN 0.72 + 0.2 * length(heard) / length(sound)
+        WHEN strpos(sound, heard) > 0 THEN 0.6 + 0.2 * length(heard) / length(sound)
+        ELSE 0.1 + 0.6 * public.similarity(sound, heard) END) AS score
+    FROM near GROUP BY item_id, word, is_word, share
+), part AS (
+    SELECT n.item_id, max(0.45 + 0.45 * p.share) AS score
+    FROM unnest(%(parts)s::text[], %(part_shares)s::float8[]) AS p (word, share)
+    JOIN item_names n ON n.sound = sound(p.word) GROUP BY n.item_id
+), best AS (
+    SELECT item_id, max(score) AS score FROM (
+        SELECT item_id, score FROM scored WHERE NOT is_word
+        UNION ALL SELECT item_id, 0.9 * sum(score) FROM scored WHERE is_word GROUP BY item_id
+        UNION ALL SELECT item_id, score FROM part) AS each
+    GROUP BY item_id
+)
+SELECT i.id, i.name, i.category, i.description, i.how_to_recycle, i.do_not_do, coalesce(i.images, '[]') AS images, i.slug,
+    i.name_en, i.synonyms, i.synonyms_en, i.description_en, i.how_to_recycle_en, i.do_not_do_en,
+    round(least(best.score, 1)::numeric, 4) AS score
+FROM (SELECT item_id, score FROM best ORDER BY score DESC, item_id LIMIT %(limit)s) AS best JOIN items i ON i.id = best.item_id
+ORDER BY best.score DESC, length(i.name), i.name, i.id
+"""
+
+
+async def select_found(conn: Connection, asked: Asked, limit: int) -> list[FoundItem]:
+    """The items whose names fit the query, best first."""
+    cur = conn.cursor(row_factory=class_row(FoundItem))
+    await cur.execute(
+        SEARCH,
+        {
+            "needles": [*asked.phrases, *asked.words],
+            "shares": [1.0] * len(asked.phrases) + list(asked.words.values()),
+            "is_word": [False] * len(asked.phrases) + [True] * len(asked.words),
+            "parts": list(asked.parts),
+            "part_shares": list(asked.parts.values()),
+            "limit": limit,
+        },
+    )
+    return await cur.fetchall()
+
+
+async def insert_query(
+    conn: Connection, id_: UUID, user_id: UUID, query: str, result: Sequence[AskedItem], now: datetime
+) -> None:
+    await conn.execute(
+        "INSERT INTO user_queries (id, user_id, query, result, created_at) VALUES (%s, %s, %s, %s, %s)",
+        [id_, user_id, query, Jsonb([{"item_id": str(item.item_id), "name": item.name} for item in result]), now],
+    )
+
+
+async def select_queries(
+    conn: Connection, user_id: UUID, after: tuple[datetime, UUID] | None, limit: int
+) -> list[UserQuery]:
+    """The person's searches, newest first, from the row behind `after`."""
+    cur = conn.cursor(row_factory=dict_row)
+    created_at, id_ = after or (None, None)
+    await cur.execute(
+        "SELECT id, query, result, created_at FROM user_queries WHERE user_id = %(user_id)s"
+        " AND (%(id)s::uuid IS NULL OR (created_at, id) < (%(created_at)s::timestamp, %(id)s))"
+        " ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
+        {
+            "user_id": user_id,
+            # Naive: a cast from timestamptz would go through the connection's time zone.
+            "created_at": created_at.replace(tzinfo=None) if created_at else None,
+            "id": id_,
+            "limit": limit,
+        },
+    )
+    return [
+        UserQuery(
+            row["id"],
+            row["query"],
+            [AskedItem(UUID(found["item_id"]), found["name"]) for found in row["result"] or []],
+            row["created_at"],
+        )
+        for row in await cur.fetchall()
+    ]
+
+
+async def delete_queries(conn: Connection, user_id: UUID) -> None:
+    await conn.execute("DELETE FROM user_queries WHERE user_id = %s", [user_id])
+
+
+async def delete_person(conn: Connection, user_id: UUID) -> None:
+    """Delete everything kept under a person's id."""
+    await conn.execute("DELETE FROM user_queries WHERE user_id = %s", [user_id])
+    await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
+
+
+async def lock_items(conn: Connection) -> None:
+    """Make others who load items wait until this transaction ends; readers go on."""
+    await conn.execute("LOCK TABLE items IN SHARE ROW EXCLUSIVE MODE")
+
+
+async def upsert_category(conn: Connection, category: str, name_ko: str, name_en: str, position: int) -> None:
+    await conn.execute(
+        "INSERT INTO categories AS c (category, name_ko, name_en, position) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (category) DO UPDATE SET name_ko = excluded.name_ko, name_en = excluded.name_en,"
+        " position = excluded.position WHERE (c.name_ko, c.name_en, c.position)"
+        " IS DISTINCT FROM (excluded.name_ko, excluded.name_en, excluded.position)",
+        [category, name_ko, name_en, position],
+    )
+
+
+async def delete_categories(conn: Connection, kept: Sequence[str]) -> int:
+    cur = await conn.execute("DELETE FROM categories WHERE category <> ALL(%s)", [list(kept)])
+    return cur.rowcount
+
+
+async def upsert_item(conn: Connection, item: Item) -> bool | None:
+    """Write an item unless it stands there unchanged; return True for a new one, False for a changed one, else None."""
+    cur = await conn.execute(
+        "INSERT INTO items AS i (id, name, category, description, how_to_recycle, do_not_do, images, slug, name_en,"
+        " synonyms, synonyms_en, description_en, how_to_recycle_en, do_not_do_en)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE SET"
+        " name = excluded.name, category = excluded.category, description = excluded.description,"
+        " how_to_recycle = excluded.how_to_recycle, do_not_do = excluded.do_not_do, images = excluded.images,"
+        " slug = excluded.slug, name_en = excluded.name_en, synonyms = excluded.synonyms,"
+        " synonyms_en = excluded.synonyms_en, description_en = excluded.description_en,"
+        " how_to_recycle_en = excluded.how_to_recycle_en, do_not_do_en = excluded.do_not_do_en"
+        " WHERE (i.name, i.category, i.description, i.how_to_recycle, i.do_not_do, i.images, i.slug, i.name_en,"
+        " i.synonyms, i.synonyms_en, i.description_en, i.how_to_recycle_en, i.do_not_do_en) IS DISTINCT FROM"
+        " (excluded.name, excluded.category, excluded.description, excluded.how_to_recycle, excluded.do_not_do,"
+        " excluded.images, excluded.slug, excluded.name_en, excluded.synonyms, excluded.synonyms_en,"
+        " excluded.description_en, excluded.how_to_recycle_en, excluded.do_not_do_en)"
+        # A row that this statement inserted was locked or deleted by nobody.
+        " RETURNING (xmax = 0)",
+        [
+            item.id,
+            item.name,
+            item.category,
+            item.description,
+            item.how_to_recycle,
+            item.do_not_do,
+            Jsonb(item.images),
+            item.slug,
+            item.name_en,
+            item.synonyms,
+            item.synonyms_en,
+            item.description_en,
+            item.how_to_recycle_en,
+            item.do_not_do_en,
+        ],
+    )
+    row = await cur.fetchone()
+    return None if row is None else bool(row[0])
+
+
+async def delete_items(conn: Connection, kept: Sequence[UUID]) -> int:
+    """Delete the items that are not among `kept`; return how many."""
+    cur = await conn.execute("DELETE FROM items WHERE id <> ALL(%s)", [list(kept)])
+    return cur.rowcount

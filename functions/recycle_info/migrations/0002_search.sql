@@ -1,0 +1,56 @@
+CREATE TABLE recycle_info.categories (
+    category VARCHAR(50) PRIMARY KEY, name_ko TEXT NOT NULL, name_en TEXT NOT NULL, position SMALLINT NOT NULL);
+
+-- The second language, and the words people use. how_to_recycle and do_not_do hold one step a line, in both languages.
+ALTER TABLE recycle_info.items
+    ADD COLUMN slug VARCHAR(100) UNIQUE,
+    ADD COLUMN name_en VARCHAR(200),
+    ADD COLUMN synonyms TEXT[] NOT NULL DEFAULT '{}',
+    ADD COLUMN synonyms_en TEXT[] NOT NULL DEFAULT '{}',
+    ADD COLUMN description_en TEXT,
+    ADD COLUMN how_to_recycle_en TEXT,
+    ADD COLUMN do_not_do_en TEXT,
+    ALTER COLUMN images SET DEFAULT '[]';
+CREATE INDEX items_by_name ON recycle_info.items (name, id);
+CREATE INDEX items_by_category ON recycle_info.items (category, name, id);
+CREATE INDEX user_queries_by_user ON recycle_info.user_queries (user_id, created_at DESC, id DESC);
+
+-- A name as it is compared: full-width and upper-case letters made plain, blanks and signs gone ("아이스 팩" is "아이스팩").
+CREATE FUNCTION recycle_info.fold(name TEXT) RETURNS TEXT LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
+    RETURN pg_catalog.regexp_replace(pg_catalog.lower(normalize(name, NFKC)), '[^[:alnum:]]+', '', 'g');
+
+-- The same as it is heard. Decomposed into jamo, so that a trigram is about a syllable and a half and a two-syllable word
+-- has some to be found by; then letters that sound alike are made one: 패트병 and 페트병 are equal here, and so are 햇반
+-- and 햍반. In this order: ㄲㄸㅃㅆㅉ as ㄱㄷㅂㅅㅈ; ㅐㅒㅖ as ㅔ; ㅙㅚ as ㅞ; the final consonants as the first consonants
+-- they are spoken like, so that 뽁뽀기 shares most of 뽁뽁이's trigrams.
+CREATE FUNCTION recycle_info.sound(name TEXT) RETURNS TEXT LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
+    RETURN pg_catalog.translate(normalize(recycle_info.fold(name), NFD),
+        U&'\1101\1104\1108\110A\110D\1162\1164\1168\116B\116C\11A8\11A9\11AA\11BF\11B0\11AB\11AC\11AD\11AE\11BA\11BB\11BD\11BE\11C0\11C2\11AF\11B2\11B3\11B4\11B6\11B7\11B1\11B8\11C1\11B9\11B5',
+        U&'\1100\1103\1107\1109\110C\1166\1166\1166\1170\1170\1100\1100\1100\1100\1100\1102\1102\1102\1103\1103\1103\1103\1103\1103\1103\1105\1105\1105\1105\1105\1106\1106\1107\1107\1107\1107');
+
+-- Every word an item is found by, a row each: names and synonyms in both languages.
+CREATE TABLE recycle_info.item_names (
+    item_id UUID NOT NULL REFERENCES recycle_info.items (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    is_synonym BOOLEAN NOT NULL,
+    folded TEXT GENERATED ALWAYS AS (recycle_info.fold(name)) STORED,
+    sound TEXT GENERATED ALWAYS AS (recycle_info.sound(name)) STORED,
+    PRIMARY KEY (item_id, name));
+-- One trigram index and no second: beside another the planner picks a scan (ARCHITECTURE.md).
+CREATE INDEX item_names_trigrams ON recycle_info.item_names USING gin (sound public.gin_trgm_ops);
+CREATE INDEX item_names_sound ON recycle_info.item_names (sound);
+
+-- Whoever writes an item, its words follow.
+CREATE FUNCTION recycle_info.index_names() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM recycle_info.item_names WHERE item_id = NEW.id;
+    INSERT INTO recycle_info.item_names (item_id, name, is_synonym)
+        SELECT NEW.id, word, pg_catalog.bool_and(is_synonym) FROM (
+            SELECT NEW.name AS word, FALSE AS is_synonym
+            UNION ALL SELECT NEW.name_en, FALSE
+            UNION ALL SELECT pg_catalog.unnest(NEW.synonyms || NEW.synonyms_en), TRUE) AS words
+        WHERE recycle_info.fold(word) <> '' GROUP BY word;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER items_index_names AFTER INSERT OR UPDATE OF name, name_en, synonyms, synonyms_en ON recycle_info.items
+    FOR EACH ROW EXECUTE FUNCTION recycle_info.index_names();

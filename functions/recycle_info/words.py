@@ -1,0 +1,91 @@
+"""What a person asks for, taken apart: "다 쓴 건전지는 어떻게 버려요?" asks for "건전지".
+
+The text as it was typed is always tried too, so a word that this drops by mistake can still be found by its full name.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+# Syllables, and letters of an English question, that are looked at: the work for a query stays bounded.
+LONGEST = 60
+# A name inside a Korean sentence: syllables of the longest one looked for.
+LONGEST_PART = 12
+# Words of the longest English name looked for.
+LONGEST_PHRASE = 5
+
+_WORD = re.compile(r"[^\W_]+")
+_HANGUL = re.compile(r"[가-힣]")
+# What is asked about a thing, with its endings (버려요, 버리나요, 버리는), wherever it stands in a word.
+_KOREAN_QUESTION = re.compile(
+    r"(어떻게|어디|어느|무슨|뭘로|뭐로|어떤|버리|버려|버릴|버림|분리\s*수거|분리\s*배출|재활용|배출\s*(?:방법|법)|처리|처분"
+    r"|되나|되는지|돼요|될까|안\s*되는|인가요|일까|해야|하나요|하는|할까|가능|방법|알려|궁금)[가-힣]*"
+)
+# How a thing is when it is thrown away: no name of ours needs it.
+_KOREAN_STATE = re.compile(
+    r"(?<![가-힣])(다\s*쓴|다\s*먹은|다\s*마신|쓰고\s*남은|먹다\s*남은|먹고\s*남은|안\s*쓰는|못\s*쓰는|쓰던|사용한|사용하던|오래된"
+    r"|고장\s*난|망가진|낡은|헌|빈|남은|이거|이것|그냥|혹시|제가|집에서)(?![가-힣])"
+)
+# The particles that no name ends with; 이, 가, 도 and 로 end too many.
+_PARTICLE = re.compile(r"(?<=[가-힣]{2})(은|는|을|를|이랑|하고|에는|들은|들을|이요|요)$")
+_ENGLISH_QUESTION = re.compile(
+    r"\b((how|where|what|which|when|why)(\s+(do|can|should|would|to|is|are|bin|way))*(\s+(i|you|we|one|people))?"
+    r"|(can|could|should|may|do|does)\s+(i|you|we|one|it|they)|(can|should|must)\s+be|is|are|it|they|do|does|to|go|goes|the|a|an|my|our"
+    r"|your|this|that|these|those|some|in|into|with|for|from|of|on|at|put|please|tell|me|about|throw(ing)?|thrown|away|out"
+    r"|dispos(e|ed|ing|al)|recycl(e|ed|ing|able)|get|rid|dump(ing)?|discard(ing)?|korea|old|used|empty|unwanted)\b"
+)
+
+
+class Asked(Struct, frozen=True):
+    """A query as the search needs it.
+
+    Attributes:
+        phrases: the text as typed, then the text without what is asked about it: both mean the whole query.
+        words: its words, when there are several, each with its share (0–1) of the whole.
+        parts: every run of syllables or words that may be a name by itself, each with its share of the whole.
+    """
+
+    phrases: list[str]
+    words: dict[str, float]
+    parts: dict[str, float]
+
+
+def read(query: str) -> Asked:
+    """Take a query apart; without a letter or digit in it, all is empty."""
+    text = unicodedata.normalize("NFKC", query).lower()
+    typed = _WORD.findall(text)
+    kept = _without_question(text) or typed
+    whole, core = "".join(typed), "".join(kept)
+    length = len(core[:LONGEST]) or 1
+    words = {word: len(word) / length for word in kept[:8]} if len(kept) > 1 else {}
+    parts = {part: min(1.0, len(part) / length) for part in _parts(kept, core[:LONGEST])}
+    return Asked(list(dict.fromkeys(phrase[:LONGEST] for phrase in (whole, core) if phrase)), words, parts)
+
+
+def _without_question(text: str) -> list[str]:
+    for noise in (_KOREAN_QUESTION, _KOREAN_STATE, _ENGLISH_QUESTION):
+        text = noise.sub(" ", text)
+    return [_PARTICLE.sub("", word) for word in _WORD.findall(text)]
+
+
+def _parts(words: list[str], core: str) -> Iterator[str]:
+    for first in range(len(words)):
+        for last in range(first, min(first + LONGEST_PHRASE, len(words))):
+            yield from _singulars("".join(words[first : last + 1]))
+    if _HANGUL.search(core):
+        for start in range(len(core)):
+            for end in range(start + 2, min(start + LONGEST_PART, len(core)) + 1):
+                yield core[start:end]
+
+
+def _singulars(phrase: str) -> Iterator[str]:
+    yield phrase
+    if phrase.isascii() and len(phrase) > 3:
+        if phrase.endswith("ies"):
+            yield phrase[:-3] + "y"
+        if phrase.endswith("es"):
+            yield phrase[:-2]
+        if phrase.endswith("s"):
+            yield phrase[:-1]

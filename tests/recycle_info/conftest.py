@@ -1,0 +1,26 @@
+"""The project's own items, loaded as `eco2 import items` does."""
+
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from functions.recycle_info import dataset, import_items
+from shared.db import Database
+
+PREFIX = "/api/v1/recycle"
+
+
+@pytest.fixture
+async def database(db: Callable[[str], Awaitable[Database]]) -> Database:
+    """recycle-info's database with all items."""
+    found = await db("recycle-info")
+    async with found.transaction() as conn:
+        await import_items.load(conn, dataset.read_files())
+    return found
+
+
+@pytest.fixture
+async def client(database: Database, serve: Callable[..., Awaitable[httpx.AsyncClient]]) -> httpx.AsyncClient:
+    """The service, with all items in its database."""
+    return await serve("recycle-info")
