@@ -147,6 +147,7 @@ async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
     await conn.execute(
         "DELETE FROM images WHERE analysis_id IN (SELECT id FROM analyses WHERE user_id = %s)", [user_id]
     )
+    await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
     cursor = await conn.execute("DELETE FROM analyses WHERE user_id = %s RETURNING id", [user_id])
     rows: list[Any] = await cursor.fetchall()
     return [row[0] for row in rows]
