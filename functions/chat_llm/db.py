@@ -1,0 +1,205 @@
+"""The chat_llm schema in SQL: conversations and their messages."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from shared.db import Connection
+from shared.messages import Source, TaskError, Turn
+
+_LAST_ID = UUID(int=(1 << 128) - 1)
+
+
+class Conversation(Struct):
+    """A conversation; its title is the first question's beginning until somebody gives another."""
+
+    id: UUID
+    title: str | None
+    created_at: datetime
+    message_count: int = 0
+
+
+class Message(Struct, kw_only=True):
+    """A question or a reply. A reply's content is empty until it succeeds; `position` counts from 1."""
+
+    id: UUID
+    role: Literal["user", "assistant"]
+    content: str
+    status: Literal["pending", "success", "failure"]
+    sources: list[Source] = []
+    position: int
+    language: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    error: str | None = None
+    error_code: str | None = None
+    created_at: datetime
+    completed_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        # PostgreSQL gives them as JSON; what are Structs already stay as they are.
+        self.sources = msgspec.convert(self.sources, list[Source])
+
+
+async def insert_conversation(conn: Connection, conversation: Conversation, user_id: UUID) -> None:
+    await conn.execute(
+        "INSERT INTO conversations (id, user_id, title, created_at) VALUES (%s, %s, %s, %s)",
+        [conversation.id, user_id, conversation.title, conversation.created_at],
+    )
+
+
+async def select_conversation(conn: Connection, conversation_id: UUID, user_id: UUID) -> Conversation | None:
+    async with conn.cursor(row_factory=class_row(Conversation)) as cursor:
+        await cursor.execute(
+            "SELECT id, title, created_at, message_count FROM conversations WHERE id = %s AND user_id = %s",
+            [conversation_id, user_id],
+        )
+        return await cursor.fetchone()
+
+
+async def select_conversation_for_update(conn: Connection, conversation_id: UUID, user_id: UUID) -> Conversation | None:
+    """The same, with the row locked: no message is added meanwhile."""
+    async with conn.cursor(row_factory=class_row(Conversation)) as cursor:
+        await cursor.execute(
+            "SELECT id, title, created_at, message_count FROM conversations WHERE id = %s AND user_id = %s FOR UPDATE",
+            [conversation_id, user_id],
+        )
+        return await cursor.fetchone()
+
+
+async def select_conversations(
+    conn: Connection, user_id: UUID, after: tuple[datetime, UUID] | None, limit: int
+) -> list[Conversation]:
+    """Newest first, from the row after `after`."""
+    at, id_ = (after[0].replace(tzinfo=None), after[1]) if after else ("infinity", _LAST_ID)
+    async with conn.cursor(row_factory=class_row(Conversation)) as cursor:
+        await cursor.execute(
+            "SELECT id, title, created_at, message_count FROM conversations"
+            " WHERE user_id = %s AND (created_at, id) < (%s::timestamp, %s)"
+            " ORDER BY created_at DESC, id DESC LIMIT %s",
+            [user_id, at, id_, limit],
+        )
+        return await cursor.fetchall()
+
+
+async def update_title(conn: Connection, conversation_id: UUID, title: str) -> None:
+    await conn.execute("UPDATE conversations SET title = %s WHERE id = %s", [title, conversation_id])
+
+
+async def update_for_exchange(conn: Connection, conversation_id: UUID, user_id: UUID, title: str | None) -> int | None:
+    """Take the next two positions, and the title if there is none yet; the first position, or None without such a row.
+
+    Holds the row's lock to the end of the transaction, so positions are given out in the order of the commits.
+    """
+    cursor = await conn.execute(
+        "UPDATE conversations SET message_count = message_count + 2, title = COALESCE(title, %s)"
+        " WHERE id = %s AND user_id = %s RETURNING message_count - 1",
+        [title, conversation_id, user_id],
+    )
+    row = await cursor.fetchone()
+    return row[0] if row else None
+
+
+async def insert_messages(conn: Connection, conversation_id: UUID, *messages: Message) -> None:
+    async with conn.cursor() as cursor:
+        await cursor.executemany(
+            "INSERT INTO messages (id, conversation_id, role, content, status, position, created_at, completed_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                [m.id, conversation_id, m.role, m.content, m.status, m.position, m.created_at, m.completed_at]
+                for m in messages
+            ],
+        )
+
+
+async def select_messages(conn: Connection, conversation_id: UUID, after: int, limit: int) -> list[Message]:
+    """Oldest first, from the position after `after`. Whose conversation it is, the caller has looked up."""
+    async with conn.cursor(row_factory=class_row(Message)) as cursor:
+        await cursor.execute(
+            "SELECT id, role, content, status, sources, position, language, provider, model, error, error_code,"
+            " created_at, completed_at FROM messages"
+            " WHERE conversation_id = %s AND position > %s ORDER BY position LIMIT %s",
+            [conversation_id, after, limit],
+        )
+        return await cursor.fetchall()
+
+
+async def select_message(conn: Connection, conversation_id: UUID, message_id: UUID, user_id: UUID) -> Message | None:
+    async with conn.cursor(row_factory=class_row(Message)) as cursor:
+        await cursor.execute(
+            "SELECT m.id, m.role, m.content, m.status, m.sources, m.position, m.language, m.provider, m.model, m.error,"
+            " m.error_code, m.created_at, m.completed_at FROM messages m JOIN conversations c ON c.id = m.conversation_id"
+            " WHERE m.id = %s AND c.id = %s AND c.user_id = %s",
+            [message_id, conversation_id, user_id],
+        )
+        return await cursor.fetchone()
+
+
+async def select_turns(conn: Connection, conversation_id: UUID, limit: int, characters: int) -> list[Turn]:
+    """The last messages that say something, newest first, each cut to so many characters."""
+    async with conn.cursor(row_factory=class_row(Turn)) as cursor:
+        await cursor.execute(
+            "SELECT role, left(content, %s) AS content FROM messages"
+            " WHERE conversation_id = %s AND status = 'success' ORDER BY position DESC LIMIT %s",
+            [characters, conversation_id, limit],
+        )
+        return await cursor.fetchall()
+
+
+async def update_answered(
+    conn: Connection,
+    message_id: UUID,
+    text: str,
+    sources: list[Source],
+    *,
+    language: str,
+    provider: str,
+    model: str,
+    at: datetime,
+) -> None:
+    """End in success, also after an earlier failure; a second success changes nothing."""
+    await conn.execute(
+        "UPDATE messages SET status = 'success', content = %s, sources = %s, language = %s, provider = %s, model = %s,"
+        " error = NULL, error_code = NULL, completed_at = %s WHERE id = %s AND role = 'assistant' AND status <> 'success'",
+        [text, Jsonb(msgspec.to_builtins(sources)), language, provider, model, at, message_id],
+    )
+
+
+async def update_failed(conn: Connection, message_id: UUID, error: TaskError, at: datetime) -> None:
+    """End in failure, unless it has ended already: states only rise."""
+    await conn.execute(
+        "UPDATE messages SET status = 'failure', error = %s, error_code = %s, completed_at = %s"
+        " WHERE id = %s AND role = 'assistant' AND status = 'pending'",
+        [error.message, error.code, at, message_id],
+    )
+
+
+async def delete_conversation(conn: Connection, conversation_id: UUID) -> list[UUID]:
+    """Delete a conversation that the caller has locked; return the ids of its replies, which may have tasks."""
+    cursor = await conn.execute(
+        "WITH gone AS (DELETE FROM messages WHERE conversation_id = %s RETURNING id, role)"
+        " SELECT id FROM gone WHERE role = 'assistant'",
+        [conversation_id],
+    )
+    replies = [row[0] for row in await cursor.fetchall()]
+    await conn.execute("DELETE FROM conversations WHERE id = %s", [conversation_id])
+    return replies
+
+
+async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
+    """Delete all that a person has here; return the ids of the replies, whose tasks the caller forgets."""
+    # Locked first, and in one order: a question accepted at this moment comes before or finds its conversation gone.
+    await conn.execute("SELECT id FROM conversations WHERE user_id = %s ORDER BY id FOR UPDATE", [user_id])
+    cursor = await conn.execute(
+        "WITH gone AS (DELETE FROM messages WHERE conversation_id IN (SELECT id FROM conversations WHERE user_id = %s)"
+        " RETURNING id, role) SELECT id FROM gone WHERE role = 'assistant'",
+        [user_id],
+    )
+    replies = [row[0] for row in await cursor.fetchall()]
+    await conn.execute("DELETE FROM conversations WHERE user_id = %s", [user_id])
+    return replies
