@@ -110,36 +110,41 @@ class Postgres:
     # The server
 
     def prepare(self) -> None:
-        """Make the cluster, if there is none yet: in a folder beside, renamed when it is whole, so that a kill
-        leaves no half one.
+        """Make the cluster, if there is none yet."""
+        try:
+            if (making := self.begin_cluster()) is not None:
+                run(making)
+                self.end_cluster()
+        finally:
+            (self.home / "superuser").unlink(missing_ok=True)
+
+    def begin_cluster(self) -> Command | None:
+        """The program that makes the cluster, or None where there is one.
+
+        It is made in a folder beside and renamed when it is whole, so that a kill leaves no half one.
         """
         if (self.cluster / "PG_VERSION").exists():
             self._forget_the_dead()
-            return
-        passwords = self.state.passwords()
+            return None
+        password = self.state.secret("postgres")
         fresh, secret = self.home / "cluster.new", self.home / "superuser"
         shutil.rmtree(fresh, ignore_errors=True)
         secret.unlink(missing_ok=True)
         with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            out.write(passwords["postgres"])
-        try:
-            if self.uid is not None:
-                os.chown(secret, self.uid, self.uid)
-            argv = [
-                *(str(self.programs() / "initdb"), "--pgdata", str(fresh), "--username=postgres", f"--pwfile={secret}"),
-                *(
-                    "--auth=scram-sha-256",
-                    "--encoding=UTF8",
-                    "--locale-provider=libc",
-                    "--locale=C.UTF-8",
-                    "--no-instructions",
-                ),
-                *(() if self.durable else ("--no-sync",)),
-            ]
-            run(self._command("postgres (initdb)", argv, signal.SIGKILL))
-        finally:
-            secret.unlink(missing_ok=True)
-        fresh.rename(self.cluster)
+            out.write(password)
+        if self.uid is not None:
+            os.chown(secret, self.uid, self.uid)
+        argv = [
+            *(str(self.programs() / "initdb"), "--pgdata", str(fresh), "--username=postgres", f"--pwfile={secret}"),
+            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=libc", "--locale=C.UTF-8"),
+            *("--no-instructions", *(() if self.durable else ("--no-sync",))),
+        ]
+        return self._command("postgres (initdb)", argv, signal.SIGKILL)
+
+    def end_cluster(self) -> None:
+        """Put the finished cluster in its place."""
+        (self.home / "superuser").unlink(missing_ok=True)
+        (self.home / "cluster.new").rename(self.cluster)
 
     def command(self) -> Command:
         settings = SETTINGS | {"port": str(self.port)} | ({} if self.durable else THROW_AWAY)

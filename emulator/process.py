@@ -55,10 +55,11 @@ class Command:
     pass_fds: Sequence[int] = field(default=())
 
 
-def spawn(command: Command) -> subprocess.Popen[bytes]:
+def spawn(command: Command, orders: bool = False) -> subprocess.Popen[bytes]:
     """Start the command in a session of its own, its output appended to its log.
 
-    The session keeps the terminal's Ctrl-C for the emulator alone, which then stops the parts in order.
+    With `orders` its standard input is a pipe that we hold. The session keeps the terminal's Ctrl-C for the emulator
+    alone, which then stops the parts in order.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
@@ -78,7 +79,7 @@ def spawn(command: Command) -> subprocess.Popen[bytes]:
             return subprocess.Popen(
                 list(command.argv),
                 env=dict(command.env),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if orders else subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=command.cwd,

@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class State:
         finally:
             os.close(file)
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes, durable: bool = True) -> None:
         """Replace a file of the folder atomically, readable by its owner alone."""
         path = self.path / name
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -70,7 +70,8 @@ class State:
             with os.fdopen(file, "wb") as out:
                 out.write(content)
                 out.flush()
-                os.fsync(out.fileno())
+                if durable:
+                    os.fsync(out.fileno())
             temporary.replace(path)
         except OSError:
             temporary.unlink(missing_ok=True)
@@ -83,8 +84,8 @@ class State:
         except (FileNotFoundError, ValueError):
             return None
 
-    def write_json(self, name: str, value: Any) -> None:
-        self.write(name, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+    def write_json(self, name: str, value: Any, durable: bool = True) -> None:
+        self.write(name, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n", durable)
 
     def secret(self, name: str) -> str:
         """A password made at first sight and kept."""
@@ -100,11 +101,18 @@ class State:
 
     def port(self, name: str, wanted: int | None = None) -> int:
         """The part's port of the last run if it is still free (or `wanted`), else a free one; remembered."""
-        ports: dict[str, int] = self.read_json("ports.json") or {}
-        port = free_port(wanted or ports.get(name))
-        while any(port == other for part, other in ports.items() if part != name):
-            port = free_port()
-        if ports.get(name) != port:
-            ports[name] = port
-            self.write_json("ports.json", ports)
-        return port
+        return self.ports({name: wanted})[name]
+
+    def ports(self, names: Mapping[str, int | None]) -> dict[str, int]:
+        """A port for each name, as `port` does, all different."""
+        kept: dict[str, int] = self.read_json("ports.json") or {}
+        before = dict(kept)
+        for name, wanted in names.items():
+            others = {port for other, port in kept.items() if other != name}
+            port = free_port(wanted or kept.get(name))
+            while port in others:
+                port = free_port()
+            kept[name] = port
+        if kept != before:
+            self.write_json("ports.json", kept)
+        return {name: kept[name] for name in names}

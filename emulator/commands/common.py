@@ -1,0 +1,45 @@
+"""What the commands share: finding the state folder, and errors as one line."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+from emulator.process import StartError
+from emulator.state import State
+
+Main = Callable[[argparse.Namespace], int]
+
+
+def add_state(parser: argparse.ArgumentParser) -> None:
+    """--state and --name, which say which emulator is meant."""
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="the state folder (default: .eco2 in the checkout, or ECO2_STATE)"
+    )
+    parser.add_argument("--name", metavar="NAME", help="the emulator of that name beside the default one")
+
+
+def state_of(args: argparse.Namespace) -> State:
+    from emulator.parts import default_state
+
+    if args.name is not None and not args.name.replace("-", "").replace("_", "").isalnum():
+        raise StartError(f"{args.name!r} is no name: letters, digits, - and _")
+    return State(args.state or default_state(os.environ, args.name))
+
+
+def one_line(main: Main) -> Main:
+    """Print a StartError as one line and return 1."""
+
+    @wraps(main)
+    def guarded(args: argparse.Namespace) -> int:
+        try:
+            return main(args)
+        except StartError as error:
+            print(f"eco2: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+
+    return guarded

@@ -1,0 +1,30 @@
+"""`eco2 down`: stop a running emulator."""
+
+import argparse
+import time
+
+from emulator import control
+from emulator.commands.common import add_state, one_line, state_of
+from emulator.process import StartError, alive
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Stop the emulator, every part in order. State is kept. It is no error when none runs."
+    add_state(parser)
+
+
+@one_line
+def main(args: argparse.Namespace) -> int:
+    state = state_of(args)
+    try:
+        pid = control.ask(state, "stop")["pid"]
+    except control.NotRunning as error:
+        print(f"nothing to stop: {error}")
+        return 0
+    deadline = time.monotonic() + 60
+    while alive(pid):
+        if time.monotonic() > deadline:
+            raise StartError(f"the emulator (pid {pid}) has not stopped within 60 s")
+        time.sleep(0.02)
+    print("stopped")
+    return 0

@@ -1,0 +1,48 @@
+"""The emulator without a terminal: what `eco2 up --detach` starts, told by a pipe how far it is."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+from emulator.process import StartError
+from emulator.state import State
+from emulator.supervisor import Supervisor
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m emulator.detached")
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tell", type=int, required=True, help="a pipe's descriptor")
+    args = parser.parse_args()
+    os.set_inheritable(args.tell, False)
+    state = State(args.state)
+
+    def tell(line: str) -> None:
+        with contextlib.suppress(OSError):  # who waited has gone
+            os.write(args.tell, f"{line}\n".encode())
+
+    def say(line: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+        tell(f"say {line}")
+
+    async def on_ready(supervisor: Supervisor) -> None:
+        tell(f"ready {time.monotonic() - supervisor.started_at:.2f}")
+        os.close(args.tell)
+
+    try:
+        with state.lock():
+            return asyncio.run(Supervisor(state, args.port, os.environ, say, args.seed).run(on_ready))
+    except StartError as error:
+        print(error, flush=True)
+        tell(f"error {error}")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""What must stand before services start: signing keys, then roles, schemas and migrations (`python -m
+emulator.prepare`).
+
+It is started with everything else and imports while PostgreSQL starts. It says `keys` and `migrations` on standard
+output when each is done, and what a person should know on standard error. SUPERUSER_DSN and MIGRATION_DB_URL come
+from the environment, the roles' passwords from the state folder (ECO2_STATE).
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+
+from emulator.state import State
+from functions.auth import keys
+from runtime import migrate
+
+PATIENCE = 60.0  # seconds for PostgreSQL to start, recover or make its cluster
+
+
+def main() -> int:
+    folder = Path(os.environ["ECO2_STATE"])
+    keys.init(folder / "keys")
+    print("keys", flush=True)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            migrate.prepare(os.environ["SUPERUSER_DSN"], State(folder).passwords())
+            applied = migrate.apply(os.environ["MIGRATION_DB_URL"])
+            break
+        except psycopg.OperationalError as error:
+            if time.monotonic() > deadline:
+                print(f"migrations: {error}", file=sys.stderr)
+                return 1
+            time.sleep(0.02)
+        except (migrate.MigrationError, psycopg.Error) as error:
+            print(f"migrations: {error}", file=sys.stderr)
+            return 1
+    if applied:
+        print(f"migrations applied: {len(applied)}, the last is {applied[-1]}", file=sys.stderr)
+    print("migrations", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

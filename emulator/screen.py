@@ -1,0 +1,96 @@
+"""What `eco2 up` shows: one screen when everything is ready, then every part's log as one stream."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from emulator.control import follow
+
+_COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
+_STATES = {"ready": 32, "existing": 32, "failed": 31, "paused": 33}
+
+
+def coloured(out: TextIO) -> bool:
+    """Whether the stream is a terminal whose owner has not asked for plain text (NO_COLOR)."""
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+class Terminal:
+    """Lines with the part's name before them, each part in its colour."""
+
+    def __init__(self, out: TextIO = sys.stdout) -> None:
+        self.out = out
+        self.colour = coloured(out)
+        self.names: dict[str, int] = {}
+        self.width = 18
+
+    def line(self, name: str, text: str) -> None:
+        number = self.names.setdefault(name, len(self.names))
+        label = f"{name:<{self.width}} "
+        if self.colour:
+            label = f"\x1b[{_COLOURS[number % len(_COLOURS)]}m{label}\x1b[0m"
+        print(f"{label}{text}", file=self.out, flush=True)
+
+    async def stream(self, logs: Iterable[Path], start: Callable[[Path], int]) -> None:
+        """Print what the logs get from now on, until cancelled."""
+
+        async def one(log: Path) -> None:
+            async for line in follow(log, start(log), pause=0.15):
+                self.line(log.stem, line.decode(errors="replace"))
+
+        async with asyncio.TaskGroup() as group:
+            for log in logs:
+                group.create_task(one(log))
+
+
+def screen(about: dict[str, Any], seconds: float | None, troubles: list[str], colour: bool) -> str:
+    """The gateway's address, each part and its state, and the tour."""
+
+    def paint(text: str, code: int) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if colour else text
+
+    rows = []
+    for part in about["parts"]:
+        state = paint(f"{part['state']:<10}", _STATES.get(part["state"], 33))
+        reason = f"  {part['error']}" if part.get("error") and part["state"] != "ready" else ""
+        rows.append(f"  {part['name']:<18} {state} {part['pid'] or '':>8}  {part['address']}{reason}")
+    when = f" in {seconds:.1f} s" if seconds is not None else ""
+    failed = [part for part in about["parts"] if part["state"] not in ("ready", "existing", "paused")]
+    head = f"Eco² is ready{when}" if not failed else f"Eco² runs{when}, without {', '.join(p['name'] for p in failed)}"
+    lines = [
+        paint(head, 1),
+        "",
+        f"  gateway  {paint(about['gateway'], 1)}",
+        f"  state    {about['state_folder']}",
+        "",
+        *rows,
+    ]
+    if troubles:
+        lines += ["", *(f"  ! {line}" for line in troubles)]
+    return "\n".join([*lines, "", tour(about["gateway"])])
+
+
+def tour(gateway: str) -> str:
+    """A first session, to be pasted line by line: register, log in, upload a photo, ask for its analysis, follow it."""
+    return TOUR.replace("GATEWAY", gateway)
+
+
+# `value` picks one value out of a JSON answer; the upload's fields become a configuration of curl's.
+TOUR = r"""  A first session (needs curl, python3 and a photo.jpg):
+
+    G=GATEWAY/api/v1
+    value() { python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"; }
+    curl -s $G/auth/register --json '{"username": "mina", "email": "mina@example.com", "password": "correct horse"}'
+    TOKEN=$(curl -s $G/auth/login --json '{"username": "mina", "password": "correct horse"}' | value access_token)
+    AUTH="Authorization: Bearer $TOKEN"
+    curl -s $G/waste/uploads -H "$AUTH" --json '{"content_type": "image/jpeg", "size_bytes": '$(wc -c < photo.jpg)'}' > upload.json
+    python3 -c "import json
+    for field in json.load(open('upload.json'))['fields'].items(): print('form-string = \"%s=%s\"' % field)" > form.curl
+    curl -s -K form.curl -F file=@photo.jpg $(value url < upload.json)
+    ID=$(curl -s $G/waste/analyses -H "$AUTH" --json '{"image_key": "'$(value image_key < upload.json)'"}' | value id)
+    curl -sN $G/waste/analyses/$ID/events -H "$AUTH"
+    curl -s $G/waste/analyses/$ID -H "$AUTH"
+"""
