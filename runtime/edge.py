@@ -73,7 +73,11 @@ class Edge:
             seconds = time.perf_counter() - started
             if service:
                 method: str = scope["method"]
-                latencies.add(service, method, scope.get("path_template") or "unmatched", status, seconds)
+                template = scope.get("path_template") or "unmatched"
+                latencies.add(service, method, template, status, seconds)
+                if "user_id" in template:
+                    # Logs name no person (shared.identity.alias_of).
+                    path = template
                 ids = (request_id.decode(), traceparent)
                 self._access.add(method, path, status, seconds, scope.get("eco2_user", ""), ids)
 

@@ -22,7 +22,7 @@ from shared import clock, identity
 from shared.errors import Unauthorized
 from shared.identity import InvalidToken, KeySetError, User, Verifier
 
-USER = User(UUID(int=1), UUID(int=2))
+USER = User(UUID(int=1), UUID(int=2), identity.alias_of(UUID(int=1)))
 
 
 @pytest.fixture
@@ -298,3 +298,9 @@ def test_a_revocation_is_forgotten_once_all_its_tokens_have_expired(verifier: Ve
     old, new = uuid4(), uuid4()
     verifier._take([(str(old), clock.time() - identity.KEPT - 1), (str(new).encode(), clock.time() - 1)])
     assert set(verifier._revoked) == {new}
+
+
+def test_logs_call_a_person_by_an_alias_that_does_not_lead_back() -> None:
+    person = uuid4()
+    assert identity.alias_of(person) == identity.alias_of(person) != identity.alias_of(uuid4())
+    assert person.hex[:8] not in identity.alias_of(person)
