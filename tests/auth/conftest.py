@@ -9,6 +9,7 @@ import pytest
 from msgspec import Struct
 
 from functions.auth import db as sql
+from functions.auth import passwords
 from shared import clock
 from shared.db import Database
 from shared.ids import new_id
@@ -37,6 +38,17 @@ class Account(Struct):
 def bearer(tokens: dict[str, Any]) -> dict[str, str]:
     """The header that tokens make."""
     return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+# What is in force outside of tests.
+COST, NOBODY = passwords.COST, passwords.NOBODY
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes of the least possible cost."""
+    monkeypatch.setattr(passwords, "COST", 4)
+    monkeypatch.setattr(passwords, "NOBODY", PASSWORD_HASH)
 
 
 @pytest.fixture
