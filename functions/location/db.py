@@ -1,0 +1,363 @@
+"""The SQL of location: people's places, and the collection centers near them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from functions.location.hours import Moment, OperatingHours
+from shared.db import Connection
+
+# earthdistance reckons on a sphere of 6,378,168 m; on one of the earth's mean radius (IUGG R1) distances come out right.
+_TRUE = 6_371_008.8 / 6_378_168
+
+
+class Place(Struct):
+    """One of a person's places. Latitude and longitude are in degrees, both or none."""
+
+    id: UUID
+    name: str
+    address: str
+    latitude: float | None
+    longitude: float | None
+    is_default: bool
+    created_at: datetime
+
+
+class Center(Struct):
+    """A collection center. `items` are waste types, `item_names` the words of the list it came from.
+
+    Without coordinates, or with hours null, the source's own could not be read. `phone_note` holds the source's text
+    where it says more than the one number.
+    """
+
+    id: UUID
+    name: str
+    address: str
+    latitude: float | None
+    longitude: float | None
+    phone: str | None
+    operating_hours: OperatingHours | None
+    items: list[str]
+    item_names: list[str]
+    phone_note: str | None
+
+
+class FoundCenter(Center):
+    """A center with its great-circle distance in metres from the point asked for; null in a map view."""
+
+    distance_m: float | None
+
+
+class CenterRow(Struct):
+    """A center as an import writes it; `source_serial` is its number in the source's list."""
+
+    id: UUID
+    name: str
+    address: str
+    latitude: float | None
+    longitude: float | None
+    phone: str | None
+    phone_note: str | None
+    operating_hours: dict[str, Any] | None
+    items: list[str]
+    item_names: list[str]
+    source_serial: str | None
+    source_region: str | None
+
+
+class Wanted(Struct):
+    """What a list of centers is narrowed to. None: no such filter."""
+
+    open_at: Moment | None = None
+    # Waste types, any of which the center takes; or a word that its source uses.
+    types: list[str] | None = None
+    word: str | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        at = self.open_at
+        return {
+            "clock": at and at.clock,
+            "day": at and at.day,
+            "week": at and at.week,
+            "eve": at and at.eve,
+            "eve_week": at and at.eve_week,
+            "types": self.types,
+            "word": self.word,
+        }
+
+
+# People's places
+
+
+async def select_places(
+    conn: Connection, user_id: UUID, after: tuple[datetime, UUID] | None, limit: int
+) -> list[Place]:
+    """The person's places, newest first, from the row behind `after`."""
+    cur = conn.cursor(row_factory=class_row(Place))
+    created_at, id_ = after or (None, None)
+    await cur.execute(
+        "SELECT id, name, address, latitude, longitude, is_default, created_at FROM user_locations"
+        " WHERE user_id = %(user_id)s"
+        " AND (%(id)s::uuid IS NULL OR (created_at, id) < (%(created_at)s::timestamp, %(id)s))"
+        " ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
+        {
+            "user_id": user_id,
+            # Naive: a cast from timestamptz would go through the connection's time zone.
+            "created_at": created_at.replace(tzinfo=None) if created_at else None,
+            "id": id_,
+            "limit": limit,
+        },
+    )
+    return await cur.fetchall()
+
+
+async def select_place(conn: Connection, user_id: UUID, place_id: UUID) -> Place | None:
+    cur = conn.cursor(row_factory=class_row(Place))
+    await cur.execute(
+        "SELECT id, name, address, latitude, longitude, is_default, created_at FROM user_locations"
+        " WHERE id = %s AND user_id = %s",
+        [place_id, user_id],
+    )
+    return await cur.fetchone()
+
+
+async def select_place_for_update(conn: Connection, user_id: UUID, place_id: UUID) -> Place | None:
+    cur = conn.cursor(row_factory=class_row(Place))
+    await cur.execute(
+        "SELECT id, name, address, latitude, longitude, is_default, created_at FROM user_locations"
+        " WHERE id = %s AND user_id = %s FOR UPDATE",
+        [place_id, user_id],
+    )
+    return await cur.fetchone()
+
+
+async def insert_place(conn: Connection, user_id: UUID, place: Place) -> Place:
+    """Write a place; return it as it reads from now on (coordinates have eight decimals)."""
+    cur = conn.cursor(row_factory=class_row(Place))
+    await cur.execute(
+        "INSERT INTO user_locations (id, user_id, name, address, latitude, longitude, is_default, created_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+        " RETURNING id, name, address, latitude, longitude, is_default, created_at",
+        [
+            *(place.id, user_id, place.name, place.address, place.latitude, place.longitude),
+            *(place.is_default, place.created_at.replace(tzinfo=None)),
+        ],
+    )
+    written = await cur.fetchone()
+    assert written is not None
+    return written
+
+
+async def update_place(conn: Connection, place: Place) -> Place:
+    cur = conn.cursor(row_factory=class_row(Place))
+    await cur.execute(
+        "UPDATE user_locations SET name = %s, address = %s, latitude = %s, longitude = %s, is_default = %s"
+        " WHERE id = %s RETURNING id, name, address, latitude, longitude, is_default, created_at",
+        [place.name, place.address, place.latitude, place.longitude, place.is_default, place.id],
+    )
+    written = await cur.fetchone()
+    assert written is not None
+    return written
+
+
+async def lock_default(conn: Connection, user_id: UUID) -> None:
+    """Let no other request set the person's default before this transaction ends.
+
+    To be called before any row is locked: two requests that did it in another order could wait for each other.
+    """
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s::text, 3))", [user_id])
+
+
+async def update_no_default(conn: Connection, user_id: UUID) -> None:
+    """Make none of the person's places the default; with the default locked."""
+    await conn.execute("UPDATE user_locations SET is_default = FALSE WHERE user_id = %s AND is_default", [user_id])
+
+
+async def delete_place(conn: Connection, place_id: UUID) -> None:
+    await conn.execute("DELETE FROM user_locations WHERE id = %s", [place_id])
+
+
+async def delete_person(conn: Connection, user_id: UUID) -> None:
+    """Delete everything here that names a person."""
+    await conn.execute("DELETE FROM user_locations WHERE user_id = %s", [user_id])
+    await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
+
+
+# Collection centers
+
+# Whether a center is open at a moment: a span of this day that has begun and not ended, or one of the day before that
+# runs past midnight. `weeks` narrows a weekday to its occurrences in the month.
+_OPEN = """(
+    (jsonb_path_exists(operating_hours -> %(day)s::text,
+        'strict $[*] ? (@[0] <= $now && ($now < @[1] || @[1] <= @[0]))', jsonb_build_object('now', %(clock)s::text), TRUE)
+     AND coalesce((operating_hours -> 'weeks' -> %(day)s::text) @> to_jsonb(%(week)s::int), TRUE))
+    OR (jsonb_path_exists(operating_hours -> %(eve)s::text,
+        'strict $[*] ? (@[1] <= @[0] && $now < @[1])', jsonb_build_object('now', %(clock)s::text), TRUE)
+     AND coalesce((operating_hours -> 'weeks' -> %(eve)s::text) @> to_jsonb(%(eve_week)s::int), TRUE)))"""
+
+# Folded away by the planner where a filter is not asked for: these statements are planned with their values each time.
+_FILTERS = f"""
+    AND (%(clock)s::text IS NULL OR {_OPEN})
+    AND (%(types)s::text[] IS NULL OR items && %(types)s::text[] OR item_names @> ARRAY[%(word)s::text])"""
+
+_NEAREST = f"""
+    SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note,
+        round((public.earth_distance(point, public.ll_to_earth(%(lat)s, %(lon)s)) * %(true)s)::numeric, 1) AS distance_m
+    FROM recycle_centers
+    WHERE point OPERATOR(public.&&) public.earth_box(public.ll_to_earth(%(lat)s, %(lon)s), %(radius)s / %(true)s)
+        AND public.earth_distance(point, public.ll_to_earth(%(lat)s, %(lon)s)) <= %(radius)s / %(true)s {_FILTERS}
+    ORDER BY point OPERATOR(public.<->) public.ll_to_earth(%(lat)s, %(lon)s), id LIMIT %(limit)s"""  # noqa: S608 - constants alone
+
+_INSIDE = f"""
+    SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note,
+        NULL AS distance_m
+    FROM recycle_centers
+    WHERE point(longitude::float8, latitude::float8) <@ box(point(%(west)s, %(south)s), point(%(east)s, %(north)s))
+        {_FILTERS}
+    ORDER BY point(longitude::float8, latitude::float8)
+        <-> point((%(west)s::float8 + %(east)s) / 2, (%(south)s::float8 + %(north)s) / 2) LIMIT %(limit)s"""  # noqa: S608 - constants alone
+
+
+async def select_nearest(
+    conn: Connection, latitude: float, longitude: float, radius: float, wanted: Wanted, limit: int
+) -> list[FoundCenter]:
+    """Centers within `radius` metres, by great-circle distance.
+
+    The chord between two points on the sphere grows with the arc, so the index's order by chord is the exact one. The
+    box is asked for with `&&`, not `<@`: for points they mean the same, but the planner takes `<@` to be so narrow that
+    it fetches and sorts all inside instead of walking the index outwards.
+    """
+    cur = conn.cursor(row_factory=class_row(FoundCenter))
+    place = {"lat": float(latitude), "lon": float(longitude), "radius": float(radius), "true": _TRUE}
+    # Not prepared: a generic plan does not know the limit, and scans the table instead of the index.
+    await cur.execute(_NEAREST, place | wanted.parameters() | {"limit": limit}, prepare=False)
+    return await cur.fetchall()
+
+
+async def select_inside(
+    conn: Connection, box: tuple[float, float, float, float], wanted: Wanted, limit: int
+) -> list[FoundCenter]:
+    """Centers inside west, south, east, north (degrees), those near the middle first. Needs a transaction."""
+    # The planner takes any box to hold a thousandth of the table and would fetch and sort all of a whole country.
+    await conn.execute("SET LOCAL enable_bitmapscan = off")
+    await conn.execute("SET LOCAL enable_sort = off")
+    cur = conn.cursor(row_factory=class_row(FoundCenter))
+    corners = dict(zip(("west", "south", "east", "north"), map(float, box), strict=True))
+    await cur.execute(_INSIDE, corners | wanted.parameters() | {"limit": limit}, prepare=False)
+    return await cur.fetchall()
+
+
+async def select_center(conn: Connection, center_id: UUID) -> Center | None:
+    cur = conn.cursor(row_factory=class_row(Center))
+    await cur.execute(
+        "SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note"
+        " FROM recycle_centers WHERE id = %s",
+        [center_id],
+    )
+    return await cur.fetchone()
+
+
+async def select_by_words(conn: Connection, query: str, patterns: Sequence[str], limit: int) -> list[Center]:
+    """Centers whose name and address hold every word: those with the whole query in the name first.
+
+    Args:
+        query: what was asked for, in lower case.
+        patterns: a LIKE pattern over decomposed letters for each word, the longest words first.
+    """
+    cur = conn.cursor(row_factory=class_row(Center))
+    # Two patterns for the index, the rest as a filter: LIKE ALL of a list can't use it. Of a very common word 500 rows are
+    # ranked, not all.
+    await cur.execute(
+        "SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note FROM"
+        " (SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note"
+        " FROM recycle_centers WHERE search_text LIKE %(first)s AND search_text LIKE %(second)s"
+        " AND search_text LIKE ALL (%(patterns)s) LIMIT 500) AS found"
+        " ORDER BY CASE WHEN lower(name) = %(query)s THEN 0 WHEN starts_with(lower(name), %(query)s) THEN 1"
+        " WHEN strpos(lower(name), %(query)s) > 0 THEN 2 WHEN strpos(lower(address), %(query)s) > 0 THEN 3 ELSE 4 END,"
+        " char_length(name), name, id LIMIT %(limit)s",
+        {
+            "query": query,
+            "first": patterns[0],
+            "second": patterns[1] if len(patterns) > 1 else patterns[0],
+            "patterns": list(patterns),
+            "limit": limit,
+        },
+        prepare=False,
+    )
+    return await cur.fetchall()
+
+
+async def select_by_likeness(conn: Connection, words: Sequence[str], likeness: float, limit: int) -> list[Center]:
+    """Centers whose name and address hold something like the two longest words, the most alike first.
+
+    Needs a transaction. Each candidate costs 50 µs to compare, so of many equally plausible ones 50 are looked at.
+
+    Args:
+        words: in decomposed letters, the longest first.
+        likeness: the share of a word's trigrams that must be found.
+    """
+    await conn.execute(
+        "SELECT set_config('pg_trgm.word_similarity_threshold', %s, TRUE), set_config('enable_seqscan', 'off', TRUE)",
+        [str(likeness)],
+    )
+    cur = conn.cursor(row_factory=class_row(Center))
+    await cur.execute(
+        "SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note FROM"
+        " (SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note,"
+        " lower(normalize(name, NFD)) AS letters FROM recycle_centers"
+        " WHERE %(first)s OPERATOR(public.<%%) search_text AND %(second)s OPERATOR(public.<%%) search_text"
+        " LIMIT 50) AS found"
+        " ORDER BY public.word_similarity(%(first)s, letters) + public.word_similarity(%(second)s, letters) DESC,"
+        " char_length(name), name, id LIMIT %(limit)s",
+        {"first": words[0], "second": words[1] if len(words) > 1 else words[0], "limit": limit},
+        prepare=False,
+    )
+    return await cur.fetchall()
+
+
+# Imports
+
+
+async def lock_centers(conn: Connection) -> None:
+    """Let one import at a time write; readers see the centers as they were until it commits."""
+    await conn.execute("LOCK TABLE recycle_centers IN SHARE ROW EXCLUSIVE MODE")
+
+
+async def select_rows_of_source(conn: Connection, source: str) -> list[CenterRow]:
+    cur = conn.cursor(row_factory=class_row(CenterRow))
+    await cur.execute(
+        "SELECT id, name, address, latitude, longitude, phone, phone_note, operating_hours, items, item_names,"
+        " source_serial, source_region FROM recycle_centers WHERE source = %s ORDER BY id",
+        [source],
+    )
+    return await cur.fetchall()
+
+
+async def insert_centers(conn: Connection, source: str, rows: Sequence[CenterRow]) -> None:
+    await conn.cursor().executemany(
+        "INSERT INTO recycle_centers (id, name, address, latitude, longitude, phone, phone_note, operating_hours, items,"
+        " item_names, source_serial, source_region, source)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [(row.id, *_values(row), source) for row in rows],
+    )
+
+
+async def update_centers(conn: Connection, rows: Sequence[CenterRow]) -> None:
+    await conn.cursor().executemany(
+        "UPDATE recycle_centers SET name = %s, address = %s, latitude = %s, longitude = %s, phone = %s, phone_note = %s,"
+        " operating_hours = %s, items = %s, item_names = %s, source_serial = %s, source_region = %s WHERE id = %s",
+        [(*_values(row), row.id) for row in rows],
+    )
+
+
+def _values(row: CenterRow) -> tuple[Any, ...]:
+    hours = None if row.operating_hours is None else Jsonb(row.operating_hours)
+    return (
+        *(row.name, row.address, row.latitude, row.longitude, row.phone, row.phone_note, hours),
+        *(row.items, row.item_names, row.source_serial, row.source_region),
+    )

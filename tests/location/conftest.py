@@ -1,0 +1,64 @@
+"""A way to put centers into the database without an import."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from functions.location import db as sql
+from shared.db import Database
+from shared.ids import new_id
+
+CENTERS = "/api/v1/locations/centers"
+PLACES = "/api/v1/locations/me"
+
+
+@pytest.fixture
+async def location(serve: Callable[[str], Awaitable[httpx.AsyncClient]]) -> httpx.AsyncClient:
+    """The location service, through the production loader."""
+    return await serve("location")
+
+
+@pytest.fixture
+async def database(db: Callable[[str], Awaitable[Database]]) -> Database:
+    """A pool under the service's role."""
+    return await db("location")
+
+
+def center(name: str, latitude: float | None, longitude: float | None, **facts: Any) -> sql.CenterRow:
+    """A center with nothing known about it but what is said."""
+    known: dict[str, Any] = {
+        "id": new_id(),
+        "name": name,
+        "address": "서울특별시 중구 세종대로 110",
+        "latitude": latitude,
+        "longitude": longitude,
+        "phone": None,
+        "phone_note": None,
+        "operating_hours": None,
+        "items": [],
+        "item_names": [],
+        "source_serial": None,
+        "source_region": None,
+    }
+    return sql.CenterRow(**(known | facts))
+
+
+Put = Callable[..., Awaitable[list[UUID]]]
+
+
+@pytest.fixture
+async def put(database: Database) -> AsyncIterator[Put]:
+    """`await put(center(...), ...)`: writes centers, which are gone after the test; returns their ids."""
+    source = f"test-{new_id()}"
+
+    async def write(*rows: sql.CenterRow) -> list[UUID]:
+        async with database.transaction() as conn:
+            await sql.insert_centers(conn, source, rows)
+        return [row.id for row in rows]
+
+    yield write
+    async with database.connection() as conn:
+        await conn.execute("DELETE FROM recycle_centers WHERE source = %s", [source])
