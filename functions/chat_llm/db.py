@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from shared.db import Connection
-from shared.messages import Source, TaskError, Turn
+from shared.messages import Answered, Source, TaskError, Turn
 
 _LAST_ID = UUID(int=(1 << 128) - 1)
 
@@ -151,22 +151,20 @@ async def select_turns(conn: Connection, conversation_id: UUID, limit: int, char
         return await cursor.fetchall()
 
 
-async def update_answered(
-    conn: Connection,
-    message_id: UUID,
-    text: str,
-    sources: list[Source],
-    *,
-    language: str,
-    provider: str,
-    model: str,
-    at: datetime,
-) -> None:
+async def update_answered(conn: Connection, message_id: UUID, text: str, record: Answered, at: datetime) -> None:
     """End in success, also after an earlier failure; a second success changes nothing."""
     await conn.execute(
         "UPDATE messages SET status = 'success', content = %s, sources = %s, language = %s, provider = %s, model = %s,"
         " error = NULL, error_code = NULL, completed_at = %s WHERE id = %s AND role = 'assistant' AND status <> 'success'",
-        [text, Jsonb(msgspec.to_builtins(sources)), language, provider, model, at, message_id],
+        [
+            text,
+            Jsonb(msgspec.to_builtins(record.sources)),
+            record.language,
+            record.provider,
+            record.model,
+            at,
+            message_id,
+        ],
     )
 
 
@@ -194,12 +192,13 @@ async def delete_conversation(conn: Connection, conversation_id: UUID) -> list[U
 async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
     """Delete all that a person has here; return the ids of the replies, whose tasks the caller forgets."""
     # Locked first, and in one order: a question accepted at this moment comes before or finds its conversation gone.
-    await conn.execute("SELECT id FROM conversations WHERE user_id = %s ORDER BY id FOR UPDATE", [user_id])
+    cursor = await conn.execute("SELECT id FROM conversations WHERE user_id = %s ORDER BY id FOR UPDATE", [user_id])
+    conversations = [row[0] for row in await cursor.fetchall()]
     cursor = await conn.execute(
-        "WITH gone AS (DELETE FROM messages WHERE conversation_id IN (SELECT id FROM conversations WHERE user_id = %s)"
-        " RETURNING id, role) SELECT id FROM gone WHERE role = 'assistant'",
-        [user_id],
+        "WITH gone AS (DELETE FROM messages WHERE conversation_id = ANY(%s) RETURNING id, role)"
+        " SELECT id FROM gone WHERE role = 'assistant'",
+        [conversations],
     )
     replies = [row[0] for row in await cursor.fetchall()]
-    await conn.execute("DELETE FROM conversations WHERE user_id = %s", [user_id])
+    await conn.execute("DELETE FROM conversations WHERE id = ANY(%s)", [conversations])
     return replies

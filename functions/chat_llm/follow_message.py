@@ -1,0 +1,59 @@
+"""A reply as it is written: Server-Sent Events until it is done or has failed."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import get
+from litestar.params import FromPath, HeaderParameter
+from litestar.response import Stream
+
+from functions.chat_llm import db as sql
+from shared.errors import NotFound, Unavailable
+from shared.http import CurrentUser, Db, ProgressHub, event_stream
+from shared.progress import follow
+
+
+@get(
+    "/conversations/{conversation_id:uuid}/messages/{message_id:uuid}/events",
+    responses=event_stream(),
+    summary="Follow a reply",
+)
+async def follow_message(
+    conversation_id: FromPath[UUID],
+    message_id: FromPath[UUID],
+    user: CurrentUser,
+    db: Db,
+    hub: ProgressHub,
+    last_event_id: Annotated[
+        str | None, HeaderParameter(name="Last-Event-ID", description="Events after this one are sent.")
+    ] = None,
+) -> Stream:
+    async def select() -> sql.Message | None:
+        async with db.connection() as conn:
+            return await sql.select_message(conn, conversation_id, message_id, user.id)
+
+    first = await select()
+    if first is None:
+        raise NotFound  # before the stream begins
+    known = first
+
+    async def look() -> tuple[str, Any] | None:
+        nonlocal known
+        try:
+            message = await select()
+        except Unavailable:
+            return None  # the stream has begun: tokens go on, and the row is read again soon
+        if message is None:
+            known.status, known.error_code = "failure", "deleted"
+            known.error = "The conversation has been deleted."
+            return "failed", known
+        known = message
+        if message.status == "pending":
+            return None
+        return ("done" if message.status == "success" else "failed"), message
+
+    events: AsyncIterator[bytes] = follow(hub, message_id, look, last_event_id, restart=True)
+    return Stream(
+        events, media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    )
