@@ -1,9 +1,9 @@
 """The syncer: drains a worker's journal into `tasks.task_results` and `tasks.task_history`, beside the worker.
 
-A cycle reads a batch (SQLite itself writes the columns as array literals, so a row costs Python next to nothing), ends its
-read, sends one idempotent statement, and then marks those rows whose revision is unchanged. States only rise, history events
-have ids made from their runs, and both tables are written in the order of their keys: any number of syncers may send
-overlapping rows, in any order, again and again.
+A cycle reads a batch (SQLite puts each column into one text, so a row costs Python next to nothing), ends its read, sends
+one idempotent statement, and then marks those rows whose revision is unchanged. States only rise, history events have ids
+made from their runs, and both tables are written in the order of their keys: any number of syncers may send overlapping
+rows, in any order, again and again.
 
     python -m runtime.syncer storage [--once]      (`eco2 sync storage`)
 """
@@ -19,8 +19,9 @@ import sqlite3
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,9 +50,11 @@ KEPT = timedelta(days=7)
 # The oldest unsynced row may be this many cycles old before /readyz and the log raise the alarm.
 ALARM_CYCLES = 3
 
-# How a column leaves SQLite: as the text of a PostgreSQL array, escaped by SQLite.
-_ARRAY = """'{{' || coalesce(group_concat(CASE WHEN {0} IS NULL THEN 'NULL' ELSE
-    '"' || replace(replace({0}, '\\', '\\\\'), '"', '\\"') || '"' END), '') || '}}'"""
+# Statements under way at once, each on a connection of its own: worker_role's pool of service.toml.
+LANES = 2
+
+# How a column leaves SQLite: one text of all its values, which Python turns into a PostgreSQL array at the speed of memory.
+_BETWEEN, _NULL = "\x1f", "\x1e"
 _COLUMNS = (
     "id", "task_id", "task_name", "status", "result", "error", "started_at", "completed_at",
     "run_id", "runs", "revision", "result_hash", "traceparent", "queued_at",
@@ -60,13 +63,24 @@ _EVENT_COLUMNS = ("id", "task_id", "event_type", "event_data", "timestamp")
 
 
 def _select(table: str, columns: Sequence[str], revision: str, where: str) -> str:
-    arrays = ", ".join(_ARRAY.format(column) for column in columns)
+    texts = ", ".join(f"group_concat(coalesce({column}, char(30)), char(31))" for column in columns)
     inner = ", ".join(columns)
     # Constant text: no value of a row is ever part of a statement.
     return (
-        f"SELECT group_concat(rowid), group_concat({revision}), {arrays} FROM"  # noqa: S608
+        f"SELECT group_concat(rowid), group_concat({revision}), {texts} FROM"  # noqa: S608
         f" (SELECT rowid, {inner} FROM {table} WHERE {where} AND rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?)"
     )
+
+
+class _Misaligned(ValueError):
+    """A value holds the character that stands between values."""
+
+
+def _array(text: str, count: int) -> str:
+    if text.count(_BETWEEN) != count - 1:
+        raise _Misaligned("a text holds U+001F")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace(_BETWEEN, '","')
+    return f'{{"{escaped}"}}'.replace(f'"{_NULL}"', "NULL")
 
 
 _READ = _select("local_tasks", _COLUMNS, "revision", "synced_to_pg = 0 AND quarantine IS NULL")
@@ -117,17 +131,22 @@ _REFUSED = (
     psycopg.DataError,
     psycopg.IntegrityError,
     UnicodeError,
+    _Misaligned,
     psycopg.errors.StatementTooComplex,
     psycopg.errors.ProgramLimitExceeded,
 )
 
 
 class Rows(Struct, frozen=True):
-    """A batch as it was read: parallel lists of rowids and revisions, and the columns as array literals."""
+    """A batch as it was read: parallel lists of rowids and revisions, and each column as one text."""
 
     rowids: list[int]
     revisions: list[int]
     columns: list[str]
+
+    def arrays(self) -> list[str]:
+        """The columns as PostgreSQL array literals."""
+        return [_array(column, len(self.rowids)) for column in self.columns]
 
 
 class Cycle(Struct):
@@ -161,14 +180,13 @@ class Syncer:
         self._lock = journals.Lock(path)
         self._reader: sqlite3.Connection | None = None
         self._marker: sqlite3.Connection | None = None
-        self._pg: psycopg.Connection[Any] | None = None
-        self._ahead = ThreadPoolExecutor(1, "read-ahead")
+        self._free: list[psycopg.Connection[Any]] = []
+        self._lanes = ThreadPoolExecutor(LANES, "to-postgres")
 
     def close(self) -> None:
-        self._ahead.shutdown()
+        self._lanes.shutdown()
         self._drop_files()
-        if self._pg is not None:
-            self._pg.close()
+        self._disconnect()
         self._lock.close()
 
     # SQLite
@@ -241,18 +259,35 @@ class Syncer:
 
     # PostgreSQL
 
-    def _connection(self) -> psycopg.Connection[Any]:
-        if self._pg is None or self._pg.closed:
-            self._pg = psycopg.connect(
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+        try:
+            conn = self._free.pop()
+        except IndexError:
+            conn = psycopg.connect(
                 self._dsn, autocommit=True, connect_timeout=3, application_name=f"eco2-syncer-{self.worker}"
             )
-        return self._pg
+        try:
+            yield conn
+        finally:
+            if conn.closed:
+                conn.close()
+            else:
+                self._free.append(conn)
+
+    def _disconnect(self) -> None:
+        while self._free:
+            self._free.pop().close()
 
     def _put(self, rows: Rows) -> None:
-        self._connection().execute(_WRITE, [*rows.columns, self.worker, clock.now()], prepare=True)
+        arrays = rows.arrays()
+        with self._connection() as conn:
+            conn.execute(_WRITE, [*arrays, self.worker, clock.now()], prepare=True)
 
     def _put_events(self, rows: Rows) -> None:
-        self._connection().execute(_WRITE_EVENTS, rows.columns, prepare=True)
+        arrays = rows.arrays()
+        with self._connection() as conn:
+            conn.execute(_WRITE_EVENTS, arrays, prepare=True)
 
     # A cycle
 
@@ -271,9 +306,7 @@ class Syncer:
             self._drain_events(done)
             done.pruned = self._prune()
         except psycopg.Error:
-            if self._pg is not None:
-                self._pg.close()
-                self._pg = None
+            self._disconnect()
             raise
         except sqlite3.Error:
             self._drop_files()
@@ -288,24 +321,33 @@ class Syncer:
         # Rows that change while the cycle runs keep their rowid: without an end it would never be done with a busy worker.
         last = self._read_connection().execute("SELECT max(rowid) FROM local_tasks").fetchone()[0] or 0
         after = 0
-        ahead = self._ahead.submit(self._read_or_none, after, last)
-        while True:
-            rows = ahead.result()
-            if rows is None:
-                # Not even readable as text: find out row by row which.
-                after = self._drain_unreadable(after, last, done)
-                ahead = self._ahead.submit(self._read_or_none, after, last)
-                continue
-            if not rows.rowids:
-                return
-            after = rows.rowids[-1]
-            ahead = self._ahead.submit(self._read_or_none, after, last)
-            try:
-                self._put(rows)
-            except _REFUSED:
-                self._halve(rows.rowids, done)
-            else:
-                self._note(rows, done)
+        under_way: deque[tuple[Rows, Future[None]]] = deque()
+        try:
+            while True:
+                rows = self._read_or_none(after, last)
+                if rows is None:
+                    # Not even readable as text: find out row by row which.
+                    after = self._drain_unreadable(after, last, done)
+                    continue
+                if not rows.rowids:
+                    break
+                after = rows.rowids[-1]
+                under_way.append((rows, self._lanes.submit(self._put, rows)))
+                # This thread reads and marks while PostgreSQL works on the others.
+                if len(under_way) == LANES:
+                    self._put_down(*under_way.popleft(), done)
+            while under_way:
+                self._put_down(*under_way.popleft(), done)
+        finally:
+            wait(future for _, future in under_way)
+
+    def _put_down(self, rows: Rows, put: Future[None], done: Cycle) -> None:
+        try:
+            put.result()
+        except _REFUSED:
+            self._halve(rows.rowids, done)
+        else:
+            self._note(rows, done)
 
     def _read_or_none(self, after: int, last: int) -> Rows | None:
         try:
@@ -361,13 +403,14 @@ class Syncer:
         if row is None:
             return
         id_, task_id, name, status = (_plain(value) for value in row[:4])
-        self._connection().execute(
-            "INSERT INTO tasks.quarantine (worker_name, row_id, task_id, task_name, status, revision, reason, quarantined_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (worker_name, row_id) DO UPDATE SET"
-            " revision = excluded.revision, reason = excluded.reason, quarantined_at = excluded.quarantined_at,"
-            " released_at = NULL",
-            [self.worker, id_, task_id, name, status, row[4], reason, clock.now()],
-        )
+        with self._connection() as conn:
+            conn.execute(
+                "INSERT INTO tasks.quarantine (worker_name, row_id, task_id, task_name, status, revision, reason,"
+                " quarantined_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (worker_name, row_id) DO UPDATE SET"
+                " revision = excluded.revision, reason = excluded.reason, quarantined_at = excluded.quarantined_at,"
+                " released_at = NULL",
+                [self.worker, id_, task_id, name, status, row[4], reason, clock.now()],
+            )
         marker = self._mark_connection()
         with self._written(marker):
             marker.execute(
