@@ -108,13 +108,18 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def parts(service: Service) -> set[str]:
+    """The parts that a service uses: the words of `uses`, and `calls` where it calls others."""
+    return {*service.uses, *(["calls"] if service.calls else [])}
+
+
 class Checkout:
     """The closures of the checkout at `root`. Files are read once: make a new one after a change."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root
         self.services = load_services(root)
-        self.image: dict[str, str] = tomllib.loads((root / "k8s/image.toml").read_text(encoding="utf-8"))
+        self.image: dict[str, Any] = tomllib.loads((root / "k8s/image.toml").read_text(encoding="utf-8"))
         self.lock = Lock(root, self.image["python"])
         self._modules: dict[str, list[Import]] = {}
         self._digests: dict[str, str] = {}
@@ -130,7 +135,7 @@ class Checkout:
             ClosureError: a file imports what neither the checkout nor the lock has.
         """
         service = self.services[function.service]
-        walk = _Walk(self, service)
+        walk = _Walk(self, service.name, parts(service), service.dependencies)
         walk.start(function.module, *(WORKER if service.is_worker else HOST))
         inputs = dict(walk.inputs)
         for key, value in self._settings(service):
@@ -139,15 +144,26 @@ class Checkout:
         inputs["base image"] = f"{self.image['base']}@{self.image['digest']}"
         return Closure(function, dict(sorted(inputs.items())), walk.via)
 
-    def reach(self, service: Service, *modules: str) -> dict[str, str]:
-        """The inputs, files and libraries alone, of some modules in the process of a service."""
-        walk = _Walk(self, service)
+    def reach(self, *modules: str, service: Service | None = None) -> dict[str, str]:
+        """The inputs, files and libraries alone, of some modules: in a service's process, or in one that uses all parts."""
+        name = service.name if service else modules[0]
+        walk = _Walk(
+            self, name, parts(service) if service else {*PARTS.values()}, service.dependencies if service else ""
+        )
         walk.start(*modules)
         return walk.inputs
 
+    def made(self, service: Service) -> dict[str, str] | None:
+        """What is made for a service's image where it is built: the module that makes it, and its dependency group."""
+        found: dict[str, str] | None = self.image.get("made", {}).get(service.folder)
+        return found
+
     def migrations(self, service: Service) -> list[str]:
         """The migrations in a service's image: its own, and those that belong to no one service."""
-        folders = (f"functions/{service.folder}/migrations", "runtime/migrations")
+        return self.sql(f"functions/{service.folder}/migrations", "runtime/migrations")
+
+    def sql(self, *folders: str) -> list[str]:
+        """The SQL files below some folders, relative to the checkout."""
         found = (path for folder in folders for path in (self.root / folder).rglob("*.sql"))
         return sorted(path.relative_to(self.root).as_posix() for path in found)
 
@@ -188,6 +204,17 @@ class Checkout:
             elif path.suffix != ".py" and path.name != "service.toml":
                 yield relative
 
+    def group(self, name: str) -> dict[str, str]:
+        """The libraries of a dependency group, and what they need, as inputs."""
+        return self.libraries(self.lock.group(name))
+
+    def libraries(self, names: Iterable[str]) -> dict[str, str]:
+        """Some libraries and what they need, as inputs."""
+        queue = sorted(names)
+        for library in queue:
+            queue.extend(sorted(self.lock.needs.get(library, set()) - {*queue}))
+        return {f"library {library}": self.lock.versions[library] for library in queue if library in self.lock.versions}
+
     def _settings(self, service: Service) -> Iterator[tuple[str, Any]]:
         raw = msgspec.to_builtins(service)
         for key, value in sorted(raw.items()):
@@ -200,15 +227,19 @@ class Checkout:
 class _Walk:
     """One breadth-first walk over imports, so that `via` names the shortest way."""
 
-    def __init__(self, checkout: Checkout, service: Service) -> None:
+    def __init__(self, checkout: Checkout, name: str, parts: set[str], group: str) -> None:
         self.checkout = checkout
-        self.parts = {*service.uses, *(["calls"] if service.calls else [])}
-        self.group = service.dependencies
+        self.name = name
+        self.parts = parts
+        self.group = group
         self.inputs: dict[str, str] = {}
         self.via: dict[str, str | None] = {}
         self._queue: list[tuple[str, str | None]] = []
 
     def start(self, *modules: str) -> None:
+        for module in modules:
+            if self.checkout.module_file(module) is None:
+                raise ClosureError(f"{self.name} runs {module}, which is not there")
         self._queue = [(module, None) for module in modules]
         for module, parent in self._queue:  # grows while it is walked
             self._module(module, parent)
@@ -249,7 +280,7 @@ class _Walk:
             if wanted.whole:
                 self._queue.extend((module, file) for module in self._below(wanted.name))
         elif not wanted.name:
-            self._libraries(self.checkout.lock.group(self.group), file)
+            self._libraries(self.checkout.lock.base() | self.checkout.lock.group(self.group), file)
         elif top not in sys.stdlib_module_names and top != "__main__":
             self._libraries([self.checkout.lock.distribution(top, file)], file)
 
@@ -281,27 +312,27 @@ class _Imports(ast.NodeVisitor):
     def _add(self, name: str, *, whole: bool = False) -> None:
         self.found.append(Import(name, whole, self._depth > 0))
 
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
         self._depth += 1
         self.generic_visit(node)
         self._depth -= 1
 
     visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef  # noqa: N815
 
-    def visit_If(self, node: ast.If) -> None:  # noqa: N802
+    def visit_If(self, node: ast.If) -> None:
         if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             for other in node.orelse:
                 self.visit(other)
         else:
             self.generic_visit(node)
 
-    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
+    def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             self._add(alias.name)
             if alias.asname:
                 self._rename(alias.name, alias.asname)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         base = self._absolute("." * node.level + (node.module or ""))
         for alias in node.names:
             if alias.name == "*":
@@ -318,9 +349,9 @@ class _Imports(ast.NodeVisitor):
         if not level:
             return name
         parts = self.package.split(".")
-        return ".".join(parts[: len(parts) - level + 1] + [name[level:]]).rstrip(".")
+        return ".".join([*parts[: len(parts) - level + 1], name[level:]]).rstrip(".")
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> None:
         self.generic_visit(node)
         if not self.dynamic or ast.unparse(node.func) not in self._importers or not node.args:
             return
@@ -338,7 +369,7 @@ class _Imports(ast.NodeVisitor):
                 self._add(self.package, whole=True)
                 self._add("")
 
-    def visit_List(self, node: ast.List | ast.Tuple) -> None:  # noqa: N802
+    def visit_List(self, node: ast.List | ast.Tuple) -> None:
         """`[sys.executable, "-m", "runtime.syncer"]` starts a module of ours."""
         self.generic_visit(node)
         for option, name in zip(node.elts, node.elts[1:], strict=False):
@@ -394,10 +425,14 @@ class Lock:
             raise ClosureError(f"{file} imports {module}, which is in no dependency of pyproject.toml that is locked")
         return name
 
+    def base(self) -> set[str]:
+        """What pyproject.toml names for every service."""
+        return {requirement_name(line) for line in self._base}
+
     def group(self, name: str) -> set[str]:
-        """What pyproject.toml names for every service, and in the dependency group `name`."""
-        found = {requirement_name(line) for line in self._base}
-        for line in self._groups.get(name, []) if name else []:
+        """What pyproject.toml names in a dependency group."""
+        found: set[str] = set()
+        for line in self._groups.get(name, []):
             found |= {requirement_name(line)} if isinstance(line, str) else self.group(line["include-group"])
         return found
 

@@ -11,9 +11,11 @@ import hashlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
@@ -33,6 +35,9 @@ ROLE_SETTINGS = {
 }
 # Only a superuser may create earthdistance; SQL qualifies what they bring (`public.ll_to_earth`, `OPERATOR(public.%)`).
 EXTENSIONS = ("pg_trgm", "cube", "earthdistance", "citext")
+# The end of a migration's name that says: only when the code before it is gone.
+AFTER = ".after.sql"
+Phase = Literal["all", "before", "after"]
 _LOCK = 0x65636F32  # "eco2"
 
 
@@ -159,15 +164,20 @@ def steps(services: Mapping[str, Service]) -> list[Step]:
     return found
 
 
-def apply(migrator_dsn: str, services: Mapping[str, Service] | None = None) -> list[str]:
+def apply(migrator_dsn: str, services: Mapping[str, Service] | None = None, phase: Phase = "all") -> list[str]:
     """Apply what has not been applied yet; return the names, such as `auth.0002_names`.
+
+    A rollout applies what adds before the new code runs, and what takes away (`NNNN_name.after.sql`) once no old code does.
 
     Raises:
         MigrationError: a migration fails; it is rolled back as a whole, the ones before it stay.
     """
     services = load_services() if services is None else services
     wanted = steps(services)
-    digest = hashlib.sha256()
+    if phase != "all":
+        for step in wanted:
+            step.files = [file for file in step.files if file.name.endswith(AFTER) == (phase == "after")]
+    digest = hashlib.sha256(phase.encode())
     for step in wanted:
         for file in step.files:
             digest.update(f"{step.id(file)}\n{step.text(file)}".encode())
@@ -234,7 +244,7 @@ def _alone(conn: psycopg.Connection) -> Iterator[None]:
 
 
 def _exists(conn: psycopg.Connection, query: str, value: str) -> bool:
-    return conn.execute(query, [value]).fetchone() is not None  # type: ignore[call-overload,no-any-return]
+    return conn.execute(query, [value]).fetchone() is not None
 
 
 def _on_database(dsn: str) -> str:
@@ -246,6 +256,13 @@ def _on_database(dsn: str) -> str:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Apply the migrations that MIGRATION_DB_URL's database does not have yet."
+    parser.add_argument(
+        "--phase",
+        choices=["all", "before", "after"],
+        default="all",
+        help=f"around a rollout: *{AFTER} is what comes after",
+    )
+    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="how long the database may stay away")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -253,10 +270,25 @@ def main(args: argparse.Namespace) -> int:
     if not dsn:
         print("eco2 migrate: MIGRATION_DB_URL is not set: the address of the database as its owner", file=sys.stderr)
         return 2
+    deadline = time.monotonic() + args.wait
     try:
-        applied = apply(dsn)
+        while True:
+            try:
+                applied = apply(dsn, phase=args.phase)
+                break
+            except psycopg.OperationalError:
+                # The first installation starts everything at once: database, roles, and this.
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(2)
     except (MigrationError, psycopg.OperationalError) as error:
         print(f"eco2 migrate: {error}", file=sys.stderr)
         return 1
     print("\n".join(applied) if applied else "nothing to apply")
     return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m runtime.migrate")
+    configure(parser)
+    sys.exit(main(parser.parse_args()))

@@ -1,0 +1,43 @@
+"""Makes roles, database, schemas and rights, as the superuser: the first job of an installation, harmless when run again.
+
+POSTGRES_SUPERUSER_URL is the superuser's address; PASSWORD_API_AUTH_ROLE and so on are the roles' passwords.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+
+import psycopg
+
+from runtime.migrate import OWNER, MigrationError, prepare, schemas
+from runtime.services import load_services
+
+
+def main(environ: Mapping[str, str] = os.environ, wait: float = 300) -> int:
+    """Wait up to `wait` seconds for the server; the exit code is 2 for a missing setting."""
+    roles = {OWNER, *schemas(load_services()).values()}
+    names = {"POSTGRES_SUPERUSER_URL", *(f"PASSWORD_{role.upper()}" for role in roles)}
+    if missing := sorted(name for name in names if not environ.get(name)):
+        print(f"prepare: not set: {', '.join(missing)}", file=sys.stderr)
+        return 2
+    passwords = {role: environ[f"PASSWORD_{role.upper()}"] for role in roles}
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            prepare(environ["POSTGRES_SUPERUSER_URL"], passwords)
+        except psycopg.OperationalError as error:
+            if time.monotonic() < deadline:
+                time.sleep(2)
+                continue
+            print(f"prepare: {error}", file=sys.stderr)
+            return 1
+        except MigrationError as error:
+            print(f"prepare: {error}", file=sys.stderr)
+            return 1
+        print(f"{len(passwords)} roles and {len(schemas(load_services()))} schemas are as they should be")
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
