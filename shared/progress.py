@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -143,13 +143,13 @@ class Hub:
         queue: asyncio.Queue[Event] = asyncio.Queue()
         first = key not in self._listeners
         self._listeners.setdefault(key, set()).add(queue)
-        if first:
-            # Begin at what is newest now; `past` reads the rest, and listeners drop what they have seen by id.
-            self._last[key] = await self._newest(key)
-            self._changed.set()
-        if self._reader is None or self._reader.done():
-            self._reader = asyncio.create_task(self._read())
         try:
+            if first:
+                # Begin at what is newest now; `past` reads the rest, and listeners drop what they have seen by id.
+                self._last[key] = await self._newest(key)
+                self._changed.set()
+            if self._reader is None or self._reader.done():
+                self._reader = asyncio.create_task(self._read())
             yield queue
         finally:
             listeners = self._listeners[key]
@@ -197,9 +197,11 @@ class Hub:
             read: asyncio.Task[Any] = asyncio.create_task(self._xread(wanted))
             changed = asyncio.create_task(self._changed.wait())
             # A new listener must not wait for the end of the others' blocking read.
-            await asyncio.wait({read, changed}, return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
-            if not read.done():
+            try:
+                await asyncio.wait({read, changed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                # Also when the hub is closed meanwhile: a read left alone would hold its connection.
+                changed.cancel()
                 read.cancel()
             try:
                 answer = await read
@@ -212,7 +214,8 @@ class Hub:
                 await asyncio.sleep(0.5)
                 continue
             for key, entries in answer or ():
-                self._last[key] = entries[-1][0]
+                if key in self._last:
+                    self._last[key] = entries[-1][0]
                 for entry in entries:
                     event = _event(entry)
                     for queue in self._listeners.get(key, ()):
@@ -258,29 +261,34 @@ async def follow(
     async with hub.listen(subject) as queue:
         if seen != "0" and restart:
             earlier = await hub.past(subject, "0")
-            run = next((e.run for e in reversed(earlier) if not _later(e.id, seen) and e.run), "")
+            # Unknown when a broker lost the stream: then what follows is another run's.
+            run = next((e.run for e in reversed(earlier) if not _later(e.id, seen) and e.run), "unknown")
         waiting = await hub.past(subject, seen)
         look_now = True
         quiet_since = looked = time.monotonic()
-        while True:
-            for event in waiting:
-                if event.name == "ended":
-                    look_now = True
-                elif _later(event.id, seen):
+
+        def lines(events: list[Event]) -> Iterator[bytes]:
+            nonlocal seen, run
+            for event in events:
+                if event.name not in ("ended", "stopping") and _later(event.id, seen):
                     if restart and event.run and run and event.run != run:
                         yield _line("restart", {}, None)
                     run = event.run or run
                     seen = event.id
-                    quiet_since = time.monotonic()
                     yield _line(event.name, event.data, event.id)
+
+        while True:
+            look_now = look_now or any(event.name == "ended" for event in waiting)
+            for line in lines(waiting):
+                quiet_since = time.monotonic()
+                yield line
             # The row is read when something says that it changed, and every now and then: not once for every token.
             if look_now or time.monotonic() - looked >= LOOK_EVERY:
                 look_now, looked = False, time.monotonic()
                 terminal = await look()
                 if terminal is not None:
-                    for event in await hub.past(subject, seen):
-                        if event.name != "ended":
-                            yield _line(event.name, event.data, event.id)
+                    for line in lines(await hub.past(subject, seen)):
+                        yield line
                     yield _line(terminal[0], terminal[1], None)
                     return
             if hub.draining:
@@ -297,4 +305,4 @@ async def follow(
 
 def _valid_id(value: str) -> bool:
     head, _, tail = value.partition("-")
-    return head.isdigit() and tail.isdigit() and len(value) <= 40
+    return value.isascii() and head.isdigit() and tail.isdigit() and len(value) <= 40

@@ -1,0 +1,100 @@
+"""The person's default place in a question about a way: fetched with their own token, from a service that may be away."""
+
+import httpx
+import pytest
+
+from functions.chat_llm import places
+from shared.db import Database
+from tests.chat_llm.conftest import Location, ask
+from tests.conftest import Person, Serve
+
+HOME = {"name": "집", "address": "서울", "latitude": 37.5665, "longitude": 126.978, "is_default": True}
+WORK = HOME | {"name": "회사", "latitude": 37.4, "is_default": False}
+
+
+async def serve_with(serve: Serve, url: str) -> httpx.AsyncClient:
+    return await serve("chat_llm", SERVICE_URLS=f"api-location={url}")
+
+
+async def test_a_question_about_the_nearest_center_carries_the_default_place(
+    serve: Serve, person: Person, chat: Database, location: Location
+) -> None:
+    location.places = [WORK, HOME]
+    client = await serve_with(serve, location.url)
+    asked = await ask(client, person, chat, "가까운 수거함이 어디예요?")
+    assert asked.message["place"] == {"name": "집", "latitude": 37.5665, "longitude": 126.978}
+    [request] = location.requests
+    assert request.startswith("GET /api/v1/locations/me?")
+    assert f"Bearer {person.token}" in request
+    # The worker gets the place, never the token.
+    assert person.token not in str(asked.message)
+    # A follow-up is about the same way.
+    follow_up = await ask(client, person, chat, "거기 몇 시까지 해요?", asked.conversation)
+    assert follow_up.message["place"]["name"] == "집"
+
+
+async def test_other_questions_do_not_ask_where_somebody_lives(
+    serve: Serve, person: Person, chat: Database, location: Location
+) -> None:
+    location.places = [HOME]
+    client = await serve_with(serve, location.url)
+    asked = await ask(client, person, chat, "우유팩은 씻어야 해요?")
+    assert (asked.message["place"], location.requests) == (None, [])
+
+
+@pytest.mark.parametrize(
+    "stored", [[], [WORK], [HOME | {"latitude": None, "longitude": None}], [{"unexpected": True}], "nonsense"]
+)
+async def test_without_a_usable_default_place_the_question_goes_on(
+    serve: Serve, person: Person, chat: Database, location: Location, stored: object
+) -> None:
+    location.places = stored
+    client = await serve_with(serve, location.url)
+    asked = await ask(client, person, chat, "nearest center?")
+    assert (asked.message["place"], len(location.requests)) == (None, 1)
+
+
+async def test_a_question_is_accepted_while_location_is_away(
+    serve: Serve, person: Person, chat: Database, free_port: int
+) -> None:
+    client = await serve_with(serve, f"http://127.0.0.1:{free_port}")
+    asked = await ask(client, person, chat, "가까운 수거함은?")
+    assert asked.message["place"] is None
+
+
+async def test_a_question_is_accepted_while_location_says_nothing(
+    serve: Serve, person: Person, chat: Database, location: Location
+) -> None:
+    location.silent = True
+    client = await serve_with(serve, location.url)
+    asked = await ask(client, person, chat, "가까운 수거함은?")
+    assert (asked.message["place"], len(location.requests)) == (None, 1)
+
+
+async def test_a_question_is_accepted_while_location_has_its_own_troubles(
+    serve: Serve, person: Person, chat: Database, location: Location
+) -> None:
+    location.status = "503 Service Unavailable"
+    client = await serve_with(serve, location.url)
+    asked = await ask(client, person, chat, "가까운 수거함은?")
+    assert asked.message["place"] is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "제일 가까운 수거함",
+        "우리집 근처에서 버릴 곳",
+        "폐건전지 어디에 버려요?",
+        "주민센터에 가져가면 되나요",
+        "Where can I drop off batteries?",
+        "the closest recycling centre",
+    ],
+)
+def test_questions_about_a_way_are_noticed(question: str) -> None:
+    assert places.about_a_way([question])
+
+
+@pytest.mark.parametrize("question", ["우유팩은 씻어야 해요?", "Can I recycle a pizza box?", "안녕하세요"])
+def test_questions_about_items_are_not_about_a_way(question: str) -> None:
+    assert not places.about_a_way([question])
