@@ -10,11 +10,11 @@ from msgspec import Meta, Struct
 from functions.chat_llm import db as sql
 from functions.chat_llm import history, places
 from functions.chat_llm.create_conversation import PATH
-from shared import clock
+from shared import clock, spend
 from shared.errors import NotFound
-from shared.http import Calls, CurrentUser, Db, Idem
-from shared.ids import new_id
+from shared.http import Broker, Calls, CurrentUser, Db, Idem, problems
 from shared.messages import AnswerQuestion
+from shared.spend import DayUsedUp
 from shared.tasks import enqueue
 from shared.text import NO_NUL
 
@@ -39,13 +39,19 @@ class Exchange(Struct):
     reply: Reply
 
 
-@post("/conversations/{conversation_id:uuid}/messages", status_code=202, summary="Ask")
+@post(
+    "/conversations/{conversation_id:uuid}/messages",
+    status_code=202,
+    responses=problems(DayUsedUp),
+    summary="Ask",
+)
 async def create_message(
     conversation_id: FromPath[UUID],
     data: JSONBody[MessageRequest],
     request: Request[Any, Any, Any],
     user: CurrentUser,
     db: Db,
+    broker: Broker,
     calls: Calls,
     idempotency: Idem,
 ) -> Response[Exchange]:
@@ -59,6 +65,7 @@ async def create_message(
         turns = history.within_budget(
             await sql.select_turns(conn, conversation_id, history.TURNS, history.TURN_CHARACTERS)
         )
+    await spend.check(broker, user.id)
     place = None
     if places.about_a_way([data.content, *(turn.content for turn in turns[-4:] if turn.role == "user")]):
         place = await places.default_place(calls, request.headers["Authorization"].partition(" ")[2])
@@ -68,21 +75,8 @@ async def create_message(
         position = await sql.update_for_exchange(conn, conversation_id, user.id, history.title_of(data.content))
         if position is None:
             raise NotFound
-        now = clock.now()
-        message = sql.Message(
-            id=new_id(),
-            role="user",
-            content=data.content,
-            status="success",
-            position=position,
-            created_at=now,
-            completed_at=now,
-        )
-        reply = sql.Message(
-            id=new_id(), role="assistant", content="", status="pending", position=position + 1, created_at=now
-        )
-        await sql.insert_messages(conn, conversation_id, message, reply)
-        task = AnswerQuestion(question=data.content, history=turns, place=place)
+        message, reply = await sql.insert_exchange(conn, conversation_id, position, data.content, clock.now())
+        task = AnswerQuestion(question=data.content, history=turns, place=place, spender=spend.spender(user.id))
         await enqueue(conn, task, subject=reply.id, reply="chat_llm/answered")
         headers = {"Location": f"{PATH}/{conversation_id}/messages/{reply.id}"}
         exchange = Exchange(message, Reply(reply.id, reply.status))

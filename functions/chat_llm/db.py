@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from shared.db import Connection
+from shared.ids import new_id
 from shared.messages import Answered, Source, TaskError, Turn
 
 _LAST_ID = UUID(int=(1 << 128) - 1)
@@ -105,16 +106,30 @@ async def update_for_exchange(conn: Connection, conversation_id: UUID, user_id: 
     return row[0] if row else None
 
 
-async def insert_messages(conn: Connection, conversation_id: UUID, *messages: Message) -> None:
+async def insert_exchange(
+    conn: Connection, conversation_id: UUID, position: int, question: str, at: datetime
+) -> tuple[Message, Message]:
+    """Write a question at `position` and its pending reply behind it."""
+    asked = Message(
+        id=new_id(),
+        role="user",
+        content=question,
+        status="success",
+        position=position,
+        created_at=at,
+        completed_at=at,
+    )
+    reply = Message(id=new_id(), role="assistant", content="", status="pending", position=position + 1, created_at=at)
     async with conn.cursor() as cursor:
         await cursor.executemany(
             "INSERT INTO messages (id, conversation_id, role, content, status, position, created_at, completed_at)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
             [
                 [m.id, conversation_id, m.role, m.content, m.status, m.position, m.created_at, m.completed_at]
-                for m in messages
+                for m in (asked, reply)
             ],
         )
+    return asked, reply
 
 
 async def select_messages(conn: Connection, conversation_id: UUID, after: int, limit: int) -> list[Message]:

@@ -19,7 +19,7 @@ PATIENCE = 1.0
 _WAY = re.compile(
     r"근처|근방|가까|주변|인근|동네|어디|어딨|위치|장소|거리|찾아|수거|거점|센터|회수|자판기|매장|가게|갈\s*수|우리\s*집|집\s*앞"
     r"|\b(near|nearby|nearest|clos(e|est|er)|around|where|cent(er|re)s?|locations?|place|spot|points?|stations?"
-    r"|drop[- ]?off|neighbou?rhood|distance|far|collection|address)\b",
+    r"|drop[- ]?off|area|neighbou?rhood|distance|far|collection|address)\b",
     re.IGNORECASE,
 )
 

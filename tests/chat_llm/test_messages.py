@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from functions.chat_llm import history
+from shared import spend
 from shared.db import Database
 from shared.messages import Turn
+from shared.redis import connect
 from tests.chat_llm.conftest import ANSWER, BASE, MILK_CARTON, ask, begin, failure, give, success
 from tests.conftest import Person, Serve
 
@@ -207,3 +209,20 @@ async def test_a_question_is_accepted_while_the_broker_is_away(
     await give(chat, success(asked))
     events = await client.get(f"{asked.path}/events", headers=person.headers)
     assert "event: done" in events.text
+
+
+async def test_who_has_used_up_the_day_is_told_when_to_come_again(
+    client: httpx.AsyncClient, person: Person, another_person: Person, chat: Database, broker_url: str
+) -> None:
+    # What the worker does when it can't reserve enough.
+    redis = connect(broker_url)
+    purse = spend.Purse(redis, spend.Limits(10, 10), spend.Limits(10**9, 10**9))
+    assert purse.reserve(spend.spender(person.id), 11, 0) is None
+    redis.close()
+    path = f"{BASE}/{await begin(client, person)}/messages"
+    refused = await client.post(path, json={"content": "우유팩은?"}, headers=person.headers)
+    assert (refused.status_code, refused.json()["type"]) == (429, "urn:eco2:ai:day-used-up")
+    assert int(refused.headers["retry-after"]) > 0
+    asked = await ask(client, another_person, chat, "우유팩은?")
+    assert asked.message["spender"] == spend.spender(another_person.id)
+    assert str(another_person.id) not in str(asked.message)
