@@ -82,6 +82,7 @@ class ClassifyPhoto(Message, frozen=True):
     image_key: str
     content_hash: str
     language: str = "ko"
+    spender: str = ""  # shared.spend.spender(user_id): who pays, without saying who it is
 
 
 class Candidate(Struct, frozen=True):
@@ -123,6 +124,7 @@ class AnswerQuestion(Message, frozen=True):
     question: str
     history: list[Turn] = []
     place: Place | None = None
+    spender: str = ""  # shared.spend.spender(user_id): who pays, without saying who it is
 
 
 class Source(Struct, frozen=True):

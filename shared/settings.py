@@ -52,6 +52,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     # The OpenAI-compatible provider: off while the key is empty.
     openai_base_url: str = ""
     openai_api_key: str = ""
+    openai_photo_model: str = "gpt-4.1-mini"
+    openai_question_model: str = "gpt-4.1-mini"
+    # Seconds for one answer of it, retries and pauses included.
+    openai_patience: PositiveSeconds = 30.0
+    # US dollars per million tokens, read and written.
+    openai_price_read: Annotated[float, Meta(ge=0)] = 0.40
+    openai_price_written: Annotated[float, Meta(ge=0)] = 1.60
+    # What a person, and the whole system, may use of it in a day.
+    ai_person_tokens: Annotated[int, Meta(ge=0)] = 200_000
+    ai_person_dollars: Annotated[float, Meta(ge=0)] = 0.10
+    ai_system_tokens: Annotated[int, Meta(ge=0)] = 50_000_000
+    ai_system_dollars: Annotated[float, Meta(ge=0)] = 20.0
 
     def urls(self) -> dict[str, str]:
         """Base addresses of the services that this one calls, by service name."""

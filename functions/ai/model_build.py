@@ -30,6 +30,8 @@ import onnx
 from msgspec import Struct
 from onnx import TensorProto, helper, numpy_helper
 
+from functions.ai.labels import MODEL
+
 Array = npt.NDArray[Any]
 
 EPSILON = 1e-3
@@ -61,7 +63,7 @@ class BuildError(Exception):
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
-_TYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_TYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 class _Tensor(Struct, frozen=True):
@@ -122,7 +124,12 @@ def _read_storage(file: IO[bytes], dtype: np.dtype[Any]) -> Array:
 def _view(storage: Array, tensor: _Tensor) -> Array:
     # The strides are the file's word: bounds are checked before numpy believes them.
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride, strict=True))
-    if tensor.offset < 0 or min(tensor.stride, default=0) < 0 or min(tensor.shape, default=1) < 1 or last >= storage.size:
+    if (
+        tensor.offset < 0
+        or min(tensor.stride, default=0) < 0
+        or min(tensor.shape, default=1) < 1
+        or last >= storage.size
+    ):
         raise ValueError("a tensor lies outside of its storage")
     strides = [step * storage.itemsize for step in tensor.stride]
     return np.ascontiguousarray(np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides))
@@ -275,9 +282,7 @@ def write(out: Path, model: str) -> tuple[Path, bool]:
 def _current(target: Path, facts: Path, weights_hash: str) -> bool:
     try:
         built = msgspec.json.decode(facts.read_bytes(), type=Built)
-        return (
-            built.revision == _REVISION and built.weights_sha256 == weights_hash and built.sha256 == _hash(target)
-        )
+        return built.revision == _REVISION and built.weights_sha256 == weights_hash and built.sha256 == _hash(target)
     except (OSError, msgspec.MsgspecError):
         return False
 
@@ -303,15 +308,17 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def main(arguments: list[str] | None = None, say: Callable[[str], object] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m functions.ai.model_build", description="Build the classifier's file.")
+    parser = argparse.ArgumentParser(
+        prog="python -m functions.ai.model_build", description="Build the classifier's file."
+    )
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
-    parser.add_argument("--model", choices=sorted(VARIANTS), default=None, help="default: the one that is served")
+    parser.add_argument(
+        "--model", choices=sorted(VARIANTS), default=MODEL, help="default: %(default)s, the one that is served"
+    )
     options = parser.parse_args(arguments)
     say = say or sys.stdout.write
-    from functions.ai.embedded import MODEL
-
     try:
-        path, built = write(options.out, options.model or MODEL)
+        path, built = write(options.out, options.model)
     except (BuildError, OSError) as error:
         sys.stderr.write(f"model_build: {error}\n")
         return 1

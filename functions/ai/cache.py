@@ -1,0 +1,153 @@
+"""Answers that were given before, in the cache's Redis: the same photo, nearly the same photo, the same question.
+
+Everything here can be computed again. A cache that is away is a cache that knows nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import unicodedata
+from io import BytesIO
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+from msgspec import Struct
+from PIL import Image
+
+from shared import clock
+from shared.messages import Classification
+
+if TYPE_CHECKING:
+    import redis
+
+log = logging.getLogger(__name__)
+
+KEPT = 7 * 86_400
+"""Seconds for which an answer is given again."""
+
+DISTANCE = 3
+"""Bits in which the perceptual hashes of two photos may differ for one answer; measured in docs/AI.md."""
+
+_BITS = 64
+# Two hashes within DISTANCE bits agree wholly in at least one of DISTANCE + 1 parts: such a part finds its neighbours.
+_PARTS = DISTANCE + 1
+_PART_BITS = _BITS // _PARTS
+
+T = TypeVar("T")
+
+
+class _Kept(Struct, frozen=True):
+    """An answer and when it was given: the clock decides its age, Redis only tidies up."""
+
+    at: float
+    answer: msgspec.Raw
+
+
+class _Seen(Struct, frozen=True):
+    """A photo's perceptual hash and the answer to it."""
+
+    bits: int
+    at: float
+    answer: Classification
+
+
+def perceptual_hash(photo: bytes) -> int:
+    """64 bits, one for each pair of neighbours of a 9 by 8 grey picture: whether it gets brighter to the right (dHash)."""
+    with Image.open(BytesIO(photo), formats=("JPEG", "PNG", "WEBP")) as image:
+        image.draft("L", (72, 64))
+        small = image.convert("L").resize((9, 8), Image.Resampling.BOX)
+    pixels = small.tobytes()
+    bits = 0
+    for row in range(8):
+        for column in range(8):
+            bits = bits << 1 | (pixels[row * 9 + column] < pixels[row * 9 + column + 1])
+    return bits
+
+
+def question_key(*parts: str) -> str:
+    """A key for a question with all that its answer rests on, the same for spellings that differ in form alone."""
+    text = "\x1f".join(" ".join(unicodedata.normalize("NFKC", part).casefold().split()) for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Cache:
+    """Safe to use from several threads."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def get(self, kind: str, key: str, form: type[T]) -> T | None:
+        """The answer kept under a key, or None."""
+        from redis.exceptions import RedisError
+
+        try:
+            raw = self._client.get(f"ai:{kind}:{key}")
+        except (RedisError, OSError) as error:
+            log.debug("cache away: %s", error)
+            return None
+        if not isinstance(raw, str | bytes):
+            return None
+        try:
+            kept = msgspec.json.decode(raw, type=_Kept)
+            return msgspec.json.decode(kept.answer, type=form) if clock.time() - kept.at < KEPT else None
+        except msgspec.MsgspecError:
+            # Written by another version of this code.
+            return None
+
+    def put(self, kind: str, key: str, answer: object) -> None:
+        """Keep an answer."""
+        from redis.exceptions import RedisError
+
+        kept = msgspec.json.encode(_Kept(clock.time(), msgspec.Raw(msgspec.json.encode(answer))))
+        try:
+            self._client.set(f"ai:{kind}:{key}", kept, ex=KEPT)
+        except (RedisError, OSError) as error:
+            log.debug("cache away: %s", error)
+
+    def near(self, model: str, bits: int) -> Classification | None:
+        """The answer to the nearest photo within DISTANCE bits, or None."""
+        from redis.exceptions import RedisError
+
+        try:
+            pipe = self._client.pipeline(transaction=False)
+            for key in _part_keys(model, bits):
+                pipe.lrange(key, 0, _LONGEST)
+            found = pipe.execute()
+        except (RedisError, OSError) as error:
+            log.debug("cache away: %s", error)
+            return None
+        best, answer = DISTANCE + 1, None
+        for raw in {entry for entries in found for entry in entries}:
+            try:
+                seen = msgspec.json.decode(raw, type=_Seen)
+            except msgspec.MsgspecError:
+                continue
+            distance = (seen.bits ^ bits).bit_count()
+            if distance < best and clock.time() - seen.at < KEPT:
+                best, answer = distance, seen.answer
+        return answer
+
+    def put_near(self, model: str, bits: int, answer: Classification) -> None:
+        """Keep the answer to a photo for photos that look like it."""
+        from redis.exceptions import RedisError
+
+        raw = msgspec.json.encode(_Seen(bits, clock.time(), answer))
+        try:
+            pipe = self._client.pipeline(transaction=False)
+            for key in _part_keys(model, bits):
+                pipe.lpush(key, raw)
+                pipe.ltrim(key, 0, _LONGEST)
+                pipe.expire(key, KEPT)
+            pipe.execute()
+        except (RedisError, OSError) as error:
+            log.debug("cache away: %s", error)
+
+
+# Photos kept under one part: a plain picture (all bits 0) has many relatives, and none may make the list long.
+_LONGEST = 63
+
+
+def _part_keys(model: str, bits: int) -> list[str]:
+    mask = (1 << _PART_BITS) - 1
+    return [f"ai:near:{model}:{n}:{bits >> n * _PART_BITS & mask:x}" for n in range(_PARTS)]

@@ -1,0 +1,126 @@
+"""Who answers: the small interfaces behind the two functions, and what the process uses for them.
+
+The embedded providers need no network and are the default. With `OPENAI_API_KEY` set, an OpenAI-compatible one is asked
+first; where it refuses, fails, takes too long or would cost more than the day's budget, the embedded one answers, and the
+answer's `provider` says so.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from functions.ai.cache import Cache
+from shared.messages import Answered, Classification, Place, Turn
+from shared.redis import connect
+from shared.settings import Settings, read
+from shared.spend import Limits, Purse
+
+log = logging.getLogger(__name__)
+
+# Dollars per million tokens are millionths of a dollar per token.
+_MICROS = 1_000_000
+
+
+class ProviderFailed(Exception):
+    """A provider has no answer; another one may. The message is for the log and holds nothing of a person."""
+
+
+class PhotoProvider(Protocol):
+    """Says what a photo shows."""
+
+    provider: str
+    model: str
+
+    def classify(self, photo: bytes, spender: str) -> Classification:
+        """What the encoded web-size image shows; `spender` is who pays (may be empty).
+
+        Raises:
+            ProviderFailed: it has no answer.
+            Unavailable: nothing can answer now.
+        """
+
+
+class Question(Struct, frozen=True):
+    """A question with what came before it. `place` is where the person is, for questions about the nearest center."""
+
+    text: str
+    history: tuple[Turn, ...] = ()
+    place: Place | None = None
+    spender: str = ""
+
+
+class Answer(Struct, frozen=True):
+    """The text, and the record that goes with it."""
+
+    text: str
+    record: Answered
+
+
+class QuestionProvider(Protocol):
+    """Answers a question about waste."""
+
+    provider: str
+    model: str
+
+    def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
+        """The whole answer; `token` is called with each piece of its text as it comes.
+
+        Raises:
+            ProviderFailed: it has no answer.
+            Unavailable: nothing can answer now.
+        """
+
+
+class Providers(Struct, frozen=True):
+    """What this process answers with, the first that can. The last of each is embedded and always can."""
+
+    photos: tuple[PhotoProvider, ...]
+    questions: tuple[QuestionProvider, ...]
+    cache: Cache
+
+
+def make(settings: Settings) -> Providers:
+    """The providers that these settings ask for. Loads no model and opens no connection yet."""
+    from functions.ai.embedded import EmbeddedPhotos
+    from functions.ai.questions import EmbeddedQuestions
+
+    photos: list[PhotoProvider] = [EmbeddedPhotos(Path(settings.model_dir))]
+    questions: list[QuestionProvider] = [EmbeddedQuestions()]
+    if settings.openai_api_key:
+        from functions.ai.openai_chat import Chat
+        from functions.ai.openai_photos import OpenAIPhotos
+        from functions.ai.openai_questions import OpenAIQuestions
+
+        purse = Purse(
+            connect(settings.broker_redis_url),
+            person=Limits(settings.ai_person_tokens, round(settings.ai_person_dollars * _MICROS)),
+            system=Limits(settings.ai_system_tokens, round(settings.ai_system_dollars * _MICROS)),
+        )
+        chat = Chat(settings, purse)
+        photos.insert(0, OpenAIPhotos(chat, settings.openai_photo_model))
+        questions.insert(0, OpenAIQuestions(chat, settings.openai_question_model))
+    return Providers(tuple(photos), tuple(questions), Cache(connect(settings.cache_redis_url)))
+
+
+_providers: Providers | None = None
+_making = threading.Lock()
+
+
+def use(chosen: Providers | None) -> None:
+    """Make these the process's providers; None reads the settings again at the next task. For tests and benches."""
+    global _providers
+    _providers = chosen
+
+
+def providers() -> Providers:
+    """The process's providers, made at the first task from the environment."""
+    global _providers
+    with _making:
+        if _providers is None:
+            _providers = make(read(os.environ, service="ai"))
+        return _providers

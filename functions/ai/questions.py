@@ -1,0 +1,209 @@
+"""The embedded question provider: answers made of recycle-info's own lines, and nothing else.
+
+It says what the items' rules say about the things that a question names, asks back when it knows none of them, and declines
+what is not about throwing things away. There is no model that could invent a rule.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from msgspec import Struct
+
+from functions.ai import understanding
+from functions.ai.providers import Answer, Question
+from functions.ai.retrieval import Center, Item, nearest, search
+from functions.ai.understanding import Language, Mention
+from shared.errors import Unavailable
+from shared.messages import Answered, Source, Turn
+
+MOST_ITEMS = 4
+"""Things answered at once; a longer list is nobody's question."""
+
+# A search score from which a thing is meant though its name is not written as ours are ("패트병", "frying pans").
+_MEANT = 0.62
+# Things named in a question that are also words of another matter: so many letters may stand beside them unexplained.
+_STRAY = 3
+
+
+class Understood(Struct, frozen=True):
+    """What a question is about: things, the part of a thing, and whether it asks for a way or for nothing of ours."""
+
+    language: Language
+    items: tuple[Item, ...] = ()
+    part: tuple[str, str] | None = None
+    near: bool = False
+    on_topic: bool = True
+    guesses: tuple[Item, ...] = ()
+
+
+def understand(question: Question) -> Understood:
+    """Read a question with its history. One search as a rule; a follow-up costs one or two more.
+
+    Raises:
+        Unavailable: recycle-info is away.
+    """
+    text = understanding.plain(question.text)
+    said = [turn.content for turn in question.history if turn.role == "user"]
+    language = understanding.language(question.text, said[::-1])
+    near = understanding.about_a_way(text)
+    found = search(text)
+    named = understanding.mentions(text, found)[:MOST_ITEMS]
+    wanted = understanding.part(text, named)
+    if not named and wanted is None and found and found[0].score >= _MEANT:
+        named = [Mention(found[0], 0, 0)]
+    about = understanding.about_disposal(text) or near
+    stray = understanding.leftover(text, named)
+    if named and not about and stray > _STRAY and not (named[0].end == 0 and stray <= len(text)):
+        return Understood(language, near=near, on_topic=False)
+    items = [mention.item for mention in named]
+    if wanted is not None or not items:
+        topic = items or _topic(question.history, text, about=about, stray=stray)
+        if wanted is not None and topic:
+            return Understood(language, *_parted(topic, wanted), near=near)
+        items = topic
+    if not items and not about:
+        return Understood(language, on_topic=False)
+    guesses = tuple(item for item in found[:3] if item.score >= 0.35) if not items else ()
+    return Understood(language, tuple(items), near=near, guesses=guesses)
+
+
+def _topic(history: Sequence[Turn], text: str, *, about: bool, stray: int) -> list[Item]:
+    """What the conversation is about, for a question that leans on it."""
+    if not (understanding.follows(text) or (about and stray <= _STRAY) or stray == 0):
+        return []
+    for turn in reversed([turn for turn in history if turn.role == "user"][-4:]):
+        before = understanding.plain(turn.content)
+        found = search(before)
+        named = understanding.mentions(before, found)
+        if named:
+            return [mention.item for mention in named[:MOST_ITEMS]]
+        if found and found[0].score >= _MEANT:
+            return [found[0]]
+    return []
+
+
+def _parted(topic: list[Item], wanted: tuple[str, str]) -> tuple[tuple[Item, ...], tuple[str, str] | None]:
+    """The item that is the part itself, where there is one; else the thing, of which only the part's lines are said."""
+    kind, word = wanted
+    whole = topic[0]
+    if any(understanding.speaks_of(name, kind) for name in whole.names()):
+        return (whole,), None
+    for item in search(f"{whole.name} {word}", 8):
+        if item.score >= 0.5 and any(understanding.speaks_of(name, kind) for name in (item.name, item.name_en or "")):
+            return (item,), None
+    return (whole,), wanted
+
+
+class EmbeddedQuestions:
+    """The provider."""
+
+    provider = "embedded"
+    model = "items-1"
+
+    def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
+        """See `providers.QuestionProvider`; never raises ProviderFailed."""
+        understood = understand(question)
+        pieces: list[str] = []
+        for piece in _say(understood, question):
+            pieces.append(piece)
+            token(piece)
+        sources = [Source(item.id, item.name) for item in understood.items]
+        return Answer("".join(pieces), Answered(sources, self.provider, self.model, understood.language))
+
+
+_TEXTS = {
+    "ko": {
+        "steps": "버리는 방법",
+        "warnings": "하지 말아야 할 것",
+        "part": "{name}의 {part}:",
+        "off": "저는 쓰레기를 나누어 버리는 방법만 알려 드릴 수 있어요. 버리려는 물건의 이름을 말씀해 주세요.",
+        "ask": "어떤 물건인지 잘 모르겠어요. 이름이나 재질을 조금 더 알려 주세요.",
+        "guess": "어떤 물건인지 잘 모르겠어요. 혹시 {names} 중 하나인가요?",
+        "guess_one": "어떤 물건인지 잘 모르겠어요. 혹시 {names}인가요?",
+        "centers": "‘{place}’에서 가까운 수거 장소예요.",
+        "center": "{number}. {name} ({distance}) — {address}",
+        "no_place": "가까운 수거 장소를 찾으려면 먼저 ‘내 장소’에서 기본 장소를 정해 주세요.",
+        "no_center": "‘{place}’ 가까이에는 알려진 수거 장소가 없어요.",
+        "away": "지금은 수거 장소를 찾아볼 수 없어요. 잠시 뒤에 다시 물어봐 주세요.",
+    },
+    "en": {
+        "steps": "How to put it out",
+        "warnings": "What not to do",
+        "part": "{name}, {part}:",
+        "off": "I can only help with sorting and throwing away waste. Tell me the name of the thing you want to get rid of.",
+        "ask": "I don't know which thing you mean. Tell me a little more about its name or material.",
+        "guess": "I don't know which thing you mean. Is it one of these: {names}?",
+        "guess_one": "I don't know which thing you mean. Is it {names}?",
+        "centers": "Collection points close to “{place}”:",
+        "center": "{number}. {name} ({distance}) — {address}",
+        "no_place": "To find a collection point near you, first choose a default place in “My places”.",
+        "no_center": "No collection point is known close to “{place}”.",
+        "away": "I can't look up collection points right now. Please ask again in a little while.",
+    },
+}
+FIXED = frozenset(text for texts in _TEXTS.values() for text in texts.values())
+"""Every sentence that this provider may say beside the items' own lines."""
+
+
+def _say(understood: Understood, question: Question) -> Iterator[str]:
+    texts = _TEXTS[understood.language]
+    if not understood.on_topic:
+        yield texts["off"]
+        return
+    if understood.near:
+        yield from _way(understood, question, texts)
+        if understood.items:
+            yield "\n\n"
+    for number, item in enumerate(understood.items):
+        yield from ("\n\n",) if number else ()
+        yield from _rules(item, understood)
+    if not understood.items and not understood.near:
+        names = ", ".join(item.called(understood.language) for item in understood.guesses)
+        yield texts["ask" if not names else "guess" if len(understood.guesses) > 1 else "guess_one"].format(names=names)
+
+
+def _rules(item: Item, understood: Understood) -> Iterator[str]:
+    """One item's own lines: of the part asked about, or all."""
+    language, texts = understood.language, _TEXTS[understood.language]
+    name, description = item.called(language), item.described(language)
+    steps, warnings = item.steps(language), item.warnings(language)
+    if understood.part is not None:
+        kind, word = understood.part
+        lines = [line for line in (description, *steps, *warnings) if understanding.speaks_of(line, kind)]
+        if lines:
+            yield texts["part"].format(name=name, part=word)
+            yield from (f"\n- {line}" for line in lines)
+            return
+    yield f"{name}: {description}" if description else name
+    if steps:
+        yield f"\n\n{texts['steps']}"
+        yield from (f"\n{number}. {step}" for number, step in enumerate(steps, 1))
+    if warnings:
+        yield f"\n\n{texts['warnings']}"
+        yield from (f"\n- {warning}" for warning in warnings)
+
+
+def _way(understood: Understood, question: Question, texts: dict[str, str]) -> Iterator[str]:
+    """The nearest centers from the person's default place; location away costs this part of the answer alone."""
+    place = question.place
+    if place is None:
+        yield texts["no_place"]
+        return
+    try:
+        centers = nearest(place, understood.items[0].category if understood.items else None)
+    except Unavailable:
+        yield texts["away"]
+        return
+    if not centers:
+        yield texts["no_center"].format(place=place.name)
+        return
+    yield texts["centers"].format(place=place.name)
+    for number, center in enumerate(centers, 1):
+        yield "\n" + texts["center"].format(
+            number=number, name=center.name, distance=_distance(center), address=center.address
+        )
+
+
+def _distance(center: Center) -> str:
+    return (
+        f"{center.distance_m / 1000:.1f} km" if center.distance_m >= 1000 else f"{round(center.distance_m, -1):.0f} m"
+    )

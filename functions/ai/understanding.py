@@ -1,0 +1,180 @@
+"""What a person asks, read from the text alone: the language, the things named, parts of things, and what is wanted."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from functions.ai.retrieval import Item
+
+Language = Literal["ko", "en"]
+
+# Longest text that is looked at: a question is at most 4000 characters, and only its beginning is about anything.
+LONGEST = 600
+
+
+def plain(text: str) -> str:
+    """One line, of compatible characters, in lower case."""
+    return " ".join(unicodedata.normalize("NFKC", text).lower().split())[:LONGEST]
+
+
+_HANGUL = re.compile(r"[가-힣ㄱ-ㆎ]")
+
+
+def language(text: str, before: Sequence[str] = ()) -> Language:
+    """Korean where there is Hangul, English where there are letters only, else what was spoken before."""
+    for said in (text, *before):
+        if _HANGUL.search(said):
+            return "ko"
+        if re.search(r"[a-zA-Z]{2}", said):
+            return "en"
+    return "ko"
+
+
+class Mention(Struct, frozen=True):
+    """An item named in a text, and where: offsets into the plain text."""
+
+    item: Item
+    start: int
+    end: int
+
+
+def mentions(text: str, items: Iterable[Item]) -> list[Mention]:
+    """The items whose names stand in the (plain) text, longest names first served, in the order of the text."""
+    found: list[Mention] = []
+    for rank, item in enumerate(items):
+        for name in item.names():
+            found.extend(Mention(item, *span) for span in _places(text, plain(name)))
+        if rank >= 30:
+            break
+    # Longer names say more ("페트병 뚜껑" before "페트병"); among equals the search's order holds (sort is stable).
+    found.sort(key=lambda mention: mention.start - mention.end)
+    taken: list[Mention] = []
+    for mention in found:
+        free = all(mention.end <= other.start or mention.start >= other.end for other in taken)
+        if free and all(mention.item.id != other.item.id for other in taken):
+            taken.append(mention)
+    return sorted(taken, key=lambda mention: mention.start)
+
+
+def _places(text: str, name: str) -> Iterable[tuple[int, int]]:
+    letters = [re.escape(letter) for letter in name if letter.isalnum()]
+    if not letters:
+        return []
+    pattern = r"[\W_]*".join(letters)
+    if name.isascii():
+        pattern = rf"(?<![a-z0-9]){pattern}(?:s|es)?(?![a-z0-9])"
+    elif len(letters) <= 2:
+        # A short Korean name is one only at a word's beginning, and with nothing but a particle after it.
+        pattern = rf"(?<![가-힣a-z0-9]){pattern}(?={_PARTICLES}?(?![가-힣]))"
+    return [match.span() for match in re.finditer(pattern, text)]
+
+
+_PARTICLES = (
+    r"(?:은요|는요|이요|은|는|이|가|을|를|도|만|과|와|랑|이랑|하고|의|에|에서|로|으로|들|들은|들을"
+    r"|이나|나|인데|이고|에는|부터|까지)"
+)
+
+# Parts that come with things: as people call them in either language.
+PARTS: dict[str, tuple[str, ...]] = {
+    "cap": ("병뚜껑", "뚜껑", "마개", "caps?", "lids?", "bottle tops?"),
+    "label": ("라벨", "상표", "스티커", "라벨지", "labels?", "stickers?"),
+    "straw": ("빨대", "straws?"),
+    "pump": ("펌프", "pumps?"),
+    "ring": ("고리", "rings?"),
+    "handle": ("손잡이", "handles?"),
+    "tape": ("테이프", "tapes?"),
+    "film": ("비닐", "랩", "films?", "wraps?", "wrapping"),
+    "cord": ("전선", "코드", "cords?", "cables?"),
+    "spring": ("스프링", "springs?"),
+    "staple": ("스테이플러", "철심", "심", "staples?"),
+    "battery": ("배터리", "건전지", "batteries", "battery"),
+    "tray": ("트레이", "trays?"),
+    "peel": ("껍질", "껍데기", "peels?", "shells?", "skins?"),
+    "bone": ("뼈", "bones?"),
+    "seed": ("씨앗", "씨", "seeds?", "pits?", "stones?"),
+    "zipper": ("지퍼", "zippers?"),
+    "button": ("단추", "buttons?"),
+    "sleeve": ("홀더", "슬리브", "sleeves?"),
+    "contents": ("내용물", "남은", "국물", "contents", "leftovers?"),
+}
+
+
+def part(text: str, outside: Sequence[Mention] = ()) -> tuple[str, str] | None:
+    """The part that a text asks about and the word for it; words inside of mentions are names, no parts."""
+    for kind, words in PARTS.items():
+        for word in words:
+            pattern = rf"(?<![a-z]){word}(?![a-z])" if word.isascii() else rf"{word}(?={_PARTICLES}?(?![가-힣]))"
+            for match in re.finditer(pattern, text):
+                if all(match.end() <= mention.start or match.start() >= mention.end for mention in outside):
+                    return kind, match[0]
+    return None
+
+
+def speaks_of(line: str, kind: str) -> bool:
+    """Whether a rule's line is about that part."""
+    return any(re.search(rf"(?<![a-z]){word}" if word.isascii() else word, plain(line)) for word in PARTS[kind])
+
+
+_DISPOSAL = re.compile(
+    r"버리|버려|버릴|버림|버렸|분리|재활용|재사용|배출|처리|처분|수거|폐기|헹구|헹궈|씻어|씻고|떼어|떼고|쓰레기|종량제|봉투에|넣어|넣으|넣나"
+    r"|내놓|모아|내다"
+    r"|\b(dispos\w*|recycl\w*|throw\w*|thrown|trash|garbage|bins?|rubbish|waste|get(ting)? rid|rinse\w*"
+    r"|put (it|them|this|that|out)?|discard\w*|separat\w*|sort(ed|ing)?"
+    r"|toss\w*|dump\w*|dropp?(ed|ing)? ?off|compost\w*|landfill)\b"
+)
+_NEAR = re.compile(
+    r"가까운|가까이|근처|근방|주변|인근|동네에|수거함[은이을]?\s*(?:어디|어딨)|거점|센터[은는이가]?\s*어디|어디\s*있|어디있|어딨|위치|갈\s*수\s*있는"
+    r"|\b(near(est|by)?|closest|close to me|around (me|here)|in my (area|neighbou?rhood)|drop[- ]?off (point|location|place)s?"
+    r"|where is the|where are the|collection (point|cent(er|re))s?|recycling cent(er|re)s?)\b"
+)
+_FOLLOW = re.compile(
+    r"^(?:아|음|네|응|어)?[,.\s]*(?:그럼|그러면|그렇다면|그건|그거|그것|그게|이건|이거|이것|그리고|아까|방금|거기|또)"
+    r"|^(?:ok(?:ay)?|and|so|then|but)?[,\s]*(?:then|what about|how about|and|what if|does it|do i|should i|is it|can it|it|that"
+    r"|those|them|they)\b"
+)
+_REFERS = re.compile(
+    r"(?:^|\s)(?:그거|그것|그걸|그건|그게|이거|이건|이걸|저거|둘\s*다)|\b(?:it|that|them|those|they|both|this|one)\b"
+)
+
+
+def about_disposal(text: str) -> bool:
+    return bool(_DISPOSAL.search(text))
+
+
+def about_a_way(text: str) -> bool:
+    """Whether a text asks where the nearest place is, rather than which bin."""
+    return bool(_NEAR.search(text))
+
+
+def follows(text: str) -> bool:
+    """Whether a text leans on what was said before it."""
+    return bool(_FOLLOW.search(text) or _REFERS.search(text))
+
+
+# What may stand beside a thing in a question that is only about how to throw it away.
+_FILLER = re.compile(
+    r"어떻게|어떡해|어떡하|어쩌|어디에?다?|어느|무슨|뭐|무엇|언제|왜|혹시|그냥|그럼|그러면|그리고|그거|그건|그것|이거|이건|이것|저거|제가|저는|나는|우리|집에|있는|있어"
+    r"|같은|같이|함께|따로|전부|다|쓴|먹은|마신|남은|빈|오래된|낡은|헌|깨진|부서진|고장난|고장|난|안|못|되는|되나|될까|돼|되|요|해|해야|하나|하나요|하죠|하지|할까"
+    r"|하면|한가요|인가요|일까|이요|죠|나요|까요|방법|법|알려|줘|주세요|줄래|궁금|가능|질문|경우|때|것|건|거|은|는|이|가|을|를|도|만|과|와|랑|이랑|의|에서?|로|으로|들|좀|더|및"
+    r"|큰|작은|새|중고|유통기한|지난|더러운|깨끗한|묻은|젖은|색깔|색|투명|사용|쓰던|다쓴|필요|없는|한|두|세|개|병|통|봉지|상자|여러|많이|조금"
+    r"|\b(?:how|what|where|which|when|why|who|can|could|should|would|may|must|do|does|did|is|are|was|be|i|you|we|it|they|them|this|that|these"
+    r"|those|a|an|the|my|our|your|some|any|to|in|into|on|of|for|with|from|at|out|and|or|about|then|if|have|has|got|old|new|used|empty|broken"
+    r"|dirty|clean|expired|leftover|unused|whole|big|small|large|please|tell|me|know|way|ok|okay|so|go|goes|here|korea|seoul|same|together"
+    r"|separately|need|want|both|also|too|still|not|no|left|over)\b"
+)
+
+
+def leftover(text: str, named: Sequence[Mention]) -> int:
+    """How many letters of a text are neither a thing's name nor anything a question about throwing it away may hold."""
+    rest = list(text)
+    for mention in named:
+        rest[mention.start : mention.end] = " " * (mention.end - mention.start)
+    line = "".join(rest)
+    for words in PARTS.values():
+        for word in words:
+            line = re.sub(rf"(?<![a-z]){word}(?![a-z])" if word.isascii() else word, " ", line)
+    line = _FILLER.sub(" ", line)
+    return sum(letter.isalnum() for letter in line)

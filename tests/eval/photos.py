@@ -1,0 +1,279 @@
+"""How well the embedded classifier does on real photographs: `python -m tests.eval.photos` prints the table of docs/AI.md.
+
+The photographs ship in scikit-image's wheel and in Debian's `tuxpaint-stamps-default` (photographic cut-outs; fetched with
+`apt-get download` when not installed). They are not part of this repository: `photos.csv` names each with what it shows, as a
+waste type, or `unknown` where nothing is to be thrown away. Each cut-out is also put on three textures of scikit-image, so
+that the network does not see white paper alone. Every picture goes through the storage worker's code first.
+
+A third of the photographs of each type is held out, by the hash of the name: nothing is chosen by them.
+"""
+
+import argparse
+import csv
+import hashlib
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+from PIL import Image
+
+from functions.ai import model_build
+from functions.ai.embedded import TEMPERATURE, THRESHOLD, Classifier, Logits, by_type, prepare
+from functions.ai.labels import IMAGENET, MODEL
+from functions.storage.images import make_copies
+
+LABELS = Path(__file__).with_name("photos.csv")
+TYPES = tuple(IMAGENET)
+TEXTURES = ("brick.png", "gravel.png", "grass.png")
+SURE = 0.8
+"""A wrong answer of at least this confidence is wrong but sure, and costs most."""
+
+TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+THRESHOLDS = tuple(round(0.3 + 0.05 * step, 2) for step in range(13))
+
+Sums = npt.NDArray[np.float64]
+
+
+class Photo(Struct, frozen=True):
+    """A labelled photograph: `source/path` and what it shows."""
+
+    name: str
+    waste_type: str
+
+
+def labels() -> list[Photo]:
+    with LABELS.open(encoding="utf-8", newline="") as file:
+        return [Photo(row["photo"], row["waste_type"]) for row in csv.DictReader(file)]
+
+
+def held_out(photos: list[Photo]) -> set[str]:
+    """The third of each waste type whose names have the smallest SHA-256."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for photo in photos:
+        kinds[photo.waste_type].append(photo.name)
+    held: set[str] = set()
+    for names in kinds.values():
+        names.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
+        held.update(names[: math.ceil(len(names) / 3)])
+    return held
+
+
+def skimage_folder() -> Path:
+    import skimage
+
+    return Path(skimage.__file__).parent / "data"
+
+
+def stamps_folder(given: Path | None) -> Path:
+    """Where the cut-outs lie: as given, as installed, or fetched into a folder that outlives this run."""
+    for folder in (given, Path("/usr/share/tuxpaint/stamps")):
+        if folder and folder.is_dir():
+            return folder
+    cache = Path(tempfile.gettempdir()) / "eco2-eval"
+    stamps = cache / "usr/share/tuxpaint/stamps"
+    if not stamps.is_dir():
+        cache.mkdir(exist_ok=True)
+        try:
+            subprocess.run(
+                ["apt-get", "download", "tuxpaint-stamps-default"], cwd=cache, check=True, capture_output=True
+            )
+            (package,) = cache.glob("tuxpaint-stamps-default_*.deb")
+            subprocess.run(["dpkg-deb", "-x", str(package), str(cache)], check=True)
+            package.unlink()
+        except (OSError, subprocess.CalledProcessError, ValueError):
+            sys.exit("photos: install Debian's tuxpaint-stamps-default, or name its stamps folder with --stamps")
+    return stamps
+
+
+def pictures(photos: list[Photo], stamps: Path) -> Iterator[tuple[Photo, bytes]]:
+    """Every photograph as the storage worker would keep it; cut-outs four times, on white and on the textures."""
+    data = skimage_folder()
+    grounds = [Image.open(data / name).convert("RGB").resize((800, 800)) for name in TEXTURES]
+    for photo in photos:
+        source, _, path = photo.name.partition("/")
+        content = ((data if source == "skimage" else stamps) / path).read_bytes()
+        yield photo, make_copies(content).web
+        if source == "tuxpaint":
+            cutout = Image.open(BytesIO(content)).convert("RGBA")
+            scale = 520 / max(cutout.size)
+            cutout = cutout.resize((max(1, round(cutout.width * scale)), max(1, round(cutout.height * scale))))
+            for ground in grounds:
+                scene = ground.copy()
+                scene.paste(cutout, ((800 - cutout.width) // 2, (800 - cutout.height) // 2), cutout)
+                target = BytesIO()
+                scene.save(target, "PNG", compress_level=1)
+                yield photo, make_copies(target.getvalue()).web
+
+
+class Measured(Struct, frozen=True):
+    """What a choice of temperature and threshold makes of some photographs; shares are of all of them.
+
+    `coverage` is the share that got an answer, `of_waste` the same among photographs of waste, `precision` the share of
+    right ones among the answers, `accuracy` that of right ones with `unknown` counted as right where nothing is to be thrown
+    away, `sure_wrong` the number of wrong answers of at least 0.8, `ece` the expected calibration error over ten bins,
+    `worth` what `worth` says.
+    """
+
+    count: int
+    accuracy: float
+    coverage: float
+    of_waste: float
+    precision: float
+    sure_wrong: int
+    ece: float
+    worth: float
+
+
+def measure(sums: Sums, truth: list[str], threshold: float) -> Measured:
+    confidence = sums.max(axis=1)
+    right = np.array([TYPES[best] == wanted for best, wanted in zip(sums.argmax(axis=1), truth, strict=True)])
+    waste = np.array([wanted != "unknown" for wanted in truth])
+    answered = confidence >= threshold
+    bins = np.minimum((confidence * 10).astype(int), 9)
+    ece = sum(
+        abs(float(right[bins == n].mean()) - float(confidence[bins == n].mean())) * float((bins == n).mean())
+        for n in range(10)
+        if (bins == n).any()
+    )
+    return Measured(
+        count=len(truth),
+        accuracy=float(np.where(answered, right, ~waste).mean()),
+        coverage=float(answered.mean()),
+        of_waste=float(answered[waste].mean()) if waste.any() else 0.0,
+        precision=float(right[answered].mean()) if answered.any() else 1.0,
+        sure_wrong=int((answered & ~right & (confidence >= SURE)).sum()),
+        ece=ece,
+        worth=worth(sums, truth, threshold),
+    )
+
+
+def loss(sums: Sums, truth: list[str]) -> float:
+    """Mean negative logarithm of the probability of what is shown; what belongs to no type is that of `unknown`."""
+    columns = {name: column for column, name in enumerate(TYPES)}
+    chances = [
+        row[columns[wanted]] if wanted in columns else 1 - row.sum() for row, wanted in zip(sums, truth, strict=True)
+    ]
+    return float(-np.log(np.clip(chances, 1e-6, 1)).mean())
+
+
+def worth(sums: Sums, truth: list[str], threshold: float) -> float:
+    """A right answer is worth 1, a wrong one costs 2, a wrong and sure one 10, `unknown` nothing; mean over all."""
+    confidence = sums.max(axis=1)
+    right = np.array([TYPES[best] == wanted for best, wanted in zip(sums.argmax(axis=1), truth, strict=True)])
+    answered = confidence >= threshold
+    sure = answered & ~right & (confidence >= SURE)
+    return float(((answered & right).sum() - 2 * (answered & ~right).sum() - 8 * sure.sum()) / len(truth))
+
+
+class Choice(Struct, frozen=True):
+    """Chosen on the tuning part: the temperature of least loss, then the threshold of most worth."""
+
+    temperature: float
+    threshold: float
+
+
+def sums_of(logits: Logits, temperature: float) -> Sums:
+    return np.stack([by_type(row, temperature) for row in logits])
+
+
+def choose(logits: Logits, truth: list[str]) -> Choice:
+    temperature = min(TEMPERATURES, key=lambda value: loss(sums_of(logits, value), truth))
+    sums = sums_of(logits, temperature)
+    return Choice(temperature, max(THRESHOLDS, key=lambda value: worth(sums, truth, value)))
+
+
+def quantised(source: Path, target: Path, images: npt.NDArray[np.uint8]) -> Path:
+    """The same network in 8-bit integers (QDQ, per channel), its ranges from these images."""
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._images = iter(images)
+
+        def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
+            image = next(self._images, None)
+            return None if image is None else {"image": image[None]}
+
+    quantization.quantize_static(
+        str(source), str(target), Reader(), per_channel=True, activation_type=quantization.QuantType.QUInt8
+    )
+    return target
+
+
+def milliseconds(classifier: Classifier, image: npt.NDArray[np.uint8]) -> float:
+    """Median time of one image on one thread."""
+    times = []
+    for _ in range(30):
+        begun = time.perf_counter()
+        classifier.run(image[None])
+        times.append(time.perf_counter() - begun)
+    return sorted(times)[len(times) // 2] * 1000
+
+
+COLUMNS = (
+    "| model | form | MB | ms | T | threshold | part | n | accuracy | coverage | of waste | precision | sure+wrong"
+    " | ECE | worth |"
+)
+
+
+def row(name: str, form: str, size: float, speed: float, choice: Choice, part: str, found: Measured) -> str:
+    return (
+        f"| {name} | {form} | {size:.1f} | {speed:.1f} | {choice.temperature} | {choice.threshold} | {part} | {found.count}"
+        f" | {found.accuracy:.3f} | {found.coverage:.3f} | {found.of_waste:.3f} | {found.precision:.3f}"
+        f" | {found.sure_wrong} | {found.ece:.3f} | {found.worth:.3f} |"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.eval.photos", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--stamps", type=Path, help="the stamps folder of tuxpaint-stamps-default")
+    parser.add_argument("--mistakes", action="store_true", help="list the wrong answers of the model that is served")
+    options = parser.parse_args()
+    photos = labels()
+    held = held_out(photos)
+    shown = list(pictures(photos, stamps_folder(options.stamps)))
+    print(f"{len(photos)} photographs ({len(held)} held out), {len(shown)} pictures with the textures\n")
+    print(COLUMNS)
+    print("|" + "---|" * (COLUMNS.count("|") - 1))
+    folder = Path(tempfile.gettempdir()) / "eco2-eval-models"
+    tuning = np.array([photo.name not in held for photo, _ in shown])
+    truth = [photo.waste_type for photo, _ in shown]
+    for name in model_build.VARIANTS:
+        path, _ = model_build.write(folder, name)
+        classifier = Classifier(path)
+        images = np.stack([prepare(Image.open(BytesIO(web)), classifier.side) for _, web in shown])
+        forms = {"float32": path, "int8": quantised(path, folder / f"{name}.int8.onnx", images[tuning][::7])}
+        for form, file in forms.items():
+            classifier = Classifier(file)
+            logits = np.concatenate([classifier.run(image[None]) for image in images])
+            choice = choose(logits[tuning], [kind for kind, tune in zip(truth, tuning, strict=True) if tune])
+            speed = milliseconds(classifier, images[0])
+            sums = sums_of(logits, choice.temperature)
+            for part, chosen in (("tuning", tuning), ("held out", ~tuning)):
+                wanted = [kind for kind, yes in zip(truth, chosen, strict=True) if yes]
+                found = measure(sums[chosen], wanted, choice.threshold)
+                print(row(name, form, file.stat().st_size / 1e6, speed, choice, part, found), flush=True)
+            if (name, form) == (MODEL, "float32"):
+                agreed = (choice.temperature, choice.threshold) == (TEMPERATURE, THRESHOLD)
+                served = sums_of(logits, TEMPERATURE)
+                verdict = "as" if agreed else "NOT as"
+    print(f"\nServed: {MODEL} float32, temperature {TEMPERATURE}, threshold {THRESHOLD} ({verdict} chosen above)")
+    if options.mistakes:
+        for (photo, _), sums_row in zip(shown, served, strict=True):
+            best = TYPES[int(sums_row.argmax())]
+            if sums_row.max() >= THRESHOLD and best != photo.waste_type:
+                print(f"  {photo.name}: {best} {sums_row.max():.2f}, is {photo.waste_type}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
