@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from random import getrandbits
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from runtime import problems
 from runtime.telemetry import AccessLog, exposition, latencies
 from shared import trace
-from shared.errors import NotFound
+from shared.errors import NotFound, Problem, UnsupportedMedia
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,26 +47,38 @@ class Edge:
     async def _request(self, scope: Any, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         path: str = scope["path"]
-        request_id = traceparent = None
+        incoming_id = traceparent = None
+        content_type, has_body = b"", False
         for name, value in scope["headers"]:
-            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-                request_id = value
+            if name == b"content-type":
+                content_type = value
+            elif name == b"content-length":
+                has_body = value != b"0"
+            elif name == b"transfer-encoding":
+                has_body = True
             elif name == b"traceparent":
                 traceparent = value.decode("latin-1")
-        if request_id is None:
-            request_id = os.urandom(16).hex().encode()
-        trace.set_request_id(request_id.decode())
-        traceparent = trace.enter(traceparent)
+            elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                incoming_id = value
+        # Ids, not secrets: Python's own generator costs a tenth of a system call, and is seeded anew after a fork.
+        random = f"{getrandbits(320):080x}"
+        request_id = incoming_id.decode() if incoming_id else random[:32]
+        trace.set_request_id(request_id)
+        traceparent = trace.enter(traceparent, random[32:])
+        id_header = (b"x-request-id", request_id.encode())
         status = 500
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                message["headers"] = [*message["headers"], id_header]
             await send(message)
 
         service, app = self._find(path)
+        if has_body and not _is_json(content_type):
+            # Here and not in a guard of Litestar's, which costs 60 µs a request.
+            app = _refuse(UnsupportedMedia())
         try:
             await app(scope, receive, sending)
         finally:
@@ -78,14 +90,14 @@ class Edge:
                 if "user_id" in template:
                     # Logs name no person (shared.identity.alias_of).
                     path = template
-                ids = (request_id.decode(), traceparent)
-                self._access.add(method, path, status, seconds, scope.get("eco2_user", ""), ids)
+                self._access.add(method, path, status, seconds, scope.get("eco2_user"), request_id, traceparent)
 
     def _find(self, path: str) -> tuple[str, ASGIApp]:
         for prefix, folder, app in self._routes:
             if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
                 return folder, app
-        return "", _HEALTH.get(path, _nothing_here)(self)
+        answer = _HEALTH.get(path)
+        return "", answer(self) if answer else _refuse(NotFound("There is no such address."))
 
     async def _lifespan(self, receive: Receive, send: Any) -> None:
         await receive()
@@ -143,13 +155,20 @@ def _metrics(_: Edge) -> ASGIApp:
     return reply
 
 
-def _nothing_here(_: Edge) -> ASGIApp:
+def _refuse(problem: Problem) -> ASGIApp:
     async def reply(scope: Scope, receive: Receive, send: Send) -> None:
-        status, headers, body = problems.answer(NotFound("There is no such address."), trace.request_id())
+        status, headers, body = problems.answer(problem, trace.request_id())
         extra = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await _send(send, status, problems.MEDIA_TYPE.encode(), body, extra)
 
     return reply
+
+
+def _is_json(content_type: bytes) -> bool:
+    if content_type == b"application/json":
+        return True
+    essence = content_type.partition(b";")[0].strip().lower()
+    return essence == b"application/json" or (essence.startswith(b"application/") and essence.endswith(b"+json"))
 
 
 _HEALTH: dict[str, Callable[[Edge], ASGIApp]] = {"/healthz": _healthz, "/readyz": _readyz, "/metrics": _metrics}

@@ -13,22 +13,25 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import uvicorn
-from litestar import Litestar, Request, Router
-from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
+from litestar import Litestar, Request, Response, Router, get
+from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import Scope
 
 from runtime import problems, telemetry
+from runtime.binding import Constant, Provider, bind, parameters
 from runtime.edge import Edge
 from runtime.loader import LoadError, load_http
+from runtime.response import DataResponse
 from runtime.services import Service, ServiceError, find, load_services, seconds
 from shared import caching
 from shared import calls as calls_module
@@ -36,7 +39,7 @@ from shared import objects as objects_module
 from shared import redis as redis_module
 from shared.calls import Calls
 from shared.db import Database
-from shared.errors import BadInput, NotFound, TooLarge, Unauthorized, Unavailable, UnsupportedMedia
+from shared.errors import BadInput, NotFound, Problem, TooLarge, Unauthorized, Unavailable, UnsupportedMedia
 from shared.http import Conditions, CurrentUser
 from shared.http import problems as problem_responses
 from shared.idempotency import Idempotency, KeyReused
@@ -75,13 +78,23 @@ def read_settings(service: Service, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
+# Who sent the request that this context answers; set before the handler runs.
+_identity: ContextVar[User | None] = ContextVar("identity")
+
+
 class Hosted:
     """One service in this process: its pool, its clients, its Litestar app, and what runs beside it."""
 
     def __init__(
-        self, service: Service, settings: Settings, *, only: str | None = None, background: bool = True
+        self,
+        service: Service,
+        settings: Settings,
+        *,
+        only: str | None = None,
+        background: bool = True,
+        handlers: Sequence[HTTPRouteHandler] | None = None,
     ) -> None:
-        """Load the functions (only the one named, if any).
+        """Load the functions (only the one named, if any), or take the handlers given.
 
         Raises:
             LoadError: a function can't be loaded.
@@ -98,24 +111,35 @@ class Hosted:
         self._cache: redis.asyncio.Redis | None = None
         self._with_background = background
         self._background: Any = None
+        self._openapi: bytes | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.app = self._build(load_http(service, only))
+        self.app = self._build(load_http(service, only) if handlers is None else handlers)
 
     # The app
 
     def _build(self, handlers: Sequence[HTTPRouteHandler]) -> Litestar:
-        for handler in handlers:
-            self._complete(handler)
+        providers = self._providers()
         return Litestar(
-            route_handlers=[Router(path=self.service.prefix, route_handlers=list(handlers))],
-            dependencies=self._providers(),
+            route_handlers=[
+                Router(
+                    path=self.service.prefix,
+                    tags=[self.service.short],
+                    route_handlers=[
+                        *(self._complete(bind(handler, providers), parameters(handler)) for handler in handlers),
+                        get("/openapi.json", include_in_schema=False)(self._document),
+                    ],
+                )
+            ],
             exception_handlers={Exception: problems.handle},
+            response_class=DataResponse,
             request_max_body_size=MAX_BODY,
             logging_config=None,
             openapi_config=OpenAPIConfig(
                 title=f"Eco² {self.service.name}",
                 version="1",
-                path=self.service.prefix,
+                # Litestar's own router answers every unknown address below it with a page in HTML: out of the edge's
+                # reach, then, and the document is a route of ours.
+                path="/litestar",
                 render_plugins=[JsonRenderPlugin(path="/openapi.json")],
                 operation_id_creator=lambda handler, method, path: f"{self.service.folder}_{handler.fn.__name__}",
                 components=Components(
@@ -124,17 +148,20 @@ class Hosted:
             ),
         )
 
-    def _complete(self, handler: HTTPRouteHandler) -> None:
-        """Put into the OpenAPI document what follows from the parameters, so that no function has to say it."""
-        names = set(handler.parsed_fn_signature.parameters)
-        kinds: list[type] = []
+    async def _document(self) -> Response[bytes]:
+        if self._openapi is None:
+            self._openapi = msgspec.json.encode(self.app.openapi_schema.to_schema())
+        return Response(self._openapi, media_type="application/json")
+
+    def _complete(self, handler: HTTPRouteHandler, names: set[str]) -> HTTPRouteHandler:
+        """Ask for the token first, and say in the OpenAPI document what follows from the parameters."""
+        kinds: list[type[Problem]] = []
         if names & {"user", "maybe_user", "idempotency"}:
             kinds.append(Unauthorized)
             handler.security = [{"bearer": []}] if "maybe_user" not in names else [{"bearer": []}, {}]
+            handler.before_request = self._authenticate if "maybe_user" not in names else self._authenticate_if_asked
         if "data" in names:
             kinds += [BadInput, TooLarge, UnsupportedMedia]
-            if problems.require_json not in (handler.guards or ()):
-                handler.guards = [*(handler.guards or ()), problems.require_json]
         if names - _STORES - {"user", "maybe_user", "calls", "settings", "hub", "request"}:
             kinds.append(BadInput)
         if "idempotency" in names:
@@ -144,23 +171,32 @@ class Hosted:
         if names & _STORES:
             kinds.append(Unavailable)
         handler.responses = problem_responses(*dict.fromkeys(kinds)) | dict(handler.responses or {})
+        if "conditions" in names and "GET" in handler.http_methods:
+            handler.responses[304] = ResponseSpec(
+                None, generate_examples=False, description="The client has it already."
+            )
+        return handler
 
-    def _providers(self) -> dict[str, Provide]:
-        def provide_user(scope: Scope) -> User:
-            user = self.verifier.authenticate(_authorization(scope))
-            scope["eco2_user"] = str(user.id)  # type: ignore[typeddict-unknown-key]
-            return user
+    async def _authenticate(self, request: Request[Any, Any, Any]) -> None:
+        # Before the body is looked at: a stranger hears 401, and not what is wrong with a field.
+        scope: Any = request.scope
+        user = self.verifier.authenticate(_authorization(scope))
+        _identity.set(user)
+        scope["eco2_user"] = user.alias
 
-        def provide_maybe_user(scope: Scope) -> User | None:
-            return provide_user(scope) if _authorization(scope) is not None else None
+    async def _authenticate_if_asked(self, request: Request[Any, Any, Any]) -> None:
+        _identity.set(None)
+        if _authorization(request.scope) is not None:
+            await self._authenticate(request)
 
+    def _providers(self) -> dict[str, Provider]:
         async def provide_idempotency(
             request: Request[Any, Any, Any],
             user: CurrentUser,
             idempotency_key: Annotated[
                 str | None,
                 HeaderParameter(
-                    name="Idempotency-Key", description="The same key and body again get the first answer again."
+                    name="Idempotency-Key", description="The same key and body get the first answer again."
                 ),
             ] = None,
         ) -> Idempotency:
@@ -180,28 +216,21 @@ class Hosted:
         ) -> Paging:
             return Paging(limit, cursor)
 
-        constants: dict[str, Any] = {
-            "db": self.database,
-            "objects": self.objects,
-            "calls": self.calls,
-            "hub": self.hub,
-            "settings": self.settings,
-        }
-        lazy = {"broker": self._connect_broker, "cache": self._connect_cache}
-        made: dict[str, Callable[..., Any]] = {
-            "user": provide_user,
-            "maybe_user": provide_maybe_user,
+        return {
+            "db": Constant(self.database),
+            "objects": Constant(self.objects),
+            "calls": Constant(self.calls),
+            "hub": Constant(self.hub),
+            "settings": Constant(self.settings),
+            "broker": self._connect_broker,
+            "cache": self._connect_cache,
+            # From the context and not from the scope: Litestar converts whatever it passes, and nothing is cheaper.
+            "user": _identity.get,
+            "maybe_user": _identity.get,
             "idempotency": provide_idempotency,
             "conditions": provide_conditions,
             "page": provide_page,
         }
-        found = {name: Provide(_constant(value), sync_to_thread=False) for name, value in constants.items()}
-        found |= {name: Provide(make, sync_to_thread=False) for name, make in lazy.items()}
-        for name, function in made.items():
-            found[name] = (
-                Provide(function) if asyncio.iscoroutinefunction(function) else Provide(function, sync_to_thread=False)
-            )
-        return found
 
     def _connect_broker(self) -> Any:
         if self._broker is None:
@@ -279,10 +308,6 @@ class Hosted:
             checks["objects"] = _within(asyncio.to_thread(self.objects.ready))
         found = await asyncio.gather(*checks.values())
         return {name: "up" if up else "away" for name, up in zip(checks, found, strict=True)}
-
-
-def _constant(value: Any) -> Callable[[], Any]:
-    return lambda: value
 
 
 async def _answers(client: redis.asyncio.Redis) -> bool:

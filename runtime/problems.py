@@ -12,9 +12,7 @@ from typing import Any
 import msgspec
 import psycopg
 from litestar import Request, Response
-from litestar.connection import ASGIConnection
 from litestar.exceptions import ClientException, HTTPException, MethodNotAllowedException, ValidationException
-from litestar.handlers import BaseRouteHandler
 
 from shared import trace
 from shared.errors import BadInput, FieldError, MethodNotAllowed, NotFound, Problem, TooLarge, UnsupportedMedia
@@ -58,6 +56,8 @@ def classify(error: Exception, request: Request[Any, Any, Any] | None = None) ->
         return BadInput(errors=_field_errors(error), message=None if error.extra else _sentence(error.detail))
     if isinstance(error, MethodNotAllowedException):
         return MethodNotAllowed(headers={"Allow": (error.headers or {}).get("allow", "")})
+    if isinstance(error, RecursionError):
+        return BadInput("body", "is nested too deeply")
     if isinstance(error, UnicodeDecodeError | UnicodeEncodeError):
         return BadInput("body", "is not valid UTF-8")
     if isinstance(error, psycopg.DataError):
@@ -98,18 +98,3 @@ def _field_errors(error: ValidationException) -> list[FieldError]:
     if not found and (parameter := re.search(r"Missing required (\w+) parameter '([^']+)'", error.detail)) is not None:
         found.append(FieldError(parameter[2], "is required"))
     return found
-
-
-def require_json(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """A guard for handlers that take a body: JSON and nothing else.
-
-    Raises:
-        UnsupportedMedia: the body is of another media type.
-    """
-    headers = connection.headers
-    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
-        return  # no body at all: where one is needed, its absence has a better message
-    content_type = headers.get("content-type", "")
-    essence = content_type.partition(";")[0].strip().lower()
-    if essence != "application/json" and not (essence.startswith("application/") and essence.endswith("+json")):
-        raise UnsupportedMedia

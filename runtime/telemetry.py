@@ -12,9 +12,11 @@ import sys
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from shared import clock, trace
 
@@ -26,7 +28,8 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # Access lines wait so long for company before they are written in one go, in seconds.
 _BATCH = 0.05
 
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+_encode = _encoder.encode
 
 
 class JsonFormatter(logging.Formatter):
@@ -71,38 +74,54 @@ def configure(service: str, form: Literal["json", "text"], level: str) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+class Line(Struct, omit_defaults=True, gc=False):
+    """A request in the access log."""
+
+    time: float | datetime
+    service: str
+    method: str
+    path: str
+    status: int
+    ms: float
+    request_id: str
+    trace_id: str
+    user: str | None = None  # shared.identity.alias_of: logs can not be erased line by line
+    level: Literal["info", ""] = ""
+    message: Literal["request", ""] = ""
+
+
 class AccessLog:
     """One line a request, gathered and written a few times a second. Used from the event loop only."""
 
     def __init__(self, service: str, form: Literal["json", "text"], *, enabled: bool = True) -> None:
         self._service = service
         self._json = form == "json"
-        self._lines: list[bytes] = []
+        self._lines: list[Line] = []
         self._timer: asyncio.TimerHandle | None = None
         self.enabled = enabled
 
-    def add(self, method: str, path: str, status: int, seconds: float, user: str, ids: tuple[str, str]) -> None:
-        """Note a request; `ids` are its request id and its traceparent. The query, which may hold words, is not logged."""
+    def add(
+        self, method: str, path: str, status: int, seconds: float, user: str | None, request_id: str, traceparent: str
+    ) -> None:
+        """Note a request. Its query, which may hold a person's words, is not logged."""
         if not self.enabled:
             return
-        if self._json:
-            entry = {
-                "time": clock.now(),
-                "level": "info",
-                "service": self._service,
-                "message": "request",
-                "method": method,
-                "path": path,
-                "status": status,
-                "ms": round(seconds * 1000, 2),
-                "request_id": ids[0],
-                "trace_id": ids[1][3:35],
-            }
-            if user:
-                entry["user_id"] = user
-            self._lines.append(_encode(entry))
-        else:
-            self._lines.append(f"{clock.now():%H:%M:%S} {status} {method} {path} {seconds * 1000:.1f} ms".encode())
+        ms = round(seconds * 1000, 2)
+        self._lines.append(
+            Line(
+                clock.time(),
+                self._service,
+                method,
+                path,
+                status,
+                ms,
+                request_id,
+                traceparent[3:35],
+                user,
+                "info",
+                "request",
+            )
+        )
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_BATCH, self.flush)
 
@@ -111,10 +130,17 @@ class AccessLog:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._lines:
-            lines, self._lines = self._lines, []
-            sys.stdout.write(b"\n".join(lines).decode() + "\n")
-            sys.stdout.flush()
+        if not self._lines:
+            return
+        lines, self._lines = self._lines, []
+        for line in lines:
+            line.time = datetime.fromtimestamp(float(line.time), UTC)  # type: ignore[arg-type]
+        if self._json:
+            text = _encoder.encode_lines(lines).decode()
+        else:
+            text = "".join(f"{x.time:%H:%M:%S} {x.status} {x.method} {x.path} {x.ms:.1f} ms\n" for x in lines)
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 class Latencies:

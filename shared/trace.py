@@ -14,10 +14,13 @@ def current() -> str:
     return _current.get()
 
 
-def enter(incoming: str | None) -> str:
-    """Go on with an incoming `traceparent` under a span of our own, or begin a trace; return the new `traceparent`."""
+def enter(incoming: str | None, random: str = "") -> str:
+    """Go on with an incoming `traceparent` under a span of our own, or begin a trace; return the new `traceparent`.
+
+    `random` is 48 hexadecimal digits that the caller has drawn already.
+    """
     match = _FORMAT.fullmatch(incoming) if incoming else None
-    random = os.urandom(24).hex()
+    random = random or os.urandom(24).hex()
     trace_id, flags = (match[1], match[3]) if match else (random[:32], "01")
     value = f"00-{trace_id}-{random[32:]}-{flags}"
     _current.set(value)

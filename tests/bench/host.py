@@ -1,0 +1,106 @@
+"""What our host costs: CPU per request beside the same handlers in bare Litestar on the same server."""
+
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from shared.ids import new_id
+from tests.bench._load import cpu_per_request, free_port, request, server
+from tests.support import access_token, make_keys
+
+ROUNDS = 9
+REQUESTS = 3000
+
+# The handlers, the same text in both processes.
+HANDLERS = """
+from typing import Annotated, Any
+from litestar import get, post
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+class Order(Struct):
+    name: Annotated[str, Meta(min_length=3, max_length=100)]
+    count: Annotated[int, Meta(ge=1, le=1000)]
+    tags: list[str] = []
+
+@get("/hello")
+async def hello() -> dict[str, str]:
+    return {"hello": "world"}
+
+@post("/orders", status_code=201)
+async def orders(data: JSONBody[Order]) -> Order:
+    return data
+"""
+
+BARE = (
+    HANDLERS
+    + """
+import sys, uvicorn
+from litestar import Litestar, Router
+app = Litestar([Router("/api/v1/bench", route_handlers=[hello, orders])], openapi_config=None, logging_config=None)
+uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, http="httptools", loop="uvloop", ws="none")
+"""
+)
+
+# Ours asks for the person too: authentication is on.
+OURS = (
+    HANDLERS
+    + """
+import msgspec, os, sys, uvicorn
+from runtime import telemetry
+from runtime.edge import Edge
+from runtime.host import Hosted
+from runtime.services import find
+from shared.http import CurrentUser
+from shared.settings import Settings
+
+@get("/hello")
+async def hello_user(user: CurrentUser) -> dict[str, str]:
+    return {"hello": "world"}
+
+@post("/orders", status_code=201)
+async def orders_user(data: JSONBody[Order], user: CurrentUser) -> Order:
+    return data
+
+telemetry.configure("bench", "json", "info")
+service = msgspec.structs.replace(find("auth"), prefix="/api/v1/bench")
+settings = Settings(database_url="postgresql://nobody@127.0.0.1:9/none", auth_jwks_file=os.environ["AUTH_JWKS_FILE"])
+hosted = Hosted(service, settings, background=False, handlers=[hello_user, orders_user])
+edge = Edge([hosted], telemetry.AccessLog("bench", "json"))
+uvicorn.run(edge, port=int(sys.argv[1]), log_config=None, access_log=False, server_header=False, http="httptools",
+    loop="uvloop", ws="none")
+"""
+)
+
+
+def run() -> list[dict[str, Any]]:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        keys = make_keys(Path(folder) / "keys")
+        headers = {"Authorization": f"Bearer {access_token(keys, new_id(), new_id())}"}
+        bare_port, our_port = free_port(), free_port()
+        environment = {"AUTH_JWKS_FILE": str(keys.public)}
+        with server(BARE, bare_port) as bare, server(OURS, our_port, environment) as ours:
+            order = b'{"name":"bottle","count":3,"tags":["pet","clear"]}'
+            for name, method, path, body in (("GET", "GET", "hello", b""), ("validated POST", "POST", "orders", order)):
+                message = request(method, f"/api/v1/bench/{path}", headers, body)
+                results: dict[str, list[float]] = {"bare": [], "ours": []}
+                for round_ in range(ROUNDS + 1):
+                    for kind, process, port in (("bare", bare, bare_port), ("ours", ours, our_port)):
+                        spent = cpu_per_request(process, port, message, REQUESTS)
+                        if round_:  # the first one warms up
+                            results[kind].append(spent)
+                ours_, raw = statistics.median(results["ours"]), statistics.median(results["bare"])
+                ratio = statistics.median(a / b for a, b in zip(results["ours"], results["bare"], strict=True))
+                rows.append(
+                    {
+                        "name": f"host: {name}",
+                        "ours": ours_,
+                        "raw": raw,
+                        "ratio": ratio,
+                        "budget": "≤ 1.15 ×",
+                        "unit": "µs CPU a request",
+                    }
+                )
+    return rows
