@@ -33,6 +33,7 @@ _HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorizati
 _HOP |= {b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 _NOT_OURS = _HOP | {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"}
 # What a public copy's answer may carry from the store to the browser.
+_DISCARDED = 64 * 1024 * 1024
 _CDN_HEADERS = {b"content-type", b"content-length", b"content-range", b"accept-ranges"}
 _CDN_HEADERS |= {b"etag", b"last-modified", b"cache-control"}
 _IMMUTABLE = b"public, max-age=31536000, immutable"
@@ -83,6 +84,8 @@ class Gateway:
         try:
             await self._answer(scope, receive, send, request_id)
         except Refused as refusal:
+            if refusal.status == 413:
+                await _discard(receive)
             await _send_problem(send, refusal, request_id)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
@@ -301,6 +304,19 @@ def _forwarded(scope: Scope, request_id: bytes) -> Headers:
 def _away(service: str) -> Refused:
     detail = f"{service} does not answer. Try again in a moment."
     return Refused(503, "unavailable", "Service Unavailable", detail, [(b"retry-after", b"2")])
+
+
+async def _discard(receive: Receive) -> None:
+    """Read what the client still sends, within reason: to close a socket that holds unread bytes resets it, and the
+    client would never see the answer.
+    """
+    left = _DISCARDED
+    with contextlib.suppress(TimeoutError):
+        while left > 0:
+            message = await asyncio.wait_for(receive(), 1.0)
+            if message["type"] == "http.disconnect" or not message.get("more_body"):
+                return
+            left -= len(message.get("body", b""))
 
 
 def _too_large() -> Refused:
