@@ -33,6 +33,7 @@ class _Place(Struct):
 
 class _Places(Struct):
     items: list[_Place]
+    next_cursor: str | None = None
 
 
 def about_a_way(texts: Iterable[str]) -> bool:
@@ -44,10 +45,14 @@ async def default_place(calls: Calls, token: str) -> Place | None:
     """The person's default place; None without one that has coordinates, and while api-location is away or slow."""
     try:
         async with asyncio.timeout(PATIENCE):
-            found = await calls.get("api-location", "/api/v1/locations/me", _Places, {"limit": 100}, token)
+            params: dict[str, str | int] = {"limit": 100}
+            while True:
+                found = await calls.get("api-location", "/api/v1/locations/me", _Places, params, token)
+                for place in found.items:
+                    if place.is_default and place.latitude is not None and place.longitude is not None:
+                        return Place(place.name, place.latitude, place.longitude)
+                if found.next_cursor is None:
+                    return None
+                params["cursor"] = found.next_cursor
     except (Unavailable, TimeoutError):
         return None
-    for place in found.items:
-        if place.is_default and place.latitude is not None and place.longitude is not None:
-            return Place(place.name, place.latitude, place.longitude)
-    return None

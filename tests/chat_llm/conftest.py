@@ -193,6 +193,7 @@ class Location:
         self.places: Any = []
         self.silent = False
         self.status = "200 OK"
+        self.next_cursor: str | None = None
         self.requests: list[str] = []
         self.url = ""
 
@@ -210,7 +211,9 @@ class Location:
                 self.requests.append(head)
                 if self.silent:
                     await asyncio.sleep(60)
-                body = json.dumps({"items": self.places, "next_cursor": None}).encode()
+                more = self.next_cursor is not None and f"cursor={self.next_cursor}" not in head
+                places = [] if more else self.places
+                body = json.dumps({"items": places, "next_cursor": self.next_cursor if more else None}).encode()
                 writer.write(f"HTTP/1.1 {self.status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

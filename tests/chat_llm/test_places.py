@@ -33,6 +33,15 @@ async def test_a_question_about_the_nearest_center_carries_the_default_place(
     assert follow_up.message["place"]["name"] == "집"
 
 
+async def test_a_default_place_is_found_behind_a_hundred_others(
+    serve: Serve, person: Person, chat: Database, location: Location
+) -> None:
+    location.places, location.next_cursor = [HOME], "second"
+    client = await serve_with(serve, location.url)
+    asked = await ask(client, person, chat, "가까운 수거함은?")
+    assert (asked.message["place"]["name"], len(location.requests)) == ("집", 2)
+
+
 async def test_other_questions_do_not_ask_where_somebody_lives(
     serve: Serve, person: Person, chat: Database, location: Location
 ) -> None:
