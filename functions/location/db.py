@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from functions.location.hours import Moment, OperatingHours
@@ -262,65 +262,78 @@ async def select_center(conn: Connection, center_id: UUID) -> Center | None:
     return await cur.fetchone()
 
 
+_BY_WORDS = """
+    SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note FROM
+        (SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note
+        FROM recycle_centers WHERE search_text LIKE %(first)s {further} LIMIT 500) AS found
+    ORDER BY CASE WHEN lower(name) = %(query)s THEN 0 WHEN starts_with(lower(name), %(query)s) THEN 1
+        WHEN strpos(lower(name), %(query)s) > 0 THEN 2 WHEN strpos(lower(address), %(query)s) > 0 THEN 3 ELSE 4 END,
+        char_length(name), name, id LIMIT %(limit)s"""
+_BY_ONE_WORD = _BY_WORDS.format(further="")
+# Two patterns for the index, the rest as a filter: LIKE ALL of a list can't use it.
+_BY_SEVERAL_WORDS = _BY_WORDS.format(further="AND search_text LIKE %(second)s AND search_text LIKE ALL (%(patterns)s)")
+
+
 async def select_by_words(conn: Connection, query: str, patterns: Sequence[str], limit: int) -> list[Center]:
     """Centers whose name and address hold every word: those with the whole query in the name first.
+
+    Of a very common word 500 rows are ranked, not all.
 
     Args:
         query: what was asked for, in lower case.
         patterns: a LIKE pattern over decomposed letters for each word, the longest words first.
     """
     cur = conn.cursor(row_factory=class_row(Center))
-    # Two patterns for the index, the rest as a filter: LIKE ALL of a list can't use it. Of a very common word 500 rows are
-    # ranked, not all.
-    await cur.execute(
-        "SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note FROM"
-        " (SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note"
-        " FROM recycle_centers WHERE search_text LIKE %(first)s AND search_text LIKE %(second)s"
-        " AND search_text LIKE ALL (%(patterns)s) LIMIT 500) AS found"
-        " ORDER BY CASE WHEN lower(name) = %(query)s THEN 0 WHEN starts_with(lower(name), %(query)s) THEN 1"
-        " WHEN strpos(lower(name), %(query)s) > 0 THEN 2 WHEN strpos(lower(address), %(query)s) > 0 THEN 3 ELSE 4 END,"
-        " char_length(name), name, id LIMIT %(limit)s",
-        {
-            "query": query,
-            "first": patterns[0],
-            "second": patterns[1] if len(patterns) > 1 else patterns[0],
-            "patterns": list(patterns),
-            "limit": limit,
-        },
-        prepare=False,
-    )
+    values: dict[str, Any] = {"query": query, "first": patterns[0], "limit": limit}
+    if len(patterns) == 1:
+        await cur.execute(_BY_ONE_WORD, values, prepare=False)
+    else:
+        values |= {"second": patterns[1], "patterns": list(patterns)}
+        await cur.execute(_BY_SEVERAL_WORDS, values, prepare=False)
     return await cur.fetchall()
 
 
-async def select_by_likeness(conn: Connection, words: Sequence[str], likeness: float, limit: int) -> list[Center]:
-    """Centers whose name and address hold something like the two longest words, the most alike first.
+async def select_known_word(conn: Connection, pattern: str) -> bool:
+    """Whether any word of a name or an address matches the LIKE pattern over decomposed letters."""
+    cur = await conn.execute("SELECT EXISTS (SELECT FROM center_words WHERE letters LIKE %s)", [pattern], prepare=False)
+    row = await cur.fetchone()
+    return row is not None and bool(row[0])
 
-    Needs a transaction. Each candidate costs 50 µs to compare, so of many equally plausible ones 50 are looked at.
+
+async def select_similar_words(conn: Connection, letters: str, likeness: float, limit: int) -> list[str]:
+    """Words of names and addresses like this one, in decomposed letters, the most alike first. Needs a transaction.
+
+    Of many that are like enough 200 are compared: a comparison takes 10 µs, and all of them are good guesses.
 
     Args:
-        words: in decomposed letters, the longest first.
-        likeness: the share of a word's trigrams that must be found.
+        letters: the misspelt word, decomposed.
+        likeness: the share of trigrams that must be common to both.
     """
     await conn.execute(
-        "SELECT set_config('pg_trgm.word_similarity_threshold', %s, TRUE), set_config('enable_seqscan', 'off', TRUE)",
+        "SELECT set_config('pg_trgm.similarity_threshold', %s, TRUE), set_config('enable_seqscan', 'off', TRUE)",
         [str(likeness)],
     )
-    cur = conn.cursor(row_factory=class_row(Center))
+    cur = conn.cursor(row_factory=scalar_row)
     await cur.execute(
-        "SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note FROM"
-        " (SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note,"
-        " lower(normalize(name, NFD)) AS letters FROM recycle_centers"
-        " WHERE %(first)s OPERATOR(public.<%%) search_text AND %(second)s OPERATOR(public.<%%) search_text"
-        " LIMIT 50) AS found"
-        " ORDER BY public.word_similarity(%(first)s, letters) + public.word_similarity(%(second)s, letters) DESC,"
-        " char_length(name), name, id LIMIT %(limit)s",
-        {"first": words[0], "second": words[1] if len(words) > 1 else words[0], "limit": limit},
+        "SELECT letters FROM"
+        " (SELECT letters FROM center_words WHERE letters OPERATOR(public.%%) %(letters)s LIMIT 200) AS alike"
+        " ORDER BY public.similarity(%(letters)s, letters) DESC, letters LIMIT %(limit)s",
+        {"letters": letters, "limit": limit},
         prepare=False,
     )
     return await cur.fetchall()
 
 
 # Imports
+
+
+async def vacuum_centers(conn: Connection) -> None:
+    """Tidy up after many writes, outside of a transaction.
+
+    GIN keeps new entries in a pending list at first: every search reads it, and the planner, who counts its pages, takes a
+    scan of the table for cheaper. Without the list, imports would take five times as long.
+    """
+    await conn.execute("VACUUM (ANALYZE) recycle_centers, center_words")
 
 
 async def lock_centers(conn: Connection) -> None:

@@ -8,11 +8,16 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from functions.location import db as sql
+from shared.db import Connection
 from shared.errors import BadInput
 from shared.http import Db, problems
 
 # More words than that narrow nothing further.
 _MOST_WORDS = 6
+# Known words that a misspelt one may have meant.
+_GUESSES = 3
+# From so many letters on, four syllables or so, two of them may be wrong.
+_LONG = 10
 
 
 class FoundByWords(Struct):
@@ -38,20 +43,41 @@ async def search_centers(
         found = await sql.select_by_words(conn, query, [_pattern(word) for word in words], limit)
     if not found:
         async with db.transaction() as conn:
-            found = await sql.select_by_likeness(conn, words, min(_likeness(word) for word in words[:2]), limit)
+            found = await _forgiving(conn, words, limit)
     return FoundByWords(found)
 
 
+async def _forgiving(conn: Connection, words: list[str], limit: int) -> list[sql.Center]:
+    """Search again with each word that stands nowhere replaced by the known ones most like it, the likeliest first."""
+    choices = []
+    for word in words:
+        known = await sql.select_known_word(conn, _pattern(word))
+        choices.append([word] if known else await _guesses(conn, word))
+    if all(choice == [word] for choice, word in zip(choices, words, strict=True)) or not all(choices):
+        return []
+    for guess in range(_GUESSES):
+        guessed = sorted((choice[min(guess, len(choice) - 1)] for choice in choices), key=len, reverse=True)
+        query = unicodedata.normalize("NFC", " ".join(guessed))
+        if found := await sql.select_by_words(conn, query, [_pattern(word) for word in guessed], limit):
+            return found
+    return []
+
+
+async def _guesses(conn: Connection, word: str) -> list[str]:
+    """Known words that are like one with one wrong letter, or with two in a longer one.
+
+    A word of n letters has n + 1 trigrams; a wrong letter spoils three of them and brings three others.
+    """
+    for wrong in (1, 2) if len(word) >= _LONG else (1,):
+        alike = (len(word) + 1 - 3 * wrong) / (len(word) + 1 + 3 * wrong) - 0.005
+        if found := await sql.select_similar_words(conn, word, max(0.35, alike), _GUESSES):
+            return found
+    return []
+
+
 def _pattern(word: str) -> str:
+    letters = len(word)
     for special in ("\\", "%", "_"):
         word = word.replace(special, f"\\{special}")
-    return f"%{word}%"
-
-
-def _likeness(word: str) -> float:
-    """How alike a word must be that may have one wrong letter in it, or two from four syllables on.
-
-    A word of n letters has n + 1 trigrams, and a wrong letter spoils three of them.
-    """
-    wrong = 1 if len(word) < 12 else 2
-    return max(0.45, (len(word) + 1 - 3 * wrong) / (len(word) + 1) - 0.01)
+    # Fewer than three letters make no trigram, unless a word begins with them.
+    return f"%{word}%" if letters >= 3 else f"% {word}%"

@@ -12,8 +12,6 @@ from shared.ids import new_id
 from tests.conftest import Person
 from tests.location.conftest import PLACES
 
-pytestmark = pytest.mark.anyio
-
 HOME = {"name": "집", "address": "서울특별시 중구 세종대로 110", "latitude": 37.5663, "longitude": 126.9779}
 
 
