@@ -23,9 +23,13 @@ def main() -> int:
     os.set_inheritable(args.tell, False)
     state = State(args.state)
 
+    pipe = os.fdopen(args.tell, "w", buffering=1)
+
     def tell(line: str) -> None:
-        with contextlib.suppress(OSError):  # who waited has gone
-            os.write(args.tell, f"{line}\n".encode())
+        # After readiness nobody reads, and the pipe's number may be another connection's by then.
+        if not pipe.closed:
+            with contextlib.suppress(OSError):  # who waited has gone
+                print(line, file=pipe)
 
     def say(line: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
@@ -33,7 +37,7 @@ def main() -> int:
 
     async def on_ready(supervisor: Supervisor) -> None:
         tell(f"ready {time.monotonic() - supervisor.started_at:.2f}")
-        os.close(args.tell)
+        pipe.close()
 
     try:
         with state.lock():

@@ -86,7 +86,8 @@ TOUR = r"""  A first session (needs curl, python3 and a photo.jpg):
     curl -s $G/auth/register --json '{"username": "mina", "email": "mina@example.com", "password": "correct horse"}'
     TOKEN=$(curl -s $G/auth/login --json '{"username": "mina", "password": "correct horse"}' | value access_token)
     AUTH="Authorization: Bearer $TOKEN"
-    curl -s $G/waste/uploads -H "$AUTH" --json '{"content_type": "image/jpeg", "size_bytes": '$(wc -c < photo.jpg)'}' > upload.json
+    SIZE=$(wc -c < photo.jpg)
+    curl -s $G/waste/uploads -H "$AUTH" --json '{"content_type": "image/jpeg", "size_bytes": '$SIZE'}' > upload.json
     python3 -c "import json
     for field in json.load(open('upload.json'))['fields'].items(): print('form-string = \"%s=%s\"' % field)" > form.curl
     curl -s -K form.curl -F file=@photo.jpg $(value url < upload.json)

@@ -23,6 +23,5 @@ def main(args: argparse.Namespace) -> int:
     # By the environment, since everybody on the machine sees a command line.
     os.environ["REDISCLI_AUTH"] = unquote(address.password or "")
     program = str(binary("redis-cli"))
-    os.execv(
-        program, [program, "-h", address.hostname or "127.0.0.1", "-p", str(address.port or 6379), *args.arguments]
-    )
+    place = ["-h", address.hostname or "127.0.0.1", "-p", str(address.port or 6379)]
+    os.execv(program, [program, *place, *args.arguments])  # noqa: S606
