@@ -108,6 +108,19 @@ async def ended(subject: UUID) -> None:
         await asyncio.to_thread(_publisher.add, subject, None, "ended", {})
 
 
+async def forget(broker: redis.asyncio.Redis, *subjects: UUID) -> None:
+    """Delete what was said about subjects that are being deleted.
+
+    Raises:
+        Unavailable: the broker is away; the streams end by themselves a day after their last event.
+    """
+    from shared.redis import guard
+
+    if subjects:
+        with guard("broker"):
+            await broker.unlink(*(stream(subject) for subject in subjects))
+
+
 class Hub:
     """Reads every stream that somebody in this process listens to, over one blocking connection."""
 

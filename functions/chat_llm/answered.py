@@ -7,6 +7,7 @@ from functions.chat_llm import db as sql
 from shared import progress
 from shared.db import database
 from shared.messages import Answered, Outcome, convert
+from shared.redis import broker
 from shared.tasks import settle
 
 
@@ -19,11 +20,15 @@ class Text(Struct):
 @dramatiq.actor(queue_name="chat_llm", time_limit=30_000)
 async def answered(*, outcome: Outcome) -> None:
     async with database().transaction() as conn:
-        # Without a row (a deleted conversation) both updates do nothing, and nothing else is kept of an answer.
-        if outcome.status == "success":
+        kept = await sql.select_reply_for_update(conn, outcome.subject)
+        if kept and outcome.status == "success":
             record, text = convert(outcome.record, Answered), convert(outcome.payload, Text).text
             await sql.update_answered(conn, outcome.subject, text, record, outcome.completed_at)
-        elif outcome.error is not None:
+        elif kept and outcome.error is not None:
             await sql.update_failed(conn, outcome.subject, outcome.error, outcome.completed_at)
         await settle(conn, outcome)
-    await progress.ended(outcome.subject)
+    if kept:
+        await progress.ended(outcome.subject)
+    else:
+        # Deleted meanwhile: the tokens that the run went on to send are nobody's.
+        await progress.forget(broker(), outcome.subject)

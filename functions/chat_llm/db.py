@@ -166,11 +166,17 @@ async def select_turns(conn: Connection, conversation_id: UUID, limit: int, char
         return await cursor.fetchall()
 
 
+async def select_reply_for_update(conn: Connection, message_id: UUID) -> bool:
+    """Lock a reply's row; False when it is gone."""
+    cursor = await conn.execute("SELECT 1 FROM messages WHERE id = %s AND role = 'assistant' FOR UPDATE", [message_id])
+    return await cursor.fetchone() is not None
+
+
 async def update_answered(conn: Connection, message_id: UUID, text: str, record: Answered, at: datetime) -> None:
     """End in success, also after an earlier failure; a second success changes nothing."""
     await conn.execute(
         "UPDATE messages SET status = 'success', content = %s, sources = %s, language = %s, provider = %s, model = %s,"
-        " error = NULL, error_code = NULL, completed_at = %s WHERE id = %s AND role = 'assistant' AND status <> 'success'",
+        " error = NULL, error_code = NULL, completed_at = %s WHERE id = %s AND status <> 'success'",
         [
             text,
             Jsonb(msgspec.to_builtins(record.sources)),
@@ -187,12 +193,12 @@ async def update_failed(conn: Connection, message_id: UUID, error: TaskError, at
     """End in failure, unless it has ended already: states only rise."""
     await conn.execute(
         "UPDATE messages SET status = 'failure', error = %s, error_code = %s, completed_at = %s"
-        " WHERE id = %s AND role = 'assistant' AND status = 'pending'",
+        " WHERE id = %s AND status = 'pending'",
         [error.message, error.code, at, message_id],
     )
 
 
-async def delete_conversation(conn: Connection, conversation_id: UUID) -> list[UUID]:
+async def delete_conversation(conn: Connection, conversation_id: UUID, user_id: UUID) -> list[UUID]:
     """Delete a conversation that the caller has locked; return the ids of its replies, which may have tasks."""
     cursor = await conn.execute(
         "WITH gone AS (DELETE FROM messages WHERE conversation_id = %s RETURNING id, role)"
@@ -201,11 +207,17 @@ async def delete_conversation(conn: Connection, conversation_id: UUID) -> list[U
     )
     replies = [row[0] for row in await cursor.fetchall()]
     await conn.execute("DELETE FROM conversations WHERE id = %s", [conversation_id])
+    # Answers kept for repeats hold the questions, and the title.
+    await conn.execute(
+        "DELETE FROM idempotency WHERE user_id = %s"
+        " AND (scope LIKE '%%/conversations/' || %s::text || '/%%' OR answer ->> 'id' = %s::text)",
+        [user_id, conversation_id, conversation_id],
+    )
     return replies
 
 
 async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
-    """Delete all that a person has here; return the ids of the replies, whose tasks the caller forgets."""
+    """Delete all that a person has here; return the ids of the replies, whose tasks and tokens the caller forgets."""
     # Locked first, and in one order: a question accepted at this moment comes before or finds its conversation gone.
     cursor = await conn.execute("SELECT id FROM conversations WHERE user_id = %s ORDER BY id FOR UPDATE", [user_id])
     conversations = [row[0] for row in await cursor.fetchall()]
@@ -216,4 +228,5 @@ async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
     )
     replies = [row[0] for row in await cursor.fetchall()]
     await conn.execute("DELETE FROM conversations WHERE id = ANY(%s)", [conversations])
+    await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
     return replies

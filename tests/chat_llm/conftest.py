@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -39,14 +39,18 @@ async def chat(db: Any) -> Database:
 
 
 @pytest.fixture
-def publisher(broker_url: str) -> Iterator[progress.Publisher]:
-    """The process's publisher, as a worker and a host with its background have one."""
+async def publisher(broker_url: str) -> AsyncIterator[progress.Publisher]:
+    """The process's publisher and broker client, as a worker and a host with its background have them."""
+    broker = redis.connect_async(broker_url)
+    redis.use(broker)
     client = redis.connect(broker_url)
     publisher = progress.Publisher(client)
     progress.use(publisher)
     yield publisher
     progress.use(None)  # type: ignore[arg-type]
     client.close()
+    redis.use(None)  # type: ignore[arg-type]
+    await broker.aclose()
 
 
 class Asked(Struct):

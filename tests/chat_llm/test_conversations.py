@@ -3,11 +3,17 @@
 from typing import Any
 
 import httpx
+import psycopg.sql
 import pytest
 
+from functions.chat_llm import db as sql
 from shared.db import Database
-from tests.chat_llm.conftest import ANSWER, BASE, ask, begin, give, success, tasks_of
-from tests.conftest import Person
+from shared.ids import new_id
+from shared.progress import Publisher, stream
+from shared.redis import connect
+from shared.tasks import forget
+from tests.chat_llm.conftest import BASE, ask, begin, give, success, tasks_of
+from tests.conftest import Person, Serve
 
 
 async def test_a_conversation_begins_with_a_title_or_without(client: httpx.AsyncClient, person: Person) -> None:
@@ -78,10 +84,14 @@ async def test_a_title_that_can_not_be_kept_is_refused_by_name(
 
 
 async def test_deleting_a_conversation_leaves_nothing_of_it(
-    client: httpx.AsyncClient, person: Person, chat: Database
+    client: httpx.AsyncClient, person: Person, chat: Database, publisher: Publisher, broker_url: str
 ) -> None:
-    asked = await ask(client, person, chat, "우유팩은?")
-    path = f"{BASE}/{asked.conversation}"
+    key = {"Idempotency-Key": "kept"}
+    begun = await client.post(BASE, json={"title": "비밀 제목"}, headers=person.headers | key)
+    path = begun.headers["location"]
+    await client.post(f"{path}/messages", json={"content": "비밀"}, headers=person.headers | key)
+    asked = await ask(client, person, chat, "비밀 질문", begun.json()["id"])
+    publisher.add(asked.reply, new_id(), "token", {"text": "비밀", "index": 0})
     stale = await client.delete(path, headers=person.headers | {"If-Match": '"old"'})
     assert stale.status_code == 412
     assert (await client.delete(path, headers=person.headers)).status_code == 204
@@ -89,13 +99,50 @@ async def test_deleting_a_conversation_leaves_nothing_of_it(
     assert (await client.get(asked.path, headers=person.headers)).status_code == 404
     assert (await client.delete(path, headers=person.headers)).status_code == 404
     assert await tasks_of(chat, asked.reply) == []
-    # The answer that was under way finds nobody.
-    await give(chat, success(asked))
+    # What the run sends on, and its answer, find nobody.
+    publisher.add(asked.reply, new_id(), "token", {"text": "비밀", "index": 1})
+    await give(chat, success(asked, "비밀"))
+    assert await left_of(chat, "비밀") == []
+    with connect(broker_url) as redis:
+        assert redis.exists(stream(asked.reply)) == 0
+
+
+async def test_a_conversation_is_deleted_while_the_broker_is_away(serve: Serve, person: Person, free_port: int) -> None:
+    client = await serve("chat_llm", BROKER_REDIS_URL=f"redis://127.0.0.1:{free_port}")
+    path = f"{BASE}/{await begin(client, person)}"
+    assert (await client.delete(path, headers=person.headers)).status_code == 204
+
+
+async def test_erasing_a_person_deletes_all_of_theirs_and_nothing_else(
+    client: httpx.AsyncClient, person: Person, another_person: Person, chat: Database
+) -> None:
+    mine = [await ask(client, person, chat, "내 질문") for _ in range(2)]
+    theirs = await ask(client, another_person, chat, "남의 질문")
+    headers = person.headers | {"Idempotency-Key": "kept"}
+    await client.post(f"{BASE}/{mine[0].conversation}/messages", json={"content": "내 질문"}, headers=headers)
+    async with chat.transaction() as conn:
+        replies = await sql.delete_person(conn, person.id)
+        await forget(conn, *replies)
+    assert {asked.reply for asked in mine} < set(replies)
+    assert theirs.reply not in replies
+    assert await left_of(chat, "내 질문") == []
+    assert await left_of(chat, str(person.id)) == []
+    assert (await client.get(theirs.path, headers=another_person.headers)).status_code == 200
+    async with chat.transaction() as conn:
+        assert await sql.delete_person(conn, person.id) == []
+
+
+async def left_of(chat: Database, marked: str) -> list[str]:
+    """The tables of the schema in which the text still stands."""
+    found = []
     async with chat.connection() as conn:
-        cursor = await conn.execute(
-            "SELECT count(*) FROM messages WHERE content = %s AND id = %s", [ANSWER, asked.reply]
-        )
-        assert await cursor.fetchone() == (0,)
+        cursor = await conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'chat_llm'")
+        for (table,) in await cursor.fetchall():
+            query = psycopg.sql.SQL("SELECT count(*) FROM {} t WHERE strpos(t::text, %s) > 0")
+            row = await (await conn.execute(query.format(psycopg.sql.Identifier(table)), [marked])).fetchone()
+            if row[0]:
+                found.append(table)
+    return found
 
 
 async def test_nobody_reaches_another_persons_conversation(

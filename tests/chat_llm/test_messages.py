@@ -76,6 +76,7 @@ async def test_a_failure_is_told_and_a_later_success_outranks_it(
     assert (await client.get(asked.path, headers=person.headers)).json() == risen
 
 
+@pytest.mark.usefixtures("publisher")
 async def test_an_outcome_never_touches_what_a_person_wrote(
     client: httpx.AsyncClient, person: Person, chat: Database
 ) -> None:
