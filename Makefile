@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test format lint types check lock clean
+.PHONY: help install up down test check lint types unit faults contract client bench eval lock format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -15,13 +15,39 @@ install: .venv/installed ## make .venv with the locked versions
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
 	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode locks/dev.txt locks/uv.txt
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
+	@mkdir -p build && touch $@
 
 up: install       ## start the whole system; Ctrl-C stops it
 	@$(BIN)/eco2 up
 
 down: install     ## stop a detached system
 	@$(BIN)/eco2 down
+
+test: check unit  ## everything that must hold before a change lands
+
+check: install    ## formatting, lint, import rules, strict types
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/lint-imports > build/lint-imports.log 2>&1 || { cat build/lint-imports.log; exit 1; }
+	$(BIN)/mypy
+
+unit: install     ## the tests alone; make unit ARGS="tests/auth -x"
+	$(BIN)/pytest -q $(ARGS)
+
+faults: install   ## the whole fault table, with seeds that replay it (long)
+	$(BIN)/python -m tests.faults --full
+
+contract: install ## Schemathesis over every service, 200 examples an operation
+	ECO2_EXAMPLES=200 $(BIN)/pytest -q tests/contract $(ARGS)
+
+client: install   ## a typed Python client in build/client
+	$(BIN)/python -m tests.contract.client
+
+bench: install    ## the budgets, each beside the raw thing, as ratios; make bench ARGS=host
+	$(BIN)/python -m tests.bench $(ARGS)
+
+eval: install     ## how often the classifier, the search and the answers are right
+	$(BIN)/python -m tests.eval
 
 lock: install     ## resolve the dependencies anew
 	echo uv | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 - -o locks/uv.txt
@@ -30,3 +56,6 @@ lock: install     ## resolve the dependencies anew
 format: install   ## rewrite the code in the house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+clean:            ## remove what was built; the state in .eco2 stays
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis

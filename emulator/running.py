@@ -9,10 +9,10 @@ from emulator.process import StartError
 from emulator.state import State
 
 
-def environment(state: Path | None = None) -> dict[str, str]:
-    """The addresses of the running emulator as environment variables; empty when none runs."""
+def environment(service: str | None = None, state: Path | None = None) -> dict[str, str]:
+    """The environment of one service of the running emulator, or what `eco2 exec` gives a program; empty when none runs."""
     try:
-        answer = control.ask(State(state or default_state(os.environ)), "environment")
+        answer = control.ask(State(state or default_state(os.environ)), "environment", service=service)
     except StartError:
         return {}
     found: dict[str, str] = answer["environment"]

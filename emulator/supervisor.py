@@ -78,7 +78,8 @@ class Supervisor:
         self.running: dict[str, Running] = {}
         self.done: dict[str, asyncio.Event] = {name: asyncio.Event() for name in ("keys", "migrations", "model")}
         self.troubles: list[str] = []
-        self.faults: list[Fault] = []
+        self.faults: dict[str, tuple[Fault, float | None]] = {}  # with their end on the monotonic clock
+        self.fault_count = 0
         self.stopping = asyncio.Event()
         self.fatal: StartError | None = None
         self.control = control.ControlServer(self._handle)
@@ -91,6 +92,9 @@ class Supervisor:
             "kill": self._kill_asked,
             "pause": self._pause_asked,
             "resume": self._pause_asked,
+            "fault-add": self._fault_asked,
+            "fault-clear": self._fault_clear_asked,
+            "fault-list": self._fault_list_asked,
         }
         self.moved = asyncio.Condition()  # a part's state has changed
         self._setup: list[subprocess.Popen[bytes]] = []
@@ -372,7 +376,7 @@ class Supervisor:
 
     async def order_proxy(self) -> None:
         """Tell the proxy what should hold now."""
-        order = {"links": self.system.links(), "faults": self.faults}
+        order = {"links": self.system.links(), "faults": [fault for fault, _ in self.faults.values()]}
         self.order("proxy", json.loads(msgspec.json.encode(order)))
 
     def order(self, name: str, value: Any) -> None:
@@ -399,7 +403,7 @@ class Supervisor:
         for process in self._setup:
             if process.poll() is None:
                 process.kill()
-        self.faults = []
+        self.faults.clear()
         await self.order_proxy()
         for running in self.running.values():
             if running.task is not None:
@@ -455,6 +459,9 @@ class Supervisor:
         return {"about": self.about(), "troubles": self.troubles}
 
     async def _environment(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        name = request.get("service")
+        if name:
+            return {"environment": self.system.environment(self.system.services[name])}
         return {"environment": self.system.outside_environment()}
 
     async def _stop_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
@@ -503,6 +510,54 @@ class Supervisor:
         running.state = "paused" if pausing else "ready"
         await self._changed()
         return {"part": running.about()}
+
+    # Faults
+
+    async def _fault_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        self.fault_count += 1
+        fault = msgspec.convert({**request["fault"], "id": f"f{self.fault_count}"}, Fault)
+        links = self.system.links()
+        if not any(fault.hits(link) for link in links):
+            known = sorted({link.target for link in links if fault.source in (None, link.source)})
+            whence = f" from {fault.source}" if fault.source else ""
+            raise StartError(f"no connection{whence} to {fault.target}; there are {', '.join(known) or 'none'}")
+        seconds = request.get("seconds")
+        self.faults[fault.id] = (fault, time.monotonic() + seconds if seconds else None)
+        if seconds:
+            # Of the machine's time: a fault is part of the test, not of the system.
+            asyncio.get_running_loop().call_later(seconds, lambda: asyncio.ensure_future(self.clear_fault(fault.id)))
+        await self.order_proxy()
+        self.say(f"fault {self._fault_line(fault.id)}")
+        return {"faults": [self._fault_line(fault.id)], "id": fault.id}
+
+    async def clear_fault(self, wanted: str | None) -> None:
+        """End one fault, or all."""
+        for name in [name for name in self.faults if wanted in (None, name)]:
+            self.say(f"fault {name} is over")
+            del self.faults[name]
+        await self.order_proxy()
+
+    async def _fault_clear_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        wanted = request.get("id")
+        if wanted is not None and wanted not in self.faults:
+            raise StartError(f"there is no fault {wanted}")
+        await self.clear_fault(wanted)
+        return await self._fault_list_asked(request, say)
+
+    async def _fault_list_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        return {"faults": [self._fault_line(name) for name in self.faults]}
+
+    def _fault_line(self, name: str) -> str:
+        fault, end = self.faults[name]
+        amount = {
+            "latency": f" {fault.seconds * 1000:g}ms±{fault.spread * 1000:g}",
+            "throttle": f" {fault.rate / 1000:g}KB/s",
+            "reset": f" {fault.chance * 100:g}%",
+            "swallow": f" {fault.chance * 100:g}%",
+        }.get(fault.kind, "")
+        whence = f" from {fault.source}" if fault.source else ""
+        left = f", {max(0.0, end - time.monotonic()):.0f} s left" if end else ""
+        return f"{name}: {fault.target} {fault.kind}{amount}{whence}{left}"
 
 
 # Sample data: the service's folder, and the command function with its arguments.

@@ -2,9 +2,9 @@
 
 import argparse
 import asyncio
-import os
 import sys
 
+from runtime.commands.around import around
 from runtime.loader import LoadError, discover, load_command
 from runtime.services import ServiceError, load_services
 from shared.db import Database, bind
@@ -27,8 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     try:
         service, function = load_command(load_services(), args.name)
-        environ = os.environ if os.environ.get(service.database.env) else os.environ | _running()
-        settings = read(environ, service=service.folder, database_env=service.database.env)
+        settings = read(around(service), service=service.folder, database_env=service.database.env)
     except (LoadError, ServiceError, SettingsError) as error:
         print(f"eco2 import: {error}", file=sys.stderr)
         return 2
@@ -47,16 +46,3 @@ def main(args: argparse.Namespace) -> int:
     except Unavailable as error:
         print(f"eco2 import {args.name}: {error}", file=sys.stderr)
         return 1
-
-
-def _running() -> dict[str, str]:
-    """The environment of the system that runs in this checkout; empty where there is none, or no emulator."""
-    # By name: the runtime imports nothing of the emulator's, and in a pod there is none.
-    import importlib
-
-    try:
-        module = importlib.import_module("emulator.running")
-    except ModuleNotFoundError:
-        return {}
-    environment: dict[str, str] = module.environment()
-    return environment

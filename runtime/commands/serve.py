@@ -1,12 +1,16 @@
 """`eco2 serve`: serve the HTTP functions of services, or single functions, in this process."""
 
 import argparse
+import sys
+
+from runtime.commands.around import take
+from runtime.services import ServiceError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Serve HTTP functions in this process, with the service's relay and queue functions beside them.\n"
-        "Settings come from the environment: `eco2 exec -- eco2 serve auth` takes the emulator's."
+        "Settings come from the environment, or from the emulator that runs in this checkout."
     )
     parser.add_argument("targets", nargs="+", metavar="SERVICE[/FUNCTION]", help="such as auth or auth/login")
 
@@ -14,4 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from runtime.host import run
 
+    try:
+        for target in args.targets:
+            take(target.partition("/")[0])
+    except ServiceError as error:
+        print(f"eco2 serve: {error}", file=sys.stderr)
+        return 2
     return run(args.targets)

@@ -1,10 +1,17 @@
 """`eco2 sync`: copy a worker's journal to PostgreSQL."""
 
 import argparse
+import sys
+
+from runtime.commands.around import take
+from runtime.services import ServiceError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Copy a worker's journal to PostgreSQL every few minutes, or once.\nSettings: the environment."
+    parser.description = (
+        "Copy a worker's journal to PostgreSQL every few minutes, or once.\n"
+        "Settings come from the environment, or from the emulator that runs in this checkout."
+    )
     parser.add_argument("service", metavar="ai|storage", help="whose journal (JOURNAL_PATH)")
     parser.add_argument("--once", action="store_true", help="one cycle, then end")
 
@@ -12,4 +19,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from runtime.syncer import main as sync
 
+    try:
+        take(args.service)
+    except ServiceError as error:
+        print(f"eco2 sync: {error}", file=sys.stderr)
+        return 2
     return sync([args.service, *(["--once"] if args.once else [])])

@@ -1,12 +1,16 @@
 """`eco2 work`: run the queue functions of a service in this process."""
 
 import argparse
+import sys
+
+from runtime.commands.around import take
+from runtime.services import ServiceError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Run the queue functions of a worker, or of an API service apart from its host, until SIGTERM.\n"
-        "Settings come from the environment."
+        "Settings come from the environment, or from the emulator that runs in this checkout."
     )
     parser.add_argument("service", metavar="SERVICE", help="such as storage or ai")
 
@@ -14,4 +18,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from runtime.worker import main as work
 
+    try:
+        take(args.service)
+    except ServiceError as error:
+        print(f"eco2 work: {error}", file=sys.stderr)
+        return 2
     return work([args.service])

@@ -1,7 +1,6 @@
 """Analyses over HTTP: upload, accept, follow, read, correct, delete. The workers' answers are given by their outcomes."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -20,8 +19,8 @@ BASE = "/api/v1/waste"
 
 
 @pytest.fixture
-async def client(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
-    yield await serve("waste")
+async def client(serve: Serve) -> httpx.AsyncClient:
+    return await serve("waste")
 
 
 @pytest.fixture
