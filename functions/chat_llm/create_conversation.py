@@ -30,7 +30,7 @@ async def create_conversation(
         seen: Response[Any] | None = await idempotency.claim(conn)
         if seen is not None:
             return seen
-        conversation = sql.Conversation(new_id(), data.title, clock.now())
+        conversation = sql.Conversation(new_id(), data.title, clock.now(), message_count=0)
         await sql.insert_conversation(conn, conversation, user.id)
         headers = {"Location": f"{PATH}/{conversation.id}"}
         return await idempotency.keep(conn, conversation, status=201, headers=headers)

@@ -22,25 +22,25 @@ class Conversation(Struct):
     id: UUID
     title: str | None
     created_at: datetime
-    message_count: int = 0
+    message_count: int
 
 
-class Message(Struct, kw_only=True):
+class Message(Struct):
     """A question or a reply. A reply's content is empty until it succeeds; `position` counts from 1."""
 
     id: UUID
     role: Literal["user", "assistant"]
     content: str
     status: Literal["pending", "success", "failure"]
-    sources: list[Source] = []
+    sources: list[Source]
     position: int
-    language: str | None = None
-    provider: str | None = None
-    model: str | None = None
-    error: str | None = None
-    error_code: str | None = None
+    language: str | None
+    provider: str | None
+    model: str | None
+    error: str | None
+    error_code: str | None
     created_at: datetime
-    completed_at: datetime | None = None
+    completed_at: datetime | None
 
     def __post_init__(self) -> None:
         # PostgreSQL gives them as JSON; what are Structs already stay as they are.
@@ -110,16 +110,8 @@ async def insert_exchange(
     conn: Connection, conversation_id: UUID, position: int, question: str, at: datetime
 ) -> tuple[Message, Message]:
     """Write a question at `position` and its pending reply behind it."""
-    asked = Message(
-        id=new_id(),
-        role="user",
-        content=question,
-        status="success",
-        position=position,
-        created_at=at,
-        completed_at=at,
-    )
-    reply = Message(id=new_id(), role="assistant", content="", status="pending", position=position + 1, created_at=at)
+    asked = Message(new_id(), "user", question, "success", [], position, None, None, None, None, None, at, at)
+    reply = Message(new_id(), "assistant", "", "pending", [], position + 1, None, None, None, None, None, at, None)
     async with conn.cursor() as cursor:
         await cursor.executemany(
             "INSERT INTO messages (id, conversation_id, role, content, status, position, created_at, completed_at)"
