@@ -44,7 +44,7 @@ BATCH = 1000
 LARGE = 5000
 LOOK = 5.0
 # Rows marked under one hold of the lock: the worker's commits wait at most for that.
-MARK = 250
+MARK = 100
 # Synced rows stay so long in the journal.
 KEPT = timedelta(days=7)
 # The oldest unsynced row may be this many cycles old before /readyz and the log raise the alarm.
@@ -202,6 +202,7 @@ class Syncer:
             self._marker = journals.connect(self.path)
             # A mark that the power takes away is made again: the statement is idempotent.
             self._marker.execute("PRAGMA synchronous=NORMAL")
+            self._marker.execute("PRAGMA wal_autocheckpoint=0")
         return self._marker
 
     def _drop_files(self) -> None:
@@ -230,6 +231,8 @@ class Syncer:
                     f"UPDATE {table} SET synced_to_pg = 1 WHERE rowid = ?{condition}",  # noqa: S608 - two constants
                     pairs[start : start + MARK],
                 ).rowcount
+            # The lock is not fair: who waits for it needs a moment to get it.
+            time.sleep(0.001)
         return marked
 
     @contextlib.contextmanager
@@ -281,7 +284,9 @@ class Syncer:
 
     def _put(self, rows: Rows) -> None:
         arrays = rows.arrays()
+        reach("read")
         with self._connection() as conn:
+            reach("connected")
             conn.execute(_WRITE, [*arrays, self.worker, clock.now()], prepare=True)
 
     def _put_events(self, rows: Rows) -> None:

@@ -206,6 +206,7 @@ class Consumer:
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 1.0)
                 continue
+            reach("received")
             with self._room:
                 for delivery in deliveries:
                     self._held[delivery.id] = delivery
@@ -241,7 +242,9 @@ class Consumer:
         while True:
             try:
                 if acks or sends:
+                    reach("sending")
                     self.broker.finish(self.service, acks, sends, leased=leased)
+                    reach("acked")
                 if back:
                     self.broker.requeue(self.service, back)
                 break
