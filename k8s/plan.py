@@ -272,8 +272,12 @@ def kubectl(*words: str, context: str | None = None, text: str | None = None) ->
     except FileNotFoundError:
         raise PlanError("kubectl is not installed") from None
     if done.returncode:
-        raise PlanError(f"kubectl {' '.join(words[:3])}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+        raise PlanError(f"kubectl {' '.join(words[:3])}: {_last_line(done.stderr or done.stdout)}")
     return done.stdout
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1]
 
 
 def _memory(root: Path = ROOT) -> Path:
@@ -326,12 +330,15 @@ def text(plan: Plan) -> str:
     for service in [*plan.services, *([plan.tools] if plan.tools else [])]:
         tag = service.tag if service.change != "removed" else service.running_tag
         lines.append(f"{service.service:20} {service.change:10} {tag}")
+        if service.change == "new":
+            lines.append(f"    {len(service.functions)} functions; none of them runs" if service.functions else "")
+            continue
         for chain in service.why:
             lines.append(f"    {' > '.join(chain)}")
         for function in service.functions:
             lines.append(f"    {function.function}")
             lines += [f"        {' > '.join(chain)}" for chain in function.why]
-    return "\n".join(lines)
+    return "\n".join(line for line in lines if line)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -108,7 +108,9 @@ def _wanted(line: str, schemas_: list[str]) -> bool:
 
 
 def _clear(wanted: list[str]) -> str:
-    gone = [sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE;").format(sql.Identifier(s)) for s in wanted if s != "public"]
+    gone: list[sql.Composable] = [
+        sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE;").format(sql.Identifier(s)) for s in wanted if s != "public"
+    ]
     # Extensions live in `public`: of it, our one table goes.
     gone += [sql.SQL("DROP TABLE IF EXISTS public.settings;")] if "public" in wanted else []
     return sql.SQL("\n").join(gone).as_string() + "\n"

@@ -123,6 +123,8 @@ class Checkout:
         self.lock = Lock(root, self.image["python"])
         self._modules: dict[str, list[Import]] = {}
         self._digests: dict[str, str] = {}
+        self._files: dict[str, str | None] = {}
+        self._data: dict[str, list[str]] = {}
 
     def functions(self, service: Service) -> list[Closure]:
         """The closures of a service's functions, by name."""
@@ -176,33 +178,27 @@ class Checkout:
 
     def module_file(self, name: str) -> str | None:
         """The file of an own module or package, or None."""
-        path = name.replace(".", "/")
-        for file in (f"{path}.py", f"{path}/__init__.py"):
-            if (self.root / file).is_file():
-                return file
-        return None
+        if name not in self._files:
+            path = name.replace(".", "/")
+            names = (f"{path}.py", f"{path}/__init__.py")
+            self._files[name] = next((file for file in names if (self.root / file).is_file()), None)
+        return self._files[name]
 
     def imports(self, name: str, file: str) -> list[Import]:
         """The imports of an own module."""
         if name not in self._modules:
-            tree = ast.parse((self.root / file).read_bytes(), file)
             package = name if file.endswith("/__init__.py") else name.rpartition(".")[0]
-            found = _Imports(package, dynamic=name not in RESOLVED)
-            found.visit(tree)
-            self._modules[name] = list(dict.fromkeys(found.found))
+            try:
+                self._modules[name] = _read(_text(self.root / file), package, name not in RESOLVED)
+            except SyntaxError as error:
+                raise ClosureError(f"{file}, line {error.lineno}: {error.msg}") from None
         return self._modules[name]
 
-    def data_files(self, folder: str) -> Iterator[str]:
+    def data_files(self, folder: str) -> list[str]:
         """What lies in a package's folder, or in folders below that are no packages, and is not Python."""
-        for path in sorted((self.root / folder).iterdir()):
-            if path.name.startswith(".") or path.name in _NO_DATA or path.name.endswith(("~", ".pyc")):
-                continue
-            relative = path.relative_to(self.root).as_posix()
-            if path.is_dir():
-                if not (path / "__init__.py").exists() and not (path / "service.toml").exists():
-                    yield from self.data_files(relative)
-            elif path.suffix != ".py" and path.name != "service.toml":
-                yield relative
+        if folder not in self._data:
+            self._data[folder] = [path.relative_to(self.root).as_posix() for path in _data(self.root / folder)]
+        return self._data[folder]
 
     def group(self, name: str) -> dict[str, str]:
         """The libraries of a dependency group, and what they need, as inputs."""
@@ -224,6 +220,17 @@ class Checkout:
             yield key, {k: v for k, v in value.items() if k not in dropped} if isinstance(value, dict) else value
 
 
+def _data(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in _NO_DATA or path.name.endswith(("~", ".pyc")):
+            continue
+        if path.is_dir():
+            if not (path / "__init__.py").exists() and not (path / "service.toml").exists():
+                yield from _data(path)
+        elif path.suffix != ".py" and path.name != "service.toml":
+            yield path
+
+
 class _Walk:
     """One breadth-first walk over imports, so that `via` names the shortest way."""
 
@@ -241,8 +248,11 @@ class _Walk:
             if self.checkout.module_file(module) is None:
                 raise ClosureError(f"{self.name} runs {module}, which is not there")
         self._queue = [(module, None) for module in modules]
+        seen = set()
         for module, parent in self._queue:  # grows while it is walked
-            self._module(module, parent)
+            if module not in seen:
+                seen.add(module)
+                self._module(module, parent)
 
     def _add(self, key: str, value: str, parent: str | None) -> bool:
         if key in self.inputs:
@@ -320,7 +330,7 @@ class _Imports(ast.NodeVisitor):
     visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef  # noqa: N815
 
     def visit_If(self, node: ast.If) -> None:
-        if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        if _dotted(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             for other in node.orelse:
                 self.visit(other)
         else:
@@ -353,7 +363,7 @@ class _Imports(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         self.generic_visit(node)
-        if not self.dynamic or ast.unparse(node.func) not in self._importers or not node.args:
+        if not self.dynamic or not node.args or _dotted(node.func) not in self._importers:
             return
         match node.args[0]:
             case ast.Constant(value=str(name)):
@@ -380,36 +390,73 @@ class _Imports(ast.NodeVisitor):
     visit_Tuple = visit_List  # noqa: N815
 
 
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+# The emulator's reload and the tests read the same files again and again.
+@functools.lru_cache(maxsize=2048)
+def _read(code: str, package: str, dynamic: bool) -> list[Import]:
+    found = _Imports(package, dynamic=dynamic)
+    found.visit(ast.parse(code))
+    return list(dict.fromkeys(found.found))
+
+
+@functools.lru_cache(maxsize=16)
+def _applies(marker: str, python: str) -> bool:
+    """Whether a marker of the lock holds on the platform of the images."""
+    from packaging.markers import Marker
+
+    environment = {
+        "implementation_name": "cpython",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "platform_system": "Linux",
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": "linux",
+    }
+    return Marker(marker).evaluate(environment)
+
+
+@functools.lru_cache(maxsize=64)
+def _pins(text: str, python: str) -> list[tuple[str, str, str, list[str]]]:
+    """Name, version, requirement lines and dependants of every pin of a lock that applies."""
+    found = []
+    for block in re.split(r"\n(?=[a-zA-Z0-9])", text):
+        head = re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\\n]+)(?: *; *([^\\\n]+))?", block)
+        if head is None or (head[3] and not _applies(head[3].strip(), python)):
+            continue
+        lines = block.splitlines()
+        pin = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+        comments = " ".join(line.strip(" #") for line in lines if line.lstrip().startswith("#"))
+        parents = re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.sub(r"\([^)]*\)", "", comments))
+        found.append((normal(head[1]), head[2], pin, [normal(parent) for parent in parents]))
+    return found
+
+
+def _dotted(node: ast.expr) -> str:
+    """`importlib.import_module` of the expression that says so, else nothing."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (start := _dotted(node.value)):
+        return f"{start}.{node.attr}"
+    return ""
+
+
 class Lock:
     """The graph of locks/dev.txt for the platform of the images: CPython on 64-bit Linux."""
 
     def __init__(self, root: Path, python: str) -> None:
-        from packaging.markers import Marker
-
-        environment = {
-            "implementation_name": "cpython",
-            "os_name": "posix",
-            "platform_machine": "x86_64",
-            "platform_python_implementation": "CPython",
-            "platform_system": "Linux",
-            "python_full_version": f"{python}.0",
-            "python_version": python,
-            "sys_platform": "linux",
-        }
         self.versions: dict[str, str] = {}
         self.needs: dict[str, set[str]] = {}
         self.pins: dict[str, str] = {}
-        text = (root / "locks/dev.txt").read_text(encoding="utf-8")
-        for block in re.split(r"\n(?=[a-zA-Z0-9])", text):
-            head = re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\\n]+)(?: *; *([^\\\n]+))?", block)
-            if head is None or (head[3] and not Marker(head[3].strip()).evaluate(environment)):
-                continue
-            name = normal(head[1])
-            self.versions[name] = head[2]
-            self.pins[name] = "\n".join(line for line in block.splitlines() if not line.lstrip().startswith("#"))
-            comments = " ".join(line.strip(" #") for line in block.splitlines() if line.lstrip().startswith("#"))
-            for parent in re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.sub(r"\([^)]*\)", "", comments)):
-                self.needs.setdefault(normal(parent), set()).add(name)
+        for name, version, pin, parents in _pins(_text(root / "locks/dev.txt"), python):
+            self.versions[name] = version
+            self.pins[name] = pin
+            for parent in parents:
+                self.needs.setdefault(parent, set()).add(name)
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
         self._groups: dict[str, list[Any]] = project["dependency-groups"]
         self._base: list[str] = project["project"]["dependencies"]

