@@ -1,6 +1,7 @@
 """The way to PostgreSQL: one pool a process, under the service's own role and search_path."""
 
 import select
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -55,13 +56,12 @@ class EcoConnection(AsyncConnection[Any]):
     enqueued: bool = False
 
 
-async def _still_there(connection: Connection) -> None:
+def _gone(connection: Connection) -> bool:
     # An idle connection has nothing to say: if its socket is readable, the server said good-bye. One system call
     # (2 µs) where a `SELECT 1` would cost a round trip for every request.
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        raise psycopg.OperationalError("the server closed this connection")
+    return bool(poll.poll(0))
 
 
 class Database:
@@ -78,7 +78,6 @@ class Database:
             timeout=PATIENCE,
             max_waiting=size * 50,
             reconnect_timeout=1.0,
-            check=_still_there,
             name=name,
             open=False,
         )
@@ -97,10 +96,24 @@ class Database:
             Unavailable: when PostgreSQL is away, or takes the connection away in the middle.
         """
         try:
-            async with self.pool.connection() as connection:
+            connection = await self._living()
+            try:
                 yield connection
+            finally:
+                await self.pool.putconn(connection)
         except (PoolTimeout, PoolClosed, TooManyRequests, psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Unavailable("database") from error
+
+    async def _living(self) -> EcoConnection:
+        # Not the pool's own `check`: it puts a connection that fails back unless a query has failed on it, and then waits
+        # a second. After a failover every connection of the pool is dead at once, and a request should just get a new one.
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            connection = await self.pool.getconn(timeout=deadline - time.monotonic())
+            if not _gone(connection):
+                return connection
+            await connection.close()
+            await self.pool.putconn(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[EcoConnection]:
