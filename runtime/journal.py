@@ -233,10 +233,14 @@ class Journal:
             with self._lock:
                 self._db = self._open()
                 self.worker_id = self._prepare()
+                self._slots = _Slots(Path(f"{path}.running"))
+                self._count_interruptions()
         except sqlite3.Error as error:
+            self._let_go()
             raise JournalUnusable(f"can't open the journal {path}: {error}") from error
-        self._slots = _Slots(Path(f"{path}.running"))
-        self._count_interruptions()
+        except JournalUnusable:
+            self._let_go()
+            raise
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
 
@@ -297,16 +301,22 @@ class Journal:
         if not cut:
             return
         marks = ",".join("?" * len(cut))
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            count = self._db.execute(
-                f"UPDATE local_tasks SET interruptions = interruptions + 1 WHERE status = 'pending' AND run_id IN ({marks})",  # noqa: S608
-                cut,
-            ).rowcount
-            self._db.execute("COMMIT")
+        self._db.execute("BEGIN IMMEDIATE")
+        count = self._db.execute(
+            f"UPDATE local_tasks SET interruptions = interruptions + 1 WHERE status = 'pending' AND run_id IN ({marks})",  # noqa: S608
+            cut,
+        ).rowcount
+        self._db.execute("COMMIT")
         self._slots.clear()
         if count:
             self.recovered.append(f"{count} runs were cut off when the worker died last")
+
+    def _let_go(self) -> None:
+        db = getattr(self, "_db", None)
+        if db is not None:
+            db.close()
+        self._lock.close()
+        os.close(self._owner)
 
     # The writing thread
 

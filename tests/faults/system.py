@@ -237,6 +237,8 @@ class System:
         for child in self.children:
             if child.is_alive():
                 self.kill(child)
+        if self.owner.running:
+            self.owner.stop()
         self.owner.close()
         self.redis.stop()
         clock.use_file(None)

@@ -71,6 +71,7 @@ class Owner:
         self.wait(self.database.open())
         self.broker = Broker(broker_url)
         self.schedules: dict[str, float] = {}
+        self.running = False
 
     def wait(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
@@ -80,9 +81,11 @@ class Owner:
         self.consumer = HostConsumer(self.name, self.broker, self.functions, self.loop, self.database)
         self.relay.start()
         self.consumer.start()
+        self.running = True
         return self
 
     def stop(self) -> None:
+        self.running = False
         self.relay.stop()
         self.consumer.stop(5)
 
