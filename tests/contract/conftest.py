@@ -60,7 +60,7 @@ def system() -> Iterator[System]:
     try:
         up = eco2("up", "--detach", "--state", str(state))
         assert up.returncode == 0, up.stdout + up.stderr
-        found = environment(state)
+        found = environment(state=state)
         yield System(found["ECO2_GATEWAY_URL"], state, found)
     finally:
         eco2("down", "--state", str(state))
