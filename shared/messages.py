@@ -100,6 +100,10 @@ class Classification(Struct, frozen=True):
     candidates: list[Candidate]
     provider: str
     model: str
+    # Codes of a provider that looks closer; empty from the embedded one.
+    materials: list[str] = []
+    contamination: str = ""
+    parts: list[str] = []
 
 
 class Place(Struct, frozen=True):

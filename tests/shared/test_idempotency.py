@@ -1,0 +1,82 @@
+"""Idempotency keys under repetition and concurrency."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import pytest
+
+from shared.db import Database
+from shared.errors import BadInput
+from shared.idempotency import Idempotency, KeyReused, StillUnderWay
+from shared.ids import new_id
+
+Connect = Callable[[str], Awaitable[Database]]
+
+
+def key(user: UUID, body: bytes = b"{}", value: str | None = "k", path: str = "/things") -> Idempotency:
+    return Idempotency(value, user_id=user, method="POST", path=path, body=body)
+
+
+async def test_the_first_answer_comes_again(db: Connect) -> None:
+    waste, user = await db("waste"), new_id()
+    async with waste.transaction() as conn:
+        assert await key(user).claim(conn) is None
+        await key(user).keep(conn, {"id": 1}, status=202, headers={"Location": "/things/1"})
+    async with waste.transaction() as conn:
+        again = await key(user).claim(conn)
+        assert again is not None
+        assert (again.content, again.status_code, again.headers) == ({"id": 1}, 202, {"Location": "/things/1"})
+        # Another path, another person, no key: nothing to do with it.
+        assert await key(user, path="/other").claim(conn) is None
+        assert await key(new_id()).claim(conn) is None
+        assert await key(user, value=None).claim(conn) is None
+
+
+async def test_another_body_is_a_conflict(db: Connect) -> None:
+    waste, user = await db("waste"), new_id()
+    async with waste.transaction() as conn:
+        await key(user).claim(conn)
+        await key(user).keep(conn, {}, status=201)
+    with pytest.raises(KeyReused):
+        async with waste.transaction() as conn:
+            await key(user, b'{"x": 1}').claim(conn)
+
+
+async def test_a_second_copy_at_the_same_instant_does_not_wait(db: Connect) -> None:
+    waste, user = await db("waste"), new_id()
+    inside, leave = asyncio.Event(), asyncio.Event()
+
+    async def first() -> None:
+        async with waste.transaction() as conn:
+            await key(user).claim(conn)
+            inside.set()
+            await leave.wait()
+            await key(user).keep(conn, {}, status=201)
+
+    running = asyncio.create_task(first())
+    await inside.wait()
+    with pytest.raises(StillUnderWay):
+        async with waste.transaction() as conn:
+            await key(user).claim(conn)
+    leave.set()
+    await running
+    async with waste.transaction() as conn:
+        assert await key(user).claim(conn) is not None
+
+
+async def test_a_rolled_back_request_leaves_no_key(db: Connect) -> None:
+    waste, user = await db("waste"), new_id()
+    with pytest.raises(RuntimeError):
+        async with waste.transaction() as conn:
+            await key(user).claim(conn)
+            await key(user).keep(conn, {}, status=201)
+            raise RuntimeError
+    async with waste.transaction() as conn:
+        assert await key(user).claim(conn) is None
+
+
+@pytest.mark.parametrize("value", ["", "a b", "é", "x" * 256, "\x7f"])
+def test_a_key_is_visible_ascii(value: str) -> None:
+    with pytest.raises(BadInput):
+        key(new_id(), value=value)
