@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -119,6 +119,14 @@ class Hosted:
 
     def _build(self, handlers: Sequence[HTTPRouteHandler]) -> Litestar:
         providers = self._providers()
+
+        # A function and no method: Litestar copies its handlers deeply, and this service with a method's.
+        @get("/openapi.json", include_in_schema=False)
+        async def document() -> Response[bytes]:
+            if self._openapi is None:
+                self._openapi = msgspec.json.encode(self.app.openapi_schema.to_schema())
+            return Response(self._openapi, media_type="application/json")
+
         return Litestar(
             route_handlers=[
                 Router(
@@ -126,7 +134,7 @@ class Hosted:
                     tags=[self.service.short],
                     route_handlers=[
                         *(self._complete(bind(handler, providers), parameters(handler)) for handler in handlers),
-                        get("/openapi.json", include_in_schema=False)(self._document),
+                        document,
                     ],
                 )
             ],
@@ -148,18 +156,13 @@ class Hosted:
             ),
         )
 
-    async def _document(self) -> Response[bytes]:
-        if self._openapi is None:
-            self._openapi = msgspec.json.encode(self.app.openapi_schema.to_schema())
-        return Response(self._openapi, media_type="application/json")
-
     def _complete(self, handler: HTTPRouteHandler, names: set[str]) -> HTTPRouteHandler:
         """Ask for the token first, and say in the OpenAPI document what follows from the parameters."""
         kinds: list[type[Problem]] = []
         if names & {"user", "maybe_user", "idempotency"}:
             kinds.append(Unauthorized)
             handler.security = [{"bearer": []}] if "maybe_user" not in names else [{"bearer": []}, {}]
-            handler.before_request = self._authenticate if "maybe_user" not in names else self._authenticate_if_asked
+            handler.before_request = self._authenticator(required="maybe_user" not in names)
         if "data" in names:
             kinds += [BadInput, TooLarge, UnsupportedMedia]
         if names - _STORES - {"user", "maybe_user", "calls", "settings", "hub", "request"}:
@@ -177,17 +180,23 @@ class Hosted:
             )
         return handler
 
-    async def _authenticate(self, request: Request[Any, Any, Any]) -> None:
-        # Before the body is looked at: a stranger hears 401, and not what is wrong with a field.
-        scope: Any = request.scope
-        user = self.verifier.authenticate(_authorization(scope))
-        _identity.set(user)
-        scope["eco2_user"] = user.alias
+    def _authenticator(self, *, required: bool) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
+        # A function and no method: Litestar copies its routers deeply, so a method would ask a copy of this service, whose
+        # verifier never hears of a revoked session.
+        verifier = self.verifier
 
-    async def _authenticate_if_asked(self, request: Request[Any, Any, Any]) -> None:
-        _identity.set(None)
-        if _authorization(request.scope) is not None:
-            await self._authenticate(request)
+        async def authenticate(request: Request[Any, Any, Any]) -> None:
+            # Before the body is looked at: a stranger hears 401, and not what is wrong with a field.
+            scope: Any = request.scope
+            authorization = _authorization(scope)
+            if authorization is None and not required:
+                _identity.set(None)
+                return
+            user = verifier.authenticate(authorization)
+            _identity.set(user)
+            scope["eco2_user"] = user.alias
+
+        return authenticate
 
     def _providers(self) -> dict[str, Provider]:
         async def provide_idempotency(
