@@ -561,7 +561,7 @@ class Supervisor:
 
 
 # Sample data: the service's folder, and the command function with its arguments.
-SAMPLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (("recycle_info", "items", ()), ("location", "centers", ()))
+SAMPLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (("recycle_info", "items", ()), ("location", "centers", ("--sample",)))
 
 
 async def exited(process: subprocess.Popen[bytes]) -> None:

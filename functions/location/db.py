@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
@@ -352,25 +353,28 @@ async def select_rows_of_source(conn: Connection, source: str) -> list[CenterRow
 
 
 async def insert_centers(conn: Connection, source: str, rows: Sequence[CenterRow]) -> None:
-    await conn.cursor().executemany(
+    """Write new centers with one statement, for the triggers of this table are run for each statement."""
+    await conn.execute(
         "INSERT INTO recycle_centers (id, name, address, latitude, longitude, phone, phone_note, operating_hours, items,"
         " item_names, source_serial, source_region, source)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [(row.id, *_values(row), source) for row in rows],
+        " SELECT id, name, address, latitude, longitude, phone, phone_note, operating_hours, items, item_names,"
+        " source_serial, source_region, %s"
+        " FROM jsonb_to_recordset(%s) AS new (id uuid, name text, address text, latitude numeric, longitude numeric,"
+        " phone text, phone_note text, operating_hours jsonb, items text[], item_names text[], source_serial text,"
+        " source_region text)",
+        [source, Jsonb(msgspec.to_builtins(list(rows)))],
     )
 
 
 async def update_centers(conn: Connection, rows: Sequence[CenterRow]) -> None:
-    await conn.cursor().executemany(
-        "UPDATE recycle_centers SET name = %s, address = %s, latitude = %s, longitude = %s, phone = %s, phone_note = %s,"
-        " operating_hours = %s, items = %s, item_names = %s, source_serial = %s, source_region = %s WHERE id = %s",
-        [(*_values(row), row.id) for row in rows],
-    )
-
-
-def _values(row: CenterRow) -> tuple[Any, ...]:
-    hours = None if row.operating_hours is None else Jsonb(row.operating_hours)
-    return (
-        *(row.name, row.address, row.latitude, row.longitude, row.phone, row.phone_note, hours),
-        *(row.items, row.item_names, row.source_serial, row.source_region),
+    """Write all facts of centers that are there already, with one statement."""
+    await conn.execute(
+        "UPDATE recycle_centers AS old SET name = new.name, address = new.address, latitude = new.latitude,"
+        " longitude = new.longitude, phone = new.phone, phone_note = new.phone_note,"
+        " operating_hours = new.operating_hours, items = new.items, item_names = new.item_names,"
+        " source_serial = new.source_serial, source_region = new.source_region"
+        " FROM jsonb_to_recordset(%s) AS new (id uuid, name text, address text, latitude numeric, longitude numeric,"
+        " phone text, phone_note text, operating_hours jsonb, items text[], item_names text[], source_serial text,"
+        " source_region text) WHERE old.id = new.id",
+        [Jsonb(msgspec.to_builtins(list(rows)))],
     )

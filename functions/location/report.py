@@ -1,0 +1,91 @@
+"""What a person sees of an import: a bar while it runs, and a table when it is done."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+import time
+import unicodedata
+from typing import TYPE_CHECKING, Self, TextIO
+
+if TYPE_CHECKING:
+    from functions.location.import_centers import Report
+
+_BAR = 30
+# Seconds between two pictures of the bar.
+_EVERY = 0.05
+_WIDEST = 160
+
+
+class Progress:
+    """A bar on one line of a terminal; nothing where the output is no terminal."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._on = out.isatty()
+        self._next = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def show(self, doing: str, done: int, of: int) -> None:
+        now = time.monotonic()
+        if not self._on or (now < self._next and done < of):
+            return
+        self._next = now + _EVERY
+        filled = _BAR * done // max(of, 1)
+        self._out.write(f"\r{doing} [{'#' * filled}{'.' * (_BAR - filled)}] {done}/{of}\x1b[K")
+        self._out.flush()
+
+    def clear(self) -> None:
+        """Take the bar off the screen."""
+        if self._on:
+            self._out.write("\r\x1b[K")
+            self._out.flush()
+
+
+def table(name: str, report: Report) -> str:
+    """The report as text: the counts, then each repair and rejection, rows with the same one together."""
+    counts = [
+        f"{report.loaded} loaded, {report.updated} updated, {report.unchanged} unchanged, {report.rejected} rejected"
+    ]
+    counts += [f"{report.repaired} of them repaired"] if report.repaired else []
+    text = [f"{name}: {report.rows} rows: {'; '.join(counts)}", ""]
+    grouped: dict[tuple[str, str, str], list[int]] = {}
+    for detail in report.details:
+        grouped.setdefault((detail.action, detail.field, detail.reason), []).append(detail.line)
+    rows = [(_lines(lines), field, action, reason) for (action, field, reason), lines in grouped.items()]
+    if rows:
+        # What was rejected is what a person must look at.
+        rows.sort(key=lambda row: row[2], reverse=True)
+        text += _columns([("line", "field", "action", "reason"), *rows])
+    return "\n".join(text).rstrip() + "\n"
+
+
+def _lines(lines: list[int]) -> str:
+    shown = ", ".join(map(str, lines[:4]))
+    return shown if len(lines) <= 4 else f"{shown} and {len(lines) - 4} more"
+
+
+def _columns(rows: list[tuple[str, str, str, str]]) -> list[str]:
+    widths = [max(_width(row[column]) for row in rows) for column in range(3)]
+    indent = sum(widths) + 6
+    room = max(40, min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST) - indent)
+    text = []
+    for *cells, reason in rows:
+        start = "  ".join(_padded(cell, width) for cell, width in zip(cells, widths, strict=True))
+        # Hangul is two columns wide, and most reasons are half of it.
+        first, *more = textwrap.wrap(reason, room * 3 // 4) or [""]
+        text += [f"{start}  {first}", *(" " * indent + line for line in more)]
+    return text
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
