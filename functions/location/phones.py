@@ -18,6 +18,8 @@ _SERVICE = re.compile(rf"(?<!\d)(?P<head>1[568]\d{{2}}){_GAP}(?P<tail>\d{{4}})(?
 # 31-8075-2706: a spreadsheet took the leading zero.
 _CUT = re.compile(r"(?<!\d)(?P<area>2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|10|70)-(?P<head>\d{3,4})-(?P<tail>\d{4})(?!\d)")
 _LOCAL = re.compile(r"(?<![\d-])(?P<head>[2-9]\d{2,3})-(?P<tail>\d{4})(?!\d)")
+# 02-120: a town's call centre.
+_TOWN = re.compile(rf"(?<!\d)\(?(?P<area>0(?:2|[3-6][1-5])){_GAP}(?P<head>1[0-3]\d)(?!\d)")
 _SHORT = re.compile(r"(?:국번\s*없이\s*)?(?P<head>1[0-3]\d)(?!\d)")
 _NONE = re.compile(r"[\s`'\".?\-~/]*|없음|해당\s*없음|미정|n/?a|null|none", re.I)
 
@@ -93,6 +95,8 @@ def _complete(text: str) -> tuple[str, str] | None:
         return f"{area}-{match['head']}-{match['tail']}", ""
     if cut := _CUT.search(plain):
         return f"0{cut['area']}-{cut['head']}-{cut['tail']}", f"the lost 0 put before «{cut.group()}»"
+    if town := _TOWN.search(plain):
+        return f"{town['area']}-{town['head']}", ""
     if short := _SHORT.fullmatch(plain.strip()):
         return short["head"], ""
     return None

@@ -60,7 +60,7 @@ def table(name: str, report: Report) -> str:
     rows = [(_lines(lines), field, action, reason) for (action, field, reason), lines in grouped.items()]
     if rows:
         # What was rejected is what a person must look at.
-        rows.sort(key=lambda row: row[2], reverse=True)
+        rows.sort(key=lambda row: row[2])
         text += _columns([("line", "field", "action", "reason"), *rows])
     return "\n".join(text).rstrip() + "\n"
 

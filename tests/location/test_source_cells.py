@@ -53,6 +53,7 @@ def test_a_region_completes_what_both_addresses_leave_out() -> None:
         ("16000000", "1600-0000"),
         ("0507-1234-5678", "0507-1234-5678"),
         ("국번없이 120", "120"),
+        ("(031)120", "031-120"),
     ],
 )
 def test_a_number_that_can_be_dialled_is_read_however_it_is_written(text: str, number: str) -> None:
