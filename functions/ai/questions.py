@@ -11,7 +11,7 @@ from msgspec import Struct
 from functions.ai import understanding
 from functions.ai.providers import Answer, Question
 from functions.ai.retrieval import Center, Item, nearest, search
-from functions.ai.understanding import Language, Mention
+from functions.ai.understanding import Language
 from shared.errors import Unavailable
 from shared.messages import Answered, Source, Turn
 
@@ -20,8 +20,9 @@ MOST_ITEMS = 4
 
 # A search score from which a thing is meant though its name is not written as ours are ("패트병", "frying pans").
 _MEANT = 0.62
-# Things named in a question that are also words of another matter: so many letters may stand beside them unexplained.
-_STRAY = 3
+_GUESSED = 0.35
+# A score from which an item found for "<thing> <part>" may be that part.
+_PART = 0.35
 
 
 class Understood(Struct, frozen=True):
@@ -45,35 +46,46 @@ def understand(question: Question) -> Understood:
     said = [turn.content for turn in question.history if turn.role == "user"]
     language = understanding.language(question.text, said[::-1])
     near = understanding.about_a_way(text)
-    found = search(text)
-    named = understanding.mentions(text, found)[:MOST_ITEMS]
-    wanted = understanding.part(text, named)
-    if not named and wanted is None and found and found[0].score >= _MEANT:
-        named = [Mention(found[0], 0, 0)]
     about = understanding.about_disposal(text) or near
-    stray = understanding.leftover(text, named)
-    if named and not about and stray > _STRAY and not (named[0].end == 0 and stray <= len(text)):
+    found = search(text)
+    named = understanding.things(understanding.mentions(text, found), text)[:MOST_ITEMS]
+    only_parts = all(understanding.is_part(text[mention.start : mention.end]) for mention in named)
+    leans = bool(said) and (understanding.follows(text) or (bool(named) and only_parts))
+    if leans:
+        # "And the cap?" after a bottle asks for no headgear.
+        named = [mention for mention in named if not understanding.is_part(text[mention.start : mention.end])]
+    plainly = understanding.plainly_about(text, named)
+    if named and not about and not plainly:
         return Understood(language, near=near, on_topic=False)
+    part_named = None
+    if (both := understanding.part_and_whole(named, text)) is not None:
+        part_named = both[0].item
+        named = [mention for mention in named if mention is not both[0]]
+    wanted = understanding.part(text, named)
     items = [mention.item for mention in named]
+    if not items and wanted is None and found and found[0].score >= _MEANT and (about or not leans):
+        items = [found[0]]
     if wanted is not None or not items:
-        topic = items or _topic(question.history, text, about=about, stray=stray)
+        topic = items or (_topic(question.history) if leans or plainly else [])
         if wanted is not None and topic:
-            return Understood(language, *_parted(topic, wanted), near=near)
+            return Understood(language, *_parted(topic[0], wanted, part_named), near=near)
+        if not items and topic and (kind := understanding.kind(text)):
+            topic = _of_kind(topic[0], kind)
         items = topic
-    if not items and not about:
+    guesses = tuple(item for item in found[:3] if item.score >= _GUESSED) if not items else ()
+    if not items and not about and not (guesses and " " not in text):
         return Understood(language, on_topic=False)
-    guesses = tuple(item for item in found[:3] if item.score >= 0.35) if not items else ()
     return Understood(language, tuple(items), near=near, guesses=guesses)
 
 
-def _topic(history: Sequence[Turn], text: str, *, about: bool, stray: int) -> list[Item]:
+def _topic(history: Sequence[Turn]) -> list[Item]:
     """What the conversation is about, for a question that leans on it."""
-    if not (understanding.follows(text) or (about and stray <= _STRAY) or stray == 0):
-        return []
     for turn in reversed([turn for turn in history if turn.role == "user"][-4:]):
         before = understanding.plain(turn.content)
         found = search(before)
-        named = understanding.mentions(before, found)
+        named = understanding.things(understanding.mentions(before, found), before)
+        if not (understanding.about_disposal(before) or understanding.plainly_about(before, named)):
+            continue
         if named:
             return [mention.item for mention in named[:MOST_ITEMS]]
         if found and found[0].score >= _MEANT:
@@ -81,16 +93,40 @@ def _topic(history: Sequence[Turn], text: str, *, about: bool, stray: int) -> li
     return []
 
 
-def _parted(topic: list[Item], wanted: tuple[str, str]) -> tuple[tuple[Item, ...], tuple[str, str] | None]:
-    """The item that is the part itself, where there is one; else the thing, of which only the part's lines are said."""
-    kind, word = wanted
-    whole = topic[0]
-    if any(understanding.speaks_of(name, kind) for name in whole.names()):
+def _parted(
+    whole: Item, wanted: tuple[str, str], named: Item | None
+) -> tuple[tuple[Item, ...], tuple[str, str] | None]:
+    """The item that is the part itself, where there is one; else the thing, of which only the part's lines are said.
+
+    `named` is an item that goes by the part's name, which may be another thing altogether (a cap is headgear too).
+    """
+    part, word = wanted
+    if any(understanding.speaks_of(name, part) for name in whole.names()):
         return (whole,), None
-    for item in search(f"{whole.name} {word}", 8):
-        if item.score >= 0.5 and any(understanding.speaks_of(name, kind) for name in (item.name, item.name_en or "")):
+    # A bottle of glass has another cap than one of plastic: the thing's own collection first.
+    found = sorted(search(f"{whole.name} {word}", 8), key=lambda item: item.category != whole.category)
+    for item in found:
+        parts_name = any(understanding.speaks_of(name, part) for name in (item.name, item.name_en or ""))
+        if parts_name and item.score >= _PART and _kin(whole, item):
             return (item,), None
+    if named is not None and named.category == whole.category:
+        return (named,), None
     return (whole,), wanted
+
+
+def _kin(whole: Item, part: Item) -> bool:
+    """Whether the part's names speak of the whole thing: 페트병 뚜껑 of 생수병, by a name they share a beginning with."""
+    words = {word for name in whole.names() for word in understanding.plain(name).split()}
+    return any(word in understanding.plain(name) for name in part.names() for word in words if len(word) > 1)
+
+
+def _of_kind(topic: Item, kind: str) -> list[Item]:
+    """The thing of another kind than the one named before, where there is such an item; else that one."""
+    base = topic.name.split()[-1]
+    for item in search(f"{kind} {base}", 5):
+        if any(name.startswith(kind) and base in name for name in item.names()):
+            return [item]
+    return [topic]
 
 
 class EmbeddedQuestions:
@@ -101,13 +137,18 @@ class EmbeddedQuestions:
 
     def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
         """See `providers.QuestionProvider`; never raises ProviderFailed."""
-        understood = understand(question)
-        pieces: list[str] = []
-        for piece in _say(understood, question):
-            pieces.append(piece)
-            token(piece)
-        sources = [Source(item.id, item.name) for item in understood.items]
-        return Answer("".join(pieces), Answered(sources, self.provider, self.model, understood.language))
+        return say(understand(question), question, token)
+
+
+def say(understood: Understood, question: Question, token: Callable[[str], None]) -> Answer:
+    """The embedded answer to a question that is understood already."""
+    pieces: list[str] = []
+    for piece in _say(understood, question):
+        pieces.append(piece)
+        token(piece)
+    sources = [Source(item.id, item.name) for item in understood.items]
+    record = Answered(sources, EmbeddedQuestions.provider, EmbeddedQuestions.model, understood.language)
+    return Answer("".join(pieces), record)
 
 
 _TEXTS = {
@@ -142,6 +183,7 @@ _TEXTS = {
 }
 FIXED = frozenset(text for texts in _TEXTS.values() for text in texts.values())
 """Every sentence that this provider may say beside the items' own lines."""
+OFF_TOPIC = frozenset(texts["off"] for texts in _TEXTS.values())
 
 
 def _say(understood: Understood, question: Question) -> Iterator[str]:
@@ -167,8 +209,8 @@ def _rules(item: Item, understood: Understood) -> Iterator[str]:
     name, description = item.called(language), item.described(language)
     steps, warnings = item.steps(language), item.warnings(language)
     if understood.part is not None:
-        kind, word = understood.part
-        lines = [line for line in (description, *steps, *warnings) if understanding.speaks_of(line, kind)]
+        part, word = understood.part
+        lines = [line for line in (description, *steps, *warnings) if understanding.speaks_of(line, part)]
         if lines:
             yield texts["part"].format(name=name, part=word)
             yield from (f"\n- {line}" for line in lines)

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from msgspec import Struct
@@ -43,12 +44,8 @@ class Mention(Struct, frozen=True):
 
 def mentions(text: str, items: Iterable[Item]) -> list[Mention]:
     """The items whose names stand in the (plain) text, longest names first served, in the order of the text."""
-    found: list[Mention] = []
-    for rank, item in enumerate(items):
-        for name in item.names():
-            found.extend(Mention(item, *span) for span in _places(text, plain(name)))
-        if rank >= 30:
-            break
+    letters = _Letters(text)
+    found = [Mention(item, *span) for item in items for name in item.names() for span in letters.find(plain(name))]
     # Longer names say more ("페트병 뚜껑" before "페트병"); among equals the search's order holds (sort is stable).
     found.sort(key=lambda mention: mention.start - mention.end)
     taken: list[Mention] = []
@@ -59,23 +56,45 @@ def mentions(text: str, items: Iterable[Item]) -> list[Mention]:
     return sorted(taken, key=lambda mention: mention.start)
 
 
-def _places(text: str, name: str) -> Iterable[tuple[int, int]]:
-    letters = [re.escape(letter) for letter in name if letter.isalnum()]
-    if not letters:
-        return []
-    pattern = r"[\W_]*".join(letters)
-    if name.isascii():
-        pattern = rf"(?<![a-z0-9]){pattern}(?:s|es)?(?![a-z0-9])"
-    elif len(letters) <= 2:
-        # A short Korean name is one only at a word's beginning, and with nothing but a particle after it.
-        pattern = rf"(?<![가-힣a-z0-9]){pattern}(?={_PARTICLES}?(?![가-힣]))"
-    return [match.span() for match in re.finditer(pattern, text)]
+class _Letters:
+    """A text without blanks and signs, in which names are looked for: people write "페트병뚜껑" and "페트병 뚜껑"."""
+
+    def __init__(self, text: str) -> None:
+        self.places = [place for place, letter in enumerate(text) if letter.isalnum()]
+        self.squeezed = "".join(text[place] for place in self.places)
+        # Whether a word of the text begins here; one more for the end.
+        self.begins = [
+            number == 0 or self.places[number - 1] != place - 1 for number, place in enumerate(self.places)
+        ] + [True]
+
+    def find(self, name: str) -> Iterable[tuple[int, int]]:
+        """Where a name stands, as offsets into the text."""
+        name = "".join(letter for letter in name if letter.isalnum())
+        start = self.squeezed.find(name) if name else -1
+        while start >= 0:
+            end = start + len(name)
+            if self._whole(name, start, end):
+                yield self.places[start], self.places[end - 1] + 1
+            start = self.squeezed.find(name, start + 1)
+
+    def _whole(self, name: str, start: int, end: int) -> bool:
+        """Whether it is the name there, and not letters in the middle of other words."""
+        word_end = next(number for number in range(end, len(self.begins)) if self.begins[number])
+        rest = self.squeezed[end:word_end]
+        if name.isascii():
+            return self.begins[start] and (rest in ("", "s", "es") or not rest[0].isascii())
+        # Short Korean names are syllables of many other words: 병 in 생수병, 김치 in 김치찌개.
+        if len(name) <= 2:
+            return self.begins[start] and (not rest or _PARTICLE.fullmatch(rest) is not None)
+        return self.begins[start] or len(name) >= 4
 
 
 _PARTICLES = (
     r"(?:은요|는요|이요|은|는|이|가|을|를|도|만|과|와|랑|이랑|하고|의|에|에서|로|으로|들|들은|들을"
     r"|이나|나|인데|이고|에는|부터|까지)"
 )
+
+_PARTICLE = re.compile(_PARTICLES)
 
 # Parts that come with things: as people call them in either language.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -113,13 +132,74 @@ def part(text: str, outside: Sequence[Mention] = ()) -> tuple[str, str] | None:
     return None
 
 
+# Materials and bins: where something goes, not what is thrown away, as soon as something else is named.
+_WHERE = re.compile(
+    r"플라스틱|유리|종이|비닐|고철|철|금속|알루미늄|캔|스티로폼|일반\s?쓰레기|음식물|음식물\s?쓰레기|음식\s?쓰레기|쓰레기통|휴지통|변기|하수구|싱크대"
+    r"|헌\s?옷|옷|의류|헌옷\s?수거함|의류\s?수거함|화분"
+    r"|plastics?|glass|paper|metals?|vinyl|cans?|food waste|food|trash cans?|bins?|toilets?|clothes"
+)
+
+
+def things(named: Sequence[Mention], text: str) -> list[Mention]:
+    """The mentions without those that only say where something goes: "빨대는 플라스틱인가요?" is about the straw.
+
+    They stay when nothing else is named, or when a list names them ("페트병, 캔, 종이컵").
+    """
+    kept = [mention for mention in named if not _WHERE.fullmatch(text[mention.start : mention.end])]
+    if not kept:
+        return list(named)
+    listed = {one.start for one, other in pairs(named) if _AND.fullmatch(text[one.end : other.start])} | {
+        other.start for one, other in pairs(named) if _AND.fullmatch(text[one.end : other.start])
+    }
+    return [mention for mention in named if mention in kept or mention.start in listed]
+
+
+_AND = re.compile(r"\s*(?:,|/|·|와|과|랑|이랑|하고|및|and|or|&|\+|그리고|이나|나)(?:\s*(?:,|a|an|the|and))*\s*")
+# What stands between a thing and its part: "샴푸통의 펌프", "상자에 붙은 테이프", "cap of a bottle".
+_OF = re.compile(r"\s*(?:의|에|에\s?붙은|에\s?있는|안의|안에\s?있는)?\s*")
+_PART_OF = re.compile(r"s?\s*(?:of|from|on)\s*(?:a|an|the|my)?\s*")
+
+
+def pairs(named: Sequence[Mention]) -> list[tuple[Mention, Mention]]:
+    return list(pairwise(named))
+
+
+def part_and_whole(named: Sequence[Mention], text: str) -> tuple[Mention, Mention] | None:
+    """Two neighbouring mentions of which one is a part of the other: (part, whole)."""
+    for one, other in pairs(named):
+        between = text[one.end : other.start]
+        if is_part(text[other.start : other.end]) and _OF.fullmatch(between):
+            return other, one
+        if is_part(text[one.start : one.end]) and _PART_OF.fullmatch(between):
+            return one, other
+    return None
+
+
+def is_part(text: str) -> bool:
+    """Whether a text is nothing but a word for a part."""
+    return any(re.fullmatch(word, text) for words in PARTS.values() for word in words)
+
+
+# What makes another thing of a thing that was named before: "그럼 색깔 있는 건?"
+_KINDS = (
+    (re.compile(r"유색|색깔|색\s?있|컬러|\bcolou?r"), "유색"),
+    (re.compile(r"투명|무색|\bclear\b|transparent"), "투명"),
+    (re.compile(r"깨진|깨졌|깨지|broken|smashed|cracked"), "깨진"),
+)
+
+
+def kind(text: str) -> str | None:
+    """The word that a name of that kind of thing begins with."""
+    return next((word for pattern, word in _KINDS if pattern.search(text)), None)
+
+
 def speaks_of(line: str, kind: str) -> bool:
     """Whether a rule's line is about that part."""
     return any(re.search(rf"(?<![a-z]){word}" if word.isascii() else word, plain(line)) for word in PARTS[kind])
 
 
 _DISPOSAL = re.compile(
-    r"버리|버려|버릴|버림|버렸|분리|재활용|재사용|배출|처리|처분|수거|폐기|헹구|헹궈|씻어|씻고|떼어|떼고|쓰레기|종량제|봉투에|넣어|넣으|넣나"
+    r"버리|버려|버릴|버림|버렸|분리|재활용|재사용|배출|처리|처분|수거|폐기|헹구|헹궈|씻어|씻고|씻나|떼어|떼고|떼야|떼나|뗄|쓰레기|종량제|봉투에|넣어|넣으|넣나"
     r"|내놓|모아|내다"
     r"|\b(dispos\w*|recycl\w*|throw\w*|thrown|trash|garbage|bins?|rubbish|waste|get(ting)? rid|rinse\w*"
     r"|put (it|them|this|that|out)?|discard\w*|separat\w*|sort(ed|ing)?"
@@ -165,10 +245,11 @@ _FILLER = re.compile(
     r"|dirty|clean|expired|leftover|unused|whole|big|small|large|please|tell|me|know|way|ok|okay|so|go|goes|here|korea|seoul|same|together"
     r"|separately|need|want|both|also|too|still|not|no|left|over)\b"
 )
+_STRAY = {"ko": 1, "en": 3}
 
 
-def leftover(text: str, named: Sequence[Mention]) -> int:
-    """How many letters of a text are neither a thing's name nor anything a question about throwing it away may hold."""
+def plainly_about(text: str, named: Sequence[Mention]) -> bool:
+    """Whether hardly a letter of a text is neither a thing's name nor what a question about throwing it away may hold."""
     rest = list(text)
     for mention in named:
         rest[mention.start : mention.end] = " " * (mention.end - mention.start)
@@ -176,5 +257,6 @@ def leftover(text: str, named: Sequence[Mention]) -> int:
     for words in PARTS.values():
         for word in words:
             line = re.sub(rf"(?<![a-z]){word}(?![a-z])" if word.isascii() else word, " ", line)
-    line = _FILLER.sub(" ", line)
-    return sum(letter.isalnum() for letter in line)
+    for expected in (_DISPOSAL, _NEAR, _WHERE, _FILLER):
+        line = expected.sub(" ", line)
+    return sum(letter.isalnum() for letter in line) <= _STRAY[language(text)]

@@ -1,0 +1,311 @@
+"""A server that speaks the OpenAI API's chat completions and knows nothing: for developing and testing without a network.
+
+    python -m emulator.ai_stub --port 8099 [--script FILE] [--record FILE]
+
+A script is a JSON list of rules. The first rule that fits a request and is not used up answers it:
+
+    [{"times": 2, "status": 429, "retry_after": 1},
+     {"match": "페트병", "content": "라벨을 떼고 배출하세요.", "token_seconds": 0.05},
+     {"kind": "photo", "content": {"waste_type": "glass", "confidence": 0.9, "materials": ["glass"],
+                                   "contamination": "none", "parts": ["cap"]}},
+     {"refusal": "I can't help with that."}]
+
+Without a fitting rule a photo is a clear PET bottle, and a question is answered with the first rule of its system message.
+A recording is one JSON line an exchange, without headers (no key) and with a hash in place of an image.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+_PHOTO = {
+    "waste_type": "pet_clear",
+    "confidence": 0.93,
+    "materials": ["pet"],
+    "contamination": "none",
+    "parts": ["cap", "label"],
+}
+
+
+class Rule(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How to answer a request.
+
+    Attributes:
+        match: a regular expression that the last user message's text must hold.
+        kind: only photos (a JSON schema is asked for) or only questions.
+        times: how often the rule answers; then the next one does.
+        content: the answer; anything but text is sent as JSON.
+        echo: answer with the last user message itself: a model that obeys whoever writes to it.
+        refusal: refuse with this text.
+        finish: the finish reason; "length" is a cut answer.
+        status: an error of this HTTP status instead.
+        code: the error's code, as in "insufficient_quota".
+        retry_after: seconds, as the error's header.
+        raw: this body, whatever it is, with status 200.
+        seconds: wait before the first byte.
+        token_seconds: wait before each piece of a streamed answer.
+        cut_after: end the connection after so many pieces of a streamed answer.
+        drop: end the connection without an answer.
+        usage: say what was used (a server may not).
+    """
+
+    match: str = ""
+    kind: Literal["photo", "question", ""] = ""
+    times: int | None = None
+    content: Any = None
+    echo: bool = False
+    refusal: str = ""
+    finish: str = "stop"
+    status: int = 200
+    code: str = ""
+    retry_after: float | None = None
+    raw: str | None = None
+    seconds: float = 0.0
+    token_seconds: float = 0.0
+    cut_after: int | None = None
+    drop: bool = False
+    usage: bool = True
+
+
+class Stub:
+    """The server, in threads of this process. `with Stub([Rule(...)]) as stub:` listens on `stub.url`."""
+
+    def __init__(self, rules: list[Rule] | None = None, *, port: int = 0, record: Path | None = None) -> None:
+        self.rules = rules or []
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self._record = record
+        self._lock = threading.Lock()
+        stub = self
+
+        class Handler(_Handler):
+            owner = stub
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> "Stub":
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="ai-stub").start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def serve(self) -> None:
+        """Serve in this thread until it is interrupted."""
+        with suppress(KeyboardInterrupt):
+            self._server.serve_forever(0.2)
+        self._server.server_close()
+
+    def rule(self, request: dict[str, Any]) -> Rule:
+        """The rule for a request; counts its use."""
+        kind = "photo" if "response_format" in request else "question"
+        text = _last(request)
+        with self._lock:
+            for rule in self.rules:
+                if rule.times == 0 or rule.kind not in ("", kind) or not re.search(rule.match, text):
+                    continue
+                if rule.times is not None:
+                    rule.times -= 1
+                return rule
+        return Rule()
+
+    def note(self, request: dict[str, Any], headers: dict[str, str], rule: Rule) -> None:
+        with self._lock:
+            self.requests.append(request)
+            self.headers.append(headers)
+            if self._record is not None:
+                line = json.dumps({"request": _slim(request), "rule": msgspec.to_builtins(rule)}, ensure_ascii=False)
+                with self._record.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+
+
+def _last(request: dict[str, Any]) -> str:
+    """The text of the last user message."""
+    for message in reversed(request.get("messages", [])):
+        if message["role"] == "user":
+            content = message["content"]
+            return content if isinstance(content, str) else " ".join(p.get("text", "") for p in content)
+    return ""
+
+
+def _slim(value: Any) -> Any:
+    """The same with a hash in place of each data URL."""
+    if isinstance(value, dict):
+        return {key: _slim(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_slim(inner) for inner in value]
+    if isinstance(value, str) and value.startswith("data:"):
+        return f"data:sha256,{hashlib.sha256(value.encode()).hexdigest()}"
+    return value
+
+
+def _content(request: dict[str, Any], rule: Rule) -> str:
+    if rule.echo:
+        return _last(request)
+    if rule.content is not None:
+        return rule.content if isinstance(rule.content, str) else json.dumps(rule.content, ensure_ascii=False)
+    if "response_format" in request:
+        return json.dumps(_PHOTO)
+    for message in request["messages"]:
+        if message["role"] == "system" and message["content"].startswith("{"):
+            rules = json.loads(message["content"])["rules"]
+            return " ".join([rules[0]["name"] + ":", *rules[0]["do"]]) if rules else "?"
+    return "?"
+
+
+def _pieces(text: str) -> Iterator[str]:
+    yield from re.findall(r"\s*\S+|\s+$", text)
+
+
+def _letters(request: dict[str, Any]) -> int:
+    return sum(len(json.dumps(_slim(message), ensure_ascii=False)) for message in request["messages"])
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: Stub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing: the supervisor shows what parts print."""
+
+    def do_GET(self) -> None:
+        self._send(200, {"object": "list", "data": [{"id": "stub", "object": "model", "owned_by": "eco2"}]})
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+        if not self.path.endswith("/chat/completions"):
+            self._send(404, {"error": {"message": f"no such path: {self.path}", "type": "invalid_request_error"}})
+            return
+        rule = self.owner.rule(request)
+        self.owner.note(request, {key.lower(): value for key, value in self.headers.items()}, rule)
+        time.sleep(rule.seconds)
+        with suppress(ConnectionError):
+            self._answer(request, rule)
+
+    def _answer(self, request: dict[str, Any], rule: Rule) -> None:
+        if rule.drop:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+        elif rule.status != 200:
+            headers = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
+            error = {"message": "scripted error", "type": "scripted", "code": rule.code or None}
+            self._send(rule.status, {"error": error}, headers)
+        elif rule.raw is not None:
+            self._bytes(200, rule.raw.encode(), {})
+        elif request.get("stream"):
+            self._stream(request, rule)
+        else:
+            self._whole(request, rule)
+
+    def _usage(self, request: dict[str, Any], text: str) -> dict[str, int]:
+        read, written = _letters(request) // 2, len(text) // 2
+        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+    def _whole(self, request: dict[str, Any], rule: Rule) -> None:
+        text = _content(request, rule)
+        message = {"role": "assistant", "content": None if rule.refusal else text, "refusal": rule.refusal or None}
+        body = {
+            "id": "stub",
+            "object": "chat.completion",
+            "created": 0,
+            "model": request["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": rule.finish}],
+        }
+        if rule.usage:
+            body["usage"] = self._usage(request, text)
+        self._send(200, body)
+
+    def _stream(self, request: dict[str, Any], rule: Rule) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        text = _content(request, rule)
+        if rule.refusal:
+            self._chunk(request, {"refusal": rule.refusal})
+        else:
+            for number, piece in enumerate(_pieces(text)):
+                if rule.cut_after is not None and number >= rule.cut_after:
+                    return
+                time.sleep(rule.token_seconds)
+                self._chunk(request, {"content": piece})
+        self._chunk(request, {}, finish=rule.finish)
+        if rule.usage:
+            self._chunk(request, None, usage=self._usage(request, text))
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def _chunk(
+        self, request: dict[str, Any], delta: dict[str, Any] | None, finish: str | None = None, usage: Any = None
+    ) -> None:
+        choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
+        chunk = {
+            "id": "stub",
+            "object": "chat.completion.chunk",
+            "created": 0,
+            "model": request["model"],
+            "choices": choices,
+            "usage": usage,
+        }
+        self.wfile.write(b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n")
+        self.wfile.flush()
+
+    def _send(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
+        self._bytes(status, json.dumps(body, ensure_ascii=False).encode(), headers or {})
+
+    def _bytes(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def read_script(path: Path) -> list[Rule]:
+    """The rules of a script.
+
+    Raises:
+        ValueError: with one line that says what is wrong with it.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[Rule])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m emulator.ai_stub", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--script", type=Path, help="a JSON list of rules")
+    parser.add_argument("--record", type=Path, help="append each exchange to this file, without the key or the photo")
+    options = parser.parse_args(arguments)
+    try:
+        stub = Stub(read_script(options.script) if options.script else [], port=options.port, record=options.record)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"ai_stub: {error}\n")
+        return 2
+    print(f"OPENAI_BASE_URL={stub.url}", flush=True)
+    stub.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

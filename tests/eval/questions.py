@@ -1,0 +1,147 @@
+"""How well the embedded provider answers: `python -m tests.eval.questions` prints the table of docs/AI.md.
+
+`questions.jsonl` holds a question a line: its kind, its text, what the person said before, and the items wanted (slugs; several
+lists are alternatives). recycle-info runs as it does in production, with all its items, on a PostgreSQL of this run. A
+third of each kind is held out by the hash of the text: nothing is chosen by it.
+
+A question is right when exactly the items wanted are its sources. An answer is grounded when every line of it is an item's
+own line or one of the provider's fixed sentences. Off topic is declined when there are no sources and the fixed sentence
+says so.
+"""
+
+import argparse
+import hashlib
+import math
+import re
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from functions.ai.providers import Answer, Question
+from functions.ai.questions import FIXED, EmbeddedQuestions
+from functions.recycle_info import dataset
+from shared import calls as calling
+from shared.messages import Turn
+from tests.eval import parts
+
+QUESTIONS = Path(__file__).with_name("questions.jsonl")
+OFF = "off topic"
+
+
+class Asked(Struct, frozen=True):
+    """A question of the set. `history` is what the person said before, oldest first."""
+
+    kind: str
+    text: str
+    wanted: list[list[str]]
+    history: list[str] = []
+
+    def question(self) -> Question:
+        turns = [turn for said in self.history for turn in (Turn("user", said), Turn("assistant", "…"))]
+        return Question(self.text, tuple(turns))
+
+
+def read() -> list[Asked]:
+    return [msgspec.json.decode(line, type=Asked) for line in QUESTIONS.read_bytes().splitlines() if line]
+
+
+def held_out(asked: list[Asked]) -> set[str]:
+    """The third of each kind whose texts (with what came before) have the smallest SHA-256."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for one in asked:
+        kinds[one.kind].append(identity(one))
+    held: set[str] = set()
+    for texts in kinds.values():
+        texts.sort(key=lambda text: hashlib.sha256(text.encode()).digest())
+        held.update(texts[: math.ceil(len(texts) / 3)])
+    return held
+
+
+def identity(asked: Asked) -> str:
+    return " / ".join([*asked.history, asked.text])
+
+
+def slugs() -> dict[str, str]:
+    """Slugs by the items' Korean names."""
+    return {item.name: item.slug for file in dataset.read_files() for item in file.items}
+
+
+def own_lines() -> set[str]:
+    """Every line that an answer may be made of, without numbering."""
+    lines: set[str] = set()
+    for file in dataset.read_files():
+        for item in file.items:
+            for name, about in ((item.name, item.description), (item.name_en, item.description_en)):
+                lines |= {f"{name}: {about}", str(about)}
+            for step in (*item.how, *item.how_en, *item.do_not, *item.do_not_en):
+                lines.add(step.strip())
+    return lines
+
+
+_FORMS = [re.compile(re.sub(r"\\{\w+\\}", ".+", re.escape(text))) for text in FIXED]
+
+
+def grounded(answer: Answer, lines: set[str]) -> bool:
+    """Whether every line is an item's own or a fixed sentence."""
+    said = [re.sub(r"^(?:\d+\.|-) ", "", line).strip() for line in answer.text.splitlines() if line.strip()]
+    return all(line in lines or any(form.fullmatch(line) for form in _FORMS) for line in said)
+
+
+def right(asked: Asked, answer: Answer, names: dict[str, str]) -> bool:
+    found = {names[source.name] for source in answer.record.sources}
+    if asked.kind == OFF:
+        return not found and declined(answer)
+    return any(found == set(wanted) for wanted in asked.wanted or [[]])
+
+
+def declined(answer: Answer) -> bool:
+    from functions.ai.questions import OFF_TOPIC
+
+    return answer.text in OFF_TOPIC
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.eval.questions", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--mistakes", action="store_true", help="list the wrong answers of the tuning part")
+    options = parser.parse_args()
+    asked, names, lines = read(), slugs(), own_lines()
+    held = held_out(asked)
+    counts: dict[tuple[str, str], list[tuple[bool, bool]]] = defaultdict(list)
+    mistakes, times = [], []
+    provider = EmbeddedQuestions()
+    with parts.throwaway() as environment, parts.services(environment) as calls:
+        calling.use(calls)
+        for one in asked:
+            begun = time.perf_counter()
+            answer = provider.answer(one.question(), lambda _: None)
+            times.append(time.perf_counter() - begun)
+            part = "held out" if identity(one) in held else "tuning"
+            result = right(one, answer, names), grounded(answer, lines)
+            counts[one.kind, part].append(result)
+            if part == "tuning" and not all(result):
+                found = " ".join(names[source.name] for source in answer.record.sources)
+                mistakes.append(f"  {one.kind}: {identity(one)} -> {found or answer.text[:40]!r}, wanted {one.wanted}")
+    print(f"{len(asked)} questions ({len(held)} held out), median {sorted(times)[len(times) // 2] * 1000:.0f} ms\n")
+    print("| kind | tuning right | held out right | grounded |\n|---|---|---|---|")
+    for kind in dict.fromkeys(one.kind for one in asked):
+        both = [counts[kind, part] for part in ("tuning", "held out")]
+        shares = [f"{sum(ok for ok, _ in results)}/{len(results)}" for results in both]
+        print(f"| {kind} | {shares[0]} | {shares[1]} | {_share([ok for results in both for _, ok in results])} |")
+    for part in ("tuning", "held out"):
+        on = [ok for (kind, where), results in counts.items() if where == part and kind != OFF for ok, _ in results]
+        print(f"| **right item, {part}** | {_share(on)} of {len(on)} | | |")
+    if options.mistakes:
+        print("\n".join(mistakes))
+    return 0
+
+
+def _share(values: list[bool]) -> str:
+    return f"{sum(values) / len(values):.3f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
