@@ -64,7 +64,7 @@ def test_every_function_runs_on_its_closure_and_loads_nothing_else(
             "AUDIT_TOKEN": token,
             "ECO2_AUDIT": str(folder / "audit"),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "SERVICE_URLS": "",
+            "SERVICE_URLS": ",".join(f"{name}=http://127.0.0.1:9" for name in service.calls),
             "MODEL_DIR": str(folder),
             "JOURNAL_PATH": str(folder / "journal.db"),
         }
