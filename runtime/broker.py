@@ -183,7 +183,7 @@ class Broker(RedisBroker):
             socket_timeout=_PATIENCE,
             retry=Retry(NoBackoff(), 1),
         )
-        super().__init__(client=client, middleware=[], namespace=NAMESPACE)
+        super().__init__(client=client, middleware=[], namespace=NAMESPACE)  # type: ignore[no-untyped-call]
         self.actor_options |= {"time_limit"}
         self.broker_id = consumer or os.urandom(8).hex()
         # This life of the process, as the holder of leases.
@@ -299,7 +299,7 @@ class Broker(RedisBroker):
 
     def depth(self, queue: str) -> int:
         """How many messages wait in the queue."""
-        return int(self.client.llen(f"{self.namespace}:{queue}"))  # type: ignore[arg-type]
+        return int(self.client.llen(f"{self.namespace}:{queue}"))
 
     def close(self) -> None:
         self.client.close()

@@ -47,6 +47,8 @@ LOOK = 5.0
 MARK = 100
 # Synced rows stay so long in the journal.
 KEPT = timedelta(days=7)
+# How often the retention of `tasks` is looked after, in seconds.
+RETAIN = 3600.0
 # The oldest unsynced row may be this many cycles old before /readyz and the log raise the alarm.
 ALARM_CYCLES = 3
 
@@ -294,6 +296,31 @@ class Syncer:
         with self._connection() as conn:
             conn.execute(_WRITE_EVENTS, arrays, prepare=True)
 
+    def retain(self) -> int:
+        """Delete from `tasks` what ended longer ago than the setting `tasks.retention_days` says; return how many tasks."""
+        with self._connection() as conn:
+            row = conn.execute("SELECT value FROM public.settings WHERE key = 'tasks.retention_days'").fetchone()
+            days = float(row[0]) if row else 0.0
+            if days <= 0:
+                return 0
+            before = clock.now() - timedelta(days=days)
+            gone = 0
+            while True:
+                # In bites, so that no statement comes near the role's time limit.
+                count = conn.execute(
+                    "DELETE FROM tasks.task_results WHERE id IN (SELECT id FROM tasks.task_results WHERE completed_at < %s"
+                    " LIMIT 2000)",
+                    [before],
+                ).rowcount
+                events = conn.execute(
+                    "DELETE FROM tasks.task_history WHERE id IN (SELECT id FROM tasks.task_history WHERE timestamp < %s"
+                    " LIMIT 5000)",
+                    [before],
+                ).rowcount
+                gone += count
+                if count < 2000 and events < 5000:
+                    return gone
+
     # A cycle
 
     def cycle(self) -> Cycle:
@@ -305,7 +332,7 @@ class Syncer:
         """
         done = Cycle()
         try:
-            if not self.path.exists():
+            if not self._ready():
                 return done
             self._drain_tasks(done)
             self._drain_events(done)
@@ -321,6 +348,13 @@ class Syncer:
             self.quarantined += done.quarantined
         self.cycles += 1
         return done
+
+    def _ready(self) -> bool:
+        """Whether the worker has made the file and its tables; the syncer may start first, and makes nothing."""
+        if not self.path.exists() or not self.path.stat().st_size:
+            return False
+        (version,) = self._read_connection().execute("PRAGMA user_version").fetchone()
+        return int(version) > 1
 
     def _drain_tasks(self, done: Cycle) -> None:
         # Rows that change while the cycle runs keep their rowid: without an end it would never be done with a busy worker.
@@ -480,6 +514,7 @@ class Loop:
         self.reasons: list[str] = []
         self.backlog = Backlog(0, 0.0, 0)
         self._alarmed = False
+        self._retained = 0.0
 
     def run(self) -> None:
         last = clock.time()
@@ -493,7 +528,7 @@ class Loop:
 
     def _look(self) -> None:
         try:
-            self.backlog = self.syncer.backlog() if self.syncer.path.exists() else Backlog(0, 0.0, 0)
+            self.backlog = self.syncer.backlog() if self.syncer._ready() else Backlog(0, 0.0, 0)
         except sqlite3.Error as error:
             self.reasons = [f"the journal can't be read: {error}"]
             return
@@ -513,6 +548,9 @@ class Loop:
         started = time.monotonic()
         try:
             done = self.syncer.cycle()
+            if not 0 <= clock.time() - self._retained < RETAIN:
+                self._retained = clock.time()
+                self.syncer.retain()
         except (psycopg.Error, sqlite3.Error) as error:
             said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             if not self.syncer.trouble:

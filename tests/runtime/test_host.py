@@ -185,6 +185,8 @@ async def test_ids_are_given_and_honoured(client: httpx.AsyncClient) -> None:
 
 async def test_health_names_the_parts(client: httpx.AsyncClient) -> None:
     assert (await client.get("/healthz")).json() == {"status": "alive"}
+    first = (await client.get("/readyz")).json()
+    assert first == {"status": "ready", "parts": {"database": "up", "broker": "starting"}}
     assert (await client.get("/readyz")).json() == {"status": "ready", "parts": {"database": "up", "broker": "up"}}
 
 

@@ -255,3 +255,26 @@ def test_history_event_ids_are_the_same_in_both_places(tasks_db: psycopg.Connect
     assert rows(tasks_db, f"SELECT md5('{run_id}' || ':started')::uuid::text") == [
         (journals.event_id(run_id, "started"),)
     ]
+
+
+def test_tasks_are_kept_as_long_as_the_setting_says(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
+) -> None:
+    old, new = start(), start()
+    run(journal, old)
+    run(journal, new)
+    syncer.cycle()
+    past = clock.now() - timedelta(days=91)
+    tasks_db.execute("UPDATE task_results SET completed_at = %s WHERE task_id = %s", [past, old.task_id])
+    tasks_db.execute("UPDATE task_history SET timestamp = %s WHERE task_id = %s", [past, old.task_id])
+    assert syncer.retain() == 1
+    assert rows(tasks_db, "SELECT task_id FROM task_results") == [(new.task_id,)]
+    assert rows(tasks_db, "SELECT DISTINCT task_id FROM task_history") == [(new.task_id,)]
+
+
+def test_a_syncer_that_starts_before_its_worker_waits_for_the_file(tmp_path: Path, dsn: str) -> None:
+    syncer = Syncer("storage", tmp_path / "worker.db", dsn)
+    assert syncer.cycle().synced == 0
+    (tmp_path / "worker.db").touch()
+    assert syncer.cycle().synced == 0
+    syncer.close()

@@ -1,0 +1,85 @@
+"""What the operator's commands share: the database as its owner, the journals of this machine, tables on the terminal."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+
+from runtime.services import Service, load_services
+from shared.settings import repair_dsn
+
+
+class NotConfigured(Exception):
+    """A setting is missing: the message names it."""
+
+
+def _emulator(service: str | None = None) -> dict[str, str]:
+    # By name: the runtime imports nothing of the emulator's, and in a pod there is none.
+    try:
+        running = importlib.import_module("emulator.running")
+    except ModuleNotFoundError:
+        return {}
+    found: dict[str, str] = running.environment(service)
+    return found
+
+
+def connect() -> psycopg.Connection[Any]:
+    """The whole database, as its owner.
+
+    Raises:
+        NotConfigured: MIGRATION_DB_URL is not set and no emulator runs here.
+        psycopg.OperationalError: it is away.
+    """
+    dsn = os.environ.get("MIGRATION_DB_URL") or _emulator().get("MIGRATION_DB_URL", "")
+    if not dsn:
+        raise NotConfigured("MIGRATION_DB_URL is not set, and no emulator runs here")
+    return psycopg.connect(repair_dsn(dsn), autocommit=True, connect_timeout=5, application_name="eco2-operator")
+
+
+def owners() -> list[Service]:
+    """The services that accept tasks."""
+    return [service for service in load_services().values() if not service.is_worker]
+
+
+def journals() -> dict[str, Path]:
+    """The journals that this machine holds: JOURNAL_PATH, or those of the running emulator."""
+    if path := os.environ.get("JOURNAL_PATH"):
+        return {Path(path).parent.name or "journal": Path(path)} if Path(path).exists() else {}
+    found = {}
+    for service in load_services().values():
+        if service.is_worker:
+            path = _emulator(service.folder).get("JOURNAL_PATH")
+            if path and Path(path).exists():
+                found[service.folder] = Path(path)
+    return found
+
+
+def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    """Print rows as a table for people, or as a JSON list for programs."""
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(list(rows)), indent=2).decode())
+        return
+    table = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(c), *(len(line[i]) for line in table)) if table else len(c) for i, c in enumerate(columns)]
+    for line in [[c.upper().replace("_", " ") for c in columns], *table]:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if hasattr(value, "strftime"):
+        return str(value.strftime("%Y-%m-%d %H:%M:%S"))
+    return str(value)
+
+
+def complain(command: str, error: Exception) -> int:
+    """Say in one line why a command could not do its work; the answer is the exit code."""
+    said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    print(f"eco2 {command}: {said}", file=sys.stderr)
+    return 2 if isinstance(error, NotConfigured) else 1

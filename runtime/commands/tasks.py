@@ -1,0 +1,214 @@
+"""`eco2 tasks`: what became of tasks, and another try for those that failed."""
+
+import argparse
+import contextlib
+import sqlite3
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from runtime import journal
+from runtime.commands import operator
+from shared import clock
+
+_COLUMNS = ("task_id", "task_name", "worker", "status", "started_at", "completed_at", "error")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "What became of tasks: from PostgreSQL (tasks, the services' outboxes) and the journals of this machine."
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|retry|dead|quarantine|release")
+    parsers = {
+        "list": actions.add_parser("list", help="the latest tasks"),
+        "show": actions.add_parser("show", help="everything that is known of one task"),
+        "retry": actions.add_parser("retry", help="publish an open task now, or try a failed one again"),
+        "dead": actions.add_parser("dead", help="tasks that failed within a week, and those that get no answer"),
+        "quarantine": actions.add_parser("quarantine", help="journal rows that PostgreSQL refuses"),
+        "release": actions.add_parser("release", help="have a quarantined row synced again"),
+    }
+    for name in ("show", "retry", "release"):
+        parsers[name].add_argument("id", metavar="ID", help="the task's id")
+    parsers["list"].add_argument("--status", choices=["pending", "success", "failure"])
+    parsers["list"].add_argument("--worker", choices=["storage", "ai"])
+    parsers["list"].add_argument("--limit", type=int, default=20)
+    for one in parsers.values():
+        one.add_argument("--json", action="store_true", help="for programs")
+
+
+def main(args: argparse.Namespace) -> int:
+    try:
+        with operator.connect() as conn:
+            conn.row_factory = dict_row
+            return int(_ACTIONS[args.action](conn, args))
+    except (operator.NotConfigured, psycopg.Error, sqlite3.Error) as error:
+        return operator.complain("tasks", error)
+
+
+def _list(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
+    rows = conn.execute(
+        "SELECT task_id, task_name, worker_name AS worker, status, started_at, completed_at, error FROM tasks.task_results"
+        " WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(worker)s::text IS NULL OR worker_name = %(worker)s)"
+        " ORDER BY started_at DESC LIMIT %(limit)s",
+        {"status": args.status, "worker": args.worker, "limit": args.limit},
+    ).fetchall()
+    found = {row["task_id"]: row for row in rows}
+    # The journals know more than the last sync.
+    for worker, task in _journalled(
+        "(?1 IS NULL OR status = ?1) ORDER BY started_at DESC LIMIT ?2", args.status, args.limit
+    ):
+        if not args.worker or worker == args.worker:
+            found[task["task_id"]] = {**task, "worker": worker}
+    latest = sorted(found.values(), key=lambda row: str(row["started_at"]), reverse=True)[: args.limit]
+    operator.show(latest, _COLUMNS, as_json=args.json)
+    return 0
+
+
+def _journalled(where: str, *values: Any) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for worker, path in operator.journals().items():
+        with contextlib.closing(journal.connect(path, readonly=True)) as db:
+            db.row_factory = sqlite3.Row
+            query = (
+                "SELECT task_id, task_name, status, started_at, completed_at, error, runs, run_id, result_hash, quarantine,"  # noqa: S608
+                f" synced_to_pg FROM local_tasks WHERE {where}"
+            )
+            found += [(worker, dict(row)) for row in db.execute(query, values)]
+    return found
+
+
+def _show(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
+    task: dict[str, Any] = {"task_id": args.id}
+    row = conn.execute(
+        "SELECT task_name, worker_name AS worker, status, result, error, started_at, completed_at, synced_at, run_id, runs,"
+        " result_hash, traceparent FROM tasks.task_results WHERE task_id = %s",
+        [args.id],
+    ).fetchone()
+    task |= {"in_tasks": row} if row else {}
+    for service in operator.owners():
+        for table in ("outbox", "failed_tasks"):
+            open_ = _find(conn, service.database.schema, table, args.id)
+            task |= {f"{service.database.schema}.{table}": open_} if open_ else {}
+    task |= {f"journal of {worker}": found for worker, found in _journalled("task_id = ?", args.id)}
+    task["history"] = conn.execute(
+        "SELECT timestamp, event_type, event_data FROM tasks.task_history WHERE task_id = %s ORDER BY timestamp, event_type",
+        [args.id],
+    ).fetchall()
+    if len(task) == 2 and not task["history"]:
+        return operator.complain("tasks", LookupError(f"nothing is known of a task {args.id}"))
+    if args.json:
+        operator.show([task], (), as_json=True)
+        return 0
+    for part, what in task.items():
+        if isinstance(what, dict):
+            print(f"{part}:")
+            for name, value in what.items():
+                if value is not None:
+                    print(f"  {name:<14} {value}")
+        elif part == "history":
+            print("history:")
+            for event in what:
+                print(f"  {event['timestamp']}  {event['event_type']:<9}  {event['event_data'] or ''}")
+        else:
+            print(f"task {what}")
+    return 0
+
+
+def _find(conn: psycopg.Connection[Any], schema: str, table: str, id_: str) -> dict[str, Any] | None:
+    try:
+        UUID(id_)
+    except ValueError:
+        return None
+    # Without the message: it may hold a person's words.
+    columns = "actor, reply, subject, created_at, attempts, retries"
+    columns += ", due_at" if table == "outbox" else ", error_code, error_message, failed_at"
+    found: dict[str, Any] | None = conn.execute(
+        sql.SQL("SELECT {} FROM {} WHERE id = %s").format(sql.SQL(columns), sql.Identifier(schema, table)), [id_]
+    ).fetchone()
+    return found
+
+
+def _retry(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
+    now = clock.now()
+    for service in operator.owners():
+        schema = service.database.schema
+        with conn.transaction():
+            if _find(conn, schema, "outbox", args.id):
+                conn.execute(
+                    sql.SQL("UPDATE {} SET due_at = %s, attempts = 0 WHERE id = %s").format(
+                        sql.Identifier(schema, "outbox")
+                    ),
+                    [now, args.id],
+                )
+                print(f"{args.id} is still open: {service.name} publishes it again now")
+                return 0
+            if _find(conn, schema, "failed_tasks", args.id):
+                # One more than the worker's journal knows: that is what lets a failed task run once more.
+                conn.execute(
+                    sql.SQL(
+                        "WITH taken AS (DELETE FROM {failed} WHERE id = %(id)s RETURNING id, actor, message, reply, subject,"
+                        " traceparent, created_at, time_limit, retries) INSERT INTO {outbox} (id, actor, message, reply,"
+                        " subject, traceparent, created_at, time_limit, retries, due_at) SELECT id, actor, message, reply,"
+                        " subject, traceparent, created_at, time_limit, retries + 1, %(now)s FROM taken"
+                    ).format(failed=sql.Identifier(schema, "failed_tasks"), outbox=sql.Identifier(schema, "outbox")),
+                    {"id": args.id, "now": now},
+                )
+                print(f"{args.id} had failed: {service.name} tries it again")
+                return 0
+    return operator.complain("tasks", LookupError(f"{args.id} is neither open nor among the failures of the last week"))
+
+
+def _dead(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
+    rows: list[dict[str, Any]] = []
+    for service in operator.owners():
+        names = {"outbox": sql.Identifier(service.database.schema, "outbox")}
+        names["failed"] = sql.Identifier(service.database.schema, "failed_tasks")
+        found = conn.execute(
+            sql.SQL(
+                "SELECT id::text AS task_id, actor, attempts, failed_at AS at, error_code || ': ' || error_message AS why"
+                " FROM {failed} UNION ALL SELECT id::text, actor, attempts, due_at, 'no answer yet' FROM {outbox}"
+                " WHERE attempts >= 3 ORDER BY at DESC LIMIT 1000"
+            ).format(**names)
+        ).fetchall()
+        rows += [{**row, "owner": service.folder} for row in found]
+    operator.show(rows, ("task_id", "owner", "actor", "attempts", "at", "why"), as_json=args.json)
+    return 0
+
+
+def _quarantine(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
+    rows = conn.execute(
+        "SELECT task_id, task_name, worker_name AS worker, status, quarantined_at, reason FROM tasks.quarantine"
+        " WHERE released_at IS NULL ORDER BY quarantined_at DESC LIMIT 1000"
+    ).fetchall()
+    operator.show(rows, ("task_id", "task_name", "worker", "status", "quarantined_at", "reason"), as_json=args.json)
+    return 0
+
+
+def _release(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
+    noted = conn.execute(
+        "UPDATE tasks.quarantine SET released_at = %s WHERE task_id = %s AND released_at IS NULL",
+        [clock.now(), args.id],
+    ).rowcount
+    released = 0
+    for path in operator.journals().values():
+        with journal.written(path) as db:
+            released += db.execute(
+                "UPDATE local_tasks SET quarantine = NULL WHERE task_id = ? AND quarantine IS NOT NULL", [args.id]
+            ).rowcount
+    if not noted and not released:
+        return operator.complain("tasks", LookupError(f"{args.id} is not in quarantine"))
+    print(f"{args.id} is released: the next cycle of its syncer takes it")
+    return 0
+
+
+_ACTIONS = {
+    "list": _list,
+    "show": _show,
+    "retry": _retry,
+    "dead": _dead,
+    "quarantine": _quarantine,
+    "release": _release,
+}

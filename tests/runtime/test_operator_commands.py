@@ -1,0 +1,145 @@
+"""What an operator sees and can do about tasks, journals and functions."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from runtime import cli
+from runtime import journal as journals
+from runtime.journal import Journal
+from runtime.syncer import Syncer
+from shared.ids import new_id
+from shared.tasks import Result, TaskFailed
+from tests.runtime.delivery import Owner, call, eventually, worker
+
+
+@pytest.fixture(autouse=True)
+def _operator(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIGRATION_DB_URL", environment["MIGRATION_DB_URL"])
+    monkeypatch.setenv("JOURNAL_PATH", str(tmp_path / "none.db"))
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    capsys.readouterr()
+    assert cli.main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_failed_task_is_dead_can_be_shown_and_tried_again(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = False
+
+    def act(*, number: int) -> Result:
+        if not good:
+            raise TaskFailed("no-image", "The file is no image.")
+        return Result(record={"number": number})
+
+    with worker(broker_url, tmp_path, queue, {"act": call(act)}):
+        (id_,) = owner.enqueue(f"{queue}/act", 3)
+        eventually(lambda: owner.outbox() == 0)
+        assert owner.outcomes[id_].status == "failure"
+        (dead,) = [row for row in said(capsys, "tasks", "dead") if row["task_id"] == str(id_)]
+        assert dead["why"] == "no-image: The file is no image."
+        assert "error_code" in said(capsys, "tasks", "show", str(id_))[0]["recycle_info.failed_tasks"]
+        good = True
+        assert cli.main(["tasks", "retry", str(id_)]) == 0
+        owner.relay.wake()
+        eventually(lambda: owner.outcomes[id_].status == "success")
+        eventually(lambda: owner.outbox() == 0)
+    assert str(id_) not in {row["task_id"] for row in said(capsys, "tasks", "dead")}
+
+
+def test_an_open_task_is_published_at_once(owner: Owner, queue: str) -> None:
+    (id_,) = owner.enqueue(f"{queue}/act", 1, delay=3600)
+    assert cli.main(["tasks", "retry", str(id_)]) == 0
+    owner.relay.wake()
+    eventually(lambda: owner.broker.depth(queue) == 1)
+
+
+def test_an_unknown_task_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["tasks", "show", str(new_id())]) == 1
+    assert "nothing is known of a task" in capsys.readouterr().err
+    assert cli.main(["tasks", "retry", "no-id"]) == 1
+    assert cli.main(["tasks", "release", "no-id"]) == 1
+
+
+@pytest.fixture
+def poisoned(
+    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, Syncer]]:
+    journal = Journal(tmp_path / "worker.db")
+    monkeypatch.setenv("JOURNAL_PATH", str(journal.path))
+    id_ = str(new_id())
+    journal.begin([journals.Start(id_, "x" * 101, str(new_id()), "2026-01-02T03:04:05+00:00")]).result()
+    syncer = Syncer("storage", journal.path, environment["WORKER_DB_URL"])
+    syncer.cycle()
+    journal._submit(lambda db: db.execute("UPDATE local_tasks SET task_name = 'act'")).result()
+    yield id_, syncer
+    syncer.close()
+    journal.close()
+
+
+def test_a_quarantined_row_is_listed_with_its_reason_and_released(
+    poisoned: tuple[str, Syncer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    id_, syncer = poisoned
+    (row,) = [row for row in said(capsys, "tasks", "quarantine") if row["task_id"] == id_]
+    assert "too long" in row["reason"]
+    assert syncer.cycle().synced == 0
+    assert cli.main(["tasks", "release", id_]) == 0
+    assert syncer.cycle().synced == 1
+    assert id_ not in {row["task_id"] for row in said(capsys, "tasks", "quarantine")}
+    assert id_ in {row["task_id"] for row in said(capsys, "tasks", "list", "--limit", "100")}
+
+
+def fill(path: Path, count: int) -> set[str]:
+    journal = Journal(path)
+    starts = [journals.Start(str(new_id()), "act", str(new_id()), "2026-01-02T03:04:05+00:00") for _ in range(count)]
+    journal.begin(starts).result()
+    journal.close()
+    return {start.task_id for start in starts}
+
+
+def test_a_sound_journal_is_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "worker.db", 10)
+    assert cli.main(["journal", "check", str(tmp_path / "worker.db")]) == 0
+    assert "sound" in capsys.readouterr().out
+    assert cli.main(["journal", "check", str(tmp_path / "absent.db")]) == 2
+
+
+def test_most_of_a_damaged_journal_is_recovered_and_can_be_synced(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "worker.db"
+    ids = fill(path, 1000)
+    content = bytearray(path.read_bytes())
+    pages = len(content) // 4096
+    # The middle of the table, beyond the schema: a few pages of noise.
+    for page in range(pages // 2, pages // 2 + 3):
+        content[page * 4096 : (page + 1) * 4096] = b"\xa5" * 4096
+    path.write_bytes(content)
+    assert cli.main(["journal", "check", str(path)]) == 1
+    assert cli.main(["journal", "recover", str(path)]) == 0
+    assert "recovered" in capsys.readouterr().out
+    recovered = Path(f"{path}.recovered")
+    syncer = Syncer("storage", recovered, environment["WORKER_DB_URL"])
+    assert syncer.cycle().synced > 500
+    syncer.close()
+    with psycopg.connect(environment["WORKER_DB_URL"]) as conn:
+        there = {row[0] for row in conn.execute("SELECT task_id FROM task_results").fetchall()}
+    assert len(ids & there) > 500
+
+
+def test_a_function_is_switched_off_and_on_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["function", "disable", "storage/process_photo"]) == 0
+    assert cli.main(["function", "disable", "storage/process_photo"]) == 0
+    assert capsys.readouterr().out.count("disabled: storage/process_photo\n") == 2
+    assert cli.main(["function", "enable", "storage/process_photo"]) == 0
+    assert capsys.readouterr().out == "disabled: nothing\n"
+    assert cli.main(["function", "disable", "storage/proces_photo"]) == 2
+    assert "did you mean process_photo" in capsys.readouterr().err
