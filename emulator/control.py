@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from emulator.process import StartError, alive
 from emulator.state import State
 
@@ -55,7 +57,7 @@ class ControlServer:
                 send(await self.handle(request, lambda line: send({"line": line})) | {"ok": True})
         except StartError as error:
             send({"ok": False, "error": str(error)})
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, msgspec.MsgspecError) as error:
             send({"ok": False, "error": f"{type(error).__name__}: {error}"})
         finally:
             with contextlib.suppress(OSError):

@@ -29,6 +29,15 @@ def state_of(args: argparse.Namespace) -> State:
     return State(args.state or default_state(os.environ, args.name))
 
 
+def duration(text: str) -> float:
+    """`30s`, `5m`, `2h`, `1d` or plain seconds, in seconds."""
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
+    try:
+        return float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; try 30s, 5m or 2h") from None
+
+
 def one_line(main: Main) -> Main:
     """Print a StartError as one line and return 1."""
 

@@ -1,0 +1,36 @@
+"""`eco2 clock`: the system's time, moved at will."""
+
+import argparse
+from datetime import UTC, datetime, timedelta
+
+from emulator.commands.common import add_state, duration, one_line, state_of
+from emulator.process import StartError
+from shared import clock
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Show or move the system's own clock. Moved on, tokens expire, schedules, retries and syncers come due, "
+        "in every process at once and without waiting. It never goes back, except by `eco2 reset`."
+    )
+    parser.add_argument("action", nargs="?", choices=["show", "advance"], default="show")
+    parser.add_argument("by", nargs="?", type=duration, metavar="TIME", help="such as 30s, 5m, 2h, 1d")
+    add_state(parser)
+
+
+@one_line
+def main(args: argparse.Namespace) -> int:
+    file = state_of(args).path / "clock"
+    if not file.exists():
+        raise StartError(f"{file.parent} has no clock yet; `eco2 up` makes it")
+    clock.use_file(str(file))
+    offset = clock.offset()
+    if args.action == "advance":
+        if args.by is None:
+            raise StartError("by how much? eco2 clock advance 5m")
+        offset += args.by
+        clock.write_offset(str(file), offset)
+    now = datetime.now(UTC) + timedelta(seconds=offset)
+    ahead = f", {timedelta(seconds=round(offset))} ahead of this machine" if offset else ", as this machine"
+    print(f"{now:%Y-%m-%d %H:%M:%S} UTC{ahead}")
+    return 0

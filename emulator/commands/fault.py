@@ -1,0 +1,81 @@
+"""`eco2 fault`: bad days on demand."""
+
+import argparse
+import re
+
+from emulator import control
+from emulator.commands.common import add_state, duration, one_line, state_of
+from emulator.process import StartError
+
+KINDS = ("cut", "hang", "latency", "throttle", "reset", "swallow")
+EPILOG = """\
+kinds:
+  cut                 connections are reset, new ones too
+  hang                nothing moves, connections stay open
+  latency 300ms±100   each answer comes so much later
+  throttle 50KB/s     at most so many bytes a second each way
+  reset 5%            a request resets its connection by chance (from `eco2 up --seed`)
+  swallow 5%          the request arrives, its answer is lost
+
+examples:
+  eco2 fault add postgres cut --for 10m --service api-waste
+  eco2 fault add s3 latency 300ms±100
+  eco2 fault add redis reset 5%
+  eco2 fault clear f2
+"""
+_BYTES = {"": 1, "k": 1000, "m": 1_000_000}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Cut, slow or break the connections between parts of the running system, and heal them again."
+    parser.epilog = EPILOG
+    actions = parser.add_subparsers(dest="action", metavar="add|list|clear", required=True)
+    adding = actions.add_parser("add", help="begin a fault")
+    adding.add_argument(
+        "target", help="postgres, redis, redis-broker, redis-cache, s3, a service such as api-auth, or '*'"
+    )
+    adding.add_argument("kind", choices=KINDS)
+    adding.add_argument("amount", nargs="?", default="", help="300ms±100, 50KB/s or 5%%, by kind")
+    adding.add_argument(
+        "--for", dest="seconds", type=duration, metavar="TIME", help="such as 10s, 5m; until cleared without it"
+    )
+    adding.add_argument(
+        "--service", metavar="PART", help="only connections from this part, such as api-waste or gateway"
+    )
+    add_state(adding)
+    add_state(actions.add_parser("list", help="show the faults that hold now"))
+    clearing = actions.add_parser("clear", help="end one fault, or all")
+    clearing.add_argument("id", nargs="?", help="as `eco2 fault list` shows it; all without it")
+    add_state(clearing)
+
+
+@one_line
+def main(args: argparse.Namespace) -> int:
+    state = state_of(args)
+    if args.action == "add":
+        fault = {"target": args.target, "kind": args.kind, "source": args.service, **amount(args.kind, args.amount)}
+        answer = control.ask(state, "fault-add", fault=fault, seconds=args.seconds)
+    elif args.action == "clear":
+        answer = control.ask(state, "fault-clear", id=args.id)
+    else:
+        answer = control.ask(state, "fault-list")
+    for line in answer["faults"] or ["no fault holds"]:
+        print(line)
+    return 0
+
+
+def amount(kind: str, text: str) -> dict[str, float]:
+    """The fields of emulator.proxy.Fault that an amount means. StartError with an example when it cannot be read."""
+    if kind in ("cut", "hang"):
+        if text:
+            raise StartError(f"{kind} takes no amount")
+        return {}
+    if kind == "latency" and (found := re.fullmatch(r"([\d.]+)(ms|s)(?:(?:±|\+-)([\d.]+)(?:ms|s)?)?", text)):
+        unit = 0.001 if found[2] == "ms" else 1.0
+        return {"seconds": float(found[1]) * unit, "spread": float(found[3] or 0) * unit}
+    if kind == "throttle" and (found := re.fullmatch(r"([\d.]+)([kKmM]?)B?(?:/s)?", text)):
+        return {"rate": float(found[1]) * _BYTES[found[2].lower()]}
+    if kind in ("reset", "swallow") and (found := re.fullmatch(r"([\d.]+)%", text)):
+        return {"chance": min(float(found[1]) / 100, 1.0)}
+    example = {"latency": "300ms±100", "throttle": "50KB/s"}.get(kind, "5%")
+    raise StartError(f"{kind} needs an amount such as {example}, not {text!r}")

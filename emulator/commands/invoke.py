@@ -1,0 +1,128 @@
+"""`eco2 invoke SERVICE/FUNCTION`: call one function of the running system, as a user if wanted."""
+
+import argparse
+import json
+import re
+import sys
+import time
+from typing import Any
+
+import httpx
+
+from emulator import control
+from emulator.commands.common import add_state, one_line, state_of
+from emulator.process import StartError
+from emulator.state import State
+from runtime.loader import Function, discover
+from runtime.services import ServiceError, find, suggestion
+from shared import clock
+
+# A token is made anew this long before its 15 minutes are over.
+_SOON = 60.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Call an HTTP function by its name, through the gateway. Prints the answer; exit code 1 when it is an error."
+        "\n\n  eco2 invoke auth/me --as mina\n  eco2 invoke recycle_info/search --query q=페트병"
+        "\n  eco2 invoke waste/get_analysis --as mina --path analysis_id=..."
+    )
+    parser.add_argument("function", metavar="SERVICE/FUNCTION")
+    parser.add_argument("--json", metavar="BODY", help="the request's body")
+    parser.add_argument("--as", dest="person", metavar="NAME", help="as this user, who is registered at first use")
+    parser.add_argument("--path", action="append", default=[], metavar="NAME=VALUE", help="a parameter in the path")
+    parser.add_argument("--query", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the query")
+    parser.add_argument("--header", action="append", default=[], metavar="NAME: VALUE")
+    add_state(parser)
+
+
+@one_line
+def main(args: argparse.Namespace) -> int:
+    state = state_of(args)
+    gateway = control.find(state)["gateway"]
+    method, template = _route(args.function)
+    path = _fill(template, dict(_pair(word, "=") for word in args.path))
+    headers = dict(_pair(word, ":") for word in args.header)
+    try:
+        body = json.loads(args.json) if args.json is not None else None
+    except ValueError as error:
+        raise StartError(f"--json is no JSON: {error}") from None
+    with httpx.Client(base_url=gateway, timeout=60, trust_env=False) as client:
+        if args.person:
+            headers["Authorization"] = f"Bearer {token_of(args.person, state, client)}"
+        query: list[tuple[str, str | int | float | bool | None]] = [_pair(word, "=") for word in args.query]
+        started = time.perf_counter()
+        try:
+            answer = client.request(method, path, json=body, params=query, headers=headers)
+        except httpx.HTTPError as error:
+            raise StartError(f"{method} {path}: {error}") from None
+        took = (time.perf_counter() - started) * 1000
+    print(f"{answer.status_code} {answer.reason_phrase} {method} {path} {took:.0f} ms", file=sys.stderr)
+    if answer.content:
+        print(_pretty(answer))
+    return 0 if answer.is_success else 1
+
+
+def _pretty(answer: httpx.Response) -> str:
+    if "json" in answer.headers.get("content-type", ""):
+        return json.dumps(answer.json(), indent=2, ensure_ascii=False)
+    return answer.text
+
+
+def _route(name: str) -> tuple[str, str]:
+    """The method and path of a function. StartError when there is none, or it is no HTTP function."""
+    folder, _, wanted = name.partition("/")
+    try:
+        functions: list[Function] = discover(find(folder))
+    except ServiceError as error:
+        raise StartError(str(error)) from None
+    for function in functions:
+        if function.name == wanted:
+            if function.trigger != "http":
+                raise StartError(f"{name} has no address: it runs on {function.where}")
+            method, _, path = function.where.partition(" ")
+            return method, path
+    names = [function.name for function in functions if function.trigger == "http"]
+    raise StartError(f"{folder} has no function {wanted}{suggestion(wanted, names)}")
+
+
+def _fill(template: str, values: dict[str, str]) -> str:
+    def put(found: re.Match[str]) -> str:
+        name = found[1].partition(":")[0]
+        if name not in values:
+            raise StartError(f"the path is {template}: give --path {name}=...")
+        return values.pop(name)
+
+    path = re.sub(r"{([^}]+)}", put, template)
+    if values:
+        raise StartError(f"the path {template} has no {', '.join(values)}")
+    return path
+
+
+def _pair(word: str, separator: str) -> tuple[str, str]:
+    name, found, value = word.partition(separator)
+    if not found:
+        raise StartError(f"{word!r} should be NAME{separator}VALUE")
+    return name.strip(), value.strip()
+
+
+def token_of(person: str, state: State, client: httpx.Client) -> str:
+    """An access token of the user with that name, registered at first sight; kept in the state folder until it ends."""
+    clock.use_file(str(state.path / "clock"))  # tokens end by the system's time
+    people: dict[str, Any] = state.read_json("people.json") or {}
+    known = people.setdefault(person, {"password": state.secret(f"person-{person}")})
+    if known.get("ends", 0) - clock.time() > _SOON:
+        return str(known["token"])
+    login = {"username": person, "password": known["password"]}
+    answer = client.post("/api/v1/auth/login", json=login)
+    if answer.status_code == 401:
+        made = client.post("/api/v1/auth/register", json=login | {"email": f"{person}@example.com"})
+        if made.status_code != 201:
+            raise StartError(f"{person} cannot be registered: {made.json().get('detail', made.text)}")
+        answer = client.post("/api/v1/auth/login", json=login)
+    if answer.status_code != 200:
+        raise StartError(f"{person} cannot log in: {answer.json().get('detail', answer.text)}")
+    tokens = answer.json()
+    known |= {"token": tokens["access_token"], "ends": clock.time() + tokens["expires_in"]}
+    state.write_json("people.json", people)
+    return str(tokens["access_token"])

@@ -1,0 +1,120 @@
+"""Emulators for tests: real ones, on state folders of their own, stopped and gone at the end."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from emulator.postgres import remove_cluster
+from emulator.process import alive, free_port
+from emulator.state import State
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Emulator:
+    """One state folder, and the command line on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+
+    def eco2(self, *words: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command on this state; its words before `--` or the end get --state."""
+        cut = words.index("--") if "--" in words else len(words)
+        argv = [sys.executable, "-m", "runtime.cli", *words[:cut], "--state", str(self.folder), *words[cut:]]
+        done = subprocess.run(
+            argv, capture_output=True, text=True, cwd=ROOT, timeout=120, stdin=subprocess.DEVNULL, **more
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def up(self) -> "Emulator":
+        self.eco2("up", "--detach", "--port", str(self.port))
+        return self
+
+    def down(self) -> None:
+        self.eco2("down")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.eco2("status", "--json", check=False).stdout)
+        return found
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+
+    def pids(self) -> list[int]:
+        """Every process of this emulator: those that have its state folder in their environment or command line."""
+        found = []
+        mark = str(self.folder).encode()
+        for path in Path("/proc").glob("[0-9]*"):
+            if int(path.name) != os.getpid():
+                try:
+                    if mark in (path / "cmdline").read_bytes() or mark in (path / "environ").read_bytes():
+                        found.append(int(path.name))
+                except OSError:
+                    continue
+        return [pid for pid in found if alive(pid)]
+
+    def destroy(self) -> None:
+        self.eco2("down", check=False)
+        remove_cluster(State(self.folder))
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def model() -> Path:
+    """The classifier's file, built once for all emulators of this run."""
+    from functions.ai import model_build
+
+    folder = Path(tempfile.mkdtemp(prefix="eco2-model-"))
+    model_build.main([str(folder)], say=lambda text: None)
+    return folder
+
+
+def make(model: Path) -> Emulator:
+    folder = Path(tempfile.mkdtemp(prefix="eco2-test-"))
+    emulator = Emulator(folder)
+    shutil.copytree(model, folder / "model", dirs_exist_ok=True)
+    return emulator
+
+
+@pytest.fixture(scope="module")
+def emulator(model: Path) -> Iterator[Emulator]:
+    """A running emulator, shared by a module's tests."""
+    emulator = make(model)
+    try:
+        yield emulator.up()
+    finally:
+        emulator.destroy()
+
+
+@pytest.fixture
+def own_emulator(model: Path) -> Iterator[Emulator]:
+    """An emulator of the test's own, not started."""
+    emulator = make(model)
+    try:
+        yield emulator
+    finally:
+        emulator.destroy()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_model_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    for folder in Path(tempfile.gettempdir()).glob("eco2-model-*"):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,230 @@
+"""`eco2 up` and the commands around it, as a person at a terminal meets them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from emulator.process import alive
+from tests.emulator.conftest import ROOT, Emulator
+
+PARTS = {
+    *("postgres", "redis-broker", "redis-cache", "s3", "proxy", "gateway"),
+    *("api-auth", "api-userinfo", "api-location", "api-waste", "api-recycle-info", "api-chat-llm"),
+    *("worker-storage", "worker-ai", "syncer-storage", "syncer-ai"),
+}
+
+
+def test_every_part_is_ready_and_says_where_it_is(emulator: Emulator) -> None:
+    about = emulator.about
+    assert about["gateway"] == emulator.url
+    states = {part["name"]: part["state"] for part in about["parts"]}
+    assert states.keys() >= PARTS
+    assert set(states.values()) == {"ready"}
+    for part in about["parts"]:
+        assert alive(part["pid"])
+        assert part.keys() >= {"name", "kind", "pid", "state", "address"}
+
+
+def test_status_on_nothing_is_exit_code_3(tmp_path: Path) -> None:
+    done = Emulator(tmp_path / "none").eco2("status", check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "no emulator runs" in done.stderr
+
+
+def test_a_second_up_on_the_same_state_is_one_line(emulator: Emulator) -> None:
+    done = emulator.eco2("up", "--detach", check=False)
+    assert done.returncode == 1
+    assert "is in use by a running emulator (pid" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_taken_gateway_port_is_one_line(own_emulator: Emulator) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = own_emulator.eco2("up", "--detach", "--port", port, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"eco2: port {port} for the gateway: address already in use\n"
+    assert own_emulator.pids() == []
+
+
+def test_a_state_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = Emulator(tmp_path / "file" / "state").eco2("up", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("eco2: the state folder")
+    assert done.stderr.count("\n") == 1
+
+
+def test_psql_opens_under_the_services_role(emulator: Emulator) -> None:
+    def psql(service: str, statement: str) -> subprocess.CompletedProcess[str]:
+        words = [
+            sys.executable,
+            "-m",
+            "runtime.cli",
+            "psql",
+            "--state",
+            str(emulator.folder),
+            service,
+            "-tAc",
+            statement,
+        ]
+        return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
+
+    assert psql("waste", "SELECT current_user, current_schema").stdout.strip() == "api_waste_role|waste"
+    assert "permission denied" in psql("waste", "SELECT * FROM auth.users").stderr
+    assert "did you mean" in psql("wast", "SELECT 1").stderr
+
+
+def test_redis_opens_with_the_password(emulator: Emulator) -> None:
+    words = [sys.executable, "-m", "runtime.cli", "redis", "--state", str(emulator.folder), "broker", "PING"]
+    assert subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False).stdout == "PONG\n"
+
+
+def test_logs_are_one_file_a_part_and_a_near_name_is_suggested(emulator: Emulator) -> None:
+    assert "ready to accept connections" in emulator.eco2("logs", "postgres", "-n", "100").stdout
+    assert "did you mean postgres" in emulator.eco2("logs", "postgress", check=False).stderr
+
+
+def test_secrets_are_readable_by_their_owner_alone(emulator: Emulator) -> None:
+    for name in ("secrets.json", "emulator.json", "lock", "redis-broker/redis.conf"):
+        assert (emulator.folder / name).stat().st_mode & 0o077 == 0
+    commands = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in emulator.pids())
+    for secret in json.loads((emulator.folder / "secrets.json").read_text()).values():
+        assert secret.encode() not in commands
+
+
+def test_a_killed_part_comes_back_by_itself(emulator: Emulator) -> None:
+    before = {part["name"]: part["pid"] for part in emulator.about["parts"]}
+    for name in ("api-recycle-info", "worker-storage", "redis-cache"):
+        emulator.eco2("kill", name)
+    wait(lambda: all(part["state"] == "ready" and part["pid"] for part in emulator.about["parts"]))
+    after = {part["name"]: part for part in emulator.about["parts"]}
+    assert after["api-recycle-info"]["pid"] != before["api-recycle-info"]
+    assert after["worker-storage"]["restarts"] == 1
+    with emulator.client() as client:
+        assert client.get("/api/v1/recycle/categories").status_code == 200
+
+
+def test_a_paused_part_stands_still_until_it_is_resumed(emulator: Emulator) -> None:
+    assert "is paused" in emulator.eco2("pause", "api-location").stdout
+    pid = next(part["pid"] for part in emulator.about["parts"] if part["name"] == "api-location")
+    assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    assert "is ready" in emulator.eco2("pause", "api-location", "--resume").stdout
+
+
+def test_a_fault_reaches_one_service_and_ends_when_cleared(emulator: Emulator) -> None:
+    with emulator.client() as client:
+        assert "f1: postgres cut from api-recycle-info" in emulator.eco2(
+            "fault", "add", "postgres", "cut", "--service", "api-recycle-info"
+        ).stdout.replace("f2", "f1")
+        answer = client.get("/api/v1/recycle/categories")
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) >= 1
+        assert client.get("/api/v1/auth/jwks.json").status_code == 200
+        assert emulator.eco2("fault", "clear").stdout == "no fault holds\n"
+        wait(lambda: client.get("/api/v1/recycle/categories").status_code == 200)
+
+
+def test_a_fault_on_nothing_names_what_there_is(emulator: Emulator) -> None:
+    done = emulator.eco2("fault", "add", "s3", "cut", "--service", "api-auth", check=False)
+    assert (done.returncode, "no connection from api-auth to s3" in done.stderr) == (1, True)
+    assert "such as 300ms" in emulator.eco2("fault", "add", "s3", "latency", "much", check=False).stderr
+
+
+def test_the_clock_moves_for_every_process(emulator: Emulator) -> None:
+    with emulator.client() as client:
+        emulator.eco2("invoke", "auth/me", "--as", "timo")
+        token = json.loads((emulator.folder / "people.json").read_text())["timo"]["token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        assert client.get("/api/v1/waste/stats", headers=headers).status_code == 200
+        emulator.eco2("clock", "advance", "16m")
+        assert client.get("/api/v1/waste/stats", headers=headers).status_code == 401
+    assert '"username": "timo"' in emulator.eco2("invoke", "auth/me", "--as", "timo").stdout
+
+
+def test_invoke_suggests_the_near_function(emulator: Emulator) -> None:
+    done = emulator.eco2("invoke", "auth/mee", check=False)
+    assert (done.returncode, "did you mean me?" in done.stderr) == (1, True)
+
+
+def test_exec_gives_its_command_the_system_and_returns_its_code(model: Path) -> None:
+    check = (
+        "import os, sys, urllib.request as r; r.urlopen(os.environ['ECO2_GATEWAY_URL'] + '/openapi.json'); sys.exit(7)"
+    )
+    words = [sys.executable, "-m", "runtime.cli", "exec", "--", sys.executable, "-c", check]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    assert done.returncode == 7, done.stderr
+    assert not list(Path("/tmp").glob("eco2-exec-*"))
+
+
+def test_down_leaves_nothing_running_and_reset_asks_first(own_emulator: Emulator) -> None:
+    own_emulator.up()
+    refused = own_emulator.eco2("reset", "--yes", check=False)
+    assert (refused.returncode, "eco2 down" in refused.stderr) == (1, True)
+    own_emulator.down()
+    assert own_emulator.pids() == []
+    assert "nothing was deleted" in own_emulator.eco2("reset", check=False).stdout
+    assert (own_emulator.folder / "secrets.json").exists()
+    own_emulator.eco2("reset", "--yes")
+    assert not (own_emulator.folder / "secrets.json").exists()
+    assert not (own_emulator.folder / "postgres").exists()
+
+
+def test_ctrl_c_stops_everything_in_order(own_emulator: Emulator) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "runtime.cli",
+        "up",
+        "--state",
+        str(own_emulator.folder),
+        "--port",
+        str(own_emulator.port),
+    ]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True) as up:
+        assert up.stdout is not None
+        said = ""
+        while "A first session" not in said:
+            said += up.stdout.readline()
+        os.kill(up.pid, signal.SIGINT)
+        up.stdout.read()
+        assert up.wait(30) == 0
+    assert own_emulator.url in said
+    assert own_emulator.pids() == []
+
+
+def wait(condition: object, seconds: float = 20.0) -> None:
+    """Until the condition holds. A test that waits too long fails by what it asserts next."""
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.6, 1.2, 2.0, 3.0])
+def test_kill_9_at_any_moment_of_the_start_leaves_nothing(own_emulator: Emulator, moment: float) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "runtime.cli",
+        "up",
+        "--state",
+        str(own_emulator.folder),
+        "--port",
+        str(own_emulator.port),
+    ]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=ROOT, start_new_session=True) as up:
+        time.sleep(moment)
+        up.kill()
+        up.wait()
+    wait(lambda: not own_emulator.pids(), seconds=2)
+    own_emulator.up()
+    assert {part["state"] for part in own_emulator.about["parts"]} == {"ready"}
