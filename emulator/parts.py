@@ -50,7 +50,7 @@ class Part:
     address: str = ""
     needs: tuple[str, ...] = ()
     grace: float = 10.0
-    # Where the template may run it by a fork: the module whose `main` or `run` it calls.
+    # Where the template may run it by a fork: `module:function`, called with the arguments.
     module: str = ""
     arguments: tuple[str, ...] = ()
     folder: str = ""  # of its service, for the reload
@@ -104,7 +104,7 @@ class System:
                 listener = _listen(port)
             except OSError:
                 continue
-            self.state.port("gateway", None) if kept == port else self._remember_gateway(port)
+            self._remember_gateway(port)
             return listener
         raise StartError(f"no free port for the gateway from {GATEWAY_PORT} on")
 
@@ -179,6 +179,8 @@ class System:
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "LANG": "C.UTF-8",
+            # Each thread that allocates would else get an arena of its own: dozens of MB over all processes.
+            "MALLOC_ARENA_MAX": "2",
             "TZ": "UTC",
             "ECO2_CLOCK_FILE": str(self.state.path / "clock"),
             "ECO2_STATE": str(self.state.path),
@@ -305,7 +307,7 @@ class System:
         command = self._python(service.name, "runtime.host", (service.folder,), env, listener)
         part = Part(service.name, "service", lambda: command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
         part.needs, part.grace, part.listener = ("migrations",), seconds(service.run.grace), listener
-        part.module, part.arguments, part.folder = "runtime.host", (service.folder,), service.folder
+        part.module, part.arguments, part.folder = "runtime.host:run", (service.folder,), service.folder
         return part
 
     def _worker(self, service: Service) -> Part:
@@ -315,7 +317,7 @@ class System:
         part = Part(service.name, "worker", lambda: command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
         part.needs = ("keys", "model") if service.folder == "ai" else ("keys",)
         part.grace = min(seconds(service.run.grace), 20)
-        part.module, part.arguments, part.folder = "runtime.worker", (service.folder,), service.folder
+        part.module, part.arguments, part.folder = "runtime.worker:main", (service.folder,), service.folder
         return part
 
     def _syncer(self, service: Service) -> Part:
@@ -325,7 +327,7 @@ class System:
         command = self._python(name, "runtime.syncer", (service.folder,), env)
         part = Part(name, "syncer", lambda: command, probe.http(port, "/healthz"), f"http://127.0.0.1:{port}")
         part.needs = ("migrations", service.name)
-        part.module, part.arguments, part.folder = "runtime.syncer", (service.folder,), service.folder
+        part.module, part.arguments, part.folder = "runtime.syncer:main", (service.folder,), service.folder
         return part
 
     def _gateway(self) -> Part:
@@ -338,7 +340,7 @@ class System:
         port = int(self.gateway.getsockname()[1])
         ready = probe.http(port, "/_gateway")
         part = Part("gateway", "gateway", lambda: command, ready, self.gateway_url, listener=self.gateway, orders=True)
-        part.module = "emulator.gateway"
+        part.module = "emulator.gateway:main"
         return part
 
     def _dashboard(self) -> Part:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 # Loaded before any fork: between fork and exec only async-signal-safe work is allowed, and loading a library is not.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -66,13 +66,6 @@ def spawn(command: Command, orders: bool = False) -> subprocess.Popen[bytes]:
             f"{command.name}: spawn from the main thread; the kernel ties a child's life to its spawning thread"
         )
     parent, death = os.getpid(), command.death_signal
-
-    def die_with_parent() -> None:
-        if _libc is not None:
-            _libc.prctl(PR_SET_PDEATHSIG, death)
-        if os.getppid() != parent:  # it died between fork and prctl: the wish came too late
-            os._exit(1)
-
     command.log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with command.log.open("ab") as log:
@@ -88,10 +81,24 @@ def spawn(command: Command, orders: bool = False) -> subprocess.Popen[bytes]:
                 group=command.uid,
                 extra_groups=None if command.uid is None else [],
                 pass_fds=tuple(command.pass_fds),
-                preexec_fn=die_with_parent,
+                preexec_fn=lambda: die_with(parent, death),
             )
     except OSError as error:
         raise StartError(f"{command.name} cannot be started: {error.strerror}: {error.filename}") from None
+
+
+def die_with(parent: int, number: int) -> None:
+    """In a new child: get this signal when the parent dies."""
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:  # it died between fork and prctl: the wish came too late
+        os._exit(1)
+
+
+def name_process(name: str) -> None:
+    """What `ps -o comm` and `top` show for this process (15 characters at most)."""
+    if _libc is not None:
+        _libc.prctl(PR_SET_NAME, name.encode()[:15])
 
 
 def stop(process: subprocess.Popen[bytes], stop_signal: int = signal.SIGTERM, grace: float = 10.0) -> None:

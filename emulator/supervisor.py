@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from emulator import control
+from emulator.forks import Forked, Process, Template, template_command
 from emulator.parts import Part, System
 from emulator.process import Command, PortTaken, StartError, alive, failure, spawn
 from emulator.proxy import Fault
@@ -44,7 +45,7 @@ class Running:
 
     part: Part
     state: str = "waiting"  # waiting, starting, ready, restarting, failed, paused, stopped
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     restarts: int = 0
     error: str = ""
     since: float = 0.0
@@ -75,6 +76,7 @@ class Supervisor:
         self.wanted_port = port
         self.environ = environ
         self.system: System
+        self.template: Template
         self.running: dict[str, Running] = {}
         self.done: dict[str, asyncio.Event] = {name: asyncio.Event() for name in ("keys", "migrations", "model")}
         self.troubles: list[str] = []
@@ -110,6 +112,7 @@ class Supervisor:
             self.running[part.name] = Running(part)
         if not (self.state.path / "clock").exists():
             clock.write_offset(str(self.state.path / "clock"), 0.0)
+        self.template = self._new_template()
         await self.control.start()
         self.write_about()
         try:
@@ -123,6 +126,11 @@ class Supervisor:
         if self.fatal is not None:
             raise self.fatal
         return 0
+
+    def _new_template(self) -> Template:
+        template = Template(template_command(self.system.base_environment(), self.system.log("template")))
+        template.start()
+        return template
 
     async def _start(self, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
         for running in self.running.values():
@@ -307,8 +315,14 @@ class Supervisor:
             command = part.command()
             self._cut_log(command.log)
             running.log_start = command.log.stat().st_size if command.log.exists() else 0
-            running.process = spawn(command, orders=part.orders)
+            if part.module:
+                if self.template.gone.is_set():
+                    self.template = self._new_template()
+                running.process = await self.template.fork(command, part.module, part.arguments, part.orders)
+            else:
+                running.process = spawn(command, orders=part.orders)
             if part.name == "postgres":
+                assert isinstance(running.process, subprocess.Popen)
                 self.system.postgres.process = running.process
             try:
                 await self._until_ready(running, command)
@@ -411,6 +425,7 @@ class Supervisor:
         for kinds in _STOP_ORDER:
             chosen = [running for running in self.running.values() if running.part.kind in kinds]
             await asyncio.gather(*(self._stop_part(running) for running in reversed(chosen)))
+        self.template.close()
         for listener in [*self.system.listeners.values(), self.system.gateway]:
             listener.close()
 
@@ -430,9 +445,11 @@ class Supervisor:
         running.state = "stopped"
 
     def _kill_everything(self) -> None:
-        for process in [*self._setup, *(r.process for r in self.running.values() if r.process is not None)]:
+        processes: list[Process] = [*self._setup, *(r.process for r in self.running.values() if r.process is not None)]
+        for process in processes:
             if process.poll() is None:
                 process.kill()
+        self.template.close()
 
     # Control
 
@@ -561,12 +578,18 @@ class Supervisor:
 
 
 # Sample data: the service's folder, and the command function with its arguments.
-SAMPLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (("recycle_info", "items", ()), ("location", "centers", ("--sample",)))
+SAMPLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("recycle_info", "items", ()),
+    ("location", "centers", ("--sample",)),
+)
 
 
-async def exited(process: subprocess.Popen[bytes]) -> None:
+async def exited(process: Process) -> None:
     """Return when the process has ended (and is reaped)."""
     if process.poll() is not None:
+        return
+    if isinstance(process, Forked):
+        await process.ended.wait()
         return
     if not hasattr(os, "pidfd_open"):
         while process.poll() is None:  # noqa: ASYNC110 (macOS: nothing to wait on)

@@ -1,0 +1,182 @@
+"""The supervisor's side of the template: children by fork that look like processes started by exec."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from emulator.process import Command, StartError, spawn
+from runtime.services import ROOT
+
+_PATIENCE = 30.0
+
+
+class Forked:
+    """A child of the template, with what the supervisor uses of subprocess.Popen."""
+
+    def __init__(self, template: "Template", pid: int, stdin: Any) -> None:
+        self.template = template
+        self.pid = pid
+        self.stdin = stdin
+        self.returncode: int | None = None
+        self.ended = asyncio.Event()
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def end(self, code: int) -> None:
+        self.returncode = code
+        self.ended.set()
+        if self.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.stdin.close()
+
+
+Process = subprocess.Popen[bytes] | Forked
+
+
+class Template:
+    """One template process. Children die with it."""
+
+    def __init__(self, command: Command) -> None:
+        """`command` is `python -m emulator.template` with its environment and log."""
+        self.command = command
+        self.files: set[str] = set()
+        self.ready = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.children: dict[int, Forked] = {}
+        self.early: dict[int, int] = {}  # ended before we heard of their birth
+        self.births: dict[int, asyncio.Future[int]] = {}
+        self.count = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self.socket: socket.socket | None = None
+
+    def start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        env = {**self.command.env, "TEMPLATE_FD": str(theirs.fileno())}
+        changed = Command(
+            self.command.name, self.command.argv, env, self.command.log, cwd=ROOT, pass_fds=(theirs.fileno(),)
+        )
+        try:
+            self.process = spawn(changed)
+        finally:
+            theirs.close()
+        self.socket = ours
+        asyncio.get_running_loop().add_reader(ours, self._hear)
+
+    def _hear(self) -> None:
+        assert self.socket is not None
+        try:
+            message = self.socket.recv(1 << 17)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            self._lost()
+            return
+        heard = json.loads(message)
+        if "ready" in heard:
+            self.files = set(heard["ready"])
+            self.ready.set()
+        elif "forked" in heard:
+            birth = self.births.pop(heard["forked"], None)
+            if birth is not None and not birth.done():
+                birth.set_result(heard["pid"])
+        elif "exited" in heard:
+            child = self.children.pop(heard["exited"], None)
+            if child is not None:
+                child.end(heard["code"])
+            else:
+                self.early[heard["exited"]] = heard["code"]
+
+    def _lost(self) -> None:
+        """The template ended: its children were killed with it."""
+        if self.socket is None:
+            return
+        asyncio.get_running_loop().remove_reader(self.socket)
+        self.socket.close()
+        self.socket = None
+        self.gone.set()
+        self.ready.set()
+        for birth in self.births.values():
+            if not birth.done():
+                birth.set_exception(StartError("the template of all services ended; see its log"))
+        self.births.clear()
+        for child in list(self.children.values()):
+            child.end(-signal.SIGKILL)
+        self.children.clear()
+
+    async def fork(self, command: Command, module: str, arguments: tuple[str, ...], orders: bool) -> Forked:
+        """A new child that runs `module:function` with the command's environment, log and listener."""
+        await asyncio.wait_for(self.ready.wait(), _PATIENCE)
+        if self.socket is None:
+            raise StartError(f"{command.name} did not start: the template of all services ended; see its log")
+        self.count += 1
+        descriptors, names = list(command.pass_fds), ["listener"] * len(command.pass_fds)
+        stdin = None
+        if orders:
+            read, write = os.pipe()
+            descriptors.append(read)
+            names.append("stdin")
+            stdin = os.fdopen(write, "wb")
+        order = {
+            "id": self.count,
+            "name": command.name,
+            "module": module,
+            "arguments": arguments,
+            "env": dict(command.env),
+            "log": str(command.log),
+            "cwd": str(command.cwd or ROOT),
+            "death_signal": int(command.death_signal),
+            "descriptors": names,
+        }
+        birth: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.births[self.count] = birth
+        try:
+            socket.send_fds(self.socket, [json.dumps(order).encode()], descriptors)
+        finally:
+            if orders:
+                os.close(read)
+        pid = await asyncio.wait_for(birth, _PATIENCE)
+        child = Forked(self, pid, stdin)
+        if pid in self.early:
+            child.end(self.early.pop(pid))
+        else:
+            self.children[pid] = child
+        return child
+
+    def retire(self) -> None:
+        """Let it go when its last child has gone; nothing new is forked from it."""
+
+        async def wait() -> None:
+            while self.children:
+                await asyncio.gather(*(child.ended.wait() for child in list(self.children.values())))
+            self.close()
+
+        self._retiring = asyncio.create_task(wait())
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._lost()
+
+
+def template_command(env: Mapping[str, str], log: Any) -> Command:
+    return Command("template", [sys.executable, "-m", "emulator.template"], env, log, cwd=ROOT)

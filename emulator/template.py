@@ -1,0 +1,165 @@
+"""A process that has imported the heavy libraries once and becomes each service by a fork (`python -m emulator.template`).
+
+Nothing that a fork would break may exist here: no thread, no connection, no event loop. Functions are not imported here
+either: a child does that, so that a changed function needs a new child only. Orders come as datagrams on an inherited
+socket, with the child's descriptors beside them; children's ends are told on it.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+from typing import Any, NoReturn
+
+from emulator.process import die_with, name_process
+
+# What every process of the API, worker and syncer kind uses. Onnxruntime and Pillow start threads or are one worker's alone.
+WARM = (
+    *("asyncio", "uvloop", "httptools", "uvicorn", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.on"),
+    *(
+        "litestar",
+        "litestar.handlers",
+        "litestar.openapi.plugins",
+        "msgspec",
+        "psycopg",
+        "psycopg_pool",
+        "psycopg_binary",
+    ),
+    *(
+        "redis",
+        "redis.asyncio",
+        "dramatiq",
+        "dramatiq.brokers.stub",
+        "jwt",
+        "jwt.algorithms",
+        "httpx",
+        "httpcore",
+        "sqlite3",
+    ),
+    *("prometheus_client", "cryptography.hazmat.primitives.asymmetric.ed25519", "boto3", "botocore.httpsession"),
+    *("runtime.host", "runtime.worker", "runtime.syncer", "runtime.relay", "runtime.health", "emulator.gateway"),
+    *("shared.tasks", "shared.redis", "shared.progress", "shared.objects", "shared.calls"),
+)
+
+
+def main() -> None:
+    control = socket.socket(fileno=int(os.environ["TEMPLATE_FD"]))
+    # Collecting during the imports finds no garbage, and frozen objects stay on pages that children share.
+    gc.disable()
+    for name in WARM:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    if threading.active_count() != 1:
+        names = ", ".join(thread.name for thread in threading.enumerate())
+        sys.exit(f"the template must have one thread, not {names}")
+    _tell(control, {"ready": sorted(_own_files())})
+    _obey(control)
+
+
+def _own_files() -> list[str]:
+    """The checkout's own files that are imported here: a change in one needs a new template."""
+    files = (getattr(module, "__file__", None) for name, module in sys.modules.items())
+    return [file for file in files if file and "site-packages" not in file and "/lib/python" not in file]
+
+
+def _obey(control: socket.socket) -> None:
+    read, write = socket.socketpair()
+    for end in (read, write):
+        end.setblocking(False)
+    signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    waiting = selectors.DefaultSelector()
+    waiting.register(control, selectors.EVENT_READ)
+    waiting.register(read, selectors.EVENT_READ)
+    while True:
+        for key, _ in waiting.select():
+            if key.fileobj is read:
+                with contextlib.suppress(BlockingIOError):
+                    read.recv(4096)
+                _reap(control)
+                continue
+            message, descriptors, _, _ = socket.recv_fds(control, 1 << 17, 4)
+            if not message:
+                return  # the emulator has gone
+            order = json.loads(message)
+            if order.get("end"):
+                return
+            order["parent"] = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                waiting.close()
+                for end in (read, write, control):
+                    end.close()
+                _become(order, descriptors)
+            _tell(control, {"forked": order["id"], "pid": pid})
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+
+def _reap(control: socket.socket) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            _tell(control, {"exited": pid, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _tell(control: socket.socket, message: dict[str, Any]) -> None:
+    control.send(json.dumps(message).encode())
+
+
+def _become(order: dict[str, Any], descriptors: list[int]) -> NoReturn:
+    """Be the part: its environment, its log, its descriptors, as if it had been started by exec."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        os.setsid()
+        die_with(order["parent"], order["death_signal"])
+        name_process(order["name"])
+        log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        null = os.open(os.devnull, os.O_RDONLY)
+        given = dict(zip(order["descriptors"], descriptors, strict=True))
+        os.dup2(given.get("stdin", null), 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.environ.clear()
+        os.environ.update(order["env"])
+        if "listener" in given:
+            os.environ["LISTEN_FD"] = str(given["listener"])
+        os.chdir(order["cwd"])
+        sys.argv = [order["module"], *order["arguments"]]
+        gc.enable()
+        module, _, name = order["module"].partition(":")
+        function = getattr(importlib.import_module(module), name)
+        answer = function(order["arguments"]) if order["arguments"] else function()
+        code = answer if isinstance(answer, int) else 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:  # noqa: BLE001 - the process's outermost place
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
