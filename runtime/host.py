@@ -40,7 +40,7 @@ from shared import redis as redis_module
 from shared.calls import Calls
 from shared.db import Database
 from shared.errors import BadInput, NotFound, Problem, TooLarge, Unauthorized, Unavailable, UnsupportedMedia
-from shared.http import Conditions, CurrentUser
+from shared.http import Conditions, CurrentUser, Responses
 from shared.http import problems as problem_responses
 from shared.idempotency import Idempotency, KeyReused
 from shared.identity import KeySetError, User, Verifier
@@ -60,6 +60,8 @@ log = logging.getLogger(__name__)
 MAX_BODY = 256 * 1024
 # Seconds that a stop waits for answers under way before it ends them.
 _DRAIN = 5.0
+# Seconds after which a host that nobody asks anything starts what runs beside it.
+_SETTLE = 0.5
 _STORES = {"db", "idempotency", "broker", "cache", "objects"}
 
 
@@ -111,6 +113,7 @@ class Hosted:
         self._cache: redis.asyncio.Redis | None = None
         self._with_background = background
         self._background: Any = None
+        self._answered = asyncio.Event()
         self._openapi: bytes | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.app = self._build(load_http(service, only) if handlers is None else handlers)
@@ -173,7 +176,7 @@ class Hosted:
             kinds.append(NotFound)
         if names & _STORES:
             kinds.append(Unavailable)
-        handler.responses = problem_responses(*dict.fromkeys(kinds)) | dict(handler.responses or {})
+        handler.responses = Responses(problem_responses(*dict.fromkeys(kinds)) | dict(handler.responses or {}))
         if "conditions" in names and "GET" in handler.http_methods:
             handler.responses[304] = ResponseSpec(
                 None, generate_examples=False, description="The client has it already."
@@ -262,11 +265,13 @@ class Hosted:
             caching.use(self._connect_cache())
 
     def warm(self) -> None:
-        """Start what the first request does not need."""
+        """Start what the first request does not need, once that has been answered or a moment has passed."""
         if self._with_background:
             self._tasks.append(asyncio.create_task(self._run_beside()))
 
     async def _run_beside(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._answered.wait(), _SETTLE)
         redis_module.use(self._connect_broker())
         follow = asyncio.create_task(self.verifier.follow_revocations(self._connect_broker()))
         self._tasks.append(follow)
@@ -309,6 +314,14 @@ class Hosted:
     async def parts(self) -> dict[str, str]:
         """Which of its parts answer now."""
         checks: dict[str, Any] = {"database": self.database.ready()}
+        if not self._answered.is_set():
+            # The very first question, of a process that just started: what is not imported yet must not delay the answer.
+            up = await checks["database"]
+            if up:
+                self._answered.set()
+            return {"database": "up" if up else "away"} | dict.fromkeys(
+                set(self.service.uses) - {"postgres"}, "starting"
+            )
         if "broker" in self.service.uses:
             checks["broker"] = _answers(self._connect_broker())
         if "cache" in self.service.uses:

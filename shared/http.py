@@ -60,12 +60,19 @@ class ProblemDocument(Struct, kw_only=True):
     errors: list[FieldError] = []
 
 
+class Responses(dict[int, ResponseSpec]):
+    """Response specifications by status. Litestar copies a handler deeply at registration; these need no copies."""
+
+    def __deepcopy__(self, memo: Any) -> Responses:
+        return self
+
+
 def problems(*kinds: type[Problem]) -> dict[int, ResponseSpec]:
     """The `responses=` of a handler: the problems it may answer, for the OpenAPI document."""
     by_status: dict[int, list[type[Problem]]] = {}
     for kind in kinds:
         by_status.setdefault(kind.status, []).append(kind)
-    return {status: _spec(status, found) for status, found in by_status.items()}
+    return Responses({status: _spec(status, found) for status, found in by_status.items()})
 
 
 def event_stream() -> dict[int, ResponseSpec]:

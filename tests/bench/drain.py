@@ -39,14 +39,22 @@ def fill(journal: Journal, rows: int) -> None:
     """Finished tasks, as a worker leaves them."""
     for first in range(0, rows, 1000):
         starts = [
-            Start(str(new_id()), "process_photo", str(new_id()), clock.now().isoformat(), 0, "00-" + "a" * 32 + "-" + "b" * 16 + "-01")
+            Start(
+                str(new_id()),
+                "process_photo",
+                str(new_id()),
+                clock.now().isoformat(),
+                0,
+                "00-" + "a" * 32 + "-" + "b" * 16 + "-01",
+            )
             for _ in range(min(1000, rows - first))
         ]
         journal.begin(starts).result()
         record = '{"web_key":"images/%s/abcdef-web.jpg","width":1024,"height":768,"bytes":123456,"format":"jpeg"}'
         now = clock.now().isoformat()
         futures = [
-            journal.end(Ended(s.task_id, s.run_id, "success", now, "0" * 64, record % s.task_id), s, now) for s in starts
+            journal.end(Ended(s.task_id, s.run_id, "success", now, "0" * 64, record % s.task_id), s, now)
+            for s in starts
         ]
         futures[-1].result()
 
@@ -54,7 +62,9 @@ def fill(journal: Journal, rows: int) -> None:
 def copy(conn: psycopg.Connection[Any]) -> float:
     """Seconds to COPY back what the drain has put there (read into memory before, the tables emptied)."""
     results = conn.execute("SELECT * FROM tasks.task_results").fetchall()
-    history = conn.execute("SELECT id, task_id, event_type, event_data::text, timestamp FROM tasks.task_history").fetchall()
+    history = conn.execute(
+        "SELECT id, task_id, event_type, event_data::text, timestamp FROM tasks.task_history"
+    ).fetchall()
     columns = [d.name for d in conn.execute("SELECT * FROM tasks.task_results LIMIT 0").description or ()]
     at = columns.index("result")
     texts = dict(conn.execute("SELECT id, result::text FROM tasks.task_results").fetchall())  # type: ignore[arg-type]
@@ -91,7 +101,9 @@ def commits(journal: Journal, seconds: float, stop: threading.Event | None = Non
             start = Start(str(new_id()), "x", str(new_id()), clock.now().isoformat())
             begin = time.perf_counter()
             journal.begin([start]).result()
-            journal.end(Ended(start.task_id, start.run_id, "success", "2026-01-02T03:04:05+00:00", "h"), start, start.queued_at).result()
+            journal.end(
+                Ended(start.task_id, start.run_id, "success", "2026-01-02T03:04:05+00:00", "h"), start, start.queued_at
+            ).result()
             times.append(time.perf_counter() - begin)
             time.sleep(0.002)
 

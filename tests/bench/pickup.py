@@ -35,7 +35,9 @@ def ours(url: str, folder: Path, tasks: int) -> list[float]:
         begun.set()
 
     journal = Journal(folder / "pickup.db")
-    worker = Worker("pickup", Broker(url, consumer=journal.worker_id), journal, {"act": Call(act, _arguments(act), 60.0)})
+    worker = Worker(
+        "pickup", Broker(url, consumer=journal.worker_id), journal, {"act": Call(act, _arguments(act), 60.0)}
+    )
     worker.start()
     producer = Broker(url)
     times = []

@@ -139,7 +139,9 @@ def ours(url: str, folder: Path, count: int) -> float:
     now = clock.now()
     subject = UUID(int=1)
     messages: list[Any] = [
-        to_message("owner", Row(new_id(), "bench/nothing", {"number": n}, "owner/done", subject, None, now, TIME_LIMIT, 1, 0))
+        to_message(
+            "owner", Row(new_id(), "bench/nothing", {"number": n}, "owner/done", subject, None, now, TIME_LIMIT, 1, 0)
+        )
         for n in range(count)
     ]
     for start in range(0, count, 500):
