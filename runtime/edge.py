@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runtime import problems
+from runtime import problems, switch
 from runtime.telemetry import AccessLog, exposition, latencies
 from shared import trace
-from shared.errors import NotFound, Problem, UnsupportedMedia
+from shared.errors import NotFound, Problem, Unavailable, UnsupportedMedia
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -79,6 +79,8 @@ class Edge:
         if has_body and not _is_json(content_type):
             # Here and not in a guard of Litestar's, which costs 60 µs a request.
             app = _refuse(UnsupportedMedia())
+        if switch.off and switch.is_off(service, scope["method"], path):
+            app = _refuse(Unavailable("function", retry_after=60))
         try:
             await app(scope, receive, sending)
         finally:

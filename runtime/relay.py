@@ -8,6 +8,7 @@ allowance, doubling up to 15 minutes, without end. When the broker was restarted
 import logging
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -121,6 +122,8 @@ class Relay:
         self._broker = broker
         self._schedules = schedules or {}
         self._disabled: list[str] = []
+        # Called in the relay's thread with the names of all functions that are off, when they change.
+        self.on_disabled: Callable[[list[str]], None] = lambda names: None
         self._life = ""
         self._looked = self._chores = 0.0
         self._slots: dict[str, int] = {}
@@ -261,7 +264,10 @@ class Relay:
     def _do_chores(self, conn: psycopg.Connection[Any]) -> None:
         now = clock.now()
         row = conn.execute("SELECT value FROM public.settings WHERE key = 'functions.disabled'").fetchone()
-        self._disabled = [str(name) for name in row[0]] if row else []
+        disabled = [str(name) for name in row[0]] if row else []
+        if disabled != self._disabled:
+            self._disabled = disabled
+            self.on_disabled(disabled)
         conn.execute(
             "DELETE FROM idempotency WHERE ctid = ANY(ARRAY(SELECT ctid FROM idempotency WHERE created_at < %s LIMIT 5000))",
             [now - idempotency.LIFETIME],

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 from uuid import UUID
@@ -36,7 +37,7 @@ import redis
 from msgspec import Struct
 
 from runtime import journal as journals
-from runtime import telemetry
+from runtime import switch, telemetry
 from runtime.broker import Broker, BrokerFull, BrokerUnfit, Delivery
 from runtime.journal import Ended, Journal, JournalClosed, JournalUnusable, NotJson, Start
 from runtime.relay import Envelope, Relay
@@ -806,6 +807,7 @@ def start_background(
     relay = Relay(
         service.folder, settings.database_url, broker, {name: spec.every for name, (spec, _) in schedules.items()}
     )
+    relay.on_disabled = partial(switch.turn, service)
     together = max(1, service.database.pool // 2)
     consumer = HostConsumer(service.folder, broker, calls, loop, database, together=together)
     relay.start()

@@ -1,6 +1,8 @@
 """What an operator sees and can do about tasks, journals and functions."""
 
+import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,3 +145,31 @@ def test_a_function_is_switched_off_and_on_by_name(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == "disabled: nothing\n"
     assert cli.main(["function", "disable", "storage/proces_photo"]) == 2
     assert "did you mean process_photo" in capsys.readouterr().err
+
+
+@pytest.mark.anyio
+async def test_an_http_function_that_is_off_answers_503_and_its_neighbours_go_on(serve: Any) -> None:
+    client = await serve("recycle_info", background=True)
+    address = "/api/v1/recycle/categories"
+    assert (await client.get(address)).status_code == 200
+    with psycopg.connect(os.environ["MIGRATION_DB_URL"], autocommit=True) as conn:
+        conn.execute(
+            "UPDATE public.settings SET value = '[\"recycle_info/list_categories\"]' WHERE key = 'functions.disabled'"
+        )
+    try:
+        await _until(client, address, 503)
+        answer = await client.get(address)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "retry-after" in answer.headers
+        assert (await client.get("/api/v1/recycle/items")).status_code == 200
+    finally:
+        assert cli.main(["function", "enable", "recycle_info/list_categories"]) == 0
+    await _until(client, address, 200)
+
+
+async def _until(client: Any, address: str, status: int) -> None:
+    for _ in range(1500):
+        if (await client.get(address)).status_code == status:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{address} never answered {status}")
