@@ -9,7 +9,7 @@ from shared import progress, uploads
 from shared.db import database
 from shared.ids import new_id
 from shared.messages import DeleteObjects
-from shared.redis import broker, guard
+from shared.redis import broker
 from shared.tasks import enqueue, forget
 
 # Keys and prefixes in one message to the storage worker.
@@ -27,7 +27,5 @@ async def erase_person(*, user_id: UUID) -> None:
         for start in range(0, max(len(keys), len(prefixes)), BATCH):
             part = slice(start, start + BATCH)
             await enqueue(conn, DeleteObjects(keys=keys[part], prefixes=prefixes[part]), subject=new_id())
-        if analyses:
-            # Before the commit: with Redis away all of this is done again.
-            with guard("broker"):
-                await broker().delete(*(progress.stream(analysis_id) for analysis_id in analyses))
+        # Before the commit: with Redis away all of this is done again.
+        await progress.forget(broker(), *analyses)
