@@ -112,26 +112,20 @@ async def select_item(conn: Connection, item_id: UUID) -> Item | None:
 # `LIKE` needs no escaping: a folded name has neither % nor _.
 SEARCH = """
 WITH needle AS MATERIALIZED (
-    SELECT word, share, fold(word) AS folded, sound(word) AS sound, is_word
+    SELECT word, share, fold(word) AS folded, sound(word) AS sound, skeleton(word) AS skeleton, is_word
     FROM unnest(%(needles)s::text[], %(shares)s::float8[], %(is_word)s::bool[]) AS n (word, share, is_word)
-), near AS (
-    SELECT needle.word, needle.share, needle.is_word, needle.folded AS wanted, needle.sound AS heard,
-        n.item_id, n.is_synonym, n.folded, n.sound
-    FROM needle JOIN item_names n ON n.sound LIKE '%%' || needle.sound || '%%'
-    UNION ALL
-    SELECT needle.word, needle.share, needle.is_word, needle.folded, needle.sound,
-        n.item_id, n.is_synonym, n.folded, n.sound
-    FROM needle JOIN item_names n ON n.sound OPERATOR(public.%%) needle.sound
 ), scored AS (
-    SELECT item_id, word, is_word, share * max(CASE
-        WHEN folded = wanted THEN CASE WHEN is_synonym THEN 0.97 ELSE 1 END
-        WHEN sound = heard THEN 0.94
-        WHEN starts_with(sound, heard) THEN 0.72 + 0.2 * length(heard) / length(sound)
-        WHEN strpos(sound, heard) > 0 THEN 0.6 + 0.2 * length(heard) / length(sound)
-        ELSE 0.1 + 0.6 * public.similarity(sound, heard) END) AS score
-    FROM near GROUP BY item_id, word, is_word, share
+    SELECT n.item_id, needle.word, needle.is_word, needle.share * max(CASE
+        WHEN n.folded = needle.folded THEN CASE WHEN n.is_synonym THEN 0.97 ELSE 1 END
+        WHEN n.sound = needle.sound THEN 0.94
+        WHEN starts_with(n.sound, needle.sound) THEN 0.72 + 0.2 * length(needle.sound) / length(n.sound)
+        WHEN strpos(n.sound, needle.sound) > 0 THEN 0.6 + 0.2 * length(needle.sound) / length(n.sound)
+        WHEN n.skeleton = needle.skeleton THEN 0.4 + 0.2 * public.similarity(n.sound, needle.sound)
+        ELSE 0.1 + 0.6 * public.similarity(n.sound, needle.sound) END) AS score
+    FROM needle CROSS JOIN LATERAL near(needle.sound, needle.skeleton) n
+    GROUP BY n.item_id, needle.word, needle.is_word, needle.share
 ), part AS (
-    SELECT n.item_id, max(0.45 + 0.45 * p.share) AS score
+    SELECT n.item_id, max(0.2 + 0.7 * p.share) AS score
     FROM unnest(%(parts)s::text[], %(part_shares)s::float8[]) AS p (word, share)
     JOIN item_names n ON n.sound = sound(p.word) GROUP BY n.item_id
 ), best AS (
@@ -156,7 +150,7 @@ async def select_found(conn: Connection, asked: Asked, limit: int) -> list[Found
         SEARCH,
         {
             "needles": [*asked.phrases, *asked.words],
-            "shares": [1.0] * len(asked.phrases) + list(asked.words.values()),
+            "shares": [*asked.phrases.values(), *asked.words.values()],
             "is_word": [False] * len(asked.phrases) + [True] * len(asked.words),
             "parts": list(asked.parts),
             "part_shares": list(asked.parts.values()),

@@ -30,6 +30,7 @@ _KOREAN_STATE = re.compile(
 )
 # The particles that no name ends with; 이, 가, 도 and 로 end too many.
 _PARTICLE = re.compile(r"(?<=[가-힣]{2})(은|는|을|를|이랑|하고|에는|들은|들을|이요|요)$")
+_TOPIC = re.compile(r"(?<=[가-힣]{2})(은|는)$")
 _ENGLISH_QUESTION = re.compile(
     r"\b((how|where|what|which|when|why)(\s+(do|can|should|would|to|is|are|bin|way))*(\s+(i|you|we|one|people))?"
     r"|(can|could|should|may|do|does)\s+(i|you|we|one|it|they)|(can|should|must)\s+be|is|are|it|they|do|does|to|go|goes|the|a|an|my|our"
@@ -39,15 +40,16 @@ _ENGLISH_QUESTION = re.compile(
 
 
 class Asked(Struct, frozen=True):
-    """A query as the search needs it.
+    """A query as the search needs it: texts, each with its share (0–1) of what is asked.
 
     Attributes:
-        phrases: the text as typed, then the text without what is asked about it: both mean the whole query.
-        words: its words, when there are several, each with its share (0–1) of the whole.
-        parts: every run of syllables or words that may be a name by itself, each with its share of the whole.
+        phrases: the text as typed, the text without what is asked about it, and its topic ("칫솔은 …"): each may be the
+            name meant.
+        words: its words, when there are several: they count together.
+        parts: every run of syllables or words that may be a whole name by itself.
     """
 
-    phrases: list[str]
+    phrases: dict[str, float]
     words: dict[str, float]
     parts: dict[str, float]
 
@@ -56,18 +58,22 @@ def read(query: str) -> Asked:
     """Take a query apart; without a letter or digit in it, all is empty."""
     text = unicodedata.normalize("NFKC", query).lower()
     typed = _WORD.findall(text)
-    kept = _without_question(text) or typed
-    whole, core = "".join(typed), "".join(kept)
-    length = len(core[:LONGEST]) or 1
+    bare = _without_question(text) or typed
+    kept = [_PARTICLE.sub("", word) for word in bare]
+    whole, core = "".join(typed)[:LONGEST], "".join(kept)[:LONGEST]
+    phrases = dict.fromkeys((whole, core), 1.0) if core else {}
+    if len(kept) > 1 and (topic := next((_TOPIC.sub("", word) for word in bare if _TOPIC.search(word)), None)):
+        phrases.setdefault(topic, 0.92)
+    length = len(core) or 1
     words = {word: len(word) / length for word in kept[:8]} if len(kept) > 1 else {}
-    parts = {part: min(1.0, len(part) / length) for part in _parts(kept, core[:LONGEST])}
-    return Asked(list(dict.fromkeys(phrase[:LONGEST] for phrase in (whole, core) if phrase)), words, parts)
+    parts = {part: min(1.0, len(part) / length) for part in _parts(kept, core)}
+    return Asked(phrases, words, parts)
 
 
 def _without_question(text: str) -> list[str]:
     for noise in (_KOREAN_QUESTION, _KOREAN_STATE, _ENGLISH_QUESTION):
         text = noise.sub(" ", text)
-    return [_PARTICLE.sub("", word) for word in _WORD.findall(text)]
+    return _WORD.findall(text)
 
 
 def _parts(words: list[str], core: str) -> Iterator[str]:

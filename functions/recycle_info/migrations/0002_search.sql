@@ -21,12 +21,17 @@ CREATE FUNCTION recycle_info.fold(name TEXT) RETURNS TEXT LANGUAGE SQL IMMUTABLE
 
 -- The same as it is heard. Decomposed into jamo, so that a trigram is about a syllable and a half and a two-syllable word
 -- has some to be found by; then letters that sound alike are made one: 패트병 and 페트병 are equal here, and so are 햇반
--- and 햍반. In this order: ㄲㄸㅃㅆㅉ as ㄱㄷㅂㅅㅈ; ㅐㅒㅖ as ㅔ; ㅙㅚ as ㅞ; the final consonants as the first consonants
--- they are spoken like, so that 뽁뽀기 shares most of 뽁뽁이's trigrams.
+-- and 햍반. In this order: ㅑㅕㅛㅠ as ㅏㅓㅗㅜ; ㄲㄸㅃㅆㅉ as ㄱㄷㅂㅅㅈ; ㅐㅒㅖ as ㅔ; ㅙㅚ as ㅞ; the final consonants as
+-- the first consonants they are spoken like, so that 뽁뽀기 shares most of 뽁뽁이's trigrams.
 CREATE FUNCTION recycle_info.sound(name TEXT) RETURNS TEXT LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
     RETURN pg_catalog.translate(normalize(recycle_info.fold(name), NFD),
-        U&'\1101\1104\1108\110A\110D\1162\1164\1168\116B\116C\11A8\11A9\11AA\11BF\11B0\11AB\11AC\11AD\11AE\11BA\11BB\11BD\11BE\11C0\11C2\11AF\11B2\11B3\11B4\11B6\11B7\11B1\11B8\11C1\11B9\11B5',
-        U&'\1100\1103\1107\1109\110C\1166\1166\1166\1170\1170\1100\1100\1100\1100\1100\1102\1102\1102\1103\1103\1103\1103\1103\1103\1103\1105\1105\1105\1105\1105\1106\1106\1107\1107\1107\1107');
+        U&'\1163\1167\116D\1172\1101\1104\1108\110A\110D\1162\1164\1168\116B\116C\11A8\11A9\11AA\11BF\11B0\11AB\11AC\11AD\11AE\11BA\11BB\11BD\11BE\11C0\11C2\11AF\11B2\11B3\11B4\11B6\11B7\11B1\11B8\11C1\11B9\11B5',
+        U&'\1161\1165\1169\116E\1100\1103\1107\1109\110C\1166\1166\1166\1170\1170\1100\1100\1100\1100\1100\1102\1102\1102\1103\1103\1103\1103\1103\1103\1103\1105\1105\1105\1105\1105\1106\1106\1107\1107\1107\1107');
+
+-- What is left of a sound without its vowels: a short word with a wrong vowel (남비 for 냄비) has too few trigrams in common
+-- with the right one, but the same consonants.
+CREATE FUNCTION recycle_info.skeleton(name TEXT) RETURNS TEXT LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
+    RETURN pg_catalog.regexp_replace(recycle_info.sound(name), U&'[\1161-\1175aeiouy]+', '', 'g');
 
 -- Every word an item is found by, a row each: names and synonyms in both languages.
 CREATE TABLE recycle_info.item_names (
@@ -35,10 +40,25 @@ CREATE TABLE recycle_info.item_names (
     is_synonym BOOLEAN NOT NULL,
     folded TEXT GENERATED ALWAYS AS (recycle_info.fold(name)) STORED,
     sound TEXT GENERATED ALWAYS AS (recycle_info.sound(name)) STORED,
+    skeleton TEXT GENERATED ALWAYS AS (recycle_info.skeleton(name)) STORED,
     PRIMARY KEY (item_id, name));
 -- One trigram index and no second: beside another the planner picks a scan (ARCHITECTURE.md).
-CREATE INDEX item_names_trigrams ON recycle_info.item_names USING gin (sound public.gin_trgm_ops);
+CREATE INDEX item_names_trigrams ON recycle_info.item_names USING gin (sound public.gin_trgm_ops)
+    -- Without a list of pending entries, which each search would read through until the next VACUUM (4 ms instead of 0.2).
+    WITH (fastupdate = off);
 CREATE INDEX item_names_sound ON recycle_info.item_names (sound);
+CREATE INDEX item_names_skeleton ON recycle_info.item_names (skeleton);
+
+-- The names that contain a sound, are written like it or share its consonants. A function for its setting: the planner
+-- takes comparing trigrams for as cheap as comparing numbers, and scans 5,000 names in 50 ms where the index takes 1.
+CREATE FUNCTION recycle_info.near(wanted TEXT, consonants TEXT) RETURNS SETOF recycle_info.item_names
+    LANGUAGE plpgsql STABLE STRICT ROWS 50 SET enable_seqscan = off SET pg_trgm.similarity_threshold = 0.22 AS $$
+BEGIN
+    RETURN QUERY SELECT n.item_id, n.name, n.is_synonym, n.folded, n.sound, n.skeleton FROM recycle_info.item_names n
+        -- LIKE needs no escaping: a folded name has neither % nor _.
+        WHERE n.sound LIKE '%' || wanted || '%' OR n.sound OPERATOR(public.%) wanted
+            OR n.skeleton = consonants AND pg_catalog.length(consonants) > 1;
+END $$;
 
 -- Whoever writes an item, its words follow.
 CREATE FUNCTION recycle_info.index_names() RETURNS TRIGGER LANGUAGE plpgsql AS $$
