@@ -1,0 +1,104 @@
+"""Changes the signing key, or the password of a role, while everything runs.
+
+`rotate keys`: the new key is published first and signs ten minutes later, when every service has read it
+(functions/auth/keys.py).
+
+`rotate passwords`: a PostgreSQL role has one password, and sessions that are open keep theirs. So: the new password into the
+Secrets, then into PostgreSQL, then the service's pods one after the other. Until its restart a pod keeps the connections it
+has; a new one that it opens meanwhile fails and is answered 503 with Retry-After. Roles go one by one, and a service has two
+replicas or more, so that another pod answers.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from k8s import secrets
+from k8s.plan import PlanError, kubectl
+from k8s.render import dump
+from runtime.services import load_services, suggestion
+
+
+def rotate_keys(context: str | None) -> None:
+    """Add a signing key that takes over in ten minutes.
+
+    Raises:
+        PlanError: the cluster does not answer, or has no keys yet.
+    """
+    held = secrets.existing("eco2", "auth-signing-key", context)
+    if not held:
+        raise PlanError("the cluster has no signing key: eco2 secrets init")
+    with tempfile.TemporaryDirectory(prefix="eco2-keys-") as name:
+        folder = Path(name)
+        (folder / "signing.json").write_text(held["value"], encoding="utf-8")
+        secrets.run_keys("rotate", folder)
+        private, public = secrets.read_keys(folder)
+    # The public set first: nothing is ever signed with a key that nobody can look up.
+    for found in (secrets.jwks(public), secrets.secret("eco2", "auth-signing-key", {"value": private})):
+        kubectl("apply", "--server-side", "--force-conflicts", "--filename", "-", context=context, text=dump([found]))
+
+
+def change_password(superuser_dsn: str, role: str, new: str) -> None:
+    """Set a role's password in PostgreSQL."""
+    with psycopg.connect(superuser_dsn, autocommit=True, connect_timeout=5) as conn:
+        # The verifier is made here, so that the password itself is in no statement and no log.
+        verifier = conn.pgconn.encrypt_password(new.encode(), role.encode(), b"scram-sha-256").decode()
+        conn.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
+
+
+def rotate_password(role: str, superuser_dsn: str, context: str | None) -> None:
+    """Give a role a new password, and restart what uses it.
+
+    Raises:
+        PlanError: the cluster does not answer, or has no secrets yet.
+        psycopg.OperationalError: PostgreSQL does not answer.
+    """
+    services = load_services()
+    if role not in (known := secrets.roles(services)):
+        raise PlanError(f"there is no role {role}{suggestion(role, known)}")
+    passwords = secrets.current_passwords(services, context)
+    if missing := [name for name in known if name not in passwords]:
+        raise PlanError(f"the cluster lacks the passwords of {', '.join(missing)}: eco2 secrets init")
+    new = secrets.password()
+    made = secrets.documents(passwords | {role: new}, None, services)
+    kubectl("apply", "--server-side", "--force-conflicts", "--filename", "-", context=context, text=dump(made))
+    change_password(superuser_dsn, role, new)
+    for service in services.values():
+        if service.database.role == role:
+            target = f"{'statefulset' if service.is_worker else 'deployment'}/{service.name}"
+            kubectl("rollout", "restart", target, context=context)
+            kubectl("rollout", "status", target, "--timeout=300s", context=context)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Change the signing key or the roles' passwords, without downtime."
+    parser.add_argument("what", choices=["keys", "passwords"])
+    parser.add_argument("--role", action="append", metavar="ROLE", help="this role's password alone (may be repeated)")
+    parser.add_argument("--context", help="kubectl's context (default: the current one)")
+
+
+def main(args: argparse.Namespace) -> int:
+    try:
+        if args.what == "keys":
+            rotate_keys(args.context)
+            print("the new key is public, and signs in ten minutes")
+            return 0
+        superuser_dsn = os.environ.get("POSTGRES_SUPERUSER_URL", "")
+        if not superuser_dsn:
+            print(
+                "eco2 rotate: POSTGRES_SUPERUSER_URL is not set: see k8s/RUNBOOK.md for the port-forward",
+                file=sys.stderr,
+            )
+            return 2
+        for role in args.role or secrets.roles(load_services()):
+            rotate_password(role, superuser_dsn, args.context)
+            print(f"{role} has a new password")
+    except (PlanError, psycopg.OperationalError) as error:
+        print(f"eco2 rotate: {error}", file=sys.stderr)
+        return 1
+    return 0

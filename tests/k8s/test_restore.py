@@ -1,0 +1,332 @@
+"""The drill: dump, destroy, restore, and compare every table. On real PostgreSQL and a real object store."""
+
+import gzip
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from emulator.postgres import Postgres
+from k8s import backup, journals, restore
+from k8s.store import BackupError, Bucket, bucket, run_postgres
+from runtime import migrate
+from runtime.journal import Journal
+from shared.ids import new_id
+from tests import support
+
+Contents = dict[str, list[tuple[object, ...]]]
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A cluster of this module's own: it is destroyed and brought back."""
+    server = Postgres(tmp_path_factory.mktemp("drill"), durable=False).start()
+    try:
+        yield server
+    finally:
+        server.destroy()
+
+
+@pytest.fixture
+def dsn(own: Postgres) -> str:
+    """The database, new, with some rows of every kind."""
+    with psycopg.connect(own.superuser_dsn, autocommit=True) as conn:
+        conn.execute("DROP DATABASE IF EXISTS ecoeco WITH (FORCE)")
+    migrate.prepare(own.superuser_dsn, own.state.passwords())
+    migrate.apply(own.dsn("migrator"))
+    fill(own.dsn("migrator"))
+    return own.dsn("migrator")
+
+
+@pytest.fixture
+def environ(s3: support.S3, dsn: str) -> dict[str, str]:
+    return {
+        "S3_ENDPOINT_URL": s3.url,
+        "AWS_ACCESS_KEY_ID": s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+        "BACKUP_BUCKET": s3.bucket,
+        "MIGRATION_DB_URL": dsn,
+    }
+
+
+@pytest.fixture
+def copies(environ: dict[str, str]) -> Iterator[Bucket]:
+    target = bucket(environ)
+    yield target
+    for key in target.keys("postgres/") + target.keys("journals/"):
+        target.delete(key)
+
+
+USER, ANALYSIS, TASK = new_id(), new_id(), new_id()
+
+
+def fill(dsn: str) -> None:
+    with psycopg.connect(dsn) as conn:
+        conn.execute(
+            "INSERT INTO auth.users (id, username, email, password_hash) VALUES (%s, '홍길동', 'a@b.kr', 'x')", [USER]
+        )
+        conn.execute(
+            "INSERT INTO waste.analyses (id, user_id, image_url, waste_type, confidence, analysis_result)"
+            " VALUES (%s, %s, 'https://cdn/x', 'plastic', 0.5, %s)",
+            [ANALYSIS, USER, Jsonb({"candidates": [{"waste_type": "plastic"}]})],
+        )
+        accept(conn, TASK)
+        for name in ("투명 페트병", "종이컵"):
+            conn.execute(
+                "INSERT INTO recycle_info.items (id, name, category, description) VALUES (%s, %s, 'plastic', 'x')",
+                [new_id(), name],
+            )
+        finish(conn, TASK, datetime.now(UTC) - timedelta(hours=1))
+
+
+def accept(conn: psycopg.Connection, task: UUID) -> None:
+    conn.execute(
+        "INSERT INTO waste.outbox (id, actor, message, reply, subject, created_at, due_at, time_limit, published_to)"
+        " VALUES (%s, 'storage/process_photo', '{}', 'waste/photo_processed', %s, now(), now() + '1 hour', '10 min', 'x')",
+        [task, ANALYSIS],
+    )
+
+
+def finish(conn: psycopg.Connection, task: UUID, started: datetime) -> None:
+    conn.execute(
+        "INSERT INTO tasks.task_results (id, task_id, task_name, worker_name, status, started_at, completed_at)"
+        " VALUES (%s, %s, 'process_photo', 'storage', 'success', %s, %s)",
+        [new_id(), str(task), started.replace(tzinfo=None), started.replace(tzinfo=None)],
+    )
+
+
+def contents(dsn: str) -> Contents:
+    """Every row of every table, and every right on it."""
+    found: Contents = {}
+    with psycopg.connect(dsn) as conn:
+        for table in backup.count_rows(conn):
+            rows = conn.execute(
+                sql.SQL("SELECT t::text FROM {} AS t ORDER BY 1").format(sql.Identifier(*table.split(".", 1)))
+            ).fetchall()
+            if table not in ("public.settings", "migrations.yoyo_lock"):
+                found[table] = rows
+        found["rights"] = conn.execute(
+            "SELECT c.oid::regclass::text, array(SELECT unnest(c.relacl)::text ORDER BY 1), c.relowner::regrole::text"
+            " FROM pg_class AS c"
+            " JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname NOT LIKE 'pg\\_%%'"
+            " WHERE c.relkind IN ('r', 'S', 'i', 'v') AND n.nspname <> 'information_schema' ORDER BY 1"
+        ).fetchall()
+        found["schemas"] = conn.execute(
+            "SELECT nspname::text, array(SELECT unnest(nspacl)::text ORDER BY 1) FROM pg_namespace"
+            " WHERE nspname NOT LIKE 'pg\\_%%' AND nspname <> 'information_schema' ORDER BY 1"
+        ).fetchall()
+        found["defaults"] = conn.execute(
+            "SELECT defaclnamespace::regnamespace::text, defaclobjtype::text,"
+            " array(SELECT unnest(defaclacl)::text ORDER BY 1) FROM pg_default_acl ORDER BY 1, 2"
+        ).fetchall()
+    return found
+
+
+def without_times_of_tasks(found: Contents) -> Contents:
+    return {table: rows for table, rows in found.items() if not table.endswith(".outbox")}
+
+
+def test_a_dump_brings_back_every_table_after_the_database_is_gone(
+    own: Postgres, dsn: str, environ: dict[str, str], copies: Bucket, tmp_path: Path
+) -> None:
+    before = contents(dsn)
+    key = backup.dump(dsn, copies)
+    with psycopg.connect(own.superuser_dsn, autocommit=True) as conn:
+        conn.execute("DROP DATABASE ecoeco WITH (FORCE)")
+    migrate.prepare(own.superuser_dsn, own.state.passwords())
+    words = [sys.executable, "-m", "runtime.cli", "restore", "--from", f"s3://{copies.name}/{key}"]
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 accepted tasks are due again" in done.stdout
+    after = contents(dsn)
+    assert without_times_of_tasks(after) == without_times_of_tasks(before)
+    assert migrate.apply(dsn) == []
+
+
+def test_restoring_over_a_living_database_leaves_nothing_of_what_came_after_the_dump(
+    dsn: str, copies: Bucket, tmp_path: Path
+) -> None:
+    before = contents(dsn)
+    file = tmp_path / "dump"
+    copies.download(backup.dump(dsn, copies), file)
+    with psycopg.connect(dsn) as conn:
+        conn.execute("DELETE FROM recycle_info.items")
+        conn.execute("CREATE TABLE waste.later (id int)")
+        conn.execute("UPDATE auth.users SET username = 'other'")
+    restore.restore(dsn, file)
+    assert without_times_of_tasks(contents(dsn)) == without_times_of_tasks(before)
+
+
+def test_one_schema_alone_comes_back_and_the_others_stay(
+    own: Postgres, dsn: str, copies: Bucket, tmp_path: Path
+) -> None:
+    file = tmp_path / "dump"
+    facts = tmp_path / "facts"
+    key = backup.dump(dsn, copies)
+    copies.download(key, file)
+    copies.download(f"{key}.json", facts)
+    before = contents(dsn)
+    later = new_id()
+    with psycopg.connect(dsn) as conn:
+        conn.execute("DELETE FROM waste.analyses")
+        conn.execute("UPDATE auth.users SET username = 'renamed since'")
+        # A migration of the schema that the dump does not know.
+        conn.execute("ALTER TABLE waste.analyses ADD COLUMN later int")
+        accept(conn, later)
+        finish(conn, later, datetime.now(UTC) + timedelta(seconds=2))
+    done = restore.restore(dsn, file, schema="waste", counts=json.loads(facts.read_bytes()))
+    after = contents(dsn)
+    assert [r for t, r in after.items() if t.startswith("waste.") and not t.endswith("outbox")] == [
+        r for t, r in before.items() if t.startswith("waste.") and not t.endswith("outbox")
+    ]
+    assert after["rights"] == before["rights"]
+    assert after["schemas"] == before["schemas"]
+    assert after["defaults"] == before["defaults"]
+    assert "renamed since" in str(after["auth.users"])
+    assert done.leased == 1
+    assert done.lost == [str(later)]
+    with psycopg.connect(own.dsn("api_waste_role", search_path="waste")) as conn:
+        row = conn.execute("SELECT due_at <= now(), published_to FROM outbox").fetchone()
+        assert row == (True, None)
+    assert migrate.apply(dsn) == []
+
+
+def test_the_ledger_goes_back_with_the_schema_so_that_later_migrations_run_again(
+    dsn: str, copies: Bucket, tmp_path: Path
+) -> None:
+    file = tmp_path / "dump"
+    copies.download(backup.dump(dsn, copies), file)
+    with psycopg.connect(dsn) as conn:
+        conn.execute(
+            "INSERT INTO migrations.applied (migration_hash, migration_id, applied_at_utc)"
+            " VALUES ('x', 'waste.9999_later', now()), ('y', 'auth.9999_later', now())"
+        )
+    restore.restore(dsn, file, schema="waste")
+    with psycopg.connect(dsn) as conn:
+        left = conn.execute("SELECT migration_id FROM migrations.applied WHERE migration_id LIKE '%9999%'").fetchall()
+    assert left == [("auth.9999_later",)]
+
+
+def test_a_failing_restore_changes_nothing(dsn: str, tmp_path: Path) -> None:
+    before = contents(dsn)
+    file = tmp_path / "dump"
+    run_postgres("pg_dump", "--format=custom", f"--file={file}", dsn=dsn)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * 0.9)])
+    with pytest.raises(BackupError):
+        restore.restore(dsn, file)
+    assert contents(dsn) == before
+
+
+def test_a_copy_that_was_tampered_with_is_refused(dsn: str, copies: Bucket, tmp_path: Path) -> None:
+    key = backup.dump(dsn, copies)
+    metadata = copies.client.head_object(Bucket=copies.name, Key=key)["Metadata"]
+    body = copies.client.get_object(Bucket=copies.name, Key=key)["Body"].read()
+    copies.client.put_object(Bucket=copies.name, Key=key, Body=body[:-1] + b"!", Metadata=metadata)
+    with pytest.raises(BackupError, match="is damaged"):
+        copies.download(key, tmp_path / "copy")
+
+
+def test_what_is_unknown_is_said_in_a_line(dsn: str, copies: Bucket, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="s3://"):
+        copies.download("postgres/none.dump", tmp_path / "copy")
+    file = tmp_path / "dump"
+    copies.download(backup.dump(dsn, copies), file)
+    with pytest.raises(BackupError, match=r"there is no schema wast: did you mean waste\?"):
+        restore.restore(dsn, file, schema="wast")
+
+
+def test_old_dumps_expire_and_the_newest_never_does(dsn: str, copies: Bucket, tmp_path: Path) -> None:
+    old = [f"postgres/2020010{day}T000000Z.dump" for day in (1, 2)]
+    (tmp_path / "x").write_bytes(b"x")
+    for key in old:
+        copies.upload(tmp_path / "x", key, {})
+        copies.upload(tmp_path / "x", f"{key}.json", {})
+    assert backup.expire(copies, 30) == old[:1]
+    new = backup.dump(dsn, copies)
+    assert backup.expire(copies, 30) == old[1:]
+    assert copies.keys("postgres/") == [new, f"{new}.json"]
+
+
+# Journals
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """A worker's journal, open in a worker, with a finished task whose payload is a person's."""
+    path = tmp_path / "worker.db"
+    Journal(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "INSERT INTO local_tasks (id, task_id, task_name, status, result, started_at, payload)"
+            " VALUES ('1', 't', 'answer_question', 'success', '{}', '2026-01-01T00:00:00Z', 'my secret words')"
+        )
+    db.close()
+    return path
+
+
+def test_a_journal_is_copied_without_payloads_while_it_is_written(journal: Path, tmp_path: Path) -> None:
+    with sqlite3.connect(journal) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE local_tasks SET error = 'not committed'")
+        journals.copy(journal, tmp_path / "copy.db")
+    writer.close()
+    assert b"my secret words" not in (tmp_path / "copy.db").read_bytes()
+    with sqlite3.connect(tmp_path / "copy.db") as db:
+        assert db.execute("SELECT task_id, status, error, payload FROM local_tasks").fetchall() == [
+            ("t", "success", None, None)
+        ]
+    db.close()
+
+
+def test_a_lost_journal_comes_back_from_its_copy(journal: Path, copies: Bucket, environ: dict[str, str]) -> None:
+    key = journals.store(journal, copies, "worker-ai-0")
+    for file in journal.parent.glob("worker.db*"):
+        file.unlink()
+    words = ["restore", "--from", f"s3://{copies.name}/{key}", "--journal", str(journal)]
+    done = subprocess.run(
+        [sys.executable, "-m", "runtime.cli", *words], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    Journal(journal).close()
+    with sqlite3.connect(journal) as db:
+        assert db.execute("SELECT task_id FROM local_tasks").fetchall() == [("t",)]
+    db.close()
+    again = subprocess.run(
+        [sys.executable, "-m", "runtime.cli", *words], env=environ, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 1
+    assert "is there already" in again.stderr
+
+
+def test_a_damaged_copy_of_a_journal_is_refused(journal: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gz"
+    data = journal.read_bytes()
+    broken.write_bytes(gzip.compress(data[:200] + b"\xff" * (len(data) - 200)))
+    with pytest.raises((BackupError, sqlite3.DatabaseError)):
+        restore.restore_journal(broken, tmp_path / "new.db")
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_copies_beyond_the_newest_are_deleted(journal: Path, copies: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    for hour in range(60):
+        copies.upload(tmp_path / "x", f"journals/worker-ai-0/202001{1 + hour // 24:02}T{hour % 24:02}0000Z.db.gz", {})
+    journals.store(journal, copies, "worker-ai-0")
+    assert len(copies.keys("journals/worker-ai-0/")) == journals.KEPT
+
+
+def test_the_password_is_in_no_argument(dsn: str) -> None:
+    assert urlsplit(dsn).password
+    out = run_postgres("psql", "--tuples-only", "--command=SELECT current_user", dsn=dsn)
+    assert out.strip() == "migrator"
