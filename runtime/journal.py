@@ -376,9 +376,6 @@ class Journal:
                     self._commit_until_done([operation])
                 return
             else:
-                if self.trouble:
-                    log.warning("the journal can be written again")
-                    self.trouble = ""
                 return
 
     def _commit(self, group: Sequence["_Operation"]) -> None:
@@ -397,6 +394,9 @@ class Journal:
                     db.execute("ROLLBACK")
                 raise
         self.commits += 1
+        if self.trouble:
+            log.warning("the journal can be written again")
+            self.trouble = ""
         for operation, result in zip(group, results, strict=True):
             operation.future.set_result(result)
 

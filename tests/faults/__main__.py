@@ -72,7 +72,7 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", type=int, metavar="ROW", help="rows of the table; all without")
     parser.add_argument("--full", action="store_true", help="as often as the table says; otherwise a quick form")
     parser.add_argument("--seed", type=int, default=None, help="replay a run")
-    parser.add_argument("--json", type=Path, default=Path(".eco2/faults.json"), help="where the results are kept")
+    parser.add_argument("--json", type=Path, default=Path("build/faults.json"), help="where the results are kept")
     args = parser.parse_args()
     unknown = [number for number in args.rows if number not in ROWS]
     if unknown:

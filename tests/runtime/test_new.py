@@ -1,0 +1,74 @@
+"""`eco2 new`: what it writes works at once, and passes the checks of the house."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.services import ROOT
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the checkout, so that nothing is written into the real one."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for folder in ("functions", "shared", "runtime", "emulator"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    (tmp_path / "tests").mkdir()
+    for name in ("pyproject.toml", "tests/conftest.py", "tests/support.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def run(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=checkout,
+        env={"PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_kind_of_function_works_at_once(checkout: Path) -> None:
+    made = [
+        ("function", "waste/list_bins"),
+        ("function", "waste/rename_bin", "--http", "PATCH /bins/{bin_id:uuid}"),
+        ("function", "waste/empty_bin", "--http", "DELETE /bins/{bin_id:uuid}"),
+        ("function", "waste/bin_emptied", "--queue"),
+        ("function", "storage/count_letters", "--queue"),
+        ("function", "waste/sweep_bins", "--schedule", "60"),
+        ("function", "waste/import_bins", "--command", "bins"),
+        ("service", "weather"),
+    ]
+    for words in made:
+        done = run(checkout, "-m", "runtime.cli", "new", *words)
+        assert done.returncode == 0, done.stderr
+    tests = [str(path) for path in (checkout / "tests").rglob("test_*.py")]
+    assert len(tests) == len(made)
+    done = run(checkout, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    assert done.returncode == 0, done.stdout
+    ruff = Path(sys.executable).with_name("ruff")
+    for command in (["check"], ["format", "--check"]):
+        checked = subprocess.run([ruff, *command, "--no-cache", checkout], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("function", "wast/x"), "did you mean waste"),
+        (("function", "waste/X"), "lower case"),
+        (("function", "storage/x"), "queue functions only"),
+        (("function", "waste/x", "--http", "FETCH /x"), "a method and a path"),
+        (("function", "waste/get_stats"), "exists already"),
+        (("service", "waste"), "already"),
+    ],
+)
+def test_a_mistake_is_explained_and_writes_nothing(words: tuple[str, ...], says: str) -> None:
+    done = run(ROOT, "-m", "runtime.cli", "new", *words)
+    assert done.returncode == 2
+    assert says in done.stderr
