@@ -1,0 +1,41 @@
+"""The storage worker's answer: the picture is checked and stored, or it is no picture."""
+
+import dramatiq
+
+from functions.userinfo import avatars
+from functions.userinfo import db as sql
+from shared import clock, objects
+from shared.db import database
+from shared.messages import Outcome, ProcessedPhoto, convert
+from shared.tasks import settle
+
+
+@dramatiq.actor(queue_name="userinfo", time_limit=30_000)
+async def avatar_processed(*, outcome: Outcome) -> None:
+    avatar_id = outcome.subject
+    async with database().transaction() as conn:
+        await settle(conn, outcome)
+        avatar = await sql.select_avatar(conn, avatar_id)
+        if avatar is not None:
+            await sql.lock_person(conn, avatar.user_id)
+            # Again: while the lock was waited for, a second copy of this message or an erasure may have been here.
+            avatar = await sql.select_avatar(conn, avatar_id)
+        if avatar is None:
+            # Told before, or erased. In the second case nobody will ever ask for these copies.
+            if not await sql.select_avatar_shown(conn, avatar_id):
+                await avatars.delete_objects(conn, prefixes=[avatars.prefix(avatar_id)])
+            return
+        state = await sql.select_avatar_state(conn, avatar.user_id)
+        await sql.delete_avatar(conn, avatar_id)
+        gone, below = [avatar.image_key], []
+        if outcome.status == "success" and state.wanted_avatar_id == avatar_id:
+            photo = convert(outcome.record, ProcessedPhoto)
+            url = objects.store().public_url(photo.thumbnail_key)
+            await sql.update_avatar(conn, avatar.user_id, avatar_id, url, clock.now())
+            gone.append(photo.web_key)  # of a face no more is kept than is shown
+            below = [avatars.prefix(state.avatar_id)] if state.avatar_id is not None else []
+        elif outcome.status == "success":
+            below = [avatars.prefix(avatar_id)]  # another was chosen meanwhile, or none
+        elif state.wanted_avatar_id == avatar_id and outcome.error is not None:
+            await sql.update_avatar_refused(conn, avatar.user_id, outcome.error.message, clock.now())
+        await avatars.delete_objects(conn, keys=gone, prefixes=below)

@@ -1,0 +1,191 @@
+"""The SQL of userinfo: profiles, settings, and the pictures being checked."""
+
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+from psycopg.rows import class_row
+
+from shared.db import Connection
+
+AvatarStatus = Literal["none", "pending", "failure", "success"]
+
+
+class Profile(Struct):
+    """A person's profile as they see it themselves.
+
+    `avatar_status` says how far the picture asked for last has come, `avatar_error` why it was refused; until a new one is
+    checked, `avatar_url` shows the one before.
+    """
+
+    user_id: UUID
+    nickname: str | None = None
+    avatar_url: str | None = None
+    bio: str | None = None
+    updated_at: datetime | None = None
+    avatar_status: AvatarStatus = "none"
+    avatar_error: str | None = None
+
+
+class PublicProfile(Struct):
+    """A person as others see them."""
+
+    user_id: UUID
+    nickname: str | None
+    avatar_url: str | None
+    bio: str | None
+
+
+class Settings(Struct):
+    """How the app is to behave for a person."""
+
+    notification_enabled: bool = True
+    language: Literal["ko", "en"] = "ko"
+    theme: Literal["light", "dark", "system"] = "light"
+
+
+class AvatarState(Struct):
+    """The picture that a profile shows, and the one it waits for."""
+
+    avatar_id: UUID | None
+    wanted_avatar_id: UUID | None
+
+
+class Avatar(Struct):
+    """A picture being checked."""
+
+    id: UUID
+    user_id: UUID
+    image_key: str
+
+
+async def lock_person(conn: Connection, user_id: UUID) -> None:
+    """Let changes of one person's rows take turns, the first one too, when there is no row yet to lock."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s::text, 2))", [user_id])
+
+
+async def select_profile(conn: Connection, user_id: UUID) -> Profile:
+    """The profile; the defaults for a person who has written nothing yet."""
+    cur = conn.cursor(row_factory=class_row(Profile))
+    await cur.execute(
+        "SELECT user_id, nickname, avatar_url, bio, updated_at, CASE WHEN wanted_avatar_id IS NOT NULL THEN 'pending'"
+        " WHEN avatar_error IS NOT NULL THEN 'failure' WHEN avatar_url IS NOT NULL THEN 'success' ELSE 'none' END"
+        " AS avatar_status, avatar_error FROM profiles WHERE user_id = %s",
+        [user_id],
+    )
+    return await cur.fetchone() or Profile(user_id, updated_at=_since(user_id))
+
+
+def _since(user_id: UUID) -> datetime | None:
+    """When the person registered: ids of version 7 begin with the milliseconds of their making."""
+    return datetime.fromtimestamp((user_id.int >> 80) / 1000, UTC) if user_id.version == 7 else None
+
+
+async def select_public_profile(conn: Connection, user_id: UUID) -> PublicProfile | None:
+    cur = conn.cursor(row_factory=class_row(PublicProfile))
+    await cur.execute("SELECT user_id, nickname, avatar_url, bio FROM profiles WHERE user_id = %s", [user_id])
+    return await cur.fetchone()
+
+
+async def upsert_profile(conn: Connection, profile: Profile, now: datetime) -> None:
+    """Write what a person may write by hand."""
+    await conn.execute(
+        "INSERT INTO profiles (user_id, nickname, bio, updated_at) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (user_id) DO UPDATE SET nickname = excluded.nickname, bio = excluded.bio,"
+        " updated_at = excluded.updated_at",
+        [profile.user_id, profile.nickname, profile.bio, now.replace(tzinfo=None)],
+    )
+
+
+async def select_settings(conn: Connection, user_id: UUID) -> Settings:
+    """The settings; the defaults for a person who has written nothing yet."""
+    cur = conn.cursor(row_factory=class_row(Settings))
+    await cur.execute("SELECT notification_enabled, language, theme FROM settings WHERE user_id = %s", [user_id])
+    return await cur.fetchone() or Settings()
+
+
+async def upsert_settings(conn: Connection, user_id: UUID, settings: Settings) -> None:
+    await conn.execute(
+        "INSERT INTO settings (user_id, notification_enabled, language, theme) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (user_id) DO UPDATE SET notification_enabled = excluded.notification_enabled,"
+        " language = excluded.language, theme = excluded.theme",
+        [user_id, settings.notification_enabled, settings.language, settings.theme],
+    )
+
+
+# Pictures
+
+
+async def insert_avatar(conn: Connection, avatar: Avatar, now: datetime) -> None:
+    """Note that a picture is being checked, and that it is the one its person wants."""
+    await conn.execute(
+        "INSERT INTO avatars (id, user_id, image_key) VALUES (%s, %s, %s)",
+        [avatar.id, avatar.user_id, avatar.image_key],
+    )
+    await conn.execute(
+        "INSERT INTO profiles (user_id, wanted_avatar_id, updated_at) VALUES (%s, %s, %s)"
+        " ON CONFLICT (user_id) DO UPDATE SET wanted_avatar_id = excluded.wanted_avatar_id, avatar_error = NULL,"
+        " updated_at = excluded.updated_at",
+        [avatar.user_id, avatar.id, now.replace(tzinfo=None)],
+    )
+
+
+async def select_avatar(conn: Connection, avatar_id: UUID) -> Avatar | None:
+    cur = conn.cursor(row_factory=class_row(Avatar))
+    await cur.execute("SELECT id, user_id, image_key FROM avatars WHERE id = %s", [avatar_id])
+    return await cur.fetchone()
+
+
+async def select_avatar_shown(conn: Connection, avatar_id: UUID) -> bool:
+    """Whether any profile shows this picture."""
+    cur = await conn.execute("SELECT EXISTS (SELECT FROM profiles WHERE avatar_id = %s)", [avatar_id])
+    row = await cur.fetchone()
+    return row is not None and bool(row[0])
+
+
+async def select_avatar_state(conn: Connection, user_id: UUID) -> AvatarState:
+    cur = conn.cursor(row_factory=class_row(AvatarState))
+    await cur.execute("SELECT avatar_id, wanted_avatar_id FROM profiles WHERE user_id = %s", [user_id])
+    return await cur.fetchone() or AvatarState(None, None)
+
+
+async def update_avatar(conn: Connection, user_id: UUID, avatar_id: UUID, url: str, now: datetime) -> None:
+    """Show a picture that was checked."""
+    await conn.execute(
+        "UPDATE profiles SET avatar_id = %s, avatar_url = %s, wanted_avatar_id = NULL, avatar_error = NULL,"
+        " updated_at = %s WHERE user_id = %s",
+        [avatar_id, url, now.replace(tzinfo=None), user_id],
+    )
+
+
+async def update_avatar_refused(conn: Connection, user_id: UUID, error: str, now: datetime) -> None:
+    """Keep the picture that there is, and say why there is no new one."""
+    await conn.execute(
+        "UPDATE profiles SET wanted_avatar_id = NULL, avatar_error = %s, updated_at = %s WHERE user_id = %s",
+        [error, now.replace(tzinfo=None), user_id],
+    )
+
+
+async def update_no_avatar(conn: Connection, user_id: UUID) -> None:
+    """Show no picture, and wait for none."""
+    await conn.execute(
+        "UPDATE profiles SET avatar_id = NULL, avatar_url = NULL, wanted_avatar_id = NULL, avatar_error = NULL"
+        " WHERE user_id = %s",
+        [user_id],
+    )
+
+
+async def delete_avatar(conn: Connection, avatar_id: UUID) -> None:
+    await conn.execute("DELETE FROM avatars WHERE id = %s", [avatar_id])
+
+
+async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
+    """Delete everything here that names a person; return the ids of their pictures, whose objects are to go too."""
+    cur = await conn.execute("DELETE FROM avatars WHERE user_id = %s RETURNING id", [user_id])
+    pictures = [row[0] for row in await cur.fetchall()]
+    cur = await conn.execute("DELETE FROM profiles WHERE user_id = %s RETURNING avatar_id", [user_id])
+    pictures += [row[0] for row in await cur.fetchall() if row[0] is not None]
+    await conn.execute("DELETE FROM settings WHERE user_id = %s", [user_id])
+    await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
+    return pictures

@@ -1,0 +1,17 @@
+"""Deletes raw uploads that nobody set as an avatar, or that something left behind, before they are a day old."""
+
+from functions.userinfo.avatars import delete_objects
+from shared import uploads
+from shared.db import database
+from shared.triggers import schedule
+
+
+@schedule(every=3600)
+async def sweep_uploads() -> None:
+    while True:
+        async with database().transaction() as conn:
+            keys = await uploads.select_stale(conn)
+            if not keys:
+                return
+            await delete_objects(conn, keys=keys)
+            await uploads.delete_rows(conn, keys)

@@ -1,0 +1,42 @@
+"""A changed profile of the person's."""
+
+from typing import Annotated
+
+from litestar import Response, patch
+from litestar.params import JSONBody
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from functions.userinfo import db as sql
+from functions.userinfo.avatars import remove
+from shared import clock
+from shared.errors import BadInput, PreconditionFailed, Unauthorized
+from shared.http import Conditional, CurrentUser, Db, problems
+
+Nickname = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$", examples=["초록이"])]
+Bio = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$", examples=["분리배출 3년 차"])]
+
+
+class ProfileChanges(Struct):
+    """What is left out stays as it is; null clears. A picture is set by PUT /me/avatar, and here only taken away."""
+
+    nickname: Nickname | UnsetType | None = UNSET
+    bio: Bio | UnsetType | None = UNSET
+    avatar_url: UnsetType | None = UNSET
+
+
+@patch("/me", responses=problems(BadInput, Unauthorized, PreconditionFailed), summary="Change my profile")
+async def update_profile(
+    data: JSONBody[ProfileChanges], user: CurrentUser, db: Db, conditions: Conditional
+) -> Response[sql.Profile]:
+    async with db.transaction() as conn:
+        await sql.lock_person(conn, user.id)
+        profile = await sql.select_profile(conn, user.id)
+        conditions.require(profile)
+        if data.nickname is not UNSET:
+            profile.nickname = data.nickname
+        if data.bio is not UNSET:
+            profile.bio = data.bio
+        await sql.upsert_profile(conn, profile, clock.now())
+        if data.avatar_url is None:
+            await remove(conn, user.id)
+        return conditions.answer(await sql.select_profile(conn, user.id))
