@@ -77,7 +77,7 @@ TABLE = [
     Row("userinfo", "PUT", "/me/avatar", 202, PROFILE, "image_key", named=(202,), idempotent=True),
     Row("userinfo", "GET", "/me/settings", 200, SETTINGS),
     Row("userinfo", "PATCH", "/me/settings", 200, SETTINGS, SETTINGS),
-    Row("userinfo", "GET", "/{}", 200, "user_id nickname avatar_url bio"),
+    Row("userinfo", "GET", "/{}", 200, "user_id nickname avatar_url bio", public=True),
     Row("location", "GET", "/me", 200, PLACE, paged=True),
     Row(
         "location",
