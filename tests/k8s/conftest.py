@@ -1,0 +1,57 @@
+"""What the tests of the delivery share: a checkout to change, the overlays as kustomize puts them together."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from runtime.services import ROOT
+
+Document = dict[str, Any]
+PARTS = ("functions", "shared", "runtime", "k8s", "emulator", "locks", "pyproject.toml")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of this checkout that a test may change."""
+    root = tmp_path / "checkout"
+    root.mkdir()
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, root / part)
+    return root
+
+
+@pytest.fixture
+def eco2(checkout: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`eco2("plan", "--json")` in that copy, with a state folder of its own and `kubectl` only if the test put one there."""
+
+    def run(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        env = {"PATH": str(tmp_path / "bin"), "ECO2_STATE": str(tmp_path / "state"), "HOME": str(tmp_path), **environ}
+        program = [sys.executable, "-m", "runtime.cli", *words]
+        return subprocess.run(program, cwd=checkout, env=env, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def kubectl_or_skip() -> str:
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.skip("kubectl is not installed: it brings the kustomize that puts overlays together")
+    return program
+
+
+@pytest.fixture(scope="session", params=["dev", "prod"])
+def overlay(request: pytest.FixtureRequest) -> list[Document]:
+    """All objects of an environment."""
+    words = [kubectl_or_skip(), "kustomize", str(ROOT / "k8s/overlays" / request.param)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return [found for found in yaml.safe_load_all(done.stdout) if found]

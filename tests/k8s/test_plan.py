@@ -1,0 +1,161 @@
+"""The plan as an engineer and CI see it: `eco2 plan`, `eco2 why`, and what a second run says."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Eco2 = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def plan(eco2: Eco2, *words: str) -> dict[str, dict[str, Any]]:
+    done = eco2("plan", "--json", *words)
+    assert done.returncode == 0, done.stderr
+    return {entry["service"]: entry for entry in json.loads(done.stdout)["services"]}
+
+
+def append(file: Path, text: str = "\n# changed\n") -> None:
+    file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+@pytest.fixture
+def running(eco2: Eco2, tmp_path: Path) -> Path:
+    """A file of what would run if everything had just been deployed: tags alone."""
+    file = tmp_path / "running.json"
+    file.write_text(json.dumps({name: entry["tag"] for name, entry in plan(eco2).items()}))
+    return file
+
+
+def test_with_nothing_running_everything_is_new(eco2: Eco2) -> None:
+    found = plan(eco2)
+    assert len(found) == 8
+    for name, entry in found.items():
+        assert entry["change"] == "new"
+        assert entry["running_tag"] is None
+        assert entry["functions"], name
+        for function in entry["functions"]:
+            assert len(function["hash"]) == 64
+            assert function["why"][0][-1] == name
+
+
+def test_after_a_deploy_nothing_is_left_to_do(eco2: Eco2, running: Path) -> None:
+    for entry in plan(eco2, "--running", str(running)).values():
+        assert (entry["change"], entry["functions"], entry["tag"]) == ("unchanged", [], entry["running_tag"])
+
+
+def test_a_changed_function_is_the_only_one_in_the_plan_and_says_why(eco2: Eco2, running: Path, checkout: Path) -> None:
+    append(checkout / "functions/waste/delete_analysis.py")
+    found = plan(eco2, "--running", str(running))
+    assert [name for name, entry in found.items() if entry["change"] != "unchanged"] == ["api-waste"]
+    assert found["api-waste"]["functions"] == [
+        {
+            "function": "delete_analysis",
+            "hash": found["api-waste"]["functions"][0]["hash"],
+            "why": [["functions/waste/delete_analysis.py", "waste/delete_analysis", "api-waste"]],
+        }
+    ]
+
+
+def test_the_chain_of_a_library_names_both_versions_and_every_step(eco2: Eco2, running: Path, checkout: Path) -> None:
+    lock = checkout / "locks/dev.txt"
+    text = lock.read_text(encoding="utf-8")
+    start = text.index("\nbcrypt==") + len("\nbcrypt==")
+    old = text[start : text.index(" ", start)]
+    lock.write_text(text[:start] + "99.0" + text[start + len(old) :], encoding="utf-8")
+    found = plan(eco2, "--running", str(running))
+    assert [name for name, entry in found.items() if entry["change"] != "unchanged"] == ["api-auth"]
+    login = next(entry for entry in found["api-auth"]["functions"] if entry["function"] == "login")
+    assert [
+        f"bcrypt {old} -> 99.0",
+        "functions/auth/passwords.py",
+        "functions/auth/login.py",
+        "auth/login",
+        "api-auth",
+    ] in login["why"]
+
+
+def test_a_migration_alone_rolls_its_service_out_and_changes_no_function(
+    eco2: Eco2, running: Path, checkout: Path
+) -> None:
+    (checkout / "functions/auth/migrations/0099_more.sql").write_text("SELECT 1;\n")
+    found = plan(eco2, "--running", str(running))
+    assert [name for name, entry in found.items() if entry["change"] != "unchanged"] == ["api-auth"]
+    assert found["api-auth"]["functions"] == []
+    assert found["api-auth"]["why"] == [["functions/auth/migrations/0099_more.sql (new)", "api-auth"]]
+
+
+def test_more_replicas_change_manifests_and_no_image(eco2: Eco2, checkout: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text(eco2("plan", "--json").stdout)
+    toml = checkout / "functions/chat_llm/service.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").replace("replicas = 2", "replicas = 3"), encoding="utf-8")
+    entry = plan(eco2, "--running", str(file))["api-chat-llm"]
+    assert (entry["change"], entry["functions"], entry["tag"]) == ("manifests", [], entry["running_tag"])
+
+
+def test_a_rollout_that_was_skipped_is_still_in_the_next_plan(eco2: Eco2, running: Path, checkout: Path) -> None:
+    append(checkout / "functions/auth/login.py")
+    plan(eco2, "--running", str(running))
+    append(checkout / "functions/waste/db.py")
+    found = plan(eco2, "--running", str(running))
+    assert [name for name, entry in found.items() if entry["change"] != "unchanged"] == ["api-auth", "api-waste"]
+    assert [function["function"] for function in found["api-auth"]["functions"]] == ["login"]
+
+
+def test_undoing_a_change_undoes_its_place_in_the_plan(eco2: Eco2, running: Path, checkout: Path) -> None:
+    file = checkout / "functions/auth/login.py"
+    before = file.read_bytes()
+    append(file)
+    file.write_bytes(before)
+    assert {entry["change"] for entry in plan(eco2, "--running", str(running)).values()} == {"unchanged"}
+
+
+def test_a_tag_of_which_nothing_is_known_means_all_functions(eco2: Eco2, tmp_path: Path) -> None:
+    file = tmp_path / "running.json"
+    file.write_text('{"api-auth": "0123456789abcdef", "api-gone": "1111111111111111"}')
+    found = plan(eco2, "--running", str(file))
+    assert found["api-auth"]["change"] == "changed"
+    assert len(found["api-auth"]["functions"]) > 10
+    assert found["api-gone"]["change"] == "removed"
+    assert found["api-waste"]["change"] == "new"
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"api-auth": 7}', "nonsense"])
+def test_a_file_that_is_no_plan_is_refused_in_a_line(eco2: Eco2, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "running.json"
+    file.write_text(content)
+    done = eco2("plan", "--running", str(file))
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "running.json" in done.stderr
+
+
+def test_a_person_reads_the_same_plan(eco2: Eco2, running: Path, checkout: Path) -> None:
+    append(checkout / "shared/ids.py")
+    done = eco2("plan", "--running", str(running))
+    assert "shared/ids.py > " in done.stdout
+    assert "> worker-ai" in done.stdout
+
+
+def test_why_names_everything_that_a_file_reaches(eco2: Eco2) -> None:
+    lines = eco2("why", "functions/auth/passwords.py").stdout.splitlines()
+    assert "functions/auth/passwords.py > functions/auth/login.py > auth/login > api-auth" in lines
+    assert all(line.endswith("> api-auth") for line in lines)
+
+
+def test_why_knows_libraries_migrations_and_settings(eco2: Eco2) -> None:
+    assert "> auth/login > api-auth" in eco2("why", "bcrypt").stdout
+    out = eco2("why", "functions/waste/migrations/0001_seed.sql").stdout.splitlines()
+    if out:
+        assert out[0].endswith("> api-waste")
+    assert "> ai/classify_photo > worker-ai" in eco2("why", "functions/ai/service.toml").stdout
+    assert "reaches no function" in eco2("why", "emulator/postgres.py").stdout
+
+
+def test_why_of_what_is_not_there_suggests_what_is(eco2: Eco2) -> None:
+    done = eco2("why", "functions/auth/logn.py")
+    assert done.returncode == 2
+    assert "did you mean functions/auth/login.py?" in done.stderr
