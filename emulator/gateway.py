@@ -69,6 +69,8 @@ class Gateway:
         self.routes = list(routes)
         self.environ = environ
         self.away: set[str] = set()
+        # Services whose newest code does not load; the old code answers, with a header that says so.
+        self.errors: dict[str, bytes] = {}
         self.store = urlsplit(environ["S3_ENDPOINT_URL"])
         # Idle connections go before a service's own limit (uvicorn: 5 s) ends them under a request.
         self.pool = httpcore.AsyncConnectionPool(
@@ -140,6 +142,8 @@ class Gateway:
             answer = await self._first_byte(request, body)
             try:
                 kept = [(name.lower(), value) for name, value in answer.headers if name.lower() not in _HOP]
+                if route.service in self.errors:
+                    kept.append((b"x-eco2-reload-error", self.errors[route.service]))
                 await send({"type": "http.response.start", "status": answer.status, "headers": kept})
                 started = True
                 await self._stream(answer, receive, send, body)
@@ -249,7 +253,9 @@ class Gateway:
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
         while line := await orders.readline():
-            self.away = set(json.loads(line).get("away", ()))
+            order = json.loads(line)
+            self.away = set(order.get("away", ()))
+            self.errors = {name: _header_text(error) for name, error in order.get("errors", {}).items()}
 
 
 class _Body:
@@ -299,6 +305,11 @@ def _forwarded(scope: Scope, request_id: bytes) -> Headers:
     if b"transfer-encoding" in given:
         headers.append((b"transfer-encoding", b"chunked"))
     return headers
+
+
+def _header_text(text: str) -> bytes:
+    """In one line of ASCII, as a header must be."""
+    return " ".join(text.split()).encode("ascii", "replace")[:500]
 
 
 def _away(service: str) -> Refused:

@@ -10,19 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.process import StartError, free_port
-
-# The seven service roles of SEED.md, the superuser, and the owner of all objects.
-ROLES = (
-    "postgres",
-    "migrator",
-    "api_auth_role",
-    "api_users_role",
-    "api_locations_role",
-    "api_waste_role",
-    "api_recycle_role",
-    "api_chat_role",
-    "worker_role",
-)
+from runtime.services import load_services
 
 
 class State:
@@ -96,8 +84,9 @@ class State:
         return kept[name]
 
     def passwords(self) -> dict[str, str]:
-        """One password a database role."""
-        return {role: self.secret(role) for role in ROLES}
+        """One password a database role: the superuser's, the owner's, and those of the service.toml files."""
+        roles = {service.database.role for service in load_services().values()}
+        return {role: self.secret(role) for role in ("postgres", "migrator", *sorted(roles))}
 
     def port(self, name: str, wanted: int | None = None) -> int:
         """The part's port of the last run if it is still free (or `wanted`), else a free one; remembered."""

@@ -23,6 +23,7 @@ from emulator.forks import Forked, Process, Template, template_command
 from emulator.parts import Part, System
 from emulator.process import Command, PortTaken, StartError, alive, failure, spawn
 from emulator.proxy import Fault
+from emulator.reload import Reloader
 from emulator.state import State
 from runtime.services import ROOT
 from shared import clock
@@ -52,6 +53,7 @@ class Running:
     log_start: int = 0
     settled: asyncio.Event = field(default_factory=asyncio.Event)  # ready once, or failed once
     task: asyncio.Task[None] | None = None
+    replaced: asyncio.Event = field(default_factory=asyncio.Event)  # by a reload: its end is no failure
     again: asyncio.Event = field(default_factory=asyncio.Event)  # cuts a backoff short
 
     def about(self) -> dict[str, Any]:
@@ -99,6 +101,10 @@ class Supervisor:
             "fault-list": self._fault_list_asked,
         }
         self.moved = asyncio.Condition()  # a part's state has changed
+        self.reload_errors: dict[str, str] = {}
+        self._reloading: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._retired: list[Template] = []
         self._setup: list[subprocess.Popen[bytes]] = []
 
     # Life
@@ -147,6 +153,7 @@ class Supervisor:
             return
         await everything
         await on_ready(self)
+        self._reloading = asyncio.create_task(Reloader(self).run())
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -270,6 +277,7 @@ class Supervisor:
         while not self.stopping.is_set():
             running.state = "restarting" if running.restarts else "starting"
             running.again.clear()
+            running.replaced.clear()
             try:
                 await self._launch(running)
                 running.state, running.error, running.since = "ready", "", time.monotonic()
@@ -278,6 +286,8 @@ class Supervisor:
                 running.settled.set()
                 await self._changed()
                 await self._ended(running)
+                if running.replaced.is_set():
+                    continue
                 code = running.process.returncode if running.process is not None else None
                 running.error = f"it ended with {_code(code)}"
             except StartError as error:
@@ -369,7 +379,43 @@ class Supervisor:
 
     async def _ended(self, running: Running) -> None:
         assert running.process is not None
-        await exited(running.process)
+        ending = asyncio.create_task(exited(running.process))
+        replaced = asyncio.create_task(running.replaced.wait())
+        await asyncio.wait((ending, replaced), return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        replaced.cancel()
+
+    async def replace(self, running: Running, overlapping: bool) -> None:
+        """Put a new process in the place of the old, which finishes what it has begun; return when the new one is ready.
+
+        A service's two processes overlap on one socket, so that no request meets nobody. A worker's journal has one owner.
+        """
+        old = running.process
+        if old is not None and old.poll() is None:
+            old.send_signal(running.part.command().stop_signal)
+            leaving = asyncio.create_task(self._see_off(old, running.part.grace + 2))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            if not overlapping:
+                await leaving
+        running.state = "restarting"
+        running.replaced.set()
+        running.again.set()
+        async with self.moved:
+            await self.moved.wait_for(lambda: running.process is not old and running.state in ("ready", "failed"))
+
+    async def _see_off(self, process: Process, grace: float) -> None:
+        try:
+            await asyncio.wait_for(exited(process), grace)
+        except TimeoutError:
+            process.kill()
+
+    async def renew_template(self) -> None:
+        """Fork from newly imported libraries from now on; the old template goes with its last child."""
+        old, self.template = self.template, self._new_template()
+        await self.template.ready.wait()
+        old.retire()
+        self._retired.append(old)
 
     async def _make_cluster(self) -> None:
         try:
@@ -406,8 +452,12 @@ class Supervisor:
             self.moved.notify_all()
         self.write_about()
         # While a service is away for longer, waiting in its socket helps nobody: the gateway says 503.
+        self.order_gateway()
+
+    def order_gateway(self) -> None:
+        """Tell the gateway who is away and whose newest code does not load."""
         away = [name for name, running in self.running.items() if running.state == "failed"]
-        self.order("gateway", {"away": away})
+        self.order("gateway", {"away": away, "errors": self.reload_errors})
 
     # Stop
 
@@ -419,13 +469,16 @@ class Supervisor:
                 process.kill()
         self.faults.clear()
         await self.order_proxy()
+        if self._reloading is not None:
+            self._reloading.cancel()
         for running in self.running.values():
             if running.task is not None:
                 running.task.cancel()
         for kinds in _STOP_ORDER:
             chosen = [running for running in self.running.values() if running.part.kind in kinds]
             await asyncio.gather(*(self._stop_part(running) for running in reversed(chosen)))
-        self.template.close()
+        for template in [self.template, *self._retired]:
+            template.close()
         for listener in [*self.system.listeners.values(), self.system.gateway]:
             listener.close()
 

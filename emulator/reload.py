@@ -1,0 +1,217 @@
+"""Saving a file restarts the services whose import closure holds it, and no others; an error in it keeps the old code serving."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emulator.process import Command, StartError
+from runtime.services import ROOT
+
+if TYPE_CHECKING:
+    from emulator.supervisor import Running, Supervisor
+
+WATCHED = ("functions", "shared", "runtime")
+_ENDINGS = (".py", ".toml", ".json", ".csv", ".txt", ".sql")
+_EVERY = 0.2
+_SETTLE = 0.03  # an editor writes in steps
+
+
+class Reloader:
+    """Watches the checkout's own files for one supervisor."""
+
+    def __init__(self, supervisor: "Supervisor") -> None:
+        self.supervisor = supervisor
+        self.seen: dict[str, tuple[int, int]] = {}
+        # Service folder to the files of its closure, as computed by the last `reach`.
+        self.closures: dict[str, set[str]] = {}
+        # What is wrong with a file that was saved, until it is saved without.
+        self.errors: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        self.seen = scan(ROOT)
+        await self._reach()
+        while True:
+            await asyncio.sleep(_EVERY)
+            changed = self._changed()
+            if changed:
+                await asyncio.sleep(_SETTLE)
+                changed |= self._changed()
+                try:
+                    await self._reload(changed)
+                except StartError as error:
+                    self.supervisor.say(f"reload: {error}")
+
+    def _changed(self) -> set[str]:
+        now = scan(ROOT)
+        changed = {file for file in now.keys() | self.seen.keys() if now.get(file) != self.seen.get(file)}
+        self.seen = now
+        return changed
+
+    async def _reach(self) -> None:
+        """Compute the closures, in a process of its own: it parses every file."""
+        out = self.supervisor.state.path / "closures.json"
+        env = self.supervisor.system.base_environment()
+        command = Command("reach", [], env, self.supervisor.system.log("reload"), cwd=ROOT)
+        child = await self.supervisor.template.fork(command, "emulator.reload:reach", (str(out),), orders=False)
+        await child.ended.wait()
+        found = self.supervisor.state.read_json("closures.json") if child.returncode == 0 else None
+        if found is not None:
+            self.closures = {folder: set(files) for folder, files in found.items()}
+
+    async def _reload(self, changed: set[str]) -> None:
+        broken = {file: error for file in changed if (error := syntax_error(ROOT / file))}
+        self.errors = {file: error for file, error in self.errors.items() if file not in changed} | broken
+        affected = self._affected(changed)
+        if broken:
+            for error in broken.values():
+                self.supervisor.say(f"not reloaded: {error}; the old code goes on")
+            self._tell(affected, "; ".join(broken.values()))
+            return
+        if not affected:
+            return
+        template = self.supervisor.template
+        if any(str(ROOT / file) in template.files for file in changed):
+            # What the template has imported itself is new only in a new one.
+            await self.supervisor.renew_template()
+        say = self.supervisor.say
+        failed = await asyncio.gather(*(self._check(folder) for folder in affected))
+        good = [folder for folder, error in zip(affected, failed, strict=True) if not error]
+        for folder, error in zip(affected, failed, strict=True):
+            self._tell([folder], error)
+            if error:
+                say(f"not reloaded: {folder}: {error}; the old code goes on")
+        parts = [r for r in self.supervisor.running.values() if r.part.folder in good]
+        await asyncio.gather(*(self._swap(running) for running in parts))
+        if parts:
+            names = ", ".join(running.part.name for running in parts)
+            say(f"reloaded {names} ({', '.join(sorted(changed)[:3])}{' …' if len(changed) > 3 else ''})")
+        if any(not file.startswith("functions/") or file not in self._known() for file in changed):
+            await self._reach()
+
+    def _known(self) -> set[str]:
+        return set().union(*self.closures.values()) if self.closures else set()
+
+    def _affected(self, changed: Iterable[str]) -> list[str]:
+        """The folders of the services whose closure holds a changed file. Without closures yet, a shared file is everybody's."""
+        found = set()
+        for file in changed:
+            first, _, rest = file.partition("/")
+            if first == "functions":
+                found.add(rest.partition("/")[0])
+            for folder, files in self.closures.items():
+                if file in files:
+                    found.add(folder)
+            if not self.closures and first != "functions":
+                found |= set(self.supervisor.system.services)
+        return sorted(found & set(self.supervisor.system.services))
+
+    async def _check(self, folder: str) -> str:
+        """Load the service in a child that then ends; the error's line, or nothing."""
+        supervisor = self.supervisor
+        service = supervisor.system.services[folder]
+        log = supervisor.system.log("reload")
+        start = log.stat().st_size if log.exists() else 0
+        command = Command("reload", [], supervisor.system.environment(service), log, cwd=ROOT)
+        child = await supervisor.template.fork(command, "emulator.reload:check", (folder,), orders=False)
+        await child.ended.wait()
+        if child.returncode == 0:
+            return ""
+        with log.open("rb") as file:
+            file.seek(start)
+            lines = file.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with code {child.returncode}"
+
+    async def _swap(self, running: "Running") -> None:
+        await self.supervisor.replace(running, overlapping=running.part.kind == "service")
+
+    def _tell(self, folders: Iterable[str], error: str) -> None:
+        for folder in folders:
+            name = self.supervisor.system.services[folder].name
+            self.supervisor.reload_errors.pop(name, None)
+            if error:
+                self.supervisor.reload_errors[name] = error
+        self.supervisor.order_gateway()
+
+
+def scan(root: Path) -> dict[str, tuple[int, int]]:
+    """Every watched file with its time and size, by path below the root."""
+    found: dict[str, tuple[int, int]] = {}
+    folders = [root / name for name in WATCHED]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.name.startswith((".", "__pycache__")):
+                continue
+            try:
+                if entry.is_dir():
+                    folders.append(Path(entry.path))
+                elif entry.name.endswith(_ENDINGS):
+                    status = entry.stat()
+                    found[os.path.relpath(entry.path, root)] = (status.st_mtime_ns, status.st_size)
+            except OSError:  # gone meanwhile
+                continue
+    return found
+
+
+def syntax_error(file: Path) -> str:
+    """`path, line N: message` for a Python file that does not parse, else nothing."""
+    if file.suffix != ".py" or not file.exists():
+        return ""
+    try:
+        compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 0
+        return f"{os.path.relpath(file, ROOT)}, line {line}: {getattr(error, 'msg', error)}"
+    return ""
+
+
+# Run in children of the template
+
+
+def check(arguments: list[str]) -> int:
+    """Load everything of a service as its process would; the last line of the log is the reason when it cannot be."""
+    from runtime.loader import LoadError, discover, load_http, load_queue_functions
+    from runtime.services import find
+
+    service = find(arguments[0])
+    try:
+        if not service.is_worker:
+            from runtime.host import build
+
+            build([service.folder], os.environ, background=False)
+            load_http(service)
+        if any(function.trigger == "queue" for function in discover(service)):
+            from dramatiq.brokers.stub import StubBroker
+
+            load_queue_functions(service, StubBroker())
+    except LoadError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def reach(arguments: list[str]) -> int:
+    """Write the files of each service's closure to a JSON file."""
+    from runtime.closure import Checkout, ClosureError
+
+    checkout = Checkout()
+    found = {}
+    for folder, service in checkout.services.items():
+        try:
+            found[folder] = sorted({file for closure in checkout.functions(service) for file in closure.files()})
+        except ClosureError as error:
+            print(f"closure of {folder}: {error}", file=sys.stderr)
+    target = Path(arguments[0])
+    temporary = target.with_name(".closures")
+    temporary.write_text(json.dumps(found))
+    temporary.replace(target)
+    return 0
