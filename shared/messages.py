@@ -128,6 +128,7 @@ class AnswerQuestion(Message, frozen=True):
     question: str
     history: list[Turn] = []
     place: Place | None = None
+    place_away: bool = False  # location could not be asked: nobody knows whether there is a place
     spender: str = ""  # shared.spend.spender(user_id): who pays, without saying who it is
 
 

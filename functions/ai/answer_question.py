@@ -33,7 +33,12 @@ class _Kept(Struct, frozen=True):
 
 @dramatiq.actor(queue_name="ai", time_limit=180_000)
 def answer_question(
-    *, question: str, history: list[Turn] | None = None, place: Place | None = None, spender: str = ""
+    *,
+    question: str,
+    history: list[Turn] | None = None,
+    place: Place | None = None,
+    place_away: bool = False,
+    spender: str = "",
 ) -> Result:
     """Record: an Answered (sources, provider). Payload: the text.
 
@@ -41,12 +46,12 @@ def answer_question(
         TaskFailed: `not-answered`, when every provider failed.
         Unavailable: recycle-info is away.
     """
-    asked = Question(question, tuple(history or ()), place, spender)
+    asked = Question(question, tuple(history or ()), place, spender, place_away)
     chosen = providers()
-    key = question_key(*(f"{turn.role}:{turn.content}" for turn in asked.history), f"user:{question}")
+    key = question_key(*(said for turn in asked.history for said in (turn.role, turn.content)), "user", question)
     # With a place, the answer may be the person's own.
     model = chosen.questions[0].model
-    kept = chosen.cache.get(f"question:{model}", key, _Kept) if place is None else None
+    kept = chosen.cache.get(f"question:{model}", key, _Kept) if place is None and not place_away else None
     if kept is not None:
         metrics.cached("question", "same")
         progress.publish_token(kept.text, 0)
@@ -74,6 +79,7 @@ def _answer(chosen: Providers, asked: Question, key: str) -> Result:
             provider is chosen.questions[0]
             and len(chosen.questions) > 1
             and asked.place is None
+            and not asked.place_away
             and answer.record.sources
         ):
             chosen.cache.put(f"question:{provider.model}", key, _Kept(text, answer.record))

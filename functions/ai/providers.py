@@ -46,12 +46,16 @@ class PhotoProvider(Protocol):
 
 
 class Question(Struct, frozen=True):
-    """A question with what came before it. `place` is where the person is, for questions about the nearest center."""
+    """A question with what came before it. `place` is where the person is, for questions about the nearest center.
+
+    `place_away` says that location could not be asked for it.
+    """
 
     text: str
     history: tuple[Turn, ...] = ()
     place: Place | None = None
     spender: str = ""
+    place_away: bool = False
 
 
 class Answer(Struct, frozen=True):

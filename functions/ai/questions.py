@@ -228,7 +228,7 @@ def _way(understood: Understood, question: Question, texts: dict[str, str]) -> I
     """The nearest centers from the person's default place; location away costs this part of the answer alone."""
     place = question.place
     if place is None:
-        yield texts["no_place"]
+        yield texts["away" if question.place_away else "no_place"]
         return
     try:
         centers = nearest(place, understood.items[0].category if understood.items else None)

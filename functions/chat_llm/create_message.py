@@ -11,7 +11,7 @@ from functions.chat_llm import db as sql
 from functions.chat_llm import history, places
 from functions.chat_llm.create_conversation import PATH
 from shared import clock, spend
-from shared.errors import NotFound
+from shared.errors import NotFound, Unavailable
 from shared.http import Broker, Calls, CurrentUser, Db, Idem, problems
 from shared.messages import AnswerQuestion
 from shared.spend import DayUsedUp
@@ -66,9 +66,12 @@ async def create_message(
             await sql.select_turns(conn, conversation_id, history.TURNS, history.TURN_CHARACTERS)
         )
     await spend.check(broker, user.id)
-    place = None
+    place, away = None, False
     if places.about_a_way([data.content, *(turn.content for turn in turns[-4:] if turn.role == "user")]):
-        place = await places.default_place(calls, request.headers["Authorization"].partition(" ")[2])
+        try:
+            place = await places.default_place(calls, request.headers["Authorization"].partition(" ")[2])
+        except Unavailable:
+            away = True  # the question is about more than a way, as a rule
     async with db.transaction() as conn:
         if (seen := await idempotency.claim(conn)) is not None:
             return seen
@@ -76,7 +79,8 @@ async def create_message(
         if position is None:
             raise NotFound
         message, reply = await sql.insert_exchange(conn, conversation_id, position, data.content, clock.now())
-        task = AnswerQuestion(question=data.content, history=turns, place=place, spender=spend.spender(user.id))
+        payer = spend.spender(user.id)
+        task = AnswerQuestion(question=data.content, history=turns, place=place, place_away=away, spender=payer)
         await enqueue(conn, task, subject=reply.id, reply="chat_llm/answered")
         headers = {"Location": f"{PATH}/{conversation_id}/messages/{reply.id}"}
         exchange = Exchange(message, Reply(reply.id, reply.status))

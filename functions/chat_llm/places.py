@@ -42,7 +42,11 @@ def about_a_way(texts: Iterable[str]) -> bool:
 
 
 async def default_place(calls: Calls, token: str) -> Place | None:
-    """The person's default place; None without one that has coordinates, and while api-location is away or slow."""
+    """The person's default place; None without one that has coordinates.
+
+    Raises:
+        Unavailable: api-location is away or slow.
+    """
     try:
         async with asyncio.timeout(PATIENCE):
             params: dict[str, str | int] = {"limit": 100}
@@ -54,5 +58,5 @@ async def default_place(calls: Calls, token: str) -> Place | None:
                 if found.next_cursor is None:
                     return None
                 params["cursor"] = found.next_cursor
-    except (Unavailable, TimeoutError):
-        return None
+    except TimeoutError:
+        raise Unavailable("api-location") from None

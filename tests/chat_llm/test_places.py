@@ -51,16 +51,24 @@ async def test_other_questions_do_not_ask_where_somebody_lives(
     assert (asked.message["place"], location.requests) == (None, [])
 
 
-@pytest.mark.parametrize(
-    "stored", [[], [WORK], [HOME | {"latitude": None, "longitude": None}], [{"unexpected": True}], "nonsense"]
-)
+@pytest.mark.parametrize("stored", [[], [WORK], [HOME | {"latitude": None, "longitude": None}]])
 async def test_without_a_usable_default_place_the_question_goes_on(
     serve: Serve, person: Person, chat: Database, location: Location, stored: object
 ) -> None:
     location.places = stored
     client = await serve_with(serve, location.url)
     asked = await ask(client, person, chat, "nearest center?")
-    assert (asked.message["place"], len(location.requests)) == (None, 1)
+    assert (asked.message["place"], asked.message["place_away"], len(location.requests)) == (None, False, 1)
+
+
+@pytest.mark.parametrize("stored", [[{"unexpected": True}], "nonsense"])
+async def test_an_answer_that_is_no_list_of_places_is_no_answer(
+    serve: Serve, person: Person, chat: Database, location: Location, stored: object
+) -> None:
+    location.places = stored
+    client = await serve_with(serve, location.url)
+    asked = await ask(client, person, chat, "nearest center?")
+    assert (asked.message["place"], asked.message["place_away"]) == (None, True)
 
 
 async def test_a_question_is_accepted_while_location_is_away(
@@ -68,7 +76,7 @@ async def test_a_question_is_accepted_while_location_is_away(
 ) -> None:
     client = await serve_with(serve, f"http://127.0.0.1:{free_port}")
     asked = await ask(client, person, chat, "가까운 수거함은?")
-    assert asked.message["place"] is None
+    assert (asked.message["place"], asked.message["place_away"]) == (None, True)
 
 
 async def test_a_question_is_accepted_while_location_says_nothing(
@@ -77,7 +85,7 @@ async def test_a_question_is_accepted_while_location_says_nothing(
     location.silent = True
     client = await serve_with(serve, location.url)
     asked = await ask(client, person, chat, "가까운 수거함은?")
-    assert (asked.message["place"], len(location.requests)) == (None, 1)
+    assert (asked.message["place"], asked.message["place_away"], len(location.requests)) == (None, True, 1)
 
 
 async def test_a_question_is_accepted_while_location_has_its_own_troubles(
@@ -86,7 +94,7 @@ async def test_a_question_is_accepted_while_location_has_its_own_troubles(
     location.status = "503 Service Unavailable"
     client = await serve_with(serve, location.url)
     asked = await ask(client, person, chat, "가까운 수거함은?")
-    assert asked.message["place"] is None
+    assert (asked.message["place"], asked.message["place_away"]) == (None, True)
 
 
 @pytest.mark.parametrize(
