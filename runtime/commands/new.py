@@ -1,0 +1,293 @@
+"""`eco2 new`: the working start of a function or a service, with its test."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from string import Template
+
+from runtime.services import ROOT, ServiceError, find, load_services
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+HTTP = Template('''"""$sentence"""
+
+$imports
+from shared.http import CurrentUser
+
+
+class $answer(Struct):
+    """What the caller gets."""
+
+    $fields
+
+
+@$method("$path"$status, summary="$sentence")
+async def $name($parameters) -> $answer:
+    return $answer($values)
+''')
+HTTP_TEST = Template('''"""$sentence"""
+
+from tests.conftest import Person, Serve
+
+PATH = "$url"
+
+
+async def test_a_stranger_is_refused(serve: Serve) -> None:
+    client = await serve("$service")
+    assert (await client.request("$METHOD", PATH$body)).status_code == 401
+
+
+async def test_a_person_gets_an_answer(serve: Serve, person: Person) -> None:
+    client = await serve("$service")
+    answer = await client.request("$METHOD", PATH$body, headers=person.headers)
+    assert answer.status_code == $code, answer.text
+''')
+QUEUE_WORKER = Template('''"""$sentence"""
+
+import dramatiq
+
+from shared.tasks import Result, TaskFailed
+
+
+@dramatiq.actor(queue_name="$service", time_limit=60_000)
+def $name(*, text: str) -> Result:
+    """Do the work; its message is a Struct of shared/messages.py with the same fields.
+
+    Raises:
+        TaskFailed: `empty-text`.
+    """
+    if not text:
+        raise TaskFailed("empty-text", "There is no text to work on.")
+    return Result(record={"length": len(text)})
+''')
+QUEUE_WORKER_TEST = Template('''"""$sentence"""
+
+import pytest
+
+from functions.$service.$name import $name
+from shared.tasks import TaskFailed
+
+
+def test_the_work_has_a_record() -> None:
+    assert $name.fn(text="병").record == {"length": 1}
+
+
+def test_what_can_not_be_done_says_why() -> None:
+    with pytest.raises(TaskFailed, match="empty-text"):
+        $name.fn(text="")
+''')
+QUEUE_API = Template('''"""$sentence"""
+
+import dramatiq
+
+from shared.db import database
+from shared.messages import Outcome
+from shared.tasks import settle
+
+
+@dramatiq.actor(queue_name="$service", time_limit=30_000)
+async def $name(*, outcome: Outcome) -> None:
+    async with database().transaction() as conn:
+        await settle(conn, outcome)  # False: it came a second time
+''')
+QUEUE_API_TEST = Template('''"""$sentence"""
+
+from collections.abc import Awaitable, Callable
+
+from functions.$service.$name import $name
+from shared import clock
+from shared.db import Database
+from shared.ids import new_id
+from shared.messages import Outcome
+from tests.support import run_actor
+
+
+async def test_an_outcome_may_come_twice(db: Callable[[str], Awaitable[Database]]) -> None:
+    database = await db("$service")
+    outcome = Outcome(new_id(), new_id(), new_id(), "success", clock.now())
+    for _ in range(2):
+        await run_actor($name, database, outcome=outcome)
+''')
+SCHEDULE = Template('''"""$sentence"""
+
+from shared.db import database
+from shared.triggers import schedule
+
+
+@schedule(every=$every)
+async def $name() -> None:
+    async with database().connection() as conn:
+        await conn.execute("SELECT 1")  # put SQL into db.py
+''')
+SCHEDULE_TEST = Template('''"""$sentence"""
+
+from collections.abc import Awaitable, Callable
+
+from functions.$service.$name import $name
+from shared.db import Database, bind
+
+
+async def test_it_may_run_twice(db: Callable[[str], Awaitable[Database]]) -> None:
+    with bind(await db("$service")):
+        await $name()
+        await $name()
+''')
+COMMAND = Template('''"""$sentence"""
+
+from shared.triggers import command
+
+
+@command("$command")
+async def $name(words: list[str]) -> int:
+    """Take the words of the command line; return the exit code: 2 for a wrong call."""
+    if len(words) != 1:
+        return 2
+    return 0
+''')
+COMMAND_TEST = Template('''"""$sentence"""
+
+from functions.$service.$name import $name
+
+
+async def test_without_a_file_it_is_called_wrongly() -> None:
+    assert await $name([]) == 2
+''')
+SERVICE = Template("""name = "api-$dashed"
+prefix = "/api/v1/$dashed"
+uses = ["postgres", "broker"]
+database = {schema = "$folder", role = "api_${folder}_role", env = "API_${FOLDER}_DB_URL", pool = 4}
+run = {replicas = 2, cpu = "150m", memory = "256Mi", node = "$dashed", grace = "30s"}
+""")
+DB = Template('''"""The $folder schema in SQL."""
+
+from shared.db import Connection
+
+
+async def select_now(conn: Connection) -> bool:
+    cursor = await conn.execute("SELECT true")
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+''')
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="function|service")
+    function = kinds.add_parser("function", help="one file with one trigger, and its test")
+    function.add_argument("target", metavar="SERVICE/NAME", help="such as waste/rename_analysis")
+    trigger = function.add_mutually_exclusive_group()
+    trigger.add_argument("--http", metavar='"METHOD /path"', help='its route below the prefix (default: "GET /NAME")')
+    trigger.add_argument("--queue", action="store_true", help="a queue function")
+    trigger.add_argument("--schedule", metavar="SECONDS", type=int, help="a schedule function")
+    trigger.add_argument("--command", metavar="NAME", help="what `eco2 import NAME` runs")
+    service = kinds.add_parser("service", help="a folder with service.toml, a migration, a function, and its test")
+    service.add_argument("name", metavar="NAME", help="such as weather")
+
+
+def main(args: argparse.Namespace) -> int:
+    try:
+        return _service(args.name) if args.kind == "service" else _function(args)
+    except (ServiceError, ValueError) as error:
+        print(f"eco2 new: {error}", file=sys.stderr)
+        return 2
+
+
+def _function(args: argparse.Namespace) -> int:
+    folder, _, name = args.target.partition("/")
+    if not NAME.fullmatch(name):
+        raise ValueError(f"name it SERVICE/NAME, NAME in lower case with underscores: {args.target}")
+    service = find(folder)
+    words = {"service": service.folder, "name": name, "sentence": f"{name.replace('_', ' ').capitalize()}."}
+    if args.queue:
+        code, test = (QUEUE_WORKER, QUEUE_WORKER_TEST) if service.is_worker else (QUEUE_API, QUEUE_API_TEST)
+    elif service.is_worker:
+        raise ValueError(f"{service.name} is a worker: it has queue functions only (--queue)")
+    elif args.schedule is not None:
+        code, test, words["every"] = SCHEDULE, SCHEDULE_TEST, str(args.schedule)
+    elif args.command:
+        code, test, words["command"] = COMMAND, COMMAND_TEST, args.command
+    else:
+        code, test = HTTP, HTTP_TEST
+        words |= _route(args.http or f"GET /{name.replace('_', '-')}", service.prefix, name)
+    return _write(
+        {
+            service.path / f"{name}.py": code.substitute(words),
+            ROOT / "tests" / service.folder / f"test_{name}.py": test.substitute(words),
+        }
+    )
+
+
+def _route(route: str, prefix: str, name: str) -> dict[str, str]:
+    method, _, path = route.partition(" ")
+    if method.upper() not in METHODS or not path.startswith("/"):
+        raise ValueError(f'--http takes a method and a path, such as "POST /things/{{thing_id:uuid}}", not {route!r}')
+    method = method.upper()
+    ids = re.findall(r"\{(\w+):uuid\}", path)
+    parameters = [f"{found}: FromPath[UUID]" for found in ids] + ["user: CurrentUser"]
+    # A body comes with POST, PUT and PATCH: the request's Struct is the answer's until it differs.
+    answer = "".join(part.capitalize() for part in name.split("_")) + "Answer"
+    has_body = method in ("POST", "PUT", "PATCH")
+    if has_body:
+        parameters.insert(len(ids), f"data: JSONBody[{answer}]")
+    imports = []
+    if ids:
+        imports.append("from uuid import UUID\n")
+    imports.append(f"from litestar import {method.lower()}")
+    needed = [word for word, used in (("FromPath", bool(ids)), ("JSONBody", has_body)) if used]
+    if needed:
+        imports.append(f"from litestar.params import {', '.join(needed)}")
+    imports.append("from msgspec import Struct\n")
+    status = ", status_code=200" if method in ("POST", "DELETE") else ""
+    return {
+        "METHOD": method,
+        "method": method.lower(),
+        "path": path,
+        "status": status,
+        "imports": "\n".join(imports),
+        "parameters": ", ".join(parameters),
+        "answer": answer,
+        "fields": "text: str" if has_body else "person: str",
+        "values": "data.text" if has_body else "str(user.id)",
+        "url": prefix + re.sub(r"\{\w+:uuid\}", "01a20000-0000-7000-8000-000000000000", path),
+        "body": ', json={"text": "병"}' if has_body else "",
+        "code": "200",
+    }
+
+
+def _service(name: str) -> int:
+    folder = name.replace("-", "_")
+    if not NAME.fullmatch(folder):
+        raise ValueError(f"a service's name is in lower case: {name}")
+    if folder in load_services():
+        raise ValueError(f"there is a service {folder} already")
+    words = {"folder": folder, "dashed": folder.replace("_", "-"), "FOLDER": folder.upper()}
+    path = ROOT / "functions" / folder
+    route = _route("GET /hello", f"/api/v1/{words['dashed']}", "hello")
+    hello = {"service": folder, "name": "hello", "sentence": "Says hello to the person."} | route
+    return _write(
+        {
+            path / "__init__.py": "",
+            path / "service.toml": SERVICE.substitute(words),
+            path / "db.py": DB.substitute(words),
+            path
+            / "migrations"
+            / "0001_seed.sql": f"CREATE TABLE {folder}.notes (id UUID PRIMARY KEY, text TEXT NOT NULL);\n",
+            path / "hello.py": HTTP.substitute(hello),
+            ROOT / "tests" / folder / "test_hello.py": HTTP_TEST.substitute(hello),
+        },
+        "Next: a node for it in k8s/nodes.yaml, `eco2 render`, `make test`.",
+    )
+
+
+def _write(files: dict[Path, str], then: str = "") -> int:
+    taken = [path for path in files if path.exists()]
+    if taken:
+        raise ValueError(f"{taken[0].relative_to(ROOT)} exists already: nothing was written")
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(path.relative_to(ROOT))
+    if then:
+        print(then)
+    return 0
