@@ -184,6 +184,10 @@ class Relay:
                     self._life = ""
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 1.0)
+            except Exception:
+                # The outermost point of the thread: one that ended for a bug would stop all tasks and say nothing.
+                log.exception("the relay of %s stumbled and goes on", self.service)
+                self._stopping.wait(1.0)
             self._wake.clear()
         self._disconnect()
 

@@ -19,6 +19,7 @@ import logging
 import os
 import queue
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -65,6 +66,8 @@ BEAT = 5.0
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
 # A thread still inside a function so long after its time limit hangs in a call that can't be interrupted.
 STUCK = 60.0
+# The first SQLite whose WAL can't be corrupted by two connections that write or checkpoint at the same instant.
+SQLITE_SOUND = (3, 51, 3)
 
 
 class Call(Struct, frozen=True):
@@ -154,8 +157,9 @@ class Consumer:
         self._unsent: list[dramatiq.Message[Any]] = []
         self._stopping = threading.Event()
         self._over = threading.Event()
+        self._lost = True
         self._threads = [
-            threading.Thread(target=target, name=f"{service}-{name}", daemon=True)
+            threading.Thread(target=self._guarded, args=(target,), name=f"{service}-{name}", daemon=True)
             for name, target in (("fetch", self._fetch), ("finish", self._finish), ("keep", self._keep))
         ]
 
@@ -183,8 +187,18 @@ class Consumer:
             self._count += 1
             heapq.heappush(self._later, (time.monotonic() + seconds, self._count, action))
 
+    def _guarded(self, loop: Callable[[], None]) -> None:
+        # The outermost point of a thread. A thread that ended for a bug would stop all tasks of the process and say nothing.
+        while True:
+            try:
+                return loop()
+            except Exception:
+                log.exception("a thread of %s stumbled and goes on", self.service)
+                if self._over.wait(1.0):
+                    return None
+
     def _fetch(self) -> None:
-        lost, pause = True, 0.1
+        self._lost, pause = True, 0.1
         while not self._stopping.is_set():
             with self._room:
                 room = self.prefetch - len(self._held)
@@ -192,18 +206,19 @@ class Consumer:
                     self._room.wait(0.5)
                     continue
             try:
-                if lost:
+                if self._lost:
                     # A cut connection may have swallowed a fetch's answer: those messages are ours and nobody knows.
+                    self._lost = False
                     self.broker.life()
                     self.broker.reclaim(self.service, list(self._held))
-                    lost, pause, self.trouble = False, 0.1, ""
+                    pause, self.trouble = 0.1, ""
                 deliveries = self.broker.fetch(self.service, room, lease=self.leases)
                 if not deliveries:
                     self.broker.wait(self.service)
                     continue
             except (redis.RedisError, OSError, BrokerUnfit) as error:
                 self._say(error)
-                lost = True
+                self._lost = True
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 1.0)
                 continue
@@ -232,7 +247,14 @@ class Consumer:
                         last = True
                         break
                     batch.append(further)
-            self._finish_batch(batch)
+            try:
+                self._finish_batch(batch)
+            finally:
+                with self._room:
+                    for done in batch:
+                        self._held.pop(done.delivery.id, None)
+                    self.finished += len(batch)
+                    self._room.notify_all()
 
     def _finish_batch(self, batch: list[_Done]) -> None:
         sends = [message for done in batch for message in done.sends]
@@ -260,11 +282,10 @@ class Consumer:
                 if self._over.wait(pause):
                     break
                 pause = min(pause * 2, 1.0)
-        with self._room:
-            for done in batch:
-                self._held.pop(done.delivery.id, None)
-            self.finished += len(batch)
-            self._room.notify_all()
+            except Exception:
+                # Nobody holds them any more, so the next reclaim brings what was not acked.
+                self._lost = True
+                raise
 
     def _keep(self) -> None:
         beat = 0.0
@@ -792,14 +813,11 @@ def start_background(
 ) -> Background:
     """Start the relay and the queue and schedule functions of an API service inside its host.
 
-    Raises:
-        BrokerUnfit: the broker answers and may evict queues. A broker that is away is waited for.
+    A broker that is away, or that may evict queues, is waited for: what is accepted meanwhile lies safe in the outbox.
     """
     from runtime.loader import load_queue_functions, load_schedules
 
     broker = Broker(settings.broker_redis_url)
-    with contextlib.suppress(redis.RedisError, OSError):
-        broker.life()
     calls = {name: call_of(actor) for name, actor in load_queue_functions(service, broker).items()}
     schedules = load_schedules(service)
     for name, (_, function) in schedules.items():
@@ -810,9 +828,25 @@ def start_background(
     relay.on_disabled = partial(switch.turn, service)
     together = max(1, service.database.pool // 2)
     consumer = HostConsumer(service.folder, broker, calls, loop, database, together=together)
+    _observe(consumer, broker)
     relay.start()
     consumer.start()
     return Background(relay, consumer, broker)
+
+
+def _observe(consumer: Consumer, broker: Broker) -> None:
+    def depth() -> float | None:
+        try:
+            return broker.depth(consumer.service)
+        except (redis.RedisError, OSError):
+            return None
+
+    for name, help_text, read in (
+        ("eco2_queue_depth", "Messages that wait in the broker", depth),
+        ("eco2_tasks_held", "Messages fetched and not acked", lambda: consumer.held),
+        ("eco2_tasks_finished_total", "Messages acked", lambda: consumer.finished),
+    ):
+        telemetry.gauges.add(name, help_text, read, service=consumer.service)
 
 
 def reach(point: str) -> None:
@@ -887,9 +921,8 @@ def _work(service: Service, settings: Settings, grace: float) -> int:
     calls = {name: call_of(actor) for name, actor in load_queue_functions(service, broker).items()}
     worker = Worker(service.folder, broker, journal, calls, threads=service.run.threads)
     journal.forget_payloads()
+    _observe(worker, broker)
     for name, help_text, read in (
-        ("eco2_tasks_held", "Tasks fetched and not acked", lambda: worker.held),
-        ("eco2_tasks_finished_total", "Tasks acked", lambda: worker.finished),
         ("eco2_journal_commits_total", "Commits of the journal", lambda: journal.commits),
         ("eco2_journal_failing", "1 while the journal can't be written", lambda: float(bool(journal.trouble))),
         ("eco2_function_over_limit_seconds", "How long a function is over its time limit", worker.limits.stuck),
@@ -898,6 +931,10 @@ def _work(service: Service, settings: Settings, grace: float) -> int:
     health = HealthServer(settings.host, settings.health_port, lambda: _health(worker))
     for said in journal.recovered:
         log.warning("%s", said)
+    if sqlite3.sqlite_version_info < SQLITE_SOUND:
+        log.info(
+            "SQLite %s: before 3.51.3 two writers can corrupt a WAL, so a lock serialises them", sqlite3.sqlite_version
+        )
     log.info("%s works: %s", service.name, ", ".join(sorted(calls)))
     worker.start()
     told.wait()
