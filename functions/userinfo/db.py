@@ -20,12 +20,12 @@ class Profile(Struct):
     """
 
     user_id: UUID
-    nickname: str | None = None
-    avatar_url: str | None = None
-    bio: str | None = None
-    updated_at: datetime | None = None
-    avatar_status: AvatarStatus = "none"
-    avatar_error: str | None = None
+    nickname: str | None
+    avatar_url: str | None
+    bio: str | None
+    updated_at: datetime | None
+    avatar_status: AvatarStatus
+    avatar_error: str | None
 
 
 class PublicProfile(Struct):
@@ -74,7 +74,7 @@ async def select_profile(conn: Connection, user_id: UUID) -> Profile:
         " AS avatar_status, avatar_error FROM profiles WHERE user_id = %s",
         [user_id],
     )
-    return await cur.fetchone() or Profile(user_id, updated_at=_since(user_id))
+    return await cur.fetchone() or Profile(user_id, None, None, None, _since(user_id), "none", None)
 
 
 def _since(user_id: UUID) -> datetime | None:

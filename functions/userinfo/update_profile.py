@@ -12,7 +12,9 @@ from shared import clock
 from shared.errors import BadInput, PreconditionFailed, Unauthorized
 from shared.http import Conditional, CurrentUser, Db, problems
 
-Nickname = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$", examples=["초록이"])]
+Nickname = Annotated[
+    str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$", examples=["초록이"])
+]
 Bio = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$", examples=["분리배출 3년 차"])]
 
 
@@ -21,7 +23,7 @@ class ProfileChanges(Struct):
 
     nickname: Nickname | UnsetType | None = UNSET
     bio: Bio | UnsetType | None = UNSET
-    avatar_url: UnsetType | None = UNSET
+    avatar_url: Annotated[str, Meta(max_length=0)] | UnsetType | None = UNSET
 
 
 @patch("/me", responses=problems(BadInput, Unauthorized, PreconditionFailed), summary="Change my profile")
@@ -37,6 +39,6 @@ async def update_profile(
         if data.bio is not UNSET:
             profile.bio = data.bio
         await sql.upsert_profile(conn, profile, clock.now())
-        if data.avatar_url is None:
+        if data.avatar_url is not UNSET:
             await remove(conn, user.id)
         return conditions.answer(await sql.select_profile(conn, user.id))

@@ -123,9 +123,9 @@ async def test_another_town_s_list_with_the_same_numbers_does_not_overwrite_the_
     empty: Database, load: Import
 ) -> None:
     park = {"positnNm": "중앙공원", "positnPstnLat": "", "positnPstnLot": ""}
-    await load(as_csv([row(1, "중앙공원", **park | {"positnRdnmAddr": "서울특별시 중구 가길 1"})]))  # type: ignore[misc]
+    await load(as_csv([row(1, "중앙공원", **park | {"positnRdnmAddr": "서울특별시 중구 가길 1"})]))
     other = {"positnRdnmAddr": "부산광역시 남구 나길 2", "positnRgnNm": "남구"}
-    assert (await load(as_csv([row(1, "중앙공원", **park | other)])))["loaded"] == 1  # type: ignore[misc]
+    assert (await load(as_csv([row(1, "중앙공원", **park | other)])))["loaded"] == 1
 
 
 async def test_a_center_that_is_named_twice_is_loaded_once_and_the_repeat_is_reported(
