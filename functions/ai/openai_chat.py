@@ -173,6 +173,7 @@ class Chat:
             reserved = self._reserve(spender, reading, writing)
             # A try whose answer is lost may still be on the bill: what it read is counted.
             usage: Usage | None = Usage(reading, 0)
+            pause = PAUSE * 2 ** (number - 1) * (1 + random.random() / 2)  # noqa: S311 - spreads tries
             try:
                 with _failures():
                     answer, usage = ask(left)
@@ -181,12 +182,11 @@ class Chat:
             except _Paid as paid:
                 usage, reason, pause = paid.usage or Usage(reading, writing), str(paid), 0.0
             except _Retry as retry:
-                usage, reason, pause = None, str(retry), retry.after
+                usage, reason, pause = None, str(retry), max(pause, retry.after)
             finally:
                 self._settle(reserved, model, usage)
             if started() or number >= TRIES:
                 break
-            pause = max(pause, PAUSE * 2 ** (number - 1) * (1 + random.random() / 2))  # noqa: S311 - spreads tries
             if time.monotonic() + pause >= end:
                 break
             clock.sleep(pause)

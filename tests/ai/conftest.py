@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from functions.ai import model_build, providers
+from emulator.ai_stub import Stub
+from functions.ai import model_build, openai_chat, providers
 from functions.ai.labels import MODEL
+from shared import calls as calling
 from shared import clock, objects, progress, tasks
+from shared.calls import Calls
 from shared.ids import new_id
 from shared.objects import ObjectStore
 from shared.redis import connect
 from shared.settings import read
 from shared.tasks import Task
+from tests.eval import parts
 
 
 @pytest.fixture(scope="session")
@@ -49,14 +53,37 @@ def task(worker_environment: dict[str, str]) -> Iterator[Task]:
     providers.use(None)
 
 
-def tokens(task: Task) -> list[tuple[str, str]]:
-    """(run, text) of every token published for the task."""
-    import msgspec
+@pytest.fixture(scope="session")
+def neighbours(environment: dict[str, str]) -> Iterator[Calls]:
+    """recycle-info with all its items and location, as real services on a port."""
+    with parts.services(environment) as calls:
+        yield calls
 
-    client = connect(os.environ["BROKER_REDIS_URL"])
-    entries = client.xrange(progress.stream(task.subject))
-    return [
-        (fields["run"], msgspec.json.decode(fields["data"])["text"])
-        for _, fields in entries
-        if fields["name"] == "token"
-    ]
+
+@pytest.fixture
+def known(neighbours: Calls, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """The way to them, as the worker's functions find it."""
+    monkeypatch.setattr(calling, "_calls", neighbours)
+    return neighbours
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    """An OpenAI-compatible server; set `stub.rules`."""
+    with Stub() as server:
+        yield server
+
+
+@pytest.fixture
+def openai_task(stub: Stub, task: Task, monkeypatch: pytest.MonkeyPatch) -> Task:
+    """The same task in a worker that is set up for the OpenAI-compatible provider."""
+    connect(os.environ["BROKER_REDIS_URL"]).delete(*connect(os.environ["BROKER_REDIS_URL"]).keys("spend:*") or ["none"])
+    # Pauses are tested by what comes of them, not by waiting.
+    monkeypatch.setattr(openai_chat, "PAUSE", 0.02)
+    for name, value in {
+        "OPENAI_BASE_URL": stub.url,
+        "OPENAI_API_KEY": "sk-secret-of-the-test",
+        "OPENAI_PATIENCE": "8",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return task

@@ -1,0 +1,180 @@
+"""One suite over both providers: what clients may rely on, whoever answers."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from functions.ai import providers
+from functions.ai.answer_question import LONGEST, answer_question
+from functions.ai.labels import WASTE_TYPES
+from functions.ai.providers import PhotoProvider, Question, QuestionProvider, make
+from functions.recycle_info import dataset
+from shared.calls import Calls
+from shared.errors import Unavailable
+from shared.messages import Answered, Place, Turn
+from shared.settings import read
+from shared.tasks import Task, TaskFailed
+from tests.ai.reading import tokens
+from tests.ai.test_embedded import jpeg, shipped
+
+BOTH = pytest.mark.parametrize("which", ["embedded", "openai"])
+
+
+@pytest.fixture
+def photos(which: str, openai_task: Task) -> PhotoProvider:
+    return next(provider for provider in make(read(os.environ, service="ai")).photos if provider.provider == which)
+
+
+@pytest.fixture
+def questions(which: str, openai_task: Task, known: Calls) -> QuestionProvider:
+    return next(provider for provider in make(read(os.environ, service="ai")).questions if provider.provider == which)
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["coffee.png", "rocket.jpg"])
+def test_a_photo_has_one_type_of_the_contract_and_candidates_that_sum_to_one_at_most(
+    photos: PhotoProvider, which: str, name: str
+) -> None:
+    answer = photos.classify(shipped(name), "")
+    assert answer.waste_type in WASTE_TYPES
+    assert 0 <= answer.confidence <= 1
+    assert sum(candidate.confidence for candidate in answer.candidates) <= 1.0001
+    assert all(candidate.waste_type in WASTE_TYPES for candidate in answer.candidates)
+    assert [c.confidence for c in answer.candidates] == sorted((c.confidence for c in answer.candidates), reverse=True)
+    if answer.waste_type != "unknown":
+        assert answer.candidates[0].waste_type == answer.waste_type
+    assert (answer.provider, answer.model) == (which, photos.model)
+
+
+@BOTH
+def test_a_photo_of_nothing_has_an_answer_too(photos: PhotoProvider) -> None:
+    assert photos.classify(jpeg(Image.new("RGB", (40, 30), "white")), "").waste_type in WASTE_TYPES
+
+
+def ask(provider: QuestionProvider, text: str, *said: str, place: Place | None = None) -> tuple[str, Answered]:
+    pieces: list[str] = []
+    history = tuple(turn for before in said for turn in (Turn("user", before), Turn("assistant", "…")))
+    answer = provider.answer(Question(text, history, place), pieces.append)
+    assert "".join(pieces) == answer.text, "the pieces are the answer"
+    return answer.text, answer.record
+
+
+@BOTH
+def test_an_answer_names_its_items_and_says_their_rules(questions: QuestionProvider, which: str) -> None:
+    text, record = ask(questions, "우유팩은 어떻게 버려요?")
+    assert [source.name for source in record.sources] == ["우유팩"]
+    assert "헹" in text or "씻" in text
+    assert (record.provider, record.model, record.language) == (which, questions.model, "ko")
+
+
+@BOTH
+def test_an_english_question_has_an_english_answer(questions: QuestionProvider) -> None:
+    text, record = ask(questions, "How do I throw away a milk carton?")
+    assert record.language == "en"
+    assert [source.name for source in record.sources] == ["우유팩"]
+    assert text.isascii() or not any("가" <= letter <= "힣" for letter in text)
+
+
+@BOTH
+def test_several_things_in_one_question_are_all_answered(questions: QuestionProvider) -> None:
+    _, record = ask(questions, "피자박스랑 우유팩은 어떻게 버려요?")
+    assert {source.name for source in record.sources} == {"피자 상자", "우유팩"}
+
+
+@BOTH
+def test_a_part_of_a_thing_and_a_follow_up_are_understood(questions: QuestionProvider) -> None:
+    assert [source.name for source in ask(questions, "생수병 뚜껑은?")[1].sources] == ["페트병 뚜껑"]
+    assert [source.name for source in ask(questions, "그럼 라벨은?", "생수병 어떻게 버려요?")[1].sources] == [
+        "페트병 라벨"
+    ]
+
+
+@BOTH
+@pytest.mark.parametrize("text", ["오늘 날씨 어때?", "Write a poem about the sea", "노트북 추천해줘 게임용으로"])
+def test_what_is_off_topic_is_declined_without_sources_and_without_cost(questions: QuestionProvider, text: str) -> None:
+    _, record = ask(questions, text)
+    assert record.sources == []
+    assert record.provider == "embedded"
+
+
+@BOTH
+def test_the_nearest_center_is_looked_up_here_from_the_default_place(questions: QuestionProvider) -> None:
+    text, record = ask(questions, "건전지 수거함 가까운 곳이 어디예요?")
+    assert "기본 장소" in text, "without a place, say how to set one"
+    text, record = ask(questions, "건전지 수거함 가까운 곳이 어디예요?", place=Place("집", 37.5, 127.0))
+    assert "집" in text
+    assert [source.name for source in record.sources] == ["건전지"]
+
+
+@BOTH
+def test_recycle_info_away_means_not_now(questions: QuestionProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shared import calls as calling
+
+    monkeypatch.setattr(calling, "_calls", Calls({"api-recycle-info": "http://127.0.0.1:9"}))
+    with pytest.raises(Unavailable):
+        ask(questions, "우유팩은 어떻게 버려요?")
+
+
+def test_every_line_of_an_embedded_answer_is_an_items_own(task: Task, known: Calls) -> None:
+    from tests.eval.questions import grounded, own_lines
+
+    lines = own_lines()
+    provider = make(read(os.environ, service="ai")).questions[-1]
+    for file in dataset.read_files():
+        for item in file.items[:3]:
+            for text in (f"{item.name} 버리는 방법", f"how to dispose of {item.name_en}"):
+                answer = provider.answer(Question(text), lambda _: None)
+                assert grounded(answer, lines), answer.text
+
+
+def test_the_actor_streams_the_answer_and_returns_it(task: Task, known: Calls) -> None:
+    result = answer_question.fn(question="우유팩은 어떻게 버려요?", history=[], place=None)
+    assert isinstance(result.record, Answered)
+    assert "".join(text for _, text in tokens(task)) == result.payload.text
+    assert result.record.sources[0].name == "우유팩"
+    assert "우유팩은 어떻게" not in str(result.record), "a person's words are in no record"
+
+
+def test_the_actor_bounds_what_a_model_writes(openai_task: Task, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
+    from emulator.ai_stub import Rule
+
+    stub.rules = [Rule(content="말 " * 5000 + "\x00")]
+    result = answer_question.fn(question="우유팩은 어떻게 버려요?", history=[], place=None)
+    assert len(result.payload.text) <= LONGEST
+    assert "\x00" not in result.payload.text
+    assert sum(len(text) for _, text in tokens(openai_task)) <= LONGEST
+
+
+def test_an_answer_cut_in_the_middle_begins_anew_as_another_run(openai_task: Task, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
+    from emulator.ai_stub import Rule
+
+    stub.rules = [Rule(content="이렇게 버리면 되는데 그만", cut_after=2)]
+    result = answer_question.fn(question="우유팩은 어떻게 버려요?", history=[], place=None)
+    assert result.record.provider == "embedded"
+    runs = [run for run, _ in tokens(openai_task)]
+    assert len(set(runs)) == 2, "listeners see another run, and discard the first one's tokens"
+    last = [text for run, text in tokens(openai_task) if run == runs[-1]]
+    assert "".join(last) == result.payload.text
+
+
+def test_an_identical_question_is_paid_for_once(openai_task: Task, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
+    first = answer_question.fn(question="우유팩은 어떻게 버려요?", history=[], place=None)
+    again = answer_question.fn(question="  우유팩은  어떻게 버려요? ", history=[], place=None)
+    assert first.record == again.record
+    assert first.payload.text == again.payload.text
+    assert len(stub.requests) == 1
+    answer_question.fn(question="우유팩은 어떻게 버려요?", history=[Turn("user", "안녕")], place=None)
+    assert len(stub.requests) == 2, "another conversation may mean another answer"
+
+
+def test_without_any_provider_the_task_fails_with_a_sentence(task: Task) -> None:
+    from shared.redis import connect
+
+    empty = providers.Providers((), (), providers.Cache(connect(os.environ["CACHE_REDIS_URL"])))
+    assert Path(os.environ["MODEL_DIR"]).is_dir()
+    with pytest.raises(TaskFailed, match="not-answered"):
+        from functions.ai.answer_question import _answer
+
+        _answer(empty, Question("?"), "key")

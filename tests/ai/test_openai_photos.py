@@ -1,0 +1,141 @@
+import hashlib
+import time
+
+import pytest
+
+from emulator.ai_stub import Rule, Stub
+from functions.ai.cache import perceptual_hash
+from functions.ai.classify_photo import classify_photo
+from shared import objects
+from shared.messages import Classification
+from tests.ai.test_embedded import shipped
+from tests.storage import photos as made
+
+KEY = "images/1/a-web.jpg"
+GLASS = {
+    "waste_type": "glass",
+    "confidence": 0.91,
+    "materials": ["glass", "steel"],
+    "contamination": "light",
+    "parts": ["cap"],
+}
+pytestmark = pytest.mark.usefixtures("openai_task")
+
+
+def run(photo: bytes | None = None, spender: str = "someone") -> Classification:
+    photo = photo or shipped("coffee.png")
+    objects.store().put(KEY, photo, content_type="image/jpeg")
+    result = classify_photo.fn(image_key=KEY, content_hash=hashlib.sha256(photo).hexdigest(), spender=spender)
+    assert isinstance(result.record, Classification)
+    return result.record
+
+
+def test_the_answer_is_codes_of_the_schema(stub: Stub) -> None:
+    stub.rules = [Rule(content=GLASS)]
+    answer = run()
+    assert (answer.waste_type, answer.confidence, answer.provider) == ("glass", 0.91, "openai")
+    assert (answer.materials, answer.contamination, answer.parts) == (["glass", "steel"], "light", ["cap"])
+
+
+def test_only_the_instructions_and_the_web_size_image_leave(stub: Stub) -> None:
+    run(shipped("coffee.png"))
+    (request,) = stub.requests
+    assert set(request) == {"model", "messages", "max_completion_tokens", "response_format"}
+    system, user = request["messages"]
+    assert [part["type"] for part in user["content"]] == ["image_url"]
+    assert user["content"][0]["image_url"]["url"].startswith("data:image/jpeg;base64,"), "never a link"
+    text = str(request)
+    assert "images/1" not in text
+    assert "someone" not in text
+    assert "metadata" not in request
+    assert stub.headers[0]["authorization"] == "Bearer sk-secret-of-the-test"
+    assert "secret" not in system["content"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule(refusal="I can't help with that."),
+        Rule(content=GLASS, finish="content_filter"),
+        Rule(content="no JSON at all"),
+        Rule(content={"waste_type": "glass"}),
+        Rule(content=GLASS | {"waste_type": "gold"}),
+        Rule(content=GLASS | {"confidence": 7}),
+        Rule(content=GLASS | {"note": "call me"}),
+        Rule(content=GLASS | {"parts": ["<script>"]}),
+        Rule(content=GLASS, finish="length"),
+        Rule(content=""),
+        Rule(raw="<html>a proxy's page</html>"),
+        Rule(raw="{}"),
+        Rule(drop=True),
+        Rule(status=500),
+        Rule(status=429, retry_after=0),
+        Rule(status=429, code="insufficient_quota"),
+        Rule(status=401),
+        Rule(status=400),
+    ],
+    ids=lambda rule: str(rule)[5:60] if isinstance(rule, Rule) else None,
+)
+def test_whatever_goes_wrong_the_embedded_provider_answers_and_says_so(stub: Stub, rule: Rule) -> None:
+    stub.rules = [rule]
+    answer = run()
+    assert (answer.provider, answer.waste_type) == ("embedded", "general")
+    assert 1 <= len(stub.requests) <= 3
+
+
+def test_a_busy_server_is_asked_again_after_a_pause(stub: Stub) -> None:
+    stub.rules = [Rule(times=1, status=429, retry_after=0.2), Rule(times=1, status=503), Rule(content=GLASS)]
+    assert run().provider == "openai"
+    assert len(stub.requests) == 3
+
+
+def test_an_invalid_answer_is_asked_for_again(stub: Stub) -> None:
+    stub.rules = [Rule(times=1, content="{"), Rule(content=GLASS)]
+    assert run().waste_type == "glass"
+
+
+def test_a_server_that_wants_a_long_pause_is_not_waited_for(stub: Stub) -> None:
+    stub.rules = [Rule(status=429, retry_after=60)]
+    assert run().provider == "embedded"
+    assert len(stub.requests) == 1
+
+
+def test_a_slow_server_is_left_at_the_deadline(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_PATIENCE", "1")
+    stub.rules = [Rule(seconds=20)]
+    begun = time.monotonic()
+    assert run().provider == "embedded"
+    assert time.monotonic() - begun < 15
+
+
+def test_a_stand_ins_answer_is_not_kept(stub: Stub) -> None:
+    stub.rules = [Rule(times=1, status=400), Rule(content=GLASS)]
+    assert run().provider == "embedded"
+    assert run().provider == "openai"
+
+
+def test_the_same_photo_is_paid_for_once(stub: Stub) -> None:
+    assert run() == run()
+    assert len(stub.requests) == 1
+
+
+def test_nearly_the_same_photo_is_paid_for_once(stub: Stub) -> None:
+    first = made.encode(made.picture(800, 600), quality=95)
+    second = made.encode(made.picture(800, 600).resize((640, 480)), quality=60)
+    assert (perceptual_hash(first) ^ perceptual_hash(second)).bit_count() <= 3
+    assert run(first) == run(second)
+    assert len(stub.requests) == 1
+    run(shipped("coffee.png"))
+    assert len(stub.requests) == 2, "another photo is another question"
+
+
+def test_an_unsure_answer_is_unknown_with_its_candidate(stub: Stub) -> None:
+    stub.rules = [Rule(content=GLASS | {"confidence": 0.3})]
+    answer = run()
+    assert (answer.waste_type, answer.confidence) == ("unknown", 0.3)
+    assert [candidate.waste_type for candidate in answer.candidates] == ["glass"]
+
+
+def test_a_server_that_counts_no_tokens_is_counted_for(stub: Stub) -> None:
+    stub.rules = [Rule(content=GLASS, usage=False)]
+    assert run().provider == "openai"

@@ -1,0 +1,111 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+
+from emulator.ai_stub import Stub
+from shared import clock, spend
+from shared.ids import new_id
+from shared.redis import connect, connect_async
+from shared.spend import DayUsedUp, Limits, Purse
+from shared.tasks import Task
+from tests.ai.test_openai_photos import run
+from tests.storage import photos as made
+
+
+def purse(url: str, person: Limits, system: Limits) -> Purse:
+    client = connect(url)
+    for key in client.keys("spend:*"):
+        client.delete(key)
+    return Purse(client, person, system)
+
+
+PLENTY = Limits(10**9, 10**9)
+
+
+def test_a_person_may_spend_the_day_and_no_more(broker_url: str) -> None:
+    mine = purse(broker_url, Limits(1000, 1000), PLENTY)
+    first = mine.reserve("me", 600, 10)
+    assert first is not None
+    assert mine.reserve("me", 600, 10) is None
+    mine.settle(first, 100, 2)
+    second = mine.reserve("me", 600, 10)
+    assert second is not None, "what was not used is free again"
+    assert mine.reserve("another", 600, 10) is not None
+
+
+def test_money_ends_the_day_as_tokens_do(broker_url: str) -> None:
+    mine = purse(broker_url, Limits(10**6, 50), PLENTY)
+    assert mine.reserve("me", 1, 50) is not None
+    assert mine.reserve("me", 1, 1) is None
+
+
+def test_the_systems_budget_ends_it_for_everybody(broker_url: str) -> None:
+    mine = purse(broker_url, PLENTY, Limits(1000, 10**6))
+    assert mine.reserve("me", 900, 1) is not None
+    assert mine.reserve("another", 900, 1) is None
+
+
+def test_threads_can_not_overdraw_together(broker_url: str) -> None:
+    mine = purse(broker_url, Limits(1000, 10**6), PLENTY)
+    with ThreadPoolExecutor(16) as pool:
+        taken = list(pool.map(lambda _: mine.reserve("me", 100, 1), range(64)))
+    assert sum(reserved is not None for reserved in taken) == 10
+
+
+def test_the_next_korean_day_begins_anew(broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    mine = purse(broker_url, Limits(100, 100), PLENTY)
+    assert mine.reserve("me", 100, 1) is not None
+    assert mine.reserve("me", 100, 1) is None
+    path = str(tmp_path_factory.mktemp("clock") / "clock")
+    clock.write_offset(path, 86_400)
+    clock.use_file(path)
+    try:
+        assert mine.reserve("me", 100, 1) is not None
+    finally:
+        clock.use_file(None)
+
+
+def test_a_persons_name_in_the_counters_is_not_their_id() -> None:
+    user_id = UUID("01900000-0000-7000-8000-000000000001")
+    assert user_id.hex not in spend.spender(user_id)
+    assert spend.spender(user_id) == spend.spender(user_id) != spend.spender(new_id())
+
+
+@pytest.mark.anyio
+async def test_who_has_used_up_the_day_is_told_when_to_come_again(broker_url: str) -> None:
+    mine, user_id = purse(broker_url, Limits(100, 100), PLENTY), new_id()
+    client = connect_async(broker_url)
+    await spend.check(client, user_id)
+    assert mine.reserve(spend.spender(user_id), 101, 1) is None
+    with pytest.raises(DayUsedUp) as caught:
+        await spend.check(client, user_id)
+    assert caught.value.status == 429
+    assert 0 < int(caught.value.headers["Retry-After"]) <= 86_400
+    await client.aclose()
+
+
+@pytest.mark.anyio
+async def test_without_the_broker_nobody_is_stopped() -> None:
+    client = connect_async("redis://127.0.0.1:9")
+    await spend.check(client, new_id())
+    await client.aclose()
+
+
+@pytest.mark.usefixtures("openai_task")
+def test_beyond_the_budget_the_embedded_provider_answers(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AI_PERSON_TOKENS", "3500")
+    assert run(made.encode(made.picture(300, 200))).provider == "openai"
+    for key in connect(os.environ["BROKER_REDIS_URL"]).keys("spend:*:someone"):
+        connect(os.environ["BROKER_REDIS_URL"]).hset(key, "tokens", 3400)
+    assert run().provider == "embedded"
+    assert len(stub.requests) == 1
+    assert run(made.encode(made.picture(200, 300)), spender="another").provider == "openai"
+
+
+@pytest.mark.usefixtures("openai_task")
+def test_when_nobody_can_count_nothing_is_spent(stub: Stub, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER_REDIS_URL", "redis://127.0.0.1:9")
+    assert run().provider == "embedded"
+    assert stub.requests == []
