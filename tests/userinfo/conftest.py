@@ -7,9 +7,12 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
+from dramatiq.brokers.stub import StubBroker
 
 from functions.storage.process_photo import process_photo
 from functions.userinfo.avatar_processed import avatar_processed
+from runtime.loader import load_queue_functions
+from runtime.services import find
 from shared import clock
 from shared.db import Database
 from shared.ids import new_id
@@ -68,6 +71,12 @@ def work(task_id: UUID, subject: UUID, message: dict[str, Any]) -> Outcome:
             task_id, task.run_id, subject, "failure", clock.now(), error=TaskError(failed.code, failed.message)
         )
     return Outcome(task_id, task.run_id, subject, "success", clock.now(), record=msgspec.to_builtins(result.record))
+
+
+async def erase(database: Database, user_id: UUID) -> None:
+    """Run the erasure. Through the loader: five services have an actor of this name."""
+    erase_person = load_queue_functions(find("userinfo"), StubBroker())["erase_person"]
+    await run_actor(erase_person, database, user_id=user_id)
 
 
 async def process_all(database: Database) -> None:

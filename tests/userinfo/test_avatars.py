@@ -6,14 +6,13 @@ import httpx
 import pytest
 
 from functions.userinfo.avatar_processed import avatar_processed
-from functions.userinfo.erase_person import erase_person
 from functions.userinfo.sweep_uploads import sweep_uploads
 from shared import clock, objects
 from shared.db import Database, bind
 from shared.objects import ObjectMissing
 from tests.conftest import Person
 from tests.support import run_actor
-from tests.userinfo.conftest import USERS, process_all, set_avatar, tasks_for, upload, work
+from tests.userinfo.conftest import USERS, erase, process_all, set_avatar, tasks_for, upload, work
 
 ME = f"{USERS}/me"
 PROCESS, DELETE = "storage/process_photo", "storage/delete_objects"
@@ -204,7 +203,7 @@ async def test_an_erased_person_s_objects_go_also_those_still_being_made(
     await deleted(database)
     await set_avatar(userinfo, person, waiting)
     [late] = await tasks_for(database, PROCESS)
-    await run_actor(erase_person, database, user_id=person.id)
+    await erase(database, person.id)
     keys, prefixes = await deleted(database)
     assert set(keys) == {shown, waiting}
     assert set(prefixes) == {f"images/{first}", f"images/{late[1]}"}

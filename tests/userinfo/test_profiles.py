@@ -9,8 +9,7 @@ import pytest
 from shared.db import Database
 from shared.ids import new_id
 from tests.conftest import Person
-from tests.support import run_actor
-from tests.userinfo.conftest import USERS
+from tests.userinfo.conftest import USERS, erase
 
 ME = f"{USERS}/me"
 SETTINGS = f"{USERS}/me/settings"
@@ -116,11 +115,9 @@ async def test_nobody_has_a_profile_without_a_token(userinfo: httpx.AsyncClient)
 
 
 async def test_an_erased_person_is_gone(userinfo: httpx.AsyncClient, person: Person, database: Database) -> None:
-    from functions.userinfo.erase_person import erase_person
-
     await userinfo.patch(ME, json={"nickname": "초록이"}, headers=person.headers)
     await userinfo.patch(SETTINGS, json={"theme": "dark"}, headers=person.headers)
     for _ in range(2):
-        await run_actor(erase_person, database, user_id=person.id)
+        await erase(database, person.id)
     assert (await userinfo.get(f"{USERS}/{person.id}")).status_code == 404
     assert (await userinfo.get(SETTINGS, headers=person.headers)).json()["theme"] == "light"
