@@ -146,6 +146,23 @@ class Postgres:
         (self.home / "superuser").unlink(missing_ok=True)
         (self.home / "cluster.new").rename(self.cluster)
 
+    def set_superuser_password(self, cluster: Path) -> None:
+        """Give a stopped cluster of another state this state's superuser password (the roles follow at the next start)."""
+        argv = [str(self.programs() / "postgres"), "--single", "-D", str(cluster), "postgres"]
+        statement = f"ALTER ROLE postgres PASSWORD '{self.state.secret('postgres')}'\n"
+        subprocess.run(
+            argv,
+            input=statement,
+            text=True,
+            check=True,
+            capture_output=True,
+            env=dict(self._command("postgres", argv, signal.SIGKILL).env),
+            cwd="/",
+            user=self.uid,
+            group=self.uid,
+            extra_groups=None if self.uid is None else [],
+        )
+
     def command(self) -> Command:
         settings = SETTINGS | {"port": str(self.port)} | ({} if self.durable else THROW_AWAY)
         argv = [str(self.programs() / "postgres"), "-D", str(self.cluster)]

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from emulator import control
+from emulator import control, probe, snapshots
 from emulator.forks import Forked, Process, Template, template_command
 from emulator.parts import Part, System
 from emulator.process import Command, PortTaken, StartError, alive, failure, spawn
@@ -99,13 +99,18 @@ class Supervisor:
             "fault-add": self._fault_asked,
             "fault-clear": self._fault_clear_asked,
             "fault-list": self._fault_list_asked,
+            "snapshot-save": self._snapshot_save,
+            "snapshot-restore": self._snapshot_restore,
         }
         self.moved = asyncio.Condition()  # a part's state has changed
         self.reload_errors: dict[str, str] = {}
+        self.one_snapshot = asyncio.Lock()
+        self.may_start = asyncio.Event()  # cleared while a restore swaps the state under everybody
+        self.may_start.set()
         self._reloading: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._retired: list[Template] = []
-        self._setup: list[subprocess.Popen[bytes]] = []
+        self._setup: list[Process] = []
 
     # Life
 
@@ -113,6 +118,8 @@ class Supervisor:
         """Start everything, call `on_ready`, and return when told to stop. The exit code is 1 after a fatal failure."""
         self._listen_to_signals()
         self._end_the_leftovers()
+        if snapshots.swap(self.state):
+            self.say("finished the restore that was interrupted")
         self.system = System(self.state, self.wanted_port, self.environ, self.seed)
         for part in self.system.parts():
             self.running[part.name] = Running(part)
@@ -204,8 +211,8 @@ class Supervisor:
         env = self.system.base_environment()
         superuser = self.environ.get("DATABASE_URL") or self.system.postgres.superuser_dsn
         env |= {"SUPERUSER_DSN": superuser, "MIGRATION_DB_URL": self.system.dsn("migrator", "")}
-        command = self._setup_command("prepare", ["-m", "emulator.prepare"], env)
-        await self._run(command, {"keys", "migrations"})
+        command = self._setup_command("prepare", [], env)
+        await self._run(command, {"keys", "migrations"}, module="emulator.prepare:main")
 
     async def _build_model(self) -> None:
         """Build the classifier's file once; without it worker-ai says what is missing."""
@@ -238,10 +245,11 @@ class Supervisor:
     def _setup_command(self, name: str, arguments: list[str], env: Mapping[str, str]) -> Command:
         return Command(name, [sys.executable, *arguments], env, self.system.log(name), cwd=ROOT)
 
-    async def _run(self, command: Command, words: set[str]) -> None:
-        """Run a program to its end; each of the words sets its event when it appears as a line of the log."""
+    async def _run(self, command: Command, words: set[str], module: str = "") -> None:
+        """Run a program (or a module's function, by the template) to its end; each of the words sets its event when it
+        appears as a line of the log."""
         start = command.log.stat().st_size if command.log.exists() else 0
-        process = spawn(command)
+        process: Process = await self.template.fork(command, module, (), orders=False) if module else spawn(command)
         self._setup.append(process)
         reading = asyncio.create_task(self._read_words(command.log, start, words))
         await exited(process)
@@ -271,10 +279,11 @@ class Supervisor:
     async def _keep(self, running: Running) -> None:
         """Start the part whenever it is not there, until told to stop."""
         part = running.part
-        for need in part.needs:
-            await self._until(need)
         failures = 0
         while not self.stopping.is_set():
+            await self.may_start.wait()
+            for need in part.needs:
+                await self._until(need)
             running.state = "restarting" if running.restarts else "starting"
             running.again.clear()
             running.replaced.clear()
@@ -580,6 +589,76 @@ class Supervisor:
         running.state = "paused" if pausing else "ready"
         await self._changed()
         return {"part": running.about()}
+
+    # Snapshots
+
+    def _no_existing_servers(self) -> None:
+        if self.system.existing.urls:
+            raise StartError(
+                f"snapshots need the embedded servers, and {', '.join(self.system.existing.urls)} is your own"
+            )
+
+    async def _snapshot_save(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        self._no_existing_servers()
+        name = str(request["name"])
+        async with self.one_snapshot:
+            fresh = snapshots.begin(self.state, name)
+            # Redis may keep what it has answered in memory for the moment of a background flush; not from here on.
+            await self._redis_flush("always")
+            # Clients first: what servers are asked then is answered, and they rest.
+            kinds = ("service", "worker", "syncer", "server")
+            chosen = [r for kind in kinds for r in self.running.values() if r.part.kind == kind]
+            pids = [
+                r.process.pid
+                for r in chosen
+                if r.process is not None and r.process.poll() is None and r.state != "paused"
+            ]
+            frozen = snapshots.freeze(pids)
+            try:
+                await asyncio.to_thread(snapshots.copy, self.state, fresh)
+            finally:
+                snapshots.thaw(frozen)
+                await self._redis_flush("everysec")
+            about = await asyncio.to_thread(snapshots.finish, self.state, fresh, name)
+        self.say(f"snapshot {name} was saved")
+        return {"said": f"{name} is saved: {about['bytes'] / 1e6:.1f} MB"}
+
+    async def _redis_flush(self, how: str) -> None:
+        broker = self.system.broker
+        order = f"AUTH {broker.password}\r\nCONFIG SET appendfsync {how}\r\nPING\r\n".encode()
+        await probe.ask(broker.port, order, b"+PONG\r\n", timeout=2)
+
+    async def _snapshot_restore(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        self._no_existing_servers()
+        name = str(request["name"])
+        async with self.one_snapshot:
+            await asyncio.to_thread(snapshots.stage, self.state, name)
+            chosen = [r for r in self.running.values() if r.part.kind in ("service", "worker", "syncer", "server")]
+            self.may_start.clear()
+            try:
+                for running in chosen:
+                    running.replaced.set()
+                    running.again.set()
+                    if running.process is not None and running.process.poll() is None:
+                        # As a crash would: what they hold is of the state that goes.
+                        number = signal.SIGQUIT if running.part.name == "postgres" else signal.SIGKILL
+                        running.process.send_signal(signal.SIGCONT)
+                        running.process.send_signal(number)
+                        running.state = "restarting"
+                old = [running.process for running in chosen]
+                await asyncio.gather(*(exited(process) for process in old if process is not None))
+                await asyncio.to_thread(snapshots.swap, self.state)
+                self.done["migrations"].clear()
+            finally:
+                self.may_start.set()
+            # Roles' passwords are this state's, and migrations those of this checkout.
+            await self._prepare()
+            async with self.moved:
+                await self.moved.wait_for(
+                    lambda: all(r.process not in old and r.state in ("ready", "failed") for r in chosen)
+                )
+        self.say(f"snapshot {name} was restored")
+        return {"said": f"{name} is restored"}
 
     # Faults
 

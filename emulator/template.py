@@ -44,7 +44,8 @@ WARM = (
         "sqlite3",
     ),
     *("prometheus_client", "cryptography.hazmat.primitives.asymmetric.ed25519", "boto3", "botocore.httpsession"),
-    *("runtime.host", "runtime.worker", "runtime.syncer", "runtime.relay", "runtime.health", "emulator.gateway"),
+    *("runtime.host", "runtime.worker", "runtime.syncer", "runtime.relay", "runtime.health", "runtime.migrate"),
+    *("emulator.gateway", "emulator.state"),
     *("shared.tasks", "shared.redis", "shared.progress", "shared.objects", "shared.calls"),
 )
 

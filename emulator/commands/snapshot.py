@@ -1,0 +1,78 @@
+"""`eco2 snapshot`: the whole state, saved and brought back."""
+
+import argparse
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from emulator import control, snapshots
+from emulator.commands.common import add_state, one_line, state_of
+from emulator.process import StartError
+from emulator.state import State
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Save, restore, list and delete snapshots of the whole state: PostgreSQL, broker, objects, journals, keys and clock "
+        "as they were at one instant, with the system running or stopped. `export` and `import` carry one to a colleague: "
+        "the file holds every user's data and the signing keys."
+    )
+    actions = parser.add_subparsers(dest="action", metavar="save|restore|list|delete|export|import", required=True)
+    for action, help_text in (("save", "take one"), ("restore", "go back to one"), ("delete", "remove one")):
+        one = actions.add_parser(action, help=help_text)
+        one.add_argument("name", metavar="NAME")
+        add_state(one)
+    add_state(actions.add_parser("list", help="show all"))
+    exporting = actions.add_parser("export", help="write one to a file")
+    exporting.add_argument("name", metavar="NAME")
+    exporting.add_argument("file", type=Path, metavar="FILE")
+    add_state(exporting)
+    importing = actions.add_parser("import", help="read one from a file")
+    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument("name", metavar="NAME", nargs="?", help="default: the file's name")
+    add_state(importing)
+
+
+@one_line
+def main(args: argparse.Namespace) -> int:
+    state = state_of(args)
+    if args.action == "list":
+        for about in snapshots.every(state):
+            print(_line(about))
+    elif args.action == "delete":
+        shutil.rmtree(snapshots.folder_of(state, args.name))
+        print(f"{args.name} is deleted")
+    elif args.action == "export":
+        snapshots.export(state, args.name, args.file)
+        print(f"{args.file}: {args.file.stat().st_size / 1e6:.1f} MB, with every user's data and the signing keys")
+    elif args.action == "import":
+        print(_line(snapshots.take_in(state, args.file, args.name or args.file.name.partition(".")[0])))
+    else:
+        started = time.monotonic()
+        answer = _ask_or_do(state, args.action, snapshots.check_name(args.name))
+        print(f"{answer} in {time.monotonic() - started:.1f} s")
+    return 0
+
+
+def _ask_or_do(state: State, action: str, name: str) -> str:
+    try:
+        answer = control.ask(state, f"snapshot-{action}", name=name)
+        return str(answer["said"])
+    except control.NotRunning:
+        pass
+    if not (state.path / "postgres").exists():
+        raise StartError(f"{state.path} has no state yet; `eco2 up` makes it")
+    with state.lock():
+        if action == "save":
+            fresh = snapshots.begin(state, name)
+            snapshots.copy(state, fresh)
+            return f"{name} is saved: {snapshots.finish(state, fresh, name)['bytes'] / 1e6:.1f} MB"
+        snapshots.stage(state, name)
+        snapshots.swap(state)
+        return f"{name} is restored"
+
+
+def _line(about: dict[str, Any]) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(about["at"]))
+    return f"{about['name']:<24} {when}  {about['bytes'] / 1e6:7.1f} MB"
