@@ -251,7 +251,9 @@ class Syncer:
                 raise
 
     def backlog(self) -> Backlog:
-        """What waits now."""
+        """What waits now; nothing where the worker has not made the file yet."""
+        if not self._ready():
+            return Backlog(0, 0.0, 0)
         rows, oldest, quarantined = (
             self._read_connection()
             .execute(
@@ -528,7 +530,7 @@ class Loop:
 
     def _look(self) -> None:
         try:
-            self.backlog = self.syncer.backlog() if self.syncer._ready() else Backlog(0, 0.0, 0)
+            self.backlog = self.syncer.backlog()
         except sqlite3.Error as error:
             self.reasons = [f"the journal can't be read: {error}"]
             return

@@ -91,9 +91,8 @@ def postgres_cut(system: System) -> dict[str, Any]:
         system.accept(count)
         worker = system.worker(threads=4, prefetch=128)
         loop = Loop(Syncer("storage", system.folder / "w1.db", through(system.tasks_dsn, port)), period=300)
-        system.until(lambda: (system.folder / "w1.db").exists(), "the journal is there", time_flies=False)
-        fault = proxy.add("postgres", "cut")
         system.until(lambda: loop.syncer.backlog().rows > 0, "something to sync", time_flies=False)
+        fault = proxy.add("postgres", "cut")
         for _ in range(72):
             loop._cycle()
             must(loop.syncer.trouble, "PostgreSQL is not cut")

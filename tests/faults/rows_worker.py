@@ -357,7 +357,7 @@ def _with_shim(library: Path, mode: str, path: Path, count: int, at: int = 0, ti
 def io_errors(system: System) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=system.folder) as name:
         library = _shim(Path(name))
-        numbers = range(1, 101) if system.full else system.random.sample(range(1, 101), 8)
+        numbers = range(1, 101) if system.full else system.random.sample(range(1, 101), 4)
         hits = 0
         for number in numbers:
             path = system.folder / f"io-{number}.db"
