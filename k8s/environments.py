@@ -29,6 +29,7 @@ class Environment(Struct, frozen=True, forbid_unknown_fields=True):
     backup_days: int = 30
     context: str = ""  # kubectl's; empty: the current one
     small: bool = False
+    settings: dict[str, str] = {}  # variables of services, by name, over the defaults
 
     def image(self, service: str, tag: str) -> str:
         """The full name of a service's image."""

@@ -1,11 +1,16 @@
 """The Kubernetes objects that follow from a service.toml, as plain dictionaries. `k8s.render` writes them as YAML."""
 
 import re
+import tomllib
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from runtime.closure import WORKER
 from runtime.loader import Function, discover
-from runtime.services import Service, seconds
+from runtime.services import ROOT, Service, seconds
+from shared.settings import Settings
 
 Document = dict[str, Any]
 
@@ -90,6 +95,7 @@ def environment(service: Service) -> list[Document]:
     found += [secret(f"{part.upper()}_REDIS_URL", service.name) for part in ("broker", "cache") if part in service.uses]
     found += object_store() if "objects" in service.uses else []
     found += [setting(name) for name in service.egress]
+    found += [setting(name) for name in provider_settings() if service.egress]
     for variable in (*service.secrets.required, *service.secrets.optional):
         if variable.endswith("_FILE"):
             found.append(value(variable, f"{secret_file(variable)[1]}/value"))
@@ -104,6 +110,15 @@ def environment(service: Service) -> list[Document]:
         found.append(value("JOURNAL_PATH", JOURNAL))
         found.append(value("JOURNAL_SYNC_SECONDS", f"{seconds(service.journal.sync):g}"))
     return [*found, value("HOST", "0.0.0.0"), setting("LOG_FORMAT"), setting("LOG_LEVEL")]  # noqa: S104 - a pod's own
+
+
+def provider_settings() -> dict[str, str]:
+    """What can be set about the provider of answers, with its defaults: models, prices, and what may be spent."""
+    return {
+        field.name.upper(): f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+        for field in msgspec.structs.fields(Settings)
+        if field.name.startswith(("openai_", "ai_")) and field.name not in ("openai_base_url", "openai_api_key")
+    }
 
 
 def hardened() -> Document:
@@ -138,6 +153,12 @@ def probes(port: int | str, *, start: int = 30) -> Document:
 def resources(cpu: str, request: str, limit: str) -> Document:
     """No limit of cpu: a limit delays answers while cores stand idle."""
     return {"requests": {"cpu": cpu, "memory": request}, "limits": {"memory": limit}}
+
+
+def made(root: Path = ROOT) -> dict[str, Any]:
+    """The services whose image holds what was made for it, in /eco2/made."""
+    found: dict[str, Any] = tomllib.loads((root / "k8s/image.toml").read_text(encoding="utf-8")).get("made", {})
+    return found
 
 
 def half(quantity: str) -> str:
@@ -329,7 +350,7 @@ def _worker(service: Service) -> list[Document]:
         "securityContext": hardened(),
         "volumeMounts": mounts,
     }
-    if service.folder == "ai":
+    if service.folder in made():
         container["env"] = [*variables, value("MODEL_DIR", "/eco2/made"), value("HEALTH_PORT", WORKER_PORT)]
     pod = {
         "terminationGracePeriodSeconds": grace + 30,
@@ -421,7 +442,8 @@ def network_policy(service: Service) -> Document:
         if use in STORES:
             space, name, port = STORES[use]
             egress.append({"to": [elsewhere(space, name) if space else pods(name)], "ports": ports(port)})
-    if "objects" in service.uses or service.egress:
+    # A worker's journal is copied to the object store, whatever its functions use.
+    if "objects" in service.uses or service.egress or service.is_worker:
         egress.append({"to": [INTERNET], "ports": ports(443)})
     egress += [{"to": [pods(name)], "ports": ports(PORT)} for name in service.calls]
     listening = [WORKER_PORT, SYNCER_PORT, JOURNALS_PORT] if service.is_worker else [PORT]

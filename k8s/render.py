@@ -152,7 +152,23 @@ def jobs(services: Iterable[Service], tags: dict[str, str]) -> list[Document]:
         )
     ]
     found += [migration_job(service, tags[service.name]) for service in services if not service.is_worker]
-    return found
+    return [*found, migrations_policy()]
+
+
+def migrations_policy() -> Document:
+    """Lets the migrations reach the database, and nothing else."""
+    space, name, port = manifests.STORES["postgres"]
+    return document(
+        "NetworkPolicy",
+        "migrations",
+        "networking.k8s.io/v1",
+        metadata={"labels": labels("migrations")},
+        spec={
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "migrations"}},
+            "policyTypes": ["Ingress", "Egress"],
+            "egress": [{"to": [manifests.elsewhere(space, name)], "ports": manifests.ports(port)}],
+        },
+    )
 
 
 def migration_job(service: Service, tag: str, phase: str = "before") -> Document:
@@ -221,6 +237,8 @@ def overlay(env: Environment, tags: dict[str, str], services: list[Service]) -> 
         "TRUSTED_HOPS": "1",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "info",
+        **manifests.provider_settings(),
+        **env.settings,
     }
     maps = [
         document(

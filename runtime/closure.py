@@ -49,6 +49,8 @@ DISTRIBUTIONS = {
 # What of service.toml shapes the cluster and not the process: it changes manifests, and no image.
 CLUSTER_ONLY = {"run": {"replicas", "cpu", "memory", "node", "grace"}, "journal": {"volume"}, "functions": None}
 _NO_DATA = {"migrations", "__pycache__"}
+# Beside its programs lie the cluster's manifests, which hold the tags: they are nobody's data.
+_PROGRAMS_ONLY = {"k8s"}
 
 
 class ClosureError(Exception):
@@ -197,7 +199,8 @@ class Checkout:
     def data_files(self, folder: str) -> list[str]:
         """What lies in a package's folder, or in folders below that are no packages, and is not Python."""
         if folder not in self._data:
-            self._data[folder] = [path.relative_to(self.root).as_posix() for path in _data(self.root / folder)]
+            found = [] if folder in _PROGRAMS_ONLY else _data(self.root / folder)
+            self._data[folder] = [path.relative_to(self.root).as_posix() for path in found]
         return self._data[folder]
 
     def group(self, name: str) -> dict[str, str]:

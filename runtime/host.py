@@ -259,6 +259,19 @@ class Hosted:
     async def start(self) -> None:
         """Open the pool, without waiting for a connection: a database that is away is a 503, not a crash."""
         await self.database.open()
+        pool = self.database.pool
+        telemetry.gauges.add(
+            "eco2_pool_waiting",
+            "Requests that wait for a connection",
+            lambda: pool.get_stats().get("requests_waiting", 0),
+            service=self.service.folder,
+        )
+        telemetry.gauges.add(
+            "eco2_pool_in_use",
+            "Connections that a request holds",
+            lambda: pool.get_stats().get("pool_size", 0) - pool.get_stats().get("pool_available", 0),
+            service=self.service.folder,
+        )
         objects_module.use(self.objects)
         calls_module.use(self.calls)
         if "cache" in self.service.uses:

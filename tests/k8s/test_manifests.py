@@ -1,0 +1,458 @@
+"""What stands in k8s/ is current, valid, and says the same as the code and the service.toml files."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import kubernetes_validate
+import msgspec
+import pytest
+import yaml
+
+from k8s import manifests, render, secrets
+from k8s.environments import environments
+from k8s.plan import wanted
+from runtime.closure import Checkout
+from runtime.services import ROOT, FunctionSpec, Service, load_services, seconds
+from shared.settings import Settings
+from tests.k8s.conftest import Document
+
+KINDS = {
+    *("Namespace", "ServiceAccount", "ConfigMap", "Service", "Deployment", "StatefulSet", "Job", "CronJob", "Ingress"),
+    *(
+        "HorizontalPodAutoscaler",
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+        "StorageClass",
+        "ClusterRole",
+        "ClusterRoleBinding",
+    ),
+}
+VERSION = "1.33"
+
+
+def workloads(documents: list[Document]) -> Iterator[tuple[Document, Document, dict[str, str]]]:
+    """Each workload with its pod and the pod's labels."""
+    for document in documents:
+        pod = render.pod_of(document)
+        if pod is not None:
+            spec = document["spec"]["jobTemplate"]["spec"] if document["kind"] == "CronJob" else document["spec"]
+            yield document, pod, spec["template"]["metadata"]["labels"]
+
+
+def containers(pod: Document) -> list[Document]:
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def variables(container: Document) -> dict[str, Document]:
+    return {entry["name"]: entry for entry in container.get("env", [])}
+
+
+# Current and valid
+
+
+def test_what_stands_in_git_is_current() -> None:
+    found = render.stale(Checkout())
+    assert not found, f"run `eco2 render` and commit: {', '.join(found)}"
+
+
+def test_every_image_tag_is_the_plan_s(overlay: list[Document]) -> None:
+    tags = {image.name: image.tag for image in wanted(Checkout())}
+    registries = {env.registry for env in environments().values()}
+    seen = set()
+    for _, pod, _ in workloads(overlay):
+        for container in containers(pod):
+            name, _, tag = container["image"].rpartition(":")
+            assert re.fullmatch(r"[\w.-]*\d[\w.-]*", tag), f"{container['image']} says no version"
+            registry, _, short = name.rpartition("/")
+            if registry in registries:
+                assert tags[short] == tag
+                seen.add(short)
+            assert manifests.PLACEHOLDER not in name
+    assert seen == set(tags)
+
+
+def test_every_object_is_what_kubernetes_expects(overlay: list[Document]) -> None:
+    for document in overlay:
+        kubernetes_validate.validate(document, VERSION, strict=True)
+
+
+def test_there_are_only_kinds_that_the_validator_knows(overlay: list[Document]) -> None:
+    assert {document["kind"] for document in overlay} == KINDS
+
+
+def test_no_two_objects_have_one_name(overlay: list[Document]) -> None:
+    names = [(d["kind"], d["metadata"].get("namespace", ""), d["metadata"]["name"]) for d in overlay]
+    assert len(names) == len(set(names))
+
+
+def test_nothing_secret_is_in_git(overlay: list[Document]) -> None:
+    assert not [d for d in overlay if d["kind"] == "Secret"]
+    for file in (ROOT / "k8s").rglob("*.y*ml"):
+        assert not re.search(r"postgresql://\S+:\S+@|-----BEGIN|requirepass \S", file.read_text(encoding="utf-8")), file
+
+
+# One thing fits the other
+
+
+def test_selectors_find_pods(overlay: list[Document]) -> None:
+    pods = [(document["metadata"]["namespace"], labels) for document, _, labels in workloads(overlay)]
+
+    def matches(space: str, wanted_labels: dict[str, str]) -> bool:
+        return any(space == where and wanted_labels.items() <= labels.items() for where, labels in pods)
+
+    for document in overlay:
+        space, spec = document["metadata"].get("namespace", ""), document.get("spec", {})
+        where = f"{document['kind']} {space}/{document['metadata']['name']}"
+        if document["kind"] == "Service" and spec.get("type") != "ExternalName":
+            assert matches(space, spec["selector"]), where
+        if document["kind"] in ("PodDisruptionBudget", "Deployment", "StatefulSet"):
+            assert matches(space, spec["selector"]["matchLabels"]), where
+        if document["kind"] == "NetworkPolicy":
+            assert matches(space, spec["podSelector"].get("matchLabels", {})), where
+    for document, _, labels in workloads(overlay):
+        if document["kind"] in ("Deployment", "StatefulSet"):
+            assert document["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_ingress_and_autoscalers_point_at_what_exists(overlay: list[Document]) -> None:
+    names = {(d["kind"], d["metadata"]["name"]) for d in overlay}
+    for document in overlay:
+        if document["kind"] == "HorizontalPodAutoscaler":
+            target = document["spec"]["scaleTargetRef"]
+            assert (target["kind"], target["name"]) in names
+        if document["kind"] == "Ingress":
+            for path in document["spec"]["rules"][0]["http"]["paths"]:
+                assert ("Service", path["backend"]["service"]["name"]) in names
+
+
+def test_every_configuration_and_secret_that_a_pod_names_is_made(overlay: list[Document]) -> None:
+    passwords = dict.fromkeys(["postgres", "grafana", *secrets.REDIS, *secrets.roles(load_services())], "x")
+    made = {
+        (d["metadata"]["namespace"], d["metadata"]["name"]): set(d["stringData"])
+        for d in secrets.documents(passwords, ("private", "public"), load_services())
+        if d["kind"] == "Secret"
+    }
+    maps = {
+        (d["metadata"]["namespace"], d["metadata"]["name"]): set(d["data"]) for d in overlay if d["kind"] == "ConfigMap"
+    }
+    maps[manifests.NAMESPACE, "jwks"] = {"jwks.json"}  # `eco2 secrets init` makes it with the signing key
+    for document, pod, _ in workloads(overlay):
+        space = document["metadata"]["namespace"]
+        for volume in pod.get("volumes", []):
+            if "secret" in volume:
+                assert (space, volume["secret"]["secretName"]) in made, document["metadata"]["name"]
+            if "configMap" in volume:
+                assert (space, volume["configMap"]["name"]) in maps, document["metadata"]["name"]
+        for container in containers(pod):
+            for name, entry in variables(container).items():
+                source = entry.get("valueFrom", {})
+                if reference := source.get("secretKeyRef"):
+                    assert reference.get("optional") or reference["key"] in made[space, reference["name"]], name
+                if reference := source.get("configMapKeyRef"):
+                    assert reference["key"] in maps[space, reference["name"]], name
+
+
+def test_every_setting_that_the_code_reads_is_set_and_the_other_way_round(overlay: list[Document]) -> None:
+    services = load_services()
+    read = {field.upper() for field in Settings.__struct_fields__} - {"SERVICE", "DATABASE_URL"}
+    read |= {service.database.env for service in services.values()} | {"MIGRATION_DB_URL"}
+    for file in [*(ROOT / "k8s").glob("*.py"), *(ROOT / "runtime").glob("*.py"), *(ROOT / "shared").glob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.fullmatch(r"BACKUP_[A-Z]+|POSTGRES_[A-Z_]+", node.value)
+            ):
+                read.add(node.value)
+    read |= {f"PASSWORD_{role.upper()}" for role in secrets.roles(services)}
+    ours = {
+        name
+        for _, pod, _ in workloads(overlay)
+        for container in containers(pod)
+        if any(env.registry in container["image"] for env in environments().values())
+        for name in variables(container)
+    }
+    # The emulator's clock, socket and audit are for one machine; AWS_REGION and the keys are boto3's and ours.
+    assert ours == read
+
+
+def test_every_service_gets_what_its_toml_says(overlay: list[Document]) -> None:
+    found = {document["metadata"]["name"]: pod for document, pod, _ in workloads(overlay)}
+    for service in load_services().values():
+        pod = found[service.name]
+        env = variables(pod["containers"][0])
+        assert service.database.env in env
+        assert ("BROKER_REDIS_URL" in env) == ("broker" in service.uses)
+        assert ("CACHE_REDIS_URL" in env) == ("cache" in service.uses)
+        assert ("S3_BUCKET" in env) == ("objects" in service.uses)
+        assert set(service.egress) <= set(env)
+        assert {*service.secrets.required, *service.secrets.optional} <= set(env)
+        assert pod["terminationGracePeriodSeconds"] >= seconds(service.run.grace)
+        assert "AUTH_SIGNING_KEY_FILE" not in env or service.folder == "auth"
+
+
+def test_the_syncer_outlives_the_worker(overlay: list[Document]) -> None:
+    found = {document["metadata"]["name"]: (document, pod) for document, pod, _ in workloads(overlay)}
+    for service in load_services().values():
+        if service.journal is None:
+            continue
+        document, pod = found[service.name]
+        beside = {container["name"]: container for container in pod["initContainers"]}
+        assert beside["syncer"]["restartPolicy"] == "Always"
+        assert beside["syncer"]["command"] == ["python3", "-m", "runtime.syncer", service.folder]
+        claim = document["spec"]["volumeClaimTemplates"][0]
+        assert claim["spec"]["resources"]["requests"]["storage"] == service.journal.volume
+        journals = {variables(c)["JOURNAL_PATH"]["value"] for c in containers(pod)}
+        assert journals == {manifests.JOURNAL}
+
+
+# Rights
+
+
+def test_every_pod_is_restricted(overlay: list[Document]) -> None:
+    """The standard `restricted`, and a root folder that can't be written to."""
+    for document, pod, _ in workloads(overlay):
+        where = document["metadata"]["name"]
+        rights = pod["securityContext"]
+        assert rights["runAsNonRoot"] is True, where
+        assert rights["runAsUser"] > 0, where
+        assert rights["seccompProfile"] == {"type": "RuntimeDefault"}, where
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), where
+        assert all("hostPath" not in volume for volume in pod.get("volumes", [])), where
+        for container in containers(pod):
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False, where
+            assert own["readOnlyRootFilesystem"] is True, where
+            assert own["capabilities"] == {"drop": ["ALL"]}, where
+            assert {"requests", "limits"} <= set(container["resources"]), where
+    for document in overlay:
+        if document["kind"] == "Namespace":
+            assert document["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_only_monitoring_talks_to_the_cluster(overlay: list[Document]) -> None:
+    for document, pod, _ in workloads(overlay):
+        expected = document["metadata"]["name"] in ("prometheus", "kube-state-metrics")
+        assert pod["automountServiceAccountToken"] is expected
+
+
+def peers(overlay: list[Document], direction: str) -> set[tuple[str, str, int]]:
+    """(from, to, port) of every arrow between pods that policies of one direction open; names of workloads."""
+    pods = [(d["metadata"]["namespace"], d["metadata"]["name"], labels) for d, _, labels in workloads(overlay)]
+
+    def select(selector: Document, spaces: set[str]) -> set[str]:
+        found = set()
+        for space, name, labels in pods:
+            rules = selector.get("matchExpressions", [])
+            fits = all(labels.get(rule["key"]) in rule["values"] for rule in rules)
+            if space in spaces and fits and selector.get("matchLabels", {}).items() <= labels.items():
+                found.add(name)
+        return found
+
+    arrows = set()
+    for policy in overlay:
+        if policy["kind"] != "NetworkPolicy":
+            continue
+        space, spec = policy["metadata"]["namespace"], policy["spec"]
+        own = select(spec["podSelector"], {space})
+        for rule in spec.get(direction, []):
+            for peer in rule.get("from" if direction == "ingress" else "to", []):
+                if "ipBlock" in peer:
+                    continue
+                where = (
+                    peer.get("namespaceSelector", {}).get("matchLabels", {}).get("kubernetes.io/metadata.name", space)
+                )
+                for name in select(peer.get("podSelector", {}), {where}):
+                    for port in rule.get("ports", []):
+                        arrows |= {
+                            (name, mine, port["port"]) if direction == "ingress" else (mine, name, port["port"])
+                            for mine in own
+                        }
+    return arrows
+
+
+def test_pods_reach_what_service_toml_says_and_nothing_else(overlay: list[Document]) -> None:
+    """An arrow is open when the one end may send and the other may receive."""
+    services = load_services()
+    expected = set()
+    for service in services.values():
+        expected |= {(service.name, "k8s-postgresql", 5432)} if "postgres" in service.uses else set()
+        expected |= {(service.name, part, 6379) for part in ("broker", "cache") if part in service.uses}
+        expected |= {(service.name, callee, manifests.PORT) for callee in service.calls}
+        listening = [8001, 8002, 8003] if service.is_worker else [8000]
+        expected |= {("prometheus", service.name, port) for port in listening}
+    expected |= {("grafana", "prometheus", 9090), ("prometheus", "kube-state-metrics", 8080)}
+    jobs = {d["metadata"]["name"] for d in overlay if d["kind"] in ("Job", "CronJob")}
+    expected |= {(name, "k8s-postgresql", 5432) for name in jobs}
+    assert peers(overlay, "ingress") & peers(overlay, "egress") == expected
+
+
+def test_everything_is_denied_first(overlay: list[Document]) -> None:
+    spaces = {d["metadata"]["name"] for d in overlay if d["kind"] == "Namespace"}
+    denied = {
+        d["metadata"]["namespace"]
+        for d in overlay
+        if d["kind"] == "NetworkPolicy" and d["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    }
+    assert denied == spaces
+
+
+def test_only_those_with_a_reason_reach_the_internet(overlay: list[Document]) -> None:
+    outside = {
+        d["metadata"]["name"]
+        for d in overlay
+        if d["kind"] == "NetworkPolicy"
+        for rule in d["spec"].get("egress", [])
+        for peer in rule.get("to", [])
+        if "ipBlock" in peer
+    }
+    expected = {s.name for s in load_services().values() if "objects" in s.uses or s.egress}
+    # A worker's journal goes to S3, whether its functions use objects or not.
+    expected |= {s.name for s in load_services().values() if s.is_worker}
+    assert outside == expected | {"tools"}
+
+
+# Room
+
+
+def test_everything_fits_its_node() -> None:
+    left = render.check_nodes(load_services().values())
+    assert len(yaml.safe_load((ROOT / "k8s/nodes.yaml").read_text(encoding="utf-8"))["nodes"]) == 13
+    assert all(cpu >= 0 and memory >= 0 for cpu, memory in left.values())
+
+
+def test_limits_of_the_usual_replicas_fit_too() -> None:
+    kinds = yaml.safe_load((ROOT / "k8s/nodes.yaml").read_text(encoding="utf-8"))
+    room = {
+        node["label"]: manifests.mebibytes(kinds["instances"][node["instance"]]["memory"]) for node in kinds["nodes"]
+    }
+    for service in load_services().values():
+        assert service.run.replicas * manifests.mebibytes(service.run.memory) <= room[service.run.node], service.name
+
+
+def test_too_large_a_service_is_refused_with_the_node_s_name() -> None:
+    services = load_services()
+    big = msgspec.structs.replace(services["auth"], run=msgspec.structs.replace(services["auth"].run, memory="4Gi"))
+    with pytest.raises(render.RenderError, match="auth"):
+        render.check_nodes([big])
+
+
+def test_all_pools_together_fit_postgresql() -> None:
+    assert render.check_connections(load_services().values()) >= 0
+
+
+def test_too_many_connections_are_refused_with_the_sum() -> None:
+    services = load_services()
+    pool = msgspec.structs.replace(services["auth"].database, pool=50)
+    with pytest.raises(render.RenderError, match=r"api-auth 204"):
+        render.check_connections([msgspec.structs.replace(services["auth"], database=pool)])
+
+
+def test_a_drain_is_possible_for_every_api_service(overlay: list[Document]) -> None:
+    budgets = {d["metadata"]["name"]: d["spec"] for d in overlay if d["kind"] == "PodDisruptionBudget"}
+    for service in load_services().values():
+        assert budgets[service.name]["maxUnavailable"] == 1
+
+
+# A function on its own
+
+
+def with_own_deployment() -> Service:
+    service = load_services()["waste"]
+    return msgspec.structs.replace(service, functions={"get_analysis": FunctionSpec(deployment=True, replicas=4)})
+
+
+def test_a_function_that_needs_its_own_scale_becomes_a_deployment_and_a_path() -> None:
+    service = with_own_deployment()
+    made = {(d["kind"], d["metadata"]["name"]): d for d in manifests.service_documents(service)}
+    deployment = made["Deployment", "api-waste-get-analysis"]
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert deployment["spec"]["replicas"] == 4
+    assert container["image"] == "eco2.local/api-waste"
+    assert container["command"] == ["python3", "-m", "runtime.host", "waste/get_analysis"]
+    assert ("Service", "api-waste-get-analysis") in made
+    front = render.ingress([service])
+    paths = front["spec"]["rules"][0]["http"]["paths"]
+    assert [path["path"] for path in paths] == ["/api/v1/waste/analyses/*", "/api/v1/waste"]
+    condition = front["metadata"]["annotations"]["alb.ingress.kubernetes.io/conditions.api-waste-get-analysis"]
+    assert json.loads(condition)[0]["httpRequestMethodConfig"] == {"Values": ["GET"]}
+
+
+def test_only_an_http_function_can() -> None:
+    service = msgspec.structs.replace(
+        load_services()["waste"], functions={"photo_processed": FunctionSpec(deployment=True)}
+    )
+    with pytest.raises(ValueError, match="photo_processed"):
+        manifests.service_documents(service)
+
+
+def test_every_prefix_has_a_path(overlay: list[Document]) -> None:
+    front = next(d for d in overlay if d["kind"] == "Ingress")
+    paths = {path["path"] for path in front["spec"]["rules"][0]["http"]["paths"]}
+    assert paths == {service.prefix for service in load_services().values() if service.prefix}
+    assert front["spec"]["rules"][0]["host"] in {env.domain for env in environments().values()}
+
+
+# Monitoring
+
+
+def alarms() -> list[Document]:
+    rules = yaml.safe_load((ROOT / "k8s/base/monitoring/rules.yml").read_text(encoding="utf-8"))
+    return [rule for group in rules["groups"] for rule in group["rules"]]
+
+
+def test_every_metric_of_an_alarm_or_a_dashboard_exists() -> None:
+    code = "\n".join(
+        file.read_text(encoding="utf-8")
+        for folder in ("runtime", "shared", "k8s", "functions")
+        for file in (ROOT / folder).rglob("*.py")
+    )
+    texts = [rule["expr"] for rule in alarms()]
+    for file in (ROOT / "k8s/base/monitoring/dashboards").glob("*.json"):
+        texts += [target["expr"] for panel in json.loads(file.read_text())["panels"] for target in panel["targets"]]
+    for text in texts:
+        for name in re.findall(r"\beco2_\w+", text):
+            assert re.sub(r"_(bucket|count|sum)$", "", name) in code, f"{name} is measured nowhere"
+
+
+def test_every_alarm_is_in_the_runbook() -> None:
+    runbook = (ROOT / "k8s/RUNBOOK.md").read_text(encoding="utf-8")
+    for rule in alarms():
+        assert rule["alert"] in runbook
+
+
+def test_the_render_of_a_changed_service_is_noticed(
+    eco2: Callable[..., subprocess.CompletedProcess[str]], checkout: Path
+) -> None:
+    toml = checkout / "functions/auth/service.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").replace('cpu = "250m"', 'cpu = "260m"'), encoding="utf-8")
+    done = eco2("render", "--check")
+    assert done.returncode == 1
+    assert "k8s/base/services/api-auth.yaml" in done.stdout
+    assert eco2("render").returncode == 0
+    assert eco2("render", "--check").returncode == 0
+
+
+def test_workflows_are_yaml_and_run_what_exists() -> None:
+    commands = set(
+        re.findall(r"^    \"(\w+)\": \(", (ROOT / "runtime/cli.py").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for file in (ROOT / ".github/workflows").glob("*.yml"):
+        text = file.read_text(encoding="utf-8")
+        assert yaml.safe_load(text)["jobs"]
+        assert set(re.findall(r"\beco2 ([a-z]\w*)", text)) <= commands, file.name
+        assert set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", text)) <= targets, file.name
+
+
+def test_workflows_pass_actionlint() -> None:
+    program = shutil.which("actionlint")
+    if program is None:
+        pytest.skip("actionlint is not installed: its PyPI package is a download from GitHub at build time")
+    done = subprocess.run([program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
