@@ -34,7 +34,7 @@ ROLE_SETTINGS = {
     "timezone": "UTC",
 }
 # Only a superuser may create earthdistance; SQL qualifies what they bring (`public.ll_to_earth`, `OPERATOR(public.%)`).
-EXTENSIONS = ("pg_trgm", "cube", "earthdistance", "citext")
+EXTENSIONS = ("pg_trgm", "cube", "earthdistance", "citext", "fuzzystrmatch")
 # The end of a migration's name that says: only when the code before it is gone.
 AFTER = ".after.sql"
 Phase = Literal["all", "before", "after"]

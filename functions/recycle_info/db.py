@@ -120,18 +120,20 @@ WITH needle AS MATERIALIZED (
         WHEN n.sound = needle.sound THEN 0.94
         WHEN starts_with(n.sound, needle.sound) THEN 0.72 + 0.2 * length(needle.sound) / length(n.sound)
         WHEN strpos(n.sound, needle.sound) > 0 THEN 0.6 + 0.2 * length(needle.sound) / length(n.sound)
-        WHEN n.skeleton = needle.skeleton THEN 0.4 + 0.2 * public.similarity(n.sound, needle.sound)
-        ELSE 0.1 + 0.6 * public.similarity(n.sound, needle.sound) END) AS score
+        -- Letters to change, which weigh less in a long name; levenshtein takes 255 characters at most.
+        ELSE greatest(0.01, 0.74 - 0.12 * power(
+            10.0 / (5 + greatest(length(n.sound), length(needle.sound)))
+            * public.levenshtein(left(n.sound, 255), needle.sound), 1.5)) END) AS score
     FROM needle CROSS JOIN LATERAL near(needle.sound, needle.skeleton) n
     GROUP BY n.item_id, needle.word, needle.is_word, needle.share
 ), part AS (
-    SELECT n.item_id, max(0.2 + 0.7 * p.share) AS score
+    SELECT n.item_id, max(0.05 + 0.8 * p.share) AS score
     FROM unnest(%(parts)s::text[], %(part_shares)s::float8[]) AS p (word, share)
     JOIN item_names n ON n.sound = sound(p.word) GROUP BY n.item_id
 ), best AS (
     SELECT item_id, max(score) AS score FROM (
         SELECT item_id, score FROM scored WHERE NOT is_word
-        UNION ALL SELECT item_id, 0.9 * sum(score) FROM scored WHERE is_word GROUP BY item_id
+        UNION ALL SELECT item_id, 0.85 * sum(score) FROM scored WHERE is_word GROUP BY item_id
         UNION ALL SELECT item_id, score FROM part) AS each
     GROUP BY item_id
 )

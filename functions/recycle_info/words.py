@@ -15,6 +15,8 @@ LONGEST = 60
 LONGEST_PART = 12
 # Words of the longest English name looked for.
 LONGEST_PHRASE = 5
+# Words of a query that are searched one by one.
+MOST_WORDS = 8
 
 _WORD = re.compile(r"[^\W_]+")
 _HANGUL = re.compile(r"[가-힣]")
@@ -36,6 +38,12 @@ _ENGLISH_QUESTION = re.compile(
     r"|(can|could|should|may|do|does)\s+(i|you|we|one|it|they)|(can|should|must)\s+be|is|are|it|they|do|does|to|go|goes|the|a|an|my|our"
     r"|your|this|that|these|those|some|in|into|with|for|from|of|on|at|put|please|tell|me|about|throw(ing)?|thrown|away|out"
     r"|dispos(e|ed|ing|al)|recycl(e|ed|ing|able)|get|rid|dump(ing)?|discard(ing)?|korea|old|used|empty|unwanted)\b"
+)
+
+# How a thing is, or what it is made of: names begin with these too, so they are kept, but they say less.
+_QUALITIES = frozenset(
+    "깨진 부서진 찢어진 더러운 깨끗한 젖은 녹슨 작은 큰 대형 소형 일회용 휴대용 플라스틱 나무 유리 종이 가죽 아기 어린이 아이"
+    " broken dirty clean wet rusty torn small large big mini disposable portable plastic wooden glass paper leather kids".split()
 )
 
 
@@ -64,10 +72,20 @@ def read(query: str) -> Asked:
     phrases = dict.fromkeys((whole, core), 1.0) if core else {}
     if len(kept) > 1 and (topic := next((_TOPIC.sub("", word) for word in bare if _TOPIC.search(word)), None)):
         phrases.setdefault(topic, 0.92)
-    length = len(core) or 1
-    words = {word: len(word) / length for word in kept[:8]} if len(kept) > 1 else {}
-    parts = {part: min(1.0, len(part) / length) for part in _parts(kept, core)}
-    return Asked(phrases, words, parts)
+    parts = {part: _share(part, core) for part in _parts(kept, core)}
+    return Asked(phrases, _weighed(kept[-MOST_WORDS:]) if len(kept) > 1 else {}, parts)
+
+
+def _share(part: str, core: str) -> float:
+    # What a thing is stands last, in Korean and in English: a wooden chair is a chair.
+    weight = 0.5 if part in _QUALITIES else 1.15 if core.endswith(part) else 1.0
+    return min(1.0, weight * len(part) / len(core))
+
+
+def _weighed(words: list[str]) -> dict[str, float]:
+    weights = {word: len(word) * (0.5 if word in _QUALITIES else 1.0) for word in words}
+    weights[words[-1]] *= 1.5
+    return {word: weight / sum(weights.values()) for word, weight in weights.items()}
 
 
 def _without_question(text: str) -> list[str]:
