@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import Unavailable
 
@@ -22,13 +22,33 @@ def connect_async(url: str) -> redis.asyncio.Redis:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
-    return redis.asyncio.Redis.from_url(
+    client = redis.asyncio.Redis.from_url(
         url,
         socket_connect_timeout=PATIENCE,
         socket_timeout=PATIENCE,
         decode_responses=True,
         retry=Retry(NoBackoff(), 1),
     )
+    client.connection_pool.connection_class = _noticing_resets(client.connection_pool.connection_class)
+    return client
+
+
+def _noticing_resets(base: Any) -> Any:
+    """A connection class for uvloop, which answers a write to a connection that was reset with RuntimeError.
+
+    asyncio says ConnectionResetError there; redis-py (8.1) knows no other, and does not see the reset before it writes.
+    """
+
+    class Connection(base):  # type: ignore[misc]
+        async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
+            from redis.exceptions import ConnectionError as RedisConnectionError
+
+            try:
+                await super().send_packed_command(*arguments, **options)
+            except RuntimeError as error:
+                raise RedisConnectionError(str(error)) from error
+
+    return Connection
 
 
 def connect(url: str) -> redis.Redis:

@@ -140,6 +140,7 @@ async def left_of(chat: Database, marked: str) -> list[str]:
         for (table,) in await cursor.fetchall():
             query = psycopg.sql.SQL("SELECT count(*) FROM {} t WHERE strpos(t::text, %s) > 0")
             row = await (await conn.execute(query.format(psycopg.sql.Identifier(table)), [marked])).fetchone()
+            assert row is not None
             if row[0]:
                 found.append(table)
     return found
