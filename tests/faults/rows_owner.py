@@ -133,7 +133,7 @@ def everything(system: System) -> dict[str, Any]:
     for name in ("w1", "w2", "owner"):
         if not running[name].is_alive():
             running[name] = system.spawn(process.own, *owner_args) if name == "owner" else system.worker(name)
-    system.drain(90)
+    system.drain(240)
     return {"faults": dict(counts), **system.check()}
 
 

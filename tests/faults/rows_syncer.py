@@ -98,7 +98,7 @@ def postgres_cut(system: System) -> dict[str, Any]:
             must(loop.syncer.trouble, "PostgreSQL is not cut")
             system.advance(300)
         must(worker.is_alive(), "the worker died")
-        system.drain(180)
+        system.drain(240)
         proxy.clear(fault)
         begin = time.monotonic()
         loop._cycle()

@@ -152,7 +152,7 @@ def rolling_restarts(system: System) -> dict[str, Any]:
     for name in running:
         system.stop(running[name])
         running[name] = system.worker(name, functions=new)
-    system.drain(120)
+    system.drain(240)
     unknown = system.rows("SELECT id FROM recycle_info.fault_rows WHERE status = 'failure'")
     must(not unknown, f"{len(unknown)} tasks failed for want of code")
     system.owner.stop()
