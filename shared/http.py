@@ -75,10 +75,20 @@ def problems(*kinds: type[Problem]) -> dict[int, ResponseSpec]:
     return Responses({status: _spec(status, found) for status, found in by_status.items()})
 
 
+class ServerSentEvent(Struct):
+    """One event of a stream: `event` names its kind, `data` is JSON, and `id` resumes by Last-Event-ID."""
+
+    event: str
+    data: str
+    id: str = ""
+
+
 def event_stream() -> dict[int, ResponseSpec]:
-    """The `responses=` of a handler that answers with Server-Sent Events."""
+    """The `responses=` of a handler that answers with Server-Sent Events; the schema is that of one event."""
     text = "Server-Sent Events: `event:` names the kind, `data:` is JSON, `id:` resumes by Last-Event-ID."
-    return {200: ResponseSpec(str, generate_examples=False, description=text, media_type="text/event-stream")}
+    return {
+        200: ResponseSpec(ServerSentEvent, generate_examples=False, description=text, media_type="text/event-stream")
+    }
 
 
 def _spec(status: int, kinds: list[type[Problem]]) -> ResponseSpec:
