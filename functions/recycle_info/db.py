@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from msgspec import Meta, Struct
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
@@ -230,12 +231,14 @@ async def delete_categories(conn: Connection, kept: Sequence[str]) -> int:
     return cur.rowcount
 
 
-async def upsert_item(conn: Connection, item: Item) -> bool | None:
-    """Write an item unless it stands there unchanged; return True for a new one, False for a changed one, else None."""
+async def upsert_items(conn: Connection, items: Sequence[Item]) -> tuple[int, int]:
+    """Write the items that do not stand there as they are; return how many were new and how many changed."""
     cur = await conn.execute(
         "INSERT INTO items AS i (id, name, category, description, how_to_recycle, do_not_do, images, slug, name_en,"
         " synonyms, synonyms_en, description_en, how_to_recycle_en, do_not_do_en)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE SET"
+        " SELECT id, name, category, description, how_to_recycle, do_not_do, images, slug, name_en, synonyms, synonyms_en,"
+        " description_en, how_to_recycle_en, do_not_do_en FROM jsonb_populate_recordset(NULL::items, %s)"
+        " ON CONFLICT (id) DO UPDATE SET"
         " name = excluded.name, category = excluded.category, description = excluded.description,"
         " how_to_recycle = excluded.how_to_recycle, do_not_do = excluded.do_not_do, images = excluded.images,"
         " slug = excluded.slug, name_en = excluded.name_en, synonyms = excluded.synonyms,"
@@ -248,25 +251,10 @@ async def upsert_item(conn: Connection, item: Item) -> bool | None:
         " excluded.description_en, excluded.how_to_recycle_en, excluded.do_not_do_en)"
         # A row that this statement inserted was locked or deleted by nobody.
         " RETURNING (xmax = 0)",
-        [
-            item.id,
-            item.name,
-            item.category,
-            item.description,
-            item.how_to_recycle,
-            item.do_not_do,
-            Jsonb(item.images),
-            item.slug,
-            item.name_en,
-            item.synonyms,
-            item.synonyms_en,
-            item.description_en,
-            item.how_to_recycle_en,
-            item.do_not_do_en,
-        ],
+        [Jsonb(msgspec.to_builtins(items))],
     )
-    row = await cur.fetchone()
-    return None if row is None else bool(row[0])
+    written = [bool(row[0]) for row in await cur.fetchall()]
+    return written.count(True), written.count(False)
 
 
 async def delete_items(conn: Connection, kept: Sequence[UUID]) -> int:

@@ -46,22 +46,13 @@ async def import_items(args: list[str]) -> int:
 
 async def load(conn: Connection, files: list[dataset.File]) -> Report:
     """Make the tables say what the files say. In one transaction, so that nobody sees half of it."""
-    report = Report()
     # Two loads at once (several replicas' first start) take turns: the second finds everything unchanged.
     await sql.lock_items(conn)
     for position, file in enumerate(files):
         await sql.upsert_category(conn, file.category, file.name_ko, file.name_en, position)
     items = [dataset.to_item(entry, file.category) for file in files for entry in file.items]
     # First what is gone: its slug may stand in the files again under another name.
-    report.removed = await sql.delete_items(conn, [item.id for item in items])
-    for item in items:
-        report.rows += 1
-        match await sql.upsert_item(conn, item):
-            case True:
-                report.added += 1
-            case False:
-                report.updated += 1
-            case None:
-                report.unchanged += 1
+    removed = await sql.delete_items(conn, [item.id for item in items])
+    added, updated = await sql.upsert_items(conn, items)
     await sql.delete_categories(conn, [file.category for file in files])
-    return report
+    return Report(len(items), added, updated, len(items) - added - updated, removed)

@@ -41,10 +41,12 @@ _ENGLISH_QUESTION = re.compile(
 )
 
 # How a thing is, or what it is made of: names begin with these too, so they are kept, but they say less.
-_QUALITIES = frozenset(
-    "깨진 부서진 찢어진 더러운 깨끗한 젖은 녹슨 작은 큰 대형 소형 일회용 휴대용 플라스틱 나무 유리 종이 가죽 아기 어린이 아이"
-    " broken dirty clean wet rusty torn small large big mini disposable portable plastic wooden glass paper leather kids".split()
-)
+_QUALITIES = frozenset({
+    "깨진", "부서진", "찢어진", "더러운", "깨끗한", "젖은", "녹슨", "작은", "큰", "대형", "소형", "일회용", "휴대용",
+    "플라스틱", "나무", "유리", "종이", "가죽", "아기", "어린이", "아이",
+    "broken", "dirty", "clean", "wet", "rusty", "torn", "small", "large", "big", "mini", "disposable", "portable",
+    "plastic", "wooden", "glass", "paper", "leather", "kids",
+})  # fmt: skip
 
 
 class Asked(Struct, frozen=True):

@@ -1,0 +1,145 @@
+"""eco2 import items"""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from functions.recycle_info import dataset
+from functions.recycle_info.import_items import import_items
+from shared.db import Database, bind
+
+ENTRY = """
+[[items]]
+slug = "{slug}"
+name = "{name}"
+name_en = "Thing"
+synonyms = ["물건"]
+synonyms_en = []
+description = "설명입니다."
+description_en = "What it is."
+how = ["버립니다."]
+how_en = ["Throw it away."]
+do_not = ["태우지 마세요."]
+do_not_en = ["Do not burn it."]
+"""
+
+
+@pytest.fixture
+async def empty(db: Callable[[str], Awaitable[Database]]) -> Database:
+    """recycle-info's database without an item."""
+    found = await db("recycle-info")
+    async with found.connection() as conn:
+        await conn.execute("DELETE FROM items")
+    return found
+
+
+def write(folder: Path, *entries: tuple[str, str], category: str = "paper") -> Path:
+    """A data folder with one file."""
+    head = f'category = "{category}"\nname_ko = "종이"\nname_en = "Paper"\n'
+    text = head + "".join(ENTRY.format(slug=slug, name=name) for slug, name in entries)
+    (folder / f"{category}.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+async def load(database: Database, capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, int]:
+    with bind(database):
+        assert await import_items([*map(str, args), "--json"]) == 0
+    report: dict[str, int] = json.loads(capsys.readouterr().out)
+    return report
+
+
+async def versions(database: Database) -> list[tuple[object, ...]]:
+    """What PostgreSQL changes whenever it writes a row."""
+    async with database.connection() as conn:
+        cur = await conn.execute("SELECT id, xmin::text, ctid::text FROM items ORDER BY id")
+        return await cur.fetchall()
+
+
+async def test_a_second_load_touches_no_row(empty: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    first = await load(empty, capsys)
+    assert (first["added"], first["unchanged"]) == (first["rows"], 0)
+    before = await versions(empty)
+    second = await load(empty, capsys)
+    assert second == {"rows": first["rows"], "added": 0, "updated": 0, "unchanged": first["rows"], "removed": 0}
+    assert await versions(empty) == before
+
+
+async def test_changes_and_removals_are_followed_and_the_words_with_them(
+    empty: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    await load(empty, capsys, write(tmp_path, ("a", "가"), ("b", "나"), ("c", "다")))
+    report = await load(empty, capsys, write(tmp_path, ("a", "가"), ("b", "나나")))
+    assert report == {"rows": 2, "added": 0, "updated": 1, "unchanged": 1, "removed": 1}
+    async with empty.connection() as conn:
+        cur = await conn.execute("SELECT name FROM item_names WHERE NOT is_synonym AND name <> 'Thing' ORDER BY name")
+        assert await cur.fetchall() == [("가",), ("나나",)]
+
+
+async def test_an_item_keeps_its_id_under_a_new_name(
+    empty: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    await load(empty, capsys, write(tmp_path, ("a", "가")))
+    ((before, *_),) = await versions(empty)
+    await load(empty, capsys, write(tmp_path, ("a", "하")))
+    ((after, *_),) = await versions(empty)
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        (lambda text: text.replace('slug = "a"', 'slug = "A b"'), "slug"),
+        (lambda text: text.replace('how = ["버립니다."]\n', ""), "how"),
+        (lambda text: text.replace('category = "paper"', 'category = "papers"'), "category"),
+        (lambda text: text + ENTRY.format(slug="a", name="나"), "slug a stands there 2 times"),
+        (lambda text: text + "[[", "paper.toml"),
+    ],
+)
+async def test_malformed_data_is_named_and_loads_nothing(
+    empty: Database,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    broken: Callable[[str], str],
+    named: str,
+) -> None:
+    await load(empty, capsys, write(tmp_path, ("a", "가")))
+    before = await versions(empty)
+    file = tmp_path / "paper.toml"
+    file.write_text(broken(file.read_text(encoding="utf-8")), encoding="utf-8")
+    with bind(empty):
+        assert await import_items([str(tmp_path)]) == 1
+    assert named in capsys.readouterr().err
+    assert await versions(empty) == before
+
+
+async def test_a_folder_without_data_empties_nothing(
+    empty: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    await load(empty, capsys)
+    before = await versions(empty)
+    with bind(empty):
+        assert await import_items([str(tmp_path)]) == 1
+    assert await versions(empty) == before
+    assert before
+
+
+def test_the_data_covers_every_category_with_at_least_200_items() -> None:
+    files = dataset.read_files()
+    assert [file.category for file in files] == list(dataset.CATEGORIES)
+    assert all(file.items for file in files)
+    assert sum(len(file.items) for file in files) >= 200
+
+
+def test_both_languages_say_the_same_number_of_things() -> None:
+    for file in dataset.read_files():
+        for entry in file.items:
+            assert len(entry.how) == len(entry.how_en), entry.slug
+            assert len(entry.do_not) == len(entry.do_not_en), entry.slug
+            assert entry.synonyms, entry.slug
+
+
+def test_an_item_is_found_by_no_name_twice() -> None:
+    names = [entry.name for file in dataset.read_files() for entry in file.items]
+    assert len(names) == len(set(names))
