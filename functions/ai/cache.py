@@ -29,6 +29,12 @@ KEPT = 7 * 86_400
 DISTANCE = 3
 """Bits in which the perceptual hashes of two photos may differ for one answer; measured in docs/AI.md."""
 
+TONES = 16
+"""Levels (of 256) by which no red, green or blue of the two photos' 16 by 16 pictures may differ.
+
+The hash alone would take a photo in 3,000 for another one: that is many false answers beside a week's photos.
+"""
+
 _BITS = 64
 # Two hashes within DISTANCE bits agree wholly in at least one of DISTANCE + 1 parts: such a part finds its neighbours.
 _PARTS = DISTANCE + 1
@@ -44,25 +50,42 @@ class _Kept(Struct, frozen=True):
     answer: msgspec.Raw
 
 
-class _Seen(Struct, frozen=True):
-    """A photo's perceptual hash and the answer to it."""
+class Look(Struct, frozen=True):
+    """What a photo looks like: its perceptual hash, and 16 by 16 pixels of red, green and blue to be sure."""
 
     bits: int
+    tones: bytes
+
+    def distance(self, other: Look) -> int | None:
+        """Bits by which the hashes differ; None for another photo."""
+        bits = (self.bits ^ other.bits).bit_count()
+        if bits > DISTANCE or len(self.tones) != len(other.tones):
+            return None
+        if any(abs(one - two) > TONES for one, two in zip(self.tones, other.tones, strict=True)):
+            return None
+        return bits
+
+
+class _Seen(Struct, frozen=True):
+    """A photo's look and the answer to it."""
+
+    look: Look
     at: float
     answer: Classification
 
 
-def perceptual_hash(photo: bytes) -> int:
-    """64 bits, one for each pair of neighbours of a 9 by 8 grey picture: whether it gets brighter to the right (dHash)."""
+def look(photo: bytes) -> Look:
+    """The hash has a bit for each pair of neighbours of a 9 by 8 grey picture: whether it gets brighter (dHash)."""
     with Image.open(BytesIO(photo), formats=("JPEG", "PNG", "WEBP")) as image:
-        image.draft("L", (72, 64))
-        small = image.convert("L").resize((9, 8), Image.Resampling.BOX)
-    pixels = small.tobytes()
+        image.draft("RGB", (128, 128))
+        colours = image.convert("RGB")
+    pixels = colours.convert("L").resize((9, 8), Image.Resampling.BOX).tobytes()
+    tones = colours.resize((16, 16), Image.Resampling.BOX).tobytes()
     bits = 0
     for row in range(8):
         for column in range(8):
             bits = bits << 1 | (pixels[row * 9 + column] < pixels[row * 9 + column + 1])
-    return bits
+    return Look(bits, tones)
 
 
 def question_key(*parts: str) -> str:
@@ -105,13 +128,13 @@ class Cache:
         except (RedisError, OSError) as error:
             log.debug("cache away: %s", error)
 
-    def near(self, model: str, bits: int) -> Classification | None:
-        """The answer to the nearest photo within DISTANCE bits, or None."""
+    def near(self, model: str, wanted: Look) -> Classification | None:
+        """The answer to the photo that looks most like it, if one looks the same, or None."""
         from redis.exceptions import RedisError
 
         try:
             pipe = self._client.pipeline(transaction=False)
-            for key in _part_keys(model, bits):
+            for key in _part_keys(model, wanted.bits):
                 pipe.lrange(key, 0, _LONGEST)
             found = pipe.execute()
         except (RedisError, OSError) as error:
@@ -123,19 +146,19 @@ class Cache:
                 seen = msgspec.json.decode(raw, type=_Seen)
             except msgspec.MsgspecError:
                 continue
-            distance = (seen.bits ^ bits).bit_count()
-            if distance < best and clock.time() - seen.at < KEPT:
+            distance = wanted.distance(seen.look)
+            if distance is not None and distance < best and clock.time() - seen.at < KEPT:
                 best, answer = distance, seen.answer
         return answer
 
-    def put_near(self, model: str, bits: int, answer: Classification) -> None:
+    def put_near(self, model: str, seen: Look, answer: Classification) -> None:
         """Keep the answer to a photo for photos that look like it."""
         from redis.exceptions import RedisError
 
-        raw = msgspec.json.encode(_Seen(bits, clock.time(), answer))
+        raw = msgspec.json.encode(_Seen(seen, clock.time(), answer))
         try:
             pipe = self._client.pipeline(transaction=False)
-            for key in _part_keys(model, bits):
+            for key in _part_keys(model, seen.bits):
                 pipe.lpush(key, raw)
                 pipe.ltrim(key, 0, _LONGEST)
                 pipe.expire(key, KEPT)

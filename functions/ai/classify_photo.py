@@ -6,7 +6,7 @@ import logging
 import dramatiq
 
 from functions.ai import metrics
-from functions.ai.cache import perceptual_hash
+from functions.ai.cache import look
 from functions.ai.providers import ProviderFailed, Providers, providers
 from shared import objects, progress
 from shared.messages import Classification
@@ -45,8 +45,8 @@ def _answer(chosen: Providers, photo: bytes, content_hash: str, spender: str) ->
     first = chosen.photos[0]
     paid = len(chosen.photos) > 1
     # Asking the embedded provider costs less than looking for neighbours, and can't be wrong about which photo it is.
-    bits = perceptual_hash(photo) if paid else 0
-    if paid and (near := chosen.cache.near(first.model, bits)) is not None:
+    seen = look(photo) if paid else None
+    if seen is not None and (near := chosen.cache.near(first.model, seen)) is not None:
         metrics.cached("photo", "near")
         return near
     for provider in chosen.photos:
@@ -61,7 +61,7 @@ def _answer(chosen: Providers, photo: bytes, content_hash: str, spender: str) ->
         # those that the caller named, which would be given to others.
         if provider is first and hashlib.sha256(photo).hexdigest() == content_hash:
             chosen.cache.put(f"photo:{first.model}", content_hash, answer)
-            if paid:
-                chosen.cache.put_near(first.model, bits, answer)
+            if seen is not None:
+                chosen.cache.put_near(first.model, seen, answer)
         return answer
     raise TaskFailed("not-classified", "The photo could not be classified.")

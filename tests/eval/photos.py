@@ -19,6 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from msgspec import Struct
 from PIL import Image
 
 from functions.ai import model_build
+from functions.ai.cache import DISTANCE, look
 from functions.ai.embedded import TEMPERATURE, THRESHOLD, Classifier, Logits, by_type, prepare
 from functions.ai.labels import IMAGENET, MODEL
 from functions.storage.images import make_copies
@@ -219,6 +221,34 @@ def milliseconds(classifier: Classifier, image: npt.NDArray[np.uint8]) -> float:
     return sorted(times)[len(times) // 2] * 1000
 
 
+def near(shown: list[tuple[Photo, bytes]]) -> str:
+    """How the perceptual cache does: pairs of other photographs taken for one, and changed copies found again."""
+    looks = [(photo.name, look(web)) for photo, web in shown]
+    pairs = [(one, two) for (a, one), (b, two) in combinations(looks, 2) if a != b]
+    by_hash = sum((one.bits ^ two.bits).bit_count() <= DISTANCE for one, two in pairs)
+    taken = sum(one.distance(two) is not None for one, two in pairs)
+    found = [
+        of.distance(look(copy)) is not None
+        for (_, of), (_, web) in zip(looks, shown, strict=True)
+        for copy in copies(web)
+    ]
+    return (
+        f"Near: of {len(pairs)} pairs of different photographs {by_hash} are within {DISTANCE} bits and {taken} are taken for"
+        f" one photo; of {len(found)} smaller or harder compressed copies {sum(found) / len(found):.3f} are found"
+    )
+
+
+def copies(web: bytes) -> Iterator[bytes]:
+    """The same picture as another phone or app may send it."""
+    image = Image.open(BytesIO(web))
+    for quality, scale in ((60, 1.0), (85, 0.5), (75, 0.8)):
+        target = BytesIO()
+        image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale)))).save(
+            target, "JPEG", quality=quality
+        )
+        yield target.getvalue()
+
+
 COLUMNS = (
     "| model | form | MB | ms | T | threshold | part | n | accuracy | coverage | of waste | precision | sure+wrong"
     " | ECE | worth |"
@@ -267,6 +297,7 @@ def main() -> int:
                 served = sums_of(logits, TEMPERATURE)
                 verdict = "as" if agreed else "NOT as"
     print(f"\nServed: {MODEL} float32, temperature {TEMPERATURE}, threshold {THRESHOLD} ({verdict} chosen above)")
+    print(f"\n{near(shown)}")
     if options.mistakes:
         for (photo, _), sums_row in zip(shown, served, strict=True):
             best = TYPES[int(sums_row.argmax())]
