@@ -185,6 +185,7 @@ class System:
             "ECO2_CLOCK_FILE": str(self.state.path / "clock"),
             "ECO2_STATE": str(self.state.path),
             "LOG_FORMAT": self.environ.get("LOG_FORMAT", "text"),
+            "ECO2_SPANS": f"127.0.0.1:{self.state.port('dashboard')}",
         }
 
     def s3_keys(self) -> dict[str, str]:

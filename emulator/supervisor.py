@@ -540,6 +540,8 @@ class Supervisor:
     async def _environment(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
         name = request.get("service")
         if name:
+            if name not in self.system.services:
+                raise StartError(f"there is no service {name}")
             return {"environment": self.system.environment(self.system.services[name])}
         return {"environment": self.system.outside_environment()}
 

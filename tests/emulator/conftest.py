@@ -26,6 +26,7 @@ class Emulator:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
+        self.root = ROOT  # the checkout that it runs
 
     def eco2(self, *words: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a command on this state; its words before `--` or the end get --state."""

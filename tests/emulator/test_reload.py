@@ -1,0 +1,115 @@
+"""Saving a file: the services that hold it run the new code, the others do not notice, and an error keeps the old."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from emulator.reload import scan, syntax_error
+from tests.emulator import conftest
+from tests.emulator.conftest import Emulator
+from tests.emulator.test_up import wait
+
+ROOT = conftest.ROOT
+
+
+@pytest.fixture(scope="module")
+def checkout(model: Path) -> Iterator[tuple[Path, Emulator]]:
+    """A copy of the checkout with an emulator of its own: tests write into files that others read."""
+    copy = Path(tempfile.mkdtemp(prefix="eco2-checkout-"))
+    for name in ("functions", "shared", "runtime", "emulator", "k8s", "locks"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    emulator = conftest.make(model)
+    emulator.root = copy
+    try:
+        emulator.up()
+        wait(lambda: (emulator.folder / "closures.json").exists())
+        yield copy, emulator
+    finally:
+        emulator.destroy()
+        shutil.rmtree(copy)
+
+
+def pids(emulator: Emulator) -> dict[str, int]:
+    return {part["name"]: part["pid"] for part in emulator.about["parts"]}
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_a_saved_function_runs_anew_and_the_others_go_on(checkout: tuple[Path, Emulator]) -> None:
+    folder, emulator = checkout
+    before = pids(emulator)
+    edit(folder / "functions/auth/jwks.py", "@get(", "CHANGED = 1\n\n\n@get(")
+    wait(lambda: pids(emulator)["api-auth"] not in (None, before["api-auth"]))
+    after = pids(emulator)
+    assert {name for name in after if after[name] != before[name]} == {"api-auth"}
+
+
+def test_an_error_keeps_the_old_code_and_says_so_in_each_answer(checkout: tuple[Path, Emulator]) -> None:
+    folder, emulator = checkout
+    file = folder / "functions/recycle_info/list_categories.py"
+    good = file.read_text()
+    before = pids(emulator)["api-recycle-info"]
+    with emulator.client() as client:
+
+        def said() -> str:
+            answer = client.get("/api/v1/recycle/categories")
+            assert answer.status_code == 200
+            return str(answer.headers.get("x-eco2-reload-error", ""))
+
+        file.write_text(good + "\ndef (:\n")
+        wait(lambda: "list_categories.py, line" in said())
+        file.write_text(good + "\nnot_defined_anywhere\n")
+        wait(lambda: "NameError" in said())
+        assert pids(emulator)["api-recycle-info"] == before
+        file.write_text(good + "\n")
+        wait(lambda: said() == "")
+        wait(lambda: pids(emulator)["api-recycle-info"] not in (None, before))
+    assert "not reloaded" in (emulator.folder / "logs" / "eco2.log").read_text()
+
+
+def test_requests_wait_for_the_new_code_and_none_fails(checkout: tuple[Path, Emulator]) -> None:
+    folder, emulator = checkout
+    before = pids(emulator)["api-recycle-info"]
+    file = folder / "functions/recycle_info/list_categories.py"
+    with emulator.client() as client:
+        file.write_text(file.read_text() + "\n# again\n")
+        codes = {client.get("/api/v1/recycle/categories").status_code for _ in range(300)}
+        wait(lambda: pids(emulator)["api-recycle-info"] not in (None, before))
+        codes |= {client.get("/api/v1/recycle/categories").status_code for _ in range(50)}
+    assert codes == {200}
+
+
+def test_a_shared_file_reaches_those_who_import_it(checkout: tuple[Path, Emulator]) -> None:
+    folder, emulator = checkout
+    before = pids(emulator)
+    file = folder / "shared/uploads.py"
+    file.write_text(file.read_text() + "\n# changed\n")
+    wait(lambda: pids(emulator)["api-waste"] not in (None, before["api-waste"]))
+    wait(lambda: pids(emulator)["api-userinfo"] not in (None, before["api-userinfo"]))
+    after = pids(emulator)
+    assert after["api-auth"] == before["api-auth"]
+    assert after["syncer-ai"] is not None
+
+
+def test_a_scan_sees_what_counts(tmp_path: Path) -> None:
+    (tmp_path / "functions" / "a" / "__pycache__").mkdir(parents=True)
+    for name in ("a/b.py", "a/service.toml", "a/.hidden.py", "a/notes.md", "a/__pycache__/b.py"):
+        (tmp_path / "functions" / name).write_text("")
+    assert set(scan(tmp_path)) == {"functions/a/b.py", "functions/a/service.toml"}
+
+
+def test_a_syntax_error_names_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "bad.py"
+    file.write_text("x = 1\nif x\n")
+    assert "bad.py, line 2:" in syntax_error(file)
+    file.write_text("x = 1\n")
+    assert syntax_error(file) == ""
+    assert syntax_error(tmp_path / "gone.py") == ""
