@@ -14,7 +14,7 @@ from functions.location.hours import Moment, OperatingHours
 from shared.db import Connection
 
 # earthdistance reckons on a sphere of 6,378,168 m; on one of the earth's mean radius (IUGG R1) distances come out right.
-_TRUE = 6_371_008.8 / 6_378_168
+TRUE_RADIUS = 6_371_008.8 / 6_378_168
 
 
 class Place(Struct):
@@ -206,7 +206,7 @@ _FILTERS = f"""
     AND (%(clock)s::text IS NULL OR {_OPEN})
     AND (%(types)s::text[] IS NULL OR items && %(types)s::text[] OR item_names @> ARRAY[%(word)s::text])"""
 
-_NEAREST = f"""
+NEAREST = f"""
     SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note,
         round((public.earth_distance(point, public.ll_to_earth(%(lat)s, %(lon)s)) * %(true)s)::numeric, 1) AS distance_m
     FROM recycle_centers
@@ -234,9 +234,9 @@ async def select_nearest(
     it fetches and sorts all inside instead of walking the index outwards.
     """
     cur = conn.cursor(row_factory=class_row(FoundCenter))
-    place = {"lat": float(latitude), "lon": float(longitude), "radius": float(radius), "true": _TRUE}
+    place = {"lat": float(latitude), "lon": float(longitude), "radius": float(radius), "true": TRUE_RADIUS}
     # Not prepared: a generic plan does not know the limit, and scans the table instead of the index.
-    await cur.execute(_NEAREST, place | wanted.parameters() | {"limit": limit}, prepare=False)
+    await cur.execute(NEAREST, place | wanted.parameters() | {"limit": limit}, prepare=False)
     return await cur.fetchall()
 
 

@@ -8,7 +8,7 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from functions.location import db as sql
-from shared.db import Connection
+from shared.db import Connection, Database
 from shared.errors import BadInput
 from shared.http import Db, problems
 
@@ -38,13 +38,18 @@ async def search_centers(
     query = " ".join(unicodedata.normalize("NFKC", q).lower().split())
     if not query or "\0" in query:
         raise BadInput("q", "give at least one letter, and no U+0000")
+    return FoundByWords(await find(db, query, limit))
+
+
+async def find(db: Database, query: str, limit: int) -> list[sql.Center]:
+    """Centers that hold every word of the query, in lower case; else those that hold words like them."""
     words = sorted({unicodedata.normalize("NFD", word) for word in query.split()[:_MOST_WORDS]}, key=len, reverse=True)
     async with db.connection() as conn:
         found = await sql.select_by_words(conn, query, [_pattern(word) for word in words], limit)
-    if not found:
-        async with db.transaction() as conn:
-            found = await _forgiving(conn, words, limit)
-    return FoundByWords(found)
+    if found:
+        return found
+    async with db.transaction() as conn:
+        return await _forgiving(conn, words, limit)
 
 
 async def _forgiving(conn: Connection, words: list[str], limit: int) -> list[sql.Center]:
