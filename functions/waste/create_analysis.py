@@ -8,10 +8,11 @@ from msgspec import Meta, Struct
 
 from functions.waste import db as sql
 from functions.waste.model import Analysis
-from shared import clock, uploads
-from shared.http import CurrentUser, Db, Idem, Objects, problems
+from shared import clock, spend, uploads
+from shared.http import Broker, CurrentUser, Db, Idem, Objects, problems
 from shared.ids import new_id
 from shared.messages import ProcessPhoto
+from shared.spend import DayUsedUp
 from shared.tasks import enqueue
 from shared.uploads import UploadNotFound
 
@@ -24,15 +25,16 @@ class AnalysisRequest(Struct):
     image_key: Annotated[str, Meta(pattern=uploads.KEY_PATTERN, description="image_key of POST /uploads")]
 
 
-@post("/analyses", status_code=202, responses=problems(UploadNotFound), summary="Analyse a photo")
+@post("/analyses", status_code=202, responses=problems(UploadNotFound, DayUsedUp), summary="Analyse a photo")
 async def create_analysis(
-    data: JSONBody[AnalysisRequest], user: CurrentUser, db: Db, objects: Objects, idempotency: Idem
+    data: JSONBody[AnalysisRequest], user: CurrentUser, db: Db, objects: Objects, broker: Broker, idempotency: Idem
 ) -> Response[Analysis]:
     # A repeat gets its answer although the upload is used by now, and gone soon.
     seen: Response[Any] | None
     async with db.connection() as conn:
         if (seen := await idempotency.find(conn)) is not None:
             return seen
+    await spend.check(broker, user.id)
     await uploads.check_uploaded(objects, data.image_key)
     async with db.transaction() as conn:
         if (seen := await idempotency.claim(conn)) is not None:

@@ -3,7 +3,7 @@
 import dramatiq
 
 from functions.waste import db as sql
-from shared import objects, progress
+from shared import objects, progress, spend
 from shared.db import database
 from shared.ids import new_id
 from shared.messages import ClassifyPhoto, DeleteObjects, Outcome, ProcessedPhoto, convert
@@ -26,7 +26,7 @@ async def photo_processed(*, outcome: Outcome) -> None:
             await sql.update_stored(conn, analysis_id, store.public_url(photo.web_key))
             for key in (photo.web_key, photo.thumbnail_key):
                 await sql.insert_image(conn, new_id(), analysis_id, key, store.public_url(key), outcome.completed_at)
-            message = ClassifyPhoto(image_key=photo.web_key, content_hash=photo.content_hash)
+            message = ClassifyPhoto(photo.web_key, photo.content_hash, spender=spend.spender(owner[0]))
             await enqueue(conn, message, subject=analysis_id, reply="waste/photo_classified")
         elif still_open and outcome.error is not None:
             failed = True
