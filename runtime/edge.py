@@ -14,7 +14,7 @@ import msgspec
 
 from runtime import problems, switch
 from runtime.telemetry import AccessLog, exposition, latencies
-from shared import trace
+from shared import clock, spans, trace
 from shared.errors import NotFound, Problem, Unavailable, UnsupportedMedia
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Edge:
         random = f"{getrandbits(320):080x}"
         request_id = incoming_id.decode() if incoming_id else random[:32]
         trace.set_request_id(request_id)
+        parent = traceparent or ""
         traceparent = trace.enter(traceparent, random[32:])
         id_header = (b"x-request-id", request_id.encode())
         status = 500
@@ -92,6 +93,13 @@ class Edge:
                 if "user_id" in template:
                     # Logs name no person (shared.identity.alias_of).
                     path = template
+                if spans.on():
+                    now = clock.time()
+                    spans.send(
+                        f"{method} {template}", "server", traceparent=traceparent, parent=parent, started=now - seconds,
+                        seconds=seconds, status=status, path=path, request_id=request_id,
+                        query=scope["query_string"].decode("latin-1") or None,
+                    )  # fmt: skip
                 self._access.add(method, path, status, seconds, scope.get("eco2_user"), request_id, traceparent)
 
     def _find(self, path: str) -> tuple[str, ASGIApp]:

@@ -33,7 +33,7 @@ from runtime.edge import Edge
 from runtime.loader import LoadError, load_http
 from runtime.response import DataResponse
 from runtime.services import Service, ServiceError, find, load_services, seconds
-from shared import caching
+from shared import caching, spans
 from shared import calls as calls_module
 from shared import objects as objects_module
 from shared import redis as redis_module
@@ -404,6 +404,7 @@ def run(targets: Sequence[str]) -> int:
     gc.enable()
     name = targets[0] if len(targets) == 1 else "api"
     telemetry.configure(name, settings.log_format, settings.log_level)
+    spans.configure(name)
     grace = min(seconds(find(t.partition("/")[0]).run.grace) for t in targets)
     config = uvicorn.Config(
         edge,

@@ -20,9 +20,9 @@ import redis
 from msgspec import Struct
 from psycopg.rows import class_row
 
-from runtime import telemetry
+from runtime import pg, telemetry
 from runtime.broker import Broker, BrokerFull, BrokerUnfit
-from shared import clock, idempotency, wake
+from shared import clock, idempotency, spans, wake
 
 log = logging.getLogger("eco2.relay")
 
@@ -193,9 +193,7 @@ class Relay:
 
     def _connect(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
-                self._dsn, autocommit=True, connect_timeout=3, application_name=f"eco2-relay-{self.service}"
-            )
+            self._connection = pg.connect(self._dsn, f"eco2-relay-{self.service}")
         return self._connection
 
     def _disconnect(self) -> None:
@@ -241,6 +239,9 @@ class Relay:
             )
             raise
         self.published += len(rows)
+        if spans.on():
+            for row in rows:
+                spans.event(row.actor, "publish", row.traceparent or "", task=str(row.id), attempt=row.attempts)
         return len(rows)
 
     def _insert_due_schedules(self, conn: psycopg.Connection[Any]) -> None:

@@ -42,7 +42,7 @@ from runtime import switch, telemetry
 from runtime.broker import Broker, BrokerFull, BrokerUnfit, Delivery
 from runtime.journal import Ended, Journal, JournalClosed, JournalUnusable, NotJson, Start
 from runtime.relay import Envelope, Relay
-from shared import clock, tasks, trace
+from shared import clock, spans, tasks, trace
 from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.messages import Outcome, TaskError
@@ -60,6 +60,8 @@ SETTLED = "__settled__"
 DEFAULT_LIMIT = 600_000
 # Results and acks that one step to the broker carries at most.
 BATCH = 256
+# Results that wait in memory while the broker is full, at most.
+UNSENT = 10_000
 # Seconds between beats: leases and the consumer's own sign of life.
 BEAT = 5.0
 # A function that met something away is tried again here after these pauses, in seconds; then it is the relay's turn.
@@ -275,7 +277,7 @@ class Consumer:
                 # Acks free memory, results take it: without acking first nothing would ever move again. The results wait
                 # here; if this process dies they are in the journal, and the relay asks again.
                 self._say(error)
-                self._unsent += sends
+                self._unsent = (self._unsent + sends)[-UNSENT:]
                 sends = []
             except (redis.RedisError, OSError) as error:
                 self._say(error)
@@ -526,6 +528,11 @@ class Worker(Consumer):
                 self._give_back(work)
             return
         reach("journalled")
+        if spans.on():
+            for work in works:
+                spans.event(
+                    work.start.name, "journal", work.sent.traceparent, task=work.start.task_id, status="pending"
+                )
         for work, ended in zip(works, found, strict=True):
             if ended is None:
                 self._work.put(work)
@@ -561,7 +568,7 @@ class Worker(Consumer):
             self.journal.working(slot, "")
 
     def _work_on(self, work: _Work) -> None:
-        started_at = clock.now()
+        started_at, started = clock.now(), time.perf_counter()
         status, record, payload, error = "success", None, None, None
         task = Task(
             id=UUID(work.start.task_id),
@@ -592,6 +599,17 @@ class Worker(Consumer):
         except Exception:  # the outermost point of a function: whatever it did, the task ends
             log.exception("%s failed on task %s", work.start.name, work.start.task_id)
             status, error = "failure", TaskError("internal", "Something went wrong here.")
+        spans.send(
+            f"{self.service}/{work.start.name}",
+            "task",
+            traceparent=task.traceparent,
+            parent=work.sent.traceparent,
+            started=started_at.timestamp(),
+            seconds=time.perf_counter() - started,
+            task=work.start.task_id,
+            status=status,
+            error=error.code if error else None,
+        )
         self._end(work, status, record, payload, error, started_at.isoformat())
 
     def _not_now(self, work: _Work, away: Unavailable) -> None:
@@ -630,6 +648,7 @@ class Worker(Consumer):
         failed = written.exception()
         if failed is None:
             reach("ended")
+            spans.event(work.start.name, "journal", work.sent.traceparent, task=ended.task_id, status=ended.status)
             self._send(work, ended)
         else:
             if not isinstance(failed, JournalClosed):
@@ -751,8 +770,9 @@ class HostConsumer(Consumer):
             traceparent=trace.current(),
         )
         outcome = Outcome(sent.id, run_id, sent.subject, "success", now)
+        name, kind = f"{self.service}/{message.actor_name}", "result" if sent.answer else "task"
         try:
-            with tasks.running(task):
+            with tasks.running(task), spans.span(name, kind, task=str(sent.id)):
                 result = await self._called(call, call.bind(message.kwargs))
             if isinstance(result, Result):
                 record, payload = msgspec.to_builtins(result.record), msgspec.to_builtins(result.payload)
@@ -891,6 +911,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             required=[*service.secrets.required, *(["JOURNAL_PATH"] if service.is_worker else [])],
         )
         telemetry.configure(service.folder, settings.log_format, settings.log_level)
+        spans.configure(service.folder)
         grace = seconds(service.run.grace) - 2
         if service.is_worker:
             return _work(service, settings, grace)
@@ -924,6 +945,7 @@ def _work(service: Service, settings: Settings, grace: float) -> int:
     _observe(worker, broker)
     for name, help_text, read in (
         ("eco2_journal_commits_total", "Commits of the journal", lambda: journal.commits),
+        ("eco2_journal_stalled_seconds", "How long the commit under way has taken", journal.stalled),
         ("eco2_journal_failing", "1 while the journal can't be written", lambda: float(bool(journal.trouble))),
         ("eco2_function_over_limit_seconds", "How long a function is over its time limit", worker.limits.stuck),
     ):
@@ -948,11 +970,16 @@ def _work(service: Service, settings: Settings, grace: float) -> int:
 def _health(worker: Worker) -> dict[str, Any]:
     stuck = worker.limits.stuck()
     reasons = [said for said in (worker.trouble, worker.journal.trouble) if said]
+    stalled = worker.journal.stalled()
+    if stalled > 5:
+        reasons.append(
+            f"a commit of the journal has been under way for {stalled:.0f} s: is its syncer stopped in the lock?"
+        )
     if stuck > 1:
         reasons.append(f"a function is {stuck:.0f} s over its time limit")
     return {
         "alive": stuck < STUCK,
-        "ready": not worker.trouble and not worker.journal.trouble,
+        "ready": not worker.trouble and not worker.journal.trouble and stalled <= 5,
         "reasons": reasons,
         "recovered": worker.journal.recovered,
         "held": worker.held,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from shared import clock
+from shared import clock, spans
 from shared.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class ObjectStore:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            yield
+            with spans.span(f"object {key}" if key else "objects", "s3"):
+                yield
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in _MISSING:
                 raise ObjectMissing(key) from None

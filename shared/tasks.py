@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from psycopg.types.json import Jsonb
 
-from shared import clock, trace
+from shared import clock, spans, trace
 from shared.db import Connection
 from shared.ids import new_id
 from shared.messages import Message, Outcome
@@ -117,6 +117,7 @@ async def enqueue(
             limit,
         ],
     )
+    spans.event(actor or message.actor, "enqueue", task=str(id_), subject=str(subject))
     # `shared.db.Database.transaction` wakes the relay after the commit when this is set.
     conn.enqueued = True  # type: ignore[attr-defined]
     return id_
