@@ -6,6 +6,7 @@ whether somebody has used up the day. People appear under a name that is made fr
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _KOREA = timedelta(hours=9)
 # Counters outlive their day by one: they are looked at afterwards too.
 _KEPT = 2 * 86_400
+# Seconds that a look at the counters may take.
+_PATIENCE = 0.5
 SYSTEM = "system"
 
 
@@ -71,7 +74,9 @@ async def check(broker: redis.asyncio.Redis, user_id: UUID) -> None:
     from redis.exceptions import RedisError
 
     try:
-        full = await broker.hget(_key(spender(user_id)), "full")
+        # TimeoutError is an OSError: a broker that hangs is one that is away, and the person waits for this.
+        async with asyncio.timeout(_PATIENCE):
+            full = await broker.hget(_key(spender(user_id)), "full")
     except (RedisError, OSError):
         return
     if full:

@@ -13,7 +13,7 @@ from shared import spend
 from shared.db import Database
 from shared.messages import Turn
 from shared.redis import connect
-from tests.chat_llm.conftest import ANSWER, BASE, MILK_CARTON, ask, begin, failure, give, success
+from tests.chat_llm.conftest import ANSWER, BASE, MILK_CARTON, Location, ask, begin, failure, give, success
 from tests.conftest import Person, Serve
 
 
@@ -227,3 +227,12 @@ async def test_who_has_used_up_the_day_is_told_when_to_come_again(
     asked = await ask(client, another_person, chat, "우유팩은?")
     assert asked.message["spender"] == spend.spender(another_person.id)
     assert str(another_person.id) not in str(asked.message)
+
+
+async def test_a_question_is_accepted_while_the_broker_says_nothing(
+    serve: Serve, person: Person, chat: Database, location: Location
+) -> None:
+    # Whatever it is, it accepts connections and never answers.
+    location.silent = True
+    client = await serve("chat_llm", BROKER_REDIS_URL=location.url.replace("http", "redis"))
+    await ask(client, person, chat, "우유팩은?")
