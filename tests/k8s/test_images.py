@@ -1,0 +1,309 @@
+"""Builds every image and runs it from its own root folder, as a pod would: its user, its memory, real servers around it.
+
+Runs where buildah is; as root, or where buildah can be without. The base is made by mmdebstrap where there is no other.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from k8s import manifests
+from k8s.build import build
+from k8s.plan import Image, wanted
+from runtime.closure import Checkout
+from tests import support
+
+BASE = os.environ.get("ECO2_BASE_IMAGE", "localhost/eco2-base:bookworm")
+MIB = 1024 * 1024
+# Compressed, above the base.
+BUDGET = {"worker-ai": 250 * MIB}
+API_BUDGET = 60 * MIB
+
+pytestmark = pytest.mark.skipif(shutil.which("buildah") is None or os.geteuid() != 0, reason="needs buildah, as root")
+
+
+def run(*words: str, **environ: str) -> str:
+    done = subprocess.run(words, env=os.environ | environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{words[:3]}: {done.stderr[-2000:]}"
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def isolation() -> Iterator[None]:
+    """No other isolation works inside a virtual machine without namespaces of its own."""
+    old = os.environ.get("BUILDAH_ISOLATION")
+    os.environ["BUILDAH_ISOLATION"] = "chroot"
+    yield
+    os.environ.pop("BUILDAH_ISOLATION")
+    if old is not None:
+        os.environ["BUILDAH_ISOLATION"] = old
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Debian's Python, and nothing else."""
+    if (
+        subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, check=False).returncode
+        == 0
+    ):
+        return BASE
+    if shutil.which("mmdebstrap") is None:
+        pytest.skip(f"there is no image {BASE}, and no mmdebstrap to make it")
+    archive = tmp_path_factory.mktemp("base") / "base.tar"
+    packages = "--include=python3,ca-certificates"
+    run("mmdebstrap", "--variant=minbase", packages, "bookworm", str(archive), SOURCE_DATE_EPOCH="1")
+    container = run("buildah", "from", "scratch")
+    run("buildah", "add", "--quiet", container, str(archive), "/")
+    run("buildah", "commit", "--quiet", "--timestamp", "0", container, BASE)
+    run("buildah", "rm", container)
+    return BASE
+
+
+IMAGES = [image.name for image in wanted(Checkout())]
+
+
+@pytest.fixture(scope="module")
+def built(base: str) -> dict[str, tuple[Image, str]]:
+    """Every image, by its name."""
+    checkout = Checkout()
+    found = {}
+    for image in wanted(checkout):
+        name = f"localhost/eco2-test/{image.name}:{image.tag}"
+        have = subprocess.run(["buildah", "inspect", "--type", "image", name], capture_output=True, check=False)
+        if have.returncode:
+            build(checkout, image, name=name, base=base, program="buildah")
+        found[image.name] = (image, name)
+    return found
+
+
+@contextlib.contextmanager
+def root_of(name: str) -> Iterator[Path]:
+    container = run("buildah", "from", "--pull-never", name)
+    try:
+        yield Path(run("buildah", "mount", container))
+    finally:
+        run("buildah", "rm", container)
+
+
+def compressed(name: str, base: str) -> int:
+    """Bytes of an image's layers as a registry holds them, without the base's."""
+
+    def layers(image: str) -> list[tuple[str, int]]:
+        with tempfile.TemporaryDirectory() as folder:
+            run("buildah", "push", "--quiet", "--format", "oci", image, f"dir:{folder}")
+            manifest = json.loads((Path(folder) / "manifest.json").read_text())
+            digests = json.loads((Path(folder) / manifest["config"]["digest"].partition(":")[2]).read_text())
+            sizes = [layer["size"] for layer in manifest["layers"]]
+            return list(zip(digests["rootfs"]["diff_ids"], sizes, strict=True))
+
+    below = {digest for digest, _ in layers(base)}
+    return sum(size for digest, size in layers(name) if digest not in below)
+
+
+@pytest.mark.parametrize("which", IMAGES)
+def test_an_image_keeps_its_budget(which: str, built: dict[str, tuple[Image, str]], base: str) -> None:
+    size = compressed(built[which][1], base)
+    sys.stdout.write(f"{which}: {size / MIB:.1f} MiB compressed above the base\n")
+    if which.startswith("api-"):
+        assert size <= API_BUDGET
+    assert size <= BUDGET.get(which, 120 * MIB)
+
+
+@pytest.mark.parametrize("which", IMAGES)
+def test_an_image_holds_its_closure_compiled_and_says_what_it_is(
+    which: str, built: dict[str, tuple[Image, str]]
+) -> None:
+    image, name = built[which]
+    config = json.loads(run("buildah", "inspect", "--type", "image", name))["OCIv1"]["config"]
+    assert config["Labels"]["eco2.tag"] == image.tag
+    assert json.loads(config["Labels"]["eco2.functions"]) == image.record.functions
+    assert config["User"] == "10001:10001"
+    with root_of(name) as root:
+        app = root / "eco2/app"
+        held = {path.relative_to(app).as_posix() for path in app.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+        assert held == set(image.files)
+        for file in held:
+            if file.endswith(".py"):
+                path = app / file
+                assert list((path.parent / "__pycache__").glob(f"{path.stem}.cpython-*.pyc")), file
+        assert not any(
+            (root / path).exists() for path in ("usr/bin/gcc", "usr/bin/pip", "eco2/app/tests", "eco2/lib/pytest")
+        )
+        assert not [
+            path for path in (root / "eco2").rglob("*") if path.stat().st_mode & 0o022 and not path.is_symlink()
+        ]
+
+
+@contextlib.contextmanager
+def memory_limit(limit: str) -> Iterator[Path | None]:
+    """A control group with that limit, or None where this machine lets us make none."""
+    for root, file in (
+        (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+        (Path("/sys/fs/cgroup"), "memory.max"),
+    ):
+        group = root / f"eco2-test-{os.getpid()}"
+        try:
+            group.mkdir()
+            (group / file).write_text(str(int(manifests.mebibytes(limit) * MIB)))
+        except OSError:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+            continue
+        try:
+            yield group
+        finally:
+            for _ in range(50):
+                try:
+                    group.rmdir()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+        return
+    yield None
+
+
+# The image's user, in the image's root folder, where its process starts.
+CHROOT = ["chroot", "--userspec=10001:10001"]
+AT_HOME = ["/usr/bin/env", "-C", "/eco2/app"]
+
+
+def in_root(root: Path, words: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CHROOT, str(root), *AT_HOME, *words], env=environ, capture_output=True, text=True, check=False
+    )
+
+
+@contextlib.contextmanager
+def started(
+    root: Path, words: list[str], environ: dict[str, str], group: Path | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    join = f"echo $$ > {group}/cgroup.procs; " if group else ""
+    command = ["sh", "-c", f'{join}exec "$@"', "sh", *CHROOT, str(root), *AT_HOME, *words]
+    log = root / "tmp/log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, env=environ, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def ask(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    status, body = 0, b""
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()[-2000:]
+        with contextlib.suppress(OSError):
+            status, body = ask(port, "/readyz")
+            if status == 200:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"not ready: {status} {body!r} {log.read_text()[-2000:]}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def inside(root: Path, environment: dict[str, str], keys: support.Keys, image: Image) -> dict[str, str]:
+    """The environment of a pod's container: what its manifest sets, with the addresses of the test's servers."""
+    folder = root / "tmp/keys"
+    folder.mkdir(mode=0o755)
+    for file in (keys.private, keys.public):
+        shutil.copy(file, folder / Path(file).name)
+        (folder / Path(file).name).chmod(0o644)
+    (root / "tmp/journal").mkdir()
+    os.chown(root / "tmp/journal", 10001, 10001)
+    config = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": "/eco2/app:/eco2/lib",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    own = {
+        "AUTH_JWKS_FILE": f"/tmp/keys/{Path(keys.public).name}",
+        "AUTH_SIGNING_KEY_FILE": f"/tmp/keys/{Path(keys.private).name}",
+        "JOURNAL_PATH": "/tmp/journal/worker.db",
+        "MODEL_DIR": "/eco2/made",
+        "SERVICE_URLS": ",".join(
+            f"{name}=http://127.0.0.1:9" for name in (image.service.calls if image.service else [])
+        ),
+        "HOST": "127.0.0.1",
+    }
+    return environment | config | own
+
+
+@pytest.mark.parametrize("which", [name for name in IMAGES if name != manifests.TOOLS])
+def test_a_service_becomes_ready_from_its_own_root_folder(
+    which: str, built: dict[str, tuple[Image, str]], environment: dict[str, str], keys: support.Keys
+) -> None:
+    image, name = built[which]
+    service = image.service
+    assert service is not None
+    with root_of(name) as root, memory_limit(service.run.memory) as group:
+        environ = inside(root, environment, keys, image)
+        port, beside = free_port(), free_port()
+        words = ["python3", "-m", image.module, image.target]
+        migrated = in_root(root, ["python3", "-m", "runtime.migrate", "--phase", "before"], environ)
+        assert migrated.returncode == 0, migrated.stderr
+        with started(root, words, environ | {"PORT": str(port), "HEALTH_PORT": str(port)}, group) as process:
+            until_ready(process, port, root / "tmp/log")
+            assert ask(port, "/metrics")[0] == 200
+            time.sleep(1.5)  # what begins after readiness needs memory too
+            until_ready(process, port, root / "tmp/log")
+            if service.is_worker:
+                syncer = ["python3", "-m", "runtime.syncer", image.target]
+                (root / "tmp/log").rename(root / "tmp/worker.log")
+                with started(root, syncer, environ | {"HEALTH_PORT": str(beside)}, None) as second:
+                    until_ready(second, beside, root / "tmp/log")
+
+
+def test_the_tools_dump_the_database_from_their_own_root_folder(
+    built: dict[str, tuple[Image, str]], environment: dict[str, str], keys: support.Keys, s3: support.S3
+) -> None:
+    image, name = built[manifests.TOOLS]
+    with root_of(name) as root:
+        environ = inside(root, environment, keys, image) | {"BACKUP_BUCKET": s3.bucket}
+        for words in (["-m", "k8s.backup", "dump"], ["-m", "k8s.backup", "list"]):
+            done = in_root(root, ["python3", *words], environ)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.startswith(f"s3://{s3.bucket}/postgres/")
+
+
+def test_the_same_inputs_give_the_same_image(base: str, built: dict[str, tuple[Image, str]]) -> None:
+    image, name = built["api-auth"]
+    again = f"localhost/eco2-test/again:{image.tag}"
+    checkout = Checkout()
+    if image.tag != next(i.tag for i in wanted(checkout) if i.name == "api-auth"):
+        pytest.skip("the checkout has changed since the images were built")
+    build(checkout, image, name=again, base=base, program="buildah")
+
+    def layers(of: str) -> list[str]:
+        found: list[str] = json.loads(run("buildah", "inspect", "--type", "image", of))["OCIv1"]["rootfs"]["diff_ids"]
+        return found
+
+    assert layers(again) == layers(name)
+    run("buildah", "rmi", again)
