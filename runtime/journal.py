@@ -18,7 +18,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -212,6 +212,7 @@ class Journal:
         self.trouble = ""
         self.recovered: list[str] = []
         self.commits = 0
+        self._committing = 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._owner = os.open(f"{path}.owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         end = time.monotonic() + wait
@@ -378,9 +379,15 @@ class Journal:
             else:
                 return
 
+    def stalled(self) -> float:
+        """For how many seconds the commit under way has been; 0 when none is."""
+        since = self._committing
+        return time.monotonic() - since if since else 0.0
+
     def _commit(self, group: Sequence["_Operation"]) -> None:
         db = self._db
         results = []
+        self._committing = time.monotonic()
         with self._lock:
             # NORMAL leaves a `pending` to the next sync: losing it with the power costs nothing, the task comes again.
             db.execute("PRAGMA synchronous=FULL" if any(o.durable for o in group) else "PRAGMA synchronous=NORMAL")
@@ -393,6 +400,7 @@ class Journal:
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
                 raise
+        self._committing = 0.0
         self.commits += 1
         if self.trouble:
             log.warning("the journal can be written again")
@@ -660,8 +668,3 @@ def written(path: Path) -> Iterator[sqlite3.Connection]:
 def since(iso: str) -> float:
     """Seconds by the system's clock since a journal's time."""
     return (clock.now() - datetime.fromisoformat(iso)).total_seconds()
-
-
-def names(rows: Iterable[Any]) -> list[str]:
-    """First column of rows, as text."""
-    return [str(row[0]) for row in rows]

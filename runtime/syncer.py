@@ -30,7 +30,7 @@ import psycopg
 from msgspec import Struct
 
 from runtime import journal as journals
-from runtime import telemetry
+from runtime import pg, telemetry
 from shared import clock
 
 if TYPE_CHECKING:
@@ -87,6 +87,11 @@ def _array(text: str, count: int) -> str:
 
 _READ = _select("local_tasks", _COLUMNS, "revision", "synced_to_pg = 0 AND quarantine IS NULL")
 _READ_EVENTS = _select("local_events", _EVENT_COLUMNS, "0", "synced_to_pg = 0")
+
+_PRUNABLE = (
+    "SELECT EXISTS (SELECT 1 FROM local_tasks WHERE synced_to_pg = 1 AND completed_at < ?)"
+    " OR EXISTS (SELECT 1 FROM local_events WHERE synced_to_pg = 1 AND timestamp < ?)"
+)
 
 # The main query runs first and the tasks after it, in every syncer alike, and each in the order of its key: no deadlock.
 _WRITE = """
@@ -271,9 +276,7 @@ class Syncer:
         try:
             conn = self._free.pop()
         except IndexError:
-            conn = psycopg.connect(
-                self._dsn, autocommit=True, connect_timeout=3, application_name=f"eco2-syncer-{self.worker}"
-            )
+            conn = pg.connect(self._dsn, f"eco2-syncer-{self.worker}")
         try:
             yield conn
         finally:
@@ -471,7 +474,8 @@ class Syncer:
         before = (clock.now() - KEPT).isoformat()
         db = self._mark_connection()
         pruned = 0
-        while True:
+        # Looked at before it is locked: an idle syncer takes no lock, so one that is stopped then holds nobody up.
+        while self._read_connection().execute(_PRUNABLE, [before, before]).fetchone()[0]:
             with self._written(db):
                 count = db.execute(
                     "DELETE FROM local_tasks WHERE rowid IN (SELECT rowid FROM local_tasks WHERE synced_to_pg = 1"
@@ -484,8 +488,7 @@ class Syncer:
                     [before],
                 ).rowcount
             pruned += count
-            if count < 500:
-                return pruned
+        return pruned
 
 
 def _plain(value: bytes | None) -> str:
