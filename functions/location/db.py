@@ -317,7 +317,8 @@ async def select_similar_words(conn: Connection, letters: str, likeness: float, 
     cur = conn.cursor(row_factory=scalar_row)
     await cur.execute(
         "SELECT letters FROM"
-        " (SELECT letters FROM center_words WHERE letters OPERATOR(public.%%) %(letters)s LIMIT 200) AS alike"
+        " (SELECT letters FROM center_words WHERE letters OPERATOR(public.%%) %(letters)s"
+        " AND lengths @> ARRAY[char_length(%(letters)s)] LIMIT 200) AS alike"
         " ORDER BY public.similarity(%(letters)s, letters) DESC, letters LIMIT %(limit)s",
         {"letters": letters, "limit": limit},
         prepare=False,
