@@ -262,7 +262,7 @@ class System:
             found.append(self._worker(service) if service.is_worker else self._service(service))
         found += [self._syncer(service) for service in self.services.values() if service.is_worker]
         found.append(self._gateway())
-        if importlib.util.find_spec("emulator.dashboard") is not None:
+        if importlib.util.find_spec("emulator.dashboard.__main__") is not None:
             found.append(self._dashboard())
         return found
 
@@ -336,6 +336,7 @@ class System:
             s.prefix: f"{s.name}={self.service_url(s.name, 'gateway')}" for s in self.services.values() if s.prefix
         }
         env = self.base_environment() | self.s3_keys() | {"S3_ENDPOINT_URL": self.s3_url("gateway")}
+        routes["/_emulator"] = f"dashboard=http://127.0.0.1:{self.state.port('dashboard')}"
         env["GATEWAY_ROUTES"] = ",".join(f"{prefix}={route}" for prefix, route in routes.items())
         command = self._python("gateway", "emulator.gateway", (), env, self.gateway)
         port = int(self.gateway.getsockname()[1])

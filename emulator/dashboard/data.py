@@ -1,0 +1,139 @@
+"""What is stored, as each service sees it: tables under the service's own role, objects, Redis keys. Read only unless told."""
+
+from typing import Any
+
+import psycopg
+import redis
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from runtime.services import Service, find
+
+ROWS = 100
+_LONG = 500
+
+
+class Refused(Exception):
+    """PostgreSQL, Redis or a wrong name said no; the message is what was said."""
+
+
+def tables(environ: dict[str, str]) -> list[dict[str, Any]]:
+    """Every table of every schema, with an estimate of its rows."""
+    with psycopg.connect(environ["MIGRATION_DB_URL"], autocommit=True, connect_timeout=2) as conn:
+        cursor = conn.cursor(row_factory=dict_row)
+        return cursor.execute(
+            "SELECT n.nspname AS schema, c.relname AS name, greatest(c.reltuples, 0)::bigint AS rows"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r'"
+            " AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'migrations') ORDER BY 1, 2"
+        ).fetchall()
+
+
+def rows(environ: dict[str, str], schema: str, table: str, service: Service, offset: int) -> dict[str, Any]:
+    """A page of a table, read under that service's role.
+
+    Raises:
+        Refused: the role may not, which is the point of having roles.
+    """
+    try:
+        with _connect(environ, service, write=False) as conn:
+            query = sql.SQL("SELECT * FROM {} OFFSET %s LIMIT %s").format(sql.Identifier(schema, table))
+            cursor = conn.execute(query, [offset, ROWS + 1])
+            columns = [column.name for column in cursor.description or ()]
+            found = [[_shown(value) for value in row] for row in cursor.fetchall()]
+    except psycopg.Error as error:
+        raise Refused(str(error).strip()) from None
+    return {"columns": columns, "rows": found[:ROWS], "more": len(found) > ROWS, "role": service.database.role}
+
+
+def run_sql(environ: dict[str, str], service: Service, text: str, write: bool) -> dict[str, Any]:
+    """One statement under the service's role, in a transaction that may write only if `write`.
+
+    Raises:
+        Refused: with PostgreSQL's words.
+    """
+    try:
+        with _connect(environ, service, write=write) as conn:
+            cursor = conn.execute(text.encode())
+            if cursor.description is None:
+                return {"columns": [], "rows": [], "more": False, "changed": cursor.rowcount}
+            columns = [column.name for column in cursor.description]
+            found = [[_shown(value) for value in row] for row in cursor.fetchmany(ROWS + 1)]
+    except psycopg.Error as error:
+        raise Refused(str(error).strip()) from None
+    return {"columns": columns, "rows": found[:ROWS], "more": len(found) > ROWS}
+
+
+def _connect(environ: dict[str, str], service: Service, *, write: bool) -> psycopg.Connection[Any]:
+    conn = psycopg.connect(environ[service.database.env], autocommit=write, connect_timeout=2)
+    conn.read_only = None if write else True
+    return conn
+
+
+def _shown(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value.hex() if isinstance(value, bytes) else str(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}… ({len(text)} characters)"
+
+
+def service_of(name: str) -> Service:
+    return find(name)
+
+
+def objects(environ: dict[str, str], prefix: str) -> list[dict[str, Any]]:
+    """Objects below a prefix, at most a page of them."""
+    return [
+        {"key": item["Key"], "size": item["Size"], "modified": item["LastModified"]}
+        for item in _s3(environ)
+        .list_objects_v2(Bucket=environ["S3_BUCKET"], Prefix=prefix, MaxKeys=200)
+        .get("Contents", ())
+    ]
+
+
+def content(environ: dict[str, str], key: str) -> tuple[bytes, str]:
+    """An object's bytes and its type."""
+    found = _s3(environ).get_object(Bucket=environ["S3_BUCKET"], Key=key)
+    return found["Body"].read(), found["ContentType"]
+
+
+def _s3(environ: dict[str, str]) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=environ["S3_ENDPOINT_URL"],
+        region_name=environ["AWS_REGION"],
+        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+        config=Config(
+            s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=5
+        ),
+    )
+
+
+def keys(environ: dict[str, str], which: str, pattern: str) -> list[dict[str, Any]]:
+    """Keys of the broker or the cache with type, size and time to live.
+
+    Raises:
+        Refused: with Redis' words.
+    """
+    url = environ["BROKER_REDIS_URL" if which == "broker" else "CACHE_REDIS_URL"]
+    found = []
+    try:
+        with redis.Redis.from_url(url, socket_timeout=2, decode_responses=True) as client:
+            for key in client.scan_iter(match=pattern or "*", count=500):
+                kind = str(client.type(key))
+                found.append({"key": key, "type": kind, "size": _size(client, key, kind), "ttl": client.ttl(key)})
+                if len(found) >= 200:
+                    break
+    except redis.RedisError as error:
+        raise Refused(str(error)) from None
+    return sorted(found, key=lambda entry: str(entry["key"]))
+
+
+def _size(client: Any, key: str, kind: str) -> int:
+    count = {"string": "strlen", "list": "llen", "set": "scard", "zset": "zcard", "hash": "hlen", "stream": "xlen"}.get(
+        kind
+    )
+    return int(getattr(client, count)(key)) if count else 0

@@ -1,0 +1,66 @@
+"""Collects the spans that every process sends (shared/spans.py), keeps the latest traces, and tells listeners."""
+
+import asyncio
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+
+# Traces kept, and spans of one trace: a picture, not an archive.
+TRACES = 2000
+SPANS = 500
+
+
+class Collector(asyncio.DatagramProtocol):
+    """Takes datagrams; traces by id, oldest first."""
+
+    def __init__(self) -> None:
+        self.traces: OrderedDict[str, list[dict[str, Any]]] = OrderedDict()
+        self._listeners: set[asyncio.Queue[dict[str, Any]]] = set()
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        try:
+            span = msgspec.json.decode(data, type=dict[str, Any])
+            trace = str(span["trace"])
+        except (msgspec.DecodeError, KeyError):
+            return  # cut off, or none of ours
+        spans = self.traces.setdefault(trace, [])
+        if len(spans) < SPANS:
+            spans.append(span)
+        self.traces.move_to_end(trace)
+        while len(self.traces) > TRACES:
+            self.traces.popitem(last=False)
+        for listener in self._listeners:
+            if listener.qsize() < 1000:
+                listener.put_nowait(span)
+
+    def listen(self) -> asyncio.Queue[dict[str, Any]]:
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._listeners.add(queue)
+        return queue
+
+    def forget(self, queue: asyncio.Queue[dict[str, Any]]) -> None:
+        self._listeners.discard(queue)
+
+    def requests(self, limit: int, words: str) -> list[dict[str, Any]]:
+        """The latest requests, newest first: the span each trace began with, and what else is in the trace."""
+        found = []
+        for trace, spans in reversed(self.traces.items()):
+            servers = [span for span in spans if span["kind"] == "server"]
+            if not servers:
+                continue
+            root = min(servers, key=lambda span: span["start"])
+            line = f"{root['name']} {root['attributes'].get('path', '')} {root['attributes'].get('status', '')}"
+            if words.lower() not in f"{line} {trace} {root['service']}".lower():
+                continue
+            kinds: dict[str, int] = {}
+            for span in spans:
+                kinds[span["kind"]] = kinds.get(span["kind"], 0) + 1
+            found.append(root | {"kinds": kinds})
+            if len(found) >= limit:
+                break
+        return found
+
+    def trace(self, trace: str) -> list[dict[str, Any]]:
+        """Every span of a trace, in the order of their beginnings."""
+        return sorted(self.traces.get(trace, ()), key=lambda span: (span["start"], -span["ms"]))
