@@ -294,7 +294,8 @@ def _forwarded(scope: Scope, request_id: bytes) -> Headers:
     given = {name: value for name, value in scope["headers"] if name in _NOT_OURS}
     client = (scope["client"] or ("127.0.0.1", 0))[0].encode()
     before = given.get(b"x-forwarded-for")
-    headers: Headers = [(name, value) for name, value in scope["headers"] if name not in _NOT_OURS]
+    # Blanks around a value are not part of it (RFC 9110 §5.5); the parser of requests leaves them, that of ours refuses.
+    headers: Headers = [(name, value.strip(b" \t")) for name, value in scope["headers"] if name not in _NOT_OURS]
     host = next((value for name, value in headers if name == b"host"), b"")
     headers.append((b"x-forwarded-for", before + b", " + client if before else client))
     headers += [
