@@ -161,11 +161,12 @@ class Listener:
             "server": ("eco2.test", 80),
         }
         self._running = asyncio.create_task(app(scope, self._receive, self._messages.put))
-        self._text = ""
+        self._asked = False
+        self._heard: list[Event] = []
 
     async def _receive(self) -> dict[str, Any]:
-        if self._text == "":
-            self._text = " "
+        if not self._asked:
+            self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
         await self._gone.wait()
         return {"type": "http.disconnect"}
@@ -173,9 +174,10 @@ class Listener:
     async def next(self) -> Event:
         """The next event that is no comment."""
         while True:
+            if self._heard:
+                return self._heard.pop(0)
             message = await asyncio.wait_for(self._messages.get(), 20)
-            if found := parse(message.get("body", b"").decode()):
-                return found[0]
+            self._heard = parse(message.get("body", b"").decode())
 
     async def leave(self) -> None:
         self._gone.set()
