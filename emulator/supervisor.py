@@ -54,6 +54,7 @@ class Running:
     settled: asyncio.Event = field(default_factory=asyncio.Event)  # ready once, or failed once
     task: asyncio.Task[None] | None = None
     replaced: asyncio.Event = field(default_factory=asyncio.Event)  # by a reload: its end is no failure
+    replacing: bool = False
     again: asyncio.Event = field(default_factory=asyncio.Event)  # cuts a backoff short
 
     def about(self) -> dict[str, Any]:
@@ -161,6 +162,12 @@ class Supervisor:
         await everything
         await on_ready(self)
         self._reloading = asyncio.create_task(Reloader(self).run())
+        self._reloading.add_done_callback(self._tell_why)
+
+    def _tell_why(self, task: asyncio.Task[None]) -> None:
+        """A task that should go on for ever has ended: never silently."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.trouble(f"saved files are not reloaded any more: {type(error).__name__}: {error}")
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -295,7 +302,7 @@ class Supervisor:
                 running.settled.set()
                 await self._changed()
                 await self._ended(running)
-                if running.replaced.is_set():
+                if running.replaced.is_set() or running.replacing:
                     continue
                 code = running.process.returncode if running.process is not None else None
                 running.error = f"it ended with {_code(code)}"
@@ -400,18 +407,21 @@ class Supervisor:
         A service's two processes overlap on one socket, so that no request meets nobody. A worker's journal has one owner.
         """
         old = running.process
-        if old is not None and old.poll() is None:
-            old.send_signal(running.part.command().stop_signal)
-            leaving = asyncio.create_task(self._see_off(old, running.part.grace + 2))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
-            if not overlapping:
-                await leaving
-        running.state = "restarting"
-        running.replaced.set()
-        running.again.set()
-        async with self.moved:
-            await self.moved.wait_for(lambda: running.process is not old and running.state in ("ready", "failed"))
+        running.replacing = True
+        try:
+            if old is not None and old.poll() is None:
+                old.send_signal(running.part.command().stop_signal)
+                leaving = asyncio.create_task(self._see_off(old, running.part.grace + 2))
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
+            running.state = "restarting"
+            if overlapping:
+                running.replaced.set()  # else the keeper goes on when the old one has ended
+            running.again.set()
+            async with self.moved:
+                await self.moved.wait_for(lambda: running.process is not old and running.state in ("ready", "failed"))
+        finally:
+            running.replacing = False
 
     async def _see_off(self, process: Process, grace: float) -> None:
         try:

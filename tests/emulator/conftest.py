@@ -32,9 +32,9 @@ class Emulator:
         """Run a command on this state; its words before `--` or the end get --state."""
         cut = words.index("--") if "--" in words else len(words)
         argv = [sys.executable, "-m", "runtime.cli", *words[:cut], "--state", str(self.folder), *words[cut:]]
-        done = subprocess.run(
-            argv, capture_output=True, text=True, cwd=ROOT, timeout=120, stdin=subprocess.DEVNULL, **more
-        )
+        env = os.environ | {"PYTHONPATH": str(self.root)}
+        where: dict[str, Any] = {"env": env, "cwd": self.root, "timeout": 120, "stdin": subprocess.DEVNULL}
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, **(where | more))
         if check and done.returncode != 0:
             raise AssertionError(f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
