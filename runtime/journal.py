@@ -10,9 +10,7 @@ checkpoint at the same instant, so whoever writes, checkpoints or closes holds t
 
 import contextlib
 import fcntl
-import hashlib
 import logging
-import mmap
 import os
 import queue
 import sqlite3
@@ -23,11 +21,12 @@ from concurrent.futures import Future
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
+from runtime.results import event_id, hash_result, split_error
+from runtime.slots import Slots
 from shared import clock
 from shared.ids import new_id
 
@@ -42,8 +41,6 @@ PAYLOAD_LIFETIME = timedelta(days=1)
 GROUP = 512
 # Above this size in bytes a start checks with quick_check, which skips the indexes' content.
 _LARGE = 256 << 20
-_SLOT = 40
-_SLOTS = 256
 
 SCHEMA = """
 CREATE TABLE local_tasks (
@@ -144,60 +141,6 @@ class Lock:
         os.close(self._file)
 
 
-def hash_result(status: str, record: Any, payload: Any, error: Any) -> str:
-    """SHA-256 of a whole result, whatever the order of its keys: what the owner kept can be compared with the history."""
-    return hashlib.sha256(msgspec.json.encode([status, record, payload, error], order="deterministic")).hexdigest()
-
-
-class NotJson(ValueError):
-    """The result holds what PostgreSQL's JSONB refuses."""
-
-
-# JSONB's own limits are higher; these keep a row, its copies and a reader's memory small.
-MAX_RESULT_BYTES = 4 << 20
-_MAX_DEPTH = 64
-
-
-def checked_json(value: Any) -> str:
-    """`value` as JSON text that JSONB will take.
-
-    Raises:
-        NotJson: a U+0000, a lone surrogate, NaN or an infinity, a number beyond a double, over 4 MiB or 64 levels deep.
-    """
-    builtin = msgspec.to_builtins(value)
-    _check(builtin, 0)
-    try:
-        text = msgspec.json.encode(builtin)
-    except (UnicodeEncodeError, OverflowError, TypeError) as error:
-        raise NotJson(f"the result can't be written as JSON: {error}") from None
-    if len(text) > MAX_RESULT_BYTES:
-        raise NotJson(f"the result has {len(text)} bytes, at most {MAX_RESULT_BYTES} are kept")
-    return text.decode()
-
-
-def _check(value: Any, depth: int) -> None:
-    if depth > _MAX_DEPTH:
-        raise NotJson(f"the result is more than {_MAX_DEPTH} levels deep")
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise NotJson("a text in the result holds U+0000")
-    elif isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise NotJson(f"a number in the result is {value}")
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            _check(key, depth + 1)
-            _check(inner, depth + 1)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            _check(inner, depth + 1)
-
-
-def event_id(of: str, event: str) -> str:
-    """The id of a history event, from the run's (or the task's) id alone: PostgreSQL's `md5(of || ':' || event)::uuid`."""
-    return str(UUID(bytes=hashlib.md5(f"{of}:{event}".encode(), usedforsecurity=False).digest()))
-
-
 class Journal:
     """The journal of one running worker. Made once per process, by the worker: a second one at the same path is refused.
 
@@ -234,9 +177,9 @@ class Journal:
             with self._lock:
                 self._db = self._open()
                 self.worker_id = self._prepare()
-                self._slots = _Slots(Path(f"{path}.running"))
+                self._slots = Slots(Path(f"{path}.running"))
                 self._count_interruptions()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self._let_go()
             raise JournalUnusable(f"can't open the journal {path}: {error}") from error
         except JournalUnusable:
@@ -606,48 +549,6 @@ def _data(run_id: str, status: str | None = None, result_hash: str | None = None
     if error:
         data["error"] = error
     return msgspec.json.encode(data).decode()
-
-
-def split_error(text: str | None) -> dict[str, str] | None:
-    """The error column, `code: message`, as the two parts that travel."""
-    if text is None:
-        return None
-    code, _, message = text.partition(": ")
-    return {"code": code, "message": message or code}
-
-
-class _Slots:
-    """Which run each thread is at, in a mapped file: written without a system call, and it outlives a killed process.
-
-    So a run that was truly under way when the worker died is told apart from those that only waited their turn.
-    """
-
-    def __init__(self, path: Path) -> None:
-        size = _SLOT * _SLOTS
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        # Allocated, not sparse: a write into a hole of a full disk is a SIGBUS.
-        if os.fstat(self._file).st_size < size:
-            try:
-                os.posix_fallocate(self._file, 0, size)
-            except OSError as error:
-                os.close(self._file)
-                raise JournalUnusable(f"can't write beside the journal: {path}: {error.strerror}") from None
-        self._map = mmap.mmap(self._file, size)
-
-    def take(self) -> list[str]:
-        raw = (self._map[i : i + 36] for i in range(0, _SLOT * _SLOTS, _SLOT))
-        return [slot.decode("ascii", "replace") for slot in raw if slot.strip(b"\0")]
-
-    def clear(self) -> None:
-        self._map[:] = bytes(_SLOT * _SLOTS)
-
-    def set(self, slot: int, run_id: str) -> None:
-        start = slot * _SLOT
-        self._map[start : start + 36] = run_id.encode("ascii").ljust(36, b"\0")
-
-    def close(self) -> None:
-        self._map.close()
-        os.close(self._file)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ ROWS = 200_000
 _DRAIN = """
 import resource, sys, time
 from pathlib import Path
-from runtime.syncer import Syncer
+from runtime.drain import Syncer
 syncer = Syncer("storage", Path(sys.argv[1]), sys.argv[2])
 begin = time.perf_counter()
 done = syncer.cycle()

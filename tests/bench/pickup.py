@@ -13,9 +13,10 @@ from dramatiq.brokers.redis import RedisBroker
 
 from emulator.redis import RedisServer
 from runtime.broker import Broker
+from runtime.calls import Call, arguments_of
 from runtime.journal import Journal
 from runtime.relay import Row, to_message
-from runtime.worker import Call, Worker, _arguments
+from runtime.worker import Worker
 from shared import clock
 from shared.ids import new_id
 from shared.tasks import TIME_LIMIT
@@ -36,7 +37,7 @@ def ours(url: str, folder: Path, tasks: int) -> list[float]:
 
     journal = Journal(folder / "pickup.db")
     worker = Worker(
-        "pickup", Broker(url, consumer=journal.worker_id), journal, {"act": Call(act, _arguments(act), 60.0)}
+        "pickup", Broker(url, consumer=journal.worker_id), journal, {"act": Call(act, arguments_of(act), 60.0)}
     )
     worker.start()
     producer = Broker(url)

@@ -52,11 +52,12 @@ import sys, threading
 from pathlib import Path
 from runtime.broker import Broker
 from runtime.journal import Journal
-from runtime.worker import Call, Worker, _arguments
+from runtime.calls import Call, arguments_of
+from runtime.worker import Worker
 def nothing(*, number: int) -> None: pass
 journal = Journal(Path(sys.argv[2]))
 broker = Broker(sys.argv[1], consumer=journal.worker_id)
-Worker("bench", broker, journal, {"nothing": Call(nothing, _arguments(nothing), 60.0)}, threads=8, prefetch=256).start()
+Worker("bench", broker, journal, {"nothing": Call(nothing, arguments_of(nothing), 60.0)}, threads=8, prefetch=256).start()
 threading.Event().wait()
 """
 

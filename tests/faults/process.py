@@ -13,14 +13,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from runtime import consumer as consumers
+from runtime import drain, results
 from runtime import journal as journals
-from runtime import syncer as syncers
-from runtime import worker as workers
+from runtime.background import HostConsumer
 from runtime.broker import Broker
+from runtime.calls import Call, arguments_of
+from runtime.drain import Syncer
 from runtime.journal import Journal
 from runtime.relay import Relay
-from runtime.syncer import Syncer
-from runtime.worker import Call, HostConsumer, Worker, _arguments
+from runtime.worker import Worker
 from shared import clock, tasks
 from shared.db import Database, database
 from shared.messages import Outcome
@@ -98,8 +100,8 @@ def work(options: Options) -> None:
 
         broker.finish = shuffled  # type: ignore[method-assign]
     if options.kill:
-        workers.at = _killer(options.kill)
-    calls = {name: Call(known[name], _arguments(known[name]), options.limit) for name in options.functions}
+        consumers.at = _killer(options.kill)
+    calls = {name: Call(known[name], arguments_of(known[name]), options.limit) for name in options.functions}
     worker = Worker(options.queue, broker, journal, calls, threads=options.threads, prefetch=options.prefetch)
     worker.start()
     told.wait()
@@ -110,7 +112,7 @@ def work(options: Options) -> None:
 async def keep_outcome(outcome: Outcome) -> None:
     """What an owner's reply function does: write it where states only rise, settle, in one transaction."""
     error = msgspec.to_builtins(outcome.error)
-    hash_ = journals.hash_result(outcome.status, outcome.record, outcome.payload, error)
+    hash_ = results.hash_result(outcome.status, outcome.record, outcome.payload, error)
     async with database().transaction() as conn:
         # `applied` counts how often the outcome took effect.
         await conn.execute(
@@ -138,7 +140,7 @@ def own(name: str, dsn: str, broker_url: str, clock_file: str) -> None:
         broker = Broker(broker_url)
         Relay(name, dsn, broker).start()
         loop = asyncio.get_running_loop()
-        HostConsumer(name, broker, {"worked": Call(worked, _arguments(worked), 60.0)}, loop, db).start()
+        HostConsumer(name, broker, {"worked": Call(worked, arguments_of(worked), 60.0)}, loop, db).start()
         await asyncio.Event().wait()
 
     asyncio.run(main())
@@ -149,7 +151,7 @@ def sync(path: str, dsn: str, clock_file: str, kill: tuple[str, int] | None, bat
     logging.disable(logging.CRITICAL)
     clock.use_file(clock_file)
     if kill:
-        syncers.at = _killer(kill)
+        drain.at = _killer(kill)
     syncer = Syncer("storage", Path(path), dsn, batch=batch)
     syncer.cycle()
     syncer.close()

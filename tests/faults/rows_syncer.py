@@ -10,9 +10,10 @@ from typing import Any
 import psycopg
 
 from emulator.proxy import ProxyThread
-from runtime import syncer as syncers
+from runtime import drain
+from runtime.drain import Syncer
 from runtime.journal import Ended, Journal, Start
-from runtime.syncer import Loop, Syncer
+from runtime.syncer import Loop
 from shared import clock
 from shared.ids import new_id
 from tests.faults import process
@@ -160,7 +161,7 @@ def updates_between(system: System) -> dict[str, Any]:
                     journal.begin([begun]).result()
                     open_.append(begun)
 
-    syncers.at = meddle
+    drain.at = meddle
     try:
         for _ in range(10_000 if system.full else 400):
             begun = _start()
@@ -168,7 +169,7 @@ def updates_between(system: System) -> dict[str, Any]:
             open_.append(begun)
             changed += syncer.cycle().changed
     finally:
-        syncers.at = None
+        drain.at = None
     while syncer.cycle().changed:
         pass
     syncer.cycle()

@@ -17,8 +17,9 @@ from typing import Any
 import redis
 
 from runtime.broker import Broker
+from runtime.drain import Syncer
 from runtime.journal import Ended, Journal, Start
-from runtime.syncer import Loop, Syncer
+from runtime.syncer import Loop
 from shared import clock
 from shared.ids import new_id
 from tests.faults import process

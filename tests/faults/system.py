@@ -29,10 +29,10 @@ from emulator.proxy import ProxyThread
 from emulator.redis import RedisServer
 from runtime import journal as journals
 from runtime import migrate
+from runtime.background import HostConsumer
 from runtime.broker import Broker
+from runtime.drain import Syncer
 from runtime.relay import Relay
-from runtime.syncer import Syncer
-from runtime.worker import HostConsumer
 from shared import clock
 from shared.messages import Outcome
 from tests.faults import process

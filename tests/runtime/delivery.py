@@ -11,10 +11,12 @@ from uuid import UUID
 
 import psycopg
 
+from runtime.background import HostConsumer
 from runtime.broker import Broker
+from runtime.calls import Call, arguments_of
 from runtime.journal import Journal
 from runtime.relay import Relay
-from runtime.worker import Call, HostConsumer, Worker, _arguments
+from runtime.worker import Worker
 from shared import tasks
 from shared.db import Database, database
 from shared.ids import new_id
@@ -30,7 +32,7 @@ class Work(Message, frozen=True):
 
 def call(function: Callable[..., Any], seconds: float = 60.0) -> Call:
     """A function as the runtime calls it."""
-    return Call(function, _arguments(function), seconds)
+    return Call(function, arguments_of(function), seconds)
 
 
 def eventually(look: Callable[[], Any], what: str = "", seconds: float = 30.0) -> Any:

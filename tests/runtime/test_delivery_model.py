@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from runtime import syncer as syncers
+from runtime import drain
+from runtime.drain import Syncer
 from runtime.journal import Ended, Journal, Start
-from runtime.syncer import Syncer
 from shared import clock
 from shared.ids import new_id
 
@@ -106,12 +106,12 @@ class Delivery(RuleBasedStateMachine):
             if reached == point:
                 raise _Died
 
-        syncers.at = die
+        drain.at = die
         try:
             with contextlib.suppress(_Died):
                 self._sync(worker)
         finally:
-            syncers.at = None
+            drain.at = None
 
     @rule(worker=st.integers(0, 1))
     def restart(self, worker: int) -> None:

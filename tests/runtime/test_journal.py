@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from runtime import journal as journals
-from runtime.journal import Ended, Journal, JournalClosed, JournalUnusable, NotJson, Start, checked_json
+from runtime.journal import Ended, Journal, JournalClosed, JournalUnusable, Start
+from runtime.results import NotJson, checked_json
 from shared import clock
 from shared.ids import new_id
 

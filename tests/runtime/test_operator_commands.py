@@ -12,8 +12,8 @@ import pytest
 
 from runtime import cli
 from runtime import journal as journals
+from runtime.drain import Syncer
 from runtime.journal import Journal
-from runtime.syncer import Syncer
 from shared.ids import new_id
 from shared.tasks import Result, TaskFailed
 from tests.runtime.delivery import Owner, call, eventually, worker

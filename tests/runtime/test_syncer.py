@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from emulator.postgres import Postgres
-from runtime import journal as journals
-from runtime import syncer as syncers
+from runtime import drain, results
+from runtime.drain import Syncer
 from runtime.journal import Ended, Journal, Start
-from runtime.syncer import Loop, Syncer
+from runtime.syncer import Loop
 from shared import clock
 from shared.ids import new_id
 
@@ -113,9 +113,9 @@ def test_an_update_between_read_and_mark_is_not_lost(
     def update(point: str) -> None:
         if point == "committed":
             journal.end(ended(begun), begun, clock.now().isoformat()).result()
-            monkeypatch.setattr(syncers, "at", None)
+            monkeypatch.setattr(drain, "at", None)
 
-    monkeypatch.setattr(syncers, "at", update)
+    monkeypatch.setattr(drain, "at", update)
     assert syncer.cycle().changed == 1
     assert syncer.cycle().synced == 1
     assert rows(tasks_db, "SELECT status FROM task_results") == [("success",)]
@@ -253,7 +253,7 @@ def test_a_damaged_journal_is_set_aside_and_said(tmp_path: Path) -> None:
 def test_history_event_ids_are_the_same_in_both_places(tasks_db: psycopg.Connection[Any]) -> None:
     run_id = str(new_id())
     assert rows(tasks_db, f"SELECT md5('{run_id}' || ':started')::uuid::text") == [
-        (journals.event_id(run_id, "started"),)
+        (results.event_id(run_id, "started"),)
     ]
 
 

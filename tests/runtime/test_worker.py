@@ -131,7 +131,7 @@ def test_a_worker_that_stops_gives_back_what_it_did_not_begin(
         eventually(lambda: owner.outbox() == 0, seconds=10)
 
 
-def test_an_api_service_runs_its_own_functions_on_its_loop_with_typed_arguments(owner: Owner) -> None:
+def test_an_api_service_runs_its_own_functions_on_its_loop_with_typedarguments_of(owner: Owner) -> None:
     seen = []
 
     async def own(*, number: int) -> None:

@@ -1,0 +1,503 @@
+"""Drains a worker's journal into `tasks.task_results` and `tasks.task_history`, beside the worker.
+
+A cycle reads a batch (SQLite puts each column into one text, so a row costs Python next to nothing), ends its read, sends
+one idempotent statement, and then marks those rows whose revision is unchanged. States only rise, history events have ids
+made from their runs, and both tables are written in the order of their keys: any number of syncers may send overlapping
+rows, in any order, again and again.
+
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from msgspec import Struct
+
+from runtime import journal as journals
+from runtime import pg
+from shared import clock
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger("eco2.syncer")
+
+# Rows a statement: 1,000 rows of 500 bytes cross in half a megabyte, and a poison row is found in ten halvings.
+BATCH = 1000
+# With so many rows waiting a cycle begins early; looked at every LOOK seconds.
+LARGE = 5000
+LOOK = 5.0
+# Rows marked under one hold of the lock: the worker's commits wait at most for that.
+MARK = 100
+# Synced rows stay so long in the journal.
+KEPT = timedelta(days=7)
+# How often the retention of `tasks` is looked after, in seconds.
+RETAIN = 3600.0
+# The oldest unsynced row may be this many cycles old before /readyz and the log raise the alarm.
+ALARM_CYCLES = 3
+
+# Statements under way at once, each on a connection of its own: worker_role's pool of service.toml.
+LANES = 2
+
+# How a column leaves SQLite: one text of all its values, which Python turns into a PostgreSQL array at the speed of memory.
+_BETWEEN, _NULL = "\x1f", "\x1e"
+_COLUMNS = (
+    "id", "task_id", "task_name", "status", "result", "error", "started_at", "completed_at",
+    "run_id", "runs", "revision", "result_hash", "traceparent", "queued_at",
+)  # fmt: skip
+_EVENT_COLUMNS = ("id", "task_id", "event_type", "event_data", "timestamp")
+
+
+def _select(table: str, columns: Sequence[str], revision: str, where: str) -> str:
+    texts = ", ".join(f"group_concat(coalesce({column}, char(30)), char(31))" for column in columns)
+    inner = ", ".join(columns)
+    # Constant text: no value of a row is ever part of a statement.
+    return (
+        f"SELECT group_concat(rowid), group_concat({revision}), {texts} FROM"  # noqa: S608
+        f" (SELECT rowid, {inner} FROM {table} WHERE {where} AND rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?)"
+    )
+
+
+class _Misaligned(ValueError):
+    """A value holds the character that stands between values."""
+
+
+def _array(text: str, count: int) -> str:
+    if text.count(_BETWEEN) != count - 1:
+        raise _Misaligned("a text holds U+001F")
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace(_BETWEEN, '","')
+    return f'{{"{escaped}"}}'.replace(f'"{_NULL}"', "NULL")
+
+
+_READ = _select("local_tasks", _COLUMNS, "revision", "synced_to_pg = 0 AND quarantine IS NULL")
+_READ_EVENTS = _select("local_events", _EVENT_COLUMNS, "0", "synced_to_pg = 0")
+
+_PRUNABLE = (
+    "SELECT EXISTS (SELECT 1 FROM local_tasks WHERE synced_to_pg = 1 AND completed_at < ?)"
+    " OR EXISTS (SELECT 1 FROM local_events WHERE synced_to_pg = 1 AND timestamp < ?)"
+)
+
+# The main query runs first and the tasks after it, in every syncer alike, and each in the order of its key: no deadlock.
+_WRITE = """
+WITH r AS MATERIALIZED (
+    SELECT id::uuid, task_id, task_name, status, result::jsonb, error, started_at::timestamp, completed_at::timestamp,
+        run_id::uuid, runs::integer, revision::bigint, result_hash, traceparent, queued_at::timestamp
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+        AS u (id, task_id, task_name, status, result, error, started_at, completed_at, run_id, runs, revision,
+            result_hash, traceparent, queued_at)),
+put AS (
+    INSERT INTO tasks.task_results AS t (id, task_id, task_name, worker_name, status, result, error, started_at,
+        completed_at, synced_at, run_id, runs, revision, result_hash, traceparent)
+    SELECT id, task_id, task_name, %s, status, result, error, started_at, completed_at, %s, run_id, runs, revision,
+        result_hash, traceparent FROM r ORDER BY task_id
+    ON CONFLICT (task_id) DO UPDATE SET status = excluded.status, result = excluded.result, error = excluded.error,
+        started_at = excluded.started_at, completed_at = excluded.completed_at, synced_at = excluded.synced_at,
+        run_id = excluded.run_id, runs = excluded.runs, revision = excluded.revision,
+        result_hash = excluded.result_hash, worker_name = excluded.worker_name
+    WHERE array_position(ARRAY['pending', 'failure', 'success'], excluded.status::text)
+            > array_position(ARRAY['pending', 'failure', 'success'], t.status::text)
+        OR (excluded.status = t.status AND excluded.id = t.id AND excluded.revision > t.revision))
+INSERT INTO tasks.task_history (id, task_id, event_type, event_data, timestamp)
+SELECT md5(task_id || ':queued')::uuid AS event, task_id, 'queued', NULL::jsonb, queued_at FROM r
+    WHERE queued_at IS NOT NULL
+UNION ALL
+SELECT md5(run_id || ':started')::uuid, task_id, 'started', jsonb_build_object('run_id', run_id), started_at FROM r
+    WHERE run_id IS NOT NULL
+UNION ALL
+SELECT md5(run_id || CASE status WHEN 'success' THEN ':completed' ELSE ':failed' END)::uuid, task_id,
+    CASE status WHEN 'success' THEN 'completed' ELSE 'failed' END,
+    jsonb_strip_nulls(jsonb_build_object('run_id', run_id, 'status', status, 'result_hash', result_hash, 'error', error)),
+    completed_at FROM r WHERE status <> 'pending' AND run_id IS NOT NULL
+ORDER BY event ON CONFLICT (id) DO NOTHING
+"""
+_WRITE_EVENTS = """
+INSERT INTO tasks.task_history (id, task_id, event_type, event_data, timestamp)
+SELECT id::uuid, task_id, event_type, event_data::jsonb, timestamp::timestamp
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) AS u (id, task_id, event_type, event_data, timestamp)
+ORDER BY id ON CONFLICT (id) DO NOTHING
+"""
+# What one row can be refused for, as opposed to a server that is away.
+_REFUSED = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    UnicodeError,
+    _Misaligned,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.ProgramLimitExceeded,
+)
+
+
+class Rows(Struct, frozen=True):
+    """A batch as it was read: parallel lists of rowids and revisions, and each column as one text."""
+
+    rowids: list[int]
+    revisions: list[int]
+    columns: list[str]
+
+    def arrays(self) -> list[str]:
+        """The columns as PostgreSQL array literals."""
+        return [_array(column, len(self.rowids)) for column in self.columns]
+
+
+class Cycle(Struct):
+    """What one cycle did."""
+
+    synced: int = 0
+    quarantined: int = 0
+    changed: int = 0  # rows that were updated between read and mark; the next cycle has them
+    events: int = 0
+    pruned: int = 0
+
+
+class Backlog(Struct, frozen=True):
+    """What waits: rows, and the age of the oldest in seconds; rows in quarantine."""
+
+    rows: int
+    oldest: float
+    quarantined: int
+
+
+class Syncer:
+    """Drains one journal under one role. Not thread-safe; make it after a fork, not before."""
+
+    def __init__(self, worker: str, path: Path, dsn: str, *, batch: int = BATCH) -> None:
+        self.worker = worker
+        self.path = path
+        self.trouble = ""
+        self.cycles = self.synced = self.quarantined = 0
+        self._dsn = dsn
+        self._batch = batch
+        self._lock = journals.Lock(path)
+        self._reader: sqlite3.Connection | None = None
+        self._marker: sqlite3.Connection | None = None
+        self._free: list[psycopg.Connection[Any]] = []
+        self._lanes = ThreadPoolExecutor(LANES, "to-postgres")
+
+    def close(self) -> None:
+        self._lanes.shutdown()
+        self._drop_files()
+        self._disconnect()
+        self._lock.close()
+
+    # SQLite
+
+    def _read_connection(self) -> sqlite3.Connection:
+        if self._reader is None:
+            self._reader = journals.connect(self.path)
+            self._reader.execute("PRAGMA query_only=ON")
+        return self._reader
+
+    def _mark_connection(self) -> sqlite3.Connection:
+        if self._marker is None:
+            self._marker = journals.connect(self.path)
+            # A mark that the power takes away is made again: the statement is idempotent.
+            self._marker.execute("PRAGMA synchronous=NORMAL")
+            self._marker.execute("PRAGMA wal_autocheckpoint=0")
+        return self._marker
+
+    def _drop_files(self) -> None:
+        # The last one to close checkpoints: inside the lock like every checkpoint.
+        with self._lock:
+            for connection in (self._reader, self._marker):
+                if connection is not None:
+                    connection.close()
+        self._reader = self._marker = None
+
+    def _read(self, query: str, after: int, upto: int, limit: int) -> Rows:
+        # One statement: the read transaction ends with it, so no reader stands while PostgreSQL is waited for.
+        row = self._read_connection().execute(query, [after, upto, limit]).fetchone()
+        if row is None or row[0] is None:
+            return Rows([], [], [])
+        return Rows([int(x) for x in row[0].split(",")], [int(x) for x in row[1].split(",")], list(row[2:]))
+
+    def _mark(self, table: str, rows: Rows) -> int:
+        db = self._mark_connection()
+        pairs = list(zip(rows.rowids, rows.revisions, strict=True))
+        marked = 0
+        condition = " AND revision = ?" if table == "local_tasks" else " AND 0 = ?"
+        for start in range(0, len(pairs), MARK):
+            with self._written(db):
+                marked += db.executemany(
+                    f"UPDATE {table} SET synced_to_pg = 1 WHERE rowid = ?{condition}",  # noqa: S608 - two constants
+                    pairs[start : start + MARK],
+                ).rowcount
+            # The lock is not fair: who waits for it needs a moment to get it.
+            time.sleep(0.001)
+        return marked
+
+    @contextlib.contextmanager
+    def _written(self, db: sqlite3.Connection) -> Iterator[None]:
+        with self._lock:
+            # Never a read that becomes a write: that fails at once with SQLITE_BUSY_SNAPSHOT.
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                db.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+
+    def backlog(self) -> Backlog:
+        """What waits now; nothing where the worker has not made the file yet."""
+        if not self._ready():
+            return Backlog(0, 0.0, 0)
+        rows, oldest, quarantined = (
+            self._read_connection()
+            .execute(
+                "SELECT count(*) FILTER (WHERE quarantine IS NULL), min(changed_at) FILTER (WHERE quarantine IS NULL),"
+                " count(*) FILTER (WHERE quarantine IS NOT NULL) FROM local_tasks WHERE synced_to_pg = 0"
+            )
+            .fetchone()
+        )
+        return Backlog(rows, max(0.0, journals.since(oldest)) if oldest else 0.0, quarantined)
+
+    # PostgreSQL
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+        try:
+            conn = self._free.pop()
+        except IndexError:
+            conn = pg.connect(self._dsn, f"eco2-syncer-{self.worker}")
+        try:
+            yield conn
+        finally:
+            if conn.closed:
+                conn.close()
+            else:
+                self._free.append(conn)
+
+    def _disconnect(self) -> None:
+        while self._free:
+            self._free.pop().close()
+
+    def _put(self, rows: Rows) -> None:
+        arrays = rows.arrays()
+        reach("read")
+        with self._connection() as conn:
+            reach("connected")
+            conn.execute(_WRITE, [*arrays, self.worker, clock.now()], prepare=True)
+
+    def _put_events(self, rows: Rows) -> None:
+        arrays = rows.arrays()
+        with self._connection() as conn:
+            conn.execute(_WRITE_EVENTS, arrays, prepare=True)
+
+    def retain(self) -> int:
+        """Delete from `tasks` what ended longer ago than the setting `tasks.retention_days` says; return how many tasks."""
+        with self._connection() as conn:
+            row = conn.execute("SELECT value FROM public.settings WHERE key = 'tasks.retention_days'").fetchone()
+            days = float(row[0]) if row else 0.0
+            if days <= 0:
+                return 0
+            before = clock.now() - timedelta(days=days)
+            gone = 0
+            while True:
+                # In bites, so that no statement comes near the role's time limit.
+                count = conn.execute(
+                    "DELETE FROM tasks.task_results WHERE id IN (SELECT id FROM tasks.task_results WHERE completed_at < %s"
+                    " LIMIT 2000)",
+                    [before],
+                ).rowcount
+                events = conn.execute(
+                    "DELETE FROM tasks.task_history WHERE id IN (SELECT id FROM tasks.task_history WHERE timestamp < %s"
+                    " LIMIT 5000)",
+                    [before],
+                ).rowcount
+                gone += count
+                if count < 2000 and events < 5000:
+                    return gone
+
+    # A cycle
+
+    def cycle(self) -> Cycle:
+        """Drain what waits now.
+
+        Raises:
+            psycopg.Error: PostgreSQL is away; what was marked until then stays marked.
+            sqlite3.Error: the journal can't be read or marked.
+        """
+        done = Cycle()
+        try:
+            if not self._ready():
+                return done
+            self._drain_tasks(done)
+            self._drain_events(done)
+            done.pruned = self._prune()
+        except psycopg.Error:
+            self._disconnect()
+            raise
+        except sqlite3.Error:
+            self._drop_files()
+            raise
+        finally:
+            self.synced += done.synced
+            self.quarantined += done.quarantined
+        self.cycles += 1
+        return done
+
+    def _ready(self) -> bool:
+        """Whether the worker has made the file and its tables; the syncer may start first, and makes nothing."""
+        if not self.path.exists() or not self.path.stat().st_size:
+            return False
+        (version,) = self._read_connection().execute("PRAGMA user_version").fetchone()
+        return int(version) > 1
+
+    def _drain_tasks(self, done: Cycle) -> None:
+        # Rows that change while the cycle runs keep their rowid: without an end it would never be done with a busy worker.
+        last = self._read_connection().execute("SELECT max(rowid) FROM local_tasks").fetchone()[0] or 0
+        after = 0
+        under_way: deque[tuple[Rows, Future[None]]] = deque()
+        try:
+            while True:
+                rows = self._read_or_none(after, last)
+                if rows is None:
+                    # Not even readable as text: find out row by row which.
+                    after = self._drain_unreadable(after, last, done)
+                    continue
+                if not rows.rowids:
+                    break
+                after = rows.rowids[-1]
+                under_way.append((rows, self._lanes.submit(self._put, rows)))
+                # This thread reads and marks while PostgreSQL works on the others.
+                if len(under_way) == LANES:
+                    self._put_down(*under_way.popleft(), done)
+            while under_way:
+                self._put_down(*under_way.popleft(), done)
+        finally:
+            wait(future for _, future in under_way)
+
+    def _put_down(self, rows: Rows, put: Future[None], done: Cycle) -> None:
+        try:
+            put.result()
+        except _REFUSED:
+            self._halve(rows.rowids, done)
+        else:
+            self._note(rows, done)
+
+    def _read_or_none(self, after: int, last: int) -> Rows | None:
+        try:
+            return self._read(_READ, after, last, self._batch)
+        except sqlite3.OperationalError as error:
+            if "UTF-8" in str(error):
+                return None
+            raise
+
+    def _note(self, rows: Rows, done: Cycle) -> None:
+        reach("committed")
+        marked = self._mark("local_tasks", rows)
+        done.synced += marked
+        done.changed += len(rows.rowids) - marked
+        reach("marked")
+
+    def _halve(self, rowids: list[int], done: Cycle) -> None:
+        """Send a refused batch in halves until the refused rows stand alone."""
+        middle = len(rowids) // 2
+        for half in (rowids[:middle], rowids[middle:]) if middle else (rowids,):
+            try:
+                rows = self._read(_READ, half[0] - 1, half[-1], len(half))
+                if rows.rowids:
+                    self._put(rows)
+                    self._note(rows, done)
+            except (*_REFUSED, sqlite3.OperationalError) as error:
+                if isinstance(error, sqlite3.OperationalError) and "UTF-8" not in str(error):
+                    raise
+                if len(half) > 1:
+                    self._halve(half, done)
+                else:
+                    self._quarantine(half[0], _reason(error), done)
+
+    def _drain_unreadable(self, after: int, last: int, done: Cycle) -> int:
+        rowids = [
+            row[0]
+            for row in self._read_connection().execute(
+                "SELECT rowid FROM local_tasks WHERE synced_to_pg = 0 AND quarantine IS NULL AND rowid > ? AND rowid <= ?"
+                " ORDER BY rowid LIMIT ?",
+                [after, last, self._batch],
+            )
+        ]
+        self._halve(rowids, done)
+        return int(rowids[-1])
+
+    def _quarantine(self, rowid: int, reason: str, done: Cycle) -> None:
+        db = self._read_connection()
+        row = db.execute(
+            "SELECT CAST(id AS BLOB), CAST(task_id AS BLOB), CAST(task_name AS BLOB), CAST(status AS BLOB), revision"
+            " FROM local_tasks WHERE rowid = ?",
+            [rowid],
+        ).fetchone()
+        if row is None:
+            return
+        id_, task_id, name, status = (_plain(value) for value in row[:4])
+        with self._connection() as conn:
+            conn.execute(
+                "INSERT INTO tasks.quarantine (worker_name, row_id, task_id, task_name, status, revision, reason,"
+                " quarantined_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (worker_name, row_id) DO UPDATE SET"
+                " revision = excluded.revision, reason = excluded.reason, quarantined_at = excluded.quarantined_at,"
+                " released_at = NULL",
+                [self.worker, id_, task_id, name, status, row[4], reason, clock.now()],
+            )
+        marker = self._mark_connection()
+        with self._written(marker):
+            marker.execute(
+                "UPDATE local_tasks SET quarantine = ? WHERE rowid = ? AND revision = ?", [reason, rowid, row[4]]
+            )
+        log.error("row %s of task %s is in quarantine: %s", id_, task_id, reason)
+        done.quarantined += 1
+
+    def _drain_events(self, done: Cycle) -> None:
+        after, last = 0, 1 << 62
+        while (rows := self._read(_READ_EVENTS, after, last, self._batch)).rowids:
+            after = rows.rowids[-1]
+            self._put_events(rows)
+            done.events += self._mark("local_events", rows)
+
+    def _prune(self) -> int:
+        before = (clock.now() - KEPT).isoformat()
+        db = self._mark_connection()
+        pruned = 0
+        # Looked at before it is locked: an idle syncer takes no lock, so one that is stopped then holds nobody up.
+        while self._read_connection().execute(_PRUNABLE, [before, before]).fetchone()[0]:
+            with self._written(db):
+                count = db.execute(
+                    "DELETE FROM local_tasks WHERE rowid IN (SELECT rowid FROM local_tasks WHERE synced_to_pg = 1"
+                    " AND completed_at < ? LIMIT 500)",
+                    [before],
+                ).rowcount
+                count += db.execute(
+                    "DELETE FROM local_events WHERE rowid IN (SELECT rowid FROM local_events WHERE synced_to_pg = 1"
+                    " AND timestamp < ? LIMIT 500)",
+                    [before],
+                ).rowcount
+            pruned += count
+        return pruned
+
+
+def _plain(value: bytes | None) -> str:
+    return "" if value is None else value.decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")[:1000]
+
+
+def _reason(error: Exception) -> str:
+    state = getattr(error, "sqlstate", None)
+    return f"{state + ': ' if state else ''}{str(error).splitlines()[0] if str(error) else type(error).__name__}"[:500]
+
+
+def reach(point: str) -> None:
+    """A named point of a cycle's way; tests/faults kills a process at one through `at`."""
+    if at is not None:
+        at(point)
+
+
+at: Any = None
