@@ -113,7 +113,7 @@ async def select_item(conn: Connection, item_id: UUID) -> Item | None:
 # `LIKE` needs no escaping: a folded name has neither % nor _.
 SEARCH = """
 WITH needle AS MATERIALIZED (
-    SELECT word, share, fold(word) AS folded, sound(word) AS sound, skeleton(word) AS skeleton, is_word
+    SELECT word, share, fold(word) AS folded, sound(word) AS sound, is_word
     FROM unnest(%(needles)s::text[], %(shares)s::float8[], %(is_word)s::bool[]) AS n (word, share, is_word)
 ), scored AS (
     SELECT n.item_id, needle.word, needle.is_word, needle.share * max(CASE
@@ -125,7 +125,7 @@ WITH needle AS MATERIALIZED (
         ELSE greatest(0.01, 0.74 - 0.12 * power(
             10.0 / (5 + greatest(length(n.sound), length(needle.sound)))
             * public.levenshtein(left(n.sound, 255), needle.sound), 1.5)) END) AS score
-    FROM needle CROSS JOIN LATERAL near(needle.sound, needle.skeleton) n
+    FROM needle CROSS JOIN LATERAL near(needle.word) n
     GROUP BY n.item_id, needle.word, needle.is_word, needle.share
 ), part AS (
     SELECT n.item_id, max(0.05 + 0.8 * p.share) AS score
@@ -149,18 +149,20 @@ ORDER BY best.score DESC, length(i.name), i.name, i.id
 async def select_found(conn: Connection, asked: Asked, limit: int) -> list[FoundItem]:
     """The items whose names fit the query, best first."""
     cur = conn.cursor(row_factory=class_row(FoundItem))
-    await cur.execute(
-        SEARCH,
-        {
-            "needles": [*asked.phrases, *asked.words],
-            "shares": [*asked.phrases.values(), *asked.words.values()],
-            "is_word": [False] * len(asked.phrases) + [True] * len(asked.words),
-            "parts": list(asked.parts),
-            "part_shares": list(asked.parts.values()),
-            "limit": limit,
-        },
-    )
+    await cur.execute(SEARCH, search_parameters(asked, limit))
     return await cur.fetchall()
+
+
+def search_parameters(asked: Asked, limit: int) -> dict[str, Any]:
+    """The parameters of SEARCH."""
+    return {
+        "needles": [*asked.phrases, *asked.words],
+        "shares": [*asked.phrases.values(), *asked.words.values()],
+        "is_word": [False] * len(asked.phrases) + [True] * len(asked.words),
+        "parts": list(asked.parts),
+        "part_shares": list(asked.parts.values()),
+        "limit": limit,
+    }
 
 
 async def insert_query(
