@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test check lint types unit faults contract client bench eval lock format clean
+.PHONY: help install up down test check lint types unit faults contract client bench eval images k8s-check render lock format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -49,9 +49,22 @@ bench: install    ## the budgets, each beside the raw thing, as ratios; make ben
 eval: install     ## how often the classifier, the search and the answers are right
 	$(BIN)/python -m tests.eval
 
+images: install   ## build every image and run each from its own root folder (buildah, as root; minutes)
+	ECO2_IMAGES=all $(BIN)/pytest -q -rA tests/k8s/test_images.py $(ARGS)
+
+k8s-check: install ## checkov over the manifests, in an environment of its own
+	test -x build/checkov/bin/checkov || $(PYTHON) -m venv build/checkov
+	VIRTUAL_ENV=build/checkov $(BIN)/uv pip sync --quiet --require-hashes locks/checkov.txt
+	kubectl kustomize k8s/overlays/prod > build/prod.yaml
+	build/checkov/bin/checkov --config-file k8s/checkov.yaml --file build/prod.yaml
+
+render: install   ## write the manifests from the service.toml files
+	@$(BIN)/eco2 render
+
 lock: install     ## resolve the dependencies anew
 	echo uv | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 - -o locks/uv.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --group dev -o locks/dev.txt
+	echo checkov | $(BIN)/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 - -o locks/checkov.txt
 
 format: install   ## rewrite the code in the house style
 	$(BIN)/ruff format .

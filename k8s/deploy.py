@@ -5,11 +5,9 @@ fails is rolled back, and the ones after it are not begun; the next deploy finds
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import yaml
@@ -148,18 +146,17 @@ def _migrate(image: Image, documents: list[Document], cluster: Cluster, phase: s
         raise DeployError(f"{image.name}: its migrations failed, nothing was rolled out: {error}") from None
 
 
-def check_current(env: str, images: list[Image], documents: list[Document]) -> None:
-    """Refuse to deploy manifests that are not this checkout's.
-
-    Raises:
-        DeployError: an image in the overlay has not the tag of the plan.
-    """
-    for image in images:
-        for found in of_service(documents, image.name):
-            pod = pod_of(found)
-            names: list[Any] = [c["image"] for c in pod["containers"]] if pod else []
-            if any(not name.endswith(f":{image.tag}") for name in names):
-                raise DeployError(f"k8s/overlays/{env} is not current: run `eco2 render` and commit what it changes")
+def retag(documents: list[Document], images: list[Image], registry: str) -> None:
+    """Give every image of ours the plan's tag: those in git are of the last `eco2 render`."""
+    tags = {f"{registry}/{image.name}": image.tag for image in images}
+    for found in documents:
+        pod = pod_of(found)
+        for container in [*pod.get("initContainers", []), *pod["containers"]] if pod else []:
+            name = container["image"].rpartition(":")[0]
+            if name in tags:
+                container["image"] = f"{name}:{tags[name]}"
+                if found["kind"] == "Job" and found["metadata"]["name"].startswith("prepare-"):
+                    found["metadata"]["name"] = f"prepare-{tags[name]}"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -187,7 +184,7 @@ def main(args: argparse.Namespace) -> int:
         if stale(Checkout()):
             raise DeployError("the manifests are not current: run `eco2 render` and commit what it changes")
         documents = overlay_documents(args.env)
-        check_current(args.env, images, documents)
+        retag(documents, images, environment(args.env).registry)
         deploy(changes, images, documents, Cluster(context))
     except (
         *(DeployError, BuildError, PlanError, ClosureError),
@@ -196,8 +193,3 @@ def main(args: argparse.Namespace) -> int:
         print(f"eco2 deploy: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def summary(changes: list[ServiceChange]) -> str:
-    """The changes as a matrix for CI: `["api-auth", "worker-ai"]`."""
-    return json.dumps([change.service for change in changes if change.change in ("new", "changed")])

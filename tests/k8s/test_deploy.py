@@ -188,10 +188,20 @@ def test_a_dry_run_touches_nothing(eco2: Eco2, deployed: Cluster, checkout: Path
 
 
 def test_manifests_that_are_not_current_are_not_deployed(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
-    change(checkout, "functions/auth/login.py")
+    toml = checkout / "functions/auth/service.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").replace('cpu = "250m"', 'cpu = "260m"'), encoding="utf-8")
     done = eco2("deploy")
     assert done.returncode == 1
     assert "run `eco2 render`" in done.stderr
+
+
+def test_tags_in_git_may_be_older_than_the_plan(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
+    change(checkout, "functions/auth/login.py")
+    done = eco2("deploy")
+    assert done.returncode == 0, done.stderr
+    tag = next(e["tag"] for e in json.loads(eco2("plan", "--json").stdout)["services"] if e["service"] == "api-auth")
+    running = json.loads((deployed.store / "eco2.deployment.api-auth.json").read_text())
+    assert running["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f"/api-auth:{tag}")
 
 
 def test_a_cluster_that_is_away_is_said_in_a_line(eco2: Eco2, cluster: Cluster) -> None:
