@@ -19,9 +19,13 @@ def convert(record: Any, to: type[T]) -> T:
 
 
 class Message(Struct, frozen=True):
-    """A task's input: its fields are the actor's keyword arguments."""
+    """A task's input: its fields are the actor's keyword arguments.
+
+    `time_limit`, in milliseconds, is the actor's own: the relay publishes a task again when it must have ended by then.
+    """
 
     actor: ClassVar[str]
+    time_limit: ClassVar[int] = 600_000
 
 
 class TaskError(Struct, frozen=True):
@@ -51,6 +55,7 @@ class ProcessPhoto(Message, frozen=True):
     """Check an upload and store copies without metadata below `prefix`."""
 
     actor: ClassVar[str] = "storage/process_photo"
+    time_limit: ClassVar[int] = 60_000
     image_key: str
     prefix: str
 
@@ -71,16 +76,23 @@ class DeleteObjects(Message, frozen=True):
     """Delete objects by key, and everything below the prefixes."""
 
     actor: ClassVar[str] = "storage/delete_objects"
+    time_limit: ClassVar[int] = 300_000
     keys: list[str] = []
     prefixes: list[str] = []
 
 
 class ClassifyPhoto(Message, frozen=True):
-    """Say what kind of waste the stored web-size image shows."""
+    """Say what kind of waste a stored photo shows.
+
+    `image_key` names its web size, `thumbnail_key` the small copy, which is enough for the embedded classifier;
+    `content_hash` is the web size's.
+    """
 
     actor: ClassVar[str] = "ai/classify_photo"
+    time_limit: ClassVar[int] = 120_000
     image_key: str
     content_hash: str
+    thumbnail_key: str = ""
     language: str = "ko"
     spender: str = ""  # shared.spend.spender(user_id): who pays, without saying who it is
 
@@ -125,6 +137,7 @@ class AnswerQuestion(Message, frozen=True):
     """Answer a person's question from recycle-info's items; the answer's text is the payload."""
 
     actor: ClassVar[str] = "ai/answer_question"
+    time_limit: ClassVar[int] = 180_000
     question: str
     history: list[Turn] = []
     place: Place | None = None
@@ -151,5 +164,6 @@ class Answered(Struct, frozen=True):
 class ErasePerson(Message, frozen=True):
     """Erase everything a service holds of a person: the one message that must name a user."""
 
+    time_limit: ClassVar[int] = 60_000
     actor: ClassVar[str] = ""  # one message for several services: enqueue names the actor
     user_id: UUID

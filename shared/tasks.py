@@ -101,7 +101,7 @@ async def enqueue(
     """
     id_ = task_id or new_id()
     now = clock.now()
-    limit = time_limit or timedelta(milliseconds=getattr(message, "time_limit", TIME_LIMIT / timedelta(milliseconds=1)))
+    limit = time_limit or timedelta(milliseconds=message.time_limit)
     await conn.execute(
         "INSERT INTO outbox (id, actor, message, reply, subject, traceparent, created_at, due_at, time_limit)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",

@@ -11,7 +11,8 @@ import pytest
 
 from runtime.broker import Broker
 from runtime.relay import Relay
-from shared import clock
+from runtime.services import ROOT
+from shared import clock, messages
 from tests.runtime.delivery import Owner, call, eventually, worker
 
 
@@ -121,3 +122,10 @@ def test_old_idempotency_rows_are_deleted_after_a_day(owner: Owner, later: Any) 
     later(2 * 3600)
     owner.relay.wake()
     eventually(lambda: one(owner, "SELECT count(*) FROM idempotency WHERE scope = 'POST /x'") == 0)
+
+
+def test_a_message_knows_the_time_limit_of_its_actor() -> None:
+    known = [m for m in vars(messages).values() if isinstance(m, type) and issubclass(m, messages.Message)]
+    for message in (m for m in known if getattr(m, "actor", "")):
+        text = (ROOT / "functions" / f"{message.actor}.py").read_text()
+        assert f"time_limit={message.time_limit:_}" in text, message.actor
