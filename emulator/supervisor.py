@@ -574,17 +574,8 @@ class Supervisor:
 
     async def _restart_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
         running = self.pick(str(request.get("part")))
-        await self.restart(running)
+        await self.replace(running, overlapping=running.part.kind == "service")
         return {"part": running.about()}
-
-    async def restart(self, running: Running) -> None:
-        """Stop the part; its keeper starts it again. Returns when it is ready."""
-        running.since = time.monotonic() - 2 * _SETTLED  # asked for: no failure
-        old = running.process
-        await self._stop_part(running)
-        running.again.set()
-        async with self.moved:
-            await self.moved.wait_for(lambda: running.process is not old and running.state in ("ready", "failed"))
 
     async def _kill_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
         running = self.pick(str(request.get("part")))

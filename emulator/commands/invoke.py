@@ -47,16 +47,16 @@ def main(args: argparse.Namespace) -> int:
         body = json.loads(args.json) if args.json is not None else None
     except ValueError as error:
         raise StartError(f"--json is no JSON: {error}") from None
-    with httpx.Client(base_url=gateway, timeout=60, trust_env=False) as client:
-        if args.person:
-            headers["Authorization"] = f"Bearer {token_of(args.person, state, client)}"
-        query: list[tuple[str, str | int | float | bool | None]] = [_pair(word, "=") for word in args.query]
-        started = time.perf_counter()
-        try:
+    query: list[tuple[str, str | int | float | bool | None]] = [_pair(word, "=") for word in args.query]
+    try:
+        with httpx.Client(base_url=gateway, timeout=60, trust_env=False) as client:
+            if args.person:
+                headers["Authorization"] = f"Bearer {token_of(args.person, state, client)}"
+            started = time.perf_counter()
             answer = client.request(method, path, json=body, params=query, headers=headers)
-        except httpx.HTTPError as error:
-            raise StartError(f"{method} {path}: {error}") from None
-        took = (time.perf_counter() - started) * 1000
+            took = (time.perf_counter() - started) * 1000
+    except httpx.HTTPError as error:
+        raise StartError(f"{gateway}{path} does not answer: {error}") from None
     print(f"{answer.status_code} {answer.reason_phrase} {method} {path} {took:.0f} ms", file=sys.stderr)
     if answer.content:
         print(_pretty(answer))

@@ -1,0 +1,85 @@
+// Elements, requests and small helpers that every page uses. Data becomes text, never markup.
+import { t } from "./words.js";
+
+export const API = "/_emulator/api";
+const SVG = "http://www.w3.org/2000/svg";
+
+export function h(tag, attributes = {}, ...children) { return fill(document.createElement(tag), attributes, children); }
+export function s(tag, attributes = {}, ...children) { return fill(document.createElementNS(SVG, tag), attributes, children); }
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "value" || name === "checked" || name === "disabled") element[name] = value;
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  for (const child of children.flat(3)) {
+    if (child === null || child === undefined || child === false) continue;
+    element.append(child instanceof Node ? child : document.createTextNode(String(child)));
+  }
+  return element;
+}
+
+export async function api(path, options = {}) {
+  const init = { method: options.method ?? (options.json === undefined ? "GET" : "POST"), signal: options.signal };
+  if (options.json !== undefined) { init.body = JSON.stringify(options.json); init.headers = { "Content-Type": "application/json" }; }
+  const answer = await fetch(API + path, init);
+  const text = await answer.text();
+  const body = text ? JSON.parse(text) : null;
+  if (!answer.ok) throw new Error(body?.detail ?? `${answer.status} ${answer.statusText}`);
+  return body;
+}
+
+export function say(text) { document.getElementById("live").textContent = text; }
+export function loading() { return h("p", { class: "empty" }, t("loading")); }
+export function problem(error, again) {
+  return h("div", { class: "notice bad", role: "alert" }, h("strong", {}, `${t("failed")}: `), error.message,
+    again ? h("div", {}, h("button", { type: "button", onclick: again }, t("retry"))) : null);
+}
+export const ms = (value) => (value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 10 ? 1 : 0)} ms`);
+export const clockTime = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+export const statusClass = (status) => (status >= 500 ? "bad" : status >= 400 ? "warn" : "good");
+export const pretty = (text) => { try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; } };
+
+export function field(label, control) { return h("label", {}, h("span", {}, label), control); }
+
+export function dialog(title, ...content) {
+  const box = h("dialog", { "aria-label": title }, h("div", { class: "dialog-head" }, h("h2", {}, title),
+    h("button", { type: "button", onclick: () => box.close() }, t("close"))), h("div", { class: "dialog-body" }, ...content));
+  box.addEventListener("close", () => box.remove());
+  document.body.append(box);
+  box.showModal();
+  return box;
+}
+
+export function table(columns, rows, make) {
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": columns.join(", ") }, h("table", {},
+    h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))), h("tbody", {}, rows.map(make))));
+}
+
+// One bar a span, on the time of the whole trace.
+export function timeline(spans) {
+  if (!spans.length) return h("p", { class: "muted" }, t("nothing_did"));
+  const begin = Math.min(...spans.map((span) => span.start));
+  const end = Math.max(...spans.map((span) => span.start + span.ms / 1000));
+  const whole = Math.max(end - begin, 0.001);
+  const colours = { server: "var(--accent)", sql: "var(--warn)", task: "var(--good)", result: "var(--good)" };
+  return h("div", { class: "timeline" }, spans.map((span) => {
+    const x = ((span.start - begin) / whole) * 100;
+    const width = Math.max((span.ms / 1000 / whole) * 100, 0.8);
+    const bar = s("rect", { x: Math.min(x, 99.2), y: 2, width, height: 10, rx: 2 });
+    bar.style.fill = colours[span.kind] ?? "var(--muted)";
+    const status = span.attributes.status !== undefined ? ` · ${span.attributes.status}` : "";
+    return h("div", { class: "bar-row" },
+      h("span", { class: "name", title: span.name }, h("span", { class: "method" }, `${span.service} ${span.kind} `), span.name, status),
+      s("svg", { viewBox: "0 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" }, bar),
+      h("span", { class: "ms" }, span.ms ? ms(span.ms) : "·"));
+  }));
+}
+
+// The spans as they come. Returns what ends the listening.
+export function follow(take) {
+  const source = new EventSource(`${API}/stream`);
+  source.onmessage = (event) => take(JSON.parse(event.data));
+  return () => source.close();
+}
