@@ -18,7 +18,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from k8s.store import DUMPS, BackupError, Bucket, bucket, run_postgres
+from k8s.store import DUMPS, BackupError, Bucket, NotConfigured, bucket, run_postgres
 from shared import clock
 
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -97,7 +97,7 @@ def main(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> i
             print(f"expired: {key}")
     except (BackupError, psycopg.OperationalError) as error:
         print(f"eco2 backup: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, NotConfigured) else 1
     return 0
 
 

@@ -22,7 +22,7 @@ from msgspec import Struct
 from psycopg import sql
 
 from k8s.backup import count_rows
-from k8s.store import BackupError, bucket, parse_s3, run_postgres
+from k8s.store import BackupError, NotConfigured, bucket, parse_s3, run_postgres
 from runtime.migrate import schemas
 from runtime.services import Service, ServiceError, load_services, suggestion
 from shared import clock
@@ -213,7 +213,7 @@ def main(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> i
             done = restore(dsn, file, schema=args.schema, counts=counts)
     except (BackupError, ServiceError, psycopg.OperationalError) as error:
         print(f"eco2 restore: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, NotConfigured) else 1
     print(f"{sum(done.rows.values())} rows in {len(done.rows)} tables; {done.leased} accepted tasks are due again")
     for task in done.lost:
         print(f"a result without a row: task {task}")

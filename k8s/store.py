@@ -26,6 +26,10 @@ class BackupError(Exception):
     """A backup or a restore can't go on: the message says what is wrong and what to do."""
 
 
+class NotConfigured(BackupError):
+    """A setting is missing or wrong: the message names it."""
+
+
 class Bucket(Struct, frozen=True):
     """Where copies go."""
 
@@ -70,15 +74,15 @@ def bucket(environ: Mapping[str, str] = os.environ, name: str | None = None) -> 
     """The bucket for copies: `BACKUP_BUCKET` in the environment, or the one named.
 
     Raises:
-        BackupError: a setting is missing or wrong.
+        NotConfigured: a setting is missing or wrong.
     """
     try:
         settings: Settings = read(environ, service="backup")
     except SettingsError as error:
-        raise BackupError(str(error)) from None
+        raise NotConfigured(str(error)) from None
     name = name or environ.get("BACKUP_BUCKET")
     if not name:
-        raise BackupError("BACKUP_BUCKET is not set: the bucket that copies go to")
+        raise NotConfigured("BACKUP_BUCKET is not set: the bucket that copies go to")
     return Bucket(ObjectStore(settings).client, name)
 
 
