@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from shared.settings import Settings
 
 
+# How often a function that meets something away, other than its database, is tried before the relay has its task again.
+TRIES = 8
+
+
 class HostConsumer(Consumer):
     """Runs an API service's queue and schedule functions on an event loop, with that service's pool."""
 
@@ -91,11 +95,15 @@ class HostConsumer(Consumer):
                 self.done(delivery, ack=False)
                 raise
             except (Unavailable, psycopg.OperationalError, psycopg.InterfaceError) as away:
-                # Kept, not acked: only an answer from the store ends it. The relay's copies meet the same.
                 if self._stopping.is_set():
                     self.done(delivery, ack=False)
                     return
                 log.info("%s waits: %s", name, away)
+                # Without the database nothing else could be done here: kept until it answers. Something else that is away
+                # must not hold up the outcomes behind it, and the relay brings the task again.
+                if isinstance(away, Unavailable) and away.part != "database" and tries >= TRIES:
+                    self.done(delivery)
+                    return
             except Exception:  # noqa: BLE001 - the outermost point of a function; the relay brings the task again
                 log.exception("%s failed on task %s", name, sent.id)
                 if tries >= 2:

@@ -24,9 +24,10 @@ from shared.ids import new_id
 ROWS = 200_000
 
 _DRAIN = """
-import resource, sys, time
+import os, resource, sys, time
 from pathlib import Path
 from runtime.drain import Syncer
+os.nice(int(sys.argv[3]))  # as the syncer's process does
 syncer = Syncer("storage", Path(sys.argv[1]), sys.argv[2])
 begin = time.perf_counter()
 done = syncer.cycle()
@@ -84,9 +85,11 @@ def copy(conn: psycopg.Connection[Any]) -> float:
     return seconds
 
 
-def drain(path: Path, dsn: str) -> tuple[float, int, int]:
+def drain(path: Path, dsn: str, nice: int = 0) -> tuple[float, int, int]:
     """Seconds, rows and the peak resident memory in MiB of a syncer process that starts with this backlog."""
-    answer = subprocess.run([sys.executable, "-c", _DRAIN, str(path), dsn], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", _DRAIN, str(path), dsn, str(nice)], capture_output=True, text=True, check=True
+    )
     seconds, synced, memory = answer.stdout.split()
     return float(seconds), int(synced), int(memory)
 
@@ -133,7 +136,7 @@ def run(rows: int = ROWS) -> list[dict[str, Any]]:
             alone = commits(journal, 3)
             fill(journal, rows // 4)
             stop = threading.Event()
-            other = threading.Thread(target=lambda: (drain(journal.path, dsn), stop.set()))
+            other = threading.Thread(target=lambda: (drain(journal.path, dsn, 5), stop.set()))
             other.start()
             beside = commits(journal, 30, stop)
             other.join()

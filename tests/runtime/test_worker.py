@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from msgspec import Struct
 
+from runtime import background
 from shared import tasks
 from shared.db import database
 from shared.errors import Unavailable
@@ -166,3 +168,23 @@ def test_an_outcome_says_when_the_run_ended(owner: Owner, broker_url: str, queue
     outcome: Outcome = owner.outcomes[id_]
     assert outcome.completed_at.tzinfo is not None
     assert abs((datetime.now(UTC) - outcome.completed_at).total_seconds()) < 60
+
+
+def test_an_api_function_that_misses_another_part_does_not_hold_up_the_others(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "TRIES", 1)
+
+    async def needy(*, number: int) -> None:
+        raise Unavailable("object store")
+
+    done = []
+
+    async def easy(*, number: int) -> None:
+        done.append(number)
+
+    owner.consumer._calls |= {"needy": call(needy), "easy": call(easy)}
+    owner.enqueue(f"{owner.name}/needy", *range(owner.consumer.prefetch * 2), reply=False)
+    owner.enqueue(f"{owner.name}/easy", 1, reply=False)
+    eventually(lambda: done == [1])
+    assert owner.outbox() == owner.consumer.prefetch * 2
