@@ -11,6 +11,7 @@ import contextlib
 import gc
 import logging
 import os
+import re
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -126,9 +127,7 @@ class Hosted:
         # A function and no method: Litestar copies its handlers deeply, and this service with a method's.
         @get("/openapi.json", include_in_schema=False)
         async def document() -> Response[bytes]:
-            if self._openapi is None:
-                self._openapi = msgspec.json.encode(self.app.openapi_schema.to_schema())
-            return Response(self._openapi, media_type="application/json")
+            return Response(self.document(), media_type="application/json")
 
         return Litestar(
             route_handlers=[
@@ -158,6 +157,14 @@ class Hosted:
                 ),
             ),
         )
+
+    def document(self) -> bytes:
+        """The service's OpenAPI document, as JSON."""
+        if self._openapi is None:
+            text = msgspec.json.encode(self.app.openapi_schema.to_schema())
+            # Litestar names Page[Item] after all modules on the way; clients make class names of it.
+            self._openapi = re.sub(rb"Page_[\w.]*?(\w+)_(?=\")", rb"PageOf\1", text)
+        return self._openapi
 
     def _complete(self, handler: HTTPRouteHandler, names: set[str]) -> HTTPRouteHandler:
         """Ask for the token first, and say in the OpenAPI document what follows from the parameters."""
@@ -294,7 +301,7 @@ class Hosted:
         loop = asyncio.get_running_loop()
 
         def start_background() -> Any:
-            from runtime.worker import start_background
+            from runtime.background import start_background
             from shared import progress
             from shared.redis import connect
 

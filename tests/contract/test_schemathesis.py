@@ -1,6 +1,6 @@
 """Generated requests on every operation of the running system: no 5xx, no undocumented status, no violation of the schema.
 
-ECO2_CONTRACT_EXAMPLES says how many an operation: 25 in `make test`, 200 in `make contract`.
+ECO2_EXAMPLES says how many an operation: 25 in `make test`, 200 in `make contract`.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.contract.conftest import Somebody, System, somebody
 from tests.contract.table import PREFIXES, TABLE, Row
 
-EXAMPLES = int(os.environ.get("ECO2_CONTRACT_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("ECO2_EXAMPLES", "25"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
