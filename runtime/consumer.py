@@ -96,7 +96,7 @@ class Consumer:
         while True:
             try:
                 return loop()
-            except Exception:
+            except Exception:  # the outermost point of a thread
                 log.exception("a thread of %s stumbled and goes on", self.service)
                 if self._over.wait(1.0):
                     return None
@@ -186,7 +186,7 @@ class Consumer:
                 if self._over.wait(pause):
                     break
                 pause = min(pause * 2, 1.0)
-            except Exception:
+            except Exception:  # raised again
                 # Nobody holds them any more, so the next reclaim brings what was not acked.
                 self._lost = True
                 raise

@@ -244,7 +244,7 @@ class Syncer:
             try:
                 yield
                 db.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # raised again
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
                 raise

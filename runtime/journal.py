@@ -339,7 +339,7 @@ class Journal:
                 for operation in group:
                     results.append(operation.run(db))
                 db.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # raised again
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
                 raise

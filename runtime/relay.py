@@ -184,8 +184,8 @@ class Relay:
                     self._life = ""
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 1.0)
-            except Exception:
-                # The outermost point of the thread: one that ended for a bug would stop all tasks and say nothing.
+            except Exception:  # the outermost point of the thread
+                # A thread that ended for a bug would stop all tasks and say nothing.
                 log.exception("the relay of %s stumbled and goes on", self.service)
                 self._stopping.wait(1.0)
             self._wake.clear()
