@@ -20,7 +20,8 @@ MAX_PIXELS = 40_000_000
 WEB_SIDE = 1600
 """Longest side of the web size in pixels; a smaller photo keeps its size."""
 
-THUMBNAIL_SIDE = 320
+THUMBNAIL_SIDE = 400
+"""Longest side of the thumbnail: the classifier reads it too, and wants 292 pixels of the shorter side of a 4:3 photo."""
 
 # Pillow counts on its own too (and would only warn up to twice this number): the second line behind `_open`.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS

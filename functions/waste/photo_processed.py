@@ -26,7 +26,8 @@ async def photo_processed(*, outcome: Outcome) -> None:
             await sql.update_stored(conn, analysis_id, store.public_url(photo.web_key))
             for key in (photo.web_key, photo.thumbnail_key):
                 await sql.insert_image(conn, new_id(), analysis_id, key, store.public_url(key), outcome.completed_at)
-            message = ClassifyPhoto(photo.web_key, photo.content_hash, spender=spend.spender(owner[0]))
+            payer = spend.spender(owner[0])
+            message = ClassifyPhoto(photo.web_key, photo.content_hash, photo.thumbnail_key, spender=payer)
             await enqueue(conn, message, subject=analysis_id, reply="waste/photo_classified")
         elif still_open and outcome.error is not None:
             failed = True

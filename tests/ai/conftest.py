@@ -40,12 +40,13 @@ def worker_environment(environment: dict[str, str], model_dir: Path, monkeypatch
 
 
 @pytest.fixture
-def task(worker_environment: dict[str, str]) -> Iterator[Task]:
+def task(worker_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Task]:
     """A task that runs, with its store and its progress on real parts, and an empty cache."""
     settings = read(os.environ, service="ai")
     connect(settings.cache_redis_url).flushall()
-    objects.use(ObjectStore(settings))
-    progress.use(progress.Publisher(connect(settings.broker_redis_url)))
+    # Put back at the end: other tests of this process have parts of their own.
+    monkeypatch.setattr(objects, "_store", ObjectStore(settings))
+    monkeypatch.setattr(progress, "_publisher", progress.Publisher(connect(settings.broker_redis_url)))
     providers.use(None)
     running = Task(new_id(), new_id(), new_id(), 1, clock.now() + timedelta(seconds=60))
     with tasks.running(running):

@@ -42,10 +42,17 @@ def test_the_same_photo_is_answered_from_the_cache_though_its_object_is_gone(tas
 def test_a_hash_that_is_not_the_photos_poisons_nothing(task: Task) -> None:
     put(shipped("coffee.png"))
     other = hashlib.sha256(b"another photo").hexdigest()
-    run(other)
-    objects.store().delete(KEY)
-    with pytest.raises(TaskFailed, match="image-missing"):
-        run(other)
+    for _ in range(2):
+        with pytest.raises(TaskFailed, match="image-changed"):
+            run(other)
+
+
+def test_the_thumbnail_is_enough_for_the_embedded_provider(task: Task) -> None:
+    objects.store().put("images/1/a-thumb.jpg", shipped("coffee.png"), content_type="image/jpeg")
+    result = classify_photo.fn(
+        image_key="images/1/gone.jpg", content_hash="0" * 64, thumbnail_key="images/1/a-thumb.jpg"
+    )
+    assert result.record.waste_type == "general"
 
 
 def test_a_missing_copy_fails_with_a_clear_sentence(task: Task) -> None:

@@ -3,7 +3,8 @@
 The photographs ship in scikit-image's wheel and in Debian's `tuxpaint-stamps-default` (photographic cut-outs; fetched with
 `apt-get download` when not installed). They are not part of this repository: `photos.csv` names each with what it shows, as a
 waste type, or `unknown` where nothing is to be thrown away. Each cut-out is also put on three textures of scikit-image, so
-that the network does not see white paper alone. Every picture goes through the storage worker's code first.
+that the network does not see white paper alone. Every picture goes through the storage worker's code first: what is
+classified is its thumbnail, as in production.
 
 A third of the photographs of each type is held out, by the hash of the name: nothing is chosen by them.
 """
@@ -103,7 +104,7 @@ def pictures(photos: list[Photo], stamps: Path) -> Iterator[tuple[Photo, bytes]]
     for photo in photos:
         source, _, path = photo.name.partition("/")
         content = ((data if source == "skimage" else stamps) / path).read_bytes()
-        yield photo, make_copies(content).web
+        yield photo, make_copies(content).thumbnail
         if source == "tuxpaint":
             cutout = Image.open(BytesIO(content)).convert("RGBA")
             scale = 520 / max(cutout.size)
@@ -113,7 +114,7 @@ def pictures(photos: list[Photo], stamps: Path) -> Iterator[tuple[Photo, bytes]]
                 scene.paste(cutout, ((800 - cutout.width) // 2, (800 - cutout.height) // 2), cutout)
                 target = BytesIO()
                 scene.save(target, "PNG", compress_level=1)
-                yield photo, make_copies(target.getvalue()).web
+                yield photo, make_copies(target.getvalue()).thumbnail
 
 
 class Measured(Struct, frozen=True):

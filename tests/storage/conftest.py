@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from moto.server import ThreadedMotoServer
 
-from shared import objects
+from shared import objects, progress
 from shared.ids import new_id
 from shared.objects import ObjectStore
 from shared.settings import Settings
@@ -32,4 +32,5 @@ def store(bucket_address: str, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     )
     store.client.create_bucket(Bucket=store.bucket, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
     monkeypatch.setattr(objects, "_store", store)
+    monkeypatch.setattr(progress, "_publisher", None)
     return store

@@ -46,7 +46,7 @@ def test_a_photo_of_each_allowed_format_becomes_a_web_size_and_a_thumbnail(form:
     web, thumbnail = opened(copies.web), opened(copies.thumbnail)
     assert web.format == thumbnail.format == "JPEG"
     assert (copies.width, copies.height) == web.size == (WEB_SIDE, 1200)
-    assert thumbnail.size == (THUMBNAIL_SIDE, 240)
+    assert thumbnail.size == (THUMBNAIL_SIDE, 300)
     assert copies.format == {"WEBP": "WebP"}.get(form, form)
     assert copies.content_hash == hashlib.sha256(copies.web).hexdigest()
     assert is_red(corner(web, 0.1, 0.5))
