@@ -426,6 +426,7 @@ def _health(worker: Worker) -> dict[str, Any]:
 
 
 async def _host(service: Service, settings: Settings, grace: float) -> int:
+    from runtime.health import HealthServer
     from shared.db import Database
 
     use_parts(service, settings)
@@ -436,8 +437,14 @@ async def _host(service: Service, settings: Settings, grace: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     background = start_background(service, loop, database, settings)
+    health = HealthServer(
+        settings.host,
+        settings.health_port,
+        lambda: {"alive": True, "ready": not background.trouble(), "reasons": background.trouble()},
+    )
     await told.wait()
     await asyncio.to_thread(background.stop, grace)
+    await asyncio.to_thread(health.close)
     await database.close()
     return 0
 

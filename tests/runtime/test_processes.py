@@ -1,0 +1,106 @@
+"""The worker's and the syncer's processes: they start, say how they are, refuse what can't work, and stop when told."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+Popen = subprocess.Popen[str]
+
+
+@contextmanager
+def process(module: str, *words: str, **environment: str) -> Iterator[Popen]:
+    child = subprocess.Popen(
+        [sys.executable, "-m", module, *words],
+        env={"PATH": os.environ["PATH"], **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.communicate()
+
+
+def answer(port: int, path: str, child: Popen) -> httpx.Response:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False)
+        except httpx.TransportError:
+            if child.poll() is not None or time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def around(environment: dict[str, str], tmp_path: Path, free_port: int) -> dict[str, str]:
+    return environment | {"JOURNAL_PATH": str(tmp_path / "worker.db"), "HEALTH_PORT": str(free_port)}
+
+
+def test_a_worker_says_how_it_is_and_stops_when_told(around: dict[str, str], free_port: int) -> None:
+    with process("runtime.worker", "storage", **around) as child:
+        assert answer(free_port, "/healthz", child).json()["alive"] is True
+        ready = answer(free_port, "/readyz", child)
+        assert (ready.status_code, ready.json()["reasons"]) == (200, [])
+        metrics = answer(free_port, "/metrics", child).text
+        for name in ("eco2_tasks_held", "eco2_queue_depth", "eco2_journal_failing", "eco2_journal_stalled_seconds"):
+            assert f'{name}{{service="storage"}}' in metrics
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(60) == 0
+
+
+def test_an_api_service_s_queue_functions_can_run_apart(around: dict[str, str], free_port: int) -> None:
+    with process("runtime.worker", "recycle_info", **around) as child:
+        assert answer(free_port, "/readyz", child).status_code == 200
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(60) == 0
+
+
+def test_a_syncer_makes_one_cycle_or_many(around: dict[str, str], free_port: int) -> None:
+    with process("runtime.syncer", "storage", "--once", **around) as child:
+        assert child.wait(60) == 0
+    with process("runtime.syncer", "storage", **around) as child:
+        body = answer(free_port, "/readyz", child).json()
+        assert (body["ready"], body["backlog"]) == (True, 0)
+        assert "eco2_journal_oldest_seconds" in answer(free_port, "/metrics", child).text
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "without", "said"),
+    [
+        ("runtime.worker", ["storage"], "BROKER_REDIS_URL", "BROKER_REDIS_URL is not set"),
+        ("runtime.worker", ["storage"], "JOURNAL_PATH", "JOURNAL_PATH is not set"),
+        ("runtime.worker", ["storagee"], "", "did you mean storage?"),
+        ("runtime.syncer", ["storage"], "WORKER_DB_URL", "WORKER_DB_URL is not set"),
+        ("runtime.syncer", ["auth"], "", "auth has no journal"),
+    ],
+)
+def test_what_is_missing_stops_the_start_with_one_line_that_names_it(
+    module: str, words: list[str], without: str, said: str, around: dict[str, str]
+) -> None:
+    with process(module, *words, **{k: v for k, v in around.items() if k != without}) as child:
+        _, error = child.communicate(timeout=60)
+        assert child.returncode == 2
+        assert said in error
+        assert error.count("\n") == 1
+
+
+def test_a_worker_does_not_start_on_a_broker_that_evicts(around: dict[str, str]) -> None:
+    with process("runtime.worker", "storage", **around | {"BROKER_REDIS_URL": around["CACHE_REDIS_URL"]}) as child:
+        _, error = child.communicate(timeout=60)
+        assert child.returncode == 2
+        assert "noeviction" in error
+        assert error.count("\n") == 1
