@@ -289,14 +289,20 @@ async def select_by_words(conn: Connection, query: str, patterns: Sequence[str],
     if len(patterns) == 1:
         await cur.execute(_BY_ONE_WORD, values, prepare=False)
     else:
-        values |= {"second": patterns[1], "patterns": list(patterns)}
+        values |= {"second": patterns[1], "patterns": list(patterns[2:])}
         await cur.execute(_BY_SEVERAL_WORDS, values, prepare=False)
     return await cur.fetchall()
 
 
-async def select_known_word(conn: Connection, pattern: str) -> bool:
-    """Whether any word of a name or an address matches the LIKE pattern over decomposed letters."""
-    cur = await conn.execute("SELECT EXISTS (SELECT FROM center_words WHERE letters LIKE %s)", [pattern], prepare=False)
+async def select_known_word(conn: Connection, letters: str, pattern: str) -> bool:
+    """Whether a word of a name or an address is this one, in decomposed letters, or else matches the LIKE pattern."""
+    # The whole word first: a very common one is part of ten thousand others, and all of them would be collected.
+    cur = await conn.execute(
+        "SELECT EXISTS (SELECT FROM center_words WHERE word = normalize(%s, NFC))"
+        " OR EXISTS (SELECT FROM center_words WHERE letters LIKE %s)",
+        [letters, pattern],
+        prepare=False,
+    )
     row = await cur.fetchone()
     return row is not None and bool(row[0])
 
@@ -304,7 +310,7 @@ async def select_known_word(conn: Connection, pattern: str) -> bool:
 async def select_similar_words(conn: Connection, letters: str, likeness: float, limit: int) -> list[str]:
     """Words of names and addresses like this one, in decomposed letters, the most alike first. Needs a transaction.
 
-    Of many that are like enough 200 are compared: a comparison takes 10 µs, and all of them are good guesses.
+    Of many that are like enough 100 are compared: a comparison takes 10 µs, and all of them are good guesses.
 
     Args:
         letters: the misspelt word, decomposed.
@@ -318,7 +324,7 @@ async def select_similar_words(conn: Connection, letters: str, likeness: float, 
     await cur.execute(
         "SELECT letters FROM"
         " (SELECT letters FROM center_words WHERE letters OPERATOR(public.%%) %(letters)s"
-        " AND lengths @> ARRAY[char_length(%(letters)s)] LIMIT 200) AS alike"
+        " AND lengths @> ARRAY[char_length(%(letters)s)] LIMIT 100) AS alike"
         " ORDER BY public.similarity(%(letters)s, letters) DESC, letters LIMIT %(limit)s",
         {"letters": letters, "limit": limit},
         prepare=False,

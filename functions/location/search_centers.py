@@ -16,8 +16,6 @@ from shared.http import Db, problems
 _MOST_WORDS = 6
 # Known words that a misspelt one may have meant.
 _GUESSES = 3
-# From so many letters on, four syllables or so, two of them may be wrong.
-_LONG = 10
 
 
 class FoundByWords(Struct):
@@ -56,7 +54,7 @@ async def _forgiving(conn: Connection, words: list[str], limit: int) -> list[sql
     """Search again with each word that stands nowhere replaced by the known ones most like it, the likeliest first."""
     choices = []
     for word in words:
-        known = await sql.select_known_word(conn, _pattern(word))
+        known = await sql.select_known_word(conn, word, _pattern(word))
         choices.append([word] if known else await _guesses(conn, word))
     if all(choice == [word] for choice, word in zip(choices, words, strict=True)) or not all(choices):
         return []
@@ -69,15 +67,12 @@ async def _forgiving(conn: Connection, words: list[str], limit: int) -> list[sql
 
 
 async def _guesses(conn: Connection, word: str) -> list[str]:
-    """Known words that are like one with one wrong letter, or with two in a longer one.
+    """Known words that are like one with one wrong letter.
 
     A word of n letters has n + 1 trigrams; a wrong letter spoils three of them and brings three others.
     """
-    for wrong in (1, 2) if len(word) >= _LONG else (1,):
-        alike = (len(word) + 1 - 3 * wrong) / (len(word) + 1 + 3 * wrong) - 0.005
-        if found := await sql.select_similar_words(conn, word, max(0.35, alike), _GUESSES):
-            return found
-    return []
+    trigrams = len(word) + 1
+    return await sql.select_similar_words(conn, word, max(0.35, (trigrams - 3) / (trigrams + 3) - 0.03), _GUESSES)
 
 
 def _pattern(word: str) -> str:

@@ -1,6 +1,7 @@
 """The 10 nearest of 1,000,000 centers in PostgreSQL and by HTTP, beside a full scan; and the search in 100,000 names.
 
-Server times are planning and execution as PostgreSQL reports them, or the wall clock of one connection where it says so.
+Times of the nearest are planning and execution as PostgreSQL reports them, and the wall clock by HTTP; those of searches
+the CPU time of the server's process, for a search is several statements.
 The exactness of the order is checked against the full scan at every point measured.
 """
 
@@ -13,6 +14,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import psycopg
 
 from emulator.postgres import Postgres
@@ -27,8 +29,8 @@ POINTS = 1_000_000
 NAMES = 100_000
 ROUNDS = 200
 SCANS = 5
-# Of so many runs of one search the fastest counts: the others say what else the machine did.
-REPEATS = 3
+# Searches are run so often: a process's CPU time is counted in steps of 10 ms.
+REPEATS = 5
 # The corners of the peninsula's southern half; the points are as dense in the sea, which changes nothing.
 SOUTH, NORTH, WEST, EAST = 33.2, 38.5, 126.1, 129.4
 
@@ -123,24 +125,42 @@ def search(environment: dict[str, str], postgres: Postgres) -> Iterator[dict[str
     plain, _ = asyncio.run(_searched(environment, parts, {}))
     wrong, hits = asyncio.run(_searched(environment, typos, dict(zip(typos, wanted, strict=True))))
     with psycopg.connect(environment["API_LOCATIONS_DB_URL"], autocommit=True) as conn:
-        scans = []
         conn.execute("SET enable_bitmapscan = off")
+        backend = psutil.Process(conn.info.backend_pid)
+        before = _cpu(backend)
         for part in parts[:SCANS]:
-            begin = time.perf_counter()
             pattern = f"%{unicodedata.normalize('NFD', part)}%"
             conn.execute("SELECT count(*) FROM recycle_centers WHERE search_text LIKE %s", [pattern]).fetchone()
-            scans.append((time.perf_counter() - begin) * 1000)
-    yield _row("substring in 100,000 names, wall", plain, statistics.median(scans), 5.0)
-    row = _row("typing error in 100,000 names, wall", wrong, statistics.median(scans), 5.0)
-    yield row | {"note": f"{row['note']}; {hits} of {len(typos)} misspelt names found again"}
+        raw = (_cpu(backend) - before) / SCANS
+    for name, ours, note in (
+        ("substring in 100,000 names, PostgreSQL", plain, None),
+        ("typing error in 100,000 names, PostgreSQL", wrong, f"{hits} of {len(typos)} misspelt names found again"),
+    ):
+        row = {
+            "name": name,
+            "ours": ours,
+            "raw": raw,
+            "ratio": ours / raw,
+            "budget": "≤ 5 ms",
+            "unit": "ms CPU a search",
+        }
+        yield row | ({"note": note} if note else {})
+
+
+def _cpu(process: psutil.Process) -> float:
+    """Milliseconds of CPU time spent so far."""
+    times = process.cpu_times()
+    return (times.user + times.system) * 1000
 
 
 def _names() -> Iterator[str]:
     """Names as centers have them: a place and a kind."""
     rnd = random.Random(3)
-    syllables = "가강거건경고곡공관광구군금기김나남내노논능다달당대덕도동두매면명모목무문미반방배백범법봉부북사산삼상서석선성세소송"
-    syllables += "수순승시신안양여연영오옥온완왕용우운원월유율은의이인임자장재전정제조주중지진창천청초춘충칠탄태파팔평포풍하학한해현"
-    syllables += "호홍화황회효흥"
+    syllables = (
+        "가강거건경고곡공관광구군금기김나남내노논능다달당대덕도동두매면명모목무문미반방배백범법봉부"
+        "북사산삼상서석선성세소송수순승시신안양여연영오옥온완왕용우운원월유율은의이인임자장재전정제"
+        "조주중지진창천청초춘충칠탄태파팔평포풍하학한해현호홍화황회효흥"
+    )
     kinds = [
         "행정복지센터",
         "주민센터",
@@ -174,19 +194,19 @@ def _misspelt(name: str, rnd: random.Random) -> str:
             return wrong
 
 
-async def _searched(environment: dict[str, str], queries: list[str], wanted: dict[str, str]) -> tuple[list[float], int]:
+async def _searched(environment: dict[str, str], queries: list[str], wanted: dict[str, str]) -> tuple[float, int]:
+    """The server's CPU time for one search, and how many found what was wanted among the first 20."""
     database = Database(environment["API_LOCATIONS_DB_URL"], size=1)
     await database.open()
-    spent, hits = [], 0
+    hits = 0
     try:
-        for query in queries:
-            fastest = float("inf")
-            for _ in range(REPEATS):
-                begin = time.perf_counter()
-                found = await find(database, query, 20)
-                fastest = min(fastest, (time.perf_counter() - begin) * 1000)
-            spent.append(fastest)
+        async with database.connection() as conn:
+            backend = psutil.Process(conn.info.backend_pid)
+        before = _cpu(backend)
+        for query in queries * REPEATS:
+            found = await find(database, query, 20)
             hits += wanted.get(query) in [center.name for center in found]
+        spent = (_cpu(backend) - before) / (len(queries) * REPEATS)
     finally:
         await database.close()
-    return spent, hits
+    return spent, hits // REPEATS
