@@ -22,14 +22,16 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
+
+from emulator.state import State
 
 _PHOTO = {
     "waste_type": "pet_clear",
@@ -277,6 +279,23 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+
+@contextmanager
+def environment(wanted: str | None, environ: Mapping[str, str], state: State) -> Iterator[Mapping[str, str]]:
+    """The environment of `eco2 up --ai stub`: the ai worker's OpenAI-compatible provider is a stub in this process.
+
+    With "embedded" there is no such provider, whatever the developer's environment says; without either, that decides. The
+    port is the last run's, so that a worker that was left finds the stub again.
+    """
+    if wanted == "embedded":
+        yield {name: value for name, value in environ.items() if name != "OPENAI_API_KEY"}
+        return
+    if wanted != "stub":
+        yield environ
+        return
+    with Stub(port=state.port("ai-stub")) as stub:
+        yield {**environ, "OPENAI_BASE_URL": stub.url, "OPENAI_API_KEY": "stub"}
 
 
 def read_script(path: Path) -> list[Rule]:

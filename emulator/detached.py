@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from emulator import ai_stub
 from emulator.process import StartError
 from emulator.state import State
 from emulator.supervisor import Supervisor
@@ -18,6 +19,7 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--port", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ai", choices=("embedded", "stub"))
     parser.add_argument("--tell", type=int, required=True, help="a pipe's descriptor")
     args = parser.parse_args()
     os.set_inheritable(args.tell, False)
@@ -40,8 +42,8 @@ def main() -> int:
         pipe.close()
 
     try:
-        with state.lock():
-            return asyncio.run(Supervisor(state, args.port, os.environ, say, args.seed).run(on_ready))
+        with state.lock(), ai_stub.environment(args.ai, os.environ, state) as environ:
+            return asyncio.run(Supervisor(state, args.port, environ, say, args.seed).run(on_ready))
     except StartError as error:
         print(error, flush=True)
         tell(f"error {error}")

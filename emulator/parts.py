@@ -349,9 +349,10 @@ class System:
         port = self.state.port("dashboard")
         env = self.base_environment() | {"PORT": str(port), "ECO2_GATEWAY_URL": self.gateway_url}
         command = self._python("dashboard", "emulator.dashboard", (), env)
-        return Part(
-            "dashboard", "dashboard", lambda: command, probe.http(port, "/_emulator/ready"), f"http://127.0.0.1:{port}"
-        )
+        ready = probe.http(port, "/_emulator/ready")
+        part = Part("dashboard", "dashboard", lambda: command, ready, f"http://127.0.0.1:{port}")
+        part.module = "emulator.dashboard.__main__:main"
+        return part
 
 
 def _listen(port: int) -> socket.socket:

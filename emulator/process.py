@@ -20,7 +20,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 # Loaded before any fork: between fork and exec only async-signal-safe work is allowed, and loading a library is not.
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 # What a server writes in its log for a cause that deserves one plain line.
 _CAUSES = (
@@ -89,16 +89,16 @@ def spawn(command: Command, orders: bool = False) -> subprocess.Popen[bytes]:
 
 def die_with(parent: int, number: int) -> None:
     """In a new child: get this signal when the parent dies."""
-    if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, number)
+    if libc is not None:
+        libc.prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:  # it died between fork and prctl: the wish came too late
         os._exit(1)
 
 
 def name_process(name: str) -> None:
     """What `ps -o comm` and `top` show for this process (15 characters at most)."""
-    if _libc is not None:
-        _libc.prctl(PR_SET_NAME, name.encode()[:15])
+    if libc is not None:
+        libc.prctl(PR_SET_NAME, name.encode()[:15])
 
 
 def stop(process: subprocess.Popen[bytes], stop_signal: int = signal.SIGTERM, grace: float = 10.0) -> None:

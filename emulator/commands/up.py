@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from emulator import control
+from emulator import ai_stub, control
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.process import StartError
 from emulator.screen import Terminal, coloured, screen
@@ -30,6 +30,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="where the chance of faults begins (default: 0)"
+    )
+    parser.add_argument(
+        "--ai",
+        choices=("embedded", "stub"),
+        help="who answers: the embedded models (the default unless OPENAI_API_KEY is set), or a local OpenAI-compatible stub",
     )
     add_state(parser)
 
@@ -54,8 +59,6 @@ async def _run(args: argparse.Namespace, state: State, terminal: Terminal) -> in
         with contextlib.suppress(OSError):  # the terminal may be gone
             terminal.line("eco2", line)
 
-    supervisor = Supervisor(state, args.port, os.environ, say, args.seed)
-
     async def on_ready(supervisor: Supervisor) -> None:
         seconds = time.monotonic() - supervisor.started_at
         print(screen(supervisor.about(), seconds, supervisor.troubles, terminal.colour), flush=True)
@@ -64,7 +67,8 @@ async def _run(args: argparse.Namespace, state: State, terminal: Terminal) -> in
         streaming.append(asyncio.create_task(terminal.stream(files, lambda log: ends[log])))
 
     try:
-        return await supervisor.run(on_ready)
+        with ai_stub.environment(args.ai, os.environ, state) as environ:
+            return await Supervisor(state, args.port, environ, say, args.seed).run(on_ready)
     finally:
         for task in streaming:
             task.cancel()
@@ -77,6 +81,7 @@ def _detach(args: argparse.Namespace, state: State) -> int:
     log = state.path / "logs" / "eco2.log"
     argv = [sys.executable, "-m", "emulator.detached", "--state", str(state.path), "--seed", str(args.seed)]
     argv += ["--port", str(args.port)] if args.port else []
+    argv += ["--ai", args.ai] if args.ai else []
     read, write = os.pipe()
     with log.open("ab") as out:
         child = subprocess.Popen(
