@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec import Meta, Struct
 
-from functions.recycle_info.db import Item
+from functions.recycle_info.db import Category, Item
 
 CategoryName = Literal[
     "paper", "paper_pack", "plastic", "pet_clear", "vinyl", "styrofoam", "glass", "metal", "clothing", "battery",
@@ -46,11 +46,15 @@ class Entry(Struct, forbid_unknown_fields=True):
 
 
 class File(Struct, forbid_unknown_fields=True):
-    """A category and its items."""
+    """A category, the rules that hold for all of it, and its items."""
 
     category: CategoryName
     name_ko: Word
     name_en: Word
+    how: Steps
+    how_en: Steps
+    do_not: Steps
+    do_not_en: Steps
     items: list[Entry]
 
 
@@ -79,6 +83,20 @@ def read_files(folder: Path = FOLDER) -> list[File]:
     if wrong:
         raise DatasetError("\n".join(wrong))
     return sorted(found, key=lambda file: CATEGORIES.index(file.category))
+
+
+def to_category(file: File) -> Category:
+    """The row of a category; its items are counted by the database."""
+    return Category(
+        category=file.category,
+        name_ko=file.name_ko,
+        name_en=file.name_en,
+        count=len(file.items),
+        how_to_recycle="\n".join(file.how),
+        do_not_do="\n".join(file.do_not),
+        how_to_recycle_en="\n".join(file.how_en),
+        do_not_do_en="\n".join(file.do_not_en),
+    )
 
 
 def to_item(entry: Entry, category: str) -> Item:

@@ -18,12 +18,16 @@ Lines = Annotated[str, Meta(description="One step a line, separated by \\n.")]
 
 
 class Category(Struct, frozen=True):
-    """A kind of waste, and how many items there are of it."""
+    """A kind of waste, how many items there are of it, and what holds for all of them, a rule a line."""
 
     category: str
     name_ko: str
     name_en: str
     count: int
+    how_to_recycle: str
+    do_not_do: str
+    how_to_recycle_en: str
+    do_not_do_en: str
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -74,9 +78,9 @@ class UserQuery(Struct, frozen=True):
 async def select_categories(conn: Connection) -> list[Category]:
     cur = conn.cursor(row_factory=class_row(Category))
     await cur.execute(
-        "SELECT c.category, c.name_ko, c.name_en, count(i.id) AS count FROM categories c"
-        " LEFT JOIN items i ON i.category = c.category GROUP BY c.category, c.name_ko, c.name_en, c.position"
-        " ORDER BY c.position"
+        "SELECT c.category, c.name_ko, c.name_en, count(i.id) AS count, c.how_to_recycle, c.do_not_do,"
+        " c.how_to_recycle_en, c.do_not_do_en FROM categories c LEFT JOIN items i ON i.category = c.category"
+        " GROUP BY c.category ORDER BY c.position"
     )
     return await cur.fetchall()
 
@@ -218,13 +222,26 @@ async def lock_items(conn: Connection) -> None:
     await conn.execute("LOCK TABLE items IN SHARE ROW EXCLUSIVE MODE")
 
 
-async def upsert_category(conn: Connection, category: str, name_ko: str, name_en: str, position: int) -> None:
+async def upsert_category(conn: Connection, category: Category, position: int) -> None:
     await conn.execute(
-        "INSERT INTO categories AS c (category, name_ko, name_en, position) VALUES (%s, %s, %s, %s)"
-        " ON CONFLICT (category) DO UPDATE SET name_ko = excluded.name_ko, name_en = excluded.name_en,"
-        " position = excluded.position WHERE (c.name_ko, c.name_en, c.position)"
-        " IS DISTINCT FROM (excluded.name_ko, excluded.name_en, excluded.position)",
-        [category, name_ko, name_en, position],
+        "INSERT INTO categories AS c (category, name_ko, name_en, position, how_to_recycle, do_not_do, how_to_recycle_en,"
+        " do_not_do_en) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (category) DO UPDATE SET"
+        " name_ko = excluded.name_ko, name_en = excluded.name_en, position = excluded.position,"
+        " how_to_recycle = excluded.how_to_recycle, do_not_do = excluded.do_not_do,"
+        " how_to_recycle_en = excluded.how_to_recycle_en, do_not_do_en = excluded.do_not_do_en"
+        " WHERE (c.name_ko, c.name_en, c.position, c.how_to_recycle, c.do_not_do, c.how_to_recycle_en, c.do_not_do_en)"
+        " IS DISTINCT FROM (excluded.name_ko, excluded.name_en, excluded.position, excluded.how_to_recycle,"
+        " excluded.do_not_do, excluded.how_to_recycle_en, excluded.do_not_do_en)",
+        [
+            category.category,
+            category.name_ko,
+            category.name_en,
+            position,
+            category.how_to_recycle,
+            category.do_not_do,
+            category.how_to_recycle_en,
+            category.do_not_do_en,
+        ],
     )
 
 

@@ -49,7 +49,7 @@ async def load(conn: Connection, files: list[dataset.File]) -> Report:
     # Two loads at once (several replicas' first start) take turns: the second finds everything unchanged.
     await sql.lock_items(conn)
     for position, file in enumerate(files):
-        await sql.upsert_category(conn, file.category, file.name_ko, file.name_en, position)
+        await sql.upsert_category(conn, dataset.to_category(file), position)
     items = [dataset.to_item(entry, file.category) for file in files for entry in file.items]
     # First what is gone: its slug may stand in the files again under another name.
     removed = await sql.delete_items(conn, [item.id for item in items])

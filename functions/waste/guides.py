@@ -11,47 +11,55 @@ from shared import caching
 from shared.calls import calls
 from shared.errors import Unavailable
 
-# The general rules of a category stand in the item whose slug is the category itself; the rest are examples of it.
-_ITEMS = 3
 _KEPT = 3600
+# Items that a person may want to read on.
+_ITEMS = 5
+
+
+class Category(Struct):
+    """What is used of one of recycle-info's categories: a rule a line."""
+
+    category: str
+    how_to_recycle: str
+    do_not_do: str
 
 
 class Item(Struct):
-    """What is used of one of recycle-info's items."""
+    """What is used of one of its items."""
 
     id: UUID
-    name: str
-    how_to_recycle: str | None = None
-    do_not_do: str | None = None
 
 
 class Items(Struct):
-    """A page of recycle-info's list."""
+    """A page of its list."""
 
     items: list[Item]
 
 
 async def guide_for(waste_type: str) -> Guide:
-    """The steps for a kind of waste; `state` is `missing` when recycle-info could not be asked."""
+    """The steps for a kind of waste; `state` is `missing` when recycle-info could not be asked, or knows nothing yet."""
     if waste_type == "unknown":
         return Guide()
     key = f"guide:{waste_type}"
     if (kept := await caching.get(key)) is not None:
         return msgspec.json.decode(kept, type=Guide)
-    parameters: dict[str, Any] = {"category": waste_type, "limit": _ITEMS}
     try:
-        found = await calls().get("api-recycle-info", "/api/v1/recycle/items", Items, parameters)
+        categories = await calls().get("api-recycle-info", "/api/v1/recycle/categories", list[Category])
+        found = next((category for category in categories if category.category == waste_type), None)
+        parameters: dict[str, Any] = {"category": waste_type, "limit": _ITEMS}
+        items = await calls().get("api-recycle-info", "/api/v1/recycle/items", Items, parameters)
     except Unavailable:
         return Guide(state="missing")
+    if found is None:
+        return Guide(state="missing")
     guide = Guide(
-        steps=_lines(item.how_to_recycle for item in found.items),
-        do_not=_lines(item.do_not_do for item in found.items),
-        item_ids=[item.id for item in found.items],
+        steps=_lines(found.how_to_recycle),
+        do_not=_lines(found.do_not_do),
+        item_ids=[item.id for item in items.items],
     )
     await caching.put(key, msgspec.json.encode(guide), seconds=_KEPT)
     return guide
 
 
-def _lines(texts: Any) -> list[str]:
-    lines = (line.strip() for text in texts if text for line in text.splitlines())
-    return list(dict.fromkeys(line for line in lines if line))
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line]

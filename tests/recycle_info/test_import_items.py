@@ -38,6 +38,8 @@ async def empty(db: Callable[[str], Awaitable[Database]]) -> Database:
 def write(folder: Path, *entries: tuple[str, str], category: str = "paper") -> Path:
     """A data folder with one file."""
     head = f'category = "{category}"\nname_ko = "종이"\nname_en = "Paper"\n'
+    head += 'how = ["펼쳐서 묶습니다."]\nhow_en = ["Flatten and tie it."]\n'
+    head += 'do_not = ["젖게 하지 마세요."]\ndo_not_en = ["Do not let it get wet."]\n'
     text = head + "".join(ENTRY.format(slug=slug, name=name) for slug, name in entries)
     (folder / f"{category}.toml").write_text(text, encoding="utf-8")
     return folder

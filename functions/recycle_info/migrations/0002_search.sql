@@ -63,7 +63,7 @@ CREATE INDEX item_names_shortened ON recycle_info.item_names USING gin (shortene
 -- settings: the planner takes comparing trigrams for as cheap as comparing numbers, and scans 5,000 names in 50 ms where
 -- the index takes 0.2; and how much must be alike depends on the length: about what two wrong letters leave of the trigrams.
 CREATE FUNCTION recycle_info.near(word TEXT) RETURNS SETOF recycle_info.item_names
-    LANGUAGE plpgsql STABLE STRICT ROWS 50 SET enable_seqscan = off SET pg_trgm.similarity_threshold = 0.3 AS $$
+    LANGUAGE plpgsql STABLE STRICT ROWS 50 SET enable_seqscan = off SET pg_trgm.word_similarity_threshold = 0.6 AS $$
 DECLARE
     wanted CONSTANT TEXT := recycle_info.sound(word);
     consonants CONSTANT TEXT := recycle_info.skeleton(word);
@@ -81,10 +81,11 @@ BEGIN
         RETURN QUERY SELECT n.* FROM recycle_info.item_names n WHERE n.skeleton = consonants LIMIT 100;
     END IF;
     IF letters > 6 THEN
-        PERFORM pg_catalog.set_config('pg_trgm.similarity_threshold',
-            LEAST(0.45, GREATEST(0.3, (letters - 5) / (letters + 7)))::TEXT, TRUE);
+        -- Not `%`: it compares with all trigrams of the name, so the index lets through whatever has a common ending.
+        PERFORM pg_catalog.set_config('pg_trgm.word_similarity_threshold',
+            LEAST(0.65, GREATEST(0.45, (letters - 5) / (letters + 1)))::TEXT, TRUE);
         RETURN QUERY SELECT n.* FROM recycle_info.item_names n
-            WHERE n.sound OPERATOR(public.%) wanted AND pg_catalog.strpos(n.sound, wanted) = 0
+            WHERE n.sound OPERATOR(public.%>) wanted AND pg_catalog.strpos(n.sound, wanted) = 0
             ORDER BY public.similarity(n.sound, wanted) DESC LIMIT 100;
     END IF;
 END $$;
