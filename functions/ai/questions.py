@@ -55,7 +55,7 @@ def understand(question: Question) -> Understood:
         # "And the cap?" after a bottle asks for no headgear.
         named = [mention for mention in named if not understanding.is_part(text[mention.start : mention.end])]
     plainly = understanding.plainly_about(text, named)
-    if named and not about and not plainly:
+    if understanding.about_something_else(text) or (named and not about and not plainly):
         return Understood(language, near=near, on_topic=False)
     part_named = None
     if (both := understanding.part_and_whole(named, text)) is not None:

@@ -220,6 +220,22 @@ _REFERS = re.compile(
 )
 
 
+# What people ask chat assistants about instead, whatever thing of ours they name along with it.
+_ELSE = re.compile(
+    r"추천|레시피|요리|만드는|만들기|맛있|맛집|타는\s?법|타기|섞는|비율|가격|얼마|날씨|번역|시를|시\s한|농담|소설|노래|영화|드라마|게임|뉴스|주가|주식|투자|경기|점수"
+    r"|코드|코딩|파이썬|프로그램|누구|몇\s?살|나이는|수도는|역사|유래|발명|먹어야|먹으면|아파|아픈|두통|증상|여행|예측|사주|운세|연애|숙제|계산"
+    r"|\b(cook\w*|recipes?|recommend\w*|suggest|buy\w*|prices?|cost|weather|jokes?|poems?|stor(y|ies)|songs?|translate|code|python|program"
+    r"|president|capital|play\w*|ride|riding|learn|invest\w*|stocks?|movies?|games?|gaming"
+    r"|who (is|was|invented)|history|invented|drink\w*"
+    r"|tastes?|tasty|delicious|pairs?|solve|write|draw|headache|symptoms?|travel|horoscope|homework|calculate)\b"
+)
+
+
+def about_something_else(text: str) -> bool:
+    """Whether a text asks for what is none of our business, unless it asks how to throw something away as well."""
+    return bool(_ELSE.search(text)) and not _DISPOSAL.search(text)
+
+
 def about_disposal(text: str) -> bool:
     return bool(_DISPOSAL.search(text))
 

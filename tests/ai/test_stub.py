@@ -1,0 +1,74 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from emulator.ai_stub import Rule, Stub, environment, read_script
+from emulator.state import State
+
+
+def ask(stub: Stub, text: str, **more: object) -> httpx.Response:
+    request = {"model": "any", "messages": [{"role": "user", "content": text}], **more}
+    headers = {"Authorization": "Bearer sk-very-secret"}
+    return httpx.post(f"{stub.url}/chat/completions", json=request, headers=headers, trust_env=False)
+
+
+def test_rules_answer_in_order_as_often_as_they_may() -> None:
+    with Stub([Rule(times=1, status=500), Rule(match="페트", content="라벨"), Rule(content="?")]) as stub:
+        assert ask(stub, "페트병").status_code == 500
+        assert ask(stub, "페트병").json()["choices"][0]["message"]["content"] == "라벨"
+        assert ask(stub, "캔").json()["choices"][0]["message"]["content"] == "?"
+
+
+def test_a_stream_ends_with_its_usage_and_done() -> None:
+    with Stub([Rule(content="하나 둘")]) as stub:
+        lines = ask(stub, "?", stream=True).text.strip().split("\n\n")
+    assert lines[-1] == "data: [DONE]"
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    assert "".join(c["delta"].get("content", "") for chunk in chunks for c in chunk["choices"]) == "하나 둘"
+    assert chunks[-1]["usage"]["total_tokens"] > 0
+
+
+def test_a_recording_holds_neither_the_key_nor_the_photo(tmp_path: Path) -> None:
+    content = [{"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,QUJD"}}]
+    with Stub(record=tmp_path / "cassette.jsonl") as stub:
+        messages = [{"role": "user", "content": content}]
+        httpx.post(
+            f"{stub.url}/chat/completions",
+            json={"model": "any", "messages": messages, "response_format": {}},
+            headers={"Authorization": "Bearer sk-very-secret"},
+            trust_env=False,
+        ).raise_for_status()
+    text = (tmp_path / "cassette.jsonl").read_text()
+    assert "secret" not in text
+    assert "QUJD" not in text
+    assert "data:sha256," in text
+
+
+def test_a_wrong_script_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "script.json").write_text('[{"satus": 500}]')
+    with pytest.raises(ValueError, match="satus"):
+        read_script(tmp_path / "script.json")
+    done = subprocess.run(
+        [sys.executable, "-m", "emulator.ai_stub", "--script", str(tmp_path / "none.json")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_eco2_up_with_the_stub_points_the_worker_at_it(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    state.create()
+    with environment("stub", {"A": "1", "OPENAI_API_KEY": "sk-real"}, state) as environ:
+        assert environ["OPENAI_API_KEY"] == "stub", "the developer's own key goes nowhere"
+        assert httpx.get(f"{environ['OPENAI_BASE_URL']}/models", trust_env=False).status_code == 200
+    with environment("embedded", {"OPENAI_API_KEY": "sk-real"}, state) as environ:
+        assert "OPENAI_API_KEY" not in environ
+    with environment(None, {"OPENAI_API_KEY": "sk-real"}, state) as environ:
+        assert environ["OPENAI_API_KEY"] == "sk-real"
