@@ -15,6 +15,8 @@ LONGEST = 60
 LONGEST_PART = 12
 # Words of the longest English name looked for.
 LONGEST_PHRASE = 5
+# The share of the text as typed, if it is a name: more than all, for it was typed whole ("음식물처리기", not "음식물").
+OUTRIGHT = 1.2
 # Words of a query that are searched one by one.
 MOST_WORDS = 8
 
@@ -53,10 +55,9 @@ class Asked(Struct, frozen=True):
     """A query as the search needs it: texts, each with its share (0–1) of what is asked.
 
     Attributes:
-        phrases: the text as typed, the text without what is asked about it, and its topic ("칫솔은 …"): each may be the
-            name meant.
+        phrases: the text without what is asked about it, and its topic ("칫솔은 …"): each may be the name meant.
         words: its words, when there are several: they count together.
-        parts: every run of syllables or words that may be a whole name by itself.
+        parts: every run of syllables or words that may be a whole name by itself, the text as typed among them.
     """
 
     phrases: dict[str, float]
@@ -71,10 +72,12 @@ def read(query: str) -> Asked:
     bare = _without_question(text) or typed
     kept = [_PARTICLE.sub("", word) for word in bare]
     whole, core = "".join(typed)[:LONGEST], "".join(kept)[:LONGEST]
-    phrases = dict.fromkeys((whole, core), 1.0) if core else {}
+    phrases = {core: 1.0} if core else {}
     if len(kept) > 1 and (topic := next((_TOPIC.sub("", word) for word in bare if _TOPIC.search(word)), None)):
         phrases.setdefault(topic, 0.92)
     parts = {part: _share(part, core) for part in _parts(kept, core)}
+    if whole != core:
+        parts[whole] = OUTRIGHT
     return Asked(phrases, _weighed(kept[-MOST_WORDS:]) if len(kept) > 1 else {}, parts)
 
 

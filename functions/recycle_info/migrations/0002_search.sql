@@ -71,12 +71,12 @@ DECLARE
 BEGIN
     -- The name itself comes first in this order, so the limit never cuts it off.
     RETURN QUERY SELECT n.* FROM recycle_info.item_names n
-        WHERE n.sound >= wanted AND n.sound < wanted || pg_catalog.chr(1114111) ORDER BY n.sound LIMIT 200;
+        WHERE n.sound >= wanted AND n.sound < wanted || pg_catalog.chr(1114111) ORDER BY n.sound LIMIT 100;
     -- LIKE needs no escaping: a folded name has neither % nor _.
-    RETURN QUERY SELECT f.* FROM (SELECT n.* FROM recycle_info.item_names n WHERE n.sound LIKE '%' || wanted || '%' LIMIT 500) f
+    RETURN QUERY SELECT f.* FROM (SELECT n.* FROM recycle_info.item_names n WHERE n.sound LIKE '%' || wanted || '%' LIMIT 250) f
         WHERE NOT pg_catalog.starts_with(f.sound, wanted);
     RETURN QUERY SELECT n.* FROM recycle_info.item_names n
-        WHERE n.shortened OPERATOR(pg_catalog.&&) recycle_info.shortened(word) LIMIT 200;
+        WHERE n.shortened OPERATOR(pg_catalog.&&) recycle_info.shortened(word) LIMIT 100;
     IF pg_catalog.length(consonants) > 1 THEN
         RETURN QUERY SELECT n.* FROM recycle_info.item_names n WHERE n.skeleton = consonants LIMIT 100;
     END IF;
