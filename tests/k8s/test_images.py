@@ -179,7 +179,7 @@ def memory_limit(limit: str) -> Iterator[Path | None]:
 
 
 # The image's user, in the image's root folder, where its process starts.
-CHROOT = ["chroot", "--userspec=10001:10001"]
+CHROOT = [shutil.which("chroot") or "/usr/sbin/chroot", "--userspec=10001:10001"]
 AT_HOME = ["/usr/bin/env", "-C", "/eco2/app"]
 
 
