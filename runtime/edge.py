@@ -114,8 +114,7 @@ class Edge:
         try:
             for hosted in self._hosted:
                 await hosted.start()
-        except Exception as error:
-            # uvicorn ends the process with this line; its own word on it would be a stack.
+        except Exception as error:  # uvicorn ends the process with this line; its own word on it would be a stack
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
         await send({"type": "lifespan.startup.complete"})

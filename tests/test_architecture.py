@@ -61,12 +61,12 @@ def test_sql_stands_where_a_reader_looks_for_it() -> None:
 
 
 def test_only_the_outermost_loops_catch_everything() -> None:
-    """ruff's BLE001 finds the places; each that is allowed says why on its line."""
+    """Each that is allowed says why on its line. (`except BaseException` cleans up and raises: ruff's BLE001 sees to it.)"""
     found = [
         f"{name(path)}:{number}"
         for path in SOURCES
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if re.search(r"except (Base)?Exception\b", line) and "#" not in line
+        if re.search(r"except Exception\b", line) and "#" not in line
     ]
     assert found == []
 

@@ -1,0 +1,63 @@
+"""The documents name what exists, and what exists is named."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from runtime.cli import COMMANDS, GROUPS
+from runtime.services import ROOT, load_services
+from shared.settings import Settings
+
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "k8s" / "RUNBOOK.md"]
+FOLDERS = ("functions/", "shared/", "runtime/", "emulator/", "k8s/", "tests/", "docs/", ".ci/", ".github/", "locks/")
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_file_that_a_document_names_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w./-]+)`", text)) | set(re.findall(r"\]\(([\w./-]+\.md)\)", text))
+    missing = []
+    for word in named:
+        if not word.startswith(FOLDERS):
+            continue
+        # Examples of files that somebody is about to write.
+        if any(part in word for part in ("rename_analysis", "weather", "functions/x")):
+            continue
+        if not (ROOT / word).exists():
+            missing.append(word)
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_command_that_a_document_names_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    unknown = set(re.findall(r"`eco2 ([a-z]+)", text)) - set(COMMANDS) - {"new"}
+    assert unknown == set()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    assert set(re.findall(r"`make ([a-z-]+)", text)) - targets == set()
+
+
+def test_every_command_and_setting_is_named() -> None:
+    reference = (ROOT / "docs" / "REFERENCE.md").read_text(encoding="utf-8")
+    assert [command for command in COMMANDS if f"`eco2 {command}`" not in reference] == []
+    settings = {field.upper() for field in Settings.__struct_fields__} - {"SERVICE", "DATABASE_URL"}
+    assert [setting for setting in sorted(settings) if f"`{setting}`" not in reference] == []
+
+
+def test_every_command_stands_in_one_group_and_its_module_exists() -> None:
+    grouped = [command for names in GROUPS.values() for command in names]
+    assert sorted(grouped) == sorted(COMMANDS)
+    for module, _ in COMMANDS.values():
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists() or (ROOT / module.replace(".", "/")).is_dir(), (
+            module
+        )
+
+
+def test_every_service_stands_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [service.name for service in load_services().values() if service.name not in text] == []
