@@ -50,14 +50,15 @@ def understand(question: Question) -> Understood:
     found = search(text)
     named = understanding.things(understanding.mentions(text, found), text)[:MOST_ITEMS]
     only_parts = all(understanding.is_part(text[mention.start : mention.end]) for mention in named)
-    leans = bool(said) and (understanding.follows(text) or (bool(named) and only_parts))
+    alone = understanding.stands_alone(text)
+    leans = bool(said) and (understanding.follows(text) or (bool(named) and only_parts and not alone))
+    part_named = named[0].item if leans and named and only_parts else None
     if leans:
         # "And the cap?" after a bottle asks for no headgear.
         named = [mention for mention in named if not understanding.is_part(text[mention.start : mention.end])]
     plainly = understanding.plainly_about(text, named)
     if understanding.about_something_else(text) or (named and not about and not plainly):
         return Understood(language, near=near, on_topic=False)
-    part_named = None
     if (both := understanding.part_and_whole(named, text)) is not None:
         part_named = both[0].item
         named = [mention for mention in named if mention is not both[0]]
@@ -109,9 +110,15 @@ def _parted(
         parts_name = any(understanding.speaks_of(name, part) for name in (item.name, item.name_en or ""))
         if parts_name and item.score >= _PART and _kin(whole, item):
             return (item,), None
-    if named is not None and named.category == whole.category:
+    if named is not None and (named.category == whole.category or not _says(whole, part)):
         return (named,), None
     return (whole,), wanted
+
+
+def _says(whole: Item, part: str) -> bool:
+    """Whether the thing's own lines speak of the part."""
+    lines = (whole.description or "", *whole.steps("ko"), *whole.warnings("ko"))
+    return any(understanding.speaks_of(line, part) for line in lines)
 
 
 def _kin(whole: Item, part: Item) -> bool:

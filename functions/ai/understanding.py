@@ -109,7 +109,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "cord": ("전선", "코드", "cords?", "cables?"),
     "spring": ("스프링", "springs?"),
     "staple": ("스테이플러", "철심", "심", "staples?"),
-    "battery": ("배터리", "건전지", "batteries", "battery"),
+    "battery": ("배터리", "batteries", "battery"),
     "tray": ("트레이", "trays?"),
     "peel": ("껍질", "껍데기", "peels?", "shells?", "skins?"),
     "bone": ("뼈", "bones?"),
@@ -238,6 +238,16 @@ def about_something_else(text: str) -> bool:
 
 def about_disposal(text: str) -> bool:
     return bool(_DISPOSAL.search(text))
+
+
+_COMPLETE = re.compile(
+    r"버리|버려|버릴|배출|분리\s?수거|수거함|\b(dispos\w*|throw\w*|recycl\w*|get(ting)? rid|nearest)\b"
+)
+
+
+def stands_alone(text: str) -> bool:
+    """Whether a text asks its question whole: "테이프는 어떻게 버려요?", unlike "테이프는 떼야 해?"."""
+    return bool(_COMPLETE.search(text))
 
 
 def about_a_way(text: str) -> bool:
