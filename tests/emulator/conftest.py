@@ -78,11 +78,11 @@ class Emulator:
 
 
 @pytest.fixture(scope="session")
-def model() -> Path:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The classifier's file, built once for all emulators of this run."""
     from functions.ai import model_build
 
-    folder = Path(tempfile.mkdtemp(prefix="eco2-model-"))
+    folder = tmp_path_factory.mktemp("model")
     model_build.main([str(folder)], say=lambda text: None)
     return folder
 
@@ -112,10 +112,3 @@ def own_emulator(model: Path) -> Iterator[Emulator]:
         yield emulator
     finally:
         emulator.destroy()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_model_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    for folder in Path(tempfile.gettempdir()).glob("eco2-model-*"):
-        shutil.rmtree(folder, ignore_errors=True)

@@ -44,7 +44,10 @@ def proxy() -> Iterator[ProxyThread]:
 def ask(port: int, data: bytes = b"hello") -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
+        try:
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:  # "not connected": the reset was here first
+            raise ConnectionResetError from None
         answer = b""
         while chunk := connection.recv(65536):
             answer += chunk
