@@ -31,17 +31,17 @@ function grid(answer) {
 }
 
 async function tables(body) {
-  const list = h("div", { class: "panel" }, loading()), view = h("div", { class: "panel" }, h("p", { class: "empty" }, t("pick_table")));
+  const list = h("div", { class: "panel side" }, loading()), view = h("div", { class: "panel" }, h("p", { class: "empty" }, t("pick_table")));
   body.append(h("div", { class: "split" }, list, view));
   try {
     const all = await api("/data/tables");
     list.replaceChildren(...[...new Set(all.map((one) => one.schema))].map((schema) => h("section", {}, h("h3", {}, schema), h("ul", { class: "list" },
-      all.filter((one) => one.schema === schema).map((one) => h("li", {}, h("button", { type: "button", "data-table": `${schema}.${one.name}`, onclick: () => open(schema, one.name, OWNERS[schema] ?? "auth", 0) }, one.name, " ", h("span", { class: "muted small" }, `~${one.rows}`))))))));
+      all.filter((one) => one.schema === schema).map((one) => h("li", {}, h("button", { type: "button", "data-table": `${schema}.${one.name}`, onclick: () => open(schema, one.name, OWNERS[schema] ?? "auth", 0) }, one.name, " ", one.rows > 0 ? h("span", { class: "muted small" }, `~${one.rows}`) : null)))))));
   } catch (error) { list.replaceChildren(problem(error)); }
   async function open(schema, name, as, offset) {
     const chooser = asService(as);
     chooser.addEventListener("change", () => open(schema, name, chooser.value, 0));
-    const rows = h("div", {}, loading());
+    const rows = h("div", { "aria-live": "polite" }, loading());
     view.replaceChildren(h("h2", {}, `${schema}.${name}`), field(t("as_service"), chooser), rows);
     try {
       const answer = await api(`/data/tables/${schema}/${name}?as=${as}&offset=${offset}`);

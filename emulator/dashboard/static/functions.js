@@ -3,7 +3,7 @@ import { api, field, h, loading, ms, pretty, problem, statusClass, timeline } fr
 import { t } from "./words.js";
 
 export function show(main) {
-  const list = h("div", { class: "panel" }, loading()), detail = h("div", { class: "panel" }, h("p", { class: "empty" }, t("pick_function")));
+  const list = h("div", { class: "panel side" }, loading()), detail = h("div", { class: "panel" }, h("p", { class: "empty" }, t("pick_function")));
   main.append(h("div", { class: "split" }, list, detail));
   load();
   async function load() {
@@ -21,12 +21,15 @@ export function show(main) {
             for (const other of list.querySelectorAll("[aria-pressed]")) other.removeAttribute("aria-pressed");
             event.currentTarget.setAttribute("aria-pressed", "true");
             open(detail, f);
-          } }, h("strong", {}, f.name), h("br"), h("span", { class: "method" }, f.where.split(" ")[0]), " ", h("span", { class: "muted small mono" }, f.where.split(" ").slice(1).join(" ")))))))));
+            if (innerWidth <= 760) detail.scrollIntoView();
+          } }, h("strong", {}, f.name), h("br"), h("span", { class: "method" }, f.where.split(" ")[0]), " ", h("span", { class: "muted small mono" }, route(f)))))))));
       }
       draw();
     } catch (error) { list.replaceChildren(problem(error, load)); }
   }
 }
+
+const route = (f) => (f.path ?? f.where.split(" ").slice(1).join(" "));
 
 // A value that fits a JSON schema.
 export function example(schema, name = "") {
@@ -50,7 +53,7 @@ export function example(schema, name = "") {
 }
 
 function open(detail, f) {
-  const facts = [[t("trigger"), f.where], [t("role"), `${f.role} (${f.schema})`], [t("file"), f.file]];
+  const facts = [[t("trigger"), f.path ? `${f.method} ${f.path}` : f.where], [t("role"), `${f.role} (${f.schema})`], [t("file"), f.file]];
   const head = [h("h2", {}, `${f.service}/${f.name}`), f.operation?.summary ? h("p", {}, f.operation.summary) : null,
     h("dl", { class: "small" }, facts.map(([label, value]) => h("div", {}, h("dt", { class: "muted" }, label), h("dd", { class: "mono" }, value))))];
   if (f.trigger !== "http" || !f.operation) { detail.replaceChildren(...head.filter(Boolean), h("p", { class: "muted" }, t("not_http"))); return; }

@@ -14,7 +14,8 @@ export function show(main) {
     return options.raw ? answer : answer.status === 204 ? null : answer.json();
   }
   const ending = new AbortController();
-  main.append(h("div", { class: "phone" }, h("div", { class: "panel" }, field(t("you_are"), person)), photo(call, ending.signal), near(), chat(call, ending.signal)));
+  main.append(h("div", { class: "two" },
+    h("div", {}, h("div", { class: "panel" }, field(t("you_are"), person)), photo(call, ending.signal)), h("div", {}, near(), chat(call, ending.signal))));
   return () => ending.abort();
 }
 
@@ -119,5 +120,5 @@ function chat(call, signal) {
         talk.scrollTop = talk.scrollHeight;
       });
     } catch (error) { if (error.name !== "AbortError") bubble.replaceWith(problem(error)); }
-  } }, h("h2", {}, t("chat")), talk, h("div", { class: "row" }, h("div", { class: "grow" }, field(t("question"), input)), h("button", { class: "primary" }, t("send"))));
+  } }, h("h2", {}, t("chat")), talk, h("div", { class: "row end" }, h("div", { class: "grow" }, field(t("question"), input)), h("button", { class: "primary" }, t("send"))));
 }

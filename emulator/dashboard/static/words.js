@@ -23,6 +23,10 @@ const WORDS = {
     uploading: "uploading", checking: "checking", storing: "storing", classifying: "classifying", not_sure: "Not sure what this is", near: "Near you", show_near: "Show centers",
     latitude: "Latitude", longitude: "Longitude", no_centers: "No center within reach.", chat: "Ask", question: "Your question", send: "Send", ask_example: "How do I recycle a PET bottle?",
     pick_photo_first: "Choose a JPEG, PNG or WebP.", meters: "m", guide_missing: "The guide follows in a moment.",
+    part: "Part", trace: "trace", refresh: "Read again", map_legend: "Solid: a connection to a store or from the gateway. Dashed: one service calls another. Choose a part for its log, restart and faults.",
+    starting: "starting", stopped: "stopped", failed_: "failed", paused: "paused", restarting: "restarting", existing: "existing", advance_by: "Forward by", own_address: "Where it answers",
+    fault_cut: "nothing gets through", fault_hang: "connects, never answers", fault_latency: "answers late", fault_throttle: "slow line", fault_reset: "breaks by chance", fault_swallow: "answers get lost",
+    send_hint: "Answer on its way", no_more: "No more.", all_types: "Kind of thing", pending: "pending", success: "success", failure: "failure",
   },
   ko: {
     title: "이코에코 · 시스템", skip: "본문으로", pages: "페이지", system: "시스템", functions: "함수", requests: "요청", tasks: "작업",
@@ -47,6 +51,10 @@ const WORDS = {
     uploading: "올리는 중", checking: "확인 중", storing: "저장 중", classifying: "분류 중", not_sure: "무엇인지 확실하지 않습니다", near: "가까운 곳", show_near: "수거 장소 보기",
     latitude: "위도", longitude: "경도", no_centers: "가까운 장소가 없습니다.", chat: "물어보기", question: "질문", send: "보내기", ask_example: "페트병은 어떻게 버려요?",
     pick_photo_first: "JPEG, PNG, WebP를 고르세요.", meters: "m", guide_missing: "안내는 잠시 뒤에 채워집니다.",
+    part: "부분", trace: "추적", refresh: "다시 읽기", map_legend: "실선: 저장소로 가거나 게이트웨이에서 오는 연결. 점선: 서비스가 다른 서비스를 부름. 부분을 고르면 로그, 다시 시작, 장애가 나옵니다.",
+    starting: "시작하는 중", stopped: "멈춤", failed_: "실패", paused: "일시 정지", restarting: "다시 시작하는 중", existing: "외부", advance_by: "앞으로", own_address: "응답하는 곳",
+    fault_cut: "아무것도 지나가지 못함", fault_hang: "연결되지만 답이 없음", fault_latency: "늦게 답함", fault_throttle: "느린 회선", fault_reset: "우연히 끊김", fault_swallow: "답이 사라짐",
+    send_hint: "답이 오는 중", no_more: "더 없습니다.", all_types: "종류", pending: "대기", success: "성공", failure: "실패",
   },
 };
 const TYPES = {
