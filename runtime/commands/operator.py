@@ -64,7 +64,11 @@ def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: boo
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(list(rows)), indent=2).decode())
         return
-    table = [[_cell(row.get(column)) for column in columns] for row in rows]
+    # A journal's times are text; people need no microseconds of either.
+    table = [
+        [str(row[c])[:19].replace("T", " ") if c.endswith("_at") and row.get(c) else _cell(row.get(c)) for c in columns]
+        for row in rows
+    ]
     widths = [max(len(c), *(len(line[i]) for line in table)) if table else len(c) for i, c in enumerate(columns)]
     for line in [[c.upper().replace("_", " ") for c in columns], *table]:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
