@@ -1,0 +1,48 @@
+"""Sessions that end while the broker's Redis is away are announced once it is back"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from redis.asyncio import Redis
+
+from functions.auth import revocations
+from functions.auth.announce_revocations import announce_revocations
+from runtime.calls import call_of
+from shared import identity
+from shared import redis as shared_redis
+from shared.db import Database, bind
+from shared.ids import new_id
+from shared.redis import connect_async
+
+
+async def waiting(database: Database) -> list[dict[str, Any]]:
+    async with database.connection() as conn:
+        cur = await conn.execute("SELECT message FROM outbox WHERE actor = 'auth/announce_revocations'")
+        return [row[0] for row in await cur.fetchall()]
+
+
+async def test_an_announcement_that_redis_did_not_hear_waits_in_the_outbox(
+    db: Callable[[str], Awaitable[Database]], broker_url: str
+) -> None:
+    database, session = await db("auth"), new_id()
+    async with connect_async("redis://127.0.0.1:1") as nowhere:
+        await revocations.announce(database, nowhere, [session])
+    messages = [message for message in await waiting(database) if message["session_ids"] == [str(session)]]
+    assert len(messages) == 1
+    async with Redis.from_url(broker_url, decode_responses=True) as redis:
+        assert await redis.zscore(identity.REVOKED_KEY, str(session)) is None
+        shared_redis.use(redis)
+        call = call_of(announce_revocations)
+        with bind(database):
+            await call.function(**call.bind(messages[0]))
+        assert await redis.zscore(identity.REVOKED_KEY, str(session)) is not None
+
+
+async def test_an_announcement_that_was_heard_leaves_nothing_behind(
+    db: Callable[[str], Awaitable[Database]], broker_url: str
+) -> None:
+    database, session = await db("auth"), new_id()
+    async with Redis.from_url(broker_url, decode_responses=True) as redis:
+        await revocations.announce(database, redis, [session])
+        assert await redis.zscore(identity.REVOKED_KEY, str(session)) is not None
+    assert not [message for message in await waiting(database) if message["session_ids"] == [str(session)]]
