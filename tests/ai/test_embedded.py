@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from functions.ai.embedded import _TYPES, Classifier, EmbeddedPhotos, by_type, decide, prepare
+from functions.ai.embedded import _TYPES, THRESHOLD, Classifier, EmbeddedPhotos, by_type, decide, prepare
 from functions.ai.labels import CLASSES, IMAGENET, MODEL, WASTE_TYPES
 from functions.storage.images import make_copies
 from shared.errors import Unavailable
@@ -50,7 +50,7 @@ def test_a_photographed_cup_of_coffee_is_an_espresso_to_the_network(model_dir: P
 def test_what_nobody_throws_away_is_unknown(model_dir: Path, name: str) -> None:
     answer = EmbeddedPhotos(model_dir).classify(shipped(name))
     assert answer.waste_type == "unknown"
-    assert answer.confidence < 0.5
+    assert answer.confidence < THRESHOLD
 
 
 def test_the_candidates_are_the_best_types_and_sum_to_at_most_one() -> None:
