@@ -75,6 +75,9 @@ def read_settings(service: Service, environ: Mapping[str, str]) -> Settings:
     uses = [use for use in service.uses if use != "postgres"]
     required = [*service.secrets.required, *([] if service.is_worker else ["AUTH_JWKS_FILE"])]
     settings = read(environ, service=service.folder, database_env=service.database.env, uses=uses, required=required)
+    for name in service.secrets.required:
+        if name.endswith("_FILE") and not os.access(environ[name], os.R_OK):
+            raise SettingsError(f"{name} names a file that can't be read: {environ[name]}")
     for name in service.calls:
         if name not in settings.urls():
             raise SettingsError(f"SERVICE_URLS has no address for {name}, which {service.name} calls")

@@ -10,6 +10,7 @@ an old token alone leads to the present token.
 import base64
 import hashlib
 import hmac
+import logging
 import secrets
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -23,6 +24,8 @@ from shared.db import Connection
 from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.settings import Settings
+
+log = logging.getLogger(__name__)
 
 # A session ends when it was not refreshed for so long.
 SESSION = timedelta(days=30)
@@ -87,6 +90,7 @@ def signer(settings: Settings) -> keys.Signer:
     try:
         return keys.signer(settings.auth_signing_key_file)
     except identity.KeySetError as error:
+        log.error("nobody can log in: %s", error)
         raise Unavailable("signing key") from error
 
 

@@ -1,6 +1,7 @@
 """The signing keys, their rotation, and GET /jwks.json"""
 
 import stat
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -9,8 +10,11 @@ import msgspec
 import pytest
 
 from functions.auth import keys
+from runtime.host import build
 from shared import clock, identity
 from shared.identity import KeySetError, Verifier
+from shared.settings import SettingsError
+from tests.auth.conftest import PASSWORD, Account, bearer
 
 
 def test_init_makes_both_files_once_for_their_owner_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,3 +105,23 @@ async def test_the_public_keys_are_served_to_anybody(auth: httpx.AsyncClient) ->
         assert (key["kty"], key["crv"], key["alg"]) == ("OKP", "Ed25519", "EdDSA")
     same = await auth.get("/api/v1/auth/jwks.json", headers={"If-None-Match": answer.headers["etag"]})
     assert same.status_code == 304
+
+
+async def test_a_signing_key_that_can_not_be_read_stops_the_start_with_its_name(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match="AUTH_SIGNING_KEY_FILE"):
+        build(["auth"], environment | {"AUTH_SIGNING_KEY_FILE": str(tmp_path / "nowhere.json")})
+
+
+async def test_without_a_usable_key_nobody_logs_in_and_tokens_go_on(
+    account: Account, serve: Callable[..., Awaitable[httpx.AsyncClient]], tmp_path: Path
+) -> None:
+    tokens = await account.login()
+    file = tmp_path / "signing.json"
+    file.write_text("{}")
+    broken = await serve("auth", AUTH_SIGNING_KEY_FILE=str(file))
+    login = await broken.post("/api/v1/auth/login", json={"username": account.username, "password": PASSWORD})
+    assert login.status_code == 503
+    assert login.headers["retry-after"]
+    assert (await broken.get("/api/v1/auth/me", headers=bearer(tokens))).status_code == 200

@@ -40,7 +40,7 @@ def document() -> dict[str, Any]:
                     "CDN_BASE_URL": "http://127.0.0.1:1",
                     "AUTH_JWKS_FILE": str(keys),
                     "SERVICE_URLS": ",".join(f"{name}=http://127.0.0.1:1" for name in service.calls),
-                    **dict.fromkeys(service.secrets.required, "none"),
+                    **dict.fromkeys(service.secrets.required, str(keys)),
                 }
                 hosted = Hosted(service, read_settings(service, environ), background=False)
                 found[service.name] = msgspec.json.decode(hosted.document())
