@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TEMPERATURE = 0.9
-THRESHOLD = 0.45
+THRESHOLD = 0.5
 
 CANDIDATES = 3
 """Most candidates of an answer."""
