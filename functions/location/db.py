@@ -341,11 +341,16 @@ async def vacuum_centers(conn: Connection) -> None:
     GIN keeps new entries in a pending list at first: every search reads it, and the planner, who counts its pages, takes a
     scan of the table for cheaper. Without the list, imports would take five times as long.
     """
+    await conn.execute("SET statement_timeout = 0")
     await conn.execute("VACUUM (ANALYZE) recycle_centers, center_words")
+    await conn.execute("RESET statement_timeout")
 
 
 async def lock_centers(conn: Connection) -> None:
     """Let one import at a time write; readers see the centers as they were until it commits."""
+    # Longer than a request would wait: the import before may have a large file.
+    await conn.execute("SET LOCAL lock_timeout = '10min'")
+    await conn.execute("SET LOCAL statement_timeout = '10min'")
     await conn.execute("LOCK TABLE recycle_centers IN SHARE ROW EXCLUSIVE MODE")
 
 

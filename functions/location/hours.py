@@ -124,6 +124,7 @@ _FILLER = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)  # a list of ten thousand centers has a hundred different texts
 def read(text: str, day: str | None = None) -> Reading:
     """One cell of the source. `day` (one of KEYS) lets words such as 평일 or 토요일 pass where they mean that day."""
     source = text.strip()

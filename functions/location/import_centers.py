@@ -22,6 +22,7 @@ from functions.location import db as sql
 from functions.location.csv_rows import BadRow, FileError
 from functions.location.db import CenterRow
 from shared.db import Connection, database
+from shared.errors import Unavailable
 from shared.triggers import command
 
 SAMPLE = Path(__file__).parent / "data" / "centers.csv"
@@ -78,7 +79,8 @@ async def import_centers(args: list[str]) -> int:
         return 2
     with report.Progress(sys.stderr) as progress:
         try:
-            parsed = parse(data, progress.show)
+            # Not on the event loop: the pool makes its connection meanwhile.
+            parsed = await asyncio.to_thread(parse, data, progress.show)
         except FileError as error:
             progress.clear()
             sys.stderr.write(f"eco2 import centers: nothing was loaded: {file} {error}\n")
@@ -86,8 +88,7 @@ async def import_centers(args: list[str]) -> int:
         async with database().transaction() as conn:
             await load(conn, "sample" if given.sample else "keco", parsed, progress.show)
     if parsed.report.loaded or parsed.report.updated:
-        async with database().connection() as conn:
-            await sql.vacuum_centers(conn)
+        await _tidy()
     if given.json:
         sys.stdout.write(msgspec.json.encode(parsed.report).decode() + "\n")
     else:
@@ -162,6 +163,15 @@ async def load(conn: Connection, source: str, parsed: Parsed, show: Show = _quie
         show("writing", done := done + len(batch), total)
 
 
+async def _tidy() -> None:
+    try:
+        async with database().connection() as conn:
+            await sql.vacuum_centers(conn)
+    except Unavailable:
+        # Searches are slower until autovacuum has come by; the centers are there.
+        sys.stderr.write("eco2 import centers: loaded, but the indexes could not be tidied up: run VACUUM\n")
+
+
 def _reject(result: Report, line: int, field: str, reason: str) -> None:
     result.rejected += 1
     result.details.append(Detail(line, field, "rejected", reason))
@@ -170,10 +180,11 @@ def _reject(result: Report, line: int, field: str, reason: str) -> None:
 def _reject_repeats(parsed: Parsed) -> None:
     """Of rows about one center the first stands."""
     repeated = matching.repeats(parsed.centers)
+    lines = {parsed.lines[index] for index in repeated}
+    parsed.report.details = [detail for detail in parsed.report.details if detail.line not in lines]
     for index, first in repeated.items():
-        line = parsed.lines[index]
-        parsed.report.details = [detail for detail in parsed.report.details if detail.line != line]
-        _reject(parsed.report, line, keco.NAME, f"the same center as in line {parsed.lines[first]}, which stands")
+        reason = f"the same center as in line {parsed.lines[first]}, which stands"
+        _reject(parsed.report, parsed.lines[index], keco.NAME, reason)
     kept = [index for index in range(len(parsed.centers)) if index not in repeated]
     parsed.centers = [parsed.centers[index] for index in kept]
     parsed.lines = [parsed.lines[index] for index in kept]

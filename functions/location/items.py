@@ -78,6 +78,7 @@ class Items(Struct, frozen=True):
     unmapped: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=1024)  # most centers of a town take the same
 def read(text: str) -> Items:
     """The items in a cell: one a line or between commas, a line in brackets being the heading of those below it."""
     heading = ""
