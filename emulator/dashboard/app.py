@@ -406,7 +406,22 @@ async def data_redis(
 
 
 HANDLERS: list[Any] = [
-    *(system, logs, act, add_fault, clear_faults, advance, functions, call, token, requests, trace, stream, tasks),
+    *(
+        index,
+        system,
+        logs,
+        act,
+        add_fault,
+        clear_faults,
+        advance,
+        functions,
+        call,
+        token,
+        requests,
+        trace,
+        stream,
+        tasks,
+    ),
     *(backlog, task_action, sync, data_tables, data_rows, data_sql, data_objects, data_object, data_redis),
 ]
 
@@ -473,7 +488,7 @@ async def _sample() -> None:
 def build() -> Litestar:
     global site
     site = Site()
-    api = Router("/_emulator/api", route_handlers=[index, *HANDLERS])
+    api = Router("/_emulator/api", route_handlers=HANDLERS)
     return Litestar(
         [api, page, ready],
         before_request=only_from_here,

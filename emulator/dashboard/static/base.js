@@ -70,10 +70,11 @@ export function timeline(spans) {
     const bar = s("rect", { x: Math.min(x, 99.2), y: 2, width, height: 10, rx: 2 });
     bar.style.fill = colours[span.kind] ?? "var(--muted)";
     const status = span.attributes.status !== undefined ? ` · ${span.attributes.status}` : "";
-    return h("div", { class: "bar-row" },
-      h("span", { class: "name", title: span.name }, h("span", { class: "method" }, `${span.service} ${span.kind} `), span.name, status),
+    const facts = Object.entries(span.attributes).map(([key, value]) => `${key}: ${value}`).join("\n");
+    return h("details", {}, h("summary", { class: "bar-row" },
+      h("span", { class: "name" }, h("span", { class: "method" }, `${span.service} ${span.kind} `), span.name, status),
       s("svg", { viewBox: "0 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" }, bar),
-      h("span", { class: "ms" }, span.ms ? ms(span.ms) : "·"));
+      h("span", { class: "ms" }, span.ms ? ms(span.ms) : "·")), h("pre", { class: "log" }, span.name, facts ? `\n${facts}` : ""));
   }));
 }
 

@@ -36,9 +36,10 @@ async function tables(body) {
   try {
     const all = await api("/data/tables");
     list.replaceChildren(...[...new Set(all.map((one) => one.schema))].map((schema) => h("section", {}, h("h3", {}, schema), h("ul", { class: "list" },
-      all.filter((one) => one.schema === schema).map((one) => h("li", {}, h("button", { type: "button", "data-table": `${schema}.${one.name}`, onclick: () => open(schema, one.name, OWNERS[schema] ?? "auth", 0) }, one.name, " ", one.rows > 0 ? h("span", { class: "muted small" }, `~${one.rows}`) : null)))))));
+      all.filter((one) => one.schema === schema).map((one) => h("li", {}, h("button", { type: "button", "data-table": `${schema}.${one.name}`, onclick: () => { open(schema, one.name, OWNERS[schema] ?? "auth", 0); if (innerWidth <= 760) view.scrollIntoView(); } }, one.name, " ", one.rows > 0 ? h("span", { class: "muted small" }, `~${one.rows}`) : null)))))));
   } catch (error) { list.replaceChildren(problem(error)); }
   async function open(schema, name, as, offset) {
+    for (const one of list.querySelectorAll("[data-table]")) one.setAttribute("aria-pressed", one.dataset.table === `${schema}.${name}`);
     const chooser = asService(as);
     chooser.addEventListener("change", () => open(schema, name, chooser.value, 0));
     const rows = h("div", { "aria-live": "polite" }, loading());

@@ -55,7 +55,7 @@ export function example(schema, name = "") {
 function open(detail, f) {
   const facts = [[t("trigger"), f.path ? `${f.method} ${f.path}` : f.where], [t("role"), `${f.role} (${f.schema})`], [t("file"), f.file]];
   const head = [h("h2", {}, `${f.service}/${f.name}`), f.operation?.summary ? h("p", {}, f.operation.summary) : null,
-    h("dl", { class: "small" }, facts.map(([label, value]) => h("div", {}, h("dt", { class: "muted" }, label), h("dd", { class: "mono" }, value))))];
+    h("dl", { class: "facts small" }, facts.map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", { class: "mono" }, value))))];
   if (f.trigger !== "http" || !f.operation) { detail.replaceChildren(...head.filter(Boolean), h("p", { class: "muted" }, t("not_http"))); return; }
   const parameters = (f.operation.parameters ?? []).filter((p) => ["path", "query"].includes(p.in) || p.name === "Idempotency-Key");
   const inputs = parameters.map((p) => ({ p, input: h("input", { name: p.name, required: p.required || p.in === "path" || null, value: p.required || p.in === "path" ? example(p.schema, p.name) ?? "" : "", autocomplete: "off" }) }));

@@ -6,6 +6,9 @@ import { t } from "./words.js";
 const STORES = ["redis-broker", "redis-cache", "s3", "postgres"];
 const NARROW = 1020, BAR_WITH_WORDS = 84;
 
+// "failed" is also the beginning of every error's line.
+export const stateWord = (state) => t(state === "failed" ? "state_failed" : state);
+
 // Where everything is: boxes and bars by name, wires as paths. `width` is in CSS pixels, and so is the drawing.
 export function place(system, width) {
   const names = system.parts.map((part) => part.name);
@@ -27,11 +30,11 @@ export function place(system, width) {
     const tall = apis.length * 68 - 14;
     column(apis, 200, 166, 54, 14, 1);
     boxes.set("gateway", { x: 1, y: (tall - 54) / 2, w: 140, h: 54 });
-    aside.forEach((name, i) => boxes.set(name, { x: 1, y: i % 2 ? tall - 53 : 1, w: 140, h: 54 }));
+    aside.forEach((name, i) => boxes.set(name, { x: 1, y: 1 + i * 68, w: 140, h: 54 }));
     workers.forEach((name, i) => boxes.set(name, { x: width - 167, y: (tall - (workers.length * 68 + 26)) / 2 + i * 68 + (i > 1 ? 40 : 0), w: 166, h: 54 }));
     height = tall + 24; first = 200 + 166 + 44; last = width - 167 - 30; foot = tall + 1;
   }
-  const gap = narrow ? Math.min(26, width * 0.022) : (last - first) * 0.11;
+  const gap = narrow ? Math.min(26, width * 0.022) : 30;
   const thick = (last - first - gap * (stores.length - 1)) / stores.length;
   stores.forEach((name, i) => boxes.set(name, { x: first + i * (thick + gap), y: 1, w: thick, h: foot - 1, bar: true, upright: thick < BAR_WITH_WORDS }));
 
@@ -84,7 +87,7 @@ export function drawMap(shape, { width, height, boxes, wires }, open, still) {
       more.setAttribute("x", 11); more.setAttribute("y", 59);
     }
     const group = s("g", { class: `part${box.bar ? " bar" : ""}`, transform: `translate(${box.x} ${box.y})`, tabindex: "0", role: "button", "data-part": name },
-      s("rect", { width: box.w, height: box.h, rx: 7 }), lamp, title, sub, box.bar && !box.upright ? more : null);
+      s("rect", { width: box.w, height: box.h, rx: 7 }), lamp, title, " ", sub, " ", box.bar && !box.upright ? more : null);
     group.addEventListener("click", () => open(name));
     group.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(name); } });
     parts.set(name, { group, lamp, sub, more, box });
@@ -125,9 +128,8 @@ export function drawMap(shape, { width, height, boxes, wires }, open, still) {
         const memory = part.memory ? `${Math.round(part.memory)} MiB` : "", restarts = part.restarts ? `↻ ${part.restarts}` : "";
         found.lamp.setAttribute("class", `lamp ${part.state}`);
         const stacked = found.box.bar && !found.box.upright;
-        found.sub.textContent = (stacked ? [t(part.state), restarts] : [t(part.state), memory, restarts]).filter(Boolean).join(" · ");
+        found.sub.textContent = (stacked ? [stateWord(part.state), restarts] : [stateWord(part.state), memory, restarts]).filter(Boolean).join(" · ");
         found.more.textContent = memory;
-        found.group.setAttribute("aria-label", [part.name, t(part.state), memory, part.restarts ? `${part.restarts} ${t("restarts")}` : ""].filter(Boolean).join(", "));
       }
       for (const [key, { wire, dot }] of paths) {
         const [from, to] = key.split(">");

@@ -1,6 +1,6 @@
 // The parts as they are connected, each with its state; requests and tasks move along the lines.
 import { api, dialog, field, follow, h, loading, problem, s, say, table } from "./base.js";
-import { drawMap, place } from "./map.js";
+import { drawMap, place, stateWord } from "./map.js";
 import { t } from "./words.js";
 
 const KINDS = ["cut", "hang", "latency", "throttle", "reset", "swallow"];
@@ -30,9 +30,9 @@ export function show(main) {
     troubles.replaceChildren(...latest.troubles.map((line) => h("p", { class: "notice" }, line)));
     keeping(faults, () => faultPanel(latest, refresh));
     keeping(list, () => [h("h2", {}, t("parts")), table([t("part"), t("state"), t("memory"), t("restarts"), t("version"), t("address")], latest.parts, (part) => h("tr", {},
-      h("td", {}, h("button", { type: "button", id: `part-${part.name}`, onclick: () => openPart(part.name, latest, refresh) }, part.name)),
-      h("td", {}, badge(part.state), part.error ? h("div", { class: "small bad" }, part.error) : null), h("td", { class: "mono" }, part.memory ? `${Math.round(part.memory)} MiB` : "–"),
-      h("td", { class: "mono" }, part.restarts), h("td", { class: "small" }, versionOf(part.name, latest.versions)), h("td", { class: "mono small" }, part.address)))]);
+      h("td", { class: "keep" }, h("button", { type: "button", id: `part-${part.name}`, onclick: () => openPart(part.name, latest, refresh) }, part.name)),
+      h("td", {}, badge(part.state), part.error ? h("div", { class: "small bad" }, part.error) : null), h("td", { class: "mono keep" }, part.memory ? `${Math.round(part.memory)} MiB` : "–"),
+      h("td", { class: "mono" }, part.restarts), h("td", { class: "small keep" }, versionOf(part.name, latest.versions)), h("td", { class: "mono small keep" }, part.address)))]);
   }
   async function refresh() {
     clearTimeout(timer);
@@ -66,7 +66,7 @@ function keeping(box, make) {
 }
 
 const card = (value, label) => h("div", { class: "card" }, h("b", {}, value), h("span", {}, label));
-const badge = (state) => h("span", { class: `badge ${UP.includes(state) ? "good" : state === "failed" ? "bad" : "warn"}` }, t(state));
+const badge = (state) => h("span", { class: `badge ${UP.includes(state) ? "good" : state === "failed" ? "bad" : "warn"}` }, stateWord(state));
 
 export function versionOf(name, versions) {
   const used = { postgres: ["postgres"], "redis-broker": ["redis"], "redis-cache": ["redis"], s3: ["s3"], dashboard: ["litestar"] }[name]

@@ -12,7 +12,7 @@ export function show(main) {
   let stopped = false, timer = 0;
   async function order(button, path) {
     button.disabled = true;
-    try { const answer = await api(path, { method: "POST" }); said.replaceChildren(answer.said ? h("pre", { class: answer.ok ? "notice" : "notice bad" }, answer.said.slice(-600)) : ""); say(answer.said.slice(-100)); } catch (error) { said.replaceChildren(problem(error)); }
+    try { const answer = await api(path, { method: "POST" }); said.replaceChildren(answer.said ? h("pre", { class: answer.ok ? "notice good" : "notice bad" }, answer.said.slice(-600)) : ""); say(answer.said.slice(-100)); } catch (error) { said.replaceChildren(problem(error)); }
     button.disabled = false;
     refresh();
   }
@@ -21,7 +21,7 @@ export function show(main) {
     try {
       const [tasks, history] = await Promise.all([api("/tasks?limit=60"), api("/backlog")]);
       if (stopped) return;
-      if (!list.contains(document.activeElement)) list.replaceChildren(tasks.length ? table([t("task"), t("way"), t("status"), t("error"), ""], tasks, (task) => row(task, order)) : h("p", { class: "empty" }, t("no_tasks")));
+      if (!list.contains(document.activeElement) || document.activeElement.tagName !== "BUTTON") list.replaceChildren(tasks.length ? table([t("task"), t("way"), t("status"), t("error"), ""], tasks, (task) => row(task, order)) : h("p", { class: "empty" }, t("no_tasks")));
       charts.replaceChildren(h("h2", {}, t("waiting")), chart(history, "journal"), h("h2", {}, t("age")), chart(history, "age"));
     } catch (error) { if (!stopped) list.replaceChildren(problem(error, refresh)); }
     if (!stopped) timer = setTimeout(refresh, 1500);
@@ -35,7 +35,7 @@ function row(task, order) {
   const last = t(reached.at(-1) ?? "accepted"), failed = task.status === "failure";
   const way = h("div", { class: "stages", role: "img", "aria-label": last }, STAGES.map((stage) => h("i", { class: task.stages[stage] ? (failed && stage === "done" ? "on failed" : "on") : null, title: t(stage) })));
   return h("tr", { "data-task": task.id }, h("td", {}, h("strong", {}, task.actor), h("br"), h("span", { class: "muted mono small" }, task.id)), h("td", {}, way, h("span", { class: "small muted" }, last)),
-    h("td", {}, h("span", { class: `badge ${failed ? "bad" : task.status === "success" ? "good" : "warn"}` }, task.status ?? "pending")),
+    h("td", {}, h("span", { class: `badge ${failed ? "bad" : task.status === "success" ? "good" : "warn"}`, "data-status": task.status ?? "pending" }, t(task.status ?? "pending"))),
     h("td", { class: "small" }, task.quarantine ? `${t("quarantine")}: ${task.quarantine}` : task.error ?? ""),
     h("td", {}, task.open || task.failed_at_owner ? h("button", { type: "button", onclick: (event) => order(event.target, `/tasks/${task.id}/retry`) }, t("retry_task")) : null,
       task.quarantine ? h("button", { type: "button", onclick: (event) => order(event.target, `/tasks/${task.id}/release`) }, t("release")) : null));
@@ -49,5 +49,5 @@ function chart(history, what) {
   const last = history.at(-1)?.[what] ?? {};
   const curves = names.map((name, i) => { const curve = s("path", { class: "curve", d: line(name) || "M0 0" }); curve.style.stroke = COLOURS[i % 2]; return curve; });
   return h("figure", { class: "figure" }, s("svg", { class: "chart", viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img", "aria-label": names.map((name) => `${name} ${Math.round(last[name] ?? 0)}`).join(", ") },
-    s("line", { class: "axis", x1: 30, y1: 104, x2: 590, y2: 104 }), curves), h("figcaption", { class: "small muted" }, names.map((name) => `${name}: ${Math.round(last[name] ?? 0)}`).join(" · "), ` (max ${Math.round(most)})`));
+    s("line", { class: "axis", x1: 30, y1: 104, x2: 590, y2: 104 }), curves), h("figcaption", { class: "small muted" }, names.map((name, i) => { const swatch = h("span", { class: "swatch" }); swatch.style.background = COLOURS[i % 2]; return [swatch, `${name}: ${Math.round(last[name] ?? 0)}`]; }), ` · max ${Math.round(most)}`));
 }

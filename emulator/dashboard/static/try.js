@@ -81,7 +81,7 @@ function near() {
     try {
       const answer = await fetch(`/api/v1/locations/centers?lat=${latitude.value}&lon=${longitude.value}&radius_m=50000&limit=12`), body = await answer.json();
       if (!answer.ok) throw new Error(body.detail);
-      out.replaceChildren(...(body.items.length ? [drawn(Number(latitude.value), Number(longitude.value), body.items), h("ol", { class: "small" }, body.items.map((c) => h("li", {}, h("strong", {}, c.name), ` ${Math.round(c.distance_m)} ${t("meters")} `, h("span", { class: "muted" }, c.address))))] : [h("p", { class: "empty" }, t("no_centers"))]));
+      out.replaceChildren(...(body.items.length ? [drawn(Number(latitude.value), Number(longitude.value), body.items), h("p", { class: "small muted" }, `${t("outer_ring")}: ${(Math.max(...body.items.map((c) => c.distance_m)) / 1000).toFixed(1)} km`), h("ol", { class: "small" }, body.items.map((c) => h("li", {}, h("strong", {}, c.name), ` ${Math.round(c.distance_m)} ${t("meters")} `, h("span", { class: "muted" }, c.address))))] : [h("p", { class: "empty" }, t("no_centers"))]));
     } catch (error) { out.replaceChildren(problem(error)); }
   } }, h("h2", {}, t("near")), h("div", { class: "row" }, h("div", { class: "grow" }, field(t("latitude"), latitude)), h("div", { class: "grow" }, field(t("longitude"), longitude))), h("button", { id: "near" }, t("show_near")), out);
 }
@@ -94,11 +94,11 @@ function drawn(lat, lon, centers) {
   const place = ([x, y]) => [150 + (x / reach) * 130, 150 + (y / reach) * 130];
   const rings = [43, 87, 130].map((r) => s("circle", { class: "wire", cx: 150, cy: 150, r }));
   const dots = points.map((point, i) => { const [x, y] = place(point); return s("g", {}, s("circle", { class: "pulse-still", cx: x, cy: y, r: 9 }), s("text", { class: "dot-text", x, y: y + 4, "text-anchor": "middle" }, i + 1)); });
-  return s("svg", { class: "map places", viewBox: "0 0 300 300", role: "img", "aria-label": t("near") }, rings, s("circle", { class: "lamp ready", cx: 150, cy: 150, r: 5 }), dots);
+  return s("svg", { class: "map places", viewBox: "0 0 300 300", role: "img", "aria-label": t("near") }, rings, s("circle", { class: "lamp ready", cx: 150, cy: 150, r: 5 }), dots.reverse());
 }
 
 function chat(call, signal) {
-  const talk = h("div", { class: "talk", "aria-live": "polite" }), input = h("input", { value: t("ask_example"), lang: current(), required: true, maxlength: "4000" });
+  const talk = h("div", { class: "talk", role: "log", tabindex: "0", "aria-label": t("chat") }), input = h("input", { value: t("ask_example"), lang: current(), required: true, maxlength: "4000" });
   let conversation = null;
   return h("form", { class: "panel", onsubmit: async (event) => {
     event.preventDefault();
@@ -117,6 +117,7 @@ function chat(call, signal) {
         else if (name === "done") text = data.content;
         else if (name === "failed") text = `⚠ ${data.content || t("failed")}`;
         bubble.textContent = text || "…";
+        if (name === "done") bubble.classList.add("done");
         talk.scrollTop = talk.scrollHeight;
       });
     } catch (error) { if (error.name !== "AbortError") bubble.replaceWith(problem(error)); }
