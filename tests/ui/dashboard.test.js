@@ -1,0 +1,229 @@
+// The dashboard in a real browser, on a running system (ECO2_UI_GATEWAY; `make test-ui` starts one): what a person does on
+// each page. Any console error and any page error fails the test it happens in.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { after, afterEach, before, test } from "node:test";
+import { chromium } from "playwright-core";
+
+const GATEWAY = process.env.ECO2_UI_GATEWAY;
+const PHOTO = process.env.ECO2_UI_PHOTO;
+const SHOTS = process.env.ECO2_UI_SHOTS ?? "build/screenshots";
+const PAGES = ["system", "functions", "requests", "tasks", "data", "try"];
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+// A busy machine is slow, not broken.
+const PATIENCE = 90_000;
+
+let browser, context, page;
+const errors = [];
+
+before(async () => {
+  assert.ok(GATEWAY, "ECO2_UI_GATEWAY names the running system's gateway");
+  mkdirSync(SHOTS, { recursive: true });
+  // Playwright gives each launch a fresh profile folder, and removes it.
+  browser = await chromium.launch({
+    executablePath: process.env.ECO2_UI_CHROMIUM ?? "/usr/bin/chromium", timeout: PATIENCE,
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+  await fresh();
+});
+after(async () => { await browser?.close(); });
+afterEach(() => { assert.deepEqual(errors.splice(0), [], "the browser's console"); });
+
+async function fresh(options = {}) {
+  await context?.close();
+  context = await browser.newContext({ viewport: { width: 1280, height: 860 }, locale: "en-GB", colorScheme: "light", ...options });
+  // axe-core is put in by the test, past the page's Content-Security-Policy, which stays on for everything else.
+  context.setDefaultTimeout(PATIENCE);
+  page = await context.newPage();
+  page.on("console", (message) => { if (["error", "warning"].includes(message.type())) errors.push(`${message.text()} ${message.location().url}`); });
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("request", (request) => { if (!/^(http:\/\/(127\.0\.0\.1|localhost)[:/]|data:|blob:)/.test(request.url())) errors.push(`asked elsewhere: ${request.url()}`); });
+}
+
+// What shows that a page's data has come.
+const READY = { system: '.map [data-part="gateway"]', functions: "[data-function]", requests: "[data-trace]", tasks: ".chart", data: "[data-table]", try: "#photo" };
+
+async function visit(name) {
+  await page.goto(`${GATEWAY}/_emulator/#${name}`);
+  await page.locator(`#nav a[href="#${name}"][aria-current="page"]`).waitFor();
+  await page.locator(READY[name]).first().waitFor({ state: "attached" });
+}
+
+const shot = async (name) => {
+  await page.evaluate(() => scrollTo(0, 0));
+  await page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: true });
+};
+
+async function settings(theme, language) {
+  await page.goto(`${GATEWAY}/_emulator/`);
+  await page.evaluate(([one, other]) => { localStorage.setItem("eco2-theme", one); localStorage.setItem("eco2-language", other); }, [theme, language]);
+  await page.goto("about:blank");
+}
+
+test("a function is called by its form, and what it did is shown with its SQL", async () => {
+  await visit("functions");
+  assert.ok((await page.locator("[data-function]").count()) > 40, "every function is in the catalogue");
+  await page.fill("#filter", "recycle_info/search");
+  await page.click('[data-function="recycle_info/search"]');
+  await page.fill('form#call input[name="q"]', "페트병");
+  await page.click("form#call button.primary");
+  await page.locator("#status").waitFor();
+  assert.equal(await page.locator("#status").textContent(), "200");
+  await page.getByText(/recycle_info sql/).first().waitFor();
+  await shot("functions-called");
+});
+
+test("a photo goes to its answer with a guide, centers are drawn, and the chat answers", async () => {
+  await visit("try");
+  await page.setInputFiles("#photo", PHOTO);
+  await page.locator("#answer .answer").waitFor();
+  assert.notEqual((await page.locator("#answer .answer").textContent()).trim(), "");
+  await page.click("#near");
+  await page.locator(".places circle.pulse-still").first().waitFor();
+  await page.getByRole("button", { name: "Send" }).click();
+  await page.locator(".talk .it.done").waitFor();
+  assert.ok((await page.locator(".talk .it").last().textContent()).length > 20);
+  await shot("try-answered");
+});
+
+test("a task is followed to its end", async () => {
+  await visit("tasks");
+  await page.click('[data-sync="storage"]');
+  await page.click('[data-sync="ai"]');
+  const row = page.locator("tr[data-task]").filter({ hasText: "storage/process_photo" }).first();
+  await row.locator(".stages i.on").nth(5).waitFor();
+  assert.equal(await row.locator(".badge").getAttribute("data-status"), "success");
+  await shot("tasks-synced");
+});
+
+test("a request is shown as a timeline across processes", async () => {
+  await visit("requests");
+  await page.fill("#filter", "/waste/analyses 202");
+  await page.locator("[data-trace]").filter({ hasText: "/waste/analyses" }).first().click();
+  await page.getByText(/waste sql/).first().waitFor();
+  await page.getByText(/storage task/).first().waitFor();
+  await shot("requests-timeline");
+});
+
+test("a fault is injected, drawn and cleared", async () => {
+  await visit("system");
+  await page.click("#add-fault");
+  await page.selectOption('select[name="target"]', "redis-cache");
+  await page.selectOption('select[name="kind"]', "latency");
+  await page.fill('input[name="amount"]', "50ms");
+  await page.click("form#fault button.primary");
+  await page.locator("#faults li").filter({ hasText: "redis-cache latency" }).waitFor();
+  await page.locator(".map .wire.broken").first().waitFor({ state: "attached" });
+  await shot("system-fault");
+  await page.click("#clear-faults");
+  await page.locator("#faults").waitFor({ state: "detached" });
+  assert.equal(await page.locator(".map .wire.broken").count(), 0);
+});
+
+test("a part's log is read and the part is restarted", async () => {
+  await visit("system");
+  await page.click('.map [data-part="api-location"]');
+  await page.locator("dialog .log").waitFor();
+  await shot("system-part");
+  await page.locator("dialog").getByRole("button", { name: "Restart", exact: true }).click();
+  await page.locator("dialog .good").filter({ hasText: "✓" }).waitFor();
+  await page.locator("dialog").getByRole("button", { name: "Close" }).click();
+  await page.locator('.map [data-part="api-location"] .lamp.ready').waitFor();
+});
+
+test("a table is read under its own role, and another role is refused in PostgreSQL's words", async () => {
+  await visit("data");
+  await page.click('[data-table="auth.users"]');
+  await page.getByRole("columnheader", { name: "username" }).waitFor();
+  await quietly(/409/, async () => {
+    await page.selectOption('select[name="as"]', "location");
+    await page.getByText("permission denied").waitFor();
+  });
+  await shot("data-denied");
+  for (const [tab, seen] of [["sql", "textarea"], ["objects", ".thumbs img"], ["redis", "table"]]) {
+    await page.click(`[data-tab="${tab}"]`);
+    await page.locator(seen).first().waitFor();
+    await shot(`data-${tab}`);
+  }
+});
+
+// A refusal that is asked for is also a line in the browser's console; no other line is let through.
+async function quietly(expected, work) {
+  await work();
+  const others = errors.splice(0).filter((line) => !expected.test(line));
+  errors.push(...others);
+}
+
+test("language and theme are switched and kept", async () => {
+  await visit("system");
+  await page.click("#language");
+  await page.getByRole("heading", { level: 1, name: "시스템" }).waitFor();
+  assert.equal(await page.getAttribute("html", "lang"), "ko");
+  await page.click("#theme");
+  assert.equal(await page.getAttribute("html", "data-theme"), "dark");
+  await page.reload();
+  await page.getByRole("heading", { level: 1, name: "시스템" }).waitFor();
+  assert.equal(await page.getAttribute("html", "data-theme"), "dark");
+  await settings("light", "en");
+});
+
+test("by keyboard alone: to the catalogue, a function, its call and its answer", async () => {
+  await page.goto(`${GATEWAY}/_emulator/`);
+  await page.locator(READY.system).waitFor();
+  const tabTo = async (wanted, most = 60) => {
+    for (let i = 0; i < most; i++) {
+      await page.keyboard.press("Tab");
+      if (await page.evaluate((selector) => document.activeElement.matches(selector), wanted)) return;
+    }
+    assert.fail(`the Tab key does not reach ${wanted}`);
+  };
+  await page.keyboard.press("Tab");
+  assert.ok(await page.evaluate(() => document.activeElement.matches(".skip")), "the skip link comes first");
+  await tabTo('#nav a[href="#functions"]');
+  await page.keyboard.press("Enter");
+  await page.locator(READY.functions).first().waitFor();
+  await tabTo("#filter");
+  await page.keyboard.type("list_categories");
+  await page.locator("[data-function]").nth(1).waitFor({ state: "detached" });
+  await tabTo('[data-function="recycle_info/list_categories"]');
+  await page.keyboard.press("Enter");
+  await page.locator("form#call").waitFor();
+  await tabTo("form#call button.primary");
+  await page.keyboard.press("Enter");
+  await page.locator("#status").waitFor();
+  assert.equal(await page.locator("#status").textContent(), "200");
+});
+
+for (const theme of ["light", "dark"]) {
+  test(`axe-core finds nothing serious on any page, ${theme}`, async () => {
+    await settings(theme, theme === "light" ? "en" : "ko");
+    const found = [];
+    for (const name of PAGES) {
+      await visit(name);
+      if (name === "functions") { await page.fill("#filter", "auth/login"); await page.click('[data-function="auth/login"]'); }
+      if (name === "requests") { await page.locator("[data-trace]").first().click(); await page.locator(".timeline").waitFor(); }
+      if (name === "data") { await page.click('[data-table="recycle_info.categories"]'); await page.locator("table").waitFor(); }
+      await shot(`${name}-1280-${theme}`);
+      // The debugger's evaluate is not held back by the page's policy.
+      await page.evaluate((await import("node:fs")).readFileSync(AXE, "utf8"));
+      const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+      found.push(...violations.filter((one) => ["serious", "critical"].includes(one.impact)).map((one) => `${name}: ${one.id}: ${one.nodes.map((node) => `${node.target} ${node.failureSummary}`).join(" | ")}`));
+    }
+    assert.deepEqual(found, []);
+  });
+}
+
+test("no page scrolls sideways at 360 px, and nothing moves for who asks for stillness", async () => {
+  await fresh({ viewport: { width: 360, height: 760 }, locale: "ko-KR", colorScheme: "dark", reducedMotion: "reduce" });
+  for (const name of PAGES) {
+    await visit(name);
+    await shot(`${name}-360-dark`);
+    const [content, window_] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(content <= window_, `${name} is ${content} px wide`);
+  }
+  await visit("system");
+  await page.evaluate(() => fetch("/api/v1/recycle/categories"));
+  await page.waitForTimeout(500);
+  assert.equal(await page.locator(".map .pulse").count(), 0);
+});
