@@ -44,6 +44,10 @@ def gather(checkout: Checkout, image: Image, folder: Path) -> None:
         target = folder / "app" / file
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(checkout.root / file, target)
+    # The tag was computed a moment ago: what it says must be what the image holds.
+    read_again = Checkout(checkout.root)
+    if changed := [file for file in image.files if read_again.content(file) != checkout.content(file)]:
+        raise BuildError(f"changed while the image was being built: {', '.join(changed)}")
     shutil.copyfile(checkout.root / CONTAINERFILE, folder / "Containerfile")
     (folder / "made").mkdir()
     if image.service and (made := checkout.made(image.service)):
