@@ -156,6 +156,7 @@ class Journal:
         self.recovered: list[str] = []
         self.commits = 0
         self._committing = 0.0
+        self._durable = True  # what `connect` sets
         path.parent.mkdir(parents=True, exist_ok=True)
         self._owner = os.open(f"{path}.owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         end = time.monotonic() + wait
@@ -333,7 +334,10 @@ class Journal:
         self._committing = time.monotonic()
         with self._lock:
             # NORMAL leaves a `pending` to the next sync: losing it with the power costs nothing, the task comes again.
-            db.execute("PRAGMA synchronous=FULL" if any(o.durable for o in group) else "PRAGMA synchronous=NORMAL")
+            durable = any(operation.durable for operation in group)
+            if durable != self._durable:
+                db.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
+                self._durable = durable
             db.execute("BEGIN IMMEDIATE")
             try:
                 for operation in group:
@@ -357,7 +361,7 @@ class Journal:
             fresh = connect(self.path)
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
-            self._db = fresh
+            self._db, self._durable = fresh, True
 
     def close(self) -> None:
         """Write what waits, then close. What can't be written by then ends with JournalClosed."""
