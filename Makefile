@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test check lint types unit faults contract client bench eval images k8s-check render lock format clean
+.PHONY: help install up down test test-ui check lint types unit faults contract client bench eval images k8s-check render lock format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -33,6 +33,9 @@ check: install    ## formatting, lint, import rules, strict types
 
 unit: install     ## the tests alone; make unit ARGS="tests/auth -x"
 	$(BIN)/pytest -q $(ARGS)
+
+test-ui: install  ## the dashboard in a real browser; screenshots in build/screenshots
+	@tests/ui/run.sh
 
 faults: install   ## the whole fault table, with seeds that replay it (long)
 	$(BIN)/python -m tests.faults --full
