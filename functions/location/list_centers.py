@@ -1,5 +1,6 @@
 """Collection centers: the nearest to a point, or those inside a map view."""
 
+import asyncio
 import datetime as dt
 import math
 import re
@@ -53,7 +54,8 @@ async def list_centers(
         QueryParameter(min_length=1, max_length=100, description="Only those that take this waste type or item."),
     ] = None,
 ) -> Centers:
-    wanted = sql.Wanted(_moment(open_at))
+    # Off the event loop: the first of a process imports the calendar, which takes a quarter of a second.
+    wanted = sql.Wanted(None if open_at is None else await asyncio.to_thread(hours.moment, _time(open_at)))
     if item is not None:
         wanted.types, wanted.word = items.wanted(item), " ".join(item.split())
     if bbox is not None:
@@ -98,9 +100,12 @@ def _box(text: str) -> tuple[float, float, float, float]:
     return west, south, east, north
 
 
-def _moment(text: str | None) -> hours.Moment | None:
-    if text is None:
-        return None
+def _time(text: str) -> dt.datetime:
+    """An instant.
+
+    Raises:
+        BadInput: when it is none, has no time zone, or lies beyond the calendar.
+    """
     try:
         # A + that was not escaped arrives as a space.
         at = msgspec.convert(re.sub(r" (?=\d\d:\d\d$)", "+", text), dt.datetime)
@@ -110,4 +115,4 @@ def _moment(text: str | None) -> hours.Moment | None:
         raise BadInput("open_at", "say the time zone, as in 2026-01-02T03:04:05Z or 2026-01-02T12:04:05+09:00")
     if not 2000 <= at.year <= 2099:
         raise BadInput("open_at", "the calendar of public holidays reaches from 2000 to 2099")
-    return hours.moment(at)
+    return at
