@@ -68,6 +68,7 @@ DECLARE
     wanted CONSTANT TEXT := recycle_info.sound(word);
     consonants CONSTANT TEXT := recycle_info.skeleton(word);
     letters CONSTANT REAL := pg_catalog.length(wanted);
+    containing INTEGER;
 BEGIN
     -- The name itself comes first in this order, so the limit never cuts it off.
     RETURN QUERY SELECT n.* FROM recycle_info.item_names n
@@ -75,18 +76,21 @@ BEGIN
     -- LIKE needs no escaping: a folded name has neither % nor _.
     RETURN QUERY SELECT f.* FROM (SELECT n.* FROM recycle_info.item_names n WHERE n.sound LIKE '%' || wanted || '%' LIMIT 250) f
         WHERE NOT pg_catalog.starts_with(f.sound, wanted);
+    GET DIAGNOSTICS containing = ROW_COUNT;
     RETURN QUERY SELECT n.* FROM recycle_info.item_names n
         WHERE n.shortened OPERATOR(pg_catalog.&&) recycle_info.shortened(word) LIMIT 100;
     IF pg_catalog.length(consonants) > 1 THEN
         RETURN QUERY SELECT n.* FROM recycle_info.item_names n WHERE n.skeleton = consonants LIMIT 100;
     END IF;
-    IF letters > 6 THEN
+    -- A word that many names contain is spelt as it was meant.
+    IF letters > 6 AND containing < 20 THEN
         -- Not `%`: it compares with all trigrams of the name, so the index lets through whatever has a common ending.
         PERFORM pg_catalog.set_config('pg_trgm.word_similarity_threshold',
             LEAST(0.65, GREATEST(0.45, (letters - 5) / (letters + 1)))::TEXT, TRUE);
-        RETURN QUERY SELECT n.* FROM recycle_info.item_names n
-            WHERE n.sound OPERATOR(public.%>) wanted AND pg_catalog.strpos(n.sound, wanted) = 0
-            ORDER BY public.similarity(n.sound, wanted) DESC LIMIT 100;
+        RETURN QUERY SELECT f.* FROM
+            (SELECT n.* FROM recycle_info.item_names n WHERE n.sound OPERATOR(public.%>) wanted LIMIT 500) f
+            WHERE pg_catalog.strpos(f.sound, wanted) = 0
+            ORDER BY public.similarity(f.sound, wanted) DESC LIMIT 100;
     END IF;
 END $$;
 
