@@ -75,6 +75,8 @@ def read(cells: Mapping[str, str]) -> Reading:
     name = " ".join(row[NAME].split())
     if not name:
         raise Rejected(NAME, "has no name")
+    if name.casefold() == NAME.casefold():
+        raise Rejected(NAME, "is the header once more: were two files joined?")
     if len(name) > _LONGEST_NAME:
         raise Rejected(NAME, f"has {len(name)} characters, {_LONGEST_NAME} at most fit")
     repairs: list[tuple[str, str]] = []

@@ -165,6 +165,7 @@ async def test_a_row_without_usable_coordinates_is_loaded_without(empty: Databas
     [
         ({"positnNm": " "}, "positnNm", "no name"),
         ({"positnNm": "가" * 201}, "positnNm", "201 characters"),
+        ({"positnNm": "positnNm"}, "positnNm", "header once more"),
         ({"positnRdnmAddr": "없음"}, "positnRdnmAddr", "neither a road nor a lot address"),
         ({"clctItemCn": "캔" * 2001}, "clctItemCn", "quotation mark"),
         ({"bscTelnoCn": "02-120\x00"}, "bscTelnoCn", "no text"),
