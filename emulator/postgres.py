@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from emulator.process import Command, PortTaken, StartError, alive, run, spawn, stop, wait_ready
+from emulator.process import Command, PortTaken, StartError, StillEnding, alive, logged, run, spawn, stop, wait_ready
 from emulator.state import State
 
 NOBODY = 65534  # `nobody` on every Linux; PostgreSQL refuses to run as root
@@ -196,17 +196,22 @@ class Postgres:
             self.prepare()
         except OSError as error:
             raise StartError(f"postgres cannot use {self.state.path}: {error.strerror}") from None
-        for attempt in range(5):
+        deadline = time.monotonic() + 5
+        while True:
             self.port = self.wanted_port or self.state.port("postgres")
             command = self.command()
+            start = logged(command)
             self.process = spawn(command)
             try:
-                wait_ready(self.process, command, self.ready, timeout=60)
+                wait_ready(self.process, command, self.ready, 60, start)
+                break
             except PortTaken:
-                if self.wanted_port or attempt == 4:
+                if self.wanted_port or time.monotonic() > deadline:
                     raise
-                continue
-            break
+            except StillEnding:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
         return self
 
     def stop(self, immediate: bool = False) -> None:

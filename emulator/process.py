@@ -8,6 +8,7 @@ lives as long as the process, spawns.
 import ctypes
 import errno
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -29,6 +30,7 @@ _CAUSES = (
     ("Read-only file system", "the folder is on a read-only file system"),
     ("Address already in use", "the port is in use"),
     ("could not create any TCP/IP sockets", "the port is in use"),
+    ("pre-existing shared memory block", "processes of its last life are still ending"),
 )
 
 
@@ -38,6 +40,10 @@ class StartError(Exception):
 
 class PortTaken(StartError):
     """A server lost the race for its port to someone else."""
+
+
+class StillEnding(StartError):
+    """What a killed server left is not gone yet: a moment later it will start."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +119,19 @@ def stop(process: subprocess.Popen[bytes], stop_signal: int = signal.SIGTERM, gr
         process.wait()
 
 
+def logged(command: Command) -> int:
+    """How long its log is: taken before a start, so that the reason of a failure is sought in what came after."""
+    return command.log.stat().st_size if command.log.exists() else 0
+
+
 def wait_ready(
-    process: subprocess.Popen[bytes], command: Command, ready: Callable[[], bool], timeout: float = 30.0
+    process: subprocess.Popen[bytes], command: Command, ready: Callable[[], bool], timeout: float = 30.0, start: int = 0
 ) -> None:
-    """Return when `ready()` is true. StartError when the process ends before, or `timeout` seconds pass (it is then
-    killed).
+    """Return when `ready()` is true.
+
+    StartError when the process ends before (the reason is sought in its log from byte `start` on), or when `timeout`
+    seconds pass (it is then killed).
     """
-    start = command.log.stat().st_size if command.log.exists() else 0
     deadline = time.monotonic() + timeout
     pause = 0.005
     while not ready():
@@ -135,7 +147,7 @@ def wait_ready(
 
 def run(command: Command, timeout: float = 120.0) -> None:
     """Run a program to its end. StartError with the cause when it fails."""
-    start = command.log.stat().st_size if command.log.exists() else 0
+    start = logged(command)
     process = spawn(command)
     try:
         code = process.wait(timeout)
@@ -156,7 +168,7 @@ def failure(command: Command, code: int | None, start: int = 0) -> StartError:
         text = log.read().decode(errors="replace")
     for sign, cause in _CAUSES:
         if sign in text:
-            kind = PortTaken if "port" in cause else StartError
+            kind = PortTaken if "port" in cause else StillEnding if "ending" in cause else StartError
             return kind(f"{command.name} did not start: {cause}")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     marked = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "rror:", "rror "))]
@@ -165,16 +177,14 @@ def failure(command: Command, code: int | None, start: int = 0) -> StartError:
 
 
 def free_port(wanted: int | None = None) -> int:
-    """A loopback port that is free now: `wanted` if it is, else one of the kernel's choice."""
-    for port in (wanted, 0):
+    """A loopback port that is free now: `wanted` if it is, else one by chance.
+
+    Below 32768, where Linux begins to give ports to outgoing connections: one of those may take a kept port at any time.
+    """
+    for port in (wanted, *random.sample(range(20_000, 32_000), 50), 0):
         if port is not None and (found := _try(port)) is not None:
             return found
     raise StartError("no free port on 127.0.0.1")
-
-
-def port_is_free(port: int) -> bool:
-    """Whether nothing listens on the loopback port."""
-    return _try(port) is not None
 
 
 def _try(port: int) -> int | None:

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Literal
 
-from emulator.process import Command, PortTaken, StartError, spawn, stop, wait_ready
+from emulator.process import Command, PortTaken, StartError, logged, spawn, stop, wait_ready
 from emulator.state import State
 
 Kind = Literal["broker", "cache"]
@@ -94,9 +94,10 @@ class RedisServer:
             except OSError as error:
                 raise StartError(f"{self.name} cannot use {self.state.path}: {error.strerror}") from None
             command = self.command()
+            start = logged(command)
             self.process = spawn(command)
             try:
-                wait_ready(self.process, command, self.ready)
+                wait_ready(self.process, command, self.ready, start=start)
             except PortTaken:
                 if self.wanted_port or attempt == 4:
                     raise

@@ -21,7 +21,7 @@ import msgspec
 from emulator import control, probe, snapshots
 from emulator.forks import Forked, Process, Template, template_command
 from emulator.parts import Part, System
-from emulator.process import Command, PortTaken, StartError, alive, failure, spawn
+from emulator.process import Command, PortTaken, StartError, StillEnding, alive, failure, logged, spawn
 from emulator.proxy import Fault
 from emulator.reload import Reloader
 from emulator.state import State
@@ -37,6 +37,7 @@ _READY_WITHIN = 60.0
 _BACKOFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # A part that ran so long had started well: its next failure counts as the first.
 _SETTLED = 10.0
+_ATTEMPTS = 7
 _LOG_LIMIT = 20 * 1024 * 1024
 
 
@@ -255,7 +256,7 @@ class Supervisor:
     async def _run(self, command: Command, words: set[str], module: str = "") -> None:
         """Run a program (or a module's function, by the template) to its end; each of the words sets its event when it
         appears as a line of the log."""
-        start = command.log.stat().st_size if command.log.exists() else 0
+        start = logged(command)
         process: Process = await self.template.fork(command, module, (), orders=False) if module else spawn(command)
         self._setup.append(process)
         reading = asyncio.create_task(self._read_words(command.log, start, words))
@@ -337,10 +338,10 @@ class Supervisor:
             await self._make_cluster()
         elif part.name.startswith("redis-"):
             (self.system.broker if part.name == "redis-broker" else self.system.cache).prepare()
-        for attempt in range(5):
+        for attempt in range(_ATTEMPTS):
             command = part.command()
             self._cut_log(command.log)
-            running.log_start = command.log.stat().st_size if command.log.exists() else 0
+            running.log_start = logged(command)
             if part.module:
                 if self.template.gone.is_set():
                     self.template = self._new_template()
@@ -355,9 +356,13 @@ class Supervisor:
                 return
             except PortTaken:
                 # Somebody was faster by a moment. A port of our own choice is chosen again.
-                if attempt == 4 or part.name not in ("postgres", "redis-broker", "redis-cache"):
+                if attempt == _ATTEMPTS - 1 or part.name not in ("postgres", "redis-broker", "redis-cache"):
                     raise
                 await self._another_port(part.name)
+            except StillEnding:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(0.05 * 2**attempt)
 
     async def _another_port(self, name: str) -> None:
         port = self.state.port(name)

@@ -53,7 +53,8 @@ def run_sql(environ: dict[str, str], service: Service, text: str, write: bool) -
     """
     try:
         with _connect(environ, service, write=write) as conn:
-            cursor = conn.execute(text.encode())
+            # Prepared: PostgreSQL then takes one statement, and no COMMIT before it that would end the reading.
+            cursor = conn.execute(text.encode(), prepare=True)
             if cursor.description is None:
                 return {"columns": [], "rows": [], "more": False, "changed": cursor.rowcount}
             columns = [column.name for column in cursor.description]

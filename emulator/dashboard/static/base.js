@@ -37,7 +37,7 @@ export function problem(error, again) {
     again ? h("div", {}, h("button", { type: "button", onclick: again }, t("retry"))) : null);
 }
 export const ms = (value) => (value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 10 ? 1 : 0)} ms`);
-export const clockTime = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+export const clockTime = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
 export const statusClass = (status) => (status >= 500 ? "bad" : status >= 400 ? "warn" : "good");
 export const pretty = (text) => { try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; } };
 

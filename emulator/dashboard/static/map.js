@@ -21,7 +21,7 @@ export function place(system, width) {
   const narrow = width < NARROW;
   let height, first, last, foot = 0;
   if (narrow) {
-    const w = Math.max(140, Math.min(230, width * 0.46));
+    const w = Math.max(146, Math.min(230, width * 0.46));
     column(["gateway", ...apis, ...workers, ...aside].filter((name) => names.includes(name)), 12, w, 46, 8, 1);
     const rows = 1 + apis.length + workers.length;
     height = Math.max(...[...boxes.values()].map((box) => box.y + box.h)) + 2;
@@ -63,10 +63,10 @@ export function place(system, width) {
     }
     wires.set(`${from}>${to}`, { d, end, call: !b.bar && from !== "gateway" && !to.startsWith("syncer-") });
   }
-  return { width, height, boxes, wires };
+  return { width, height, boxes, wires, narrow };
 }
 
-export function drawMap(shape, { width, height, boxes, wires }, open, still) {
+export function drawMap(shape, { width, height, boxes, wires, narrow }, open, still) {
   const paths = new Map(), parts = new Map(), lines = s("g"), pulses = s("g"), bars = s("g"), front = s("g"), dots = s("g");
   for (const [key, { d, end, call }] of wires) {
     const wire = s("path", { class: call ? "wire call" : "wire", d });
@@ -93,7 +93,7 @@ export function drawMap(shape, { width, height, boxes, wires }, open, still) {
     parts.set(name, { group, lamp, sub, more, box });
     (box.bar ? bars : front).append(group);
   }
-  const element = s("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": t("map") }, lines, bars, dots, pulses, front);
+  const element = s("svg", { class: narrow ? "map narrow" : "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": t("map") }, lines, bars, dots, pulses, front);
 
   function travel(key, back = false) {
     const wire = paths.get(key)?.wire;

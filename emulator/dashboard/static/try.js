@@ -55,9 +55,17 @@ function photo(call, signal) {
       const stored = await fetch(upload.url, { method: "POST", body: form });
       if (!stored.ok) throw new Error(`${stored.status} ${(await stored.text()).slice(0, 200)}`);
       const analysis = await call("/waste/analyses", { json: { image_key: upload.image_key } });
+      let latest = null;
+      const tell = (data) => { latest = data; bar.value = 1; stage.textContent = ""; out.replaceChildren(...answer(data)); say(out.textContent.slice(0, 120)); };
       await events(await call(`/waste/analyses/${analysis.id}/events`, { raw: true, signal }), (name, data) => {
-        if (name === "progress") { stage.textContent = t(data.stage); bar.value = data.progress; } else { bar.value = 1; stage.textContent = ""; out.replaceChildren(...answer(data)); say(out.textContent.slice(0, 120)); }
+        if (name === "progress") { stage.textContent = t(data.stage); bar.value = data.progress; } else tell(data);
       });
+      bar.hidden = true;
+      // A guide that could not be read at once is filled in by the service: look again for a while.
+      for (let look = 0; look < 40 && latest?.analysis_result?.guide?.state === "missing" && !signal.aborted && out.isConnected; look++) {
+        await new Promise((resolve) => setTimeout(resolve, 3000));
+        tell(await call(`/waste/analyses/${analysis.id}`, { signal }));
+      }
     } catch (error) { if (error.name !== "AbortError") { out.replaceChildren(problem(error)); stage.textContent = ""; } }
     bar.hidden = true;
     input.value = "";

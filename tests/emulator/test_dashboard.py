@@ -1,0 +1,226 @@
+"""The dashboard's local API, on a running system: what it shows, what it does, and whom it refuses."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from emulator.dashboard import app as dashboard
+from runtime.loader import discover
+from runtime.services import load_services
+from tests.emulator.conftest import Emulator
+from tests.support import photo
+
+
+@pytest.fixture(scope="module")
+def api(emulator: Emulator) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{emulator.url}/_emulator/api", timeout=60, trust_env=False) as client:
+        yield client
+
+
+def until(found: Callable[[], Any], what: str) -> Any:
+    """What `found` returns as soon as it is true."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if answer := found():
+            return answer
+        time.sleep(0.2)
+    raise AssertionError(f"not seen: {what}")
+
+
+def call(api: httpx.Client, method: str, path: str, **more: Any) -> dict[str, Any]:
+    answer = api.post("/call", json={"method": method, "path": path, "person": "mina"} | more)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "rebound.example.com"},
+        {"Host": "127.0.0.1.example.com"},
+        {"Origin": "http://example.com"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "null"},
+    ],
+    ids=str,
+)
+def test_another_page_is_refused_reading_and_writing(api: httpx.Client, headers: dict[str, str]) -> None:
+    assert api.get("/system", headers=headers).status_code == 403
+    assert api.delete("/faults", headers=headers).status_code == 403
+    assert api.post("/clock", json={"seconds": 60}, headers=headers).status_code == 403
+    assert api.get("/system").json()["clock"]["ahead"] == 0
+
+
+def test_the_page_of_this_machine_is_answered(emulator: Emulator, api: httpx.Client) -> None:
+    assert api.get("/system", headers={"Origin": emulator.url}).status_code == 200
+    by_name = emulator.url.replace("127.0.0.1", "localhost")
+    host = by_name.removeprefix("http://")
+    assert api.get("/system", headers={"Host": host, "Origin": by_name}).status_code == 200
+
+
+def test_the_page_loads_nothing_from_elsewhere(emulator: Emulator) -> None:
+    with emulator.client() as client:
+        answer = client.get("/_emulator/")
+        assert answer.headers["content-security-policy"].startswith("default-src 'self';")
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        for name in [path.name for path in dashboard.STATIC.iterdir()]:
+            answer = client.get(f"/_emulator/{name}")
+            assert answer.status_code == 200, name
+            assert answer.headers["x-content-type-options"] == "nosniff"
+        assert client.get("/_emulator/../app.py").status_code == 404
+        assert client.get("/_emulator/app.py").status_code == 404
+
+
+def test_the_index_names_every_address_and_says_what_it_does(api: httpx.Client) -> None:
+    listed = api.get("/").json()
+    named = {(entry["method"], entry["path"]) for entry in listed}
+    handlers = {
+        (method, f"/_emulator/api{path}".rstrip("/"))
+        for handler in dashboard.HANDLERS
+        for path in handler.paths
+        for method in handler.http_methods
+        if method != "OPTIONS"
+    }
+    assert {(method, path.rstrip("/")) for method, path in named} == handlers
+    assert all(entry["does"] for entry in listed)
+
+
+def test_the_catalogue_has_every_function_and_what_its_form_needs(api: httpx.Client) -> None:
+    shown = api.get("/functions").json()
+    expected = {(service.folder, found.name) for service in load_services().values() for found in discover(service)}
+    assert {(entry["service"], entry["name"]) for entry in shown} == expected
+    http = [entry for entry in shown if entry["trigger"] == "http"]
+    assert [entry["path"] for entry in http if "operation" not in entry and entry["name"] != "jwks"] == []
+    login = next(entry for entry in http if entry["name"] == "login")
+    schema = login["operation"]["requestBody"]["content"]["application/json"]["schema"]
+    assert {"username", "password"} <= set(schema["properties"])
+    assert login["role"] == load_services()["auth"].database.role
+    assert login["file"] == "functions/auth/login.py"
+
+
+def test_the_system_shows_each_part_and_its_connections(api: httpx.Client) -> None:
+    system = api.get("/system").json()
+    parts = {part["name"]: part for part in system["parts"]}
+    assert {part["state"] for part in parts.values()} == {"ready"}
+    assert parts["postgres"]["memory"] > 1
+    assert {name for link in system["links"] for name in link} <= set(parts)
+    assert ["api-waste", "postgres"] in system["links"]
+    assert ["worker-ai", "postgres"] not in system["links"]
+    assert system["versions"]["postgres"]
+
+
+def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: httpx.Client) -> None:
+    picture = photo()
+    upload = call(api, "POST", "/api/v1/waste/uploads", body={"content_type": "image/jpeg", "size_bytes": len(picture)})
+    assert upload["status"] == 201, upload["body"]
+    assert [span["kind"] for span in upload["spans"]].count("server") == 1
+    assert any(span["kind"] == "sql" and "INSERT INTO uploads" in span["name"] for span in upload["spans"])
+
+    ticket = httpx.Response(200, content=upload["body"]).json()
+    stored = httpx.post(ticket["url"], data=ticket["fields"], files={"file": picture}, trust_env=False, timeout=60)
+    assert stored.status_code < 300, stored.text
+    begun = call(api, "POST", "/api/v1/waste/analyses", body={"image_key": ticket["image_key"]})
+    assert begun["status"] == 202, begun["body"]
+
+    def whole() -> list[dict[str, Any]] | None:
+        spans: list[dict[str, Any]] = api.get(f"/traces/{begun['trace']}").json()
+        done = {span["name"] for span in spans if span["kind"] == "result"}
+        return spans if {"waste/photo_processed", "waste/photo_classified"} <= done else None
+
+    spans = until(whole, "both results of the photo's trace")
+    assert {span["trace"] for span in spans} == {begun["trace"]}
+    assert {"waste", "storage", "ai"} <= {span["service"] for span in spans}
+    assert {"server", "sql", "enqueue", "publish", "journal", "task", "result"} <= {span["kind"] for span in spans}
+    listed = api.get("/requests", params={"q": begun["trace"]}).json()
+    assert [entry["trace"] for entry in listed] == [begun["trace"]]
+    assert listed[0]["attributes"]["status"] == 202
+
+    for worker in ("storage", "ai"):
+        assert api.post(f"/sync/{worker}").json()["ok"]
+
+    def synced() -> bool:
+        tasks = [task for task in api.get("/tasks").json() if task.get("trace") == begun["trace"]]
+        ended = [task for task in tasks if all(task["stages"].values())]
+        return {"storage/process_photo", "ai/classify_photo"} <= {task["actor"] for task in ended}
+
+    until(synced, "both tasks with every stage reached")
+
+
+def test_an_answer_of_a_function_is_shown_whatever_it_is(api: httpx.Client) -> None:
+    refused = call(api, "GET", "/api/v1/users/me", person="")
+    assert refused["status"] == 401
+    assert api.post("/call", json={"method": "GET", "path": "/_emulator/api/system"}).status_code == 400
+    assert api.post("/token", json={"person": "../x"}).status_code == 409
+
+
+def test_a_table_is_read_as_its_own_role_and_refused_to_another(api: httpx.Client) -> None:
+    tables = {(entry["schema"], entry["name"]) for entry in api.get("/data/tables").json()}
+    assert {("auth", "users"), ("waste", "analyses"), ("tasks", "task_results")} <= tables
+    own = api.get("/data/tables/recycle_info/categories", params={"as": "recycle_info"}).json()
+    assert own["role"] == load_services()["recycle_info"].database.role
+    assert own["rows"]
+    refused = api.get("/data/tables/auth/users", params={"as": "location"})
+    assert refused.status_code == 409
+    assert "permission denied" in refused.json()["detail"]
+
+
+def test_sql_changes_nothing_unless_it_is_switched(api: httpx.Client) -> None:
+    insert = "INSERT INTO user_locations (id, user_id, name, latitude, longitude) VALUES"
+    insert += " (gen_random_uuid(), gen_random_uuid(), 'written here', 37.5, 127.0)"
+    count = {"service": "location", "text": "SELECT count(*) FROM user_locations WHERE name = 'written here'"}
+    refused = api.post("/data/sql", json={"service": "location", "text": insert})
+    assert refused.status_code == 409
+    assert "read-only" in refused.json()["detail"]
+    # Nor by a transaction of one's own.
+    around = api.post("/data/sql", json={"service": "location", "text": f"COMMIT; BEGIN READ WRITE; {insert}; COMMIT"})
+    assert around.status_code == 409
+    assert api.post("/data/sql", json=count).json()["rows"] == [[0]]
+    written = api.post("/data/sql", json={"service": "location", "text": insert, "write": True})
+    assert written.status_code == 200, written.text
+    assert api.post("/data/sql", json=count).json()["rows"] == [[1]]
+
+
+def test_redis_keys_and_objects_are_listed(api: httpx.Client) -> None:
+    api.get("/data/redis", params={"which": "broker"}).raise_for_status()
+    assert api.get("/data/redis", params={"which": "elsewhere"}).status_code == 400
+    until(lambda: api.get("/data/objects", params={"prefix": "images/"}).json(), "the photo's objects")
+    key = api.get("/data/objects", params={"prefix": "images/"}).json()[0]["key"]
+    picture = api.get("/data/object", params={"key": key})
+    assert picture.headers["content-type"].startswith("image/")
+    assert api.get("/data/object", params={"key": "images/none"}).status_code == 404
+
+
+def test_a_fault_begins_is_felt_and_ends(api: httpx.Client) -> None:
+    fault = {"target": "postgres", "kind": "cut", "service": "api-recycle-info", "seconds": 60}
+    begun = api.post("/faults", json=fault).json()
+    assert begun["faults"][0].startswith(f"{begun['id']}: postgres cut from api-recycle-info")
+    assert len(api.get("/system").json()["faults"]) == 1
+    assert call(api, "GET", "/api/v1/recycle/categories")["status"] == 503
+    assert call(api, "GET", "/api/v1/locations/centers", query={"lat": "37.5", "lon": "127"})["status"] == 200
+    api.delete("/faults", params={"id": begun["id"]}).raise_for_status()
+    assert api.get("/system").json()["faults"] == []
+    until(lambda: call(api, "GET", "/api/v1/recycle/categories")["status"] == 200, "an answer after the fault")
+    assert api.post("/faults", json=fault | {"target": "nowhere"}).status_code == 409
+
+
+def test_a_part_is_killed_comes_back_and_its_log_is_read(api: httpx.Client) -> None:
+    def location() -> dict[str, Any]:
+        parts: list[dict[str, Any]] = api.get("/system").json()["parts"]
+        return next(part for part in parts if part["name"] == "api-location")
+
+    before = location()["pid"]
+    api.post("/parts/api-location/kill").raise_for_status()
+    until(lambda: (now := location())["state"] == "ready" and now["pid"] != before, "api-location again")
+    assert api.get("/logs/api-location").json()["lines"]
+    assert api.get("/logs/..%2Fclock").status_code == 404
+    assert api.post("/parts/api-location/explode").status_code == 404
+
+
+def test_the_clock_only_goes_forward(api: httpx.Client) -> None:
+    ahead = api.get("/system").json()["clock"]["ahead"]
+    assert api.post("/clock", json={"seconds": -1}).status_code == 400
+    assert api.post("/clock", json={"seconds": 90}).json()["ahead"] == ahead + 90
