@@ -12,7 +12,7 @@ from shared.messages import DeleteObjects
 from shared.redis import broker
 from shared.tasks import enqueue, forget
 
-# Keys and prefixes in one message to the storage worker.
+# Prefixes in one message to the storage worker.
 BATCH = 500
 
 
@@ -22,10 +22,10 @@ async def erase_person(*, user_id: UUID) -> None:
         analyses = await sql.delete_person(conn, user_id)
         # Results still under way find their rows gone, and have what they made deleted (photo_processed).
         await forget(conn, *analyses)
-        keys = await uploads.delete_of_person(conn, user_id)
-        prefixes = [f"images/{analysis_id}" for analysis_id in analyses]
-        for start in range(0, max(len(keys), len(prefixes)), BATCH):
-            part = slice(start, start + BATCH)
-            await enqueue(conn, DeleteObjects(keys=keys[part], prefixes=prefixes[part]), subject=new_id())
+        await uploads.delete_of_person(conn, user_id)
+        # The whole folder of raw uploads and not the keys we know: a form once given is good for an hour.
+        prefixes = [f"uploads/{user_id}", *(f"images/{analysis_id}" for analysis_id in analyses)]
+        for start in range(0, len(prefixes), BATCH):
+            await enqueue(conn, DeleteObjects(prefixes=prefixes[start : start + BATCH]), subject=new_id())
         # Before the commit: with Redis away all of this is done again.
         await progress.forget(broker(), *analyses)
