@@ -169,8 +169,8 @@ def test_a_table_is_read_as_its_own_role_and_refused_to_another(api: httpx.Clien
 
 
 def test_sql_changes_nothing_unless_it_is_switched(api: httpx.Client) -> None:
-    insert = "INSERT INTO user_locations (id, user_id, name, latitude, longitude) VALUES"
-    insert += " (gen_random_uuid(), gen_random_uuid(), 'written here', 37.5, 127.0)"
+    insert = "INSERT INTO user_locations (id, user_id, name, address, latitude, longitude) VALUES"
+    insert += " (gen_random_uuid(), gen_random_uuid(), 'written here', '', 37.5, 127.0)"
     count = {"service": "location", "text": "SELECT count(*) FROM user_locations WHERE name = 'written here'"}
     refused = api.post("/data/sql", json={"service": "location", "text": insert})
     assert refused.status_code == 409

@@ -79,6 +79,7 @@ test("a photo goes to its answer with a guide, centers are drawn, and the chat a
   await page.setInputFiles("#photo", PHOTO);
   await page.locator("#answer .answer").waitFor();
   assert.notEqual((await page.locator("#answer .answer").textContent()).trim(), "");
+  await page.locator("#answer li").first().waitFor(); // the guide's steps
   await page.click("#near");
   await page.locator(".places circle.pulse-still").first().waitFor();
   await page.getByRole("button", { name: "Send" }).click();
@@ -144,6 +145,7 @@ test("a table is read under its own role, and another role is refused in Postgre
   for (const [tab, seen] of [["sql", "textarea"], ["objects", ".thumbs img"], ["redis", "table"]]) {
     await page.click(`[data-tab="${tab}"]`);
     await page.locator(seen).first().waitFor();
+    await page.waitForFunction(() => [...document.images].every((image) => image.complete && image.naturalWidth > 0));
     await shot(`data-${tab}`);
   }
 });
