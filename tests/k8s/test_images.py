@@ -96,9 +96,13 @@ def built(base: str) -> dict[str, tuple[Image, str]]:
 @contextlib.contextmanager
 def root_of(name: str) -> Iterator[Path]:
     container = run("buildah", "from", "--pull-never", name)
+    root = Path(run("buildah", "mount", container))
+    # As in a pod; the dynamic linker finds a program's own libraries by it.
+    run("mount", "-t", "proc", "proc", str(root / "proc"))
     try:
-        yield Path(run("buildah", "mount", container))
+        yield root
     finally:
+        run("umount", "--lazy", str(root / "proc"))
         run("buildah", "rm", container)
 
 
