@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ import uvicorn
 
 from emulator.merge import merge
 from emulator.sigv4 import sign_headers
+from shared import clock, spans, trace
 
 # Towards services; everything large goes to the object store directly.
 MAX_BODY = 1024 * 1024
@@ -130,6 +132,8 @@ class Gateway:
         body = _Body(scope, receive)
         timeouts = {"connect": CONNECT, "read": PATIENCE, "write": PATIENCE, "pool": None}
         headers = _forwarded(scope, request_id)
+        if spans.on() and route.service != "dashboard":  # which would show its own looking
+            send = _Spanned(route, scope, headers, send)
         request = httpcore.Request(
             scope["method"],
             url,
@@ -290,6 +294,33 @@ class _Body:
             pass
 
 
+class _Spanned:
+    """Sends an answer on, and tells the dashboard of the gateway's own span when it is whole."""
+
+    def __init__(self, route: Route, scope: Scope, headers: Headers, send: Send) -> None:
+        incoming = next((value for name, value in headers if name == b"traceparent"), b"").decode("latin-1")
+        self.route, self.scope, self.send, self.parent = route, scope, send, incoming
+        self.traceparent = trace.enter(incoming)
+        headers[:] = [header for header in headers if header[0] != b"traceparent"]
+        headers.append((b"traceparent", self.traceparent.encode()))
+        self.started, self.at, self.status = time.perf_counter(), clock.time(), 0
+
+    async def __call__(self, message: dict[str, Any]) -> None:
+        await self.send(message)
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif not message.get("more_body"):
+            spans.send(
+                f"{self.scope['method']} → {self.route.service}",
+                "gateway",
+                traceparent=self.traceparent,
+                parent=self.parent,
+                started=self.at,
+                seconds=time.perf_counter() - self.started,
+                status=self.status,
+            )
+
+
 def _forwarded(scope: Scope, request_id: bytes) -> Headers:
     given = {name: value for name, value in scope["headers"] if name in _NOT_OURS}
     client = (scope["client"] or ("127.0.0.1", 0))[0].encode()
@@ -374,6 +405,7 @@ class _Server(uvicorn.Server):
 
 
 def main() -> None:
+    spans.configure("gateway")
     gateway = Gateway(read_routes(os.environ["GATEWAY_ROUTES"]), dict(os.environ))
     config = uvicorn.Config(
         gateway,

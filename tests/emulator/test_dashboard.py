@@ -134,7 +134,9 @@ def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: http
     spans = until(whole, "both results of the photo's trace")
     assert {span["trace"] for span in spans} == {begun["trace"]}
     assert {"waste", "storage", "ai"} <= {span["service"] for span in spans}
-    assert {"server", "sql", "enqueue", "publish", "journal", "task", "result"} <= {span["kind"] for span in spans}
+    assert {"gateway", "server", "sql", "enqueue", "publish", "journal", "task", "result"} <= {
+        span["kind"] for span in spans
+    }
     listed = api.get("/requests", params={"q": begun["trace"]}).json()
     assert [entry["trace"] for entry in listed] == [begun["trace"]]
     assert listed[0]["attributes"]["status"] == 202

@@ -63,7 +63,7 @@ export function timeline(spans) {
   const begin = Math.min(...spans.map((span) => span.start));
   const end = Math.max(...spans.map((span) => span.start + span.ms / 1000));
   const whole = Math.max(end - begin, 0.001);
-  const colours = { server: "var(--accent)", sql: "var(--warn)", task: "var(--good)", result: "var(--good)" };
+  const colours = { gateway: "var(--muted)", server: "var(--accent)", sql: "var(--warn)", task: "var(--good)", result: "var(--good)" };
   return h("div", { class: "timeline" }, spans.map((span) => {
     const x = ((span.start - begin) / whole) * 100;
     const width = Math.max((span.ms / 1000 / whole) * 100, 0.8);

@@ -27,7 +27,14 @@ const asService = (chosen) => h("select", { name: "as" }, SERVICES.map((name) =>
 function grid(answer) {
   if (!answer.columns.length) return h("p", {}, `${answer.changed ?? 0} ${t("changed")}`);
   if (!answer.rows.length) return h("p", { class: "empty" }, t("no_rows"));
-  return table(answer.columns, answer.rows, (row) => h("tr", {}, row.map((value) => h("td", { class: "mono" }, value === null ? h("span", { class: "muted" }, "null") : String(value)))));
+  return table(answer.columns, answer.rows, (row) => h("tr", {}, row.map((value) => h("td", { class: "mono" }, shown(value))))));
+}
+
+// A long value opens to its whole.
+function shown(value) {
+  if (value === null) return h("span", { class: "muted" }, "null");
+  const text = String(value);
+  return text.length <= 60 ? text : h("details", {}, h("summary", {}, `${text.slice(0, 48)}…`), text);
 }
 
 async function tables(body) {
@@ -52,12 +59,13 @@ async function tables(body) {
 }
 
 function sql(body) {
-  const service = asService("waste"), text = h("textarea", { spellcheck: "false", value: "SELECT status, count(*) FROM analyses GROUP BY status" }), write = h("input", { type: "checkbox" }), out = h("div", { "aria-live": "polite" });
-  body.append(h("form", { class: "panel", onsubmit: async (event) => {
+  const service = asService("waste"), text = h("textarea", { spellcheck: "false", value: "SELECT status, count(*) FROM analyses GROUP BY status" }), write = h("input", { type: "checkbox" }), out = h("div", { class: "panel", "aria-live": "polite", hidden: true });
+  body.append(h("form", { class: "panel", id: "sql", onsubmit: async (event) => {
     event.preventDefault();
+    out.hidden = false;
     out.replaceChildren(loading());
     try { out.replaceChildren(grid(await api("/data/sql", { json: { service: service.value, text: text.value, write: write.checked } }))); } catch (error) { out.replaceChildren(h("div", { class: "notice bad", role: "alert" }, h("pre", {}, error.message))); }
-  } }, field(t("as_service"), service), field(t("sql"), text), h("p", { class: "row" }, h("button", { class: "primary" }, t("run")), h("label", { class: "inline" }, write, t("write")))), h("div", { class: "panel" }, out));
+  } }, field(t("as_service"), service), field(t("sql"), text), h("p", { class: "row" }, h("button", { class: "primary" }, t("run")), h("label", { class: "inline" }, write, t("write")))), out);
 }
 
 function objects(body) {

@@ -7,7 +7,7 @@ const KINDS = ["cut", "hang", "latency", "throttle", "reset", "swallow"];
 const UP = ["ready", "existing"];
 
 export function show(main) {
-  const troubles = h("div"), stage = h("div", { class: "panel map-panel" }, loading()), cards = h("div", { class: "cards panel" }), faults = h("div", { class: "panel" }), list = h("div", { class: "panel" });
+  const troubles = h("div"), stage = h("div", { class: "panel map-panel" }, loading()), cards = h("div", { class: "cards panel" }), faults = h("div", { class: "panel" }), list = h("div", { "data-words": true, class: "panel" });
   main.append(troubles, stage);
   let stopped = false, map = null, timer = 0, latest = null;
   const still = matchMedia("(prefers-reduced-motion: reduce)");

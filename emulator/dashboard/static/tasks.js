@@ -6,7 +6,7 @@ const STAGES = ["accepted", "published", "journalled", "done", "returned", "sync
 const COLOURS = ["var(--accent)", "var(--warn)"];
 
 export function show(main) {
-  const bar = h("div", { class: "panel row" }), charts = h("div", { class: "panel" }), list = h("div", { class: "panel" }, loading()), said = h("div", { "aria-live": "polite" });
+  const bar = h("div", { class: "panel row" }), charts = h("div", { class: "panel" }), list = h("div", { "data-words": true, class: "panel" }, loading()), said = h("div", { "aria-live": "polite" });
   main.append(bar, said, list, charts);
   bar.replaceChildren(...["storage", "ai"].map((worker) => h("button", { type: "button", "data-sync": worker, onclick: (event) => order(event.target, `/sync/${worker}`) }, `${t("sync_now")}: ${worker}`)));
   let stopped = false, timer = 0;

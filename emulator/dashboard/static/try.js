@@ -55,8 +55,10 @@ function photo(call, signal) {
       const stored = await fetch(upload.url, { method: "POST", body: form });
       if (!stored.ok) throw new Error(`${stored.status} ${(await stored.text()).slice(0, 200)}`);
       const analysis = await call("/waste/analyses", { json: { image_key: upload.image_key } });
+      // The answer's guide is in Korean; the catalogue has the same steps in English.
+      const english = current() === "en" ? await fetch("/api/v1/recycle/categories").then((found) => (found.ok ? found.json() : [])).catch(() => []) : [];
       let latest = null;
-      const tell = (data) => { latest = data; bar.value = 1; stage.textContent = ""; out.replaceChildren(...answer(data)); say(out.textContent.slice(0, 120)); };
+      const tell = (data) => { latest = data; bar.value = 1; stage.textContent = ""; out.replaceChildren(...answer(data, english)); say(out.textContent.slice(0, 120)); };
       await events(await call(`/waste/analyses/${analysis.id}/events`, { raw: true, signal }), (name, data) => {
         if (name === "progress") { stage.textContent = t(data.stage); bar.value = data.progress; } else tell(data);
       });
@@ -73,13 +75,15 @@ function photo(call, signal) {
   return h("div", { class: "panel" }, h("label", { class: "drop", for: "photo" }, input, t("choose_photo")), picture, stage, bar, out);
 }
 
-function answer(analysis) {
+function answer(analysis, english) {
   if (analysis.status === "failure") return [h("div", { class: "notice bad", role: "alert" }, analysis.error)];
   const { guide, candidates, model } = analysis.analysis_result;
-  const list = (title, lines) => (lines.length ? [h("h3", {}, title), h("ul", {}, lines.map((line) => h("li", {}, line)))] : []);
+  const category = english.find?.((one) => one.category === analysis.waste_type);
+  const lines = (own, other) => (own.length && other ? other.split("\n").filter(Boolean) : own);
+  const list = (title, all) => (all.length ? [h("h3", {}, title), h("ul", {}, all.map((line) => h("li", {}, line)))] : []);
   return [h("p", { class: "answer" }, analysis.waste_type === "unknown" ? t("not_sure") : kindOf(analysis.waste_type)),
     h("p", { class: "muted small" }, candidates.slice(0, 3).map((c) => `${kindOf(c.waste_type)} ${Math.round(c.confidence * 100)} %`).join(" · "), ` · ${model}`),
-    ...list(t("steps"), guide.steps), ...list(t("do_not"), guide.do_not), guide.state === "missing" ? h("p", { class: "muted" }, t("guide_missing")) : null].filter(Boolean);
+    ...list(t("steps"), lines(guide.steps, category?.how_to_recycle_en)), ...list(t("do_not"), lines(guide.do_not, category?.do_not_do_en)), guide.state === "missing" ? h("p", { class: "muted" }, t("guide_missing")) : null].filter(Boolean);
 }
 
 function near() {
