@@ -52,8 +52,8 @@ class Item(Struct, frozen=True, kw_only=True):
 class FoundItem(Item, frozen=True, kw_only=True):
     """An item that a search found.
 
-    `score` is 1 for the item's own name and 0.97 for a synonym; above 0.6 the query and a name contain each other or sound
-    alike; below it, they are written alike.
+    `score` is 1 for the item's own name, 0.97 for a synonym, 0.94 for what sounds like one of them; 0.6 to 0.92 where a name
+    contains the query; at most 0.72 where a letter or two differ. A name inside the query counts by its share of it.
     """
 
     score: float
@@ -111,10 +111,9 @@ async def select_item(conn: Connection, item_id: UUID) -> Item | None:
     return await cur.fetchone()
 
 
-# Four ways to a name, each over one of the two indexes of item_names: a phrase or word of the query within the name or
-# written like it (trigrams), and a part of the query that sounds like the whole name. An item's score is that of its
-# best name; words of a query count together, each by its share, but never as much as the whole.
-# `LIKE` needs no escaping: a folded name has neither % nor _.
+# Names near a phrase or a word of the query (the function `near` of the migrations), and names that a part of the query
+# sounds like. An item's score is that of its best name; words of a query count together, each by its share, but never as
+# much as the whole.
 SEARCH = """
 WITH needle AS MATERIALIZED (
     SELECT word, share, fold(word) AS folded, sound(word) AS sound, is_word
