@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "new": ("runtime.commands.new", "begin a function or a service"),
     "tasks": ("runtime.commands.tasks", "list, show and retry tasks"),
     "journal": ("runtime.commands.journal", "check or recover a worker's journal"),
+    "bench": ("tests.bench.command", "measure the budgets; `ai`: what a day costs"),
     "function": ("runtime.commands.function", "disable or enable a function for a bad night"),
     # delivery
     "why": ("k8s.why", "name everything that a file reaches"),
@@ -59,7 +60,7 @@ GROUPS = {
         *("fault", "kill", "pause", "clock"),
     ),
     "Functions and tasks": (
-        *("functions", "serve", "work", "sync", "migrate", "import", "new", "tasks", "journal", "function"),
+        *("functions", "serve", "work", "sync", "migrate", "import", "new", "tasks", "journal", "function", "bench"),
     ),
     "Delivery": ("plan", "why", "build", "deploy", "render", "secrets", "backup", "restore", "rotate"),
 }

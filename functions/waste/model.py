@@ -58,6 +58,10 @@ class AnalysisResult(Struct):
     provider: str
     model: str
     guide: Guide
+    # What a provider that looks closer says of it; the embedded one says nothing here.
+    materials: list[str] = []
+    contamination: str = ""
+    parts: list[str] = []
 
 
 class Analysis(Struct, kw_only=True):

@@ -20,7 +20,8 @@ async def photo_classified(*, outcome: Outcome) -> None:
         # Over HTTP, so before the transaction; an analysis does not wait for recycle-info.
         guide = await guide_for(answer.waste_type)
         candidates = [Candidate(c.waste_type, c.confidence) for c in answer.candidates]  # type: ignore[arg-type]
-        result = AnalysisResult(candidates, answer.provider, answer.model, guide)
+        closer = (answer.materials, answer.contamination, answer.parts)
+        result = AnalysisResult(candidates, answer.provider, answer.model, guide, *closer)
     async with database().transaction() as conn:
         owner = await sql.select_owner_for_update(conn, analysis_id)
         still_open = await settle(conn, outcome)

@@ -18,12 +18,12 @@ import psutil
 FOLDER = Path(__file__).parent
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
-    names = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+    names = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "command" and path.stem[0] != "_")
     parser.add_argument("names", nargs="*", choices=[*names, []], help="only these")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="where to save the rows")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     rows: list[dict[str, Any]] = []
     for name in args.names or names:
         module = importlib.import_module(f"tests.bench.{name}")
