@@ -27,7 +27,7 @@ const asService = (chosen) => h("select", { name: "as" }, SERVICES.map((name) =>
 function grid(answer) {
   if (!answer.columns.length) return h("p", {}, `${answer.changed ?? 0} ${t("changed")}`);
   if (!answer.rows.length) return h("p", { class: "empty" }, t("no_rows"));
-  return table(answer.columns, answer.rows, (row) => h("tr", {}, row.map((value) => h("td", { class: "mono" }, shown(value))))));
+  return table(answer.columns, answer.rows, (row) => h("tr", {}, row.map((value) => h("td", { class: "mono" }, shown(value)))));
 }
 
 // A long value opens to its whole.
