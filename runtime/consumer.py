@@ -61,6 +61,7 @@ class Consumer:
         self._unsent: list[dramatiq.Message[Any]] = []
         self._stopping = threading.Event()
         self._over = threading.Event()
+        self._nudge = threading.Event()  # the keeping thread has something new to keep
         self._lost = True
         self._threads = [
             threading.Thread(target=self._guarded, args=(target,), name=f"{service}-{name}", daemon=True)
@@ -90,6 +91,7 @@ class Consumer:
         with self._later_lock:
             self._count += 1
             heapq.heappush(self._later, (time.monotonic() + seconds, self._count, action))
+        self._nudge.set()
 
     def _guarded(self, loop: Callable[[], None]) -> None:
         # The outermost point of a thread. A thread that ended for a bug would stop all tasks of the process and say nothing.
@@ -216,7 +218,8 @@ class Consumer:
             for action in due:
                 action()
             if not due:
-                self._over.wait(min(next_, 0.25))
+                self._nudge.wait(min(next_, max(0.01, beat + BEAT - time.monotonic())))
+                self._nudge.clear()
 
     def leased_tasks(self) -> list[str]:
         """Ids of the tasks whose leases are to be renewed."""
@@ -236,6 +239,7 @@ class Consumer:
         self._done.put(None)
         self._threads[1].join(max(0.1, end - time.monotonic()))
         self._over.set()
+        self._nudge.set()
         self._threads[1].join()
         self._threads[2].join()
         with contextlib.suppress(redis.RedisError, OSError):

@@ -17,6 +17,8 @@ from pathlib import Path
 _OFFSET = struct.Struct("<d")
 # How often a waiter looks whether the clock was moved. Only where a clock file exists: in a pod nobody polls.
 _LOOK = 0.25
+# Whoever waits no longer than this looks again soon anyway, and an idle system should be idle.
+_SHORT = 1.0
 
 
 def _map(path: str | None) -> mmap.mmap | None:
@@ -58,8 +60,8 @@ def now() -> datetime:
 
 def wait(event: threading.Event, seconds: float) -> bool:
     """Wait for the event, at most so many seconds of the system's clock; return whether it was set."""
-    if _file is None:
-        return event.wait(seconds)
+    if _file is None or seconds <= _SHORT:
+        return event.wait(max(0.0, seconds))
     end = _time.monotonic() + seconds + offset()
     while (left := end - _time.monotonic() - offset()) > 0:
         if event.wait(min(left, _LOOK)):
@@ -74,8 +76,8 @@ def sleep(seconds: float) -> None:
 
 async def asleep(seconds: float) -> None:
     """Suspend this task for so many seconds of the system's clock."""
-    if _file is None:
-        await asyncio.sleep(seconds)
+    if _file is None or seconds <= _SHORT:
+        await asyncio.sleep(max(0.0, seconds))
         return
     end = _time.monotonic() + seconds + offset()
     while (left := end - _time.monotonic() - offset()) > 0:  # noqa: ASYNC110 - no event tells of a moved clock
