@@ -25,6 +25,7 @@ def functions(services: dict[str, Service], document: dict[str, Any]) -> list[di
                 "file": function.file,
                 "role": service.database.role,
                 "schema": service.database.schema,
+                "limits": _limits(service, function.name),
             }
             if function.trigger == "http":
                 method, _, path = function.where.partition(" ")
@@ -35,6 +36,14 @@ def functions(services: dict[str, Service], document: dict[str, Any]) -> list[di
                 entry |= {"method": method, "path": plain}
             found.append(entry)
     return found
+
+
+def _limits(service: Service, name: str) -> str:
+    """What its container gets in the cluster, by service.toml."""
+    run = service.run
+    own = service.functions.get(name)
+    replicas = (own and own.deployment and own.replicas) or run.replicas
+    return f"{replicas} × ({run.cpu} CPU, {run.memory}), {run.threads} threads, {service.database.pool} connections"
 
 
 def _resolved(node: Any, document: dict[str, Any], depth: int) -> Any:

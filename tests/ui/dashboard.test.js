@@ -82,9 +82,15 @@ test("a photo goes to its answer with a guide, centers are drawn, and the chat a
   await page.locator("#answer li").first().waitFor(); // the guide's steps
   await page.click("#near");
   await page.locator(".places circle.pulse-still").first().waitFor();
+  // Every text that the answer passes through on its way.
+  await page.evaluate(() => {
+    globalThis.passed = new Set();
+    new MutationObserver(() => globalThis.passed.add(document.querySelector(".talk .it")?.textContent)).observe(document.querySelector(".talk"), { childList: true, characterData: true, subtree: true });
+  });
   await page.getByRole("button", { name: "Send" }).click();
   await page.locator(".talk .it.done").waitFor();
   assert.ok((await page.locator(".talk .it").last().textContent()).length > 20);
+  assert.ok(await page.evaluate(() => globalThis.passed.size) > 2, "the answer comes in pieces");
   await shot("try-answered");
 });
 

@@ -4,7 +4,7 @@ import { current, setLanguage, t } from "./words.js";
 
 const PAGES = ["system", "functions", "requests", "tasks", "data", "try"];
 const main = document.getElementById("main");
-let leave = null;
+let leave = null, shown = 0;
 
 function theme() {
   return localStorage.getItem("eco2-theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
@@ -26,11 +26,13 @@ function frame(page) {
 
 async function show(focus) {
   const name = PAGES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "system";
+  const turn = ++shown;
   if (leave) leave();
   leave = null;
   frame(name);
   try {
     const page = await import(`./${name}.js`);
+    if (turn !== shown) return; // another page was asked for meanwhile
     main.replaceChildren(h("h1", {}, t(name)), h("p", { class: "lead" }, t(`${name}_lead`)));
     if (focus) main.focus();
     leave = page.show(main) ?? null;

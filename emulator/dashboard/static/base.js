@@ -72,7 +72,7 @@ export function timeline(spans) {
     const status = span.attributes.status !== undefined ? ` · ${span.attributes.status}` : "";
     const facts = Object.entries(span.attributes).map(([key, value]) => `${key}: ${value}`).join("\n");
     return h("details", {}, h("summary", { class: "bar-row" },
-      h("span", { class: "name" }, h("span", { class: "method" }, `${span.service} ${span.kind} `), span.name, status),
+      h("span", { class: "name" }, h("span", { class: "method" }, `${span.service === span.kind ? span.kind : `${span.service} ${span.kind}`} `), span.name, status),
       s("svg", { viewBox: "0 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" }, bar),
       h("span", { class: "ms" }, span.ms ? ms(span.ms) : "·")), h("pre", { class: "log" }, span.name, facts ? `\n${facts}` : ""));
   }));

@@ -53,7 +53,7 @@ export function example(schema, name = "") {
 }
 
 function open(detail, f) {
-  const facts = [[t("trigger"), f.path ? `${f.method} ${f.path}` : f.where], [t("role"), `${f.role} (${f.schema})`], [t("file"), f.file]];
+  const facts = [[t("trigger"), f.path ? `${f.method} ${f.path}` : f.where], [t("role"), `${f.role} (${f.schema})`], [t("file"), f.file], [t("limits"), f.limits]];
   const head = [h("h2", {}, `${f.service}/${f.name}`), f.operation?.summary ? h("p", {}, f.operation.summary) : null,
     h("dl", { class: "facts small" }, facts.map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", { class: "mono" }, value))))];
   if (f.trigger !== "http" || !f.operation) { detail.replaceChildren(...head.filter(Boolean), h("p", { class: "muted" }, t("not_http"))); return; }

@@ -15,6 +15,7 @@ export function show(main) {
 
   function draw() {
     const width = Math.floor(stage.clientWidth) - 32;
+    if (width < 200) return; // not on the screen
     const shape = JSON.stringify([latest.parts.map((part) => part.name), latest.links, width]);
     if (map?.shape !== shape) {
       map = drawMap(shape, place(latest, width), (name) => openPart(name, latest, refresh), still);
