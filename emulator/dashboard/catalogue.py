@@ -43,7 +43,8 @@ def _limits(service: Service, name: str) -> str:
     run = service.run
     own = service.functions.get(name)
     replicas = (own and own.deployment and own.replicas) or run.replicas
-    return f"{replicas} × ({run.cpu} CPU, {run.memory}), {run.threads} threads, {service.database.pool} connections"
+    threads = f", {run.threads} threads" if run.threads > 1 else ""
+    return f"{replicas} × ({run.cpu} CPU, {run.memory}{threads}), {service.database.pool} connections each"
 
 
 def _resolved(node: Any, document: dict[str, Any], depth: int) -> Any:
