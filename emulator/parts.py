@@ -4,6 +4,7 @@ is ready.
 The only differences from a pod are here: addresses, credentials, and a proxy between every two parts.
 """
 
+import difflib
 import importlib.util
 import os
 import re
@@ -56,6 +57,7 @@ class Part:
     folder: str = ""  # of its service, for the reload
     listener: socket.socket | None = field(default=None, repr=False)
     orders: bool = False  # takes orders on its standard input
+    debug: int | None = None  # where a debugger reaches it
 
 
 @dataclass
@@ -72,11 +74,15 @@ class Existing:
 class System:
     """All parts of one emulator, wired to each other through the proxy."""
 
-    def __init__(self, state: State, port: int | None, environ: Mapping[str, str], seed: int = 0) -> None:
+    def __init__(
+        self, state: State, port: int | None, environ: Mapping[str, str], seed: int = 0, debug: str | None = None
+    ) -> None:
+        """`debug` is the service that a debugger may enter, by its folder or name, or `all`. StartError for an unknown one."""
         self.state = state
         self.seed = seed
         self.environ = environ
         self.services = load_services()
+        self.debugged = self._to_debug(debug) if debug else ()
         self.existing = Existing.of(environ)
         self.postgres = Postgres(state.path)
         self.broker = RedisServer(state.path, "broker")
@@ -90,6 +96,16 @@ class System:
         self.postgres.port = self.ports["postgres"]
         self.broker.port, self.cache.port = self.ports["redis-broker"], self.ports["redis-cache"]
         self.link_ports = state.ports(dict.fromkeys(self._pairs()))
+        self.debug_ports = state.ports(dict.fromkeys(f"debug-{name}" for name in self.debugged))
+
+    def _to_debug(self, wanted: str) -> tuple[str, ...]:
+        chosen = tuple(s.name for s in self.services.values() if wanted in ("all", s.name, s.folder, s.short))
+        if not chosen:
+            known = [s.name for s in self.services.values()]
+            near = difflib.get_close_matches(wanted, [*known, *self.services], 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise StartError(f"no service {wanted} to debug: {hint}")
+        return chosen
 
     def _listen_as_gateway(self, wanted: int | None) -> socket.socket:
         """The port asked for or nothing; without one the last run's, 8000, or the next that is free."""
@@ -285,6 +301,16 @@ class System:
         argv = [sys.executable, "-m", module, *arguments]
         return Command(name, argv, env, self.log(name), None, signal.SIGTERM, signal.SIGKILL, ROOT, fds)
 
+    def _debug_environment(self, name: str) -> dict[str, str]:
+        port = self.debug_ports.get(f"debug-{name}")
+        return {"ECO2_DEBUG_PORT": str(port)} if port else {}
+
+    def _debug(self, part: Part) -> None:
+        part.debug = self.debug_ports.get(f"debug-{part.name}")
+        if part.debug:
+            # Who stands at a breakpoint cannot end by itself.
+            part.grace = min(part.grace, 1)
+
     def _s3(self) -> Part:
         port = self.ports["s3"]
         env = (
@@ -304,21 +330,23 @@ class System:
     def _service(self, service: Service) -> Part:
         listener = self.listeners[service.name]
         port = int(listener.getsockname()[1])
-        env = self.environment(service) | {"PORT": str(port)}
+        env = self.environment(service) | {"PORT": str(port)} | self._debug_environment(service.name)
         command = self._python(service.name, "runtime.host", (service.folder,), env, listener)
         part = Part(service.name, "service", lambda: command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
         part.needs, part.grace, part.listener = ("migrations",), seconds(service.run.grace), listener
         part.module, part.arguments, part.folder = "runtime.host:run", (service.folder,), service.folder
+        self._debug(part)
         return part
 
     def _worker(self, service: Service) -> Part:
         port = self.ports[f"health-worker-{service.short}"]
-        env = self.environment(service) | {"HEALTH_PORT": str(port)}
+        env = self.environment(service) | {"HEALTH_PORT": str(port)} | self._debug_environment(service.name)
         command = self._python(service.name, "runtime.worker", (service.folder,), env)
         part = Part(service.name, "worker", lambda: command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
         part.needs = ("keys", "model") if service.folder == "ai" else ("keys",)
         part.grace = min(seconds(service.run.grace), 20)
         part.module, part.arguments, part.folder = "runtime.worker:main", (service.folder,), service.folder
+        self._debug(part)
         return part
 
     def _syncer(self, service: Service) -> Part:

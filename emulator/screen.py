@@ -56,7 +56,8 @@ def screen(about: dict[str, Any], seconds: float | None, troubles: list[str], co
     for part in about["parts"]:
         state = paint(f"{part['state']:<10}", _STATES.get(part["state"], 33))
         reason = f"  {part['error']}" if part.get("error") and part["state"] != "ready" else ""
-        rows.append(f"  {part['name']:<18} {state} {part['pid'] or '':>8}  {part['address']}{reason}")
+        debug = f"  debugger {part['debug']}" if part.get("debug") else ""
+        rows.append(f"  {part['name']:<18} {state} {part['pid'] or '':>8}  {part['address']}{debug}{reason}")
     when = f" in {seconds:.1f} s" if seconds is not None else ""
     failed = [part for part in about["parts"] if part["state"] not in ("ready", "existing", "paused")]
     head = f"Eco² is ready{when}" if not failed else f"Eco² runs{when}, without {', '.join(p['name'] for p in failed)}"

@@ -34,6 +34,8 @@ _STOP_ORDER = (("dashboard", "gateway"), ("service", "worker"), ("syncer",), ("p
 # Without these nothing can run: their failure ends `up`. Another part's failure is told and tried again.
 _ESSENTIAL = {"server", "proxy", "gateway"}
 _READY_WITHIN = 60.0
+# A person may stand at a breakpoint of the start.
+_DEBUGGED_READY_WITHIN = 600.0
 _BACKOFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # A part that ran so long had started well: its next failure counts as the first.
 _SETTLED = 10.0
@@ -67,14 +69,25 @@ class Running:
             "state": self.state,
             "address": self.part.address,
         }
+        if self.part.debug:
+            known["debug"] = f"127.0.0.1:{self.part.debug}"
         return known | {"restarts": self.restarts, "error": self.error}
 
 
 class Supervisor:
     """One emulator on one state folder."""
 
-    def __init__(self, state: State, port: int | None, environ: Mapping[str, str], say: Say, seed: int = 0) -> None:
+    def __init__(
+        self,
+        state: State,
+        port: int | None,
+        environ: Mapping[str, str],
+        say: Say,
+        seed: int = 0,
+        debug: str | None = None,
+    ) -> None:
         self.state = state
+        self.debug = debug
         self.seed = seed
         self.say = say
         self.wanted_port = port
@@ -122,7 +135,7 @@ class Supervisor:
         self._end_the_leftovers()
         if snapshots.swap(self.state):
             self.say("finished the restore that was interrupted")
-        self.system = System(self.state, self.wanted_port, self.environ, self.seed)
+        self.system = System(self.state, self.wanted_port, self.environ, self.seed, self.debug)
         for part in self.system.parts():
             self.running[part.name] = Running(part)
         if not (self.state.path / "clock").exists():
@@ -378,7 +391,8 @@ class Supervisor:
     async def _until_ready(self, running: Running, command: Command) -> None:
         process = running.process
         assert process is not None
-        deadline = time.monotonic() + _READY_WITHIN
+        within = _DEBUGGED_READY_WITHIN if running.part.debug else _READY_WITHIN
+        deadline = time.monotonic() + within
         ending = asyncio.create_task(exited(process))
         try:
             if running.part.kind == "proxy":
@@ -393,7 +407,7 @@ class Supervisor:
                     return
                 if time.monotonic() > deadline:
                     process.kill()
-                    raise StartError(f"{command.name} was not ready within {_READY_WITHIN:.0f} s; see {command.log}")
+                    raise StartError(f"{command.name} was not ready within {within:.0f} s; see {command.log}")
                 await asyncio.sleep(0.02)
         finally:
             ending.cancel()
@@ -409,9 +423,11 @@ class Supervisor:
     async def replace(self, running: Running, overlapping: bool) -> None:
         """Put a new process in the place of the old, which finishes what it has begun; return when the new one is ready.
 
-        A service's two processes overlap on one socket, so that no request meets nobody. A worker's journal has one owner.
+        A service's two processes overlap on one socket, so that no request meets nobody. A worker's journal has one owner,
+        and so has a debugger's port: a debugged service's requests wait in the socket.
         """
         old = running.process
+        overlapping = overlapping and not running.part.debug
         running.replacing = True
         try:
             if old is not None and old.poll() is None:

@@ -179,6 +179,8 @@ def _become(order: dict[str, Any], descriptors: list[int]) -> NoReturn:
         os.chdir(order["cwd"])
         sys.argv = [order["module"], *order["arguments"]]
         gc.enable()
+        if "ECO2_DEBUG_PORT" in os.environ:
+            _listen_for_debugger(int(os.environ["ECO2_DEBUG_PORT"]))
         module, _, name = order["module"].partition(":")
         function = getattr(importlib.import_module(module), name)
         answer = function(order["arguments"]) if order["arguments"] else function()
@@ -197,6 +199,24 @@ def _become(order: dict[str, Any], descriptors: list[int]) -> NoReturn:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _listen_for_debugger(port: int) -> None:
+    """Serve the debug adapter protocol on this loopback port from a thread; nobody is waited for. SystemExit when the port is
+    taken."""
+    with socket.socket() as probe:
+        # As debugpy does later in its thread, where nobody would hear of a failure.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            sys.exit(f"error: debug port {port}: {(error.strerror or 'unusable').lower()}")
+    # Breakpoints in the standard library's frozen modules may be missed; a warning at each start helps nobody.
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    import debugpy
+
+    # Not as a program of its own, which is debugpy's default: that one leaves the session and would outlive a killed part.
+    debugpy.listen(("127.0.0.1", port), in_process_debug_adapter=True)
 
 
 if __name__ == "__main__":

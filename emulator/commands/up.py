@@ -36,6 +36,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("embedded", "stub"),
         help="who answers: the embedded models (the default unless OPENAI_API_KEY is set), or a local OpenAI-compatible stub",
     )
+    parser.add_argument(
+        "--debug",
+        nargs="?",
+        const="all",
+        metavar="SERVICE",
+        help="open a debugpy port for this service (default: one each for all services and workers), the same after a reload",
+    )
     add_state(parser)
 
 
@@ -68,7 +75,7 @@ async def _run(args: argparse.Namespace, state: State, terminal: Terminal) -> in
 
     try:
         with ai_stub.environment(args.ai, os.environ, state) as environ:
-            return await Supervisor(state, args.port, environ, say, args.seed).run(on_ready)
+            return await Supervisor(state, args.port, environ, say, args.seed, args.debug).run(on_ready)
     finally:
         for task in streaming:
             task.cancel()
@@ -82,6 +89,7 @@ def _detach(args: argparse.Namespace, state: State) -> int:
     argv = [sys.executable, "-m", "emulator.detached", "--state", str(state.path), "--seed", str(args.seed)]
     argv += ["--port", str(args.port)] if args.port else []
     argv += ["--ai", args.ai] if args.ai else []
+    argv += ["--debug", args.debug] if args.debug else []
     read, write = os.pipe()
     with log.open("ab") as out:
         child = subprocess.Popen(
