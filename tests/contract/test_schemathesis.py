@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import hypothesis
+import hypothesis.errors
 import pytest
 import requests
 import schemathesis
@@ -128,4 +129,21 @@ def test_generated_sequences_get_documented_answers(api: BaseSchema, session: re
             case.validate_response(response, checks=CHECKS)
 
     machine: type[APIStateMachine] = Walk
-    machine.run(settings=hypothesis.settings(SETTINGS, max_examples=EXAMPLES, stateful_step_count=10))
+    for last in (False, False, False, False, True):
+        try:
+            machine.run(settings=hypothesis.settings(SETTINGS, max_examples=EXAMPLES, stateful_step_count=10))
+        except Exception as error:  # looked at below
+            if last or not depends_on_answers(error):
+                raise
+        else:
+            return
+
+
+def depends_on_answers(error: BaseException) -> bool:
+    """Whether Hypothesis only complains that a sequence went another way the second time.
+
+    What a step can hand on depends on what the system answered, and the system remembers; a wrong answer is another error.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(depends_on_answers(inner) for inner in error.exceptions)
+    return isinstance(error, hypothesis.errors.FlakyStrategyDefinition)

@@ -81,6 +81,8 @@ def test_a_parked_function_s_tasks_wait_and_lose_nothing(owner: Owner, queue: st
         )
         try:
             owner.relay.look_at_settings()
+            # A turn that has begun publishes what it finds: wait for the one that knows.
+            eventually(lambda: owner.relay._disabled != [])
             owner.enqueue(f"{queue}/act", 1)
             time.sleep(0.3)
             assert waiting(owner.broker, queue) == 0
