@@ -6,28 +6,6 @@ type, and so speaks for `unknown`. ImageNet has no drink can, milk pack, styrofo
 `battery` can't be an embedded answer, and a can is at best found by its neighbours.
 """
 
-from typing import Literal, get_args
-
-WasteType = Literal[
-    "paper",
-    "paper_pack",
-    "plastic",
-    "pet_clear",
-    "vinyl",
-    "styrofoam",
-    "glass",
-    "metal",
-    "clothing",
-    "battery",
-    "lighting",
-    "electronics",
-    "food",
-    "bulky",
-    "general",
-    "unknown",
-]
-WASTE_TYPES: tuple[str, ...] = get_args(WasteType)
-
 MODEL = "lite2"
 """The size of EfficientNet-Lite that is built and served; chosen by the table of docs/AI.md."""
 

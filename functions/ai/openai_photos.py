@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from functions.ai.embedded import THRESHOLD
-from functions.ai.labels import WASTE_TYPES, WasteType
 from functions.ai.openai_chat import Chat, Invalid
 from shared.messages import Candidate, Classification
+from shared.waste_types import WASTE_TYPES, WasteType
 
 Material = (
     Literal[

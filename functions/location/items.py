@@ -4,29 +4,10 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal, get_args
 
 from msgspec import Struct
 
-WasteType = Literal[
-    "paper",
-    "paper_pack",
-    "plastic",
-    "pet_clear",
-    "vinyl",
-    "styrofoam",
-    "glass",
-    "metal",
-    "clothing",
-    "battery",
-    "lighting",
-    "electronics",
-    "food",
-    "bulky",
-    "general",
-    "unknown",
-]
-WASTE_TYPES: tuple[str, ...] = get_args(WasteType)
+from shared.waste_types import WASTE_TYPES
 
 # Words by the type they mean, the more telling first: the first one found in a piece of text decides. Latin ones must
 # stand alone (PE is no part of PET). `pet` and 페트병 alone stand for bottles of any colour; see `_types`.

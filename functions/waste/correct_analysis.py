@@ -7,9 +7,10 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from functions.waste import db as sql
-from functions.waste.model import Analysis, WasteType
+from functions.waste.model import Analysis
 from shared.errors import NotFound, PreconditionFailed
 from shared.http import Conditional, CurrentUser, Db, problems
+from shared.waste_types import WasteType
 
 
 class Correction(Struct):

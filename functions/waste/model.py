@@ -7,24 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-WasteType = Literal[
-    "paper",
-    "paper_pack",
-    "plastic",
-    "pet_clear",
-    "vinyl",
-    "styrofoam",
-    "glass",
-    "metal",
-    "clothing",
-    "battery",
-    "lighting",
-    "electronics",
-    "food",
-    "bulky",
-    "general",
-    "unknown",
-]
+from shared.waste_types import WasteType
 
 
 class Image(Struct):

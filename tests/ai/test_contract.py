@@ -8,7 +8,6 @@ from PIL import Image
 
 from functions.ai import providers
 from functions.ai.answer_question import LONGEST, answer_question
-from functions.ai.labels import WASTE_TYPES
 from functions.ai.providers import PhotoProvider, Question, QuestionProvider, make
 from functions.recycle_info import dataset
 from shared.calls import Calls
@@ -16,6 +15,7 @@ from shared.errors import Unavailable
 from shared.messages import Answered, Place, Turn
 from shared.settings import read
 from shared.tasks import Task, TaskFailed
+from shared.waste_types import WASTE_TYPES
 from tests.ai.reading import tokens
 from tests.ai.test_embedded import jpeg, shipped
 

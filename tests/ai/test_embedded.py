@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from functions.ai.embedded import _TYPES, THRESHOLD, Classifier, EmbeddedPhotos, by_type, decide, prepare
-from functions.ai.labels import CLASSES, IMAGENET, MODEL, WASTE_TYPES
+from functions.ai.labels import CLASSES, IMAGENET, MODEL
 from functions.storage.images import make_copies
 from shared.errors import Unavailable
+from shared.waste_types import WASTE_TYPES
 
 
 def shipped(name: str) -> bytes:

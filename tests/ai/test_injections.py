@@ -13,12 +13,12 @@ import pytest
 from emulator.ai_stub import Rule, Stub
 from functions.ai.answer_question import LONGEST, answer_question
 from functions.ai.classify_photo import classify_photo
-from functions.ai.labels import WASTE_TYPES
 from functions.ai.openai_photos import CONTAMINATION, MATERIALS, PARTS
 from shared import objects
 from shared.calls import Calls
 from shared.messages import Answered, Classification, Turn
 from shared.tasks import Task
+from shared.waste_types import WASTE_TYPES
 from tests.ai.test_embedded import shipped
 from tests.eval.questions import slugs
 
