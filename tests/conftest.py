@@ -1,6 +1,5 @@
 """Real parts for every test: one PostgreSQL cluster, two Redis servers and one S3 a run, all thrown away at its end."""
 
-import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -14,8 +13,8 @@ from msgspec import Struct
 from emulator.postgres import Postgres
 from emulator.redis import RedisServer
 from runtime import migrate
-from runtime.host import Hosted, build
-from runtime.services import Service, find, load_services
+from runtime.host import build
+from runtime.services import find, load_services
 from shared.db import Database
 from shared.ids import new_id
 from tests import support
@@ -182,6 +181,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-__all__ = ["Hosted", "Person", "Serve", "Service", "os"]

@@ -32,7 +32,7 @@ from emulator.dashboard.journeys import Journeys
 from emulator.dashboard.spans import Collector
 from emulator.process import StartError
 from emulator.state import State
-from runtime.services import ServiceError, load_services
+from runtime.services import ServiceError, find, load_services
 from shared import clock
 
 STATIC = Path(__file__).parent / "static"
@@ -367,15 +367,15 @@ async def data_rows(
     as_: Annotated[str, QueryParameter(name="as")],
     offset: Annotated[int, QueryParameter(ge=0, le=1_000_000)] = 0,
 ) -> dict[str, Any]:
-    service = data.service_of(as_)
+    service = find(as_)
     return await asyncio.to_thread(data.rows, await site.environment(), schema, table, service, offset)
 
 
 @post("/data/sql", status_code=200, summary="One statement under a service's role; it may write only if told")
-async def data_sql(request: Request[Any, Any, Any], data: JSONBody[Sql]) -> dict[str, Any]:
+async def data_sql(data: JSONBody[Sql]) -> dict[str, Any]:
     from emulator.dashboard import data as stored
 
-    service = stored.service_of(data.service)
+    service = find(data.service)
     return await asyncio.to_thread(stored.run_sql, await site.environment(), service, data.text, data.write)
 
 

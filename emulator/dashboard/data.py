@@ -7,7 +7,7 @@ import redis
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from runtime.services import Service, find
+from runtime.services import Service
 
 ROWS = 100
 _LONG = 500
@@ -75,10 +75,6 @@ def _shown(value: Any) -> Any:
         return value
     text = value.hex() if isinstance(value, bytes) else str(value)
     return text if len(text) <= _LONG else f"{text[:_LONG]}… ({len(text)} characters)"
-
-
-def service_of(name: str) -> Service:
-    return find(name)
 
 
 def objects(environ: dict[str, str], prefix: str) -> list[dict[str, Any]]:
