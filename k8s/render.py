@@ -18,7 +18,8 @@ import yaml
 from k8s import manifests
 from k8s.environments import Environment, UnknownEnvironment, environments
 from k8s.manifests import Document, document, labels
-from runtime.closure import Checkout, ClosureError, digest
+from k8s.plan import wanted
+from runtime.closure import Checkout, ClosureError
 from runtime.loader import LoadError
 from runtime.services import ROOT, Service, ServiceError, load_services
 
@@ -47,11 +48,6 @@ def dump(documents: Iterable[Document]) -> str:
     return HEADER + yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
-def manifest_digest(service: Service) -> str:
-    """The digest of a service's manifests, tags aside."""
-    return digest(json.dumps(manifests.service_documents(service), sort_keys=True).encode())[:16]
-
-
 def render(checkout: Checkout) -> dict[str, str]:
     """Every file that is written, by its path in the checkout.
 
@@ -59,8 +55,6 @@ def render(checkout: Checkout) -> dict[str, str]:
         RenderError: the requests don't fit the nodes, or the pools PostgreSQL's connections.
         ClosureError, LoadError: a tag can't be computed.
     """
-    from k8s.plan import wanted
-
     services = list(checkout.services.values())
     check_nodes(services)
     check_connections(services)
@@ -338,11 +332,11 @@ def check_nodes(services: Iterable[Service], root: Path = ROOT) -> dict[str, tup
             raise RenderError(f"{found['metadata']['name']} wants a node {label}, which k8s/nodes.yaml does not have")
         replicas = scaled.get(found["metadata"]["name"], found["spec"].get("replicas", 1))
         for container in [*pod.get("initContainers", []), *pod["containers"]]:
-            wanted = container["resources"]["requests"]
+            asked = container["resources"]["requests"]
             cpu, memory = left[label]
             left[label] = (
-                cpu - replicas * manifests.cores(wanted["cpu"]),
-                memory - replicas * manifests.mebibytes(wanted["memory"]),
+                cpu - replicas * manifests.cores(asked["cpu"]),
+                memory - replicas * manifests.mebibytes(asked["memory"]),
             )
     small = [
         f"{label} ({cpu:.2f} cores, {memory:.0f}Mi)" for label, (cpu, memory) in left.items() if cpu < 0 or memory < 0

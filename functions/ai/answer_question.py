@@ -8,7 +8,8 @@ from msgspec import Struct, structs
 
 from functions.ai import metrics
 from functions.ai.cache import question_key
-from functions.ai.providers import ProviderFailed, Providers, Question, providers
+from functions.ai.interfaces import ProviderFailed, Question
+from functions.ai.providers import Providers, providers
 from shared import progress, tasks
 from shared.ids import new_id
 from shared.messages import Answered, Place, Turn

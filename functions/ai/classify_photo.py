@@ -7,7 +7,8 @@ import dramatiq
 
 from functions.ai import metrics
 from functions.ai.cache import look
-from functions.ai.providers import ProviderFailed, Providers, providers
+from functions.ai.interfaces import ProviderFailed
+from functions.ai.providers import Providers, providers
 from shared import objects, progress
 from shared.messages import Classification
 from shared.objects import ObjectMissing, ObjectTooLarge

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec import Struct
 
 from functions.ai import metrics
-from functions.ai.providers import ProviderFailed
+from functions.ai.interfaces import ProviderFailed
 from shared import clock, tasks
 from shared.errors import Unavailable
 

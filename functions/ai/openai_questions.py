@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from functions.ai.interfaces import Answer, Question
 from functions.ai.openai_chat import Chat
-from functions.ai.providers import Answer, Question
 from functions.ai.questions import Understood, say, understand
 from functions.ai.retrieval import Item
 from shared.messages import Answered, Source, Turn

@@ -1,4 +1,4 @@
-"""Who answers: the small interfaces behind the two functions, and what the process uses for them.
+"""Who answers: what the process uses behind the two interfaces.
 
 The embedded providers need no network and are the default. With `OPENAI_API_KEY` set, an OpenAI-compatible one is asked
 first; where it refuses, fails, takes too long or would cost more than the day's budget, the embedded one answers, and the
@@ -8,14 +8,12 @@ answer's `provider` says so.
 import logging
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from msgspec import Struct
 
 from functions.ai.cache import Cache
-from shared.messages import Answered, Classification, Place, Turn
+from functions.ai.interfaces import PhotoProvider, QuestionProvider
 from shared.redis import connect
 from shared.settings import Settings, read
 from shared.spend import Limits, Purse
@@ -24,60 +22,6 @@ log = logging.getLogger(__name__)
 
 # Dollars per million tokens are millionths of a dollar per token.
 _MICROS = 1_000_000
-
-
-class ProviderFailed(Exception):
-    """A provider has no answer; another one may. The message is for the log and holds nothing of a person."""
-
-
-class PhotoProvider(Protocol):
-    """Says what a photo shows."""
-
-    provider: str
-    model: str
-
-    def classify(self, photo: bytes, spender: str) -> Classification:
-        """What the encoded web-size image shows; `spender` is who pays (may be empty).
-
-        Raises:
-            ProviderFailed: it has no answer.
-            Unavailable: nothing can answer now.
-        """
-
-
-class Question(Struct, frozen=True):
-    """A question with what came before it. `place` is where the person is, for questions about the nearest center.
-
-    `place_away` says that location could not be asked for it.
-    """
-
-    text: str
-    history: tuple[Turn, ...] = ()
-    place: Place | None = None
-    spender: str = ""
-    place_away: bool = False
-
-
-class Answer(Struct, frozen=True):
-    """The text, and the record that goes with it."""
-
-    text: str
-    record: Answered
-
-
-class QuestionProvider(Protocol):
-    """Answers a question about waste."""
-
-    provider: str
-    model: str
-
-    def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
-        """The whole answer; `token` is called with each piece of its text as it comes.
-
-        Raises:
-            ProviderFailed: it has no answer.
-            Unavailable: nothing can answer now.
-        """
 
 
 class Providers(Struct, frozen=True):

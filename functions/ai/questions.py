@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from msgspec import Struct
 
 from functions.ai import understanding
-from functions.ai.providers import Answer, Question
+from functions.ai.interfaces import Answer, Question
 from functions.ai.retrieval import Center, Item, nearest, search
 from functions.ai.understanding import Language
 from shared.errors import Unavailable

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from functions.auth import attempts, passwords, revocations
 from functions.auth import db as sql
-from functions.auth.change_password import GivenPassword, WrongPassword
+from functions.auth.confirm import GivenPassword, WrongPassword, check, known
 from shared import tasks
 from shared.errors import BadInput, PreconditionFailed, Unauthorized
 from shared.http import Broker, Conditional, CurrentUser, Db, Settings, problems
@@ -44,15 +44,9 @@ async def delete_me(
     settings: Settings,
     conditions: Conditional,
 ) -> None:
-    async with db.connection() as conn:
-        found = await sql.select_credentials(conn, user.id, user.session_id)
-        person = await sql.select_person(conn, user.id, user.session_id)
-    if found is None or person is None:
-        raise Unauthorized("The session has ended.")
-    conditions.require(person)
+    person, credentials = await known(db, user, conditions)
     async with attempts.attempt(broker, account=user.id, address=attempts.address_of(request, settings)):
-        if not await passwords.matches(data.password, found.password_hash):
-            raise WrongPassword
+        await check(data.password, credentials)
     async with db.transaction() as conn:
         ended = await sql.delete_person(conn, user.id)
         # The subject is the erasure: what comes back, and what is logged, need not name the person.

@@ -12,15 +12,15 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from functions.location import csv_rows, keco, matching, report
+from functions.location import csv_rows, keco, matching
 from functions.location import db as sql
 from functions.location.csv_rows import BadRow, FileError
 from functions.location.db import CenterRow
+from functions.location.report import Detail, Progress, Report, table
 from shared.db import Connection, database
 from shared.errors import Unavailable
 from shared.triggers import command
@@ -28,27 +28,6 @@ from shared.triggers import command
 SAMPLE = Path(__file__).parent / "data" / "centers.csv"
 # Rows in one statement.
 _BATCH = 500
-
-
-class Detail(Struct):
-    """What was done to a row: `line` is where it begins in the file, `field` the column, or `row`."""
-
-    line: int
-    field: str
-    action: Literal["repaired", "rejected"]
-    reason: str
-
-
-class Report(Struct):
-    """What an import did: loaded + updated + unchanged + rejected = rows; `repaired` counts rows among the first three."""
-
-    rows: int = 0
-    loaded: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    repaired: int = 0
-    rejected: int = 0
-    details: list[Detail] = []
 
 
 class Parsed(Struct):
@@ -77,7 +56,7 @@ async def import_centers(args: list[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"eco2 import centers: {file} can't be read: {error.strerror}\n")
         return 2
-    with report.Progress(sys.stderr) as progress:
+    with Progress(sys.stderr) as progress:
         try:
             # Not on the event loop: the pool makes its connection meanwhile.
             parsed = await asyncio.to_thread(parse, data, progress.show)
@@ -92,7 +71,7 @@ async def import_centers(args: list[str]) -> int:
     if given.json:
         sys.stdout.write(msgspec.json.encode(parsed.report).decode() + "\n")
     else:
-        sys.stdout.write(report.table(file.name, parsed.report))
+        sys.stdout.write(table(file.name, parsed.report))
     return 1 if parsed.report.rejected and parsed.report.rejected == parsed.report.rows else 0
 
 
@@ -109,11 +88,13 @@ def parse(data: bytes, show: Show = _quiet) -> Parsed:
     Raises:
         FileError: the file as a whole can't be used.
     """
-    table = csv_rows.open_table(data, keco.COLUMNS, keco.NEEDED)
-    silent = [fact for facts, columns in keco.SILENT.items() if not set(columns) & set(table.columns) for fact in facts]
+    listed = csv_rows.open_table(data, keco.COLUMNS, keco.NEEDED)
+    silent = [
+        fact for facts, columns in keco.SILENT.items() if not set(columns) & set(listed.columns) for fact in facts
+    ]
     parsed = Parsed([], [], silent, Report())
     result = parsed.report
-    for row in csv_rows.rows(table):
+    for row in csv_rows.rows(listed):
         result.rows += 1
         if isinstance(row, BadRow):
             _reject(result, row.line, row.field, row.reason)
@@ -126,7 +107,7 @@ def parse(data: bytes, show: Show = _quiet) -> Parsed:
         parsed.centers.append(reading.center)
         parsed.lines.append(row.line)
         result.details += [Detail(row.line, field, "repaired", reason) for field, reason in reading.repairs]
-        show("reading", row.line, len(table.lines))
+        show("reading", row.line, len(listed.lines))
     _reject_repeats(parsed)
     result.repaired = len({detail.line for detail in result.details if detail.action == "repaired"})
     result.details.sort(key=lambda detail: detail.line)

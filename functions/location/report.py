@@ -1,20 +1,38 @@
-"""What a person sees of an import: a bar while it runs, and a table when it is done."""
-
-from __future__ import annotations
+"""What an import says of itself: a bar while it runs, and a report, as counts with details or as a table for a person."""
 
 import shutil
 import textwrap
 import time
 import unicodedata
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import Literal, Self, TextIO
 
-if TYPE_CHECKING:
-    from functions.location.import_centers import Report
+from msgspec import Struct
 
 _BAR = 30
 # Seconds between two pictures of the bar.
 _EVERY = 0.05
 _WIDEST = 160
+
+
+class Detail(Struct):
+    """What was done to a row: `line` is where it begins in the file, `field` the column, or `row`."""
+
+    line: int
+    field: str
+    action: Literal["repaired", "rejected"]
+    reason: str
+
+
+class Report(Struct):
+    """What an import did: loaded + updated + unchanged + rejected = rows; `repaired` counts rows among the first three."""
+
+    rows: int = 0
+    loaded: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    repaired: int = 0
+    rejected: int = 0
+    details: list[Detail] = []
 
 
 class Progress:

@@ -8,7 +8,8 @@ from PIL import Image
 
 from functions.ai import providers
 from functions.ai.answer_question import LONGEST, answer_question
-from functions.ai.providers import PhotoProvider, Question, QuestionProvider, make
+from functions.ai.interfaces import PhotoProvider, Question, QuestionProvider
+from functions.ai.providers import make
 from functions.recycle_info import dataset
 from shared.calls import Calls
 from shared.errors import Unavailable

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from functions.ai.providers import Answer, Question
+from functions.ai.interfaces import Answer, Question
 from functions.ai.questions import FIXED, EmbeddedQuestions
 from functions.recycle_info import dataset
 from shared import calls as calling

@@ -1,0 +1,62 @@
+"""What the two functions ask of whoever answers: classify a photo, answer a question."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from shared.messages import Answered, Classification, Place, Turn
+
+
+class ProviderFailed(Exception):
+    """A provider has no answer; another one may. The message is for the log and holds nothing of a person."""
+
+
+class PhotoProvider(Protocol):
+    """Says what a photo shows."""
+
+    provider: str
+    model: str
+
+    def classify(self, photo: bytes, spender: str) -> Classification:
+        """What the encoded web-size image shows; `spender` is who pays (may be empty).
+
+        Raises:
+            ProviderFailed: it has no answer.
+            Unavailable: nothing can answer now.
+        """
+
+
+class Question(Struct, frozen=True):
+    """A question with what came before it. `place` is where the person is, for questions about the nearest center.
+
+    `place_away` says that location could not be asked for it.
+    """
+
+    text: str
+    history: tuple[Turn, ...] = ()
+    place: Place | None = None
+    spender: str = ""
+    place_away: bool = False
+
+
+class Answer(Struct, frozen=True):
+    """The text, and the record that goes with it."""
+
+    text: str
+    record: Answered
+
+
+class QuestionProvider(Protocol):
+    """Answers a question about waste."""
+
+    provider: str
+    model: str
+
+    def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
+        """The whole answer; `token` is called with each piece of its text as it comes.
+
+        Raises:
+            ProviderFailed: it has no answer.
+            Unavailable: nothing can answer now.
+        """
