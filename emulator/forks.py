@@ -49,6 +49,33 @@ class Forked:
 Process = subprocess.Popen[bytes] | Forked
 
 
+async def exited(process: Process) -> None:
+    """Return when the process has ended (and is reaped)."""
+    if process.poll() is not None:
+        return
+    if isinstance(process, Forked):
+        await process.ended.wait()
+        return
+    if not hasattr(os, "pidfd_open"):
+        while process.poll() is None:  # noqa: ASYNC110 (macOS: nothing to wait on)
+            await asyncio.sleep(0.05)
+        return
+    try:
+        file = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        process.wait()
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(file, ended.set)
+    try:
+        await ended.wait()
+        process.wait()
+    finally:
+        loop.remove_reader(file)
+        os.close(file)
+
+
 class Template:
     """One template process. Children die with it."""
 

@@ -18,11 +18,12 @@ from typing import Any
 
 import msgspec
 
-from emulator import control, probe, snapshots
-from emulator.forks import Forked, Process, Template, template_command
+from emulator import control, snapshots
+from emulator.faults import Faults
+from emulator.forks import Process, Template, exited, template_command
+from emulator.orders import Orders
 from emulator.parts import Part, System
-from emulator.process import Command, PortTaken, StartError, StillEnding, alive, failure, logged, spawn
-from emulator.proxy import Fault
+from emulator.process import Command, PortTaken, StartError, StillEnding, born, failure, logged, spawn
 from emulator.reload import Reloader
 from emulator.state import State
 from runtime.services import ROOT
@@ -41,6 +42,11 @@ _BACKOFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _SETTLED = 10.0
 _ATTEMPTS = 7
 _LOG_LIMIT = 20 * 1024 * 1024
+# Sample data: the service's folder, and the command function with its arguments.
+SAMPLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("recycle_info", "items", ()),
+    ("location", "centers", ("--sample",)),
+)
 
 
 @dataclass
@@ -97,29 +103,13 @@ class Supervisor:
         self.running: dict[str, Running] = {}
         self.done: dict[str, asyncio.Event] = {name: asyncio.Event() for name in ("keys", "migrations", "model")}
         self.troubles: list[str] = []
-        self.faults: dict[str, tuple[Fault, float | None]] = {}  # with their end on the monotonic clock
-        self.fault_count = 0
+        self.faults = Faults()
         self.stopping = asyncio.Event()
         self.fatal: StartError | None = None
-        self.control = control.ControlServer(self._handle)
+        self.control = control.ControlServer(Orders(self).handle)
         self.started_at = time.monotonic()
-        self.handlers: dict[str, control.Handler] = {
-            "status": self._status,
-            "environment": self._environment,
-            "stop": self._stop_asked,
-            "restart": self._restart_asked,
-            "kill": self._kill_asked,
-            "pause": self._pause_asked,
-            "resume": self._pause_asked,
-            "fault-add": self._fault_asked,
-            "fault-clear": self._fault_clear_asked,
-            "fault-list": self._fault_list_asked,
-            "snapshot-save": self._snapshot_save,
-            "snapshot-restore": self._snapshot_restore,
-        }
         self.moved = asyncio.Condition()  # a part's state has changed
         self.reload_errors: dict[str, str] = {}
-        self.one_snapshot = asyncio.Lock()
         self.may_start = asyncio.Event()  # cleared while a restore swaps the state under everybody
         self.may_start.set()
         self._reloading: asyncio.Task[None] | None = None
@@ -163,7 +153,7 @@ class Supervisor:
     async def _start(self, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
         for running in self.running.values():
             running.task = asyncio.create_task(self._keep(running))
-        setup = [asyncio.create_task(work()) for work in (self._prepare, self._build_model, self._sample_data)]
+        setup = [asyncio.create_task(work()) for work in (self.prepare, self._build_model, self._sample_data)]
         everything = asyncio.gather(*setup, *(running.settled.wait() for running in self.running.values()))
         ending = asyncio.create_task(self.stopping.wait())
         await asyncio.wait((asyncio.ensure_future(everything), ending), return_when=asyncio.FIRST_COMPLETED)
@@ -226,9 +216,23 @@ class Supervisor:
         with contextlib.suppress(OSError):  # a full disk must not take the emulator down
             self.state.write_json(control.FILE, about, durable=False)
 
+    def about(self) -> dict[str, Any]:
+        """What `eco2 status --json` prints."""
+        parts = [running.about() for running in self.running.values()]
+        for name, url in self.system.existing.urls.items():
+            address = url.rpartition("@")[2]  # never a password
+            parts.insert(0, {"name": name, "kind": "server", "pid": None, "state": "existing", "address": address})
+        return {
+            "pid": os.getpid(),
+            "gateway": self.system.gateway_url,
+            "parts": parts,
+            "state_folder": str(self.state.path),
+        }
+
     # Setting up
 
-    async def _prepare(self) -> None:
+    async def prepare(self) -> None:
+        """Make keys, roles and passwords, and bring every schema up to date."""
         env = self.system.base_environment()
         superuser = self.environ.get("DATABASE_URL") or self.system.postgres.superuser_dsn
         env |= {"SUPERUSER_DSN": superuser, "MIGRATION_DB_URL": self.system.dsn("migrator", "")}
@@ -314,7 +318,7 @@ class Supervisor:
                 if running.restarts:
                     self.say(f"{part.name} runs again")
                 running.settled.set()
-                await self._changed()
+                await self.changed()
                 await self._ended(running)
                 if running.replaced.is_set() or running.replacing:
                     continue
@@ -335,7 +339,7 @@ class Supervisor:
                 running.state = "failed"
                 running.settled.set()
             self.say(f"{part.name}: {running.error}; it is started again{f' in {pause:g} s' if pause else ''}")
-            await self._changed()
+            await self.changed()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(running.again.wait(), pause)
 
@@ -386,7 +390,7 @@ class Supervisor:
             server = self.system.broker if name == "redis-broker" else self.system.cache
             server.port = port
             server.prepare()
-        await self.order_proxy()
+        self.order_proxy()
 
     async def _until_ready(self, running: Running, command: Command) -> None:
         process = running.process
@@ -396,7 +400,7 @@ class Supervisor:
         ending = asyncio.create_task(exited(process))
         try:
             if running.part.kind == "proxy":
-                await self.order_proxy()
+                self.order_proxy()
             while True:
                 asking = asyncio.ensure_future(running.part.ready())
                 await asyncio.wait((asking, ending), return_when=asyncio.FIRST_COMPLETED)
@@ -474,9 +478,9 @@ class Supervisor:
 
     # Orders
 
-    async def order_proxy(self) -> None:
+    def order_proxy(self) -> None:
         """Tell the proxy what should hold now."""
-        order = {"links": self.system.links(), "faults": [fault for fault, _ in self.faults.values()]}
+        order = {"links": self.system.links(), "faults": self.faults.all()}
         self.order("proxy", json.loads(msgspec.json.encode(order)))
 
     def order(self, name: str, value: Any) -> None:
@@ -487,7 +491,8 @@ class Supervisor:
                 running.process.stdin.write(json.dumps(value).encode() + b"\n")
                 running.process.stdin.flush()
 
-    async def _changed(self) -> None:
+    async def changed(self) -> None:
+        """A part's state has changed: tell who waits, who finds us by our file, and the gateway."""
         async with self.moved:
             self.moved.notify_all()
         self.write_about()
@@ -507,8 +512,8 @@ class Supervisor:
         for process in self._setup:
             if process.poll() is None:
                 process.kill()
-        self.faults.clear()
-        await self.order_proxy()
+        self.faults.end()
+        self.order_proxy()
         if self._reloading is not None:
             self._reloading.cancel()
         for running in self.running.values():
@@ -544,243 +549,8 @@ class Supervisor:
                 process.kill()
         self.template.close()
 
-    # Control
-
-    async def _handle(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        handler = self.handlers.get(str(request.get("do")))
-        if handler is None:
-            raise StartError(f"this emulator does not know {request.get('do')!r}; is it of another version?")
-        return await handler(request, say)
-
-    def about(self) -> dict[str, Any]:
-        """What `eco2 status --json` prints."""
-        parts = [running.about() for running in self.running.values()]
-        for name, url in self.system.existing.urls.items():
-            address = url.rpartition("@")[2]  # never a password
-            parts.insert(0, {"name": name, "kind": "server", "pid": None, "state": "existing", "address": address})
-        return {
-            "pid": os.getpid(),
-            "gateway": self.system.gateway_url,
-            "parts": parts,
-            "state_folder": str(self.state.path),
-        }
-
-    async def _status(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        return {"about": self.about(), "troubles": self.troubles}
-
-    async def _environment(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        name = request.get("service")
-        if name:
-            if name not in self.system.services:
-                raise StartError(f"there is no service {name}")
-            return {"environment": self.system.environment(self.system.services[name])}
-        return {"environment": self.system.outside_environment()}
-
-    async def _stop_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        self.say("stopping: asked by `eco2 down`")
-        asyncio.get_running_loop().call_later(0.05, self.stopping.set)
-        return {"pid": os.getpid()}
-
-    def pick(self, name: str) -> Running:
-        """The part of that name. StartError with the names there are."""
-        import difflib
-
-        if name not in self.running:
-            near = difflib.get_close_matches(name, self.running, 1)
-            raise StartError(
-                f"there is no part {name}"
-                + (f": did you mean {near[0]}?" if near else f"; there are {', '.join(self.running)}")
-            )
-        return self.running[name]
-
-    async def _restart_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        running = self.pick(str(request.get("part")))
-        await self.replace(running, overlapping=running.part.kind == "service")
-        return {"part": running.about()}
-
-    async def _kill_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        running = self.pick(str(request.get("part")))
-        if running.process is not None and running.process.poll() is None:
-            running.process.kill()
-        return {"part": running.about()}
-
-    async def _pause_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        running = self.pick(str(request.get("part")))
-        pausing = request["do"] == "pause"
-        if running.process is None or running.process.poll() is not None or running.state not in ("ready", "paused"):
-            raise StartError(f"{running.part.name} is {running.state}")
-        os.killpg(running.process.pid, signal.SIGSTOP if pausing else signal.SIGCONT)
-        running.state = "paused" if pausing else "ready"
-        await self._changed()
-        return {"part": running.about()}
-
-    # Snapshots
-
-    def _no_existing_servers(self) -> None:
-        if self.system.existing.urls:
-            raise StartError(
-                f"snapshots need the embedded servers, and {', '.join(self.system.existing.urls)} is your own"
-            )
-
-    async def _snapshot_save(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        self._no_existing_servers()
-        name = str(request["name"])
-        async with self.one_snapshot:
-            fresh = snapshots.begin(self.state, name)
-            # Redis may keep what it has answered in memory for the moment of a background flush; not from here on.
-            await self._redis_flush("always")
-            # Clients first: what servers are asked then is answered, and they rest.
-            kinds = ("service", "worker", "syncer", "server")
-            chosen = [r for kind in kinds for r in self.running.values() if r.part.kind == kind]
-            pids = [
-                r.process.pid
-                for r in chosen
-                if r.process is not None and r.process.poll() is None and r.state != "paused"
-            ]
-            frozen = snapshots.freeze(pids)
-            try:
-                await asyncio.to_thread(snapshots.copy, self.state, fresh)
-            finally:
-                snapshots.thaw(frozen)
-                await self._redis_flush("everysec")
-            about = await asyncio.to_thread(snapshots.finish, self.state, fresh, name)
-        self.say(f"snapshot {name} was saved")
-        return {"said": f"{name} is saved: {about['bytes'] / 1e6:.1f} MB"}
-
-    async def _redis_flush(self, how: str) -> None:
-        broker = self.system.broker
-        order = f"AUTH {broker.password}\r\nCONFIG SET appendfsync {how}\r\nPING\r\n".encode()
-        await probe.ask(broker.port, order, b"+PONG\r\n", timeout=2)
-
-    async def _snapshot_restore(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        self._no_existing_servers()
-        name = str(request["name"])
-        async with self.one_snapshot:
-            await asyncio.to_thread(snapshots.stage, self.state, name)
-            chosen = [r for r in self.running.values() if r.part.kind in ("service", "worker", "syncer", "server")]
-            self.may_start.clear()
-            try:
-                for running in chosen:
-                    running.replaced.set()
-                    running.again.set()
-                    if running.process is not None and running.process.poll() is None:
-                        # As a crash would: what they hold is of the state that goes.
-                        number = signal.SIGQUIT if running.part.name == "postgres" else signal.SIGKILL
-                        running.process.send_signal(signal.SIGCONT)
-                        running.process.send_signal(number)
-                        running.state = "restarting"
-                old = [running.process for running in chosen]
-                await asyncio.gather(*(exited(process) for process in old if process is not None))
-                await asyncio.to_thread(snapshots.swap, self.state)
-                self.done["migrations"].clear()
-            finally:
-                self.may_start.set()
-            # Roles' passwords are this state's, and migrations those of this checkout.
-            await self._prepare()
-            async with self.moved:
-                await self.moved.wait_for(
-                    lambda: all(r.process not in old and r.state in ("ready", "failed") for r in chosen)
-                )
-        self.say(f"snapshot {name} was restored")
-        return {"said": f"{name} is restored"}
-
-    # Faults
-
-    async def _fault_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        self.fault_count += 1
-        fault = msgspec.convert({**request["fault"], "id": f"f{self.fault_count}"}, Fault)
-        links = self.system.links()
-        if not any(fault.hits(link) for link in links):
-            known = sorted({link.target for link in links if fault.source in (None, link.source)})
-            whence = f" from {fault.source}" if fault.source else ""
-            raise StartError(f"no connection{whence} to {fault.target}; there are {', '.join(known) or 'none'}")
-        seconds = request.get("seconds")
-        self.faults[fault.id] = (fault, time.monotonic() + seconds if seconds else None)
-        if seconds:
-            # Of the machine's time: a fault is part of the test, not of the system.
-            asyncio.get_running_loop().call_later(seconds, lambda: asyncio.ensure_future(self.clear_fault(fault.id)))
-        await self.order_proxy()
-        self.say(f"fault {self._fault_line(fault.id)}")
-        return {"faults": [self._fault_line(fault.id)], "id": fault.id}
-
-    async def clear_fault(self, wanted: str | None) -> None:
-        """End one fault, or all."""
-        for name in [name for name in self.faults if wanted in (None, name)]:
-            self.say(f"fault {name} is over")
-            del self.faults[name]
-        await self.order_proxy()
-
-    async def _fault_clear_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        wanted = request.get("id")
-        if wanted is not None and wanted not in self.faults:
-            raise StartError(f"there is no fault {wanted}")
-        await self.clear_fault(wanted)
-        return await self._fault_list_asked(request, say)
-
-    async def _fault_list_asked(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        return {"faults": [self._fault_line(name) for name in self.faults]}
-
-    def _fault_line(self, name: str) -> str:
-        fault, end = self.faults[name]
-        amount = {
-            "latency": f" {fault.seconds * 1000:g}ms±{fault.spread * 1000:g}",
-            "throttle": f" {fault.rate / 1000:g}KB/s",
-            "reset": f" {fault.chance * 100:g}%",
-            "swallow": f" {fault.chance * 100:g}%",
-        }.get(fault.kind, "")
-        whence = f" from {fault.source}" if fault.source else ""
-        left = f", {max(0.0, end - time.monotonic()):.0f} s left" if end else ""
-        return f"{name}: {fault.target} {fault.kind}{amount}{whence}{left}"
-
-
-# Sample data: the service's folder, and the command function with its arguments.
-SAMPLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("recycle_info", "items", ()),
-    ("location", "centers", ("--sample",)),
-)
-
-
-async def exited(process: Process) -> None:
-    """Return when the process has ended (and is reaped)."""
-    if process.poll() is not None:
-        return
-    if isinstance(process, Forked):
-        await process.ended.wait()
-        return
-    if not hasattr(os, "pidfd_open"):
-        while process.poll() is None:  # noqa: ASYNC110 (macOS: nothing to wait on)
-            await asyncio.sleep(0.05)
-        return
-    try:
-        file = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        process.wait()
-        return
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(file, ended.set)
-    try:
-        await ended.wait()
-        process.wait()
-    finally:
-        loop.remove_reader(file)
-        os.close(file)
-
-
-def born(pid: int) -> str | None:
-    """A process's start time: with its id, the process itself and no later one of the same number."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in ("Z", "X") else fields[19]
-
 
 def _code(code: int | None) -> str:
     if code is None:
         return "an unknown code"
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
-
-
-__all__ = ["Supervisor", "alive", "born", "exited"]
