@@ -15,6 +15,7 @@ REQUESTS = 2000
 
 BARE = """
 import os, sys, uvicorn
+from contextlib import asynccontextmanager
 from uuid import UUID
 from litestar import Litestar, get
 from litestar.params import FromPath
@@ -42,7 +43,12 @@ async def get_person(user_id: FromPath[UUID]) -> Profile:
         raise NotFoundException
     return profile
 
-app = Litestar([get_person], openapi_config=None, logging_config=None, on_startup=[pool.open], on_shutdown=[pool.close])
+@asynccontextmanager
+async def lifespan(app):
+    async with pool:
+        yield
+
+app = Litestar([get_person], openapi_config=None, logging_config=None, lifespan=[lifespan])
 uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, http="httptools", loop="uvloop", ws="none")
 """
 
