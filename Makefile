@@ -8,14 +8,27 @@ BIN := .venv/bin
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
 
+# uv knows neither the machine's certificates nor pip's index by itself: a company's proxy signs with the one, its mirror is the other.
+ifneq ($(wildcard /etc/ssl/certs/*.crt /etc/ssl/certs/*.pem /etc/ssl/cert.pem /etc/pki/tls/certs/*),)
+export UV_SYSTEM_CERTS ?= 1
+endif
+INDEX = $${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-`$(BIN)/python -m pip config get global.index-url 2>/dev/null`}}
+UV = UV_DEFAULT_INDEX="$(INDEX)" VIRTUAL_ENV=.venv $(BIN)/uv
+
 install: .venv/installed ## make .venv with the locked versions
 .venv/installed: locks/dev.txt locks/uv.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Eco² needs Python 3.11 or newer: make PYTHON=python3.x install")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
-	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode locks/dev.txt locks/uv.txt
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo "installing the locked versions into .venv: about a minute"
+	@test -z "$(MOVED)" && $(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
+	@$(UV) pip sync --quiet --require-hashes --compile-bytecode locks/dev.txt locks/uv.txt
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@mkdir -p build && touch $@
+# Scripts of an environment begin with the path that it was made in: a checkout that was moved makes its own anew.
+MOVED := $(shell test -e $(BIN)/eco2 && ! grep -qF "$(CURDIR)/.venv" $(BIN)/eco2 && echo yes)
+ifdef MOVED
+.PHONY: .venv/installed
+endif
 
 up: install       ## start the whole system; Ctrl-C stops it
 	@$(BIN)/eco2 up
@@ -57,7 +70,7 @@ images: install   ## build every image and run each from its own root folder (bu
 
 k8s-check: install ## checkov over the manifests, in an environment of its own
 	test -x build/checkov/bin/checkov || $(PYTHON) -m venv build/checkov
-	VIRTUAL_ENV=build/checkov $(BIN)/uv pip sync --quiet --require-hashes locks/checkov.txt
+	VIRTUAL_ENV=build/checkov UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/uv pip sync --quiet --require-hashes locks/checkov.txt
 	kubectl kustomize k8s/overlays/prod > build/prod.yaml
 	build/checkov/bin/checkov --config-file k8s/checkov.yaml --file build/prod.yaml
 
@@ -65,9 +78,9 @@ render: install   ## write the manifests from the service.toml files
 	@$(BIN)/eco2 render
 
 lock: install     ## resolve the dependencies anew
-	echo uv | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 - -o locks/uv.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --group dev -o locks/dev.txt
-	echo checkov | $(BIN)/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 - -o locks/checkov.txt
+	echo uv | $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 - -o locks/uv.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --group dev -o locks/dev.txt
+	echo checkov | $(UV) pip compile --quiet --generate-hashes --no-header --python-version 3.11 - -o locks/checkov.txt
 
 format: install   ## rewrite the code in the house style
 	$(BIN)/ruff format .
