@@ -77,9 +77,15 @@ def made_at(key: str) -> datetime:
     return datetime.strptime(key.rpartition("/")[2].partition(".")[0], STAMP).replace(tzinfo=UTC)
 
 
+EXAMPLES = """\
+eco2 backup  # dump now
+eco2 backup list  # what the bucket holds
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Dump MIGRATION_DB_URL's database to S3 (BACKUP_BUCKET), and delete dumps past BACKUP_DAYS."
-    parser.add_argument("what", nargs="?", choices=["dump", "list"], default="dump")
+    parser.add_argument("what", nargs="?", choices=["dump", "list"], default="dump", help="default: dump")
 
 
 def main(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:

@@ -149,6 +149,13 @@ def _run(words: list[str], *, cwd: Path | None = None, env: dict[str, str] | Non
     return done.stdout
 
 
+EXAMPLES = """\
+eco2 build waste  # one image
+eco2 build all --push  # all, into the environment's registry
+eco2 build --pin  # write the base image's digest into k8s/image.toml
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Build a service's image with docker, podman or buildah, whichever is here."
     parser.add_argument("service", nargs="*", help="services, `tools`, or `all`")

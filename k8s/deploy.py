@@ -159,6 +159,12 @@ def retag(documents: list[Document], images: list[Image], registry: str) -> None
                     found["metadata"]["name"] = f"prepare-{tags[name]}"
 
 
+EXAMPLES = """\
+eco2 deploy --dry-run  # only say what would be done
+eco2 deploy --service waste  # one service alone
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Roll out what `eco2 plan` names: migrate, apply, wait; roll back what fails."
     plan.options(parser)

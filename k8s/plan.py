@@ -339,6 +339,13 @@ def text(plan: Plan) -> str:
     return "\n".join(line for line in lines if line)
 
 
+EXAMPLES = """\
+eco2 plan  # compared with what the cluster runs
+eco2 plan --json > running.json  # for programs
+eco2 plan --running running.json  # compared with that file
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "What a deploy would roll out, and why: each function's chain from the changed input to the image."

@@ -413,6 +413,13 @@ def stale(checkout: Checkout, *, tags: bool = False) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+EXAMPLES = """\
+eco2 render  # after a change of a service.toml
+eco2 render --check  # for CI
+"""
+EXIT_CODES = {1: "a service.toml is wrong; with --check: the manifests are not current"}
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Write the manifests that follow from the service.toml files, the code's tags among them."
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if more than tags would change")

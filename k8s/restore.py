@@ -193,6 +193,13 @@ def restore_journal(copy: Path, target: Path) -> int:
     return int(count)
 
 
+EXAMPLES = """\
+eco2 restore --from latest  # the newest dump
+eco2 restore --from s3://backups/postgres/x.dump --schema waste  # one schema of it
+eco2 restore --from worker.db.copy --journal worker.db  # a worker's journal
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Bring a dump back into MIGRATION_DB_URL's database, or a journal's copy to a file."
     parser.add_argument("--from", dest="source", required=True, help="s3://BUCKET/KEY, `latest`, or a file")

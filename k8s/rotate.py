@@ -75,9 +75,15 @@ def rotate_password(role: str, superuser_dsn: str, context: str | None) -> None:
             kubectl("rollout", "status", target, "--timeout=300s", context=context)
 
 
+EXAMPLES = """\
+eco2 rotate keys  # a new signing key; old tokens live out
+eco2 rotate passwords --role api_waste_role  # one role's password
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Change the signing key or the roles' passwords, without downtime."
-    parser.add_argument("what", choices=["keys", "passwords"])
+    parser.add_argument("what", choices=["keys", "passwords"], help="which of them")
     parser.add_argument("--role", action="append", metavar="ROLE", help="this role's password alone (may be repeated)")
     parser.add_argument("--context", help="kubectl's context (default: the current one)")
 

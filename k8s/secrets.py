@@ -172,9 +172,15 @@ def init(context: str | None, folder: Path | None) -> list[str]:
     return [*fresh, *(["signing key"] if keys else [])]
 
 
+EXAMPLES = """\
+eco2 secrets init --context prod  # into the cluster
+eco2 secrets init --to secrets/  # into files, readable by you alone
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Make strong secrets for the cluster: what is there already stays."
-    parser.add_argument("what", choices=["init"])
+    parser.add_argument("what", choices=["init"], help="what is missing is made")
     parser.add_argument("--context", help="kubectl's context (default: the current one)")
     parser.add_argument(
         "--to", type=Path, metavar="DIR", help="write the manifests there instead, readable by you alone"

@@ -36,6 +36,12 @@ def reached(name: str, checkout: Checkout) -> list[list[str]]:
     return chains
 
 
+EXAMPLES = """\
+eco2 why shared/db.py  # each function and image it reaches, and the way
+eco2 why pillow  # the same of a library
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Name all functions and images that a file or a library reaches, and the way there."
     parser.add_argument("file", help="a file of the checkout, or a library's name")

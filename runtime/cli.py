@@ -1,18 +1,19 @@
 """The command line. Maps a command's name to the module that does it, and imports that module only when it is called.
 
-A command's module has `configure(parser)`, which adds arguments and a description, and `main(args) -> int`, whose answer is
-the exit code: 0 done, 1 failed, 2 called wrongly or not configured.
+A command's module has `configure(parser)`, which adds arguments and a description, `main(args) -> int`, whose answer is
+the exit code, `EXAMPLES` for its manual page, and `EXIT_CODES` where it has other ones than `runtime/manual.py` names.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
-from runtime.services import suggestion
+if TYPE_CHECKING:
+    from runtime.manual import Manual
 
 # name: (module, one line)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -71,21 +72,9 @@ Run in the checkout, the commands find the running system by themselves.
 """
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with one-line errors."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 def available() -> dict[str, tuple[str, str]]:
     """The commands whose modules are installed: a service's container has neither the emulator nor k8s."""
-    found = {}
-    for name, (module, help_text) in COMMANDS.items():
-        package = module.partition(".")[0]
-        if _exists(package) and _exists(module):
-            found[name] = (module, help_text)
-    return found
+    return {name: command for name, command in COMMANDS.items() if _exists(command[0])}
 
 
 def _exists(module: str) -> bool:
@@ -108,10 +97,37 @@ def overview() -> str:
     return "\n".join(lines) + "\n" + EPILOG
 
 
+def manual(name: str) -> Manual:
+    """The parser, and so the manual page, of one command."""
+    from runtime.manual import EXIT_CODES, Manual
+
+    module_name, summary = COMMANDS[name]
+    module = importlib.import_module(module_name)
+    parser = Manual(prog=f"eco2 {name}")
+    parser.set_defaults(main=module.main)
+    module.configure(parser)
+    parser.fill(summary, module.EXAMPLES, EXIT_CODES | getattr(module, "EXIT_CODES", {}))
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the answer is the process's exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help", "help"):
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; the interpreter would complain of what is still in the buffer.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _run(words: list[str]) -> int:
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
+    if not words or words[0] in ("-h", "--help"):
         sys.stdout.write(overview())
         return 0
     if words[0] == "--version":
@@ -120,23 +136,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"eco2 {version('eco2')}\n")
         return 0
     name, *rest = words
-    commands = available()
-    if name not in commands:
-        sys.stderr.write(f"eco2: there is no command {name}{suggestion(name, commands)}\n")
+    if name not in COMMANDS or not _exists(COMMANDS[name][0]):
+        from runtime.services import suggestion
+
+        sys.stderr.write(f"eco2: there is no command {name}{suggestion(name, available())}\n")
         return 2
-    module = importlib.import_module(commands[name][0])
-    parser = Parser(prog=f"eco2 {name}", formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.description = commands[name][1][:1].upper() + commands[name][1][1:] + "."
-    module.configure(parser)
-    args = parser.parse_args(rest)
     try:
-        return int(module.main(args))
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough.
-        sys.stderr.close()
-        return 0
+        args = manual(name).parse_args(rest)
+    except SystemExit as done:  # argparse's way to say that it has printed a page or an error
+        return int(done.code or 0)
+    return int(args.main(args))
 
 
 if __name__ == "__main__":

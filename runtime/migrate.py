@@ -254,6 +254,12 @@ def _on_database(dsn: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"/{DATABASE}", query, ""))
 
 
+EXAMPLES = """\
+eco2 migrate  # everything that is missing
+eco2 migrate --phase before --wait 60  # what comes before a rollout; the database may be still starting
+"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Apply the migrations that MIGRATION_DB_URL's database does not have yet."
     parser.add_argument(

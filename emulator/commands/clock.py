@@ -7,13 +7,18 @@ from emulator.commands.common import add_state, duration, one_line, state_of
 from emulator.process import StartError
 from shared import clock
 
+EXAMPLES = """\
+eco2 clock  # what time the system thinks it is
+eco2 clock advance 15m  # access tokens end, schedules come due
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Show or move the system's own clock. Moved on, tokens expire, schedules, retries and syncers come due, "
         "in every process at once and without waiting. It never goes back, except by `eco2 reset`."
     )
-    parser.add_argument("action", nargs="?", choices=["show", "advance"], default="show")
+    parser.add_argument("action", nargs="?", choices=["show", "advance"], default="show", help="default: show")
     parser.add_argument("by", nargs="?", type=duration, metavar="TIME", help="such as 30s, 5m, 2h, 1d")
     add_state(parser)
 

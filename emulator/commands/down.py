@@ -7,6 +7,11 @@ from emulator import control
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.process import StartError, alive
 
+EXAMPLES = """\
+eco2 down  # stop the system of this checkout
+eco2 down --name second  # stop the one that was started under this name
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Stop the emulator, every part in order. State is kept. It is no error when none runs."

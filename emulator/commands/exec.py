@@ -17,6 +17,12 @@ from emulator.process import StartError, free_port
 from emulator.state import State
 from emulator.supervisor import Supervisor
 
+EXAMPLES = """\
+eco2 exec -- pytest tests/e2e  # a fresh system for one test run
+eco2 exec --running -- python script.py  # with the system that runs already
+"""
+EXIT_CODES = {0: "done; else the command's own code", 1: "the system did not start, or the command's own code"}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (

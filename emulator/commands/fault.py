@@ -1,6 +1,7 @@
 """`eco2 fault`: bad days on demand."""
 
 import argparse
+import json
 import re
 
 from emulator import control
@@ -8,33 +9,35 @@ from emulator.commands.common import add_state, duration, one_line, state_of
 from emulator.process import StartError
 
 KINDS = ("cut", "hang", "latency", "throttle", "reset", "swallow")
-EPILOG = """\
-kinds:
+KINDS_OF = """
   cut                 connections are reset, new ones too
   hang                nothing moves, connections stay open
   latency 300ms±100   each answer comes so much later
   throttle 50KB/s     at most so many bytes a second each way
-  reset 5%            a request resets its connection by chance (from `eco2 up --seed`)
-  swallow 5%          the request arrives, its answer is lost
-
-examples:
-  eco2 fault add postgres cut --for 10m --service api-waste
-  eco2 fault add s3 latency 300ms±100
-  eco2 fault add redis reset 5%
-  eco2 fault clear f2
-"""
+  reset 5%            a request resets its connection by chance (see `eco2 up --seed`)
+  swallow 5%          the request arrives, its answer is lost"""
 _BYTES = {"": 1, "k": 1000, "m": 1_000_000}
+
+EXAMPLES = """\
+eco2 fault add postgres cut --for 10m --service api-waste  # one service loses its database
+eco2 fault add s3 latency 300ms±100  # each answer comes later
+eco2 fault add redis reset 5%  # by chance
+eco2 fault list --json  # those that hold now
+eco2 fault clear f2  # end one; all without an id
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Cut, slow or break the connections between parts of the running system, and heal them again."
-    parser.epilog = EPILOG
+    parser.description = (
+        "Cut, slow or break the connections between parts of the running system, and heal them again. The kinds are:\n"
+        f"{KINDS_OF}"
+    )
     actions = parser.add_subparsers(dest="action", metavar="add|list|clear", required=True)
     adding = actions.add_parser("add", help="begin a fault")
     adding.add_argument(
         "target", help="postgres, redis, redis-broker, redis-cache, s3, a service such as api-auth, or '*'"
     )
-    adding.add_argument("kind", choices=KINDS)
+    adding.add_argument("kind", choices=KINDS, metavar="kind", help=f"{', '.join(KINDS)}: see `eco2 fault --help`")
     adding.add_argument("amount", nargs="?", default="", help="300ms±100, 50KB/s or 5%%, by kind")
     adding.add_argument(
         "--for", dest="seconds", type=duration, metavar="TIME", help="such as 10s, 5m; until cleared without it"
@@ -43,7 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--service", metavar="PART", help="only connections from this part, such as api-waste or gateway"
     )
     add_state(adding)
-    add_state(actions.add_parser("list", help="show the faults that hold now"))
+    listing = actions.add_parser("list", help="show the faults that hold now")
+    listing.add_argument("--json", action="store_true", help="print a JSON list")
+    add_state(listing)
     clearing = actions.add_parser("clear", help="end one fault, or all")
     clearing.add_argument("id", nargs="?", help="as `eco2 fault list` shows it; all without it")
     add_state(clearing)
@@ -59,6 +64,9 @@ def main(args: argparse.Namespace) -> int:
         answer = control.ask(state, "fault-clear", id=args.id)
     else:
         answer = control.ask(state, "fault-list")
+        if args.json:
+            print(json.dumps(answer["faults"], indent=2, ensure_ascii=False))
+            return 0
     for line in answer["faults"] or ["no fault holds"]:
         print(line)
     return 0

@@ -20,19 +20,26 @@ from shared import clock
 # A token is made anew this long before its 15 minutes are over.
 _SOON = 60.0
 
+EXAMPLES = """\
+eco2 invoke auth/me --as mina  # as a user, registered at first use
+eco2 invoke recycle_info/search --query q=페트병  # a parameter of the query
+eco2 invoke waste/get_analysis --as mina --path analysis_id=ID  # one in the path
+eco2 invoke auth/login --json '{"username": "mina", "password": "correct horse"}'  # a body
+"""
+EXIT_CODES = {1: "no answer, or one that is an error"}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Call an HTTP function by its name, through the gateway. Prints the answer; exit code 1 when it is an error."
-        "\n\n  eco2 invoke auth/me --as mina\n  eco2 invoke recycle_info/search --query q=페트병"
-        "\n  eco2 invoke waste/get_analysis --as mina --path analysis_id=..."
+        "Call an HTTP function by its name, through the gateway. The answer goes to standard output, its status and time "
+        "to standard error."
     )
-    parser.add_argument("function", metavar="SERVICE/FUNCTION")
+    parser.add_argument("function", metavar="SERVICE/FUNCTION", help="as `eco2 functions` names it")
     parser.add_argument("--json", metavar="BODY", help="the request's body")
     parser.add_argument("--as", dest="person", metavar="NAME", help="as this user, who is registered at first use")
     parser.add_argument("--path", action="append", default=[], metavar="NAME=VALUE", help="a parameter in the path")
     parser.add_argument("--query", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the query")
-    parser.add_argument("--header", action="append", default=[], metavar="NAME: VALUE")
+    parser.add_argument("--header", action="append", default=[], metavar="NAME:VALUE", help="a header of the request")
     add_state(parser)
 
 

@@ -5,6 +5,11 @@ import argparse
 from emulator import control
 from emulator.commands.common import add_state, one_line, state_of
 
+EXAMPLES = """\
+eco2 kill worker-ai  # it is started again at once
+eco2 kill postgres  # every service reconnects by itself
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Kill a part with SIGKILL, as a crash would. The emulator starts it again at once."

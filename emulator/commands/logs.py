@@ -11,6 +11,12 @@ from emulator.commands.common import add_state, one_line, state_of
 from emulator.process import StartError
 from emulator.screen import Terminal
 
+EXAMPLES = """\
+eco2 logs api-waste  # the last 40 lines of one part
+eco2 logs -f  # everybody's, until Ctrl-C
+eco2 logs postgres -n 200  # more of them
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Print the last lines of a part's log, or of all logs; with -f what comes from now on too."

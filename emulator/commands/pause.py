@@ -5,6 +5,11 @@ import argparse
 from emulator import control
 from emulator.commands.common import add_state, one_line, state_of
 
+EXAMPLES = """\
+eco2 pause syncer-ai  # stop it where it stands
+eco2 pause syncer-ai --resume  # let it go on
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Stop a part without ending it (SIGSTOP): it answers nothing and holds what it holds."

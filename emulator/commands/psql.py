@@ -10,6 +10,12 @@ from emulator.postgres import binaries
 from emulator.process import StartError
 from runtime.services import ServiceError, find
 
+EXAMPLES = """\
+eco2 psql waste  # a console under the role of api-waste
+eco2 psql auth -c 'SELECT count(*) FROM users'  # one question
+eco2 psql migrator  # the owner of all tables
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Open psql under a service's own role and schema: it sees what the service sees, and no more."

@@ -8,6 +8,11 @@ from emulator import control
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.redis import binary
 
+EXAMPLES = """\
+eco2 redis  # a console on the broker
+eco2 redis cache DBSIZE  # one question to the cache
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Open redis-cli on the broker (queues, streams, limits) or the cache."

@@ -11,6 +11,12 @@ from emulator.process import StartError
 # What is costly to make and holds nothing of anybody's, and what one made on purpose.
 _KEPT = {"model", "snapshots", "lock"}
 
+EXAMPLES = """\
+eco2 reset  # ask, then begin anew
+eco2 reset --yes  # do not ask
+"""
+EXIT_CODES = {1: "nothing was deleted: the emulator runs, or the answer was no"}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Delete all data, keys and passwords of the stopped emulator. Snapshots stay. Asks first."

@@ -1,6 +1,7 @@
 """`eco2 snapshot`: the whole state, saved and brought back."""
 
 import argparse
+import json
 import shutil
 import time
 from pathlib import Path
@@ -10,6 +11,15 @@ from emulator import control, snapshots
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.process import StartError
 from emulator.state import State
+
+EXAMPLES = """\
+eco2 snapshot save before-demo  # take one, with the system running or stopped
+eco2 snapshot restore before-demo  # go back to it
+eco2 snapshot delete before-demo  # remove it
+eco2 snapshot list --json  # [{"name", "at", "bytes"}]
+eco2 snapshot export before-demo demo.tar.gz  # carry it to a colleague
+eco2 snapshot import demo.tar.gz  # who takes it in so
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,15 +31,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="save|restore|list|delete|export|import", required=True)
     for action, help_text in (("save", "take one"), ("restore", "go back to one"), ("delete", "remove one")):
         one = actions.add_parser(action, help=help_text)
-        one.add_argument("name", metavar="NAME")
+        one.add_argument("name", metavar="NAME", help="the snapshot's name")
         add_state(one)
-    add_state(actions.add_parser("list", help="show all"))
+    listing = actions.add_parser("list", help="show all")
+    listing.add_argument("--json", action="store_true", help="print a JSON list")
+    add_state(listing)
     exporting = actions.add_parser("export", help="write one to a file")
-    exporting.add_argument("name", metavar="NAME")
-    exporting.add_argument("file", type=Path, metavar="FILE")
+    exporting.add_argument("name", metavar="NAME", help="the snapshot's name")
+    exporting.add_argument("file", type=Path, metavar="FILE", help="where to, such as demo.tar.gz")
     add_state(exporting)
     importing = actions.add_parser("import", help="read one from a file")
-    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument("file", type=Path, metavar="FILE", help="what `export` wrote")
     importing.add_argument("name", metavar="NAME", nargs="?", help="default: the file's name")
     add_state(importing)
 
@@ -38,8 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     state = state_of(args)
     if args.action == "list":
-        for about in snapshots.every(state):
-            print(_line(about))
+        found = snapshots.every(state)
+        print(json.dumps(found, indent=2) if args.json else "\n".join(map(_line, found)) or "there is none yet")
     elif args.action == "delete":
         shutil.rmtree(snapshots.folder_of(state, args.name))
         print(f"{args.name} is deleted")

@@ -8,11 +8,15 @@ from emulator import control
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.screen import coloured, screen
 
+EXAMPLES = """\
+eco2 status  # the gateway's address, each part and its state
+eco2 status --json  # {"pid", "gateway", "parts": [{"name", "kind", "pid", "state", "address"}]}
+"""
+EXIT_CODES = {1: "a part has failed", 3: "no emulator runs"}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Show the gateway's address and each part. Exit code 3 when no emulator runs, 1 when a part has failed."
-    )
+    parser.description = "Show the gateway's address and each part."
     parser.add_argument("--json", action="store_true", help="for programs")
     add_state(parser)
 

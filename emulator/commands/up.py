@@ -17,6 +17,15 @@ from emulator.state import State
 from emulator.supervisor import Supervisor
 from runtime.services import ROOT
 
+EXAMPLES = """\
+eco2 up  # start, show the logs, Ctrl-C stops everything
+eco2 up --detach --port 9000  # return when all is ready; `eco2 down` stops it
+eco2 up --name second  # another system beside the first, with a state of its own
+eco2 up --ai stub  # answer with the local OpenAI-compatible stub
+eco2 up --debug auth  # with a port for a debugger on api-auth
+"""
+EXIT_CODES = {0: "stopped; with --detach: all is ready", 1: "did not start, or with --detach: a part did not"}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (

@@ -1,6 +1,7 @@
 """`eco2 function`: switch one function off for a bad night, and on again. Nothing is lost meanwhile."""
 
 import argparse
+import json
 import sys
 
 import psycopg
@@ -9,6 +10,12 @@ from runtime.commands import operator
 from runtime.loader import LoadError, discover
 from runtime.services import ServiceError, find, suggestion
 
+EXAMPLES = """\
+eco2 function disable storage/process_photo  # its tasks wait
+eco2 function enable storage/process_photo  # and are published
+eco2 function list --json  # ["storage/process_photo"]
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -16,7 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "enable: the tasks that waited are published. Either takes effect within ten seconds, everywhere.\n"
         "list: what is disabled."
     )
-    parser.add_argument("action", choices=["disable", "enable", "list"])
+    parser.add_argument("--json", action="store_true", help="print what is disabled as a JSON list")
+    parser.add_argument("action", choices=["disable", "enable", "list"], help="see above")
     parser.add_argument("name", nargs="?", metavar="SERVICE/NAME", help="such as storage/process_photo")
 
 
@@ -41,6 +49,9 @@ def main(args: argparse.Namespace) -> int:
     except (operator.NotConfigured, psycopg.Error) as error:
         return operator.complain("function", error)
     disabled = row[0] if row else []
+    if args.json:
+        print(json.dumps(disabled))
+        return 0
     print("disabled: " + (", ".join(disabled) if disabled else "nothing"))
     return 0
 

@@ -8,6 +8,12 @@ import msgspec
 from runtime.loader import Function, LoadError, discover
 from runtime.services import ServiceError, find, load_services
 
+EXAMPLES = """\
+eco2 functions  # all of them
+eco2 functions waste  # one service's
+eco2 functions --json  # [{"service", "name", "trigger", "where", "file"}]
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("service", nargs="?", help="only this service")

@@ -11,6 +11,11 @@ from shared.db import Database, bind
 from shared.errors import Unavailable
 from shared.settings import SettingsError, read
 
+EXAMPLES = """\
+eco2 import centers FILE.csv  # KECO's list, UTF-8 or CP949
+eco2 import items  # the recycling guide that ships with the code
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     names = [

@@ -8,14 +8,20 @@ from pathlib import Path
 
 from runtime import journal
 
+EXAMPLES = """\
+eco2 journal check worker.db  # sound or damaged, and what waits
+eco2 journal recover worker.db  # writes worker.db.recovered
+"""
+EXIT_CODES = {1: "the file is damaged, or can't be recovered", 2: "called wrongly: there is no such file"}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "check: is the file sound, and what waits in it. Changes nothing; the worker may run.\n"
-        "recover: read row by row what a damaged file still gives into PATH.recovered, a journal that\n"
+        "recover: read row by row what a damaged file still gives into PATH.recovered, a journal that "
         "`eco2 sync` can drain (JOURNAL_PATH=PATH.recovered). The damaged file stays as it is."
     )
-    parser.add_argument("action", choices=["check", "recover"])
+    parser.add_argument("action", choices=["check", "recover"], help="see above")
     parser.add_argument("path", metavar="PATH", type=Path, help="such as worker.db, or worker.db.damaged-…")
 
 

@@ -171,6 +171,14 @@ async def select_now(conn: Connection) -> bool:
     return bool(row and row[0])
 ''')
 
+EXAMPLES = """\
+eco2 new function waste/rename_analysis --http "PATCH /analyses/{analysis_id:uuid}/name"  # a route
+eco2 new function storage/count_colours --queue  # a task for a worker
+eco2 new function waste/sweep_drafts --schedule 3600  # every hour
+eco2 new function location/import_shops --command shops  # for `eco2 import shops`
+eco2 new service weather  # a service of its own
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="function|service")
@@ -178,8 +186,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     function.add_argument("target", metavar="SERVICE/NAME", help="such as waste/rename_analysis")
     trigger = function.add_mutually_exclusive_group()
     trigger.add_argument("--http", metavar='"METHOD /path"', help='its route below the prefix (default: "GET /NAME")')
-    trigger.add_argument("--queue", action="store_true", help="a queue function")
-    trigger.add_argument("--schedule", metavar="SECONDS", type=int, help="a schedule function")
+    trigger.add_argument("--queue", action="store_true", help="a function that a queue calls")
+    trigger.add_argument("--schedule", metavar="SECONDS", type=int, help="a function that is called so often")
     trigger.add_argument("--command", metavar="NAME", help="what `eco2 import NAME` runs")
     service = kinds.add_parser("service", help="a folder with service.toml, a migration, a function, and its test")
     service.add_argument("name", metavar="NAME", help="such as weather")

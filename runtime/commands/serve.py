@@ -6,6 +6,12 @@ import sys
 from runtime.commands.around import take
 from runtime.services import ServiceError
 
+EXAMPLES = """\
+eco2 serve auth  # one service
+eco2 serve auth/login  # one function of it
+eco2 serve auth waste  # several in one process
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (

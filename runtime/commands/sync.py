@@ -6,6 +6,11 @@ import sys
 from runtime.commands.around import take
 from runtime.services import ServiceError
 
+EXAMPLES = """\
+eco2 sync ai --once  # one cycle, then end
+eco2 sync storage  # every JOURNAL_SYNC_SECONDS until SIGTERM
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (

@@ -16,6 +16,15 @@ from shared import clock
 
 _COLUMNS = ("task_id", "task_name", "worker", "status", "started_at", "completed_at", "error")
 
+EXAMPLES = """\
+eco2 tasks list --status failure --worker ai  # the latest failures
+eco2 tasks show ID  # its outbox row, its journal, its history
+eco2 tasks retry ID  # publish it now, or try a failed one again
+eco2 tasks dead --json  # what an alarm would read
+eco2 tasks quarantine  # rows that PostgreSQL refused, and why
+eco2 tasks release ID  # once the cause is gone
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -32,9 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     }
     for name in ("show", "retry", "release"):
         parsers[name].add_argument("id", metavar="ID", help="the task's id")
-    parsers["list"].add_argument("--status", choices=["pending", "success", "failure"])
-    parsers["list"].add_argument("--worker", choices=["storage", "ai"])
-    parsers["list"].add_argument("--limit", type=int, default=20)
+    parsers["list"].add_argument("--status", choices=["pending", "success", "failure"], help="these alone")
+    parsers["list"].add_argument("--worker", choices=["storage", "ai"], help="those of this worker alone")
+    parsers["list"].add_argument("--limit", type=int, default=20, metavar="N", help="so many at most (default: 20)")
     for one in parsers.values():
         one.add_argument("--json", action="store_true", help="for programs")
 

@@ -6,6 +6,11 @@ import sys
 from runtime.commands.around import take
 from runtime.services import ServiceError
 
+EXAMPLES = """\
+eco2 work storage  # the photo worker
+eco2 work waste  # what api-waste runs from its queue
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (

@@ -1,0 +1,110 @@
+"""The command line: each command's page is whole, its examples work, and mistakes, Ctrl-C and a closed pipe are taken calmly."""
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime import cli
+from runtime.manual import Manual
+from runtime.services import ROOT
+
+ECO2 = Path(sys.executable).with_name("eco2")
+
+
+def pages(parser: Manual) -> Iterator[Manual]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                yield from pages(one)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_each_page_is_whole(name: str) -> None:
+    for page in pages(cli.manual(name)):
+        text = page.format_help()
+        for title in ("NAME", "SYNOPSIS", "OPTIONS", "EXAMPLES", "EXIT CODES"):
+            assert f"{title}\n    " in text, f"{page.prog}: {title}"
+        assert [
+            action.dest
+            for action in page._actions
+            if not action.help and not isinstance(action, argparse._SubParsersAction)
+        ] == [], f"{page.prog}: what these mean"
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_each_example_can_be_typed(name: str) -> None:
+    parser = cli.manual(name)
+    for line in parser.examples.strip().splitlines():
+        command, _, what = line.partition("  # ")
+        assert what, line
+        words = shlex.split(command.partition(" > ")[0])
+        assert words[:2] == ["eco2", name]
+        parser.parse_args(words[2:])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["stauts"], "there is no command stauts: did you mean status?"),
+        (["up", "--detatch"], "did you mean --detach?"),
+        (["tasks", "lst"], "there is no lst: did you mean list?"),
+        (["redis", "brokr"], "there is no brokr: did you mean broker?"),
+        (["functions", "wsate"], "there is no service wsate: did you mean waste?"),
+        (["up", "--port", "http"], "argument --port: invalid"),
+        (["why"], "required"),
+    ],
+)
+def test_a_mistake_is_one_line_that_suggests_the_near_name(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_help_is_the_same_page_either_way(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["help", "status"]) == cli.main(["status", "--help"]) == 0
+    first, second = capsys.readouterr().out.split("NAME\n")[1:]
+    assert first == second
+
+
+@pytest.mark.parametrize("words", [["--help"], ["up", "--help"], ["functions"], ["functions", "--json"]])
+def test_a_reader_who_has_seen_enough_is_no_error(words: list[str]) -> None:
+    child = subprocess.Popen([ECO2, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    assert (child.stderr.read(), child.wait()) == (b"", 0)
+    child.stderr.close()
+
+
+def test_the_commands_work_from_anywhere(tmp_path: Path) -> None:
+    for folder in (ROOT / "functions" / "auth", tmp_path):
+        done = subprocess.run([ECO2, "functions", "auth"], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "auth/login" in done.stdout
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    child = subprocess.Popen(
+        [ECO2, "reset", "--state", str(tmp_path / "state")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    assert child.stdout is not None
+    assert child.stdout.read(6) == b"Delete"  # it asks, and waits for an answer
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate()
+    assert (child.returncode, said) == (130, b"")
