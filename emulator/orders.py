@@ -51,7 +51,8 @@ class Orders:
         return await handler(request, say)
 
     async def _status(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        return {"about": self.supervisor.about(), "troubles": self.supervisor.troubles}
+        kept = [f"{name}: {error}" for name, error in self.supervisor.reload_errors.items()]
+        return {"about": self.supervisor.about(), "troubles": [*self.supervisor.troubles, *kept]}
 
     async def _environment(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
         name = request.get("service")

@@ -240,6 +240,10 @@ class System:
             env["TRUSTED_HOPS"] = "1"
         return env
 
+    def owner_environment(self) -> dict[str, str]:
+        """What a program finds that applies migrations."""
+        return self.base_environment() | {"MIGRATION_DB_URL": self.dsn("migrator", "")}
+
     def journal(self, service: Service) -> Path:
         return self.state.path / "journals" / service.folder / "worker.db"
 

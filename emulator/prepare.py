@@ -2,8 +2,8 @@
 emulator.prepare`).
 
 It is started with everything else and imports while PostgreSQL starts. It says `keys` and `migrations` on standard
-output when each is done, and what a person should know on standard error. SUPERUSER_DSN and MIGRATION_DB_URL come
-from the environment, the roles' passwords from the state folder (ECO2_STATE).
+output when each is done, and in lines `! …` what a person has to know; the rest goes to standard error. SUPERUSER_DSN and
+MIGRATION_DB_URL come from the environment, the roles' passwords from the state folder (ECO2_STATE).
 """
 
 import os
@@ -29,6 +29,7 @@ def main() -> int:
         try:
             migrate.prepare(os.environ["SUPERUSER_DSN"], State(folder).passwords())
             applied = migrate.apply(os.environ["MIGRATION_DB_URL"])
+            edited = migrate.edited(os.environ["MIGRATION_DB_URL"])
             break
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
@@ -40,6 +41,8 @@ def main() -> int:
             return 1
     if applied:
         print(f"migrations applied: {len(applied)}, the last is {applied[-1]}", file=sys.stderr)
+    for name in edited:
+        print(f"! {migrate.EDITED.format(name)}")
     print("migrations", flush=True)
     return 0
 

@@ -2,15 +2,15 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.process import Command, StartError, libc
-from runtime.services import ROOT
+from emulator.state import State
+from runtime.services import ROOT, Service
 
 if TYPE_CHECKING:
     from emulator.supervisor import Running, Supervisor
@@ -33,6 +33,9 @@ class Reloader:
         self.closures: dict[str, set[str]] = {}
         # What is wrong with a file that was saved, until it is saved without.
         self.errors: dict[str, str] = {}
+        # By folder of service: why its migrations did not go in, so that its new code waits; what was written too late.
+        self.unmigrated: dict[str, str] = {}
+        self.edited: dict[str, str] = {}
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -66,12 +69,8 @@ class Reloader:
 
     async def _reach(self) -> None:
         """Compute the closures, in a process of its own: it parses every file."""
-        out = self.supervisor.state.path / "closures.json"
-        env = self.supervisor.system.base_environment()
-        command = Command("reach", [], env, self.supervisor.system.log("reload"), cwd=ROOT)
-        child = await self.supervisor.template.fork(command, "emulator.reload:reach", (str(out),), orders=False)
-        await child.ended.wait()
-        found = self.supervisor.state.read_json("closures.json") if child.returncode == 0 else None
+        code, _ = await self._ask("reach", [], self.supervisor.system.base_environment())
+        found = self.supervisor.state.read_json("closures.json") if code == 0 else None
         if found is not None:
             self.closures = {folder: set(files) for folder, files in found.items()}
 
@@ -84,17 +83,20 @@ class Reloader:
                 self.supervisor.say(f"not reloaded: {error}; the old code goes on")
             self._tell(affected, "; ".join(broken.values()))
             return
-        if not affected:
+        if not affected and not any(map(_is_migration, changed)):
             return
         template = self.supervisor.template
         if any(str(ROOT / file) in template.files for file in changed):
             # What the template has imported itself is new only in a new one.
             await self.supervisor.renew_template()
         say = self.supervisor.say
+        # Tables come before the code that asks for them.
+        await self._migrate(changed)
+        affected = sorted({*affected, *self.unmigrated})
         failed = await asyncio.gather(*(self._check(folder) for folder in affected))
         good = [folder for folder, error in zip(affected, failed, strict=True) if not error]
         for folder, error in zip(affected, failed, strict=True):
-            self._tell([folder], error)
+            self._tell([folder], error or self.edited.get(folder, ""))
             if error:
                 say(f"not reloaded: {folder}: {error}; the old code goes on")
         parts = [r for r in self.supervisor.running.values() if r.part.folder in good]
@@ -122,28 +124,56 @@ class Reloader:
                 found |= set(self.supervisor.system.services)
         return sorted(found & set(self.supervisor.system.services))
 
+    async def _migrate(self, changed: set[str]) -> None:
+        """Apply the migrations there are, if one was saved or did not go in before."""
+        saved = {file for file in changed if _is_migration(file)}
+        if not saved and not self.unmigrated:
+            return
+        code, said = await self._ask("migrate", [], self.supervisor.system.owner_environment())
+        applied = [line.removeprefix("applied ") for line in said if line.startswith("applied ")]
+        if applied:
+            self.supervisor.say(f"migrated {', '.join(applied)}")
+        self.edited = {}
+        for line in [line.removeprefix("edited ") for line in said if line.startswith("edited ")]:
+            self.supervisor.say(line)
+            self.edited |= dict.fromkeys(self._meant(line), line)
+        error = said[-1] if code and said else f"the migrations ended with code {code}" if code else ""
+        # One that failed stands before those of others that were saved with it.
+        others = {file.split("/")[1] for file in saved} & set(self.supervisor.system.services)
+        self.unmigrated = dict.fromkeys({*self._meant(error), *others}, error) if error else {}
+
+    def _meant(self, line: str) -> list[str]:
+        """The folders of the services that a line about a migration (`waste.0003_x: …`) concerns: all where it names none."""
+        services = self.supervisor.system.services
+        schema = line.partition(".")[0]
+        return [folder for folder, s in services.items() if s.database.schema == schema] or sorted(services)
+
     async def _check(self, folder: str) -> str:
         """Load the service in a child that then ends; the error's line, or nothing."""
-        supervisor = self.supervisor
-        service = supervisor.system.services[folder]
-        log = supervisor.system.log("reload")
-        start = log.stat().st_size if log.exists() else 0
-        command = Command("reload", [], supervisor.system.environment(service), log, cwd=ROOT)
-        child = await supervisor.template.fork(command, "emulator.reload:check", (folder,), orders=False)
+        if folder in self.unmigrated:
+            return self.unmigrated[folder]
+        code, said = await self._ask("check", [folder], self.supervisor.system.environment(self._service(folder)))
+        return "" if code == 0 else said[-1] if said else f"it ended with code {code}"
+
+    async def _ask(self, function: str, arguments: list[str], environment: Mapping[str, str]) -> tuple[int, list[str]]:
+        """The exit code and the lines of a function of this module, run in a child."""
+        log = self.supervisor.state.path / "logs" / f"reload.{'-'.join([function, *arguments])}"
+        log.unlink(missing_ok=True)
+        command = Command("reload", [], environment, log, cwd=ROOT)
+        run = f"emulator.reload:{function}"
+        child = await self.supervisor.template.fork(command, run, tuple(arguments), orders=False)
         await child.ended.wait()
-        if child.returncode == 0:
-            return ""
-        with log.open("rb") as file:
-            file.seek(start)
-            lines = file.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"it ended with code {child.returncode}"
+        return child.returncode or 0, log.read_text(errors="replace").strip().splitlines()
+
+    def _service(self, folder: str) -> Service:
+        return self.supervisor.system.services[folder]
 
     async def _swap(self, running: "Running") -> None:
         await self.supervisor.replace(running, overlapping=running.part.kind == "service")
 
     def _tell(self, folders: Iterable[str], error: str) -> None:
         for folder in folders:
-            name = self.supervisor.system.services[folder].name
+            name = self._service(folder).name
             self.supervisor.reload_errors.pop(name, None)
             if error:
                 self.supervisor.reload_errors[name] = error
@@ -210,6 +240,10 @@ def scan(root: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
+def _is_migration(file: str) -> bool:
+    return file.endswith(".sql") and "/migrations/" in file
+
+
 def syntax_error(file: Path) -> str:
     """`path, line N: message` for a Python file that does not parse, else nothing."""
     if file.suffix != ".py" or not file.exists():
@@ -247,8 +281,8 @@ def check(arguments: list[str]) -> int:
     return 0
 
 
-def reach(arguments: list[str]) -> int:
-    """Write the files of each service's closure to a JSON file."""
+def reach() -> int:
+    """Write the files of each service's closure to the state folder."""
     from runtime.closure import Checkout, ClosureError
 
     checkout = Checkout()
@@ -258,8 +292,26 @@ def reach(arguments: list[str]) -> int:
             found[folder] = sorted({file for closure in checkout.functions(service) for file in closure.files()})
         except ClosureError as error:
             print(f"closure of {folder}: {error}", file=sys.stderr)
-    target = Path(arguments[0])
-    temporary = target.with_name(".closures")
-    temporary.write_text(json.dumps(found))
-    temporary.replace(target)
+    State(Path(os.environ["ECO2_STATE"])).write_json("closures.json", found, durable=False)
+    return 0
+
+
+def migrate() -> int:
+    """Apply what is not applied: a line `applied NAME` each, then `edited …` for what was written into a file too late; the
+    last line of a failure is its reason."""
+    import psycopg
+
+    from runtime.migrate import EDITED, MigrationError, apply, edited
+
+    # Somebody's console may hold a lock on the table: that is said, not waited for without end.
+    os.environ["PGOPTIONS"] = "-c lock_timeout=5s"
+    dsn = os.environ["MIGRATION_DB_URL"]
+    try:
+        for name in apply(dsn):
+            print("applied", name)
+        for name in edited(dsn):
+            print("edited", EDITED.format(name))
+    except (MigrationError, psycopg.Error) as error:
+        print(" ".join(str(error).split()))
+        return 1
     return 0

@@ -233,9 +233,8 @@ class Supervisor:
 
     async def prepare(self) -> None:
         """Make keys, roles and passwords, and bring every schema up to date."""
-        env = self.system.base_environment()
         superuser = self.environ.get("DATABASE_URL") or self.system.postgres.superuser_dsn
-        env |= {"SUPERUSER_DSN": superuser, "MIGRATION_DB_URL": self.system.dsn("migrator", "")}
+        env = self.system.owner_environment() | {"SUPERUSER_DSN": superuser}
         command = self._setup_command("prepare", [], env)
         await self._run(command, {"keys", "migrations"}, module="emulator.prepare:main")
 
@@ -272,7 +271,7 @@ class Supervisor:
 
     async def _run(self, command: Command, words: set[str], module: str = "") -> None:
         """Run a program (or a module's function, by the template) to its end; each of the words sets its event when it
-        appears as a line of the log."""
+        appears as a line of the log, and a line `! …` before that is told."""
         start = logged(command)
         process: Process = await self.template.fork(command, module, (), orders=False) if module else spawn(command)
         self._setup.append(process)
@@ -289,6 +288,8 @@ class Supervisor:
             return
         async for line in control.follow(log, start, pause=0.01):
             word = line.decode(errors="replace").strip()
+            if word.startswith("! "):
+                self.trouble(word[2:])
             if word in left:
                 left.discard(word)
                 self.done[word].set()
@@ -296,7 +297,8 @@ class Supervisor:
                 return
 
     def trouble(self, line: str) -> None:
-        self.troubles.append(line)
+        if line not in self.troubles:
+            self.troubles.append(line)
         self.say(line)
 
     # One part

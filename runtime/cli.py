@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "psql": ("emulator.commands.psql", "open the database as a service sees it"),
     "redis": ("emulator.commands.redis", "open the broker or the cache"),
     "snapshot": ("emulator.commands.snapshot", "save and restore the whole state"),
+    "export": ("emulator.commands.export", "write the whole state to a file, for a colleague"),
     "fault": ("emulator.commands.fault", "cut, slow or break a connection"),
     "kill": ("emulator.commands.kill", "kill a part, as a crash would"),
     "pause": ("emulator.commands.pause", "stop a part without ending it, or let it go on"),
@@ -38,7 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "work": ("runtime.commands.work", "run the queue functions of a service"),
     "sync": ("runtime.commands.sync", "copy a worker's journal to PostgreSQL"),
     "migrate": ("runtime.migrate", "apply migrations"),
-    "import": ("runtime.commands.import_", "load data: collection centers, items"),
+    "import": ("runtime.commands.import_", "load data: collection centers, items, or a colleague's file"),
     "new": ("runtime.commands.new", "begin a function or a service"),
     "tasks": ("runtime.commands.tasks", "list, show and retry tasks"),
     "journal": ("runtime.commands.journal", "check or recover a worker's journal"),
@@ -57,7 +58,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 GROUPS = {
     "The system on this machine": (
-        *("up", "down", "status", "logs", "reset", "exec", "invoke", "psql", "redis", "snapshot"),
+        *("up", "down", "status", "logs", "reset", "exec", "invoke", "psql", "redis", "snapshot", "export"),
         *("fault", "kill", "pause", "clock"),
     ),
     "Functions and tasks": (

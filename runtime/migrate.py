@@ -15,11 +15,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from runtime.services import ROOT, Service, load_services
 from shared.settings import repair_dsn
@@ -38,7 +39,10 @@ EXTENSIONS = ("pg_trgm", "cube", "earthdistance", "citext", "fuzzystrmatch")
 # The end of a migration's name that says: only when the code before it is gone.
 AFTER = ".after.sql"
 Phase = Literal["all", "before", "after"]
+EDITED = "{} was applied before this was written into it: put what is new into a new file"
 _LOCK = 0x65636F32  # "eco2"
+# Keys of public.settings: of all files together, and of each as it was applied.
+_FINGERPRINT, _DIGESTS = "migrations.fingerprint", "migrations.digests"
 
 
 class MigrationError(Exception):
@@ -142,7 +146,8 @@ class Step:
     def __init__(self, schema: str, folder: Path, *, template: bool = False) -> None:
         self.schema = schema
         self.template = template
-        self.files = sorted(folder.glob("*.sql"))
+        # An empty file is one that an editor has just made: applied now, what is written into it would never be.
+        self.files = sorted(file for file in folder.glob("*.sql") if file.stat().st_size)
 
     def id(self, file: Path) -> str:
         """What the migration is called in `migrations.applied`, such as `auth.0001_seed`."""
@@ -177,24 +182,44 @@ def apply(migrator_dsn: str, services: Mapping[str, Service] | None = None, phas
     if phase != "all":
         for step in wanted:
             step.files = [file for file in step.files if file.name.endswith(AFTER) == (phase == "after")]
+    texts = _texts(wanted)
     digest = hashlib.sha256(phase.encode())
-    for step in wanted:
-        for file in step.files:
-            digest.update(f"{step.id(file)}\n{step.text(file)}".encode())
+    for name, text in texts.items():
+        digest.update(f"{name}\n{text}".encode())
     fingerprint = digest.hexdigest()
     with _connect(_on_database(migrator_dsn)) as conn, _alone(conn):
         check_locale(conn)
-        if _fingerprint(conn) == fingerprint:
+        if _setting(conn, _FINGERPRINT) == fingerprint:
             return []
         applied = _run(migrator_dsn, wanted)
-        conn.execute(
-            "INSERT INTO public.settings (key, value) VALUES ('migrations.fingerprint', to_jsonb(%s::text))"
-            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            [fingerprint],
-        )
+        # What was applied before is known by the text it had then.
+        digests = {name: _digest(text) for name, text in texts.items()}
+        digests |= {name: kept for name, kept in (_setting(conn, _DIGESTS) or {}).items() if name not in applied}
+        for key, value in ((_FINGERPRINT, fingerprint), (_DIGESTS, digests)):
+            conn.execute(
+                "INSERT INTO public.settings (key, value) VALUES (%s, %s)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                [key, Jsonb(value)],
+            )
         for role in set(schemas(services).values()):
             conn.execute(sql.SQL("GRANT SELECT ON public.settings TO {}").format(sql.Identifier(role)))
     return applied
+
+
+def edited(migrator_dsn: str, services: Mapping[str, Service] | None = None) -> list[str]:
+    """The migrations whose files are not as they were when they were applied: what was changed in them is not in the database."""
+    texts = _texts(steps(load_services() if services is None else services))
+    with _connect(_on_database(migrator_dsn)) as conn:
+        known = _setting(conn, _DIGESTS) or {}
+    return [name for name, text in texts.items() if known.get(name, _digest(text)) != _digest(text)]
+
+
+def _texts(wanted: list[Step]) -> dict[str, str]:
+    return {step.id(file): step.text(file) for step in wanted for file in step.files}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _run(dsn: str, wanted: list[Step]) -> list[str]:
@@ -222,10 +247,10 @@ def _run(dsn: str, wanted: list[Step]) -> list[str]:
             backend.connection.close()
 
 
-def _fingerprint(conn: psycopg.Connection) -> str | None:
+def _setting(conn: psycopg.Connection, key: str) -> Any:
     if not _exists(conn, "SELECT FROM pg_tables WHERE schemaname = 'public' AND tablename = %s", "settings"):
         return None
-    row = conn.execute("SELECT value #>> '{}' FROM public.settings WHERE key = 'migrations.fingerprint'").fetchone()
+    row = conn.execute("SELECT value FROM public.settings WHERE key = %s", [key]).fetchone()
     return row[0] if row else None
 
 
@@ -291,6 +316,8 @@ def main(args: argparse.Namespace) -> int:
         print(f"eco2 migrate: {error}", file=sys.stderr)
         return 1
     print("\n".join(applied) if applied else "nothing to apply")
+    for name in edited(dsn):
+        print(f"eco2 migrate: {EDITED.format(name)}", file=sys.stderr)
     return 0
 
 

@@ -25,8 +25,8 @@ eco2 snapshot import demo.tar.gz  # who takes it in so
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Save, restore, list and delete snapshots of the whole state: PostgreSQL, broker, objects, journals, keys and clock "
-        "as they were at one instant, with the system running or stopped. `export` and `import` carry one to a colleague: "
-        "the file holds every user's data and the signing keys."
+        "as they were at one instant, with the system running or stopped. `export` and `import` (also as `eco2 export FILE` and "
+        "`eco2 import FILE`) carry one to a colleague: the file holds every user's data and the signing keys."
     )
     actions = parser.add_subparsers(dest="action", metavar="save|restore|list|delete|export|import", required=True)
     for action, help_text in (("save", "take one"), ("restore", "go back to one"), ("delete", "remove one")):
@@ -56,18 +56,26 @@ def main(args: argparse.Namespace) -> int:
         shutil.rmtree(snapshots.folder_of(state, args.name))
         print(f"{args.name} is deleted")
     elif args.action == "export":
-        snapshots.export(state, args.name, args.file)
-        print(f"{args.file}: {args.file.stat().st_size / 1e6:.1f} MB, with every user's data and the signing keys")
+        return write(state, args.name, args.file)
     elif args.action == "import":
-        print(_line(snapshots.take_in(state, args.file, args.name or args.file.name.partition(".")[0])))
+        about = snapshots.take_in(state, args.file, args.name or args.file.name.partition(".")[0])
+        print(f"{_line(about)}\n`eco2 snapshot restore {about['name']}` puts it in the place of the present state")
     else:
         started = time.monotonic()
-        answer = _ask_or_do(state, args.action, snapshots.check_name(args.name))
+        answer = ask_or_do(state, args.action, snapshots.check_name(args.name))
         print(f"{answer} in {time.monotonic() - started:.1f} s")
     return 0
 
 
-def _ask_or_do(state: State, action: str, name: str) -> str:
+def write(state: State, name: str, file: Path) -> int:
+    """Export a snapshot and say so."""
+    snapshots.export(state, name, file)
+    print(f"{file}: {file.stat().st_size / 1e6:.1f} MB, with every user's data and the signing keys")
+    return 0
+
+
+def ask_or_do(state: State, action: str, name: str) -> str:
+    """Save or restore, by the running emulator or, where none runs, here; what is to be said of it."""
     try:
         answer = control.ask(state, f"snapshot-{action}", name=name)
         return str(answer["said"])

@@ -1,8 +1,14 @@
-"""`eco2 import NAME`: run a command function, such as the import of collection centers, under its service's role."""
+"""`eco2 import NAME`: run a command function, such as the import of collection centers, under its service's role.
+
+`eco2 import FILE` takes in what a colleague's `eco2 export` wrote.
+"""
 
 import argparse
 import asyncio
+import importlib
 import sys
+from pathlib import Path
+from typing import Any
 
 from runtime.commands.around import around
 from runtime.loader import LoadError, discover, load_command
@@ -22,18 +28,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
         f.where.rpartition(" ")[2] for s in load_services().values() for f in discover(s) if f.trigger == "command"
     ]
     parser.description = (
-        f"Load data into a service's schema. There are: {', '.join(sorted(names))}.\n"
-        "The database's address comes from the environment, or from the emulator that runs in this checkout."
+        f"Load data into a service's schema: {', '.join(sorted(names))}.\n"
+        "The database's address comes from the environment, or from the emulator that runs in this checkout.\n\n"
+        "Or take in a file that `eco2 export` wrote: it becomes a snapshot of the emulator in this checkout, which\n"
+        "`eco2 snapshot restore NAME` brings back.\n\n"
+        "  eco2 import centers centers.csv\n  eco2 import demo.tar.gz"
     )
-    parser.add_argument("name", metavar="NAME", help="what to import")
+    parser.add_argument("name", metavar="NAME|FILE", help="what to import")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="the import's own arguments")
+
+
+def _snapshots() -> Any:
+    # By name: the runtime imports nothing of the emulator's, and in a pod there is none.
+    try:
+        return importlib.import_module("emulator.commands.snapshot")
+    except ModuleNotFoundError:
+        return None
 
 
 def main(args: argparse.Namespace) -> int:
     try:
         service, function = load_command(load_services(), args.name)
         settings = read(around(service), service=service.folder, database_env=service.database.env)
-    except (LoadError, ServiceError, SettingsError) as error:
+    except LoadError as error:
+        if Path(args.name).is_file() and (snapshot := _snapshots()) is not None:
+            parser = argparse.ArgumentParser(prog="eco2 import")
+            snapshot.configure(parser)
+            return int(snapshot.main(parser.parse_args(["import", args.name, *args.words])))
+        print(f"eco2 import: {error}, and no such file", file=sys.stderr)
+        return 2
+    except (ServiceError, SettingsError) as error:
         print(f"eco2 import: {error}", file=sys.stderr)
         return 2
 

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from emulator.reload import scan, syntax_error
@@ -97,6 +98,48 @@ def test_a_shared_file_reaches_those_who_import_it(checkout: tuple[Path, Emulato
     after = pids(emulator)
     assert after["api-auth"] == before["api-auth"]
     assert after["syncer-ai"] is not None
+
+
+def test_a_saved_migration_is_applied_before_the_code_that_needs_it(checkout: tuple[Path, Emulator]) -> None:
+    folder, emulator = checkout
+    before = pids(emulator)["api-recycle-info"]
+    migration = folder / "functions/recycle_info/migrations/0900_notes.sql"
+    file = folder / "functions/recycle_info/list_categories.py"
+    good = file.read_text()
+    asking = good.replace("return await", 'await conn.execute("SELECT text FROM notes")\n        return await')
+    assert asking != good
+    with emulator.client() as client:
+
+        def said() -> tuple[int, str]:
+            answer = client.get("/api/v1/recycle/categories")
+            return answer.status_code, str(answer.headers.get("x-eco2-reload-error", ""))
+
+        # One save with both: a table that PostgreSQL refuses keeps the old code, which does not ask for it.
+        migration.write_text("CREATE TABLE recycle_info.notes (text nonsense);\n")
+        file.write_text(asking)
+        wait(lambda: "0900_notes" in said()[1])
+        status, error = said()
+        assert status == 200
+        assert 'type "nonsense" does not exist' in error
+        assert any('type "nonsense" does not exist' in line for line in troubles(client))
+        assert pids(emulator)["api-recycle-info"] == before
+        # Mended, it is applied, and the code that waited for it comes with it.
+        migration.write_text("CREATE TABLE recycle_info.notes (text text);\n")
+        wait(lambda: said()[1] == "" and pids(emulator)["api-recycle-info"] not in (None, before))
+        assert said() == (200, "")
+        assert troubles(client) == []
+        # What is written into it later can't be applied any more: that is said, and nothing stands still for it.
+        migration.write_text("CREATE TABLE recycle_info.notes (text text, more text);\n")
+        wait(lambda: "put what is new into a new file" in said()[1])
+        file.write_text(good)
+        migration.write_text("CREATE TABLE recycle_info.notes (text text);\n")
+        wait(lambda: said() == (200, ""))
+    assert "migrated recycle_info.0900_notes" in (emulator.folder / "logs" / "eco2.log").read_text()
+
+
+def troubles(client: httpx.Client) -> list[str]:
+    found: list[str] = client.get("/_emulator/api/system").json()["troubles"]
+    return found
 
 
 def test_a_scan_sees_what_counts(tmp_path: Path) -> None:

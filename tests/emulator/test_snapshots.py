@@ -75,19 +75,34 @@ def test_a_snapshot_travels_to_a_colleague_with_other_passwords(
 ) -> None:
     with emulator.client() as client:
         register(client, "traveller")
-    emulator.eco2("snapshot", "save", "trip")
     file = tmp_path / "trip.tar.gz"
-    emulator.eco2("snapshot", "export", "trip", str(file))
+    emulator.eco2("export", str(file))
     assert file.stat().st_mode & 0o077 == 0
+    assert "export-" not in emulator.eco2("snapshot", "list").stdout
     own_emulator.up()
     own_emulator.down()
-    own_emulator.eco2("snapshot", "import", str(file))
+    assert "eco2 snapshot restore trip" in own_emulator.eco2("import", str(file)).stdout
     own_emulator.eco2("snapshot", "restore", "trip")
     own_emulator.up()
     assert psql(own_emulator, "SELECT count(*) FROM auth.users WHERE username = 'traveller'") == "1"
     with own_emulator.client() as client:
         login = {"username": "traveller", "password": "correct horse"}
         assert client.post("/api/v1/auth/login", json=login).status_code == 200
+
+
+def test_one_snapshot_is_exported_by_name_and_what_is_no_export_is_refused(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    save(state, "one")
+    emulator = Emulator(state.path)
+    file = tmp_path / "one.tar.gz"
+    emulator.eco2("export", str(file), "--snapshot", "one")
+    emulator.eco2("snapshot", "import", str(file), "two")
+    assert {about["name"] for about in snapshots.every(state)} == {"one", "two"}
+    (tmp_path / "other").write_text("no archive")
+    refused = emulator.eco2("import", str(tmp_path / "other"), check=False)
+    assert (refused.returncode, "is no exported snapshot" in refused.stderr) == (1, True)
+    missing = emulator.eco2("import", str(tmp_path / "centres"), check=False)
+    assert (missing.returncode, "no such file" in missing.stderr) == (2, True)
 
 
 def make_state(tmp_path: Path) -> State:
