@@ -9,6 +9,11 @@ from emulator import snapshots
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.commands.snapshot import ask_or_do, write
 
+EXAMPLES = """\
+eco2 export demo.tar.gz  # as it is now
+eco2 export --snapshot before-demo demo.tar.gz  # as it was then
+"""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (

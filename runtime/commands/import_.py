@@ -20,6 +20,7 @@ from shared.settings import SettingsError, read
 EXAMPLES = """\
 eco2 import centers FILE.csv  # KECO's list, UTF-8 or CP949
 eco2 import items  # the recycling guide that ships with the code
+eco2 import demo.tar.gz  # a colleague's export, as a snapshot
 """
 
 
@@ -31,8 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         f"Load data into a service's schema: {', '.join(sorted(names))}.\n"
         "The database's address comes from the environment, or from the emulator that runs in this checkout.\n\n"
         "Or take in a file that `eco2 export` wrote: it becomes a snapshot of the emulator in this checkout, which\n"
-        "`eco2 snapshot restore NAME` brings back.\n\n"
-        "  eco2 import centers centers.csv\n  eco2 import demo.tar.gz"
+        "`eco2 snapshot restore NAME` brings back."
     )
     parser.add_argument("name", metavar="NAME|FILE", help="what to import")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="the import's own arguments")
