@@ -14,8 +14,12 @@ from functions.location.regions import Province, in_korea
 
 _NUMBER = re.compile(r"\d{1,7}(?:\.\d+)?")
 _DEGREES = re.compile(
-    r"(\d{1,3})\s*[°도]\s*(\d{1,2})\s*['′’분]\s*(\d{1,2}(?:\.\d+)?)?\s*(?:[\"″”초]|'')?\s*[ne]?", re.I
+    r"[ne]?\s*(\d{1,3})\s*[°º도]\s*(\d{1,2}(?:\.\d+)?)\s*['′’분]\s*(\d{1,2}(?:\.\d+)?)?\s*(?:[\"″”초]|'')?\s*[ne]?",
+    re.I,
 )
+# 37-30-12.5, 37:30:12.5: no number could be meant.
+_PARTS = re.compile(r"(\d{2,3})\s*[-:]\s*(\d{1,2})\s*[-:]\s*(\d{1,2}(?:\.\d+)?)")
+_BOTH = re.compile(r"\(?\s*(\d{1,3}\.\d+)\s*[,;/\s]\s*(\d{1,3}\.\d+)\s*\)?")
 _EIGHT = Decimal("0.00000001")
 
 
@@ -39,6 +43,10 @@ def repair(latitude: str, longitude: str, province: Province | None = None) -> P
     if not latitude.strip() and not longitude.strip():
         return Point(None, None, (Repair("latitude", "no coordinates: found by name and address only"),))
     repairs: list[Repair] = []
+    whole, other = (latitude, longitude) if latitude.strip() else (longitude, latitude)
+    if (both := _BOTH.fullmatch(unicodedata.normalize("NFKC", whole).strip())) and other.strip() in ("", whole.strip()):
+        latitude, longitude = both.groups()
+        repairs.append(Repair("latitude", f"both coordinates stood in one cell: «{whole.strip()[:40]}»"))
     values: list[Decimal] = []
     for field, text in (("latitude", latitude), ("longitude", longitude)):
         value, reason = _read(text)
@@ -53,14 +61,19 @@ def repair(latitude: str, longitude: str, province: Province | None = None) -> P
         repairs.append(Repair("latitude", "latitude and longitude were swapped"))
     if not _fits(lat, lon, province):
         restored = _restore(lat, lon, province) if province else None
-        if restored is None or province is None:
+        if restored is None or lat == lon or province is None:
             where = "Korea" if province is None or not in_korea(float(lat), float(lon)) else province.name
             return _dropped("latitude", f"{_show(lat)}, {_show(lon)} lies outside {where}")
         for field, old, new in (("latitude", lat, restored[0]), ("longitude", lon, restored[1])):
             if old != new:
-                reason = f"a digit of {_show(old)} was lost: {_show(new)} lies in {province.name} as the address says"
+                lost = "the decimal point" if _digits(old) == _digits(new) else "a digit"
+                reason = f"{lost} of {_show(old)} was lost: {_show(new)} lies in {province.name} as the address says"
                 repairs.append(Repair(field, reason))
         lat, lon = restored
+    if lat % 1 == lon % 1 and len(str(lat % 1)) > 4:
+        return _dropped(
+            "latitude", f"{_show(lat)} and {_show(lon)} have the same decimals: one is copied from the other"
+        )
     return Point(lat.quantize(_EIGHT), lon.quantize(_EIGHT), tuple(repairs))
 
 
@@ -74,16 +87,18 @@ def _read(text: str) -> tuple[Decimal | None, str]:
     shown = text.strip()[:40]
     if not plain:
         return None, "one of the two coordinates is missing"
-    if re.fullmatch(r"\d{1,7}(?:\.\d+)?", plain):
+    if re.fullmatch(r"\d{1,12}(?:\.\d+)?", plain):
         return Decimal(plain), ""
-    if degrees := _DEGREES.fullmatch(plain):
-        whole, minutes, seconds = int(degrees[1]), int(degrees[2]), Decimal(degrees[3] or 0)
-        if minutes < 60 and seconds < 60:
-            value = whole + Decimal(minutes) / 60 + seconds / 3600
+    if degrees := _DEGREES.fullmatch(plain) or _PARTS.fullmatch(plain):
+        whole, minutes, seconds = int(degrees[1]), Decimal(degrees[2]), Decimal(degrees[3] or 0)
+        if minutes < 60 and seconds < 60 and not (minutes % 1 and degrees[3]):
+            value = whole + minutes / 60 + seconds / 3600
             return value.quantize(_EIGHT), f"«{shown}» read as degrees, minutes and seconds"
         return None, f"«{shown}» is no coordinate"
     if re.fullmatch(r"\d{2,3},\d{3,}", plain):
         return Decimal(plain.replace(",", ".")), f"the comma in «{shown}» read as a decimal point"
+    if spaced := re.fullmatch(r"(\d{1,3})\s*\.[\s.]*(\d+)\.?", plain):
+        return Decimal(f"{spaced[1]}.{spaced[2]}"), f"stray characters left out of «{shown}»"
     # A spreadsheet's 1.27E+02 has lost the digits that matter; a minus sign or a second number is no stray character.
     numbers = _NUMBER.findall(plain)
     stray = _NUMBER.sub("", plain)
@@ -99,14 +114,28 @@ def _fits(lat: Decimal, lon: Decimal, province: Province | None) -> bool:
 
 
 def _restore(lat: Decimal, lon: Decimal, province: Province) -> tuple[Decimal, Decimal] | None:
-    """Put back a lost or mistyped leading digit of one of the two: latitudes here begin with 3, longitudes with 12 or 13."""
-    candidates = []
+    """Put back a lost or mistyped leading digit of one of the two, or the lost decimal points.
+
+    Latitudes here begin with 3 and have two digits before the point, longitudes with 12 or 13 and have three.
+    """
+    candidates = {(_pointed(lat, 2), _pointed(lon, 3))}
     if not 33 <= lat < 39 and lat < 100:
-        candidates = [(Decimal(30) + lat % 10, lon)]
-    elif not 124 <= lon < 132 and lon < 1000:
-        candidates = [(lat, Decimal(tens) + lon % 10) for tens in (120, 130)]
+        candidates.add((Decimal(30) + lat % 10, lon))
+    # From 100 to 147 degrees lie China and Japan: a point there is one, not a slip.
+    elif not 100 <= lon < 147 and lon < 1000:
+        candidates.update((lat, Decimal(tens) + lon % 10) for tens in (120, 130))
     fitting = [(a, b) for a, b in candidates if province.holds(float(a), float(b))]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def _pointed(value: Decimal, whole: int) -> Decimal:
+    """The same digits with the point behind the first `whole` of them."""
+    digits = _digits(value)
+    return Decimal(f"{digits[:whole]}.{digits[whole:]}") if len(digits) > whole else value
+
+
+def _digits(value: Decimal) -> str:
+    return re.sub(r"\D", "", _show(value)).strip("0")
 
 
 def _show(value: Decimal) -> str:

@@ -23,8 +23,15 @@ _MAGIC = {
     b"\xfe\xff": "UTF-16 text: save it as UTF-8",
     b"<!DO": "a web page",
     b"<htm": "a web page",
+    b"<met": "a web page",
+    b"<tab": "a web page",
+    b"<?xm": "an XML document",
+    b"{": "JSON",
+    b"[": "JSON",
 }
 _NUMBERED = re.compile(r'\s*"?\d+"?,')
+# The header is looked for in so many lines: a title or Excel's «sep=,» may stand above it.
+_TITLES = 10
 # A record longer than that is not looked through for swallowed rows any further.
 _SEARCHED = 500
 
@@ -59,32 +66,49 @@ class Table(Struct):
 
 
 def decode(data: bytes) -> tuple[str, str]:
-    """The text and its encoding: UTF-8 with or without BOM, or CP949. A few broken bytes stay, as lone surrogates.
+    """The text and its encoding: UTF-8 with or without BOM, CP949, or lines of both. A few broken bytes stay, as surrogates.
 
     Raises:
         FileError: it is no text, or in another encoding.
     """
     if not data.strip():
         raise FileError("is empty")
+    start = data.lstrip()[:4].lower()
     for magic, what in _MAGIC.items():
-        if data[:4].lower().startswith(magic.lower()):
+        if start.startswith(magic.lower()) or data.startswith(magic):
             raise FileError(f"is {what}")
     if data.count(b"\0") > len(data) // 200:
         raise FileError("is no text but a binary file")
-    if data.startswith(b"\xef\xbb\xbf"):
-        return _checked(data.decode("utf-8-sig", "surrogateescape"), "UTF-8 with BOM")
+    plain = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        return _checked(data.decode("utf-8"), "UTF-8")
+        return _checked(plain.decode("utf-8"), "UTF-8" if plain is data else "UTF-8 with BOM")
     except UnicodeDecodeError:
         pass
     candidates = [
-        (data.decode(codec, "surrogateescape"), name) for codec, name in (("utf-8", "UTF-8"), ("cp949", "CP949"))
+        (plain.decode(codec, "surrogateescape"), name) for codec, name in (("utf-8", "UTF-8"), ("cp949", "CP949"))
     ]
     text, name = min(candidates, key=lambda each: len(BROKEN.findall(each[0])))
     broken, foreign = len(BROKEN.findall(text)), sum(char > "\x7f" for char in text)
     if broken > 8 and broken * 10 > foreign:
-        raise FileError("is neither UTF-8 nor CP949 text")
+        if (mixed := _decoded_by_line(plain)) is None:
+            raise FileError("is neither UTF-8 nor CP949 text")
+        text, name = mixed, "UTF-8 and CP949"
     return _checked(text, name)
+
+
+def _decoded_by_line(data: bytes) -> str | None:
+    """The text where each line is whole in one of the two encodings, as after joining two files; else None."""
+    lines = []
+    for line in data.split(b"\n"):
+        for codec in ("utf-8", "cp949"):
+            try:
+                lines.append(line.decode(codec))
+                break
+            except UnicodeDecodeError:
+                continue
+        else:
+            return None
+    return "\n".join(lines)
 
 
 def _checked(text: str, encoding: str) -> tuple[str, str]:
@@ -111,6 +135,11 @@ def open_table(data: bytes, known: Sequence[str], needed: Sequence[Sequence[str]
     if first is None:
         raise FileError("is empty")
     record, used = _record(lines, first)
+    for at in range(first, min(first + _TITLES, len(lines))):
+        below, taken = _record(lines, at)
+        if sum(_column(cell, known) in known for cell in below or []) >= 2:
+            first, record, used = at, below, taken
+            break
     columns = [_column(cell, known) for cell in record or []]
     found = [column for column in columns if column in known]
     if len(found) < 2:

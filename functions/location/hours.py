@@ -11,11 +11,14 @@ import datetime as dt
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
+
+from functions.location.letters import one_apart
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 KEYS = (*DAYS, "holiday")
@@ -47,11 +50,15 @@ class OperatingHours(Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class Reading:
-    """One day's text, read. `spans` is None where nothing in it was understood; `note` keeps what was not read."""
+    """One day's text, read. `spans` is None where nothing in it was understood; `note` keeps what was not read.
+
+    `repair` says in words what was put right before it could be read.
+    """
 
     spans: list[Span] | None
     weeks: list[int] | None = None
     note: str = ""
+    repair: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ _SPAN = re.compile(
     r"(?<![\d:])" + _TIME.format(1) + r"\s*(?:~|부터|에서|to\b)+\s*"
     r"(?P<next>익일|다음\s*날|다음날|명일|next\s*day)?\s*" + _TIME.format(2) + r"(?:\s*(?:까지|시))?(?![\d:])"
 )
-_ALWAYS = re.compile(r"24\s*시간|24\s*h(?:ours?|rs?)?\b|상시|항시|언제나|하루\s*종일|종일|always")
+_ALWAYS = re.compile(r"24\s*시간|24/7|24\s*h(?:ours?|rs?)?\b|상시|항시|언제나|하루\s*종일|종일|always")
 _CLOSED = re.compile(
     r"(?:전체|정기|전일|종일)?\s*(?:휴\s*무일?|휴\s*관일?|휴점|휴업일?|휴일|쉬는\s*날|쉼)"
     r"|미\s*운영|미\s*영업|운영\s*(?:안\s*함|하지\s*않음|없음)|영업\s*(?:안\s*함|하지\s*않음|없음)|closed|(?<!\w)x(?!\w)"
@@ -106,20 +113,30 @@ _WEEKS = re.compile(
 )
 _WEEK = re.compile(r"[1-5]|첫|둘|두|셋|세|넷|네|다섯|~")
 _WEEK_NUMBER = {"첫": 1, "둘": 2, "두": 2, "셋": 3, "세": 3, "넷": 4, "네": 4, "다섯": 5}
-# Words that tie a span to other days or seasons than the day whose cell it is.
+# Words that tie a span to some days of a month or to a season.
 _ELSEWHEN = re.compile(
-    r"하절기|동절기|여름|겨울|하계|동계|춘계|추계|방학|\d{1,2}\s*월|"
-    r"[월화수목금토일]\s*[~,·/]\s*[월화수목금토일]|[월화수목금토일]요일|(?<!\w)[월화수목금토일](?!\w)|평일|주중|주말|격주|격일|홀수|짝수"
+    r"하절기|동절기|여름|겨울|하계|동계|춘계|추계|방학|(?<!\d)\d{1,2}\s*월|(?<!\d)\d{1,2}\s*일(?!\w)|마지막|말주|[월달주]\s*\d\s*회"
+    r"|매월|매달|격월|격주|격일|홀수|짝수"
+)
+_DAY = r"(?:평일|주중|주말|(?:법정)?공휴일|[월화수목금토일]요일|(?<![\w:])[월화수목금토일](?!\w))"
+# «화», «월~금», «토·일·공휴일», «월,수,금요일»
+_DAYS_NAMED = re.compile(rf"(?:매주\s*)?{_DAY}(?:\s*[~,·/및]\s*{_DAY})*")
+_EXCEPT = re.compile(
+    rf"[(\[,/※]*\s*(?P<days>{_DAYS_NAMED.pattern})\s*(?:은|는)?\s*(?:정기\s*)?(?:휴무일?|휴관일?|제외)\s*[)\]]?"
 )
 _COVERS = {
     "평일": DAYS[:5],
     "주중": DAYS[:5],
     "주말": DAYS[5:],
+    "공휴일": ("holiday",),
+    "법정공휴일": ("holiday",),
     **{f"{_NAMES[day]}요일": (day,) for day in DAYS},
     **{_NAMES[day]: (day,) for day in DAYS},
 }
+# Two syllables that are closed or always, but for one letter.
+_SLIPS = ("휴무", "상시")
 _FILLER = re.compile(
-    r"(?:운영|영업|이용|개방|수거|접수|배출|가능|시간|업무|무인|매일|매주|연중무휴|연중|무휴|제외|까지|부터|요일|open|hours?|and|및|그리고|은|는|:|"
+    r"(?:운영|영업|이용|개방|수거|접수|배출|가능|시간|업무|무인|매일|매주|연중무휴|연중|무휴|제외|까지|부터|요일|365일|open|hours?|and|및|그리고|은|는|:|"
     r"[\s()\[\]{}<>,./;|·~*\"'&+※■○●▶-])+"
 )
 
@@ -130,19 +147,28 @@ def read(text: str, day: str | None = None) -> Reading:
     source = text.strip()
     if len(source) > _LONGEST:
         return Reading(None, note=source)
-    plain = _plain(source)
-    if not plain.strip(" ~.\"'`"):
+    written = _plain(source)
+    if not written.strip(" ~.\"'`"):
         return Reading(None)
+    plain, repair = _mend(written)
     if _ENDED.search(plain):
         return Reading([], note=source)
+    reading = _read(plain, day, source)
+    return replace(reading, repair=repair) if reading.spans is not None else reading
 
-    rest, weeks = _take_weeks(plain)
-    rest, qualified = _take_day(rest, day)
-    if not qualified:
+
+def _read(plain: str, day: str | None, source: str) -> Reading:
+    whole, weeks = _take_weeks(plain)
+    if _ELSEWHEN.search(whole):
+        return Reading(None, note=source)
+    rest, others = _take_day(whole, day)
+    if rest is None:
         return Reading(None, note=source)
 
     found = [(match, _span(match)) for match in _SPAN.finditer(rest)]
-    if any(span is None for _, span in found):
+    starts = [span[0] for _, span in found if span is not None]
+    # «10:00~12:00, 02:00~04:00»: the second is in the afternoon, or is it?
+    if len(starts) < len(found) or any(late < early and late < "07:00" for early, late in pairwise(starts)):
         return Reading(None, note=source)
     spans, breaks, rest = _sort_breaks(rest, [(match, span) for match, span in found if span is not None])
 
@@ -151,20 +177,23 @@ def read(text: str, day: str | None = None) -> Reading:
             return Reading(None, note=source)
         if always := _ALWAYS.search(rest):
             left = rest.replace(always.group(), " ")
-            return Reading(list(ALWAYS), weeks, _unread(left, weeks, source))
+            return Reading(list(ALWAYS), weeks, _unread(left, weeks, others, source))
         if closed := _CLOSED.search(rest):
             left = rest.replace(closed.group(), " ")
             # «공휴일 휴무» in Monday's cell does not say that Mondays are closed.
             return Reading([]) if _is_filler(left) and not weeks else Reading(None, note=source)
-        return Reading(_bare(rest), note="" if _bare(rest) else source)
+        bare = _bare(rest)
+        return Reading(bare, note=source if bare is None or others else "")
 
     if (closed := _CLOSED.search(rest)) and _is_filler(rest.replace(closed.group(), " ")):
         return Reading(None, note=source)  # both hours and «closed», with nothing that says when which
+    if any(a < c and d < b for a, b in spans for c, d in spans):
+        return Reading(None, note=source)  # «09:00~18:00 (12:00~13:00)»: a break, or what?
     for pause in breaks:
         spans = _without(spans, pause)
     if not spans:
         return Reading(None, note=source)
-    return Reading(_merged(spans), weeks, _unread(rest, weeks, source))
+    return Reading(_merged(spans), weeks, _unread(rest, weeks, others, source))
 
 
 def compose(texts: Mapping[str, str]) -> dict[str, Any] | None:
@@ -214,9 +243,21 @@ def _occurrence(day: dt.date) -> int:
 
 
 def _plain(text: str) -> str:
-    """Compatibility forms (`：`, `～`, full-width digits) and the many dashes to one spelling each; lower case."""
+    """Compatibility forms (`：`, `～`, full-width digits) and the many dashes and arrows to one spelling each; lower case."""
     text = unicodedata.normalize("NFKC", text).lower()
-    return re.sub(r"\s*[~∼〜–—−‐‑―-]+\s*", " ~ ", text).strip()
+    return re.sub(r"\s*(?:[-=]+>|[~∼〜–—−‐‑―→⇒\u1173-]+|\.{2,})\s*", " ~ ", text).strip()
+
+
+def _mend(text: str) -> tuple[str, str]:
+    """Slips of the hand that leave no doubt, put right (`09;00`, `휴뮤`); and what was, in words."""
+    if len(text) == 2:
+        for word in _SLIPS:
+            if text != word and one_apart(text, word):
+                return word, f"«{text}» read as {word}"
+    mended = re.sub(r"(?<![\d.;:])(\d{1,2})[.;](\d{2})(?!\d|[.;:]\d)", r"\1:\2", text)
+    if apart := re.fullmatch(r"(\d{1,2}:\d{2})\s+(\d{1,2}:\d{2})", mended):
+        mended = f"{apart[1]} ~ {apart[2]}"
+    return mended, "" if mended == text else f"«{text[:60]}» read as {mended[:60]}"
 
 
 def _take_weeks(text: str) -> tuple[str, list[int] | None]:
@@ -232,15 +273,42 @@ def _take_weeks(text: str) -> tuple[str, list[int] | None]:
     return f"{text[: match.start()]} {text[match.end() :]}", sorted(weeks)
 
 
-def _take_day(text: str, day: str | None) -> tuple[str, bool]:
-    """Strip one word that names the day of the cell itself; False where the text speaks of other days or seasons."""
-    words = list(_ELSEWHEN.finditer(text))
-    if not words:
-        return text, True
-    word = words[0].group()
-    if len(words) == 1 and day in _COVERS.get(word, ()):
-        return text.replace(word, " "), True
-    return text, False
+def _take_day(text: str, day: str | None) -> tuple[str | None, bool]:
+    """What a text says of the day whose cell it is, and whether it speaks of other days too.
+
+    «평일 09:00~18:00, 토요일 09:00~13:00» has a clause for each; of «09:00~18:00 (월요일 휴무)» all days but Monday have the
+    first part. None where nothing says what holds for this day.
+    """
+    others = False
+    for closed in list(_EXCEPT.finditer(text)):
+        rest = text.replace(closed.group(), " ")
+        if _is_filler(rest):
+            break
+        if day is None or day in _days(closed["days"]):
+            return ("휴무" if day else None), True
+        text, others = rest, True
+    named = list(_DAYS_NAMED.finditer(text))
+    if not named:
+        return text, others
+    if len(named) == 1 and day in _days(named[0].group()):
+        return text.replace(named[0].group(), " "), others
+    if not _is_filler(text[: named[0].start()]):
+        return None, True
+    ends = [match.start() for match in named[1:]] + [len(text)]
+    clauses = [text[match.end() : end] for match, end in zip(named, ends, strict=True) if day in _days(match.group())]
+    return (clauses[0] if len(clauses) == 1 else None), True
+
+
+def _days(text: str) -> set[str]:
+    """The keys that a list or range of days names."""
+    words = re.findall(rf"{_DAY}|~", text)
+    covered: set[str] = set()
+    for before, word in zip(["", *words], words, strict=False):
+        keys = _COVERS.get(word, ())
+        if before == "~" and len(words) == 3 and keys and keys[0] in DAYS and (first := _COVERS[words[0]])[0] in DAYS:
+            keys = DAYS[DAYS.index(first[0]) : DAYS.index(keys[0]) + 1]
+        covered.update(keys)
+    return covered
 
 
 def _span(match: re.Match[str]) -> Span | None:
@@ -259,8 +327,8 @@ def _span(match: re.Match[str]) -> Span | None:
         end += 12 * 60
     if marked[0] and not marked[1] and start < 12 * 60 and end <= start:
         return None  # «오전 9시~6시»: morning or evening?
-    if not any(marked) and 0 < end <= start <= 12 * 60 and re.match(r"[1-9]$", match["hour2"] or ""):
-        return None  # «10시~5시»: in the afternoon or the next morning? (`10:00~05:00` says the latter)
+    if not any(marked) and not match["next"] and _is_ambiguous(match, start, end):
+        return None
     if match["next"] and end < 24 * 60:
         end += 24 * 60
     if end == 23 * 60 + 59:
@@ -270,6 +338,14 @@ def _span(match: re.Match[str]) -> Span | None:
     if end == start or end > start + 24 * 60 or end > 36 * 60:
         return None
     return _clock(start), _clock(end) if end <= 24 * 60 else _clock(end - 24 * 60)
+
+
+def _is_ambiguous(match: re.Match[str], start: int, end: int) -> bool:
+    """Whether hours on a face of twelve may be meant: «10시~5시», «2시~4시», «09:00~06:00»; not «22시~5시», «11:00~02:00»."""
+    past_midnight = 0 < end <= start
+    if past_midnight and (end + 24 * 60 - start > 16 * 60 or (start < 18 * 60 and len(match["hour2"]) == 1)):
+        return True
+    return match["hour1"] in ("1", "2", "3", "4", "5", "6") and end <= 12 * 60
 
 
 def _minutes(match: re.Match[str], i: int) -> int | None:
@@ -313,7 +389,12 @@ def _sort_breaks(text: str, found: list[tuple[re.Match[str], Span]]) -> tuple[li
         return sum(1 for bound in bounds[1:-1] if bound <= position)
 
     pauses: set[int] = set()
+    for i, (match, _) in enumerate(found):
+        if re.match(r"\s*제외", text[match.end() :]):
+            pauses.add(i)
     for label in _BREAK.finditer(text):
+        if any(not text[found[i][0].end() : label.start()].strip() for i in pauses):
+            continue  # «점심 12~13시 휴게»: the same one, named twice
         after_bracket = [
             i for i, (match, _) in enumerate(found) if text[label.end() : match.start()].strip(" :") in ("(", "[")
         ]
@@ -362,8 +443,8 @@ def _merged(spans: list[Span]) -> list[Span]:
     return merged + sorted({span for span in spans if span[1] <= span[0]})
 
 
-def _unread(rest: str, weeks: list[int] | None, source: str) -> str:
-    return "" if _is_filler(rest) and not weeks else source
+def _unread(rest: str, weeks: list[int] | None, others: bool, source: str) -> str:
+    return "" if _is_filler(rest) and not weeks and not others else source
 
 
 def _is_filler(text: str) -> bool:

@@ -125,6 +125,8 @@ def _hours(row: Mapping[str, str], repairs: list[tuple[str, str]]) -> dict[str, 
     noted: dict[str, str] = {}
     for key, text in texts.items():
         reading = hours.read(text, key)
+        if reading.repair:
+            repairs.append((HOURS[key], reading.repair))
         if reading.note and reading.note not in noted:
             noted[reading.note] = HOURS[key]
             how = "kept as a note" if reading.spans is None else "read in part, and kept as a note"

@@ -9,7 +9,7 @@ from msgspec import Struct
 from functions.location.regions import Province
 
 _AREA = r"0(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|1[016789]|70|80|50\d?|60)"
-_GAP = r"[\s).·\-–—~]{0,3}"
+_GAP = r"[\s).·\-‐‑‒–—―−_/~]{0,3}"
 _FULL = re.compile(rf"(?<!\d)\(?(?P<area>{_AREA}){_GAP}(?P<head>\d{{3,4}}){_GAP}(?P<tail>\d{{4}})(?!\d)")
 _ABROAD = re.compile(
     rf"(?<![\d])\+?82{_GAP}\(?0?\)?(?P<area>2|[3-6][1-5]|1[016789]|70){_GAP}(?P<head>\d{{3,4}}){_GAP}(?P<tail>\d{{4}})(?!\d)"
@@ -17,10 +17,15 @@ _ABROAD = re.compile(
 _SERVICE = re.compile(rf"(?<!\d)(?P<head>1[568]\d{{2}}){_GAP}(?P<tail>\d{{4}})(?!\d)")
 # 31-8075-2706: a spreadsheet took the leading zero.
 _CUT = re.compile(r"(?<!\d)(?P<area>2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|10|70)-(?P<head>\d{3,4})-(?P<tail>\d{4})(?!\d)")
-_LOCAL = re.compile(r"(?<![\d-])(?P<head>[2-9]\d{2,3})-(?P<tail>\d{4})(?!\d)")
+# 3180752706: and its hyphens too. Eight digits that begin with 2 are a number of Seoul itself.
+_CUT_WHOLE = re.compile(
+    r"(?P<area>2(?=\d{4}-?\d{4})|3[1-3]|4[1-4]|5[1-5]|6[1-4]|10|70)(?P<head>\d{3,4})-?(?P<tail>\d{4})(?=\D*$)"
+)
+_LOCAL = re.compile(r"(?<![\d-])(?P<head>[2-9]\d{2,3})[- .]?(?P<tail>\d{4})(?![\d-])")
 # 02-120: a town's call centre.
 _TOWN = re.compile(rf"(?<!\d)\(?(?P<area>0(?:2|[3-6][1-5])){_GAP}(?P<head>1[0-3]\d)(?!\d)")
-_SHORT = re.compile(r"(?:국번\s*없이\s*)?(?P<head>1[0-3]\d)(?!\d)")
+_SHORT = re.compile(r"\D*(?<!\d)(?P<head>1[0-3]\d)\D*")
+_FAX = re.compile(r"(?:fax|팩스|팩시밀리|(?<![a-z])f)\s*[.:)]?\s*\(?0[\d)\s.~-]*", re.I)
 _NONE = re.compile(r"[\s`'\".?\-~/]*|없음|해당\s*없음|미정|n/?a|null|none", re.I)
 
 
@@ -55,6 +60,8 @@ def choose(cells: Sequence[tuple[str, str]], province: Province | None = None) -
             reason = "no telephone number in it: kept as a note" if local is None else "no area code: kept as a note"
             return Phone(None, main_text, ((main_field, reason),))
         number = f"{province.area_code}-{local['head']}-{local['tail']}"
+        if re.fullmatch(r"[\d\s.-]+", _plain(text)):
+            return Phone(number, None, ((field, f"the area code of {province.name} put before «{local.group()}»"),))
         repair = f"the area code of {province.name} put before «{local.group()}»"
     if repair:
         repairs.append((field, repair))
@@ -84,8 +91,8 @@ def _numbers(text: str) -> list[str]:
 
 
 def _complete(text: str) -> tuple[str, str] | None:
-    """The first number that can be dialled from anywhere in Korea, and how it was repaired."""
-    plain = _plain(text)
+    """The first number that can be dialled from anywhere in Korea, and how it was repaired; a fax machine's is none."""
+    plain = _FAX.sub(" ", _plain(text))
     found = [match for pattern in (_FULL, _ABROAD, _SERVICE) if (match := pattern.search(plain))]
     if found:
         match = min(found, key=lambda each: (each.start(), -each.end()))
@@ -93,7 +100,7 @@ def _complete(text: str) -> tuple[str, str] | None:
             return f"{match['head']}-{match['tail']}", ""
         area = match["area"] if match["area"].startswith("0") else f"0{match['area']}"
         return f"{area}-{match['head']}-{match['tail']}", ""
-    if cut := _CUT.search(plain):
+    if cut := _CUT.search(plain) or _CUT_WHOLE.match(plain.strip()):
         return f"0{cut['area']}-{cut['head']}-{cut['tail']}", f"the lost 0 put before «{cut.group()}»"
     if town := _TOWN.search(plain):
         return f"{town['area']}-{town['head']}", ""

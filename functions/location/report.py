@@ -36,12 +36,14 @@ class Report(Struct):
 
 
 class Progress:
-    """A bar on one line of a terminal; nothing where the output is no terminal."""
+    """A bar on one line of a terminal; elsewhere a plain line every few seconds, none for what is done sooner."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, every_line: float = 3.0) -> None:
+        """`every_line`: seconds between two lines where there is no terminal."""
         self._out = out
         self._on = out.isatty()
-        self._next = 0.0
+        self._every = _EVERY if self._on else every_line
+        self._next = 0.0 if self._on else time.monotonic() + every_line
 
     def __enter__(self) -> Self:
         return self
@@ -51,11 +53,14 @@ class Progress:
 
     def show(self, doing: str, done: int, of: int) -> None:
         now = time.monotonic()
-        if not self._on or (now < self._next and done < of):
+        if now < self._next and (done < of or not self._on):
             return
-        self._next = now + _EVERY
-        filled = _BAR * done // max(of, 1)
-        self._out.write(f"\r{doing} [{'#' * filled}{'.' * (_BAR - filled)}] {done}/{of}\x1b[K")
+        self._next = now + self._every
+        if self._on:
+            filled = _BAR * done // max(of, 1)
+            self._out.write(f"\r{doing} [{'#' * filled}{'.' * (_BAR - filled)}] {done}/{of}\x1b[K")
+        else:
+            self._out.write(f"{doing} {done}/{of}\n")
         self._out.flush()
 
     def clear(self) -> None:

@@ -1,6 +1,7 @@
 """`eco2 import centers FILE.csv`: what a file does to the database, and what the report says of it"""
 
 import asyncio
+import io
 import json
 import random
 from collections.abc import AsyncIterator
@@ -362,3 +363,13 @@ def test_damage_to_the_public_list_is_reported_row_by_row_and_never_a_crash(seed
         assert detail.line >= 2
         assert detail.reason
     assert table("x.csv", report)
+
+
+def test_elsewhere_long_work_says_in_plain_lines_how_far_it_is() -> None:
+    out = io.StringIO()
+    with Progress(out) as progress:
+        progress.show("reading", 15, 30)
+    assert out.getvalue() == ""  # what is done at once says nothing
+    with Progress(out, every_line=0) as progress:
+        progress.show("reading", 15, 30)
+    assert out.getvalue() == "reading 15/30\n"
