@@ -46,10 +46,12 @@ class Consumer:
 
     leases = False
 
-    def __init__(self, service: str, broker: Broker, prefetch: int) -> None:
+    def __init__(self, service: str, broker: Broker, prefetch: int, least: int = 1) -> None:
         self.service = service
         self.broker = broker
         self.prefetch = prefetch
+        # A fetch waits until there is room for so many: what comes together costs one step to the broker.
+        self.least = least
         self.trouble = ""
         self.finished = 0
         self._held: dict[str, Delivery] = {}
@@ -108,7 +110,7 @@ class Consumer:
         while not self._stopping.is_set():
             with self._room:
                 room = self.prefetch - len(self._held)
-                if room <= 0:
+                if room < self.least:
                     self._room.wait(0.5)
                     continue
             try:

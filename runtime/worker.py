@@ -81,7 +81,9 @@ class Worker(Consumer):
         threads: int = 2,
         prefetch: int | None = None,
     ) -> None:
-        super().__init__(service, broker, prefetch or threads + 1)
+        # While all threads are busy two messages come at a time, with one fetch and one commit of their `pending`.
+        prefetch = prefetch or threads + 2
+        super().__init__(service, broker, prefetch, max(1, min(2, prefetch - threads)))
         self.journal = journal
         self.limits = Limits()
         self._calls = dict(calls)

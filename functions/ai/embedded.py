@@ -41,14 +41,21 @@ class ModelMissing(Exception):
     """The classifier's file is not there: the message says how to build it."""
 
 
+# A crop that differs from the network's side by less than this share is cut at that side and not resized: a thumbnail of a
+# 4:3 photo has 267 pixels where 260 are wanted, and resizing it costs more than decoding it.
+_NEAR = 0.05
+
+
 def prepare(photo: Image.Image, side: int) -> npt.NDArray[np.uint8]:
-    """The centre crop that the network was trained on, [side, side, 3] in RGB, resized bicubically."""
+    """The centre crop that the network was trained on, [side, side, 3] in RGB, resized bicubically where need be."""
     width, height = photo.size
     crop = min(width, height) * side / (side + _PADDING)
+    if side <= crop < side * (1 + _NEAR):
+        x, y = (width - side) // 2, (height - side) // 2
+        return np.asarray(photo.crop((x, y, x + side, y + side)))
     left, top = (width - crop) / 2, (height - crop) / 2
     box = (left, top, left + crop, top + crop)
-    resized = photo.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
-    return np.asarray(resized)
+    return np.asarray(photo.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0))
 
 
 class Classifier:

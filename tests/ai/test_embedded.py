@@ -128,3 +128,9 @@ def test_onnxruntime_is_told_to_report_nothing(model_dir: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
+
+
+def test_a_crop_that_is_nearly_the_networks_side_is_cut_and_not_resized() -> None:
+    image = Image.linear_gradient("L").resize((400, 300)).convert("RGB")
+    assert (prepare(image, 260) == np.asarray(image.crop((70, 20, 330, 280)))).all()
+    assert prepare(image.resize((320, 240)), 260).shape == prepare(image.resize((500, 380)), 260).shape == (260, 260, 3)

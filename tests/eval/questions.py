@@ -1,8 +1,8 @@
 """How well the embedded provider answers: `python -m tests.eval.questions` prints the table of docs/AI.md.
 
-`questions.jsonl` holds a question a line: its kind, its text, what the person said before, and the items wanted (slugs; several
-lists are alternatives). recycle-info runs as it does in production, with all its items, on a PostgreSQL of this run. A
-third of each kind is held out by the hash of the text: nothing is chosen by it.
+A set (`questions.jsonl`, `questions_everyday.jsonl`) holds a question a line: its kind, its text, what the person said before,
+and the items wanted (slugs; several lists are alternatives). recycle-info runs as it does in production, with all its items,
+on a PostgreSQL of this run. A third of each kind of each set is held out by the hash of the text: nothing is chosen by it.
 
 A question is right when exactly the items wanted are its sources. An answer is grounded when every line of it is an item's
 own line or one of the provider's fixed sentences. Off topic is declined when there are no sources and the fixed sentence
@@ -28,7 +28,8 @@ from shared import calls as calling
 from shared.messages import Turn
 from tests.eval import parts
 
-QUESTIONS = Path(__file__).with_name("questions.jsonl")
+SETS = ("questions", "questions_everyday")
+"""Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording."""
 OFF = "off topic"
 
 
@@ -45,8 +46,9 @@ class Asked(Struct, frozen=True):
         return Question(self.text, tuple(turns))
 
 
-def read() -> list[Asked]:
-    return [msgspec.json.decode(line, type=Asked) for line in QUESTIONS.read_bytes().splitlines() if line]
+def read(name: str = SETS[0]) -> list[Asked]:
+    lines = Path(__file__).with_name(f"{name}.jsonl").read_bytes().splitlines()
+    return [msgspec.json.decode(line, type=Asked) for line in lines if line]
 
 
 def held_out(asked: list[Asked]) -> set[str]:
@@ -108,23 +110,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.eval.questions", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--mistakes", action="store_true", help="list the wrong answers of the tuning part")
     options = parser.parse_args()
-    asked, names, lines = read(), slugs(), own_lines()
-    held = held_out(asked)
-    counts: dict[tuple[str, str], list[tuple[bool, bool]]] = defaultdict(list)
-    mistakes, times = [], []
-    provider = EmbeddedQuestions()
     with parts.throwaway() as environment, parts.services(environment) as calls:
         calling.use(calls)
-        for one in asked:
-            begun = time.perf_counter()
-            answer = provider.answer(one.question(), lambda _: None)
-            times.append(time.perf_counter() - begun)
-            part = "held out" if identity(one) in held else "tuning"
-            result = right(one, answer, names), grounded(answer, lines)
-            counts[one.kind, part].append(result)
-            if part == "tuning" and not all(result):
-                found = " ".join(names[source.name] for source in answer.record.sources)
-                mistakes.append(f"  {one.kind}: {identity(one)} -> {found or answer.text[:40]!r}, wanted {one.wanted}")
+        for name in SETS:
+            print(f"\n### {name}\n")
+            _report(read(name), mistakes=options.mistakes)
+    return 0
+
+
+def _report(asked: list[Asked], *, mistakes: bool) -> None:
+    """Ask a set's questions and print its table."""
+    names, lines, held = slugs(), own_lines(), held_out(asked)
+    counts: dict[tuple[str, str], list[tuple[bool, bool]]] = defaultdict(list)
+    wrong, times = [], []
+    provider = EmbeddedQuestions()
+    for one in asked:
+        begun = time.perf_counter()
+        answer = provider.answer(one.question(), lambda _: None)
+        times.append(time.perf_counter() - begun)
+        part = "held out" if identity(one) in held else "tuning"
+        result = right(one, answer, names), grounded(answer, lines)
+        counts[one.kind, part].append(result)
+        if part == "tuning" and not all(result):
+            found = " ".join(names[source.name] for source in answer.record.sources)
+            wrong.append(f"  {one.kind}: {identity(one)} -> {found or answer.text[:40]!r}, wanted {one.wanted}")
     print(f"{len(asked)} questions ({len(held)} held out), median {sorted(times)[len(times) // 2] * 1000:.0f} ms\n")
     print("| kind | tuning right | held out right | grounded |\n|---|---|---|---|")
     for kind in dict.fromkeys(one.kind for one in asked):
@@ -134,9 +143,8 @@ def main() -> int:
     for part in ("tuning", "held out"):
         on = [ok for (kind, where), results in counts.items() if where == part and kind != OFF for ok, _ in results]
         print(f"| **right item, {part}** | {_share(on)} of {len(on)} | | |")
-    if options.mistakes:
-        print("\n".join(mistakes))
-    return 0
+    if mistakes:
+        print("\n".join(wrong))
 
 
 def _share(values: list[bool]) -> str:

@@ -1,0 +1,94 @@
+"""Fetching an object: what the other methods leave to boto3, this one does itself."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from shared.errors import Unavailable
+from shared.objects import ObjectMissing, ObjectStore, ObjectTooLarge
+from shared.settings import Settings
+from tests.support import S3
+
+
+def made(s3: S3, **changed: str) -> ObjectStore:
+    given = {
+        "s3_endpoint_url": s3.url,
+        "s3_bucket": s3.bucket,
+        "aws_access_key_id": s3.access_key,
+        "aws_secret_access_key": s3.secret_key,
+    }
+    return ObjectStore(Settings(**(given | changed)))
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[str]:
+    """A server that gives each connection the next answer, whatever is asked, and closes it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for answer in answers:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nphoto"
+
+
+@pytest.mark.parametrize("key", ["images/1/a-web.jpg", "uploads/é ü+%/사진 1.jpg"])
+@pytest.mark.parametrize("content", [b"", b"x" * 70_000])
+def test_what_was_put_is_got_again(s3: S3, key: str, content: bytes) -> None:
+    store = made(s3)
+    store.put(key, content, content_type="image/jpeg")
+    assert store.get(key, 70_000) == content
+    store.close()
+
+
+def test_an_object_that_is_not_there_is_missing(s3: S3) -> None:
+    with pytest.raises(ObjectMissing):
+        made(s3).get("images/none.jpg", 10)
+
+
+def test_more_than_is_allowed_is_not_read(s3: S3) -> None:
+    store = made(s3)
+    store.put("images/large", b"12345", content_type="image/jpeg")
+    with pytest.raises(ObjectTooLarge):
+        store.get("images/large", 4)
+    assert store.get("images/large", 5) == b"12345", "and the next one finds the store as it was"
+
+
+def test_a_bucket_or_a_key_that_is_wrong_is_no_missing_photo(s3: S3) -> None:
+    for wrong in ({"s3_bucket": "another-bucket"}, {"aws_secret_access_key": "wrong"}):
+        with pytest.raises(Unavailable):
+            made(s3, **wrong).get("images/none.jpg", 10)
+
+
+def test_a_store_that_is_away_is_unavailable(s3: S3) -> None:
+    with pytest.raises(Unavailable):
+        made(s3, s3_endpoint_url="http://127.0.0.1:9").get("images/none.jpg", 10)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"",
+        b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nph",
+    ],
+    ids=["closed", "busy", "cut"],
+)
+def test_a_store_that_stumbles_is_asked_once_more(s3: S3, first: bytes) -> None:
+    with answering(first, WHOLE) as url:
+        assert made(s3, s3_endpoint_url=url).get("images/1", 10) == b"photo"
+    with answering(first, first, WHOLE) as url, pytest.raises(Unavailable):
+        made(s3, s3_endpoint_url=url).get("images/1", 10)
