@@ -265,7 +265,6 @@ IMAGENET: dict[str, dict[int, str]] = {
         964: "potpie",
         965: "burrito",
         987: "corn",
-        989: "hip",
         992: "agaric",
         997: "bolete",
         998: "ear",

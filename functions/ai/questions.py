@@ -18,6 +18,10 @@ from shared.messages import Answered, Source, Turn
 MOST_ITEMS = 4
 """Things answered at once; a longer list is nobody's question."""
 
+# Items looked at for the things that a question names: a short name in a long question has a small score.
+_MANY = 40
+# Letters of a remark: a longer text says itself what it is about.
+_REMARK = 40
 # A search score from which a thing is meant though its name is not written as ours are ("패트병", "frying pans").
 _MEANT = 0.62
 _GUESSED = 0.35
@@ -42,29 +46,47 @@ def understand(question: Question) -> Understood:
     Raises:
         Unavailable: recycle-info is away.
     """
-    text = understanding.plain(question.text)
+    text = understanding.asked(question.text)
     said = [turn.content for turn in question.history if turn.role == "user"]
     language = understanding.language(question.text, said[::-1])
     near = understanding.about_a_way(text)
+    found = search(text, _MANY)
+    mentioned = understanding.mentions(text, found)
+    named = understanding.things(mentioned, text, follows=bool(said))[:MOST_ITEMS]
+    near = near and bool(named or understanding.about_our_place(text))
     about = understanding.about_disposal(text) or near
-    found = search(text)
-    named = understanding.things(understanding.mentions(text, found), text)[:MOST_ITEMS]
     only_parts = all(understanding.is_part(text[mention.start : mention.end]) for mention in named)
     alone = understanding.stands_alone(text)
-    leans = bool(said) and (understanding.follows(text) or (bool(named) and only_parts and not alone))
+    # A remark that names nothing new is about what was spoken of: "기름이 많이 묻었으면?"
+    remark = not named and len(text) <= _REMARK and (not alone or understanding.plainly_about(text, mentioned))
+    leans = bool(said) and (remark or understanding.follows(text) or (bool(named) and only_parts and not alone))
     part_named = named[0].item if leans and named and only_parts else None
     if leans:
         # "And the cap?" after a bottle asks for no headgear.
         named = [mention for mention in named if not understanding.is_part(text[mention.start : mention.end])]
     plainly = understanding.plainly_about(text, named)
-    if understanding.about_something_else(text) or (named and not about and not plainly):
+    if understanding.only_bins(named, text) and not plainly:
+        named = []
+    both = understanding.part_and_whole(named, text)
+    on_topic = about or plainly or both or understanding.about_waste(text) or understanding.only_names(named, text)
+    if named and not on_topic and said and len(text) <= _REMARK:
+        # "두유팩도 똑같아?"
+        on_topic = bool(_topic(question.history))
+    if understanding.about_something_else(text, follows=leans and not named) or (named and not on_topic):
         return Understood(language, near=near, on_topic=False)
-    if (both := understanding.part_and_whole(named, text)) is not None:
+    if both is not None:
         part_named = both[0].item
         named = [mention for mention in named if mention is not both[0]]
     wanted = understanding.part(text, named)
     items = [mention.item for mention in named]
-    if not items and wanted is None and found and found[0].score >= _MEANT and (about or not leans):
+    if (
+        not items
+        and wanted is None
+        and found
+        and found[0].score >= _MEANT
+        and (about or not leans)
+        and not (leans and plainly)
+    ):
         items = [found[0]]
     if wanted is not None or not items:
         topic = items or (_topic(question.history) if leans or plainly else [])
@@ -82,8 +104,8 @@ def understand(question: Question) -> Understood:
 def _topic(history: Sequence[Turn]) -> list[Item]:
     """What the conversation is about, for a question that leans on it."""
     for turn in reversed([turn for turn in history if turn.role == "user"][-4:]):
-        before = understanding.plain(turn.content)
-        found = search(before)
+        before = understanding.asked(turn.content)
+        found = search(before, _MANY)
         named = understanding.things(understanding.mentions(before, found), before)
         if not (understanding.about_disposal(before) or understanding.plainly_about(before, named)):
             continue
@@ -102,7 +124,7 @@ def _parted(
     `named` is an item that goes by the part's name, which may be another thing altogether (a cap is headgear too).
     """
     part, word = wanted
-    if any(understanding.speaks_of(name, part) for name in whole.names()):
+    if any(understanding.speaks_of(name, part) for name in (whole.name, whole.name_en or "")):
         return (whole,), None
     # A bottle of glass has another cap than one of plastic: the thing's own collection first.
     found = sorted(search(f"{whole.name} {word}", 8), key=lambda item: item.category != whole.category)
@@ -110,7 +132,7 @@ def _parted(
         parts_name = any(understanding.speaks_of(name, part) for name in (item.name, item.name_en or ""))
         if parts_name and item.score >= _PART and _kin(whole, item):
             return (item,), None
-    if named is not None and (named.category == whole.category or not _says(whole, part)):
+    if named is not None and named.category == whole.category:
         return (named,), None
     return (whole,), wanted
 
@@ -121,18 +143,35 @@ def _says(whole: Item, part: str) -> bool:
     return any(understanding.speaks_of(line, part) for line in lines)
 
 
+# What things are made of makes no kin.
+_STUFF = {
+    "paper",
+    "plastic",
+    "glass",
+    "metal",
+    "pet",
+    "disposable",
+    "종이",
+    "플라스틱",
+    "유리",
+    "금속",
+    "비닐",
+    "일회용",
+}
+
+
 def _kin(whole: Item, part: Item) -> bool:
     """Whether the part's names speak of the whole thing: 페트병 뚜껑 of 생수병, by a name they share a beginning with."""
-    words = {word for name in whole.names() for word in understanding.plain(name).split()}
+    words = {word for name in whole.names() for word in understanding.plain(name).split()} - _STUFF
     return any(word in understanding.plain(name) for name in part.names() for word in words if len(word) > 1)
 
 
 def _of_kind(topic: Item, kind: str) -> list[Item]:
     """The thing of another kind than the one named before, where there is such an item; else that one."""
-    base = topic.name.split()[-1]
-    for item in search(f"{kind} {base}", 5):
-        if any(name.startswith(kind) and base in name for name in item.names()):
-            return [item]
+    for base in reversed(topic.name.split()):
+        for item in search(f"{kind} {base}", 5):
+            if any(name.startswith(kind) and base in name for name in item.names()):
+                return [item]
     return [topic]
 
 

@@ -35,6 +35,7 @@ _KOREAN_STATE = re.compile(
 # The particles that no name ends with; 이, 가, 도 and 로 end too many.
 _PARTICLE = re.compile(r"(?<=[가-힣]{2})(은|는|을|를|이랑|하고|에는|들은|들을|이요|요)$")
 _TOPIC = re.compile(r"(?<=[가-힣]{2})(은|는)$")
+_SHORT = re.compile(r"[가-힣](?:[은는이가을를도만로와과의에]|이랑|하고|에서|으로|이나|이고|인데)")
 _ENGLISH_QUESTION = re.compile(
     r"\b((how|where|what|which|when|why)(\s+(do|can|should|would|to|is|are|bin|way))*(\s+(i|you|we|one|people))?"
     r"|(can|could|should|may|do|does)\s+(i|you|we|one|it|they)|(can|should|must)\s+be|is|are|it|they|do|does|to|go|goes|the|a|an|my|our"
@@ -103,6 +104,8 @@ def _parts(words: list[str], core: str) -> Iterator[str]:
     for first in range(len(words)):
         for last in range(first, min(first + LONGEST_PHRASE, len(words))):
             yield from _singulars("".join(words[first : last + 1]))
+    # Names of one syllable, with a particle that names of two may end with ("약이 남았는데").
+    yield from (word[0] for word in words if _SHORT.fullmatch(word))
     if _HANGUL.search(core):
         for start in range(len(core)):
             for end in range(start + 2, min(start + LONGEST_PART, len(core)) + 1):

@@ -1,0 +1,75 @@
+"""How questions are read: cases of each rule, in wording that the evaluation's sets do not hold."""
+
+import pytest
+
+from functions.ai import understanding
+from functions.ai.interfaces import Question
+from functions.ai.questions import Understood, understand
+from shared.messages import Turn
+
+pytestmark = pytest.mark.usefixtures("known")
+
+
+def read(text: str, *said: str) -> Understood:
+    history = tuple(turn for before in said for turn in (Turn("user", before), Turn("assistant", "…")))
+    return understand(Question(text, history))
+
+
+def names(text: str, *said: str) -> list[str]:
+    return [item.name for item in read(text, *said).items]
+
+
+def test_what_was_done_with_a_thing_stands_between_the_words_of_its_name() -> None:
+    assert understanding.asked("요구르트 다 마신 병은?") == "요구르트 병은?"
+    assert names("메론 먹고 나온 껍질 어디에 버려요?") == names("메론 껍질 어디에 버려요?")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("종이상자에 김치가 묻었는데 버려도 되나요?", "종이상자"),
+        ("깨진 유리를 신문지로 싸서 버려도 되나요?", "깨진 유리"),
+        ("칫솔은 플라스틱이니까 플라스틱으로 버려요?", "칫솔"),
+        ("사이다 페트병 어떻게 버려요", "투명 페트병"),
+        ("건전지를 생수병에 모아놨는데 버려도 돼요?", "건전지"),
+        ("볼펜 한 박스 버리려고 하는데요", "볼펜"),
+        ("텔레비전이 고장났어요", "텔레비전"),
+        ("my suitcase is broken", "여행용 캐리어"),
+    ],
+)
+def test_one_thing_is_meant_though_others_are_named(text: str, wanted: str) -> None:
+    assert names(text) == [wanted]
+
+
+def test_things_of_a_list_are_not_one_name() -> None:
+    assert names("식탁, 의자 버려 주세요") == ["책상", "의자"]
+
+
+@pytest.mark.parametrize("text", ["더러우면요?", "비에 젖었으면?", "얼마예요?", "어디에 버려요?"])
+def test_a_remark_is_about_what_was_spoken_of(text: str) -> None:
+    assert names(text, "매트리스 버리는 법 알려 주세요") == ["매트리스"]
+
+
+def test_another_thing_in_a_conversation_is_another_question() -> None:
+    assert names("냉동고도 같아요?", "세탁기는 어떻게 버려요?") == ["냉장고"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "책 제목을 잊어버렸어",
+        "전기밥솥으로 케이크 굽는 법",
+        "세탁기가 안 켜져요",
+        "근처에 노트북 파는 곳 있어?",
+        "여기서 가까운 은행 어디야?",
+        "How do I clean an umbrella?",
+        "can I microwave a ceramic mug",
+    ],
+)
+def test_a_thing_of_ours_alone_makes_no_question_of_ours(text: str) -> None:
+    assert not read(text).on_topic
+
+
+def test_can_is_a_thing_only_where_it_is_one() -> None:
+    assert names("jeans, can they be recycled?") == ["헌옷"]
+    assert names("how do I recycle a can?") == ["음료수 캔"]
