@@ -1,22 +1,25 @@
 """How well the embedded classifier does on real photographs: `python -m tests.eval.photos` prints the table of docs/AI.md.
 
-The photographs ship in scikit-image's wheel and in Debian's `tuxpaint-stamps-default` (photographic cut-outs; fetched with
-`apt-get download` when not installed). They are not part of this repository: `photos.csv` names each with what it shows, as a
-waste type, or `unknown` where nothing is to be thrown away. Each cut-out is also put on three textures of scikit-image, so
-that the network does not see white paper alone. Every picture goes through the storage worker's code first: what is
-classified is its thumbnail, as in production.
+The photographs ship in scikit-image's wheel and in Debian's `tuxpaint-stamps-default` (photographic cut-outs) and
+`gcompris-qt-data` (photographs), fetched with `apt-get download` when not installed. They are not part of this repository:
+`photos.csv` names each with what it shows, as a waste type, or `unknown` where nothing is to be thrown away. Each cut-out is
+also put on three textures of scikit-image, so that the network does not see white paper alone. Every picture goes through
+the storage worker's code first: what is classified is its thumbnail, as in production.
 
-A third of the photographs of each type is held out, by the hash of the name: nothing is chosen by them.
+A third of the photographs of each type is held out, by the hash of the name, and all of GCompris's, as a set of another
+origin: nothing is chosen by them.
 """
 
 import argparse
 import csv
 import hashlib
 import math
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from io import BytesIO
@@ -37,6 +40,8 @@ from functions.storage.images import make_copies
 LABELS = Path(__file__).with_name("photos.csv")
 TYPES = tuple(IMAGENET)
 TEXTURES = ("brick.png", "gravel.png", "grass.png")
+OTHER = "gcompris"
+"""The source that is held out as a whole."""
 SURE = 0.8
 """A wrong answer of at least this confidence is wrong but sure, and costs most."""
 
@@ -52,6 +57,10 @@ class Photo(Struct, frozen=True):
     name: str
     waste_type: str
 
+    @property
+    def source(self) -> str:
+        return self.name.partition("/")[0]
+
 
 def labels() -> list[Photo]:
     with LABELS.open(encoding="utf-8", newline="") as file:
@@ -59,11 +68,12 @@ def labels() -> list[Photo]:
 
 
 def held_out(photos: list[Photo]) -> set[str]:
-    """The third of each waste type whose names have the smallest SHA-256."""
+    """All of GCompris's, and of the others the third of each waste type whose names have the smallest SHA-256."""
     kinds: dict[str, list[str]] = defaultdict(list)
+    held = {photo.name for photo in photos if photo.source == OTHER}
     for photo in photos:
-        kinds[photo.waste_type].append(photo.name)
-    held: set[str] = set()
+        if photo.source != OTHER:
+            kinds[photo.waste_type].append(photo.name)
     for names in kinds.values():
         names.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
         held.update(names[: math.ceil(len(names) / 3)])
@@ -76,36 +86,85 @@ def skimage_folder() -> Path:
     return Path(skimage.__file__).parent / "data"
 
 
-def stamps_folder(given: Path | None) -> Path:
-    """Where the cut-outs lie: as given, as installed, or fetched into a folder that outlives this run."""
-    for folder in (given, Path("/usr/share/tuxpaint/stamps")):
+def debian(package: str, inside: str, given: Path | None = None) -> Path:
+    """Where a Debian package's folder lies: as given, as installed, or unpacked into a folder that outlives this run."""
+    for folder in (given, Path("/", inside)):
         if folder and folder.is_dir():
             return folder
-    cache = Path(tempfile.gettempdir()) / "eco2-eval"
-    stamps = cache / "usr/share/tuxpaint/stamps"
-    if not stamps.is_dir():
-        cache.mkdir(exist_ok=True)
-        try:
-            subprocess.run(
-                ["apt-get", "download", "tuxpaint-stamps-default"], cwd=cache, check=True, capture_output=True
-            )
-            (package,) = cache.glob("tuxpaint-stamps-default_*.deb")
-            subprocess.run(["dpkg-deb", "-x", str(package), str(cache)], check=True)
-            package.unlink()
-        except (OSError, subprocess.CalledProcessError, ValueError):
-            sys.exit("photos: install Debian's tuxpaint-stamps-default, or name its stamps folder with --stamps")
-    return stamps
+    unpacked = Path(tempfile.gettempdir()) / "eco2-eval" / package
+    if not unpacked.is_dir():
+        unpacked.parent.mkdir(exist_ok=True)
+        # Under its name only when it is whole: a run that was stopped meanwhile leaves nothing that looks like it.
+        with tempfile.TemporaryDirectory(dir=unpacked.parent) as name:
+            download = ["apt-get", "download", "-q", package]
+            if subprocess.run(download, cwd=name, capture_output=True, check=False).returncode:
+                subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
+                subprocess.run(download, cwd=name, capture_output=True, check=False)
+            files = list(Path(name).glob("*.deb"))
+            if not files:
+                sys.exit(f"photos: Debian's {package} is neither installed nor to be had: apt-get install {package}")
+            subprocess.run(["dpkg-deb", "-x", str(files[0]), f"{name}/root"], check=True)
+            Path(name, "root").rename(unpacked)
+    return unpacked / inside
 
 
-def pictures(photos: list[Photo], stamps: Path) -> Iterator[tuple[Photo, bytes]]:
+def resources(path: Path) -> dict[str, bytes]:
+    """The files of a Qt resource bundle (.rcc), by their paths in it.
+
+    A tree of nodes (22 bytes: where the name lies, flags, and for a folder the count and number of its first child, for a
+    file where its data lies), data with their lengths before them, and names in UTF-16; all numbers big-endian.
+    """
+    content = path.read_bytes()
+    magic, _, tree, data, names = struct.unpack_from(">4sIIII", content)
+    if magic != b"qres":
+        raise ValueError(f"{path} is no Qt resource bundle")
+    files: dict[str, bytes] = {}
+
+    def read(number: int, folder: str) -> None:
+        at, flags = struct.unpack_from(">IH", content, tree + 22 * number)
+        (letters,) = struct.unpack_from(">H", content, names + at)
+        name = folder + content[names + at + 6 : names + at + 6 + 2 * letters].decode("utf-16-be") if number else ""
+        if flags & 2:
+            count, first = struct.unpack_from(">II", content, tree + 22 * number + 6)
+            for child in range(first, first + count):
+                read(child, f"{name}/" if number else "")
+            return
+        (at,) = struct.unpack_from(">I", content, tree + 22 * number + 10)
+        (size,) = struct.unpack_from(">I", content, data + at)
+        packed = content[data + at + 4 : data + at + 4 + size]
+        # Pictures are stored as they are; what is compressed is text.
+        files[name] = zlib.decompress(packed[4:]) if flags & 1 else packed
+
+    read(0, "")
+    return files
+
+
+def contents(photos: list[Photo], stamps: Path | None) -> Iterator[bytes]:
+    """Every photograph's file."""
+    folders = {
+        "skimage": skimage_folder(),
+        "tuxpaint": debian("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps", stamps),
+    }
+    bundles = debian("gcompris-qt-data", "usr/share/gcompris-qt/rcc")
+    opened: dict[str, dict[str, bytes]] = {}
+    for photo in photos:
+        source, _, path = photo.name.partition("/")
+        if source in folders:
+            yield (folders[source] / path).read_bytes()
+            continue
+        activity = path.partition("/")[0]
+        if activity not in opened:
+            opened[activity] = resources(bundles / f"{activity}.rcc")
+        yield opened[activity][f"gcompris/src/activities/{path}"]
+
+
+def pictures(photos: list[Photo], stamps: Path | None) -> Iterator[tuple[Photo, bytes]]:
     """Every photograph as the storage worker would keep it; cut-outs four times, on white and on the textures."""
     data = skimage_folder()
     grounds = [Image.open(data / name).convert("RGB").resize((800, 800)) for name in TEXTURES]
-    for photo in photos:
-        source, _, path = photo.name.partition("/")
-        content = ((data if source == "skimage" else stamps) / path).read_bytes()
+    for photo, content in zip(photos, contents(photos, stamps), strict=True):
         yield photo, make_copies(content).thumbnail
-        if source == "tuxpaint":
+        if photo.source == "tuxpaint":
             cutout = Image.open(BytesIO(content)).convert("RGBA")
             scale = 520 / max(cutout.size)
             cutout = cutout.resize((max(1, round(cutout.width * scale)), max(1, round(cutout.height * scale))))
@@ -271,12 +330,13 @@ def main() -> int:
     options = parser.parse_args()
     photos = labels()
     held = held_out(photos)
-    shown = list(pictures(photos, stamps_folder(options.stamps)))
+    shown = list(pictures(photos, options.stamps))
     print(f"{len(photos)} photographs ({len(held)} held out), {len(shown)} pictures with the textures\n")
     print(COLUMNS)
     print("|" + "---|" * (COLUMNS.count("|") - 1))
     folder = Path(tempfile.gettempdir()) / "eco2-eval-models"
     tuning = np.array([photo.name not in held for photo, _ in shown])
+    other = np.array([photo.source == OTHER for photo, _ in shown])
     truth = [photo.waste_type for photo, _ in shown]
     for name in model_build.VARIANTS:
         path, _ = model_build.write(folder, name)
@@ -289,7 +349,7 @@ def main() -> int:
             choice = choose(logits[tuning], [kind for kind, tune in zip(truth, tuning, strict=True) if tune])
             speed = milliseconds(classifier, images[0])
             sums = sums_of(logits, choice.temperature)
-            for part, chosen in (("tuning", tuning), ("held out", ~tuning)):
+            for part, chosen in (("tuning", tuning), ("held out", ~tuning & ~other), ("GCompris", other)):
                 wanted = [kind for kind, yes in zip(truth, chosen, strict=True) if yes]
                 found = measure(sums[chosen], wanted, choice.threshold)
                 print(row(name, form, file.stat().st_size / 1e6, speed, choice, part, found), flush=True)
