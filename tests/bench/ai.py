@@ -98,7 +98,8 @@ def _measured(folder: Path, core: int) -> tuple[list[tuple[float, float]], float
     try:
         with support.s3(folder) as s3:
             environment = _environment(folder, redis[0].url, redis[1].url, s3)
-            store = ObjectStore(Settings(**{name.lower(): environment[name] for name in environment if name in _STORE}))
+            given: dict[str, Any] = {name.lower(): environment[name] for name in _STORE}
+            store = ObjectStore(Settings(**given))
             store.put(KEY, photo.read_bytes(), content_type="image/jpeg")
             with _started(environment, core, "-m", "runtime.worker", "ai") as worker:
                 with _started(environment, core, "-c", RAW, str(path), str(photo)) as raw:

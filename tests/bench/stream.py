@@ -10,7 +10,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -112,7 +112,9 @@ def _replies(dsn: str, conversation_id: UUID, user_id: UUID) -> list[UUID]:
     return replies
 
 
-async def _delays(broker: str, replies: list[UUID], listen: Callable[[UUID], Awaitable[list[float]]]) -> list[float]:
+async def _delays(
+    broker: str, replies: list[UUID], listen: Callable[[UUID], Coroutine[Any, Any, list[float]]]
+) -> list[float]:
     """Milliseconds from publication to reception of every piece of all replies, ascending."""
     listening = [asyncio.create_task(listen(reply)) for reply in replies]
     # All are there before the first piece: what is measured is the way of a token, not of a request.

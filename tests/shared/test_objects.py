@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.support import S3
 
 
 def made(s3: S3, **changed: str) -> ObjectStore:
-    given = {
+    given: dict[str, Any] = {
         "s3_endpoint_url": s3.url,
         "s3_bucket": s3.bucket,
         "aws_access_key_id": s3.access_key,
