@@ -62,12 +62,24 @@ def gather(checkout: Checkout, image: Image, folder: Path) -> None:
             *("-r", str(folder / "requirements.txt")),
         ]
     )
-    for unwanted in [folder / "lib/bin", *(folder / "lib").glob("**/tests"), *(folder / "lib").glob("**/__pycache__")]:
-        shutil.rmtree(unwanted, ignore_errors=True)
+    _strip(folder / "lib")
     # The same modes whoever builds: the image's user owns nothing and reads everything.
     for path in folder.rglob("*"):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
+def _strip(lib: Path) -> None:
+    """Take out what no service loads. What the installer notes for itself differs from one checkout to the next.
+
+    RECORD holds the hashes of scripts in `bin`, and their first line is the path of the Python that installed them.
+    """
+    for folder in [lib / "bin", *lib.glob("**/tests"), *lib.glob("**/__pycache__")]:
+        shutil.rmtree(folder, ignore_errors=True)
+    for note in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"):
+        for file in lib.glob(f"*.dist-info/{note}"):
+            file.unlink()
+    (lib / ".lock").unlink(missing_ok=True)
 
 
 def base_image(checkout: Checkout) -> str:

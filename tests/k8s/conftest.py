@@ -1,9 +1,12 @@
 """What the tests of the delivery share: a checkout to change, the overlays as kustomize puts them together."""
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import venv
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,25 @@ def checkout(tmp_path: Path) -> Path:
         else:
             shutil.copy(source, root / part)
     return root
+
+
+@pytest.fixture
+def another_machine(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The same checkout as somebody else has it: elsewhere, younger, with another Python, temp folder and umask."""
+    for path in checkout.rglob("*"):
+        os.utime(path, (1, 1))
+    venv.create(tmp_path / "python", symlinks=True)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("UV_PYTHON", str(tmp_path / "python/bin/python"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    before = os.umask(0o077)
+    yield checkout
+    os.umask(before)
+
+
+def different(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """The names of what is not the same in both, for a message that can be read."""
+    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
 
 
 @pytest.fixture

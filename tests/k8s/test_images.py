@@ -21,8 +21,10 @@ import pytest
 from k8s import manifests
 from k8s.build import build
 from k8s.plan import Image, wanted
+from k8s.store import sha256
 from runtime.closure import Checkout
 from tests import support
+from tests.k8s.conftest import different
 
 BASE = os.environ.get("ECO2_BASE_IMAGE", "localhost/eco2-base:bookworm")
 MIB = 1024 * 1024
@@ -75,22 +77,25 @@ CHOSEN = os.environ.get("ECO2_IMAGES", "api-recycle-info")
 EVERY = CHOSEN == "all"
 IMAGES = [image.name for image in wanted(Checkout()) if EVERY or image.name in CHOSEN.split(",")]
 SERVICES = [name for name in IMAGES if name != manifests.TOOLS]
+# Of this process alone: another run may build the same tags beside it.
+OURS = f"localhost/eco2-test-{os.getpid()}"
 
 
 @pytest.fixture(scope="module")
-def built(base: str) -> dict[str, tuple[Image, str]]:
-    """Every image, by its name."""
+def built(base: str) -> Iterator[dict[str, tuple[Image, str]]]:
+    """Every image, by its name: built now. One that an earlier run left under the same tag would prove nothing."""
     checkout = Checkout()
     found = {}
-    for image in wanted(checkout):
-        if image.name not in IMAGES:
-            continue
-        name = f"localhost/eco2-test/{image.name}:{image.tag}"
-        have = subprocess.run(["buildah", "inspect", "--type", "image", name], capture_output=True, check=False)
-        if have.returncode:
-            build(checkout, image, name=name, base=base, program="buildah")
-        found[image.name] = (image, name)
-    return found
+    try:
+        for image in wanted(checkout):
+            if image.name in IMAGES:
+                name = f"{OURS}/{image.name}:{image.tag}"
+                build(checkout, image, name=name, base=base, program="buildah")
+                found[image.name] = (image, name)
+        yield found
+    finally:
+        for _, name in found.values():
+            run("buildah", "rmi", name)
 
 
 @contextlib.contextmanager
@@ -304,17 +309,37 @@ def test_the_tools_dump_the_database_from_their_own_root_folder(
             assert done.stdout.startswith(f"s3://{s3.bucket}/postgres/")
 
 
-def test_the_same_inputs_give_the_same_image(base: str, built: dict[str, tuple[Image, str]]) -> None:
-    image, name = built[SERVICES[0]]
-    again = f"localhost/eco2-test/again:{image.tag}"
-    checkout = Checkout()
-    if image.tag != next(i.tag for i in wanted(checkout) if i.name == image.name):
-        pytest.skip("the checkout has changed since the images were built")
+def digests(name: str) -> dict[str, str]:
+    """What an image holds of ours: kind, mode, owner, time and content of each file, by its path."""
+    found = {}
+    with root_of(name) as root:
+        for path in sorted((root / "eco2").rglob("*")):
+            state = path.lstat()
+            content = sha256(path) if path.is_file() and not path.is_symlink() else ""
+            facts = f"{state.st_mode:o} {state.st_uid}:{state.st_gid} {state.st_mtime:g} {content}"
+            found[path.relative_to(root).as_posix()] = facts
+    return found
+
+
+def layers(name: str) -> list[str]:
+    config = json.loads(run("buildah", "inspect", "--type", "image", name))["OCIv1"]
+    found: list[str] = config["rootfs"]["diff_ids"]
+    return found
+
+
+@pytest.mark.parametrize("which", IMAGES)
+def test_the_same_inputs_give_the_same_image(
+    which: str, base: str, built: dict[str, tuple[Image, str]], another_machine: Path
+) -> None:
+    first, name = built[which]
+    checkout = Checkout(another_machine)
+    image = next(image for image in wanted(checkout) if image.name == which)
+    assert image.tag == first.tag
+    again = f"{OURS}/again:{image.tag}"
     build(checkout, image, name=again, base=base, program="buildah")
-
-    def layers(of: str) -> list[str]:
-        found: list[str] = json.loads(run("buildah", "inspect", "--type", "image", of))["OCIv1"]["rootfs"]["diff_ids"]
-        return found
-
-    assert layers(again) == layers(name)
-    run("buildah", "rmi", again)
+    try:
+        names = different(digests(name), digests(again))
+        assert not names, f"these differ: {', '.join(names)}"
+        assert layers(again) == layers(name)
+    finally:
+        run("buildah", "rmi", again)
