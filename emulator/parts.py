@@ -271,10 +271,12 @@ class System:
         """Every part in the order of its start."""
         found = []
         if "postgres" not in self.existing.urls:
-            found.append(Part("postgres", "server", self.postgres.command, self._postgres_ready, grace=20))
+            address = f"127.0.0.1:{self.postgres.port}"
+            found.append(Part("postgres", "server", self.postgres.command, self._postgres_ready, address, grace=20))
         for server in (self.broker, self.cache):
             if server.name not in self.existing.urls:
-                found.append(Part(server.name, "server", server.command, probe.redis(lambda s=server: s.url)))  # type: ignore[misc]
+                answers = probe.redis(lambda s=server: s.url)  # type: ignore[misc]
+                found.append(Part(server.name, "server", server.command, answers, f"127.0.0.1:{server.port}"))
         if "s3" not in self.existing.urls:
             found.append(self._s3())
         found.append(self._proxy())

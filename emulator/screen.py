@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -57,15 +59,16 @@ def screen(about: dict[str, Any], seconds: float | None, troubles: list[str], co
         state = paint(f"{part['state']:<10}", _STATES.get(part["state"], 33))
         reason = f"  {part['error']}" if part.get("error") and part["state"] != "ready" else ""
         debug = f"  debugger {part['debug']}" if part.get("debug") else ""
-        rows.append(f"  {part['name']:<18} {state} {part['pid'] or '':>8}  {part['address']}{debug}{reason}")
+        rows.append(f"  {part['name']:<18} {state} {part['pid'] or '':>8}  {part['address']}{debug}{reason}".rstrip())
     when = f" in {seconds:.1f} s" if seconds is not None else ""
     failed = [part for part in about["parts"] if part["state"] not in ("ready", "existing", "paused")]
     head = f"Eco² is ready{when}" if not failed else f"Eco² runs{when}, without {', '.join(p['name'] for p in failed)}"
     lines = [
         paint(head, 1),
         "",
-        f"  gateway  {paint(about['gateway'], 1)}",
-        f"  state    {about['state_folder']}",
+        f"  gateway    {paint(about['gateway'], 1)}",
+        f"  dashboard  {about['gateway']}/_emulator/",
+        f"  state      {about['state_folder']}",
         "",
         *rows,
     ]
@@ -76,23 +79,35 @@ def screen(about: dict[str, Any], seconds: float | None, troubles: list[str], co
 
 def tour(gateway: str) -> str:
     """A first session, to be pasted line by line: register, log in, upload a photo, ask for its analysis, follow it."""
-    return TOUR.replace("GATEWAY", gateway)
+    found = find_spec("skimage")
+    photo = Path(found.origin).parent / "data" / "coffee.png" if found and found.origin else Path("photo.png")
+    return TOUR.replace("GATEWAY", gateway).replace("PHOTO", shlex.quote(str(photo)))
 
 
-# `value` picks one value out of a JSON answer; the upload's fields become a configuration of curl's.
-TOUR = r"""  A first session (needs curl, python3 and a photo.jpg):
+# Lines of 80 columns at most: a terminal that breaks a line would have half of it pasted. For the curl of 2021 too, which has
+# no --json. `value` picks one value out of a JSON answer; the upload's fields become a configuration of curl's.
+TOUR = r"""  A first session, to be pasted in another terminal (needs curl and python3):
 
+    cd "$(mktemp -d)"
+    cp PHOTO photo.png
     G=GATEWAY/api/v1
-    value() { python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"; }
-    curl -s $G/auth/register --json '{"username": "mina", "email": "mina@example.com", "password": "correct horse"}'
-    TOKEN=$(curl -s $G/auth/login --json '{"username": "mina", "password": "correct horse"}' | value access_token)
+    post() { curl -s -H 'Content-Type: application/json' "$@"; }
+    value() { python3 -c "import json,sys; print(json.load(sys.stdin)['$1'])"; }
+    post $G/auth/register -d '{"username": "mina", "password": "correct horse",
+      "email": "mina@example.com"}'
+    TOKEN=$(post $G/auth/login -d '{"username": "mina",
+      "password": "correct horse"}' | value access_token)
     AUTH="Authorization: Bearer $TOKEN"
-    SIZE=$(wc -c < photo.jpg)
-    curl -s $G/waste/uploads -H "$AUTH" --json '{"content_type": "image/jpeg", "size_bytes": '$SIZE'}' > upload.json
-    python3 -c "import json
-    for field in json.load(open('upload.json'))['fields'].items(): print('form-string = \"%s=%s\"' % field)" > form.curl
-    curl -s -K form.curl -F file=@photo.jpg $(value url < upload.json)
-    ID=$(curl -s $G/waste/analyses -H "$AUTH" --json '{"image_key": "'$(value image_key < upload.json)'"}' | value id)
+    SIZE=$(wc -c < photo.png)
+    post $G/waste/uploads -H "$AUTH" -d '{"content_type": "image/png",
+      "size_bytes": '$SIZE'}' > upload.json
+    python3 -c 'import json; print(*(f"form-string=\"{k}={v}\"" for k, v in
+      json.load(open("upload.json"))["fields"].items()), sep="\n")' > form.curl
+    curl -s -K form.curl -F file=@photo.png $(value url < upload.json)
+    KEY=$(value image_key < upload.json)
+    ID=$(post $G/waste/analyses -H "$AUTH" -d '{"image_key": "'$KEY'"}' |
+      value id)
     curl -sN $G/waste/analyses/$ID/events -H "$AUTH"
-    curl -s $G/waste/analyses/$ID -H "$AUTH"
+    curl -s $G/waste/analyses/$ID -H "$AUTH" |
+      python3 -m json.tool --no-ensure-ascii
 """

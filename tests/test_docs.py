@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from emulator.screen import TOUR
 from runtime.cli import COMMANDS, GROUPS
 from runtime.services import ROOT, load_services
 from shared.settings import Settings
@@ -56,6 +57,13 @@ def test_every_command_stands_in_one_group_and_its_module_exists() -> None:
         assert (ROOT / (module.replace(".", "/") + ".py")).exists() or (ROOT / module.replace(".", "/")).is_dir(), (
             module
         )
+
+
+def test_the_readmes_session_is_the_one_that_eco2_up_prints() -> None:
+    session = (ROOT / "README.md").read_text(encoding="utf-8").partition("## A session")[2].partition("## ")[0]
+    shown = [line[2:] for line in session.splitlines() if line.startswith(("$ ", "> "))]
+    printed = TOUR.replace("GATEWAY", "http://127.0.0.1:8000").replace("PHOTO", "…/skimage/data/coffee.png")
+    assert shown == [line[4:] for line in printed.splitlines()[2:]]
 
 
 def test_every_service_stands_in_the_readme() -> None:

@@ -63,15 +63,15 @@ def system(tmp_path: Path) -> Iterator[System]:
     system.run("reset", "--yes")
 
 
-def test_a_person_gets_an_answer_and_finds_it_again_after_a_kill(system: System) -> None:
+def test_a_person_gets_an_answer_and_finds_it_again_after_a_kill(system: System, tmp_path: Path) -> None:
     screen = system.up()
-    assert "curl" in screen
     gateway = system.status()["gateway"]
     assert gateway in screen
-    login = {"username": "mina", "password": "correct horse"}
+    paste(screen.partition("A first session")[2], tmp_path)
+    login = {"username": "jun", "password": "correct horse"}
 
     with httpx.Client(base_url=f"{gateway}/api/v1", timeout=30, trust_env=False) as client:
-        user = client.post("/auth/register", json=login | {"email": "mina@example.com"})
+        user = client.post("/auth/register", json=login | {"email": "jun@example.com"})
         assert user.status_code == 201, user.text
         analysis = analyse(client, login)
     assert analysis["status"] == "success"
@@ -83,7 +83,7 @@ def test_a_person_gets_an_answer_and_finds_it_again_after_a_kill(system: System)
 
     before = system.status()
     rows = synced(system, analysis["id"])
-    assert rows == ["ai/success", "storage/success"]
+    assert rows == ["ai/success", "ai/success", "storage/success", "storage/success"]  # mina's and jun's
 
     os.kill(before["pid"], signal.SIGKILL)
     deadline = time.monotonic() + 10
@@ -104,6 +104,25 @@ def test_a_person_gets_an_answer_and_finds_it_again_after_a_kill(system: System)
     assert (broken["status"], broken["error_code"]) == ("failure", "not-an-image")
     assert system.run("down").returncode == 0
     assert system.processes() == []
+
+
+def paste(tour: str, folder: Path) -> None:
+    """Do what the screen proposes, as it is printed, and look at what a person would see."""
+    lines = tour.splitlines()[2:]
+    assert [line for line in lines if len(line) > 80 and "/" not in line] == []
+    done = subprocess.run(
+        ["bash", "-eu", "-c", "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={"PATH": os.environ["PATH"], "TMPDIR": str(folder)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, events, answer = done.stdout.partition("event: progress")
+    assert "event: done" in events + answer
+    assert '"username":"mina"' in done.stdout
+    assert '    "status": "success",' in answer
 
 
 def analyse(client: httpx.Client, login: dict[str, str], content: bytes | None = None) -> dict[str, Any]:

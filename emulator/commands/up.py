@@ -84,7 +84,9 @@ async def _run(args: argparse.Namespace, state: State, terminal: Terminal) -> in
 
     try:
         with ai_stub.environment(args.ai, os.environ, state) as environ:
-            return await Supervisor(state, args.port, environ, say, args.seed, args.debug).run(on_ready)
+            code = await Supervisor(state, args.port, environ, say, args.seed, args.debug).run(on_ready)
+            say(f"everything has stopped; the state stays in {state.path}")
+            return code
     finally:
         for task in streaming:
             task.cancel()
