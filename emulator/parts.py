@@ -113,7 +113,10 @@ class System:
             try:
                 return _listen(wanted)
             except OSError as error:
-                raise StartError(f"port {wanted} for the gateway: {(error.strerror or 'unusable').lower()}") from None
+                why = (error.strerror or "unusable").lower()
+                raise StartError(
+                    f"port {wanted} for the gateway: {why}; take another, or none for the next free one"
+                ) from None
         kept = (self.state.read_json("ports.json") or {}).get("gateway")
         for port in [*([kept] if kept else []), *range(GATEWAY_PORT, GATEWAY_PORT + 100)]:
             try:

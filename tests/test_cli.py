@@ -58,7 +58,7 @@ def test_each_example_can_be_typed(name: str) -> None:
         (["tasks", "lst"], "there is no lst: did you mean list?"),
         (["redis", "brokr"], "there is no brokr: did you mean broker?"),
         (["functions", "wsate"], "there is no service wsate: did you mean waste?"),
-        (["up", "--port", "http"], "argument --port: invalid"),
+        (["up", "--port", "http"], "argument --port: http is no port: 1 to 65535"),
         (["why"], "required"),
     ],
 )

@@ -38,6 +38,13 @@ def duration(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; try 30s, 5m or 2h") from None
 
 
+def port(text: str) -> int:
+    """A port that a program can be asked to listen on."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text} is no port: 1 to 65535")
+    return int(text)
+
+
 def one_line(main: Main) -> Main:
     """Print a StartError as one line and return 1."""
 

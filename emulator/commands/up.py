@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from emulator import ai_stub, control
-from emulator.commands.common import add_state, one_line, state_of
+from emulator.commands.common import add_state, one_line, port, state_of
 from emulator.process import StartError
 from emulator.screen import Terminal, coloured, screen
 from emulator.state import State
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--detach", action="store_true", help="return when all is ready; `eco2 down` stops it")
     parser.add_argument(
-        "--port", type=int, metavar="N", help="the gateway's port (default: 8000, or the next free one)"
+        "--port", type=port, metavar="N", help="the gateway's port (default: 8000, or the next free one)"
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="where the chance of faults begins (default: 0)"
