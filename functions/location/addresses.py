@@ -14,10 +14,14 @@ _NONE = re.compile(r"[\s`'\".?\-~/]*|없음|해당\s*없음|무|미상|n/?a|null
 
 
 class Address(Struct, frozen=True):
-    """`text` is empty where the source has none. `repairs` say in words what was done, by the source's field."""
+    """`text` is empty where the source has none; `other` is the lot address beside the one by road.
+
+    `repairs` say in words what was done, by the source's field.
+    """
 
     text: str
     province: Province | None
+    other: str | None = None
     repairs: tuple[tuple[str, str], ...] = ()
 
 
@@ -49,7 +53,8 @@ def choose(road: str, lot: str, hints: Sequence[str] = ()) -> Address:
     if text and province is not None and not text.startswith(province.aliases):
         text = f"{province.name} {text}"
         repairs.append((field, f"«{province.name}» put before it, from its town or region"))
-    return Address(text, province, tuple(repairs))
+    other = cleaned["lot"] if field == "road" and cleaned["lot"] not in ("", text) else None
+    return Address(text, province, other, tuple(repairs))
 
 
 def _tidy(text: str) -> str:

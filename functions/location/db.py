@@ -33,7 +33,7 @@ class Center(Struct):
     """A collection center. `items` are waste types, `item_names` the words of the list it came from.
 
     Without coordinates, or with hours null, the source's own could not be read. `phone_note` holds the source's text
-    where it says more than the one number.
+    where it says more than the one number. `other_address` is the place's lot address beside the one by road.
     """
 
     id: UUID
@@ -46,6 +46,7 @@ class Center(Struct):
     items: list[str]
     item_names: list[str]
     phone_note: str | None
+    other_address: str | None
 
 
 class FoundCenter(Center):
@@ -60,6 +61,7 @@ class CenterRow(Struct):
     id: UUID
     name: str
     address: str
+    other_address: str | None
     latitude: float | None
     longitude: float | None
     phone: str | None
@@ -207,7 +209,7 @@ _FILTERS = f"""
     AND (%(types)s::text[] IS NULL OR items && %(types)s::text[] OR item_names @> ARRAY[%(word)s::text])"""
 
 NEAREST = f"""
-    SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note,
+    SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note, other_address,
         round((public.earth_distance(point, public.ll_to_earth(%(lat)s, %(lon)s)) * %(true)s)::numeric, 1) AS distance_m
     FROM recycle_centers
     WHERE point OPERATOR(public.&&) public.earth_box(public.ll_to_earth(%(lat)s, %(lon)s), %(radius)s / %(true)s)
@@ -215,7 +217,7 @@ NEAREST = f"""
     ORDER BY point OPERATOR(public.<->) public.ll_to_earth(%(lat)s, %(lon)s), id LIMIT %(limit)s"""  # noqa: S608 - constants alone
 
 _INSIDE = f"""
-    SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note,
+    SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note, other_address,
         NULL AS distance_m
     FROM recycle_centers
     WHERE point(longitude::float8, latitude::float8) <@ box(point(%(west)s, %(south)s), point(%(east)s, %(north)s))
@@ -256,7 +258,7 @@ async def select_inside(
 async def select_center(conn: Connection, center_id: UUID) -> Center | None:
     cur = conn.cursor(row_factory=class_row(Center))
     await cur.execute(
-        "SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note"
+        "SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note, other_address"
         " FROM recycle_centers WHERE id = %s",
         [center_id],
     )
@@ -264,8 +266,8 @@ async def select_center(conn: Connection, center_id: UUID) -> Center | None:
 
 
 _BY_WORDS = """
-    SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note FROM
-        (SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note
+    SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note, other_address FROM
+        (SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note, other_address
         FROM recycle_centers WHERE search_text LIKE %(first)s {further} LIMIT 500) AS found
     ORDER BY CASE WHEN lower(name) = %(query)s THEN 0 WHEN starts_with(lower(name), %(query)s) THEN 1
         WHEN strpos(lower(name), %(query)s) > 0 THEN 2 WHEN strpos(lower(address), %(query)s) > 0 THEN 3 ELSE 4 END,
@@ -357,7 +359,7 @@ async def lock_centers(conn: Connection) -> None:
 async def select_rows_of_source(conn: Connection, source: str) -> list[CenterRow]:
     cur = conn.cursor(row_factory=class_row(CenterRow))
     await cur.execute(
-        "SELECT id, name, address, latitude, longitude, phone, phone_note, operating_hours, items, item_names,"
+        "SELECT id, name, address, other_address, latitude, longitude, phone, phone_note, operating_hours, items, item_names,"
         " source_serial, source_region FROM recycle_centers WHERE source = %s ORDER BY id",
         [source],
     )
@@ -367,13 +369,13 @@ async def select_rows_of_source(conn: Connection, source: str) -> list[CenterRow
 async def insert_centers(conn: Connection, source: str, rows: Sequence[CenterRow]) -> None:
     """Write new centers with one statement, for the triggers of this table are run for each statement."""
     await conn.execute(
-        "INSERT INTO recycle_centers (id, name, address, latitude, longitude, phone, phone_note, operating_hours, items,"
-        " item_names, source_serial, source_region, source)"
-        " SELECT id, name, address, latitude, longitude, phone, phone_note, operating_hours, items, item_names,"
-        " source_serial, source_region, %s"
-        " FROM jsonb_to_recordset(%s) AS new (id uuid, name text, address text, latitude numeric, longitude numeric,"
-        " phone text, phone_note text, operating_hours jsonb, items text[], item_names text[], source_serial text,"
-        " source_region text)",
+        "INSERT INTO recycle_centers (id, name, address, other_address, latitude, longitude, phone, phone_note,"
+        " operating_hours, items, item_names, source_serial, source_region, source)"
+        " SELECT id, name, address, other_address, latitude, longitude, phone, phone_note, operating_hours, items,"
+        " item_names, source_serial, source_region, %s"
+        " FROM jsonb_to_recordset(%s) AS new (id uuid, name text, address text, other_address text, latitude numeric,"
+        " longitude numeric, phone text, phone_note text, operating_hours jsonb, items text[], item_names text[],"
+        " source_serial text, source_region text)",
         [source, Jsonb(msgspec.to_builtins(list(rows)))],
     )
 
@@ -381,12 +383,12 @@ async def insert_centers(conn: Connection, source: str, rows: Sequence[CenterRow
 async def update_centers(conn: Connection, rows: Sequence[CenterRow]) -> None:
     """Write all facts of centers that are there already, with one statement."""
     await conn.execute(
-        "UPDATE recycle_centers AS old SET name = new.name, address = new.address, latitude = new.latitude,"
-        " longitude = new.longitude, phone = new.phone, phone_note = new.phone_note,"
-        " operating_hours = new.operating_hours, items = new.items, item_names = new.item_names,"
-        " source_serial = new.source_serial, source_region = new.source_region"
-        " FROM jsonb_to_recordset(%s) AS new (id uuid, name text, address text, latitude numeric, longitude numeric,"
-        " phone text, phone_note text, operating_hours jsonb, items text[], item_names text[], source_serial text,"
-        " source_region text) WHERE old.id = new.id",
+        "UPDATE recycle_centers AS old SET name = new.name, address = new.address,"
+        " other_address = new.other_address, latitude = new.latitude, longitude = new.longitude, phone = new.phone,"
+        " phone_note = new.phone_note, operating_hours = new.operating_hours, items = new.items,"
+        " item_names = new.item_names, source_serial = new.source_serial, source_region = new.source_region"
+        " FROM jsonb_to_recordset(%s) AS new (id uuid, name text, address text, other_address text, latitude numeric,"
+        " longitude numeric, phone text, phone_note text, operating_hours jsonb, items text[], item_names text[],"
+        " source_serial text, source_region text) WHERE old.id = new.id",
         [Jsonb(msgspec.to_builtins(list(rows)))],
     )

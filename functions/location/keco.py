@@ -30,6 +30,7 @@ COLUMNS = (SERIAL, NAME, REGION, LOT, ROAD, SPOT, LATITUDE, LONGITUDE, *HOURS.va
 NEEDED = ((NAME,), (ROAD, LOT))
 # The fields of a center that a file without these columns says nothing about.
 SILENT = {
+    ("other_address",): (LOT,),
     ("latitude", "longitude"): (LATITUDE, LONGITUDE),
     ("phone", "phone_note"): PHONES,
     ("operating_hours",): tuple(HOURS.values()),
@@ -93,6 +94,7 @@ def read(cells: Mapping[str, str]) -> Reading:
         id=new_id(),
         name=name,
         address=address.text,
+        other_address=address.other,
         latitude=None if point.latitude is None else float(point.latitude),
         longitude=None if point.longitude is None else float(point.longitude),
         phone=phone.number,

@@ -53,7 +53,8 @@ class FoundItem(Item, frozen=True, kw_only=True):
     """An item that a search found.
 
     `score` is 1 for the item's own name, 0.97 for a synonym, 0.94 for what sounds like one of them; 0.6 to 0.92 where a name
-    contains the query; at most 0.72 where a letter or two differ. A name inside the query counts by its share of it.
+    contains the query; at most 0.8 for first consonants (ㄱㅈㅈ), 0.72 where a letter or two differ. A name inside the query
+    counts by its share of it.
     """
 
     score: float
@@ -134,11 +135,17 @@ WITH needle AS MATERIALIZED (
     SELECT n.item_id, max(0.05 + 0.8 * p.share) AS score
     FROM unnest(%(parts)s::text[], %(part_shares)s::float8[]) AS p (word, share)
     JOIN item_names n ON n.sound = sound(p.word) GROUP BY n.item_id
+), initial AS (
+    SELECT item_id, max(CASE WHEN initials = %(initials)s THEN CASE WHEN is_synonym THEN 0.78 ELSE 0.8 END
+        ELSE 0.5 + 0.2 * length(%(initials)s) / length(initials) END) AS score
+    FROM item_names WHERE %(initials)s <> '' AND initials >= %(initials)s AND initials < %(initials)s || chr(1114111)
+    GROUP BY item_id
 ), best AS (
     SELECT item_id, max(score) AS score FROM (
         SELECT item_id, score FROM scored WHERE NOT is_word
         UNION ALL SELECT item_id, 0.85 * sum(score) FROM scored WHERE is_word GROUP BY item_id
-        UNION ALL SELECT item_id, score FROM part) AS each
+        UNION ALL SELECT item_id, score FROM part
+        UNION ALL SELECT item_id, score FROM initial) AS each
     GROUP BY item_id
 )
 SELECT i.id, i.name, i.category, i.description, i.how_to_recycle, i.do_not_do, coalesce(i.images, '[]') AS images, i.slug,
@@ -164,6 +171,7 @@ def search_parameters(asked: Asked, limit: int) -> dict[str, Any]:
         "is_word": [False] * len(asked.phrases) + [True] * len(asked.words),
         "parts": list(asked.parts),
         "part_shares": list(asked.parts.values()),
+        "initials": asked.initials,
         "limit": limit,
     }
 

@@ -33,6 +33,7 @@ def center(name: str, latitude: float | None, longitude: float | None, **facts: 
         "id": new_id(),
         "name": name,
         "address": "서울특별시 중구 세종대로 110",
+        "other_address": None,
         "latitude": latitude,
         "longitude": longitude,
         "phone": None,

@@ -43,6 +43,7 @@ async def test_a_center_has_the_contract_s_fields(location: httpx.AsyncClient, p
         "longitude": LON,
         "operating_hours": hours,
         "phone_note": None,
+        "other_address": None,
         **facts,
     }
     again = await location.get(f"{CENTERS}/{id_}", headers={"If-None-Match": answer.headers["ETag"]})

@@ -110,6 +110,13 @@ async def test_a_changed_row_updates_its_center(empty: Database, load: Import, c
     assert after[changed.get("positnNm", "둘")].id == before.id
 
 
+async def test_the_lot_address_is_kept_beside_the_one_by_road(empty: Database, load: Import) -> None:
+    lot = {"positnLotnoAddr": "서울특별시 중구 태평로1가 31"}
+    await load(as_csv([row(1, "둘 다", **lot), row(2, "하나만"), row(3, "땅만", positnRdnmAddr="없음", **lot)]))
+    others = {name: found.other_address for name, found in (await centers(empty)).items()}
+    assert others == {"둘 다": "서울특별시 중구 태평로1가 31", "하나만": None, "땅만": None}
+
+
 async def test_another_numbering_changes_nothing_and_a_new_row_is_loaded(empty: Database, load: Import) -> None:
     await load(as_csv(THREE))
     ids = {name: found.id for name, found in (await centers(empty)).items()}

@@ -26,7 +26,9 @@ async def known(put: Put) -> None:
         center("새별공원", 37.2, 127.2, address="충청북도 다솜군 새별읍 공원길 3"),
         center("새별공원 주차장", 37.3, 127.3, address="충청북도 다솜군 새별읍 공원길 5"),
         center("다솜군청", None, None, address="충청북도 다솜군 해오름로 1"),
-        center("ECO Cafe 100%", 37.4, 127.4, address="경기도 가온시 잎새로 7"),
+        center(
+            "ECO Cafe 100%", 37.4, 127.4, address="경기도 가온시 잎새로 7", other_address="경기도 가온시 물빛동 1244-9"
+        ),
     )
 
 
@@ -46,6 +48,8 @@ async def known(put: Put) -> None:
         ("누리꼬", "누리꽃동 행정복지센터"),  # a syllable half typed
         ("eco cafe", "ECO Cafe 100%"),
         ("100%", "ECO Cafe 100%"),
+        ("물빛동", "ECO Cafe 100%"),  # by the town that only its other address names
+        ("가온 물빚동", "ECO Cafe 100%"),  # and with a wrong letter
         ("ＥＣＯ", "ECO Cafe 100%"),  # full-width letters
     ],
 )
