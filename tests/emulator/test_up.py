@@ -31,6 +31,19 @@ def test_every_part_is_ready_and_says_where_it_is(emulator: Emulator) -> None:
         assert part.keys() >= {"name", "kind", "pid", "state", "address"}
 
 
+def test_parts_that_nobody_asks_anything_sleep(emulator: Emulator) -> None:
+    pids = {part["name"]: part["pid"] for part in emulator.about["parts"]}
+
+    def woken(name: str) -> int:
+        status = Path(f"/proc/{pids[name]}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("voluntary_ctxt")).split()[1])
+
+    wait(lambda: Path(f"/proc/{pids['s3']}/comm").read_text() == "s3\n")
+    before = {name: woken(name) for name in ("gateway", "dashboard", "s3")}
+    time.sleep(2)
+    assert {name: woken(name) - count for name, count in before.items() if woken(name) - count > 6} == {}
+
+
 def test_status_on_nothing_is_exit_code_3(tmp_path: Path) -> None:
     done = Emulator(tmp_path / "none").eco2("status", check=False)
     assert (done.returncode, done.stdout) == (3, "")
