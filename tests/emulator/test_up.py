@@ -62,7 +62,10 @@ def test_a_taken_gateway_port_is_one_line(own_emulator: Emulator) -> None:
         port = str(taken.getsockname()[1])
         done = own_emulator.eco2("up", "--detach", "--port", port, check=False)
     assert done.returncode == 1
-    assert done.stderr == f"eco2: port {port} for the gateway: address already in use; take another, or none for the next free one\n"
+    assert (
+        done.stderr
+        == f"eco2: port {port} for the gateway: address already in use; take another, or none for the next free one\n"
+    )
     assert own_emulator.pids() == []
 
 
