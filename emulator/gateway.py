@@ -24,6 +24,7 @@ import uvicorn
 
 from emulator.merge import merge
 from emulator.sigv4 import sign_headers
+from runtime.server import Server
 from shared import clock, spans, trace
 
 # Towards services; everything large goes to the object store directly.
@@ -394,7 +395,7 @@ def read_routes(text: str) -> list[Route]:
     return found
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)
         self.gateway = gateway

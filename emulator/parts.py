@@ -326,7 +326,9 @@ class System:
             self.base_environment() | self.s3_keys() | {"PORT": str(port), "S3_DATA": str(self.state.path / "objects")}
         )
         command = self._python("s3", "emulator.s3", (), env)
-        return Part("s3", "server", lambda: command, probe.http(port, "/_ready"), f"http://127.0.0.1:{port}")
+        part = Part("s3", "server", lambda: command, probe.http(port, "/_ready"), f"http://127.0.0.1:{port}")
+        part.module = "emulator.s3:main"
+        return part
 
     def _proxy(self) -> Part:
         command = self._python("proxy", "emulator.proxy", (str(self.seed),), self.base_environment())
@@ -334,7 +336,9 @@ class System:
         async def ready() -> bool:
             return True  # it answers its first order
 
-        return Part("proxy", "proxy", lambda: command, ready, orders=True)
+        part = Part("proxy", "proxy", lambda: command, ready, orders=True)
+        part.module, part.arguments = "emulator.proxy:run", (str(self.seed),)
+        return part
 
     def _service(self, service: Service) -> Part:
         listener = self.listeners[service.name]

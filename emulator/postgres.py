@@ -40,6 +40,7 @@ SETTINGS = {
     "io_method": "sync",
     "max_logical_replication_workers": "0",
     "max_wal_senders": "0",
+    "bgwriter_delay": "2s",
     "wal_level": "minimal",
 }
 # For clusters thrown away with their test: nothing is worth a disk flush. Never for the emulator, which promises to

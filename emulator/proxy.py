@@ -300,11 +300,11 @@ async def serve(seed: int) -> None:
     await proxy.close()
 
 
-def main() -> None:
+def run(arguments: list[str]) -> None:
     import uvloop
 
-    uvloop.run(serve(int(sys.argv[1]) if len(sys.argv) > 1 else 0))
+    uvloop.run(serve(int(arguments[0]) if arguments else 0))
 
 
 if __name__ == "__main__":
-    main()
+    run(sys.argv[1:])

@@ -252,11 +252,12 @@ def main() -> None:
     server.daemon_threads = True  # type: ignore[attr-defined]
 
     def stop(number: int, frame: FrameType | None) -> None:
-        threading.Thread(target=server.shutdown).start()
+        raise SystemExit(0)  # what was answered is on disk
 
     signal.signal(signal.SIGTERM, stop)
     print(f"s3 listens on http://{settings.host}:{settings.port}, bucket {settings.s3_bucket}", flush=True)
-    server.serve_forever(poll_interval=0.2)
+    while True:  # not serve_forever, which wakes all the time to look whether it is to end
+        server.handle_request()
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ DEAD_AFTER = 15
 # Seconds a lease on a task id lasts; the worker renews it every third of that.
 LEASE = 30
 # An idle consumer looks for itself that often, in seconds: for messages of a producer that pushes no wake-up.
-LOOK = 1.0
+LOOK = 2.0
 _PATIENCE = 3.0
 
 _PUBLISH = """
@@ -123,6 +123,18 @@ redis.call('ltrim', queue .. '.wake', 0, 63)
 return count
 """
 
+# Each relay asks at every turn: the whole INFO would be two hundred lines to read each time. At maxmemory there is
+# no mark.
+_LIFE = """
+redis.replicate_commands()
+redis.pcall('set', KEYS[1], ARGV[1], 'NX')
+return {
+  string.match(redis.call('info', 'server'), 'run_id:(%x+)') or '',
+  string.match(redis.call('info', 'memory'), 'maxmemory_policy:([%w-]+)') or 'noeviction',
+  redis.call('get', KEYS[1]),
+}
+"""
+
 _BEAT = """
 redis.replicate_commands()
 local now = redis.call('time')[1] * 1000
@@ -194,7 +206,8 @@ class Broker(RedisBroker):
         )
         register = client.register_script
         self._publish, self._fetch = register(_PUBLISH), register(_FETCH)
-        self._finish, self._requeue, self._beat = register(_FINISH), register(_REQUEUE), register(_BEAT)
+        self._finish, self._requeue = register(_FINISH), register(_REQUEUE)
+        self._beat, self._life = register(_BEAT), register(_LIFE)
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue, and no delay queue beside it."""
@@ -236,7 +249,7 @@ class Broker(RedisBroker):
         return deliveries
 
     def wait(self, queue: str, seconds: float = LOOK) -> None:
-        """Wait until something was put into the queue since the last wait, at most so many seconds (up to 1)."""
+        """Wait until something was put into the queue since the last wait, at most so many seconds (up to LOOK)."""
         self._waiting.blpop([f"{self.namespace}:{queue}.wake", self._stop_key], min(seconds, LOOK))
 
     def stop_waiting(self) -> None:
@@ -285,17 +298,16 @@ class Broker(RedisBroker):
         Raises:
             BrokerUnfit: the server may evict queues.
         """
-        key = f"{self.namespace}:__life__"
-        with contextlib.suppress(redis.exceptions.OutOfMemoryError):
-            self.client.set(key, os.urandom(8).hex(), nx=True)
-        mark = self.client.get(key)
-        info: Any = self.client.info()
-        if info.get("maxmemory_policy", "noeviction") != "noeviction":
+        run_id, policy, mark = (
+            str(part or b"", "ascii")
+            for part in self._life(keys=[f"{self.namespace}:__life__"], args=[os.urandom(8).hex()])
+        )
+        if policy != "noeviction":
             raise BrokerUnfit(
-                f"the broker evicts keys when it is full (maxmemory-policy {info['maxmemory_policy']}) and would lose"
+                f"the broker evicts keys when it is full (maxmemory-policy {policy}) and would lose"
                 " tasks: set maxmemory-policy noeviction, or point BROKER_REDIS_URL at the broker instead of the cache"
             )
-        return f"{info['run_id']}:{mark.decode() if isinstance(mark, bytes) else ''}"
+        return f"{run_id}:{mark}"
 
     def depth(self, queue: str) -> int:
         """How many messages wait in the queue."""

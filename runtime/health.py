@@ -1,5 +1,7 @@
 """A worker's and a syncer's small HTTP port: /healthz, /readyz, /metrics. Nothing of it is for clients."""
 
+import contextlib
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,10 +44,19 @@ class HealthServer:
         ThreadingHTTPServer.daemon_threads = True
         self._server = ThreadingHTTPServer((host, port), Handler)
         self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._address = (host, self.port)
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, name="health", daemon=True)
         self._thread.start()
 
+    def _serve(self) -> None:
+        # Not serve_forever, which wakes twice a second to look whether it is to end.
+        while not self._closing:
+            self._server.handle_request()
+
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._closing = True
+        with contextlib.suppress(OSError), socket.create_connection(self._address, timeout=1):
+            pass  # a last request that wakes it
         self._thread.join()
+        self._server.server_close()

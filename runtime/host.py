@@ -33,6 +33,7 @@ from runtime.binding import Constant, Provider, bind, parameters
 from runtime.edge import Edge
 from runtime.loader import LoadError, load_http
 from runtime.response import DataResponse
+from runtime.server import Server
 from runtime.services import Service, ServiceError, find, load_services, seconds
 from shared import caching, spans
 from shared import calls as calls_module
@@ -441,7 +442,7 @@ def run(targets: Sequence[str]) -> int:
     return 0 if server.started else 1
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Tells the edge that a stop has begun before it waits for the answers under way."""
 
     def __init__(self, config: uvicorn.Config, edge: Edge) -> None:

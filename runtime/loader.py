@@ -11,6 +11,7 @@ import importlib
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -64,6 +65,13 @@ def discover(service: Service, root: Path = ROOT) -> list[Function]:
 
 
 def _read(service: Service, path: Path, root: Path) -> Function | None:
+    status = path.stat()
+    return _parsed(service.folder, service.prefix, path, root, status.st_mtime_ns, status.st_size)
+
+
+# By the state of the file: the emulator's services inherit what its template has read already.
+@cache
+def _parsed(folder: str, prefix: str, path: Path, root: Path, changed: int, size: int) -> Function | None:
     file = path.relative_to(root).as_posix()
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), file)
@@ -74,7 +82,7 @@ def _read(service: Service, path: Path, root: Path) -> Function | None:
         for node in tree.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for decorator in node.decorator_list
-        if (trigger := _trigger(service, decorator)) is not None
+        if (trigger := _trigger(prefix, decorator)) is not None
     ]
     if not triggers:
         return None
@@ -84,15 +92,15 @@ def _read(service: Service, path: Path, root: Path) -> Function | None:
     name, (kind, where) = triggers[0]
     if name != path.stem:
         raise LoadError(f"{file}: name the function like its file: {path.stem}, not {name}")
-    return Function(service.folder, name, kind, where, file)
+    return Function(folder, name, kind, where, file)
 
 
-def _trigger(service: Service, node: ast.expr) -> tuple[Trigger, str] | None:
+def _trigger(prefix: str, node: ast.expr) -> tuple[Trigger, str] | None:
     if not isinstance(node, ast.Call):
         return None
     name = ast.unparse(node.func)
     if name in _HTTP:
-        return "http", f"{name.upper()} {service.prefix}{_argument(node, 'path') or ''}"
+        return "http", f"{name.upper()} {prefix}{_argument(node, 'path') or ''}"
     if name in ("dramatiq.actor", "actor"):
         return "queue", f"queue {_argument(node, 'queue_name', positional=False) or 'default'}"
     if name == "schedule":

@@ -30,8 +30,9 @@ log = logging.getLogger("eco2.relay")
 ALLOWANCE = timedelta(seconds=30)
 LONGEST = timedelta(minutes=15)
 BATCH = 200
-# Rows of another replica's transactions, and rows that become due, are found at the latest after this, in seconds.
-LOOK = 1.0
+# Rows of another replica's transactions, and rows that become due, are found at the latest after this, in seconds (of the
+# machine's clock: so short a wait need not notice that the system's was moved). What this process accepts wakes it at once.
+LOOK = 2.0
 # Housekeeping (old idempotency keys, settings, gauges), in seconds.
 CHORES = 10.0
 FAILED_KEPT = timedelta(days=7)
@@ -172,7 +173,7 @@ class Relay:
                 more = self._publish_due(conn) == BATCH
                 pause, self.trouble = 0.1, ""
                 if not more:
-                    clock.wait(self._wake, LOOK)
+                    self._wake.wait(LOOK)
             except (psycopg.Error, redis.RedisError, OSError, BrokerFull, BrokerUnfit) as error:
                 said = f"{type(error).__name__}: {error}".strip().splitlines()[0]
                 if not self.trouble:

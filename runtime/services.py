@@ -3,6 +3,7 @@
 import difflib
 import tomllib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -104,6 +105,13 @@ def load_service(path: Path) -> Service:
     Raises:
         ServiceError: it is no TOML, or a field is missing, unknown or of the wrong form.
     """
+    status = path.stat()
+    return _read(path, status.st_mtime_ns, status.st_size)
+
+
+# By the state of the file: the emulator's services inherit what its template has read already.
+@cache
+def _read(path: Path, changed: int, size: int) -> Service:
     try:
         service = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Service)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:

@@ -86,6 +86,8 @@ class Database:
             max_size=size,
             timeout=PATIENCE,
             max_waiting=size * 50,
+            # A connection is a process of PostgreSQL's: those of a busy minute go with it, one each time.
+            max_idle=20.0,
             reconnect_timeout=1.0,
             name=name,
             open=False,

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -10,6 +11,7 @@ from pathlib import Path
 from emulator.process import StartError
 from emulator.state import State
 
+LONGEST = 366 * 86400.0
 Main = Callable[[argparse.Namespace], int]
 
 
@@ -29,13 +31,22 @@ def state_of(args: argparse.Namespace) -> State:
     return State(args.state or default_state(os.environ, args.name))
 
 
+def own_options(args: argparse.Namespace) -> None:
+    """Take --state and --name out of the words for another program, where they stand behind its own."""
+    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_state(ours)
+    _, args.arguments = ours.parse_known_args(args.arguments, args)
+
+
 def duration(text: str) -> float:
-    """`30s`, `5m`, `2h`, `1d` or plain seconds, in seconds."""
-    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:])
-    try:
-        return float(text[:-1]) * unit if unit else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; try 30s, 5m or 2h") from None
+    """`30s`, `5m`, `2h`, `1d` or plain seconds, in seconds; a year at most."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; try 30s, 5m or 2h")
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+    if seconds > LONGEST:
+        raise argparse.ArgumentTypeError(f"{text} is more than a year")
+    return seconds
 
 
 def port(text: str) -> int:

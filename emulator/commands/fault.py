@@ -16,6 +16,7 @@ KINDS_OF = """
   throttle 50KB/s     at most so many bytes a second each way
   reset 5%            a request resets its connection by chance (see `eco2 up --seed`)
   swallow 5%          the request arrives, its answer is lost"""
+_NUMBER = r"(\d+(?:\.\d+)?)"
 _BYTES = {"": 1, "k": 1000, "m": 1_000_000}
 
 EXAMPLES = """\
@@ -78,12 +79,15 @@ def amount(kind: str, text: str) -> dict[str, float]:
         if text:
             raise StartError(f"{kind} takes no amount")
         return {}
-    if kind == "latency" and (found := re.fullmatch(r"([\d.]+)(ms|s)(?:(?:±|\+-)([\d.]+)(?:ms|s)?)?", text)):
-        unit = 0.001 if found[2] == "ms" else 1.0
-        return {"seconds": float(found[1]) * unit, "spread": float(found[3] or 0) * unit}
-    if kind == "throttle" and (found := re.fullmatch(r"([\d.]+)([kKmM]?)B?(?:/s)?", text)):
+    if kind == "latency" and (found := re.fullmatch(rf"{_NUMBER}(ms|s)(?:(?:±|\+-){_NUMBER}(ms|s)?)?", text)):
+        units = {"ms": 0.001, "s": 1.0}
+        return {
+            "seconds": float(found[1]) * units[found[2]],
+            "spread": float(found[3] or 0) * units[found[4] or found[2]],
+        }
+    if kind == "throttle" and (found := re.fullmatch(rf"{_NUMBER}([kKmM]?)B?(?:/s)?", text)) and float(found[1]):
         return {"rate": float(found[1]) * _BYTES[found[2].lower()]}
-    if kind in ("reset", "swallow") and (found := re.fullmatch(r"([\d.]+)%", text)):
-        return {"chance": min(float(found[1]) / 100, 1.0)}
+    if kind in ("reset", "swallow") and (found := re.fullmatch(rf"{_NUMBER}%", text)) and float(found[1]) <= 100:
+        return {"chance": float(found[1]) / 100}
     example = {"latency": "300ms±100", "throttle": "50KB/s"}.get(kind, "5%")
     raise StartError(f"{kind} needs an amount such as {example}, not {text!r}")

@@ -115,6 +115,8 @@ def _pair(word: str, separator: str) -> tuple[str, str]:
 
 def token_of(person: str, state: State, client: httpx.Client) -> str:
     """An access token of the user with that name, registered at first sight; kept in the state folder until it ends."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{3,100}", person):
+        raise StartError("a user's name has 3 to 100 letters, digits, '.', '_' or '-'")
     clock.use_file(str(state.path / "clock"))  # tokens end by the system's time
     people: dict[str, Any] = state.read_json("people.json") or {}
     known = people.setdefault(person, {"password": state.secret(f"person-{person}")})

@@ -5,7 +5,7 @@ import os
 from urllib.parse import unquote, urlsplit
 
 from emulator import control
-from emulator.commands.common import add_state, one_line, state_of
+from emulator.commands.common import add_state, one_line, own_options, state_of
 from emulator.postgres import binaries
 from emulator.process import StartError
 from runtime.services import ServiceError, find
@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 @one_line
 def main(args: argparse.Namespace) -> int:
+    own_options(args)
     state = state_of(args)
     env: dict[str, str] = control.ask(state, "environment")["environment"]
     try:

@@ -5,7 +5,7 @@ import os
 from urllib.parse import unquote, urlsplit
 
 from emulator import control
-from emulator.commands.common import add_state, one_line, state_of
+from emulator.commands.common import add_state, one_line, own_options, state_of
 from emulator.redis import binary
 
 EXAMPLES = """\
@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 @one_line
 def main(args: argparse.Namespace) -> int:
+    own_options(args)
     env: dict[str, str] = control.ask(state_of(args), "environment")["environment"]
     address = urlsplit(env["BROKER_REDIS_URL" if args.kind == "broker" else "CACHE_REDIS_URL"])
     # By the environment, since everybody on the machine sees a command line.

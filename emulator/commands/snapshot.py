@@ -28,21 +28,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "as they were at one instant, with the system running or stopped. `export` and `import` (also as `eco2 export FILE` and "
         "`eco2 import FILE`) carry one to a colleague: the file holds every user's data and the signing keys."
     )
+    # Not "name": that is the emulator's, of --name.
     actions = parser.add_subparsers(dest="action", metavar="save|restore|list|delete|export|import", required=True)
     for action, help_text in (("save", "take one"), ("restore", "go back to one"), ("delete", "remove one")):
         one = actions.add_parser(action, help=help_text)
-        one.add_argument("name", metavar="NAME", help="the snapshot's name")
+        one.add_argument("snapshot", metavar="NAME", help="the snapshot's name")
         add_state(one)
     listing = actions.add_parser("list", help="show all")
     listing.add_argument("--json", action="store_true", help="print a JSON list")
     add_state(listing)
     exporting = actions.add_parser("export", help="write one to a file")
-    exporting.add_argument("name", metavar="NAME", help="the snapshot's name")
+    exporting.add_argument("snapshot", metavar="NAME", help="the snapshot's name")
     exporting.add_argument("file", type=Path, metavar="FILE", help="where to, such as demo.tar.gz")
     add_state(exporting)
     importing = actions.add_parser("import", help="read one from a file")
     importing.add_argument("file", type=Path, metavar="FILE", help="what `export` wrote")
-    importing.add_argument("name", metavar="NAME", nargs="?", help="default: the file's name")
+    importing.add_argument("snapshot", metavar="NAME", nargs="?", help="default: the file's name")
     add_state(importing)
 
 
@@ -53,16 +54,16 @@ def main(args: argparse.Namespace) -> int:
         found = snapshots.every(state)
         print(json.dumps(found, indent=2) if args.json else "\n".join(map(_line, found)) or "there is none yet")
     elif args.action == "delete":
-        shutil.rmtree(snapshots.folder_of(state, args.name))
-        print(f"{args.name} is deleted")
+        shutil.rmtree(snapshots.folder_of(state, args.snapshot))
+        print(f"{args.snapshot} is deleted")
     elif args.action == "export":
-        return write(state, args.name, args.file)
+        return write(state, args.snapshot, args.file)
     elif args.action == "import":
-        about = snapshots.take_in(state, args.file, args.name or args.file.name.partition(".")[0])
+        about = snapshots.take_in(state, args.file, args.snapshot or args.file.name.partition(".")[0])
         print(f"{_line(about)}\n`eco2 snapshot restore {about['name']}` puts it in the place of the present state")
     else:
         started = time.monotonic()
-        answer = ask_or_do(state, args.action, snapshots.check_name(args.name))
+        answer = ask_or_do(state, args.action, snapshots.check_name(args.snapshot))
         print(f"{answer} in {time.monotonic() - started:.1f} s")
     return 0
 

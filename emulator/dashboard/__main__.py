@@ -5,10 +5,11 @@ import os
 import uvicorn
 
 from emulator.dashboard.app import build
+from runtime.server import Server
 
 
 def main() -> None:
-    uvicorn.run(
+    config = uvicorn.Config(
         build(),
         host="127.0.0.1",
         port=int(os.environ["PORT"]),
@@ -20,6 +21,7 @@ def main() -> None:
         ws="none",
         timeout_graceful_shutdown=1,
     )
+    Server(config).run()
 
 
 if __name__ == "__main__":

@@ -105,6 +105,15 @@ def test_one_snapshot_is_exported_by_name_and_what_is_no_export_is_refused(tmp_p
     assert (missing.returncode, "no such file" in missing.stderr) == (2, True)
 
 
+def test_a_snapshots_name_is_not_taken_for_the_emulators(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    save(state, "one")
+    words = [sys.executable, "-m", "runtime.cli", "snapshot", "delete", "one"]
+    environ = os.environ | {"ECO2_STATE": str(state.path)}
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environ, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "one is deleted\n"), done.stderr
+
+
 def make_state(tmp_path: Path) -> State:
     """A state folder with something in each place, and no servers."""
     state = State(tmp_path / "state")

@@ -1,7 +1,7 @@
 // The dashboard in a real browser, on a running system (ECO2_UI_GATEWAY; `make test-ui` starts one): what a person does on
 // each page. Any console error and any page error fails the test it happens in.
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, afterEach, before, test } from "node:test";
 import { chromium } from "playwright-core";
@@ -33,7 +33,6 @@ afterEach(() => { assert.deepEqual(errors.splice(0), [], "the browser's console"
 async function fresh(options = {}) {
   await context?.close();
   context = await browser.newContext({ viewport: { width: 1280, height: 860 }, locale: "en-GB", colorScheme: "light", ...options });
-  // axe-core is put in by the test, past the page's Content-Security-Policy, which stays on for everything else.
   context.setDefaultTimeout(PATIENCE);
   page = await context.newPage();
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) errors.push(`${message.text()} ${message.location().url}`); });
@@ -123,6 +122,15 @@ test("a fault is injected, drawn and cleared", async () => {
   await page.locator("#faults li").filter({ hasText: "redis-cache latency" }).waitFor();
   await page.locator(".map .wire.broken").first().waitFor({ state: "attached" });
   await shot("system-fault");
+  // Every kind is taken as its form offers it.
+  for (const kind of ["cut", "hang", "throttle", "reset", "swallow"]) {
+    await page.click("#add-fault");
+    await page.selectOption('select[name="target"]', "redis-cache");
+    await page.selectOption('select[name="service"]', "worker-ai");
+    await page.selectOption('select[name="kind"]', kind);
+    await page.click("form#fault button.primary");
+    await page.locator("#faults li").filter({ hasText: `redis-cache ${kind}` }).waitFor();
+  }
   await page.click("#clear-faults");
   await page.locator("#faults").waitFor({ state: "detached" });
   assert.equal(await page.locator(".map .wire.broken").count(), 0);
@@ -204,8 +212,17 @@ test("by keyboard alone: to the catalogue, a function, its call and its answer",
   assert.equal(await page.locator("#status").textContent(), "200");
 });
 
+const DIALOGS = { part: () => page.click('.map [data-part="api-waste"]'), fault: () => page.click("#add-fault") };
+
+// What axe-core finds serious on the page as it stands. The debugger's evaluate is not held back by the page's policy.
+async function serious() {
+  await page.evaluate(readFileSync(AXE, "utf8"));
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  return violations.filter((one) => ["serious", "critical"].includes(one.impact)).map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target} ${node.failureSummary}`).join(" | ")}`);
+}
+
 for (const theme of ["light", "dark"]) {
-  test(`axe-core finds nothing serious on any page, ${theme}`, async () => {
+  test(`axe-core finds nothing serious on any page or dialog, ${theme}`, async () => {
     await settings(theme, theme === "light" ? "en" : "ko");
     const found = [];
     for (const name of PAGES) {
@@ -214,10 +231,16 @@ for (const theme of ["light", "dark"]) {
       if (name === "requests") { await page.locator("[data-trace]").first().click(); await page.locator(".timeline").waitFor(); }
       if (name === "data") { await page.click('[data-table="recycle_info.categories"]'); await page.locator("table").waitFor(); }
       await shot(`${name}-1280-${theme}`);
-      // The debugger's evaluate is not held back by the page's policy.
-      await page.evaluate((await import("node:fs")).readFileSync(AXE, "utf8"));
-      const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-      found.push(...violations.filter((one) => ["serious", "critical"].includes(one.impact)).map((one) => `${name}: ${one.id}: ${one.nodes.map((node) => `${node.target} ${node.failureSummary}`).join(" | ")}`));
+      found.push(...(await serious()).map((line) => `${name}: ${line}`));
+      if (name !== "system") continue;
+      for (const [dialog, open] of Object.entries(DIALOGS)) {
+        await open();
+        await page.locator("dialog").waitFor();
+        await shot(`dialog-${dialog}-1280-${theme}`);
+        found.push(...(await serious()).map((line) => `dialog ${dialog}: ${line}`));
+        await page.keyboard.press("Escape");
+        await page.locator("dialog").waitFor({ state: "detached" });
+      }
     }
     assert.deepEqual(found, []);
   });
@@ -230,6 +253,14 @@ test("no page scrolls sideways at 360 px, and nothing moves for who asks for sti
     await shot(`${name}-360-dark`);
     const [content, window_] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(content <= window_, `${name} is ${content} px wide`);
+    if (name !== "system") continue;
+    for (const [dialog, open] of Object.entries(DIALOGS)) {
+      await open();
+      await shot(`dialog-${dialog}-360-dark`);
+      const [inside, box] = await page.locator("dialog").evaluate((one) => [one.scrollWidth, one.clientWidth]);
+      assert.ok(inside <= box, `the dialog ${dialog} is ${inside} px wide in ${box}`);
+      await page.keyboard.press("Escape");
+    }
   }
   await visit("system");
   await page.evaluate(() => fetch("/api/v1/recycle/categories"));

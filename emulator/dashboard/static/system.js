@@ -4,6 +4,8 @@ import { drawMap, place, stateWord } from "./map.js";
 import { t } from "./words.js";
 
 const KINDS = ["cut", "hang", "latency", "throttle", "reset", "swallow"];
+// What each kind is told beside its name, as an example that also serves where nothing is written.
+const AMOUNTS = { latency: "300ms±100", throttle: "50KB/s", reset: "5%", swallow: "5%" };
 const UP = ["ready", "existing"];
 
 export function show(main) {
@@ -106,7 +108,7 @@ function openFault(now, refresh, part = null) {
   const seconds = h("input", { name: "seconds", type: "number", min: "1", value: "60" });
   const service = h("select", { name: "service" }, ["", ...sources].map(option(isTarget ? "" : part)));
   const said = h("div", { "aria-live": "polite" }), how = field(t("amount"), amount);
-  const needed = () => { how.hidden = !["latency", "throttle", "reset"].includes(kind.value); amount.placeholder = { latency: "300ms±100", throttle: "50KB/s", reset: "5%" }[kind.value] ?? ""; };
+  const needed = () => { amount.placeholder = AMOUNTS[kind.value] ?? ""; how.hidden = !amount.placeholder; };
   kind.addEventListener("change", needed);
   needed();
   const form = h("form", { id: "fault", onsubmit: async (event) => {

@@ -1,0 +1,57 @@
+"""uvicorn's server, asleep while nothing happens: its own wakes ten times a second to look whether it was told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from email.utils import formatdate
+from types import FrameType
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from shared import clock
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class _State(ServerState):
+    """Makes the Date header when an answer needs one, where uvicorn makes it each second, needed or not."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._config = config
+        self._second = 0
+        self._headers: Headers = []
+        super().__init__()
+
+    @property
+    def default_headers(self) -> Headers:
+        now = int(clock.time())
+        if now != self._second:
+            self._second = now
+            date: Headers = [(b"date", formatdate(now, usegmt=True).encode())] if self._config.date_header else []
+            self._headers = date + self._config.encoded_headers
+        return self._headers
+
+    @default_headers.setter
+    def default_headers(self, headers: Headers) -> None:
+        """uvicorn's own, which are empty at the start."""
+
+
+class Server(uvicorn.Server):
+    """Ends on SIGTERM and SIGINT. What else uvicorn looks at in its turns (a limit of requests, a callback) is not offered."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state = _State(config)
+        self._told = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if not self.should_exit:  # told before there was a loop
+            await self._told.wait()
