@@ -128,7 +128,9 @@ def _open(data: bytes) -> Image.Image:
     if (size := _webp_size(data)) and size[0] * size[1] > MAX_PIXELS:
         raise _too_many_pixels()
     if _scans(data) > MAX_SCANS:
-        raise ImageRefused("unsupported-format", "The photo is stored in too many passes: save it again as a plain JPEG.")
+        raise ImageRefused(
+            "unsupported-format", "The photo is stored in too many passes: save it again as a plain JPEG."
+        )
     try:
         opened = Image.open(BytesIO(data), formats=_FORMATS)
     except _BOMB:
