@@ -12,6 +12,9 @@ from typing import Any
 from emulator.process import StartError, free_port
 from runtime.services import load_services
 
+# What other users of the machine must not pass through to: requests, raw photographs with their positions, answers.
+_CLOSED = ("logs", "objects", "journals")
+
 
 class State:
     """One state folder. Secrets in it are 0600; the folder itself can be passed through (0711) so that PostgreSQL,
@@ -25,7 +28,9 @@ class State:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.path.chmod(0o711)
-            (self.path / "logs").mkdir(exist_ok=True)
+            for name in _CLOSED:
+                (self.path / name).mkdir(exist_ok=True)
+                (self.path / name).chmod(0o700)
             self.write("probe", b"")
             (self.path / "probe").unlink()
         except OSError as error:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_ID = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -90,9 +91,11 @@ class Edge:
                 method: str = scope["method"]
                 template = scope.get("path_template") or "unmatched"
                 latencies.add(service, method, template, status, seconds)
+                # Logs name no person (shared.identity.alias_of).
                 if "user_id" in template:
-                    # Logs name no person (shared.identity.alias_of).
                     path = template
+                elif template == "unmatched":
+                    path = _ID.sub("{id}", path)
                 if spans.on():
                     now = clock.time()
                     spans.send(

@@ -140,6 +140,25 @@ def check_locale(conn: psycopg.Connection) -> None:
         )
 
 
+def refuse_planted(conn: psycopg.Connection) -> None:
+    """Refuse triggers that a service's role has hung on a table: a migration that writes there would run them as the owner
+    of every schema. The seed's GRANT ALL holds the right to make them; no service of ours does.
+
+    Raises:
+        MigrationError: there are some.
+    """
+    rows = conn.execute(
+        "SELECT format('%I on %s by %s', t.tgname, t.tgrelid::regclass, p.proowner::regrole) FROM pg_trigger t"
+        " JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_roles r ON r.oid = p.proowner"
+        " WHERE NOT t.tgisinternal AND NOT r.rolsuper AND p.proowner <> c.relowner ORDER BY 1"
+    ).fetchall()
+    if rows:
+        named = ", ".join(row[0] for row in rows)
+        raise MigrationError(
+            f"triggers that no migration made would run with the owner's rights: {named}. Drop them first"
+        )
+
+
 class Step:
     """A set of migrations that belong together: a schema, and the files in their order."""
 
@@ -175,7 +194,7 @@ def apply(migrator_dsn: str, services: Mapping[str, Service] | None = None, phas
     A rollout applies what adds before the new code runs, and what takes away (`NNNN_name.after.sql`) once no old code does.
 
     Raises:
-        MigrationError: a migration fails; it is rolled back as a whole, the ones before it stay.
+        MigrationError: a migration fails; it is rolled back as a whole, the ones before it stay. Or as `refuse_planted`.
     """
     services = load_services() if services is None else services
     wanted = steps(services)
@@ -191,6 +210,7 @@ def apply(migrator_dsn: str, services: Mapping[str, Service] | None = None, phas
         check_locale(conn)
         if _setting(conn, _FINGERPRINT) == fingerprint:
             return []
+        refuse_planted(conn)
         applied = _run(migrator_dsn, wanted)
         # What was applied before is known by the text it had then.
         digests = {name: _digest(text) for name, text in texts.items()}

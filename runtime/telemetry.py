@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sys
 import threading
 from bisect import bisect_left
@@ -28,11 +29,20 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # Access lines wait so long for company before they are written in one go, in seconds.
 _BATCH = 0.05
 
+# What PostgreSQL adds to an error (psycopg prints it with the error): the values of the row it refused.
+_VALUES = re.compile(r"^(?:DETAIL|CONTEXT|LINE \d+):.*?(?=\n\n(?:The above exception|During handling)|\Z)", re.M | re.S)
+
 _encoder = msgspec.json.Encoder()
 _encode = _encoder.encode
 
 
-class JsonFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
+        """The stack, without the values that a database's error repeats."""
+        return _VALUES.sub("[values left out]", super().formatException(ei))
+
+
+class JsonFormatter(_Formatter):
     """One JSON object a line."""
 
     def __init__(self, service: str) -> None:
@@ -56,11 +66,18 @@ class JsonFormatter(logging.Formatter):
         return _encode(entry).decode()
 
 
-class TextFormatter(logging.Formatter):
+def printable(text: str) -> str:
+    """The text with control characters as escapes: a request's path must neither begin a line nor speak to a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class TextFormatter(_Formatter):
     """For people: time, level, message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{clock.now():%H:%M:%S} {record.levelname.lower():7} {record.name}: {record.getMessage()}"
+        text = f"{clock.now():%H:%M:%S} {record.levelname.lower():7} {record.name}: {printable(record.getMessage())}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
@@ -138,7 +155,9 @@ class AccessLog:
         if self._json:
             text = _encoder.encode_lines(lines).decode()
         else:
-            text = "".join(f"{x.time:%H:%M:%S} {x.status} {x.method} {x.path} {x.ms:.1f} ms\n" for x in lines)
+            text = "".join(
+                f"{x.time:%H:%M:%S} {x.status} {x.method} {printable(x.path)} {x.ms:.1f} ms\n" for x in lines
+            )
         sys.stdout.write(text)
         sys.stdout.flush()
 

@@ -45,7 +45,8 @@ TYPES |= {".svg": "image/svg+xml", ".json": "application/json"}
 # Nothing from elsewhere is loaded, and nobody may put the page into a frame.
 _LOCAL = "http://127.0.0.1:* http://localhost:*"
 _POLICY = (
-    f"default-src 'self'; img-src 'self' blob: data: {_LOCAL}; connect-src 'self' {_LOCAL}; frame-ancestors 'none'"
+    f"default-src 'self'; img-src 'self' blob: data: {_LOCAL}; connect-src 'self' {_LOCAL}; frame-ancestors 'none';"
+    " base-uri 'none'; form-action 'self'"
 )
 _HERE = {"127.0.0.1", "localhost", "[::1]", "::1"}
 
@@ -447,7 +448,9 @@ async def page(name: Annotated[str, QueryParameter(include_in_schema=False)] = "
 
 async def only_from_here(request: Request[Any, Any, Any]) -> None:
     """Refuse what another web page sends: a name that leads here (DNS rebinding), or a form or script of its own."""
-    host = request.headers.get("x-forwarded-host") or request.headers.get("host", "")
+    # The gateway hands `Host` on as it came. X-Forwarded-Host decides nothing: a rebound page that finds our own port may
+    # put there what it likes.
+    host = request.headers.get("host", "")
     origin = request.headers.get("origin")
     if urlsplit(f"//{host}").hostname not in {name.strip("[]") for name in _HERE}:
         raise HTTPException("the dashboard answers to this machine's own names only", status_code=403)

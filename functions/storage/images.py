@@ -5,6 +5,7 @@ no EXIF, XMP, IPTC, comment, text chunk, colour profile, embedded thumbnail, sec
 """
 
 import hashlib
+import re
 import struct
 import threading
 import zlib
@@ -38,6 +39,14 @@ _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 # Colour profiles of cameras and editors are 0.5 KB to 600 KB; a larger one is an attack on the profile parser.
 _MAX_PROFILE = 1 << 20
 _SRGB = ImageCms.createProfile("sRGB")
+
+# Encoders write 10 scans of a progressive photo, the most thorough some 30. libjpeg takes any number and goes over all pixels
+# for each: a file of 10 MiB has room for 150,000 empty ones, ten minutes of a core.
+MAX_SCANS = 100
+_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+# Markers without a segment: TEM, and a second start of image.
+_BARE = {0x01, 0xD8}
 
 # Decoded pixels are converted so many rows at a time: that costs a strip, not a second picture.
 _STRIP = 256
@@ -118,6 +127,10 @@ def _open(data: bytes) -> Image.Image:
     # Pillow makes a WebP's decoder, and its canvas, before anybody can ask for the size.
     if (size := _webp_size(data)) and size[0] * size[1] > MAX_PIXELS:
         raise _too_many_pixels()
+    if _scans(data) > MAX_SCANS:
+        raise ImageRefused(
+            "unsupported-format", "The photo is stored in too many passes: save it again as a plain JPEG."
+        )
     try:
         opened = Image.open(BytesIO(data), formats=_FORMATS)
     except _BOMB:
@@ -131,6 +144,23 @@ def _open(data: bytes) -> Image.Image:
     if opened.format != "MPO" and getattr(opened, "is_animated", False):
         raise ImageRefused("unsupported-format", "The file is animated: upload a single still photo.")
     return opened
+
+
+def _scans(data: bytes) -> int:
+    """How many scans a JPEG's first picture has, by its markers (ITU T.81 §B.1); 0 for anything else."""
+    if not data.startswith(b"\xff\xd8"):
+        return 0
+    scans, position = 0, 2
+    # In a scan's own data FF is followed by 00 or a restart marker; segments are passed over by their length, for a
+    # thumbnail or a profile may hold anything.
+    while (found := _MARKER.search(data, position)) is not None:
+        marker, position = found[1][0], found.end()
+        if marker == _END_OF_IMAGE or scans > MAX_SCANS:
+            break
+        scans += marker == _START_OF_SCAN
+        if marker not in _BARE:
+            position += max(2, int.from_bytes(data[position : position + 2], "big"))
+    return scans
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:

@@ -4,9 +4,13 @@ Everything is tried for real and rolled back. What fails for another reason than
 foreign key) was allowed.
 """
 
+import shutil
+import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, LiteralString
 
+import msgspec
 import psycopg
 import pytest
 from msgspec import Struct
@@ -14,8 +18,9 @@ from psycopg import sql
 from psycopg.errors import InsufficientPrivilege, UndefinedTable
 
 from emulator.postgres import Postgres
+from runtime import migrate
 from runtime.migrate import OWNER
-from runtime.services import load_services
+from runtime.services import ROOT, load_services
 
 # Seven roles with their schemas (SEED.md); written out, for the test must not learn them from what it tests.
 SCHEMAS = {
@@ -181,6 +186,59 @@ def test_no_role_reaches_past_its_schema(postgres: Postgres, role: str, statemen
         else:
             with pytest.raises(InsufficientPrivilege):
                 conn.execute(statement)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Postgres]:
+    """A server of the test's own, with all migrations."""
+    server = Postgres(tmp_path / "state", durable=False)
+    try:
+        server.start()
+        migrate.prepare(server.superuser_dsn, server.state.passwords())
+        migrate.apply(server.dsn(OWNER))
+        yield server
+    finally:
+        server.destroy()
+
+
+def test_a_role_can_not_have_a_migration_do_what_it_may_not(server: Postgres, tmp_path: Path) -> None:
+    """A trigger runs with the rights of whoever writes, and the seed's GRANT ALL lets a role hang one on its own tables."""
+    with psycopg.connect(server.dsn("api_users_role"), autocommit=True) as conn:
+        conn.execute(
+            "CREATE FUNCTION users.planted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " GRANT USAGE ON SCHEMA auth TO api_users_role; GRANT SELECT ON auth.users TO api_users_role;"
+            " RETURN NEW; END $$"
+        )
+        conn.execute("CREATE TRIGGER planted BEFORE UPDATE ON users.settings EXECUTE FUNCTION users.planted()")
+    services = load_services()
+    folder = tmp_path / "userinfo"
+    shutil.copytree(services["userinfo"].path / "migrations", folder / "migrations")
+    (folder / "migrations" / "0900_later.sql").write_text("UPDATE users.settings SET theme = 'light';\n")
+    services["userinfo"] = msgspec.structs.replace(services["userinfo"], folder=str(folder))
+    with pytest.raises(migrate.MigrationError, match=r"planted on users\.settings by api_users_role"):
+        migrate.apply(server.dsn(OWNER), services)
+    with psycopg.connect(server.dsn("api_users_role")) as conn, pytest.raises(InsufficientPrivilege):
+        conn.execute("SELECT count(*) FROM auth.users")
+    with psycopg.connect(server.dsn(OWNER)) as conn:
+        conn.execute("DROP TRIGGER planted ON users.settings")
+    assert migrate.apply(server.dsn(OWNER), services) == ["users.0900_later"]
+
+
+def test_the_cluster_lets_a_services_role_into_its_own_database_alone(server: Postgres) -> None:
+    """In the others PUBLIC may connect, and make temporary tables and large objects."""
+    shutil.copyfile(ROOT / "k8s" / "base" / "postgres" / "pg_hba.conf", server.cluster / "pg_hba.conf")
+    with psycopg.connect(server.superuser_dsn, autocommit=True) as conn:
+        conn.execute("SELECT pg_reload_conf()")
+        assert conn.execute("SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL").fetchone() == (0,)
+    end = time.monotonic() + 10
+    for name in ("postgres", "template1"):
+        elsewhere = server.dsn("api_auth_role").replace(f"/{migrate.DATABASE}", f"/{name}")
+        with pytest.raises(psycopg.OperationalError, match="no pg_hba"):
+            while time.monotonic() < end:  # until the server has read it
+                psycopg.connect(elsewhere).close()
+    psycopg.connect(server.dsn("api_auth_role")).close()
+    psycopg.connect(server.dsn(OWNER)).close()
+    psycopg.connect(server.superuser_dsn).close()
 
 
 def test_a_password_is_needed_and_it_is_each_role_s_own(postgres: Postgres) -> None:

@@ -55,6 +55,15 @@ def test_another_page_is_refused_reading_and_writing(api: httpx.Client, headers:
     assert api.get("/system").json()["clock"]["ahead"] == 0
 
 
+def test_a_rebound_page_at_the_dashboards_own_port_is_refused_whatever_it_says_of_a_gateway(emulator: Emulator) -> None:
+    address = next(part["address"] for part in emulator.about["parts"] if part["name"] == "dashboard")
+    headers = {"Host": "rebound.example.com", "X-Forwarded-Host": "127.0.0.1"}
+    with httpx.Client(base_url=address, trust_env=False) as client:
+        assert client.get("/_emulator/api/data/tables", headers=headers).status_code == 403
+        assert client.get("/_emulator/", headers=headers).status_code == 403
+        assert client.get("/_emulator/api/", headers={}).status_code == 200
+
+
 def test_the_page_of_this_machine_is_answered(emulator: Emulator, api: httpx.Client) -> None:
     assert api.get("/system", headers={"Origin": emulator.url}).status_code == 200
     by_name = emulator.url.replace("127.0.0.1", "localhost")

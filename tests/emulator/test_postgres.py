@@ -39,10 +39,26 @@ def test_the_cluster_knows_hangul_and_lives_in_utc(server: Postgres) -> None:
         assert conn.execute(encoding).fetchone() == ("UTF8", "UTC", "C.UTF-8")
 
 
+def test_the_log_does_not_repeat_the_row_that_was_refused(server: Postgres) -> None:
+    with psycopg.connect(server.superuser_dsn, autocommit=True) as conn:
+        conn.execute("CREATE TABLE people (email TEXT UNIQUE)")
+        conn.execute("INSERT INTO people VALUES (%s)", ["kim@example.com"])
+        with pytest.raises(psycopg.errors.UniqueViolation, match="kim@example.com"):  # the client hears it
+            conn.execute("INSERT INTO people VALUES (%s)", ["kim@example.com"])
+    log = server.log.read_text()
+    assert "people_email_key" in log
+    assert "kim@example.com" not in log
+
+
 def test_each_role_has_a_password_that_only_its_owner_can_read(server: Postgres) -> None:
     passwords = server.state.passwords()
     assert len(set(passwords.values())) == len(passwords) == 9
     assert stat.S_IMODE((server.state.path / "secrets.json").stat().st_mode) == 0o600
+
+
+def test_no_other_user_of_the_machine_reads_logs_photographs_and_journals(server: Postgres) -> None:
+    for name in ("logs", "objects", "journals"):
+        assert stat.S_IMODE((server.state.path / name).stat().st_mode) == 0o700
 
 
 def test_what_was_committed_survives_kill_9_of_the_server(tmp_path: Path) -> None:

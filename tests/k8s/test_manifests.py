@@ -473,3 +473,11 @@ def test_workflows_pass_actionlint() -> None:
         pytest.skip("actionlint is not installed: its PyPI package is a download from GitHub at build time")
     done = subprocess.run([program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_databases_log_holds_no_persons_content() -> None:
+    """As tests/emulator/test_postgres.py shows on a server: an error's DETAIL repeats the row that was refused."""
+    text = (ROOT / "k8s" / "base" / "postgres" / "postgresql.conf").read_text(encoding="utf-8")
+    settings = dict(line.partition(" = ")[::2] for line in text.splitlines() if " = " in line)
+    assert settings["log_error_verbosity"] == "terse"
+    assert settings["log_parameter_max_length"] == settings["log_parameter_max_length_on_error"] == "0"

@@ -93,3 +93,10 @@ def jpeg_header(width: int, height: int) -> bytes:
     data = encode(picture(8, 8))
     at = data.index(b"\xff\xc0")
     return data[: at + 5] + struct.pack(">HH", height, width) + data[at + 9 :]
+
+
+def jpeg_of_scans(more: int, comment: bytes = b"") -> bytes:
+    """A progressive JPEG whose last scan comes so many times more."""
+    data = encode(picture(64, 64).convert("L"), progressive=True)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    return data[:2] + (_segment(0xFE, comment) if comment else b"") + data[2:-2] + scan * more + data[-2:]
