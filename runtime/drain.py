@@ -33,12 +33,15 @@ log = logging.getLogger("eco2.syncer")
 BATCH = 1000
 # Bytes of results a statement, but for a single larger row: a batch is copied some ten times on its way, and memory stays flat.
 BATCH_BYTES = 2 << 20
-# Rows marked in one transaction: the worker's own commits wait at most for that.
-MARK = 100
+# Rows marked in one transaction.
+MARK = 1000
+# While the worker writes too, on the same processors and the same disk, it comes first: its commits wait at most for a small
+# statement's WAL and a few marks, and the syncer pauses after each batch for so many times what the batch took.
+BESIDE = 200
+BESIDE_MARK = 50
+PATIENCE = 3.0
 # Synced rows stay so long in the journal.
 KEPT = timedelta(days=7)
-# While the worker writes too, the syncer pauses after each batch for so many times what the batch took.
-PATIENCE = 3.0
 # Statements under way at once, each on a connection of its own: worker_role's pool of service.toml.
 LANES = 2
 
@@ -176,6 +179,7 @@ class Syncer:
         self.cycles = self.synced = self.quarantined = 0
         self._dsn = dsn
         self._batch = self._limit = batch
+        self._beside = True  # until it is seen that the worker is idle
         self._lock = journals.Lock(path)
         self._worker = journal_server.Client(path)
         self._reader: sqlite3.Connection | None = None
@@ -248,10 +252,11 @@ class Syncer:
 
     def _mark(self, rows: Rows) -> int:
         marked = 0
-        for start in range(0, len(rows.rowids), MARK):
+        size = BESIDE_MARK if self._beside else MARK
+        for start in range(0, len(rows.rowids), size):
             revisions: dict[int, list[int]] = {}
             for rowid, revision in zip(
-                rows.rowids[start : start + MARK], rows.revisions[start : start + MARK], strict=True
+                rows.rowids[start : start + size], rows.revisions[start : start + size], strict=True
             ):
                 revisions.setdefault(revision, []).append(rowid)
             marked += self._write("mark", list(revisions.items()))
@@ -389,7 +394,8 @@ class Syncer:
             while True:
                 begun, activity = time.monotonic(), self._worker.activity
                 try:
-                    rows = self._read(_READ, after, last, self._fitting(after, last))
+                    limit = self._fitting(after, last)
+                    rows = self._read(_READ, after, last, min(limit, BESIDE) if self._beside else limit)
                 except ValueError:
                     # Not even readable as text: find out row by row which.
                     after = self._drain_unreadable(after, last, done)
@@ -399,12 +405,10 @@ class Syncer:
                 after = rows.rowids[-1]
                 under_way.append((rows, self._lanes.submit(self._put, rows)))
                 # This thread reads and marks while PostgreSQL works on the others.
-                if len(under_way) == LANES:
+                while len(under_way) >= (1 if self._beside else LANES):
                     self._put_down(*under_way.popleft(), done)
-                if self._worker.activity != activity:
-                    # The worker is busy too, on the same processors and the same disk, and comes first.
-                    while under_way:
-                        self._put_down(*under_way.popleft(), done)
+                self._beside = self._worker.activity != activity
+                if self._beside:
                     time.sleep(PATIENCE * (time.monotonic() - begun))
             while under_way:
                 self._put_down(*under_way.popleft(), done)
