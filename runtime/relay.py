@@ -282,7 +282,9 @@ class Relay:
                 " DO UPDATE SET slot = excluded.slot WHERE schedule_slots.slot < excluded.slot"
                 " OR schedule_slots.slot > excluded.slot + 1 RETURNING slot)"
                 " INSERT INTO outbox (id, actor, message, subject, created_at, due_at, time_limit)"
-                " SELECT %(id)s, %(actor)s, '{}', %(id)s, %(now)s, %(now)s, %(limit)s FROM first ON CONFLICT (id) DO NOTHING",
+                # One that has not run (disabled, stuck) stands for this one too: a bad night leaves one, not hundreds.
+                " SELECT %(id)s, %(actor)s, '{}', %(id)s, %(now)s, %(now)s, %(limit)s FROM first"
+                " WHERE NOT EXISTS (SELECT FROM outbox WHERE actor = %(actor)s) ON CONFLICT (id) DO NOTHING",
                 {
                     "name": name,
                     "slot": slot,

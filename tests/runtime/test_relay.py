@@ -111,6 +111,19 @@ def test_a_schedule_runs_once_a_slot_however_many_relays_there_are(owner: Owner,
     assert len(runs) == len(set(runs))
 
 
+def test_a_schedule_that_can_not_run_leaves_one_task_and_not_one_a_slot(owner: Owner, later: Any) -> None:
+    owner.consumer.stop_fetching()
+    relay = Relay(owner.name, owner.dsn, owner.broker, {"sweep": 60.0})
+    relay.start()
+    slot = 0
+    for _ in range(4):
+        eventually(lambda: (one(owner, "SELECT slot FROM schedule_slots") or 0) > slot)  # noqa: B023 - looked at here
+        slot = one(owner, "SELECT slot FROM schedule_slots")
+        assert owner.outbox() == 1
+        later(60)
+    relay.stop()
+
+
 def test_a_schedule_goes_on_after_a_clock_was_wrong_for_a_while(owner: Owner, later: Any) -> None:
     runs = []
 
