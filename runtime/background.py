@@ -99,9 +99,11 @@ class HostConsumer(Consumer):
                     self.done(delivery, ack=False)
                     return
                 log.info("%s waits: %s", name, away)
-                # Without the database nothing else could be done here: kept until it answers. Something else that is away
-                # must not hold up the outcomes behind it, and the relay brings the task again.
-                if isinstance(away, Unavailable) and away.part != "database" and tries >= TRIES:
+                # Without the database nothing else could be done here: kept until it answers. Something else that is away,
+                # or a statement that this database never finishes in time, must not hold up the outcomes behind it, and
+                # the relay brings the task again.
+                if tries >= TRIES and (_elsewhere(away) or await self._database.ready()):
+                    log.warning("%s put off task %s: %s", name, sent.id, away)
                     self.done(delivery)
                     return
             except Exception:  # noqa: BLE001 - the outermost point of a function; the relay brings the task again
@@ -169,6 +171,10 @@ class HostConsumer(Consumer):
         while self._held and time.monotonic() < end - 1:
             time.sleep(0.02)
         self.finish_all(max(1.0, end - time.monotonic()))
+
+
+def _elsewhere(away: Exception) -> bool:
+    return isinstance(away, Unavailable) and away.part != "database"
 
 
 class Background:

@@ -62,7 +62,7 @@ for _, id in ipairs(redis.call('lpop', queue, count) or {}) do
     local held = redis.call('get', key)
     -- An earlier life of the same worker is dead for certain: it held the lock on the journal. A copy of what this life
     -- works on is the process's own to drop.
-    free = not held or string.sub(held, 1, #consumer) == consumer
+    free = not held or string.sub(held, 1, #consumer + 1) == consumer .. ':'
     if free then redis.call('set', key, holder, 'PX', lease) end
   end
   if data and free then
@@ -107,11 +107,20 @@ end
 _REQUEUE = """
 local queue = KEYS[1] .. ':' .. ARGV[1]
 local acks = KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1]
-local known, count = {}, 0
-for i = 4, #ARGV do known[ARGV[i]] = true end
+local these = ARGV[3] == 'these'
+local known, working, count = {}, {}, 0
+local function task(id) return string.match(id, '^([^/]+)/') or id end
+for i = 4, #ARGV do
+  known[ARGV[i]] = true
+  working[task(ARGV[i])] = not these
+end
 for _, id in ipairs(redis.call('smembers', acks)) do
-  if (known[id] or false) == (ARGV[3] == 'these') then
+  if (known[id] or false) == these then
     redis.call('srem', acks, id)
+    -- With its lease, or whoever fetches it next would take it for a second copy and drop it.
+    local key = KEYS[1] .. ':lease:' .. task(id)
+    local held = not working[task(id)] and redis.call('get', key)
+    if held and string.sub(held, 1, #ARGV[2] + 1) == ARGV[2] .. ':' then redis.call('del', key) end
     if redis.call('hexists', queue .. '.msgs', id) > 0 then
       redis.call('rpush', queue, id)
       redis.call('rpush', queue .. '.wake', '1')
@@ -144,6 +153,10 @@ local queue, moved = KEYS[1] .. ':' .. ARGV[1], 0
 for _, dead in ipairs(redis.call('zrangebyscore', beats, 0, now - ARGV[3])) do
   local acks = KEYS[1] .. ':__acks__.' .. dead .. '.' .. ARGV[1]
   for _, id in ipairs(redis.call('smembers', acks)) do
+    -- The lease too: the message would be dropped as a second copy of what the dead one works on.
+    local key = KEYS[1] .. ':lease:' .. (string.match(id, '^([^/]+)/') or id)
+    local held = redis.call('get', key)
+    if held and string.sub(held, 1, #dead + 1) == dead .. ':' then redis.call('del', key) end
     if redis.call('hexists', queue .. '.msgs', id) > 0 then
       redis.call('rpush', queue, id)
       redis.call('rpush', queue .. '.wake', '1')
@@ -178,6 +191,16 @@ class Delivery(msgspec.Struct, frozen=True):
     id: str
     queue: str
     message: dramatiq.Message[Any]
+
+
+class _Sound(msgspec.Struct, frozen=True):
+    """What everything after the fetch relies on; Dramatiq takes any JSON for a message whose keys are right."""
+
+    message_id: str
+    actor_name: str
+    queue_name: str
+    kwargs: dict[str, Any]
+    options: dict[str, Any]
 
 
 class Broker(RedisBroker):
@@ -242,10 +265,13 @@ class Broker(RedisBroker):
         deliveries = []
         for id_, data in zip(found[::2], found[1::2], strict=True):
             try:
-                deliveries.append(Delivery(id_.decode(), queue, dramatiq.Message.decode(data)))
-            except DecodeError:
+                message = dramatiq.Message.decode(data)
+                msgspec.convert(message.asdict(), _Sound)
+                deliveries.append(Delivery(id_.decode(), queue, message))
+            except (DecodeError, ValueError, msgspec.ValidationError):
+                # Whatever it is, it must not stand in the way of those behind it.
                 self.logger.error("dropped a message on %s that is none: id %s", queue, id_)
-                self.finish(queue, [id_.decode()])
+                self.finish(queue, [id_])
         return deliveries
 
     def wait(self, queue: str, seconds: float = LOOK) -> None:
@@ -261,7 +287,7 @@ class Broker(RedisBroker):
     def finish(
         self,
         queue: str,
-        acks: Sequence[str],
+        acks: Sequence[str | bytes],
         sends: Sequence[dramatiq.Message[Any]] = (),
         *,
         leased: Container[str] = (),

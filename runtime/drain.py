@@ -18,34 +18,30 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from msgspec import Struct
 
 from runtime import journal as journals
-from runtime import pg
+from runtime import journal_server, pg
 from shared import clock
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("eco2.syncer")
 
 # Rows a statement: 1,000 rows of 500 bytes cross in half a megabyte, and a poison row is found in ten halvings.
 BATCH = 1000
-# With so many rows waiting a cycle begins early; looked at every LOOK seconds.
-LARGE = 5000
-LOOK = 5.0
-# Rows marked under one hold of the lock: the worker's commits wait at most for that.
-MARK = 100
+# Bytes of results a statement, but for a single larger row: a batch is copied some ten times on its way, and memory stays flat.
+BATCH_BYTES = 2 << 20
+# Rows marked in one transaction.
+MARK = 1000
+# While the worker writes too, on the same processors and the same disk, it comes first: its commits wait at most for a small
+# statement's WAL and a few marks, and the syncer pauses after each batch for so many times what the batch took.
+BESIDE = 200
+BESIDE_MARK = 50
+PATIENCE = 3.0
 # Synced rows stay so long in the journal.
 KEPT = timedelta(days=7)
-# How often the retention of `tasks` is looked after, in seconds.
-RETAIN = 3600.0
-# The oldest unsynced row may be this many cycles old before /readyz and the log raise the alarm.
-ALARM_CYCLES = 3
-
 # Statements under way at once, each on a connection of its own: worker_role's pool of service.toml.
 LANES = 2
 
@@ -82,10 +78,16 @@ def _array(text: str, count: int) -> str:
 _READ = _select("local_tasks", _COLUMNS, "revision", "synced_to_pg = 0 AND quarantine IS NULL")
 _READ_EVENTS = _select("local_events", _EVENT_COLUMNS, "0", "synced_to_pg = 0")
 
-_PRUNABLE = (
-    "SELECT EXISTS (SELECT 1 FROM local_tasks WHERE synced_to_pg = 1 AND completed_at < ?)"
-    " OR EXISTS (SELECT 1 FROM local_events WHERE synced_to_pg = 1 AND timestamp < ?)"
+_SIZE = (
+    "SELECT total(length(CAST(result AS BLOB))) FROM (SELECT result FROM local_tasks WHERE synced_to_pg = 0"
+    " AND quarantine IS NULL AND rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?)"
 )
+_PRUNABLE = {
+    "local_tasks": "SELECT rowid FROM local_tasks WHERE synced_to_pg = 1 AND completed_at < ? LIMIT 500",
+    "local_events": "SELECT rowid FROM local_events WHERE synced_to_pg = 1 AND timestamp < ? LIMIT 500",
+}
+# Never ended and never will: forgotten by its owner, or ended by another worker.
+_STALE = "SELECT rowid FROM local_tasks WHERE status = 'pending' AND synced_to_pg = 1 AND changed_at < ? LIMIT 500"
 
 # The main query runs first and the tasks after it, in every syncer alike, and each in the order of its key: no deadlock.
 _WRITE = """
@@ -127,12 +129,11 @@ SELECT id::uuid, task_id, event_type, event_data::jsonb, timestamp::timestamp
 FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) AS u (id, task_id, event_type, event_data, timestamp)
 ORDER BY id ON CONFLICT (id) DO NOTHING
 """
-# What one row can be refused for, as opposed to a server that is away.
+# What one row can be refused for, as opposed to a server that is away. ValueError: a revision that is no number.
 _REFUSED = (
     psycopg.DataError,
     psycopg.IntegrityError,
-    UnicodeError,
-    _Misaligned,
+    ValueError,
     psycopg.errors.StatementTooComplex,
     psycopg.errors.ProgramLimitExceeded,
 )
@@ -143,11 +144,11 @@ class Rows(Struct, frozen=True):
 
     rowids: list[int]
     revisions: list[int]
-    columns: list[str]
+    columns: list[str] | list[list[str | None]]
 
-    def arrays(self) -> list[str]:
-        """The columns as PostgreSQL array literals."""
-        return [_array(column, len(self.rowids)) for column in self.columns]
+    def arrays(self) -> list[Any]:
+        """The columns as PostgreSQL arrays."""
+        return [_array(column, len(self.rowids)) if isinstance(column, str) else column for column in self.columns]
 
 
 class Cycle(Struct):
@@ -177,10 +178,14 @@ class Syncer:
         self.trouble = ""
         self.cycles = self.synced = self.quarantined = 0
         self._dsn = dsn
-        self._batch = batch
+        self._batch = self._limit = batch
+        self._beside = True  # until it is seen that the worker is idle
         self._lock = journals.Lock(path)
+        self._worker = journal_server.Client(path)
         self._reader: sqlite3.Connection | None = None
-        self._marker: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._inode = 0
+        self._file: str | None = None
         self._free: list[psycopg.Connection[Any]] = []
         self._lanes = ThreadPoolExecutor(LANES, "to-postgres")
 
@@ -196,72 +201,85 @@ class Syncer:
         if self._reader is None:
             self._reader = journals.connect(self.path)
             self._reader.execute("PRAGMA query_only=ON")
+            self._inode = self.path.stat().st_ino
+            row = self._reader.execute("SELECT value FROM meta WHERE key = 'file_id'").fetchone()
+            self._file = row and str(row[0])
         return self._reader
-
-    def _mark_connection(self) -> sqlite3.Connection:
-        if self._marker is None:
-            self._marker = journals.connect(self.path)
-            # A mark that the power takes away is made again: the statement is idempotent.
-            self._marker.execute("PRAGMA synchronous=NORMAL")
-            self._marker.execute("PRAGMA wal_autocheckpoint=0")
-        return self._marker
 
     def _drop_files(self) -> None:
         # The last one to close checkpoints: inside the lock like every checkpoint.
         with self._lock:
-            for connection in (self._reader, self._marker):
+            for connection in (self._reader, self._writer):
                 if connection is not None:
                     connection.close()
-        self._reader = self._marker = None
+        self._reader = self._writer = None
+        self._worker.close()
 
     def _read(self, query: str, after: int, upto: int, limit: int) -> Rows:
         # One statement: the read transaction ends with it, so no reader stands while PostgreSQL is waited for.
-        row = self._read_connection().execute(query, [after, upto, limit]).fetchone()
+        try:
+            row = self._read_connection().execute(query, [after, upto, limit]).fetchone()
+        except sqlite3.OperationalError as error:
+            # The one error here that is a row's own, and it has no code to know it by.
+            if "UTF-8" in str(error):
+                raise UnicodeError(str(error)) from None
+            raise
         if row is None or row[0] is None:
             return Rows([], [], [])
         return Rows([int(x) for x in row[0].split(",")], [int(x) for x in row[1].split(",")], list(row[2:]))
 
-    def _mark(self, table: str, rows: Rows) -> int:
-        db = self._mark_connection()
-        pairs = list(zip(rows.rowids, rows.revisions, strict=True))
-        marked = 0
-        condition = " AND revision = ?" if table == "local_tasks" else " AND 0 = ?"
-        for start in range(0, len(pairs), MARK):
-            with self._written(db):
-                marked += db.executemany(
-                    f"UPDATE {table} SET synced_to_pg = 1 WHERE rowid = ?{condition}",  # noqa: S608 - two constants
-                    pairs[start : start + MARK],
-                ).rowcount
-            # The lock is not fair: who waits for it needs a moment to get it.
-            time.sleep(0.001)
-        return marked
-
-    @contextlib.contextmanager
-    def _written(self, db: sqlite3.Connection) -> Iterator[None]:
+    def _write(self, name: str, *arguments: Any) -> int:
+        """Have the worker write, or write where there is none: an operation of `runtime.journal_server`, on this very file."""
+        answer = self._worker.ask(name, self._file, *arguments)
+        if answer is not None:
+            return answer
         with self._lock:
+            if self._writer is None:
+                self._writer = journals.connect(self.path)
+                # A mark that the power takes away is made again: the statement is idempotent.
+                self._writer.execute("PRAGMA synchronous=NORMAL")
+            db = self._writer
             # Never a read that becomes a write: that fails at once with SQLITE_BUSY_SNAPSHOT.
             db.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                changed = journal_server.OPERATIONS[name](db, self._file, *arguments)
                 db.execute("COMMIT")
             except BaseException:  # raised again
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
                 raise
+            return changed
+
+    def _mark(self, rows: Rows) -> int:
+        marked = 0
+        size = BESIDE_MARK if self._beside else MARK
+        for start in range(0, len(rows.rowids), size):
+            revisions: dict[int, list[int]] = {}
+            for rowid, revision in zip(
+                rows.rowids[start : start + size], rows.revisions[start : start + size], strict=True
+            ):
+                revisions.setdefault(revision, []).append(rowid)
+            marked += self._write("mark", list(revisions.items()))
+        return marked
 
     def backlog(self) -> Backlog:
         """What waits now; nothing where the worker has not made the file yet."""
         if not self._ready():
             return Backlog(0, 0.0, 0)
-        rows, oldest, quarantined = (
+        rows, oldest, quarantined, events = (
             self._read_connection()
             .execute(
-                "SELECT count(*) FILTER (WHERE quarantine IS NULL), min(changed_at) FILTER (WHERE quarantine IS NULL),"
-                " count(*) FILTER (WHERE quarantine IS NOT NULL) FROM local_tasks WHERE synced_to_pg = 0"
+                "SELECT count(*) FILTER (WHERE quarantine IS NULL), min(changed_at) FILTER (WHERE quarantine IS NULL"
+                " AND changed_at GLOB '[0-9][0-9][0-9][0-9]-*'), count(*) FILTER (WHERE quarantine IS NOT NULL),"
+                " (SELECT count(*) FROM local_events WHERE synced_to_pg = -1) FROM local_tasks WHERE synced_to_pg = 0"
             )
             .fetchone()
         )
-        return Backlog(rows, max(0.0, journals.since(oldest)) if oldest else 0.0, quarantined)
+        age = 0.0
+        # A row whose time is none is for the quarantine, and must not stop who counts.
+        with contextlib.suppress(ValueError, TypeError):
+            age = max(0.0, journals.since(oldest)) if oldest else 0.0
+        return Backlog(rows, age, quarantined + events)
 
     # PostgreSQL
 
@@ -296,8 +314,18 @@ class Syncer:
             conn.execute(_WRITE_EVENTS, arrays, prepare=True)
 
     def retain(self) -> int:
-        """Delete from `tasks` what ended longer ago than the setting `tasks.retention_days` says; return how many tasks."""
+        """Delete from `tasks` what ended longer ago than the setting `tasks.retention_days` says; return how many tasks.
+
+        What began so long ago and has no end went with its subject. What is quarantined no longer leaves the list.
+        """
+        if self._ready():
+            self._drop("local_tasks", _STALE)
         with self._connection() as conn:
+            conn.execute(
+                "UPDATE tasks.quarantine AS q SET released_at = %s WHERE released_at IS NULL AND worker_name = %s AND EXISTS"
+                " (SELECT FROM tasks.task_results AS t WHERE t.task_id = q.task_id AND t.revision > q.revision)",
+                [clock.now(), self.worker],
+            )
             row = conn.execute("SELECT value FROM public.settings WHERE key = 'tasks.retention_days'").fetchone()
             days = float(row[0]) if row else 0.0
             if days <= 0:
@@ -308,8 +336,8 @@ class Syncer:
                 # In bites, so that no statement comes near the role's time limit.
                 count = conn.execute(
                     "DELETE FROM tasks.task_results WHERE id IN (SELECT id FROM tasks.task_results WHERE completed_at < %s"
-                    " LIMIT 2000)",
-                    [before],
+                    " OR (status = 'pending' AND started_at < %s) LIMIT 2000)",
+                    [before, before],
                 ).rowcount
                 events = conn.execute(
                     "DELETE FROM tasks.task_history WHERE id IN (SELECT id FROM tasks.task_history WHERE timestamp < %s"
@@ -352,8 +380,10 @@ class Syncer:
         """Whether the worker has made the file and its tables; the syncer may start first, and makes nothing."""
         if not self.path.exists() or not self.path.stat().st_size:
             return False
-        (version,) = self._read_connection().execute("PRAGMA user_version").fetchone()
-        return int(version) > 1
+        if self._reader is not None and self.path.stat().st_ino != self._inode:
+            # The worker set a damaged file aside: this one's rows are another's.
+            self._drop_files()
+        return int(self._read_connection().execute("PRAGMA user_version").fetchone()[0]) > 1
 
     def _drain_tasks(self, done: Cycle) -> None:
         # Rows that change while the cycle runs keep their rowid: without an end it would never be done with a busy worker.
@@ -362,8 +392,11 @@ class Syncer:
         under_way: deque[tuple[Rows, Future[None]]] = deque()
         try:
             while True:
-                rows = self._read_or_none(after, last)
-                if rows is None:
+                begun, activity = time.monotonic(), self._worker.activity
+                try:
+                    limit = self._fitting(after, last)
+                    rows = self._read(_READ, after, last, min(limit, BESIDE) if self._beside else limit)
+                except ValueError:
                     # Not even readable as text: find out row by row which.
                     after = self._drain_unreadable(after, last, done)
                     continue
@@ -372,12 +405,25 @@ class Syncer:
                 after = rows.rowids[-1]
                 under_way.append((rows, self._lanes.submit(self._put, rows)))
                 # This thread reads and marks while PostgreSQL works on the others.
-                if len(under_way) == LANES:
+                while len(under_way) >= (1 if self._beside else LANES):
                     self._put_down(*under_way.popleft(), done)
+                self._beside = self._worker.activity != activity
+                if self._beside:
+                    time.sleep(PATIENCE * (time.monotonic() - begun))
             while under_way:
                 self._put_down(*under_way.popleft(), done)
         finally:
             wait(future for _, future in under_way)
+
+    def _fitting(self, after: int, last: int) -> int:
+        """How many of the next rows a batch may hold for its size in bytes: at least one."""
+        while self._limit > 1:
+            (size,) = self._read_connection().execute(_SIZE, [after, last, self._limit]).fetchone()
+            if size <= BATCH_BYTES:
+                break
+            self._limit //= 2
+        limit, self._limit = self._limit, min(self._batch, self._limit * 2)
+        return limit
 
     def _put_down(self, rows: Rows, put: Future[None], done: Cycle) -> None:
         try:
@@ -387,17 +433,9 @@ class Syncer:
         else:
             self._note(rows, done)
 
-    def _read_or_none(self, after: int, last: int) -> Rows | None:
-        try:
-            return self._read(_READ, after, last, self._batch)
-        except sqlite3.OperationalError as error:
-            if "UTF-8" in str(error):
-                return None
-            raise
-
     def _note(self, rows: Rows, done: Cycle) -> None:
         reach("committed")
-        marked = self._mark("local_tasks", rows)
+        marked = self._mark(rows)
         done.synced += marked
         done.changed += len(rows.rowids) - marked
         reach("marked")
@@ -407,17 +445,35 @@ class Syncer:
         middle = len(rowids) // 2
         for half in (rowids[:middle], rowids[middle:]) if middle else (rowids,):
             try:
-                rows = self._read(_READ, half[0] - 1, half[-1], len(half))
+                rows = self._read(_READ, half[0] - 1, half[-1], len(half)) if len(half) > 1 else self._read_one(half[0])
                 if rows.rowids:
                     self._put(rows)
                     self._note(rows, done)
-            except (*_REFUSED, sqlite3.OperationalError) as error:
-                if isinstance(error, sqlite3.OperationalError) and "UTF-8" not in str(error):
-                    raise
+            except _REFUSED as error:
                 if len(half) > 1:
                     self._halve(half, done)
                 else:
                     self._quarantine(half[0], _reason(error), done)
+
+    def _read_one(self, rowid: int) -> Rows:
+        # By itself and value by value: whatever characters its texts hold, PostgreSQL is asked whether it takes them.
+        columns = ", ".join(_COLUMNS)
+        try:
+            row = (
+                self._read_connection()
+                .execute(
+                    f"SELECT revision, {columns} FROM local_tasks WHERE rowid = ? AND synced_to_pg = 0",  # noqa: S608 - constants
+                    [rowid],
+                )
+                .fetchone()
+            )
+        except sqlite3.OperationalError as error:
+            if "UTF-8" in str(error):
+                raise UnicodeError(str(error)) from None
+            raise
+        if row is None:
+            return Rows([], [], [])
+        return Rows([rowid], [int(row[0])], [[None if value is None else str(value)] for value in row[1:]])
 
     def _drain_unreadable(self, after: int, last: int, done: Cycle) -> int:
         rowids = [
@@ -432,61 +488,96 @@ class Syncer:
         return int(rowids[-1])
 
     def _quarantine(self, rowid: int, reason: str, done: Cycle) -> None:
-        db = self._read_connection()
-        row = db.execute(
-            "SELECT CAST(id AS BLOB), CAST(task_id AS BLOB), CAST(task_name AS BLOB), CAST(status AS BLOB), revision"
-            " FROM local_tasks WHERE rowid = ?",
-            [rowid],
-        ).fetchone()
-        if row is None:
-            return
-        id_, task_id, name, status = (_plain(value) for value in row[:4])
+        row = (
+            self._read_connection()
+            .execute(
+                "SELECT CAST(id AS BLOB), CAST(task_id AS BLOB), CAST(task_name AS BLOB), CAST(status AS BLOB), revision"
+                " FROM local_tasks WHERE rowid = ?",
+                [rowid],
+            )
+            .fetchone()
+        )
+        if row is not None:
+            self._enter_quarantine(row[:4], row[4], reason)
+            self._write("quarantine", rowid, row[4], reason)
+            done.quarantined += 1
+
+    def _enter_quarantine(self, names: Sequence[bytes | None], revision: Any, reason: str) -> None:
+        id_, task_id, name, status = (_plain(value) for value in names)
         with self._connection() as conn:
             conn.execute(
                 "INSERT INTO tasks.quarantine (worker_name, row_id, task_id, task_name, status, revision, reason,"
                 " quarantined_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (worker_name, row_id) DO UPDATE SET"
                 " revision = excluded.revision, reason = excluded.reason, quarantined_at = excluded.quarantined_at,"
                 " released_at = NULL",
-                [self.worker, id_, task_id, name, status, row[4], reason, clock.now()],
-            )
-        marker = self._mark_connection()
-        with self._written(marker):
-            marker.execute(
-                "UPDATE local_tasks SET quarantine = ? WHERE rowid = ? AND revision = ?", [reason, rowid, row[4]]
+                [
+                    self.worker,
+                    id_,
+                    task_id,
+                    name,
+                    status,
+                    revision if isinstance(revision, int) else 0,
+                    reason,
+                    clock.now(),
+                ],
             )
         log.error("row %s of task %s is in quarantine: %s", id_, task_id, reason)
-        done.quarantined += 1
 
     def _drain_events(self, done: Cycle) -> None:
-        after, last = 0, 1 << 62
-        while (rows := self._read(_READ_EVENTS, after, last, self._batch)).rowids:
-            after = rows.rowids[-1]
-            self._put_events(rows)
-            done.events += self._mark("local_events", rows)
+        after = 0
+        while rowids := [
+            row[0]
+            for row in self._read_connection().execute(
+                "SELECT rowid FROM local_events WHERE synced_to_pg = 0 AND rowid > ? ORDER BY rowid LIMIT ?",
+                [after, self._batch],
+            )
+        ]:
+            after = rowids[-1]
+            self._send_events(rowids, done)
+
+    def _send_events(self, rowids: list[int], done: Cycle) -> None:
+        """Send these; those that PostgreSQL refuses are found by halving, as rows are."""
+        try:
+            rows = self._read(_READ_EVENTS, rowids[0] - 1, rowids[-1], len(rowids))
+            if rows.rowids:
+                self._put_events(rows)
+                done.events += self._write("mark_events", 1, rows.rowids)
+        except _REFUSED as error:
+            if middle := len(rowids) // 2:
+                self._send_events(rowids[:middle], done)
+                self._send_events(rowids[middle:], done)
+                return
+            row = (
+                self._read_connection()
+                .execute(
+                    "SELECT CAST(id AS BLOB), CAST(task_id AS BLOB), CAST('event ' || event_type AS BLOB)"
+                    " FROM local_events WHERE rowid = ?",
+                    rowids,
+                )
+                .fetchone()
+            )
+            self._enter_quarantine([*row, None], 0, _reason(error))
+            self._write("mark_events", -1, rowids)
+            done.quarantined += 1
 
     def _prune(self) -> int:
+        return sum(self._drop(table, query) for table, query in _PRUNABLE.items())
+
+    def _drop(self, table: str, query: str) -> int:
+        # Looked at before it is written: an idle syncer asks nobody for anything.
         before = (clock.now() - KEPT).isoformat()
-        db = self._mark_connection()
-        pruned = 0
-        # Looked at before it is locked: an idle syncer takes no lock, so one that is stopped then holds nobody up.
-        while self._read_connection().execute(_PRUNABLE, [before, before]).fetchone()[0]:
-            with self._written(db):
-                count = db.execute(
-                    "DELETE FROM local_tasks WHERE rowid IN (SELECT rowid FROM local_tasks WHERE synced_to_pg = 1"
-                    " AND completed_at < ? LIMIT 500)",
-                    [before],
-                ).rowcount
-                count += db.execute(
-                    "DELETE FROM local_events WHERE rowid IN (SELECT rowid FROM local_events WHERE synced_to_pg = 1"
-                    " AND timestamp < ? LIMIT 500)",
-                    [before],
-                ).rowcount
-            pruned += count
-        return pruned
+        dropped = 0
+        while rowids := [row[0] for row in self._read_connection().execute(query, [before])]:
+            count = self._write("drop", table, rowids)
+            if not count:
+                break
+            dropped += count
+        return dropped
 
 
 def _plain(value: bytes | None) -> str:
-    return "" if value is None else value.decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")[:1000]
+    # Short, for the first is a key: PostgreSQL refuses index entries above 2,704 bytes.
+    return "" if value is None else value.decode("utf-8", "replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")[:300]
 
 
 def _reason(error: Exception) -> str:

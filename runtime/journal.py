@@ -4,8 +4,9 @@ One thread writes. It takes all that waits, writes it in one transaction (group 
 transaction that ends a task is on the disk (`synchronous=FULL`) before anybody hears of it. While the file can't be written
 (disk full, I/O error) the thread tries again and again and nobody gets an answer, so nothing is acked.
 
-The other process at this file is the syncer. SQLite before 3.51.3 can corrupt a WAL that two connections write or
-checkpoint at the same instant, so whoever writes, checkpoints or closes holds the lock file `<path>.lock`.
+The other process at this file is the syncer: it reads, and has its marks written by this thread (`runtime.journal_server`).
+SQLite before 3.51.3 can corrupt a WAL that two connections write or checkpoint at the same instant, so whoever writes,
+checkpoints or closes holds the lock file `<path>.lock`: the thread, a syncer without a worker, an operator's tool.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
+from runtime import journal_server
 from runtime.results import event_id, hash_result, split_error
 from runtime.slots import Slots
 from shared import clock
@@ -41,6 +43,10 @@ PAYLOAD_LIFETIME = timedelta(days=1)
 GROUP = 512
 # Above this size in bytes a start checks with quick_check, which skips the indexes' content.
 _LARGE = 256 << 20
+# SQLite's primary result codes of a damaged file (CORRUPT, NOTADB), and of what may pass: PERM, BUSY, LOCKED, NOMEM,
+# READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL. Any other is the statement's own fault.
+_DAMAGED = {11, 26}
+_PASSING = {3, 5, 6, 7, 8, 9, 10, 13, 14, 15}
 
 SCHEMA = """
 CREATE TABLE local_tasks (
@@ -76,6 +82,12 @@ _VERSIONS = (
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,
 )
+# Runs of tasks whose row is terminal and stays so until the run ends: an operator's retry, a payload that was forgotten. Not a
+# version of its own: the program before this one knows nothing of it, and may come back.
+_AGAIN = """
+CREATE TABLE IF NOT EXISTS local_again (
+    task_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, retries INTEGER NOT NULL, interruptions INTEGER NOT NULL DEFAULT 0)
+"""
 
 
 class JournalUnusable(Exception):
@@ -155,8 +167,11 @@ class Journal:
         self.trouble = ""
         self.recovered: list[str] = []
         self.commits = 0
+        # How many tasks this worker began or ended: the syncer gives way while it grows.
+        self.written = 0
         self._committing = 0.0
         self._durable = True  # what `connect` sets
+        self._truncating = False
         path.parent.mkdir(parents=True, exist_ok=True)
         self._owner = os.open(f"{path}.owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         end = time.monotonic() + wait
@@ -188,6 +203,7 @@ class Journal:
             raise
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
+        self._server = journal_server.Server(path, self._submit, lambda: self.written)
 
     # Opening and recovery
 
@@ -207,6 +223,9 @@ class Journal:
         if found != ["ok"]:
             db.close()
             db = self._set_aside("; ".join(found))
+        return self._in_wal_mode(db)
+
+    def _in_wal_mode(self, db: sqlite3.Connection) -> sqlite3.Connection:
         mode = db.execute("PRAGMA journal_mode=WAL").fetchall()[0][0]
         if mode != "wal":
             raise JournalUnusable(
@@ -228,15 +247,17 @@ class Journal:
         self.recovered.append(said)
         return connect(self.path)
 
-    def _prepare(self) -> str:
+    def _prepare(self, worker_id: str = "") -> str:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(_VERSIONS):
             raise JournalUnusable(f"{self.path} was written by a newer version of this program")
         for number, script in enumerate(_VERSIONS[version:], version + 1):
             self._db.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version={number};COMMIT;")
         self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(
-            "INSERT INTO meta (key, value) VALUES ('worker_id', ?) ON CONFLICT DO NOTHING", [str(new_id())]
+        self._db.execute(_AGAIN)
+        self._db.executemany(
+            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [("worker_id", worker_id or str(new_id())), ("file_id", str(new_id()))],
         )
         self._db.execute("COMMIT")
         return str(self._db.execute("SELECT value FROM meta WHERE key = 'worker_id'").fetchone()[0])
@@ -249,6 +270,10 @@ class Journal:
         self._db.execute("BEGIN IMMEDIATE")
         count = self._db.execute(
             f"UPDATE local_tasks SET interruptions = interruptions + 1 WHERE status = 'pending' AND run_id IN ({marks})",  # noqa: S608
+            cut,
+        ).rowcount
+        count += self._db.execute(
+            f"UPDATE local_again SET interruptions = interruptions + 1 WHERE run_id IN ({marks})",  # noqa: S608
             cut,
         ).rowcount
         self._db.execute("COMMIT")
@@ -302,7 +327,18 @@ class Journal:
         while True:
             try:
                 self._commit(group)
-            except sqlite3.OperationalError as error:
+            except sqlite3.DatabaseError as caught:
+                error: Exception = caught
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if code in _DAMAGED:
+                    try:
+                        self._begin_anew(str(error))
+                        continue
+                    except (sqlite3.Error, OSError) as further:
+                        error = further
+                elif code not in _PASSING:
+                    self._alone(group, error)
+                    return
                 # Disk full, I/O error, a file system gone read-only: it may pass, and until then nothing may be acked.
                 if not self.trouble:
                     log.error("the journal can't be written, no task is acked until it can: %s", error)
@@ -313,15 +349,28 @@ class Journal:
                     return
                 pause = min(pause * 2, 1.0)
                 self._reopen()
-            except Exception as error:  # noqa: BLE001 - one operation's own fault: its caller gets it, its group goes on
-                if len(group) == 1:
-                    group[0].future.set_exception(error)
-                    return
-                for operation in group:
-                    self._commit_until_done([operation])
+            except Exception as fault:  # noqa: BLE001 - one operation's own
+                self._alone(group, fault)
                 return
             else:
                 return
+
+    def _alone(self, group: list["_Operation"], error: Exception) -> None:
+        # One operation's own fault, such as a text that is none: its caller gets it, its group goes on.
+        if len(group) == 1:
+            group[0].future.set_exception(error)
+            return
+        for operation in group:
+            self._commit_until_done([operation])
+
+    def _begin_anew(self, why: str) -> None:
+        # Found while writing what a start would have found: the same is done about it. Tasks go on in a new file; what the
+        # old one knew of those under way comes with their ends.
+        with self._lock:
+            self._db.close()
+            self._db, self._durable = self._set_aside(why), True
+            self._in_wal_mode(self._db)
+            self._prepare(self.worker_id)
 
     def stalled(self) -> float:
         """For how many seconds the commit under way has been; 0 when none is."""
@@ -329,9 +378,21 @@ class Journal:
         return time.monotonic() - since if since else 0.0
 
     def _commit(self, group: Sequence["_Operation"]) -> None:
+        self._committing = time.monotonic()
+        try:
+            results = self._transact(group)
+        finally:
+            self._committing = 0.0
+        self.commits += 1
+        if self.trouble:
+            log.warning("the journal can be written again")
+            self.trouble = ""
+        for operation, result in zip(group, results, strict=True):
+            operation.future.set_result(result)
+
+    def _transact(self, group: Sequence["_Operation"]) -> list[Any]:
         db = self._db
         results = []
-        self._committing = time.monotonic()
         with self._lock:
             # NORMAL leaves a `pending` to the next sync: losing it with the power costs nothing, the task comes again.
             durable = any(operation.durable for operation in group)
@@ -347,13 +408,13 @@ class Journal:
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("ROLLBACK")
                 raise
-        self._committing = 0.0
-        self.commits += 1
-        if self.trouble:
-            log.warning("the journal can be written again")
-            self.trouble = ""
-        for operation, result in zip(group, results, strict=True):
-            operation.future.set_result(result)
+            if self._truncating:
+                # What was overwritten in the file must not live on in the log. A reader puts it off until the next time.
+                db.execute("PRAGMA busy_timeout=50")
+                with contextlib.suppress(sqlite3.OperationalError):
+                    self._truncating = bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+                db.execute("PRAGMA busy_timeout=30000")
+        return results
 
     def _reopen(self) -> None:
         # After an I/O error a connection may think wrongly of the file; a fresh one reads the truth.
@@ -362,11 +423,16 @@ class Journal:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
             self._db, self._durable = fresh, True
+            if not fresh.execute("PRAGMA user_version").fetchone()[0]:
+                # Set aside a moment ago, and then the disk was full.
+                self._in_wal_mode(fresh)
+                self._prepare(self.worker_id)
 
     def close(self) -> None:
         """Write what waits, then close. What can't be written by then ends with JournalClosed."""
         if self._closing.is_set():
             return
+        self._server.close()
         self._queue.put(None)
         if not self.trouble:
             self._thread.join(30)
@@ -389,11 +455,13 @@ class Journal:
         a later retry; one whose payload the journal has forgotten runs again, because its owner never got it.
         """
         now = clock.now().isoformat()
+        self.written += len(starts)
         return self._submit(lambda db: [_begin(db, start, now) for start in starts])
 
     def end(self, ended: Ended, start: Start, started_at: str) -> "Future[None]":
         """Journal a terminal state; it is on the disk when the future is done."""
         until = (clock.now() + PAYLOAD_LIFETIME).isoformat()
+        self.written += 1
         return self._submit(lambda db: _end(db, ended, start, started_at, until), durable=True)
 
     def working(self, slot: int, run_id: str) -> None:
@@ -409,11 +477,13 @@ class Journal:
             # costs every other commit a fifth of its speed.
             db.execute("PRAGMA secure_delete=ON").fetchall()
             try:
-                return db.execute(
+                count = db.execute(
                     "UPDATE local_tasks SET payload = NULL WHERE payload IS NOT NULL AND payload_until < ?", [now]
                 ).rowcount
             finally:
                 db.execute("PRAGMA secure_delete=OFF").fetchall()
+            self._truncating = self._truncating or count > 0
+            return count
 
         return self._submit(forget)
 
@@ -462,7 +532,7 @@ def _begin(db: sqlite3.Connection, start: Start, now: str) -> Ended | None:
         return ended
     if status != "pending":
         again = (status == "failure" and start.retries > retries) or (payload is None and until is not None)
-        if not again:
+        if not again or not _may_run_again(db, start):
             return Ended(start.task_id, run_id, status, completed_at, hash_, result, payload, error)
     if run_id:
         _keep_events(db, start.task_id, run_id, started_at, status, completed_at, hash_, error)
@@ -474,6 +544,17 @@ def _begin(db: sqlite3.Connection, start: Start, now: str) -> Ended | None:
         )
     # A terminal row stays as it is until the new run ends at least as well: states only rise.
     return None
+
+
+def _may_run_again(db: sqlite3.Connection, start: Start) -> bool:
+    # A retry that takes its worker along would do so for ever: five times, then the end that there is stands.
+    (interruptions,) = db.execute(
+        "INSERT INTO local_again AS a (task_id, run_id, retries) VALUES (?, ?, ?) ON CONFLICT (task_id) DO UPDATE SET"
+        " run_id = excluded.run_id, retries = excluded.retries,"
+        " interruptions = CASE WHEN excluded.retries > a.retries THEN 0 ELSE a.interruptions END RETURNING interruptions",
+        [start.task_id, start.run_id, start.retries],
+    ).fetchone()
+    return bool(interruptions < MAX_INTERRUPTIONS)
 
 
 _END = (
@@ -514,6 +595,7 @@ def _end(db: sqlite3.Connection, ended: Ended, start: Start, started_at: str, un
         )
         return
     status, run_id, before, completed_at, hash_, error = old
+    db.execute("DELETE FROM local_again WHERE task_id = ?", [ended.task_id])
     if status == "success" and ended.status == "failure":
         _keep_events(
             db, ended.task_id, ended.run_id, started_at, "failure", ended.completed_at, ended.result_hash, ended.error

@@ -4,13 +4,7 @@ from typing import Any
 
 import psycopg
 
-# A server whose machine is gone says nothing at all: noticed within some 15 s instead of the system's two hours.
-_KEEPALIVE: dict[str, Any] = {
-    "keepalives_idle": 5,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-}
+from shared.keepalive import KEEPALIVE
 
 
 def connect(dsn: str, name: str) -> psycopg.Connection[Any]:
@@ -19,4 +13,4 @@ def connect(dsn: str, name: str) -> psycopg.Connection[Any]:
     Raises:
         psycopg.OperationalError: not within 3 s.
     """
-    return psycopg.connect(dsn, autocommit=True, connect_timeout=3, application_name=name, **_KEEPALIVE)
+    return psycopg.connect(dsn, autocommit=True, connect_timeout=3, application_name=name, **KEEPALIVE)

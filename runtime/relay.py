@@ -29,6 +29,8 @@ log = logging.getLogger("eco2.relay")
 # A message may wait that long in a queue, beyond the function's own time limit, before it counts as lost.
 ALLOWANCE = timedelta(seconds=30)
 LONGEST = timedelta(minutes=15)
+# Seconds by which this process's clock may be set back before the times in the outbox are looked at again.
+STEP = 5.0
 BATCH = 200
 # Rows of another replica's transactions, and rows that become due, are found at the latest after this, in seconds (of the
 # machine's clock: so short a wait need not notice that the system's was moved). What this process accepts wakes it at once.
@@ -43,7 +45,12 @@ UPDATE outbox SET attempts = attempts + 1, published_to = %(life)s,
         GREATEST(%(longest)s, time_limit + %(allowance)s))
 WHERE id IN (SELECT id FROM outbox WHERE due_at <= %(now)s AND actor <> ALL(%(disabled)s)
     ORDER BY due_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
-RETURNING id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts, retries
+RETURNING id, actor, message::text AS message, reply, subject, traceparent, created_at, time_limit, attempts, retries
+"""
+# Times that no right clock has written: a relay that was a day ahead, or whose host was, left its tasks lying for a day.
+_MEND = """
+UPDATE outbox SET due_at = %(now)s WHERE due_at > %(now)s AND (attempts = 0 AND due_at = created_at
+    OR attempts > 0 AND due_at > %(now)s + GREATEST(%(longest)s, time_limit + %(allowance)s) + %(allowance)s)
 """
 
 
@@ -126,6 +133,7 @@ class Relay:
         # Called in the relay's thread with the names of all functions that are off, when they change.
         self.on_disabled: Callable[[list[str]], None] = lambda names: None
         self._life = ""
+        self._ahead: float | None = None
         self._looked = self._chores = 0.0
         self._slots: dict[str, int] = {}
         self._wake = threading.Event()
@@ -168,6 +176,7 @@ class Relay:
                 if not 0 <= (now := clock.time()) - self._chores < CHORES:
                     self._chores = now
                     self._do_chores(conn)
+                self._follow_clock(conn)
                 self._follow_broker(conn)
                 self._insert_due_schedules(conn)
                 more = self._publish_due(conn) == BATCH
@@ -202,6 +211,13 @@ class Relay:
             self._connection.close()
             self._connection = None
 
+    def _follow_clock(self, conn: psycopg.Connection[Any]) -> None:
+        ahead = clock.time() - time.monotonic()
+        # At the start, and after the clock was set back: not each turn, or two clocks would outbid each other for ever.
+        if self._ahead is None or ahead < self._ahead - STEP:
+            conn.execute(_MEND, {"now": clock.now(), "longest": LONGEST, "allowance": ALLOWANCE})
+        self._ahead = ahead
+
     def _follow_broker(self, conn: psycopg.Connection[Any]) -> None:
         # A restarted broker may have lost its last second, a flushed one everything: what it had goes out again now.
         if self._life and time.monotonic() - self._looked < LOOK / 2:
@@ -230,16 +246,25 @@ class Relay:
             ).fetchall()
         if not rows:
             return 0
+        messages = []
+        for row in rows:
+            try:
+                arguments = msgspec.json.decode(str(row.message), type=dict[str, Any])
+                messages.append(to_message(self.service, msgspec.structs.replace(row, message=arguments)))
+            except (ValueError, OverflowError, msgspec.DecodeError) as error:
+                # A row that no message can be made of waits its time, counts its attempts, and holds up nobody.
+                log.error("task %s for %s can't be published: %s", row.id, row.actor, error)
         try:
-            self._broker.publish([to_message(self.service, row) for row in rows])
+            self._broker.publish(messages)
         except (redis.RedisError, OSError, BrokerFull):
             # Not a second attempt spent: the broker never had them. If this update fails too, they wait their time.
             conn.execute(
-                "UPDATE outbox SET due_at = %s, attempts = greatest(attempts - 1, 0), published_to = NULL WHERE id = ANY(%s)",
-                [clock.now(), [row.id for row in rows]],
+                "UPDATE outbox SET due_at = created_at, attempts = greatest(attempts - 1, 0), published_to = NULL"
+                " WHERE id = ANY(%s)",
+                [[row.id for row in rows]],
             )
             raise
-        self.published += len(rows)
+        self.published += len(messages)
         if spans.on():
             for row in rows:
                 spans.event(row.actor, "publish", row.traceparent or "", task=str(row.id), attempt=row.attempts)
@@ -253,9 +278,13 @@ class Relay:
             id_ = uuid5(NAMESPACE_URL, f"eco2:{self.service}/{name}/{slot}")
             conn.execute(
                 "WITH first AS (INSERT INTO schedule_slots (name, slot) VALUES (%(name)s, %(slot)s) ON CONFLICT (name)"
-                " DO UPDATE SET slot = excluded.slot WHERE schedule_slots.slot < excluded.slot RETURNING slot)"
+                # A slot from further on than the next is a wrong clock's, and would stop the schedule until then.
+                " DO UPDATE SET slot = excluded.slot WHERE schedule_slots.slot < excluded.slot"
+                " OR schedule_slots.slot > excluded.slot + 1 RETURNING slot)"
                 " INSERT INTO outbox (id, actor, message, subject, created_at, due_at, time_limit)"
-                " SELECT %(id)s, %(actor)s, '{}', %(id)s, %(now)s, %(now)s, %(limit)s FROM first ON CONFLICT (id) DO NOTHING",
+                # One that has not run (disabled, stuck) stands for this one too: a bad night leaves one, not hundreds.
+                " SELECT %(id)s, %(actor)s, '{}', %(id)s, %(now)s, %(now)s, %(limit)s FROM first"
+                " WHERE NOT EXISTS (SELECT FROM outbox WHERE actor = %(actor)s) ON CONFLICT (id) DO NOTHING",
                 {
                     "name": name,
                     "slot": slot,

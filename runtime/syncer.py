@@ -48,13 +48,16 @@ class Loop:
         self.backlog = Backlog(0, 0.0, 0)
         self._alarmed = False
         self._retained = 0.0
+        self._looked = time.monotonic()
 
     def run(self) -> None:
         last = clock.time()
         while not self.told.is_set():
             clock.wait(self.told, min(LOOK, self.period))
             self._look()
-            if self.told.is_set() or clock.time() - last >= self.period or self.backlog.rows >= LARGE:
+            # Also after the clock was set back, which would otherwise be waited for.
+            due = not 0 <= clock.time() - last < self.period
+            if due or self.told.is_set() or self.backlog.rows >= LARGE:
                 self._cycle()
                 last = clock.time()
         self._cycle()
@@ -62,6 +65,7 @@ class Loop:
     def _look(self) -> None:
         try:
             self.backlog = self.syncer.backlog()
+            self._looked = time.monotonic()
         except sqlite3.Error as error:
             self.reasons = [f"the journal can't be read: {error}"]
             return
@@ -101,15 +105,22 @@ class Loop:
                 )
         self._look()
 
+    def oldest(self) -> float:
+        """The age of the oldest unsynced row, also while a cycle hangs and nobody looks."""
+        return self.backlog.oldest + time.monotonic() - self._looked if self.backlog.rows else 0.0
+
     def health(self) -> dict[str, Any]:
         """The body of /healthz and /readyz."""
-        alarmed = self.backlog.oldest > ALARM_CYCLES * self.period
+        oldest, reasons = self.oldest(), self.reasons
+        alarmed = oldest > ALARM_CYCLES * self.period
+        if (hung := time.monotonic() - self._looked) > max(60.0, ALARM_CYCLES * self.period):
+            reasons = [*reasons, f"a cycle has been under way for {hung:.0f} s"]
         return {
             "alive": True,
             "ready": not alarmed and not self.syncer.trouble,
-            "reasons": self.reasons,
+            "reasons": reasons,
             "backlog": self.backlog.rows,
-            "oldest_seconds": self.backlog.oldest,
+            "oldest_seconds": oldest,
             "quarantined": self.backlog.quarantined,
             "cycles": self.syncer.cycles,
         }
@@ -156,7 +167,7 @@ def _serve(service: Service, loop: Loop, host: str, port: int) -> int:
         signal.signal(number, lambda *_: loop.told.set())
     for name, help_text, look in (
         ("eco2_journal_backlog", "Rows of the journal that are not in PostgreSQL", lambda: loop.backlog.rows),
-        ("eco2_journal_oldest_seconds", "Age of the oldest of them", lambda: loop.backlog.oldest),
+        ("eco2_journal_oldest_seconds", "Age of the oldest of them", loop.oldest),
         ("eco2_journal_quarantined", "Rows that PostgreSQL refuses", lambda: loop.backlog.quarantined),
         ("eco2_sync_cycles_total", "Cycles that succeeded", lambda: loop.syncer.cycles),
         ("eco2_sync_rows_total", "Rows synced", lambda: loop.syncer.synced),

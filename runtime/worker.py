@@ -119,6 +119,9 @@ class Worker(Consumer):
         self.limits.close()
 
     def leased_tasks(self) -> list[str]:
+        if self.journal.trouble:
+            # Nothing ends here until the disk is mended: another worker may have them when the relay asks again.
+            return []
         with self._room:
             return list(self._tasks)
 
@@ -141,6 +144,8 @@ class Worker(Consumer):
                 return None
         try:
             sent = envelope(message)
+            if message.message_id != str(sent.id):
+                raise msgspec.ValidationError("its id is not its task's")
         except msgspec.ValidationError as error:
             log.error("dropped a message for %s that no relay made: %s", message.actor_name, error)
             self.done(delivery, leased=True)
@@ -170,6 +175,14 @@ class Worker(Consumer):
             for work in works:
                 self._give_back(work)
             return
+        except Exception as error:  # noqa: BLE001 - one task's own fault, which must not hold up the others
+            if len(works) > 1:
+                for work in works:
+                    self._begin([work])
+            else:
+                log.error("task %s can't be journalled: %s", works[0].start.task_id, error)
+                self._put_off(works[0])
+            return
         reach("journalled")
         if spans.on():
             for work in works:
@@ -186,28 +199,42 @@ class Worker(Consumer):
         self._forget(work)
         self.done(work.delivery, leased=True, ack=False)
 
+    def _put_off(self, work: _Work) -> None:
+        # Acked, so that it frees its place: the relay brings the task again.
+        self._forget(work)
+        self.done(work.delivery, leased=True)
+
     def _forget(self, work: _Work) -> None:
         with self._room:
             self._tasks.pop(work.start.task_id, None)
 
     def _run(self, slot: int) -> None:
         while (work := self._work.get()) is not None:
-            if work.tries and not self._stopping.is_set():
-                again = msgspec.structs.replace(work.start, run_id=str(new_id()))
-                work = msgspec.structs.replace(work, start=again)
-                try:
-                    ended = self.journal.begin([again]).result()[0]
-                except JournalClosed:
-                    self._give_back(work)
-                    continue
-                if ended is not None:
-                    self._send(work, ended)
-                    continue
-            if self._stopping.is_set():
+            try:
+                self._take_up(slot, work)
+            except Exception:  # the outermost point of a thread, which must not end with one task
+                log.exception("task %s stumbled", work.start.task_id)
+                self._put_off(work)
+
+    def _take_up(self, slot: int, work: _Work) -> None:
+        if work.tries and not self._stopping.is_set():
+            again = msgspec.structs.replace(work.start, run_id=str(new_id()))
+            work = msgspec.structs.replace(work, start=again)
+            try:
+                ended = self.journal.begin([again]).result()[0]
+            except JournalClosed:
                 self._give_back(work)
-                continue
-            self.journal.working(slot, work.start.run_id)
+                return
+            if ended is not None:
+                self._send(work, ended)
+                return
+        if self._stopping.is_set():
+            self._give_back(work)
+            return
+        self.journal.working(slot, work.start.run_id)
+        try:
             self._work_on(work)
+        finally:
             self.journal.working(slot, "")
 
     def _work_on(self, work: _Work) -> None:
@@ -262,8 +289,7 @@ class Worker(Consumer):
             self.later(PAUSES[work.tries], lambda: self._work.put(again))
             return
         log.warning("%s put off task %s: %s", work.start.name, work.start.task_id, away)
-        self._forget(work)
-        self.done(work.delivery, leased=True)
+        self._put_off(work)
 
     def _end(
         self,
@@ -299,17 +325,22 @@ class Worker(Consumer):
             self._give_back(work)
 
     def _send(self, work: _Work, ended: Ended) -> None:
-        error = results.split_error(ended.error)
-        outcome = Outcome(
-            task_id=UUID(ended.task_id),
-            run_id=UUID(ended.run_id),
-            subject=work.sent.subject,
-            status=ended.status,
-            completed_at=datetime.fromisoformat(ended.completed_at),
-            record=_decoded(ended.record),
-            payload=_decoded(ended.payload),
-            error=TaskError(**error) if error else None,
-        )
+        try:
+            error = results.split_error(ended.error)
+            outcome = Outcome(
+                task_id=UUID(ended.task_id),
+                run_id=UUID(ended.run_id),
+                subject=work.sent.subject,
+                status=ended.status,
+                completed_at=datetime.fromisoformat(ended.completed_at),
+                record=_decoded(ended.record),
+                payload=_decoded(ended.payload),
+                error=TaskError(**error) if error else None,
+            )
+        except (ValueError, TypeError, msgspec.DecodeError):
+            log.exception("what the journal has of task %s can't be sent", ended.task_id)
+            self._put_off(work)
+            return
         self._forget(work)
         self.done(work.delivery, [answer(work.sent, outcome)], leased=True)
 
@@ -413,7 +444,7 @@ def _health(worker: Worker) -> dict[str, Any]:
     stalled = worker.journal.stalled()
     if stalled > 5:
         reasons.append(
-            f"a commit of the journal has been under way for {stalled:.0f} s: is its syncer stopped in the lock?"
+            f"a commit of the journal has been under way for {stalled:.0f} s: is another program stopped in its lock?"
         )
     if stuck > 1:
         reasons.append(f"a function is {stuck:.0f} s over its time limit")

@@ -19,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 
 from shared import spans, wake
 from shared.errors import Unavailable
+from shared.keepalive import KEEPALIVE
 
 # How long a request may wait for a connection before it answers 503, in seconds.
 PATIENCE = 1.5
@@ -81,7 +82,13 @@ class Database:
         self.pool: AsyncConnectionPool[EcoConnection] = AsyncConnectionPool(
             dsn,
             connection_class=EcoConnection,
-            kwargs={"autocommit": True, "context": _ADAPTERS, "application_name": name, "connect_timeout": 3},
+            kwargs={
+                "autocommit": True,
+                "context": _ADAPTERS,
+                "application_name": name,
+                "connect_timeout": 3,
+                **KEEPALIVE,
+            },
             min_size=1,
             max_size=size,
             timeout=PATIENCE,

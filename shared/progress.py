@@ -31,6 +31,8 @@ KEPT = 24 * 3600
 COMMENT_EVERY = 15.0
 # How often a listener looks at the owner's row itself: covers a broker that is away and an event that was lost.
 LOOK_EVERY = 2.0
+# For so many seconds after a failure nothing is published: each try at a broker that hangs would cost the work its patience.
+AWAY = 5.0
 # Seconds between two reads of the streams: what comes meanwhile comes together, for one read costs as much as many events.
 GATHER = 0.005
 
@@ -57,10 +59,13 @@ class Publisher:
 
     def __init__(self, broker: redis.Redis) -> None:
         self._broker = broker
+        self._failed = -AWAY
 
     def add(self, subject: UUID, run_id: UUID | None, name: str, data: dict[str, Any]) -> None:
         from redis.exceptions import RedisError
 
+        if time.monotonic() - self._failed < AWAY:
+            return
         key = stream(subject)
         pipe = self._broker.pipeline(transaction=False)
         pipe.xadd(
@@ -74,6 +79,7 @@ class Publisher:
             pipe.execute()
         except (RedisError, OSError) as error:
             # Progress is a courtesy: the work goes on without it.
+            self._failed = time.monotonic()
             log.debug("progress of %s not published: %s", subject, error)
 
 

@@ -207,6 +207,9 @@ def _release(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
             released += db.execute(
                 "UPDATE local_tasks SET quarantine = NULL WHERE task_id = ? AND quarantine IS NOT NULL", [args.id]
             ).rowcount
+            released += db.execute(
+                "UPDATE local_events SET synced_to_pg = 0 WHERE task_id = ? AND synced_to_pg = -1", [args.id]
+            ).rowcount
     if not noted and not released:
         return operator.complain("tasks", LookupError(f"{args.id} is not in quarantine"))
     print(f"{args.id} is released: the next cycle of its syncer takes it")

@@ -1,5 +1,6 @@
 """The broker carries messages, wakes who waits, and brings back what a dead consumer had."""
 
+import json
 import os
 import threading
 import time
@@ -92,6 +93,50 @@ def test_messages_of_a_dead_consumer_come_back_by_the_servers_clock(
     alive.close()
 
 
+def test_what_a_worker_gives_back_another_may_have_at_once(broker_url: str, queue: str) -> None:
+    one, two = Broker(broker_url), Broker(broker_url)
+    one.publish([message(queue)])
+    (given,) = one.fetch(queue, 1, lease=True)
+    assert one.requeue(queue, [given.id]) == 1
+    assert len(two.fetch(queue, 1, lease=True)) == 1
+    one.close()
+    two.close()
+
+
+def test_what_a_dead_worker_had_leased_is_not_taken_for_a_second_copy(
+    broker_url: str, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, alive = Broker(broker_url), Broker(broker_url)
+    dead.publish([message(queue)])
+    assert len(dead.fetch(queue, 1, lease=True)) == 1
+    monkeypatch.setattr(brokers, "DEAD_AFTER", -1)
+    assert alive.beat(queue) == 1
+    assert len(alive.fetch(queue, 1, lease=True)) == 1
+    dead.close()
+    alive.close()
+
+
+def test_taking_back_a_second_copy_leaves_the_lease_of_the_first(broker_url: str, queue: str) -> None:
+    one, two = Broker(broker_url), Broker(broker_url)
+    sent = message(queue)
+    one.publish([sent, sent])
+    working, _swallowed = one.fetch(queue, 2, lease=True)
+    assert one.reclaim(queue, [working.id]) == 1
+    assert two.fetch(queue, 1, lease=True) == []
+    one.close()
+    two.close()
+
+
+def test_a_worker_whose_name_begins_like_another_s_does_not_have_its_leases(broker_url: str, queue: str) -> None:
+    ten, one = Broker(broker_url, consumer=f"w-{queue}-10"), Broker(broker_url, consumer=f"w-{queue}-1")
+    sent = message(queue)
+    ten.publish([sent, sent])
+    assert len(ten.fetch(queue, 1, lease=True)) == 1
+    assert one.fetch(queue, 1, lease=True) == []
+    ten.close()
+    one.close()
+
+
 def test_an_answer_that_a_cut_connection_swallowed_is_taken_back(broker_url: str, queue: str) -> None:
     broker = Broker(broker_url)
     broker.publish([message(queue), message(queue)])
@@ -101,11 +146,31 @@ def test_an_answer_that_a_cut_connection_swallowed_is_taken_back(broker_url: str
     broker.close()
 
 
-def test_what_is_no_message_is_dropped(broker_url: str, queue: str) -> None:
+_WHOLE = {"queue_name": "q", "actor_name": "act", "args": [], "kwargs": {}, "options": {}, "message_id": "m"}
+NO_MESSAGES = {
+    "no text": b"\xff\xfe",
+    "no JSON": b"{",
+    "another thing": b"[1, 2]",
+    "nothing of a message": b"{}",
+    "a number for an id": json.dumps(_WHOLE | {"message_id": 7, "message_timestamp": 1}).encode(),
+    "a list for the arguments": json.dumps(_WHOLE | {"kwargs": [1], "message_timestamp": 1}).encode(),
+    "no options": json.dumps(_WHOLE | {"options": None, "message_timestamp": 1}).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", NO_MESSAGES)
+@pytest.mark.parametrize("id_", [b"x", b"\xff/\xfe"])
+def test_what_is_no_message_is_dropped_and_those_behind_it_come(
+    broker_url: str, queue: str, kind: str, id_: bytes
+) -> None:
     broker = Broker(broker_url)
-    broker.client.hset(f"dramatiq:{queue}.msgs", "x", b"\xff\xfe")
-    broker.client.rpush(f"dramatiq:{queue}", "x")
-    assert broker.fetch(queue, 1) == []
+    broker.client.hset(f"dramatiq:{queue}.msgs", id_, NO_MESSAGES[kind])  # type: ignore[arg-type]
+    broker.client.rpush(f"dramatiq:{queue}", id_)
+    sent = message(queue)
+    broker.publish([sent])
+    (delivery,) = broker.fetch(queue, 2, lease=True)
+    assert delivery.message.message_id == sent.message_id
+    broker.finish(queue, [delivery.id])
     assert broker.client.keys(f"*{queue}.msgs") == []
     broker.close()
 

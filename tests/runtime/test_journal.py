@@ -1,5 +1,6 @@
 """The journal writes before the work and before the ack, once, in groups, and gives nobody an answer while it can't."""
 
+import sqlite3
 import threading
 import time
 from datetime import timedelta
@@ -100,6 +101,34 @@ def test_a_failure_runs_again_only_when_an_operator_wants_it(path: Path) -> None
     journal.close()
 
 
+def test_a_retry_that_takes_its_worker_along_five_times_is_not_tried_a_sixth_time(path: Path) -> None:
+    journal = Journal(path)
+    begun = start()
+    journal.begin([begun]).result()
+    journal.end(ended(begun, "failure", error="no-image: x"), begun, begun.queued_at).result()
+    journal.close()
+
+    def die_while_trying(retries: int) -> None:
+        journal = Journal(path)
+        again = start(begun.task_id, retries=retries)
+        assert journal.begin([again]).result() == [None]
+        journal.working(0, again.run_id)
+        journal._slots._map.flush()
+        saved = Path(f"{path}.running").read_bytes()
+        journal.close()
+        Path(f"{path}.running").write_bytes(saved)
+
+    for _ in range(5):
+        die_while_trying(retries=1)
+    journal = Journal(path)
+    (stands,) = journal.begin([start(begun.task_id, retries=1)]).result()
+    assert stands is not None
+    assert stands.status == "failure"
+    journal.close()
+    # An operator who wants it all the same gets five tries more.
+    die_while_trying(retries=2)
+
+
 def test_a_success_is_never_replaced_by_a_failure(path: Path) -> None:
     journal = Journal(path)
     begun = start()
@@ -126,8 +155,9 @@ def test_a_payload_is_forgotten_after_a_day_and_leaves_no_trace_in_the_file(
     assert journal.forget_payloads().result() == 1
     # Its owner never got it, or it would not be asked for: it is worked out anew.
     assert journal.begin([start(begun.task_id)]).result() == [None]
+    # Neither in the file nor in its log, and that while the worker runs.
+    assert not [file for file in path.parent.iterdir() if b"nobody-may-read-this" in file.read_bytes()]
     journal.close()
-    assert b"nobody-may-read-this" not in path.read_bytes()
 
 
 def test_while_the_disk_is_full_nobody_gets_an_answer_and_then_everybody(path: Path) -> None:
@@ -178,6 +208,54 @@ def test_one_operation_s_own_fault_does_not_touch_its_group(path: Path) -> None:
         futures[1].result()
     assert futures[2].result() == [None]
     journal.close()
+
+
+def test_a_row_that_can_not_be_read_is_the_asker_s_trouble_and_not_the_disk_s(path: Path) -> None:
+    journal = Journal(path)
+    bad, good = start(), start()
+    for begun in (bad, good):
+        journal.begin([begun]).result()
+        journal.end(ended(begun), begun, begun.queued_at).result()
+    journal._submit(
+        lambda db: db.execute(
+            "UPDATE local_tasks SET error = CAST(? AS TEXT) WHERE task_id = ?", [b"\xff\xfe", bad.task_id]
+        )
+    ).result()
+    futures = [journal.begin([start(begun.task_id)]) for begun in (bad, good)]
+    with pytest.raises(sqlite3.OperationalError, match="UTF-8"):
+        futures[0].result(5)
+    assert futures[1].result(5) != [None]
+    assert (journal.trouble, journal.stalled()) == ("", 0.0)
+    journal.close()
+
+
+def test_a_file_damaged_under_a_running_worker_is_set_aside_and_the_work_goes_on(path: Path) -> None:
+    journal = Journal(path)
+    worker_id = journal.worker_id
+    begun = [start() for _ in range(300)]
+    journal.begin(begun).result()
+    journal._submit(lambda db: None).result()
+    with journals.written(path) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    # Another connection's mark on the file makes SQLite read it anew.
+    with journals.written(path) as db:
+        db.execute("PRAGMA user_version=2")
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    futures = [journal.end(ended(one), one, one.queued_at) for one in begun]
+    for future in futures:
+        future.result(20)
+    assert "damaged" in journal.recovered[-1]
+    assert journal.trouble == ""
+    (found,) = journal.begin([start(begun[7].task_id)]).result()
+    assert found is not None
+    assert found.status == "success"
+    journal.close()
+    again = Journal(path)
+    assert again.worker_id == worker_id
+    again.close()
+    assert len(list(path.parent.glob("worker.db.damaged-*"))) >= 1
 
 
 def test_a_file_of_a_newer_program_is_refused(path: Path) -> None:

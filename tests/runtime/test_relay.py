@@ -111,6 +111,73 @@ def test_a_schedule_runs_once_a_slot_however_many_relays_there_are(owner: Owner,
     assert len(runs) == len(set(runs))
 
 
+def test_a_schedule_that_can_not_run_leaves_one_task_and_not_one_a_slot(owner: Owner, later: Any) -> None:
+    owner.consumer.stop_fetching()
+    relay = Relay(owner.name, owner.dsn, owner.broker, {"sweep": 60.0})
+    relay.start()
+    slot = 0
+    for _ in range(4):
+        eventually(lambda: (one(owner, "SELECT slot FROM schedule_slots") or 0) > slot)  # noqa: B023 - looked at here
+        slot = one(owner, "SELECT slot FROM schedule_slots")
+        assert owner.outbox() == 1
+        later(60)
+    relay.stop()
+
+
+def test_a_schedule_goes_on_after_a_clock_was_wrong_for_a_while(owner: Owner, later: Any) -> None:
+    runs = []
+
+    async def sweep() -> None:
+        runs.append(clock.time() // 3600)
+
+    owner.consumer._calls["sweep"] = call(sweep)
+    relay = Relay(owner.name, owner.dsn, owner.broker, {"sweep": 3600.0})
+    relay.start()
+    for moved, count in ((0, 1), (86_400, 2), (-86_400, 3), (3600, 4)):
+        later(moved)
+        eventually(lambda count=count: len(runs) == count and owner.outbox() == 0)
+    relay.stop()
+
+
+def test_what_a_clock_a_day_ahead_put_off_is_published_when_the_clock_is_right_again(
+    owner: Owner, queue: str, later: Any
+) -> None:
+    later(86_400)
+    owner.enqueue(f"{queue}/act", 1)
+    eventually(lambda: waiting(owner.broker, queue) == 1)
+    owner.broker.client.delete(f"dramatiq:{queue}")
+    later(-86_400)
+    eventually(lambda: waiting(owner.broker, queue) == 1)
+
+
+def test_what_a_host_with_a_clock_a_day_ahead_accepted_does_not_wait_for_that_day(
+    owner: Owner, queue: str, later: Any
+) -> None:
+    owner.relay.stop()
+    later(86_400)
+    owner.enqueue(f"{queue}/act", 1)
+    owner.enqueue(f"{queue}/act", 2, delay=3600)
+    later(-86_400)
+    owner.relay = Relay(owner.name, owner.dsn, owner.broker)
+    owner.relay.start()
+    eventually(lambda: waiting(owner.broker, queue) == 1)
+    # What was to wait still does.
+    assert one(owner, "SELECT count(*) FROM outbox WHERE due_at > now() + interval '1 hour'") == 1
+
+
+@pytest.mark.parametrize("message", ["[1]", '"words"', "null"])
+def test_a_row_that_no_message_can_be_made_of_holds_up_nobody(owner: Owner, queue: str, message: str) -> None:
+    owner.relay.stop()
+    (poison,) = owner.enqueue(f"{queue}/act", 0)
+    owner.enqueue(f"{queue}/act", *range(20))
+    with psycopg.connect(owner.dsn) as conn:
+        conn.execute("UPDATE outbox SET message = %s WHERE id = %s", [message, poison])
+    owner.relay = Relay(owner.name, owner.dsn, owner.broker)
+    owner.relay.start()
+    eventually(lambda: waiting(owner.broker, queue) == 20)
+    assert one(owner, "SELECT max(attempts) FROM outbox") == 1
+
+
 def test_old_idempotency_rows_are_deleted_after_a_day(owner: Owner, later: Any) -> None:
     with psycopg.connect(owner.dsn) as conn:
         conn.execute(

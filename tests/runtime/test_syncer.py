@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from runtime.journal import Ended, Journal, Start
 from runtime.syncer import Loop
 from shared import clock
 from shared.ids import new_id
+from tests.runtime.delivery import eventually
 
 
 @pytest.fixture
@@ -194,6 +196,178 @@ def test_a_poison_row_is_quarantined_alone_and_the_other_99_land_in_the_same_cyc
     assert syncer.backlog().quarantined == 1
     again = syncer.cycle()
     assert (again.synced, again.quarantined) == (0, 0)
+
+
+@pytest.mark.parametrize("column", ["revision", "changed_at"])
+def test_a_row_whose_own_numbers_and_times_are_none_stops_neither_the_count_nor_the_cycle(
+    column: str, journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
+) -> None:
+    begun = [start() for _ in range(10)]
+    journal.begin(begun).result()
+    sql = f"UPDATE local_tasks SET {column} = '0000-none' WHERE task_id = ?"
+    journal._submit(lambda db: db.execute(sql, [begun[3].task_id])).result()
+    loop = Loop(syncer, period=300)
+    loop._look()
+    loop._cycle()
+    assert syncer.trouble == ""
+    refused = [begun[3].task_id] if column == "revision" else []
+    assert [task for (task,) in rows(tasks_db, "SELECT task_id FROM quarantine")] == refused
+    assert rows(tasks_db, "SELECT count(*) FROM task_results") == [(10 - len(refused),)]
+
+
+def test_characters_that_the_syncer_itself_puts_between_values_are_no_reason_to_refuse_a_row(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
+) -> None:
+    begun = [start() for _ in range(3)]
+    run(journal, begun[0])
+    run(journal, begun[1], status="failure", error='odd-name: a"\x1fb\\ is no image')
+    run(journal, begun[2])
+    done = syncer.cycle()
+    assert (done.synced, done.quarantined) == (3, 0)
+    assert rows(tasks_db, "SELECT error FROM task_results WHERE error IS NOT NULL") == [
+        ('odd-name: a"\x1fb\\ is no image',)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("event_data", '{"error": "\\u0000"}'), ("task_id", "x" * 256), ("event_type", b"\xff"), ("timestamp", "soon")],
+)
+def test_a_refused_event_is_quarantined_alone_and_can_be_released(
+    column: str, value: Any, journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
+) -> None:
+    first = [start() for _ in range(20)]
+    journal.begin(first).result()
+    journal.begin([start(begun.task_id) for begun in first]).result()
+    cast = "CAST(? AS TEXT)" if isinstance(value, bytes) else "?"
+    sql = f"UPDATE local_events SET {column} = {cast} WHERE task_id = ?"
+    journal._submit(lambda db: db.execute(sql, [value, first[9].task_id])).result()
+    done = syncer.cycle()
+    assert (done.events, done.quarantined) == (19, 1)
+    assert syncer.backlog().quarantined == 1
+    assert rows(tasks_db, "SELECT count(*) FROM quarantine WHERE released_at IS NULL") == [(1,)]
+    again = syncer.cycle()
+    assert (again.events, again.quarantined) == (0, 0)
+
+
+def test_a_row_that_a_later_run_mended_leaves_the_quarantine(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
+) -> None:
+    begun = start()
+    journal.begin([begun]).result()
+    journal._submit(lambda db: db.execute("UPDATE local_tasks SET error = ?", ["a\x00b"])).result()
+    assert syncer.cycle().quarantined == 1
+    journal.end(ended(begun), begun, clock.now().isoformat()).result()
+    assert syncer.cycle().synced == 1
+    syncer.retain()
+    assert rows(tasks_db, "SELECT released_at IS NULL FROM quarantine") == [(False,)]
+
+
+def test_large_results_make_small_batches(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "BATCH_BYTES", 100_000)
+    for size in (10, 60_000, 60_000, 10, 300_000, 10, 10):
+        run(journal, start(), record='{"a": "' + "x" * size + '"}')
+    sizes = []
+    put = syncer._put
+
+    def note(batch: drain.Rows) -> None:
+        sizes.append(sum(len(column) for column in batch.columns))
+        put(batch)
+
+    monkeypatch.setattr(syncer, "_put", note)
+    assert syncer.cycle().synced == 7
+    assert [size for size in sizes if size > 120_000] == [size for size in sizes if size > 300_000]
+    assert len([size for size in sizes if size > 300_000]) == 1
+
+
+def test_a_clock_set_back_by_a_day_does_not_stop_the_cycles(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    file = str(tmp_path / "clock")
+    clock.write_offset(file, 0.0)
+    clock.use_file(file)
+    loop = Loop(syncer, period=0.3)
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    try:
+        eventually(lambda: syncer.cycles > 0)
+        clock.write_offset(file, -86_400.0)
+        before = syncer.cycles
+        eventually(lambda: syncer.cycles > before + 1)
+    finally:
+        loop.told.set()
+        thread.join()
+        clock.use_file(None)
+
+
+def test_a_cycle_that_hangs_is_seen_from_outside(journal: Journal, syncer: Syncer) -> None:
+    run(journal, start())
+    loop = Loop(syncer, period=30)
+    loop._look()
+    assert loop.health()["ready"]
+    loop._looked -= 100
+    health = loop.health()
+    assert not health["ready"]
+    assert "a cycle has been under way" in health["reasons"][-1]
+    assert health["oldest_seconds"] >= 100
+
+
+def test_a_file_set_aside_beside_a_running_syncer_is_left_and_its_marks_with_it(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = [start() for _ in range(5)], [start() for _ in range(5)]
+    for begun in old:
+        run(journal, begun)
+
+    def damage(point: str) -> None:
+        if point == "committed":
+            monkeypatch.setattr(drain, "at", None)
+            journal._begin_anew("a test")
+            for begun in new:
+                run(journal, begun)
+
+    # After the old file's rows are in PostgreSQL, and before their numbers are marked.
+    monkeypatch.setattr(drain, "at", damage)
+    assert syncer.cycle().synced == 0
+    assert syncer.cycle().synced == 5
+    assert {task for (task,) in rows(tasks_db, "SELECT task_id FROM task_results")} == {b.task_id for b in old + new}
+    journal.close()
+    with sqlite3.connect(journal.path) as db:
+        assert db.execute("SELECT count(*) FROM local_tasks WHERE synced_to_pg = 1").fetchone() == (5,)
+    db.close()
+
+
+def test_marks_are_written_by_the_worker_while_it_runs_and_by_the_syncer_where_none_does(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
+) -> None:
+    run(journal, start())
+    commits = journal.commits
+    assert syncer.cycle().synced == 1
+    assert syncer._writer is None
+    assert journal.commits == commits + 1
+    run(journal, start())
+    journal.close()
+    assert syncer.cycle().synced == 1
+    assert syncer._writer is not None
+
+
+def test_what_never_ended_is_forgotten_in_time(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
+) -> None:
+    gone, under_way = start(), start()
+    journal.begin([gone, under_way]).result()
+    syncer.cycle()
+    old = clock.now() - timedelta(days=91)
+    tasks_db.execute("UPDATE task_results SET started_at = %s WHERE task_id = %s", [old, gone.task_id])
+    sql = "UPDATE local_tasks SET changed_at = ? WHERE task_id = ?"
+    journal._submit(lambda db: db.execute(sql, [old.isoformat(), gone.task_id])).result()
+    assert syncer.retain() == 1
+    assert rows(tasks_db, "SELECT task_id FROM task_results") == [(under_way.task_id,)]
+    with sqlite3.connect(journal.path) as db:
+        assert db.execute("SELECT task_id FROM local_tasks").fetchall() == [(under_way.task_id,)]
+    db.close()
 
 
 def test_two_journals_with_the_same_row_id_do_not_hide_each_other(

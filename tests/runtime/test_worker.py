@@ -3,8 +3,10 @@
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+import dramatiq
 import pytest
 from msgspec import Struct
 
@@ -12,6 +14,7 @@ from runtime import background
 from shared import tasks
 from shared.db import database
 from shared.errors import Unavailable
+from shared.ids import new_id
 from shared.messages import Outcome
 from shared.tasks import Result, TaskFailed
 from tests.runtime.delivery import Owner, call, eventually, worker
@@ -119,6 +122,61 @@ def test_a_second_copy_of_a_finished_task_sends_its_result_again_and_does_not_ru
     assert runs == [1]
 
 
+def test_messages_that_no_relay_made_cost_a_worker_neither_a_thread_nor_a_place(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    def stranger(id_: str, about: str, **fields: str) -> dramatiq.Message[Any]:
+        envelope = {"id": about, "subject": about, "service": owner.name, "queued_at": "2026-01-02T03:04:05+00:00"}
+        return dramatiq.Message(queue, "once", (), {"number": 0}, {"task": envelope | fields}, id_)
+
+    ids = [str(new_id()) for _ in range(8)]
+    runs: list[int] = []
+    with worker(broker_url, tmp_path, queue, {"once": call(lambda *, number: runs.append(number))}) as running:
+        # Another id than the task's, one that is none, and text that SQLite can't hold: more of each than it has threads.
+        owner.broker.publish([stranger(f"no-uuid-{id_}", id_) for id_ in ids])
+        owner.broker.publish([stranger(str(new_id()), id_) for id_ in ids])
+        owner.broker.publish([stranger(id_, id_, traceparent="\ud800") for id_ in ids])
+        owner.enqueue(f"{queue}/once", 1)
+        eventually(lambda: owner.outbox() == 0 and running.held == 0)
+    assert runs == [1]
+
+
+def test_a_row_of_the_journal_that_can_not_be_read_holds_up_nobody(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    runs: list[int] = []
+    functions = {"once": call(lambda *, number: runs.append(number))}
+    with worker(broker_url, tmp_path, queue, functions) as running:
+        ids = owner.enqueue(f"{queue}/once", *range(6))
+        eventually(lambda: owner.outbox() == 0)
+        for id_, column, value in zip(
+            ids, ["result", "completed_at", "error"] * 2, ["{", "long ago", b"\xff\xfe"] * 2, strict=True
+        ):
+            sql = f"UPDATE local_tasks SET {column} = CAST(? AS TEXT) WHERE task_id = ?"
+            running.journal._submit(lambda db, sql=sql, values=(value, str(id_)): db.execute(sql, values)).result()
+        for id_ in ids:
+            owner.enqueue(f"{queue}/once", 0, task_id=id_)
+        (good,) = owner.enqueue(f"{queue}/once", 7)
+        eventually(lambda: good in owner.outcomes and running.held == 0)
+        assert running.journal.trouble == ""
+    assert runs.count(7) == 1
+
+
+def test_a_worker_that_can_not_write_lets_another_have_its_tasks(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    def slow(*, number: int) -> None:
+        time.sleep(0.5)
+
+    with worker(broker_url, tmp_path, queue, {"slow": call(slow)}) as running:
+        (id_,) = owner.enqueue(f"{queue}/slow", 1)
+        eventually(lambda: running.leased_tasks() == [str(id_)])
+        running.journal.trouble = "the journal can't be written: database or disk is full"
+        assert running.leased_tasks() == []
+        running.journal.trouble = ""
+        eventually(lambda: owner.outbox() == 0)
+
+
 def test_a_worker_that_stops_gives_back_what_it_did_not_begin(
     owner: Owner, broker_url: str, queue: str, tmp_path: Path
 ) -> None:
@@ -129,7 +187,8 @@ def test_a_worker_that_stops_gives_back_what_it_did_not_begin(
         owner.enqueue(f"{queue}/slow", *range(8))
         eventually(lambda: first.held == 8)
     assert owner.outbox() > 0
-    with worker(broker_url, tmp_path, queue, {"slow": call(slow)}, threads=4, prefetch=8):
+    # To another worker, with a journal of its own, and at once: the leases went with the messages.
+    with worker(broker_url, tmp_path / "another", queue, {"slow": call(slow)}, threads=4, prefetch=8):
         eventually(lambda: owner.outbox() == 0, seconds=10)
 
 
@@ -185,6 +244,31 @@ def test_an_api_function_that_misses_another_part_does_not_hold_up_the_others(
 
     owner.consumer._calls |= {"needy": call(needy), "easy": call(easy)}
     owner.enqueue(f"{owner.name}/needy", *range(owner.consumer.prefetch * 2), reply=False)
+    owner.enqueue(f"{owner.name}/easy", 1, reply=False)
+    eventually(lambda: done == [1])
+    assert owner.outbox() == owner.consumer.prefetch * 2
+
+
+def test_an_api_function_whose_statement_never_ends_in_time_does_not_hold_up_the_others(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "TRIES", 1)
+
+    async def endless(*, number: int) -> None:
+        async with database().connection() as conn:
+            await conn.execute("SET statement_timeout = '10ms'")
+            try:
+                await conn.execute("SELECT pg_sleep(60)")
+            finally:
+                await conn.execute("RESET statement_timeout")
+
+    done = []
+
+    async def easy(*, number: int) -> None:
+        done.append(number)
+
+    owner.consumer._calls |= {"endless": call(endless), "easy": call(easy)}
+    owner.enqueue(f"{owner.name}/endless", *range(owner.consumer.prefetch * 2), reply=False)
     owner.enqueue(f"{owner.name}/easy", 1, reply=False)
     eventually(lambda: done == [1])
     assert owner.outbox() == owner.consumer.prefetch * 2

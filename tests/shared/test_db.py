@@ -1,6 +1,8 @@
 """The pool: dead connections, transactions, and what values become."""
 
 import asyncio
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -37,6 +39,16 @@ async def test_a_backend_that_goes_in_the_middle_is_a_503(db: Connect, postgres:
             await asyncio.sleep(0.05)
             await conn.execute("SELECT 1")
     assert await users.ready()
+
+
+async def test_a_machine_that_is_gone_is_noticed_within_seconds(db: Connect) -> None:
+    users = await db("userinfo")
+    async with users.connection() as conn:
+        line = socket.socket(fileno=os.dup(conn.fileno()))
+    with line:
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 10
+        assert 0 < line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 20_000
 
 
 async def test_an_exception_rolls_back(db: Connect) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import pytest
 
+from emulator.proxy import ProxyThread
 from shared import progress
 from shared.ids import new_id
 from shared.progress import Hub, Publisher, follow
@@ -44,6 +46,31 @@ async def collect(hub: Hub, subject: UUID, row: Row, last: str | None = None, re
     async for chunk in follow(hub, subject, row.look, last, restart=restart):
         names += [line.removeprefix("event: ") for line in chunk.decode().splitlines() if line.startswith("event: ")]
     return names
+
+
+def test_a_broker_that_hangs_costs_a_run_its_patience_once_and_not_once_a_token(broker_url: str) -> None:
+    address = urlsplit(broker_url)
+    with ProxyThread() as proxy:
+        port = proxy.link("broker", address.port or 0)
+        client = connect(urlunsplit(address._replace(netloc=address.netloc.replace(f":{address.port}", f":{port}"))))
+        publisher, subject, run = Publisher(client), new_id(), new_id()
+        sent: list[Any] = []
+        pipeline = client.pipeline
+
+        def counted(**options: Any) -> Any:
+            sent.append(options)
+            return pipeline(**options)
+
+        client.pipeline = counted  # type: ignore[method-assign]
+        fault = proxy.add("broker", "hang")
+        for index in range(50):
+            publisher.add(subject, run, "token", {"text": "x", "index": index})
+        assert len(sent) == 1
+        proxy.clear(fault)
+        publisher._failed -= progress.AWAY
+        publisher.add(subject, run, "token", {"text": "x", "index": 50})
+        assert connect(broker_url).xlen(progress.stream(subject)) >= 1
+        client.close()
 
 
 async def test_what_came_before_and_what_comes_then_the_end(hub: Hub, publisher: Publisher) -> None:
