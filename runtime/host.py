@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import uvicorn
 from litestar import Litestar, Request, Response, Router, get
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -30,7 +31,7 @@ from litestar.types import Scope
 
 from runtime import problems, telemetry
 from runtime.binding import Constant, Provider, bind, parameters
-from runtime.edge import Edge
+from runtime.edge import UNSUPPORTED, Edge
 from runtime.loader import LoadError, load_http
 from runtime.response import DataResponse
 from runtime.server import Server
@@ -54,7 +55,6 @@ from shared.settings import Settings, SettingsError, read
 
 if TYPE_CHECKING:
     import redis.asyncio
-    from litestar.handlers import HTTPRouteHandler
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +139,8 @@ class Hosted:
                     path=self.service.prefix,
                     tags=[self.service.short],
                     route_handlers=[
+                        # First, or Litestar makes its own.
+                        *_options([*handlers, document]),
                         *(self._complete(bind(handler, providers), parameters(handler)) for handler in handlers),
                         document,
                     ],
@@ -176,10 +178,12 @@ class Hosted:
         if names & {"user", "maybe_user", "idempotency"}:
             kinds.append(Unauthorized)
             handler.security = [{"bearer": []}] if "maybe_user" not in names else [{"bearer": []}, {}]
-            handler.before_request = self._authenticator(required="maybe_user" not in names)
+            handler.before_request = self._authenticator(required="maybe_user" not in names, body="data" in names)
+        elif "data" in names:
+            handler.before_request = _check_media
         if "data" in names:
             kinds += [BadInput, TooLarge, UnsupportedMedia]
-        if names - _STORES - {"user", "maybe_user", "calls", "settings", "hub", "request"}:
+        if names - _STORES - {"user", "maybe_user", "calls", "settings", "hub", "conditions", "request"}:
             kinds.append(BadInput)
         if "idempotency" in names:
             kinds.append(KeyReused)
@@ -194,7 +198,7 @@ class Hosted:
             )
         return handler
 
-    def _authenticator(self, *, required: bool) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
+    def _authenticator(self, *, required: bool, body: bool) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
         # A function and no method: Litestar copies its routers deeply, so a method would ask a copy of this service, whose
         # verifier never hears of a revoked session.
         verifier = self.verifier
@@ -205,10 +209,12 @@ class Hosted:
             authorization = _authorization(scope)
             if authorization is None and not required:
                 _identity.set(None)
-                return
-            user = verifier.authenticate(authorization)
-            _identity.set(user)
-            scope["eco2_user"] = user.alias
+            else:
+                user = verifier.authenticate(authorization)
+                _identity.set(user)
+                scope["eco2_user"] = user.alias
+            if body and UNSUPPORTED in scope:
+                raise UnsupportedMedia
 
         return authenticate
 
@@ -347,13 +353,37 @@ class Hosted:
                 set(self.service.uses) - {"postgres"}, "starting"
             )
         if "broker" in self.service.uses:
-            checks["broker"] = _answers(self._connect_broker())
+            checks["broker"] = _within(_answers(self._connect_broker()))
         if "cache" in self.service.uses:
-            checks["cache"] = _answers(self._connect_cache())
+            checks["cache"] = _within(_answers(self._connect_cache()))
         if "objects" in self.service.uses:
             checks["objects"] = _within(asyncio.to_thread(self.objects.ready))
         found = await asyncio.gather(*checks.values())
         return {name: "up" if up else "away" for name, up in zip(checks, found, strict=True)}
+
+
+async def _check_media(request: Request[Any, Any, Any]) -> None:
+    if UNSUPPORTED in request.scope:
+        raise UnsupportedMedia
+
+
+def _options(handlers: Sequence[HTTPRouteHandler]) -> Iterator[HTTPRouteHandler]:
+    """What OPTIONS answers. Litestar (2.25) makes one for each function, and those of one address hide each other."""
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            methods.setdefault(path, set()).update(handler.http_methods)
+    for path, found in methods.items():
+        yield HTTPRouteHandler(path, http_method="OPTIONS", status_code=204, include_in_schema=False)(
+            _allowing(problems.allow(found))
+        )
+
+
+def _allowing(methods: str) -> Callable[[], Awaitable[Response[None]]]:
+    async def options() -> Response[None]:
+        return Response(None, headers={"Allow": methods})
+
+    return options
 
 
 async def _answers(client: redis.asyncio.Redis) -> bool:

@@ -130,12 +130,17 @@ class Conditions:
         return Response(content, status_code=200, headers={"ETag": _tag(content)}, media_type="application/json")
 
     def require(self, entity: Any) -> None:
-        """Check that the client's `If-Match`, where it sent one, names the thing as it stands now.
+        """Before a change: check that `If-Match` names the thing as it stands now, and that `If-None-Match` does not.
 
         Raises:
-            PreconditionFailed: it names another.
+            PreconditionFailed: one of the two, where the client sent it, says otherwise (RFC 9110 §13.2.2).
         """
-        if self._if_match is not None and not _names(self._if_match, _tag(msgspec.json.encode(entity)), weak=False):
+        if self._if_match is None and self._if_none_match is None:
+            return
+        tag = _tag(msgspec.json.encode(entity))
+        if self._if_match is not None and not _names(self._if_match, tag, weak=False):
+            raise PreconditionFailed
+        if _names(self._if_none_match, tag, weak=True):
             raise PreconditionFailed
 
 

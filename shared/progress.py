@@ -11,11 +11,13 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+
+from shared.errors import Unavailable
 
 if TYPE_CHECKING:
     import redis
@@ -311,14 +313,51 @@ async def follow(
                 return
             waiting = []
             # Not `wait_for`, which makes a task each time.
+            silent = COMMENT_EVERY - (time.monotonic() - quiet_since)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY):
+                async with asyncio.timeout(max(0.0, min(LOOK_EVERY, silent))):
                     waiting.append(await queue.get())
             while not queue.empty():
                 waiting.append(queue.get_nowait())
             if time.monotonic() - quiet_since >= COMMENT_EVERY:
                 quiet_since = time.monotonic()
                 yield b": still here\n\n"
+
+
+class Ending(Protocol):
+    """A row that ends: `status` is pending, success or failure; a failure says why."""
+
+    status: Any
+    error: str | None
+    error_code: str | None
+
+
+E = TypeVar("E", bound=Ending)
+
+
+def looking_at(first: E, select: Callable[[], Awaitable[E | None]]) -> Callable[[], Awaitable[tuple[str, Any] | None]]:
+    """A `look` for `follow`: reads the row by `select` until it has ended, or is gone.
+
+    A stream that has begun can't answer 404 or 503 any more. A row deleted meanwhile ends it as `failed`, with what was
+    last known of it; a database that is away leaves the stream open, and the row is read again soon.
+    """
+    known = first
+
+    async def look() -> tuple[str, Any] | None:
+        nonlocal known
+        try:
+            found = await select()
+        except Unavailable:
+            return None
+        if found is None:
+            known.status, known.error_code, known.error = "failure", "deleted", "It was deleted meanwhile."
+            return "failed", known
+        known = found
+        if found.status == "pending":
+            return None
+        return ("done" if found.status == "success" else "failed"), found
+
+    return look
 
 
 def _valid_id(value: str) -> bool:

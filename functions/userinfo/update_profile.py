@@ -41,4 +41,4 @@ async def update_profile(
         await sql.upsert_profile(conn, profile, clock.now())
         if data.avatar_url is not UNSET:
             await remove(conn, user.id)
-        return conditions.answer(await sql.select_profile(conn, user.id))
+        return conditions.changed(await sql.select_profile(conn, user.id))

@@ -108,6 +108,11 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
         (b'{"name":"abc","inner":{}}', "inner.count"),
         (b'{"name":"abc","inner":{"count":0}}', "inner.count"),
         (b'{"name":5,"inner":{"count":1}}', "name"),
+        (b'{"name":"abc","inner":{"count":"1"}}', "inner.count"),
+        (b'{"name":"abc","inner":{"count":true}}', "inner.count"),
+        (b'{"name":"abc","inner":null}', "inner"),
+        (b'{"name":"abc","inner":{"count":1e400}}', "body"),
+        (b"null", "body"),
         (b"[]", "body"),
         (b"{", "body"),
         (b'"\xff"', "body"),
@@ -135,6 +140,48 @@ async def test_other_media_types_are_refused(client: httpx.AsyncClient) -> None:
         headers={"Content-Type": "application/json; charset=utf-8"},
     )
     assert accepted.status_code == 201
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", '"euc-kr"'])
+async def test_a_charset_other_than_utf_8_is_refused(client: httpx.AsyncClient, charset: str) -> None:
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    problem(await client.post(f"{BASE}/orders", content=b'{"name":"abc","inner":{"count":1}}', headers=headers), 415)
+
+
+async def test_what_is_wrong_with_the_address_or_the_token_comes_before_the_media_type(
+    client: httpx.AsyncClient, keys: support.Keys
+) -> None:
+    text: dict[str, Any] = {"content": b"hello", "headers": {"Content-Type": "text/plain"}}
+    problem(await client.post(f"{BASE}/nothing", **text), 404)
+    problem(await client.post(f"{BASE}/range", **text), 405)
+    problem(await client.post(f"{BASE}/mine", **text), 401)
+    text["headers"] |= make_person(keys).headers
+    problem(await client.post(f"{BASE}/mine", **text), 415)
+
+
+async def test_a_body_of_a_get_means_nothing(client: httpx.AsyncClient) -> None:
+    for headers in ({"Content-Type": "text/plain"}, {}):
+        answer = await client.request("GET", f"{BASE}/range?low=1", content=b"hello", headers=headers)
+        assert (answer.status_code, answer.json()) == (200, 6)
+
+
+async def test_head_is_get_without_the_body(client: httpx.AsyncClient, keys: support.Keys) -> None:
+    get = await client.get(f"{BASE}/range?low=1")
+    head = await client.head(f"{BASE}/range?low=1")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert (await client.head(f"{BASE}/mine")).status_code == 401
+    assert (await client.head(f"{BASE}/mine", headers=make_person(keys).headers)).status_code == 200
+    assert (await client.head(f"{BASE}/orders")).status_code == 405
+
+
+async def test_options_and_405_name_all_methods_of_an_address(client: httpx.AsyncClient) -> None:
+    for path, methods in (("mine", "GET, HEAD, OPTIONS, POST"), ("orders", "OPTIONS, POST")):
+        answer = await client.options(f"{BASE}/{path}")
+        assert (answer.status_code, answer.headers["allow"]) == (204, methods)
+        answer = await client.put(f"{BASE}/{path}", json={})
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
 async def test_a_body_that_is_too_large_is_a_413(client: httpx.AsyncClient) -> None:
@@ -171,7 +218,7 @@ async def test_the_person_is_the_tokens_and_nobody_else(client: httpx.AsyncClien
 
 
 async def test_what_postgresql_refuses_to_store_is_bad_input(client: httpx.AsyncClient) -> None:
-    problem(await client.post(f"{BASE}/store", json={"text": "a\x00b"}), 400)
+    assert problem(await client.post(f"{BASE}/store", json={"text": "a\x00b"}), 400)["errors"]
 
 
 async def test_ids_are_given_and_honoured(client: httpx.AsyncClient) -> None:
