@@ -33,6 +33,7 @@ from runtime import problems, telemetry
 from runtime.binding import Constant, Provider, bind, parameters
 from runtime.edge import UNSUPPORTED, Edge
 from runtime.loader import LoadError, load_http
+from runtime.protocol import ProblemProtocol
 from runtime.response import DataResponse
 from runtime.server import Server
 from runtime.services import Service, ServiceError, find, load_services, seconds
@@ -111,7 +112,7 @@ class Hosted:
         self.settings = settings
         self.database = Database(settings.database_url, size=service.database.pool, name=service.name)
         self.verifier = Verifier(Path(settings.auth_jwks_file))
-        self.objects = ObjectStore(settings)
+        self.objects = ObjectStore(settings, waiting=True)
         self.calls = Calls(settings.urls())
         self.hub = Hub(self._connect_broker)
         self._broker: redis.asyncio.Redis | None = None
@@ -183,7 +184,7 @@ class Hosted:
             handler.before_request = _check_media
         if "data" in names:
             kinds += [BadInput, TooLarge, UnsupportedMedia]
-        if names - _STORES - {"user", "maybe_user", "calls", "settings", "hub", "conditions", "request"}:
+        if names - _STORES - {"user", "maybe_user", "calls", "settings", "hub", "request"}:
             kinds.append(BadInput)
         if "idempotency" in names:
             kinds.append(KeyReused)
@@ -455,7 +456,7 @@ def run(targets: Sequence[str]) -> int:
         access_log=False,
         server_header=False,
         lifespan="on",
-        http="httptools",
+        http=ProblemProtocol,
         loop="uvloop",
         ws="none",
         timeout_graceful_shutdown=int(min(grace, _DRAIN)),

@@ -118,10 +118,10 @@ async def forget(broker: redis.asyncio.Redis, *subjects: UUID) -> None:
     Raises:
         Unavailable: the broker is away; the streams end by themselves a day after their last event.
     """
-    from shared.redis import guard
+    from shared.redis import within
 
     if subjects:
-        with guard("broker"):
+        async with within("broker"):
             await broker.unlink(*(stream(subject) for subject in subjects))
 
 
@@ -145,11 +145,12 @@ class Hub:
 
     async def past(self, subject: UUID, after: str) -> list[Event]:
         """Events that are in the stream now, later than the id `after` ("0" for all); none while the broker is away."""
-        from redis.exceptions import RedisError
+        from shared.redis import within
 
         try:
-            entries = await self.client.xrange(stream(subject), f"({after}" if after != "0" else "-", "+")
-        except (RedisError, OSError):
+            async with within("broker"):
+                entries = await self.client.xrange(stream(subject), f"({after}" if after != "0" else "-", "+")
+        except Unavailable:
             return []
         return [_event(entry) for entry in entries or ()]
 
@@ -194,11 +195,12 @@ class Hub:
         return await self.client.xread(dict(wanted), block=1000, count=500)  # type: ignore[arg-type]
 
     async def _newest(self, key: str) -> str:
-        from redis.exceptions import RedisError
+        from shared.redis import within
 
         try:
-            entries = await self.client.xrevrange(key, count=1)
-        except (RedisError, OSError):
+            async with within("broker"):
+                entries = await self.client.xrevrange(key, count=1)
+        except Unavailable:
             return "0"
         return str(entries[0][0]) if entries else "0"
 

@@ -34,7 +34,11 @@ class Replayed(InvalidRefreshToken):
 
 
 @post(
-    "/refresh", status_code=200, responses=problems(BadInput, InvalidRefreshToken, Replayed), summary="Refresh tokens"
+    "/refresh",
+    status_code=200,
+    responses=problems(BadInput, InvalidRefreshToken, Replayed),
+    response_headers=tokens.NOT_KEPT,
+    summary="Refresh tokens",
 )
 async def refresh(data: JSONBody[RefreshRequest], db: Db, broker: Broker, settings: Settings) -> tokens.Tokens:
     now = clock.now()

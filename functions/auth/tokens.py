@@ -15,6 +15,7 @@ import secrets
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from litestar.datastructures import ResponseHeader
 from msgspec import Struct
 
 from functions.auth import db as sql
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 SESSION = timedelta(days=30)
 # How long the token just replaced may be repeated, for a lost answer.
 GRACE = timedelta(seconds=30)
+
+
+# RFC 6749 §5.1: no cache may keep an answer that holds tokens.
+NOT_KEPT = [ResponseHeader(name="Cache-Control", value="no-store", description="Never kept by a cache.")]
 
 
 class Tokens(Struct, frozen=True):

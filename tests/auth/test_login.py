@@ -27,6 +27,14 @@ async def guess(
     return await client.post(PATH, json={"username": name, "password": password}, headers=headers)
 
 
+async def test_no_cache_may_keep_tokens(account: Account) -> None:
+    answer = await guess(account.client, account.username, PASSWORD)
+    assert answer.headers["cache-control"] == "no-store"
+    token = answer.json()["refresh_token"]
+    answer = await account.client.post("/api/v1/auth/refresh", json={"refresh_token": token})
+    assert answer.headers["cache-control"] == "no-store"
+
+
 async def test_the_tokens_are_of_the_promised_shape(account: Account) -> None:
     tokens = await account.login()
     assert set(tokens) == {"access_token", "token_type", "expires_in", "refresh_token"}
