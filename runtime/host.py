@@ -29,7 +29,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import Scope
 
-from runtime import problems, telemetry
+from runtime import examples, problems, telemetry
 from runtime.binding import Constant, Provider, bind, parameters
 from runtime.edge import UNSUPPORTED, Edge
 from runtime.loader import LoadError, load_http
@@ -46,7 +46,7 @@ from shared.db import Database
 from shared.errors import BadInput, NotFound, Problem, TooLarge, Unauthorized, Unavailable, UnsupportedMedia
 from shared.http import Conditions, CurrentUser, Responses
 from shared.http import problems as problem_responses
-from shared.idempotency import Idempotency, KeyReused
+from shared.idempotency import Idempotency, KeyReused, StillUnderWay
 from shared.identity import KeySetError, User, Verifier
 from shared.objects import ObjectStore
 from shared.pages import Paging
@@ -168,7 +168,9 @@ class Hosted:
     def document(self) -> bytes:
         """The service's OpenAPI document, as JSON."""
         if self._openapi is None:
-            text = msgspec.json.encode(self.app.openapi_schema.to_schema())
+            content = self.app.openapi_schema.to_schema()
+            examples.complete(content)
+            text = msgspec.json.encode(content)
             # Litestar names Page[Item] after all modules on the way; clients make class names of it.
             self._openapi = re.sub(rb"Page_[\w.]*?(\w+)_(?=\")", rb"PageOf\1", text)
         return self._openapi
@@ -187,7 +189,7 @@ class Hosted:
         if names - _STORES - {"user", "maybe_user", "calls", "settings", "hub", "request"}:
             kinds.append(BadInput)
         if "idempotency" in names:
-            kinds.append(KeyReused)
+            kinds += [KeyReused, StillUnderWay]
         if any("{" in path for path in handler.paths):
             kinds.append(NotFound)
         if names & _STORES:
@@ -226,7 +228,9 @@ class Hosted:
             idempotency_key: Annotated[
                 str | None,
                 HeaderParameter(
-                    name="Idempotency-Key", description="The same key and body get the first answer again."
+                    name="Idempotency-Key",
+                    description="The same key and body get the first answer again.",
+                    schema_extra={"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
                 ),
             ] = None,
         ) -> Idempotency:

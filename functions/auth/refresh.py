@@ -14,7 +14,9 @@ from shared.db import Connection
 from shared.errors import BadInput, Unauthorized
 from shared.http import Broker, Db, Settings, problems
 
-RefreshToken = Annotated[str, Meta(min_length=1, max_length=500, description="The session's last refresh token.")]
+RefreshToken = Annotated[
+    str, Meta(min_length=1, max_length=500, description="The session's last refresh token.", examples=[tokens.EXAMPLE])
+]
 
 
 class RefreshRequest(Struct):

@@ -16,6 +16,8 @@ Nickname = Annotated[
     str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$", examples=["초록이"])
 ]
 Bio = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$", examples=["분리배출 3년 차"])]
+# Null is meant; a length of 0 would say it, but Litestar (2.25) leaves a 0 out of the OpenAPI document.
+Nothing = Annotated[str, Meta(pattern=r"^$(?!\n)", examples=[None])]
 
 
 class ProfileChanges(Struct):
@@ -23,7 +25,7 @@ class ProfileChanges(Struct):
 
     nickname: Nickname | UnsetType | None = UNSET
     bio: Bio | UnsetType | None = UNSET
-    avatar_url: Annotated[str, Meta(max_length=0)] | UnsetType | None = UNSET
+    avatar_url: Nothing | UnsetType | None = UNSET
 
 
 @patch("/me", responses=problems(BadInput, Unauthorized, PreconditionFailed), summary="Change my profile")

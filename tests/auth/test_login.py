@@ -16,7 +16,7 @@ from shared.errors import TooMany, Unauthorized
 from shared.ids import new_id
 from shared.redis import connect_async
 from shared.settings import Settings
-from tests.auth.conftest import COST, NOBODY, PASSWORD_HASH, Account, bearer
+from tests.auth.conftest import COST, NOBODY, PASSWORD, PASSWORD_HASH, Account, bearer
 
 PATH = "/api/v1/auth/login"
 
