@@ -34,7 +34,9 @@ class _Sent:
         self.more = more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [_JSON, (b"content-length", b"%d" % len(self.body))]
+        headers = [(b"content-length", b"%d" % len(self.body))]
+        if self.body:
+            headers.append(_JSON)
         if self.more:
             headers += [(name.lower().encode(), value.encode()) for name, value in self.more.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
@@ -58,5 +60,5 @@ class DataResponse(Response[T]):
         self, app: Any, request: Any, *, cookies: Iterable[Any] | None = None, headers: Any = None, **options: Any
     ) -> Any:
         if self._quick and not cookies:
-            return _Sent(self.status_code or 200, _encode(self.content), headers)
+            return _Sent(self.status_code or 200, _encode(self.content) if self.content is not None else b"", headers)
         return super().to_asgi_response(app, request, cookies=cookies, headers=headers, **options)

@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
-from litestar import Litestar, get, post
+from litestar import Litestar, delete, get, post
 from litestar.di import Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta, Struct
@@ -52,6 +52,11 @@ async def thing(thing_id: FromPath[UUID]) -> dict[str, str]:
     raise Conflict
 
 
+@delete("/orders", status_code=202)
+async def drop() -> None:
+    pass
+
+
 @get("/broken")
 async def broken() -> None:
     raise RuntimeError("SELECT secret FROM safe")
@@ -75,7 +80,7 @@ async def store(data: JSONBody[dict[str, str]], db: Db) -> int:
         return int(row[0]) if row else 0
 
 
-HANDLERS = [order, mine, make_mine, thing, broken, in_range, pages, store]
+HANDLERS = [order, drop, mine, make_mine, thing, broken, in_range, pages, store]
 BASE = "/api/v1/auth"
 
 
@@ -159,6 +164,11 @@ async def test_what_is_wrong_with_the_address_or_the_token_comes_before_the_medi
     problem(await client.post(f"{BASE}/mine", **text), 415)
 
 
+async def test_an_answer_without_content_has_none(client: httpx.AsyncClient) -> None:
+    answer = await client.delete(f"{BASE}/orders")
+    assert (answer.status_code, answer.content, answer.headers.get("content-type")) == (202, b"", None)
+
+
 async def test_a_body_of_a_get_means_nothing(client: httpx.AsyncClient) -> None:
     for headers in ({"Content-Type": "text/plain"}, {}):
         answer = await client.request("GET", f"{BASE}/range?low=1", content=b"hello", headers=headers)
@@ -177,7 +187,7 @@ async def test_head_is_get_without_the_body(client: httpx.AsyncClient, keys: sup
 
 
 async def test_options_and_405_name_all_methods_of_an_address(client: httpx.AsyncClient) -> None:
-    for path, methods in (("mine", "GET, HEAD, OPTIONS, POST"), ("orders", "OPTIONS, POST")):
+    for path, methods in (("mine", "GET, HEAD, OPTIONS, POST"), ("orders", "DELETE, OPTIONS, POST")):
         answer = await client.options(f"{BASE}/{path}")
         assert (answer.status_code, answer.headers["allow"]) == (204, methods)
         answer = await client.put(f"{BASE}/{path}", json={})
