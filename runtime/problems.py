@@ -4,6 +4,7 @@ Litestar 2.25 answers invalid UTF-8 with 500 and a wrong media type with 400, ca
 its own problem-details plugin swaps title and detail; so one handler of ours takes every exception.
 """
 
+import ast
 import logging
 import re
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ import psycopg
 from litestar import Request, Response
 from litestar.exceptions import ClientException, HTTPException, MethodNotAllowedException, ValidationException
 
-from shared import trace
+from shared import text, trace
 from shared.errors import BadInput, FieldError, MethodNotAllowed, NotFound, Problem, TooLarge, UnsupportedMedia
 from shared.http import ProblemDocument
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _MISSING = re.compile(r"Object missing required field `([^`]+)`")
+_REGEX = re.compile(r" matching regex ('.*'|\".*\")$")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _BY_STATUS: dict[int, type[Problem]] = {404: NotFound, 413: TooLarge, 415: UnsupportedMedia}
 
@@ -95,6 +97,8 @@ def field_error(message: str, key: str = "") -> FieldError:
     if (missing := _MISSING.search(message)) is not None:
         key = f"{key}.{missing[1]}" if key else missing[1]
         message = "is required"
+    elif (regex := _REGEX.search(message)) is not None:
+        message = text.said(ast.literal_eval(regex[1])) or message
     return FieldError(key or "body", message)
 
 

@@ -16,13 +16,14 @@ from shared import clock
 from shared.db import Connection
 from shared.errors import NotFound
 from shared.objects import ObjectMissing, ObjectStore
+from shared.text import pattern
 
 LIFETIME = timedelta(hours=1)
 MAX_BYTES = 10 * 1024 * 1024
 # A raw upload is gone after this at the latest, whatever became of it.
 KEPT_AT_MOST = timedelta(hours=24)
 EXAMPLE_KEY = "uploads/019a0000-0000-7000-8000-000000000000/6ba5b4d395ac2dbf7017f6db06af1401"
-KEY_PATTERN = r"^uploads/[0-9a-f-]{36}/[0-9a-f]{32}$"
+KEY_PATTERN = pattern(r"^uploads/[0-9a-f-]{36}/[0-9a-f]{32}$", "is no image_key that an upload was given")
 
 
 class UploadRequest(Struct):

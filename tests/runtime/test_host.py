@@ -20,7 +20,7 @@ from shared.errors import Conflict
 from shared.http import CurrentUser, Db, PageQuery
 from shared.settings import SettingsError
 from tests import support
-from tests.conftest import Person, make_person
+from tests.conftest import Person, Serve, make_person
 
 
 class Inner(Struct):
@@ -128,6 +128,20 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 async def test_a_wrong_body_is_a_400_that_names_the_field(client: httpx.AsyncClient, body: bytes, field: str) -> None:
     answer = await client.post(f"{BASE}/orders", content=body, headers={"Content-Type": "application/json"})
     assert [error["field"] for error in problem(answer, 400)["errors"]] == [field]
+
+
+async def test_what_a_pattern_wants_is_said_in_words(serve: Serve, keys: support.Keys) -> None:
+    client, person = await serve("userinfo", "auth"), make_person(keys)
+    for change, message in (
+        ({"nickname": " "}, "takes more than white space, and no U+0000"),
+        ({"bio": "a\0"}, "must not contain U+0000"),
+        ({"avatar_url": "http://x"}, "can only be cleared, by null"),
+    ):
+        answer = await client.patch("/api/v1/users/me", json=change, headers=person.headers)
+        assert problem(answer, 400)["errors"] == [{"field": next(iter(change)), "message": message}]
+    body = {"username": "김 씨", "email": "kim@example.com", "password": "correct horse battery"}
+    answer = await client.post("/api/v1/auth/register", json=body)
+    assert problem(answer, 400)["errors"][0]["message"].startswith("takes the letters A to Z")
 
 
 async def test_a_wrong_query_names_every_field(client: httpx.AsyncClient) -> None:
