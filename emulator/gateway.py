@@ -24,6 +24,7 @@ import uvicorn
 
 from emulator.merge import merge
 from emulator.sigv4 import sign_headers
+from runtime.protocol import ProblemProtocol
 from runtime.server import Server
 from shared import clock, spans, trace
 
@@ -32,6 +33,9 @@ MAX_BODY = 1024 * 1024
 # A service that takes so long to begin its answer is away. Event streams begin at once.
 PATIENCE = 60.0
 CONNECT = 2.0
+# Seconds that a client may let pass between two pieces of a body that it has announced.
+SLOW = 30.0
+MAX_HEADERS = 64 * 1024
 _HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization"}
 _HOP |= {b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 _NOT_OURS = _HOP | {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"}
@@ -83,10 +87,10 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError("only HTTP is served here")
-        request_id = (
-            next((v for n, v in scope["headers"] if n == b"x-request-id"), None) or os.urandom(16).hex().encode()
-        )
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given if trace.REQUEST_ID.fullmatch(given) else os.urandom(16).hex().encode()
         try:
+            _check(scope)
             await self._answer(scope, receive, send, request_id)
         except Refused as refusal:
             if refusal.status == 413:
@@ -102,15 +106,18 @@ class Gateway:
                 await self._forward(route, scope, receive, send, request_id)
                 return
         if path.startswith("/cdn/"):
-            await self._public_copy(path.removeprefix("/cdn/"), scope, send)
-        elif path == "/openapi.json":
-            await _send(send, 200, b"application/json", msgspec.json.encode(await self._openapi()))
-        elif path == "/":
-            await _send(
-                send, 200, b"application/json", msgspec.json.format(msgspec.json.encode(self._index()), indent=2)
-            )
-        elif path == "/_gateway":
-            await _send(send, 200, b"text/plain", b"ready\n")
+            _only_read(scope)
+            await self._public_copy(path.removeprefix("/cdn/"), scope, send, request_id)
+        elif path in ("/openapi.json", "/", "/_gateway"):
+            _only_read(scope)
+            kind, body = b"application/json", b""
+            if path == "/openapi.json":
+                body = msgspec.json.encode(await self._openapi())
+            elif path == "/":
+                body = msgspec.json.format(msgspec.json.encode(self._index()), indent=2)
+            else:
+                kind, body = b"text/plain", b"ready\n"
+            await _send(send, 200, kind, body, [(b"x-request-id", request_id)])
         else:
             raise Refused(
                 404, "not-found", "Not Found", "There is nothing here. The services' prefixes are listed at /."
@@ -154,6 +161,10 @@ class Gateway:
                 await self._stream(answer, receive, send, body)
             finally:
                 await answer.aclose()
+        except httpcore.LocalProtocolError as error:
+            if started:
+                raise
+            raise Refused(400, "bad-request", "Bad Request", f"The request can't be handed on: {error}.") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
             if started:
                 raise  # uvicorn closes the connection: the client sees that the answer is not whole
@@ -190,12 +201,8 @@ class Gateway:
 
     # Public copies
 
-    async def _public_copy(self, key: str, scope: Scope, send: Send) -> None:
+    async def _public_copy(self, key: str, scope: Scope, send: Send, request_id: bytes) -> None:
         missing = Refused(404, "not-found", "Not Found", "There is no public copy here.")
-        if scope["method"] not in ("GET", "HEAD"):
-            raise Refused(
-                405, "method-not-allowed", "Method Not Allowed", "Only GET and HEAD.", [(b"allow", b"GET, HEAD")]
-            )
         if not key.startswith("images/") or ".." in key.split("/"):
             raise missing
         path = f"/{self.environ['S3_BUCKET']}/{quote(key)}"
@@ -225,6 +232,7 @@ class Gateway:
             kept.append((b"cache-control", _IMMUTABLE))
         # A copy is what the system made of a photograph; still nobody should take it for a page.
         kept += [(b"x-content-type-options", b"nosniff"), (b"access-control-allow-origin", b"*")]
+        kept.append((b"x-request-id", request_id))
         await send({"type": "http.response.start", "status": answer.status, "headers": kept})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.content})
 
@@ -278,7 +286,11 @@ class _Body:
     async def stream(self) -> AsyncIterator[bytes]:
         size = 0
         while True:
-            message = await self.receive()
+            try:
+                async with asyncio.timeout(SLOW):
+                    message = await self.receive()
+            except TimeoutError:
+                raise _too_slow() from None
             if message["type"] == "http.disconnect":
                 raise httpcore.WriteError("the client has gone")
             size += len(message.get("body", b""))
@@ -322,13 +334,32 @@ class _Spanned:
             )
 
 
+def _check(scope: Scope) -> None:
+    """Refuse what no service should see."""
+    hosts = sum(name == b"host" for name, _ in scope["headers"])
+    if hosts > 1 or (hosts == 0 and scope["http_version"] == "1.1"):
+        raise Refused(400, "bad-request", "Bad Request", "A request names its Host once (RFC 9112 §3.2).")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+        detail = f"A request's headers may have at most {MAX_HEADERS} bytes."
+        raise Refused(431, "headers-too-large", "Request Header Fields Too Large", detail)
+
+
+def _only_read(scope: Scope) -> None:
+    if scope["method"] not in ("GET", "HEAD"):
+        allow = [(b"allow", b"GET, HEAD")]
+        raise Refused(405, "method-not-allowed", "Method Not Allowed", "Only GET and HEAD.", allow)
+
+
 def _forwarded(scope: Scope, request_id: bytes) -> Headers:
     given = {name: value for name, value in scope["headers"] if name in _NOT_OURS}
     client = (scope["client"] or ("127.0.0.1", 0))[0].encode()
     before = given.get(b"x-forwarded-for")
     # Blanks around a value are not part of it (RFC 9110 §5.5); the parser of requests leaves them, that of ours refuses.
     headers: Headers = [(name, value.strip(b" \t")) for name, value in scope["headers"] if name not in _NOT_OURS]
-    host = next((value for name, value in headers if name == b"host"), b"")
+    host = next((value for name, value in headers if name == b"host"), None)
+    if host is None:  # HTTP/1.0
+        host = b"localhost"
+        headers.append((b"host", host))
     headers.append((b"x-forwarded-for", before + b", " + client if before else client))
     headers += [
         (b"x-forwarded-proto", scope["scheme"].encode()),
@@ -366,6 +397,11 @@ async def _discard(receive: Receive) -> None:
 def _too_large() -> Refused:
     detail = f"A request's body may have at most {MAX_BODY} bytes; files go to the object store."
     return Refused(413, "too-large", "Content Too Large", detail, [(b"connection", b"close")])
+
+
+def _too_slow() -> Refused:
+    detail = f"The rest of the body did not come within {SLOW:.0f} seconds."
+    return Refused(408, "request-timeout", "Request Timeout", detail, [(b"connection", b"close")])
 
 
 async def _send_problem(send: Send, refusal: Refused, request_id: bytes) -> None:
@@ -416,7 +452,7 @@ def main() -> None:
         date_header=False,
         proxy_headers=False,
         lifespan="off",
-        http="httptools",
+        http=ProblemProtocol,
         loop="uvloop",
         ws="none",
         timeout_graceful_shutdown=2,

@@ -14,7 +14,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,16 +22,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import uvicorn
 from litestar import Litestar, Request, Response, Router, get
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import Scope
 
-from runtime import problems, telemetry
+from runtime import examples, problems, telemetry
 from runtime.binding import Constant, Provider, bind, parameters
-from runtime.edge import Edge
+from runtime.edge import UNSUPPORTED, Edge
 from runtime.loader import LoadError, load_http
+from runtime.protocol import ProblemProtocol
 from runtime.response import DataResponse
 from runtime.server import Server
 from runtime.services import Service, ServiceError, find, load_services, seconds
@@ -44,7 +46,7 @@ from shared.db import Database
 from shared.errors import BadInput, NotFound, Problem, TooLarge, Unauthorized, Unavailable, UnsupportedMedia
 from shared.http import Conditions, CurrentUser, Responses
 from shared.http import problems as problem_responses
-from shared.idempotency import Idempotency, KeyReused
+from shared.idempotency import Idempotency, KeyReused, StillUnderWay
 from shared.identity import KeySetError, User, Verifier
 from shared.objects import ObjectStore
 from shared.pages import Paging
@@ -54,7 +56,6 @@ from shared.settings import Settings, SettingsError, read
 
 if TYPE_CHECKING:
     import redis.asyncio
-    from litestar.handlers import HTTPRouteHandler
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Hosted:
         self.settings = settings
         self.database = Database(settings.database_url, size=service.database.pool, name=service.name)
         self.verifier = Verifier(Path(settings.auth_jwks_file))
-        self.objects = ObjectStore(settings)
+        self.objects = ObjectStore(settings, waiting=True)
         self.calls = Calls(settings.urls())
         self.hub = Hub(self._connect_broker)
         self._broker: redis.asyncio.Redis | None = None
@@ -139,6 +140,8 @@ class Hosted:
                     path=self.service.prefix,
                     tags=[self.service.short],
                     route_handlers=[
+                        # First, or Litestar makes its own.
+                        *_options([*handlers, document]),
                         *(self._complete(bind(handler, providers), parameters(handler)) for handler in handlers),
                         document,
                     ],
@@ -165,7 +168,9 @@ class Hosted:
     def document(self) -> bytes:
         """The service's OpenAPI document, as JSON."""
         if self._openapi is None:
-            text = msgspec.json.encode(self.app.openapi_schema.to_schema())
+            content = self.app.openapi_schema.to_schema()
+            examples.complete(content)
+            text = msgspec.json.encode(content)
             # Litestar names Page[Item] after all modules on the way; clients make class names of it.
             self._openapi = re.sub(rb"Page_[\w.]*?(\w+)_(?=\")", rb"PageOf\1", text)
         return self._openapi
@@ -176,13 +181,15 @@ class Hosted:
         if names & {"user", "maybe_user", "idempotency"}:
             kinds.append(Unauthorized)
             handler.security = [{"bearer": []}] if "maybe_user" not in names else [{"bearer": []}, {}]
-            handler.before_request = self._authenticator(required="maybe_user" not in names)
+            handler.before_request = self._authenticator(required="maybe_user" not in names, body="data" in names)
+        elif "data" in names:
+            handler.before_request = _check_media
         if "data" in names:
             kinds += [BadInput, TooLarge, UnsupportedMedia]
         if names - _STORES - {"user", "maybe_user", "calls", "settings", "hub", "request"}:
             kinds.append(BadInput)
         if "idempotency" in names:
-            kinds.append(KeyReused)
+            kinds += [KeyReused, StillUnderWay]
         if any("{" in path for path in handler.paths):
             kinds.append(NotFound)
         if names & _STORES:
@@ -194,7 +201,7 @@ class Hosted:
             )
         return handler
 
-    def _authenticator(self, *, required: bool) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
+    def _authenticator(self, *, required: bool, body: bool) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
         # A function and no method: Litestar copies its routers deeply, so a method would ask a copy of this service, whose
         # verifier never hears of a revoked session.
         verifier = self.verifier
@@ -205,10 +212,12 @@ class Hosted:
             authorization = _authorization(scope)
             if authorization is None and not required:
                 _identity.set(None)
-                return
-            user = verifier.authenticate(authorization)
-            _identity.set(user)
-            scope["eco2_user"] = user.alias
+            else:
+                user = verifier.authenticate(authorization)
+                _identity.set(user)
+                scope["eco2_user"] = user.alias
+            if body and UNSUPPORTED in scope:
+                raise UnsupportedMedia
 
         return authenticate
 
@@ -219,7 +228,9 @@ class Hosted:
             idempotency_key: Annotated[
                 str | None,
                 HeaderParameter(
-                    name="Idempotency-Key", description="The same key and body get the first answer again."
+                    name="Idempotency-Key",
+                    description="The same key and body get the first answer again.",
+                    schema_extra={"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
                 ),
             ] = None,
         ) -> Idempotency:
@@ -347,13 +358,37 @@ class Hosted:
                 set(self.service.uses) - {"postgres"}, "starting"
             )
         if "broker" in self.service.uses:
-            checks["broker"] = _answers(self._connect_broker())
+            checks["broker"] = _within(_answers(self._connect_broker()))
         if "cache" in self.service.uses:
-            checks["cache"] = _answers(self._connect_cache())
+            checks["cache"] = _within(_answers(self._connect_cache()))
         if "objects" in self.service.uses:
             checks["objects"] = _within(asyncio.to_thread(self.objects.ready))
         found = await asyncio.gather(*checks.values())
         return {name: "up" if up else "away" for name, up in zip(checks, found, strict=True)}
+
+
+async def _check_media(request: Request[Any, Any, Any]) -> None:
+    if UNSUPPORTED in request.scope:
+        raise UnsupportedMedia
+
+
+def _options(handlers: Sequence[HTTPRouteHandler]) -> Iterator[HTTPRouteHandler]:
+    """What OPTIONS answers. Litestar (2.25) makes one for each function, and those of one address hide each other."""
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            methods.setdefault(path, set()).update(handler.http_methods)
+    for path, found in methods.items():
+        yield HTTPRouteHandler(path, http_method="OPTIONS", status_code=204, include_in_schema=False)(
+            _allowing(problems.allow(found))
+        )
+
+
+def _allowing(methods: str) -> Callable[[], Awaitable[Response[None]]]:
+    async def options() -> Response[None]:
+        return Response(None, headers={"Allow": methods})
+
+    return options
 
 
 async def _answers(client: redis.asyncio.Redis) -> bool:
@@ -425,7 +460,7 @@ def run(targets: Sequence[str]) -> int:
         access_log=False,
         server_header=False,
         lifespan="on",
-        http="httptools",
+        http=ProblemProtocol,
         loop="uvloop",
         ws="none",
         timeout_graceful_shutdown=int(min(grace, _DRAIN)),

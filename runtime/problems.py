@@ -4,8 +4,10 @@ Litestar 2.25 answers invalid UTF-8 with 500 and a wrong media type with 400, ca
 its own problem-details plugin swaps title and detail; so one handler of ours takes every exception.
 """
 
+import ast
 import logging
 import re
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +16,7 @@ import psycopg
 from litestar import Request, Response
 from litestar.exceptions import ClientException, HTTPException, MethodNotAllowedException, ValidationException
 
-from shared import trace
+from shared import text, trace
 from shared.errors import BadInput, FieldError, MethodNotAllowed, NotFound, Problem, TooLarge, UnsupportedMedia
 from shared.http import ProblemDocument
 
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _MISSING = re.compile(r"Object missing required field `([^`]+)`")
+_REGEX = re.compile(r" matching regex ('.*'|\".*\")$")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _BY_STATUS: dict[int, type[Problem]] = {404: NotFound, 413: TooLarge, 415: UnsupportedMedia}
 
@@ -55,18 +58,18 @@ def classify(error: Exception, request: Request[Any, Any, Any] | None = None) ->
     if isinstance(error, ValidationException):
         return BadInput(errors=_field_errors(error), message=None if error.extra else _sentence(error.detail))
     if isinstance(error, MethodNotAllowedException):
-        return MethodNotAllowed(headers={"Allow": (error.headers or {}).get("allow", "")})
+        return MethodNotAllowed(headers={"Allow": allow((error.headers or {}).get("allow", "").split(", "))})
     if isinstance(error, RecursionError):
         return BadInput("body", "is nested too deeply")
     if isinstance(error, UnicodeDecodeError | UnicodeEncodeError):
         return BadInput("body", "is not valid UTF-8")
     if isinstance(error, psycopg.DataError):
         # The last net: U+0000 and numbers out of range that no field's own check caught.
-        return BadInput(message="A value in the request can't be stored: check for U+0000 and numbers out of range.")
+        return BadInput("request", "holds a value that can't be stored: check for U+0000 and numbers out of range")
     if isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
         return _BY_STATUS[error.status_code]()
     if isinstance(error, ClientException) and error.status_code == 400:
-        return BadInput("body", _sentence(error.detail))
+        return BadInput("body", _PATH.sub("", _sentence(error.detail)))
     if isinstance(error, HTTPException) and error.status_code < 500:
         problem = Problem(error.detail)
         problem.status = error.status_code  # type: ignore[misc]
@@ -76,25 +79,37 @@ def classify(error: Exception, request: Request[Any, Any, Any] | None = None) ->
     return Problem("Something went wrong on our side: it has been noted under this request's id.")
 
 
+def allow(methods: Iterable[str]) -> str:
+    """The `Allow` header of an address that takes these methods: HEAD wherever GET is taken (runtime.edge)."""
+    found = {*methods, "OPTIONS"}
+    return ", ".join(sorted(found | {"HEAD"} if "GET" in found else found))
+
+
 def _sentence(text: str) -> str:
     return text if len(text) <= 300 else text[:300] + "…"
 
 
+def field_error(message: str, key: str = "") -> FieldError:
+    """What a message of msgspec's says, with the field (below `key`) called by the name that the client sent."""
+    path = _PATH.search(message)
+    message = _PATH.sub("", message)
+    key = key or (path[1] if path else "")
+    if (missing := _MISSING.search(message)) is not None:
+        key = f"{key}.{missing[1]}" if key else missing[1]
+        message = "is required"
+    elif (regex := _REGEX.search(message)) is not None:
+        message = text.said(ast.literal_eval(regex[1])) or message
+    return FieldError(key or "body", message)
+
+
 def _field_errors(error: ValidationException) -> list[FieldError]:
-    """Litestar's list of what is wrong, with the fields called by the names that the client sent."""
+    """Litestar's list of what is wrong."""
     found = []
     for extra in error.extra if isinstance(error.extra, list) else []:
-        message, key, source = str(extra.get("message", "")), str(extra.get("key", "")), extra.get("source")
-        path = _PATH.search(message)
-        message = _PATH.sub("", message)
-        if source == "body":
-            key = "" if key == "data" else key.removeprefix("data.")
-        if message == "'data'":  # the whole body is missing
-            key, message = "body", "is required"
-        elif (missing := _MISSING.search(message)) is not None:
-            key = f"{key}.{missing[1]}" if key else missing[1]
-            message = "is required"
-        found.append(FieldError(key or (path[1] if path else "") or "body", message))
+        message = str(extra.get("message", ""))
+        # The whole body is missing; what is wrong inside of one, runtime.binding says.
+        missing = message == "'data'"
+        found.append(FieldError("body", "is required") if missing else field_error(message, str(extra.get("key", ""))))
     if not found and (parameter := re.search(r"Missing required (\w+) parameter '([^']+)'", error.detail)) is not None:
         found.append(FieldError(parameter[2], "is required"))
     return found

@@ -13,7 +13,7 @@ import msgspec
 from litestar import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from litestar.types import Receive, Scope, Send
 
@@ -26,14 +26,19 @@ _JSON = (b"content-type", b"application/json")
 class _Sent:
     """A small ASGI application that sends one body."""
 
-    __slots__ = ("body", "status")
+    __slots__ = ("body", "more", "status")
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes, more: Mapping[str, str] | None) -> None:
         self.status = status
         self.body = body
+        self.more = more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [_JSON, (b"content-length", b"%d" % len(self.body))]
+        headers = [(b"content-length", b"%d" % len(self.body))]
+        if self.body:
+            headers.append(_JSON)
+        if self.more:
+            headers += [(name.lower().encode(), value.encode()) for name, value in self.more.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
@@ -54,6 +59,6 @@ class DataResponse(Response[T]):
     def to_asgi_response(
         self, app: Any, request: Any, *, cookies: Iterable[Any] | None = None, headers: Any = None, **options: Any
     ) -> Any:
-        if self._quick and not cookies and not headers:
-            return _Sent(self.status_code or 200, _encode(self.content))
+        if self._quick and not cookies:
+            return _Sent(self.status_code or 200, _encode(self.content) if self.content is not None else b"", headers)
         return super().to_asgi_response(app, request, cookies=cookies, headers=headers, **options)

@@ -1,8 +1,11 @@
 """The way to PostgreSQL: one pool a process, under the service's own role and search_path."""
 
+import asyncio
+import os
 import select
+import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -23,6 +26,10 @@ from shared.keepalive import KEEPALIVE
 
 # How long a request may wait for a connection before it answers 503, in seconds.
 PATIENCE = 1.5
+# A connection in use for so many seconds may be one to a server that has fallen silent: then another one is asked whether
+# it still answers, and has so many seconds to do it.
+SUSPICION = 1.2
+PROOF = 0.5
 
 Connection = AsyncConnection[Any]
 
@@ -74,11 +81,44 @@ def _gone(connection: Connection) -> bool:
     return bool(poll.poll(0))
 
 
+def _cut(connection: Connection) -> None:
+    # Whoever waits for an answer on it sees the end of the stream, as if the server had gone: to cancel the waiting instead
+    # would make psycopg ask the silent server to cancel the query, for five seconds more.
+    with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
+
+
+class _Use:
+    """A connection's use by a function. One that takes long goes on if the server answers others, and ends if not."""
+
+    def __init__(self, connection: EcoConnection, answers: Callable[[], Awaitable[bool]]) -> None:
+        self._connection = connection
+        self._answers = answers
+        self._timer = asyncio.get_running_loop().call_later(SUSPICION, self._suspect)
+        self._looking: asyncio.Task[None] | None = None
+
+    def _suspect(self) -> None:
+        self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        if await self._answers():
+            self._timer = asyncio.get_running_loop().call_later(SUSPICION, self._suspect)
+        elif not self._connection.closed:
+            _cut(self._connection)
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+
+
 class Database:
     """A pool of connections to one schema under one role. Opening it makes no connection wait: the first use does."""
 
     def __init__(self, dsn: str, *, size: int = 4, name: str = "eco2") -> None:
         self.name = name
+        self._dsn = dsn
+        self._proof: asyncio.Task[bool] | None = None
         self.pool: AsyncConnectionPool[EcoConnection] = AsyncConnectionPool(
             dsn,
             connection_class=EcoConnection,
@@ -117,9 +157,11 @@ class Database:
             connection = await self._living()
             if spans.on():
                 connection.cursor_factory = _SeenCursor
+            use = _Use(connection, self._answers)
             try:
                 yield connection
             finally:
+                use.end()
                 await self.pool.putconn(connection)
         except (PoolTimeout, PoolClosed, TooManyRequests, psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Unavailable("database") from error
@@ -134,6 +176,23 @@ class Database:
                 return connection
             await connection.close()
             await self.pool.putconn(connection)
+
+    async def _answers(self) -> bool:
+        """Whether the server answers a new connection, asked once for all who want to know at this moment."""
+        if self._proof is None or self._proof.done():
+            self._proof = asyncio.create_task(self._prove())
+        return await asyncio.shield(self._proof)
+
+    async def _prove(self) -> bool:
+        try:
+            async with asyncio.timeout(PROOF):
+                connection = await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=3)
+        except psycopg.OperationalError as error:
+            return "FATAL" in str(error)  # it refuses, so it answers: too many connections, for example
+        except TimeoutError:
+            return False
+        await connection.close()
+        return True
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[EcoConnection]:

@@ -7,7 +7,7 @@ is missing, and a caller could then name any user.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from litestar import Response
@@ -15,11 +15,11 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import SkipValidation
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shared.calls import Calls as _Calls
 from shared.db import Database
-from shared.errors import FieldError, PreconditionFailed, Problem
+from shared.errors import BadInput, FieldError, PreconditionFailed, Problem, first_line
 from shared.idempotency import Idempotency
 from shared.identity import User
 from shared.objects import ObjectStore
@@ -78,9 +78,9 @@ def problems(*kinds: type[Problem]) -> dict[int, ResponseSpec]:
 class ServerSentEvent(Struct):
     """One event of a stream: `event` names its kind, `data` is JSON, and `id` resumes by Last-Event-ID."""
 
-    event: str
-    data: str
-    id: str = ""
+    event: Annotated[str, Meta(examples=["progress"])]
+    data: Annotated[str, Meta(examples=['{"stage":"checking","progress":0.1}'])]
+    id: Annotated[str, Meta(examples=["1795643031352-0"])] = ""
 
 
 def event_stream() -> dict[int, ResponseSpec]:
@@ -92,20 +92,25 @@ def event_stream() -> dict[int, ResponseSpec]:
 
 
 def _spec(status: int, kinds: list[type[Problem]]) -> ResponseSpec:
-    lines = [(kind.__doc__ or "").strip().splitlines()[0] for kind in kinds]
-    example = {
-        "type": kinds[0].type,
-        "title": kinds[0].title(),
-        "status": status,
-        "detail": lines[0],
-        "instance": "019a0000-0000-7000-8000-000000000000",
-    }
+    lines = [first_line(kind) for kind in kinds]
+    examples = []
+    for kind in kinds:
+        value = {
+            "type": kind.type,
+            "title": kind.title(),
+            "status": status,
+            "detail": first_line(kind),
+            "instance": "2c41804d53ca20050f870bd8c61e9ccf",
+        }
+        if kind is BadInput:
+            value |= {"detail": "name: is required", "errors": [{"field": "name", "message": "is required"}]}
+        examples.append(Example(summary=kind.type, value=value))
     return ResponseSpec(
         ProblemDocument,
         generate_examples=False,
         description=" ".join(dict.fromkeys(lines)),
         media_type="application/problem+json",
-        examples=[Example(value=example)],
+        examples=examples,
     )
 
 
@@ -130,12 +135,17 @@ class Conditions:
         return Response(content, status_code=200, headers={"ETag": _tag(content)}, media_type="application/json")
 
     def require(self, entity: Any) -> None:
-        """Check that the client's `If-Match`, where it sent one, names the thing as it stands now.
+        """Before a change: check that `If-Match` names the thing as it stands now, and that `If-None-Match` does not.
 
         Raises:
-            PreconditionFailed: it names another.
+            PreconditionFailed: one of the two, where the client sent it, says otherwise (RFC 9110 §13.2.2).
         """
-        if self._if_match is not None and not _names(self._if_match, _tag(msgspec.json.encode(entity)), weak=False):
+        if self._if_match is None and self._if_none_match is None:
+            return
+        tag = _tag(msgspec.json.encode(entity))
+        if self._if_match is not None and not _names(self._if_match, tag, weak=False):
+            raise PreconditionFailed
+        if _names(self._if_none_match, tag, weak=True):
             raise PreconditionFailed
 
 

@@ -4,11 +4,11 @@ Fields are ids, keys and codes; a person's content appears only where the actor'
 """
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 T = TypeVar("T")
 
@@ -149,7 +149,7 @@ class Source(Struct, frozen=True):
     """An item that an answer rests on."""
 
     item_id: UUID
-    name: str
+    name: Annotated[str, Meta(examples=["우유팩"])]
 
 
 class Answered(Struct, frozen=True):

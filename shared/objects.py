@@ -62,8 +62,10 @@ class ObjectStore:
     Raises (all methods): Unavailable when the store is away or refuses to answer.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, waiting: bool = False) -> None:
+        """`waiting`: somebody waits for the answer, who is better told within two seconds that the store is away."""
         self._settings = settings
+        self._waiting = waiting
         self.bucket = settings.s3_bucket
 
     @cached_property
@@ -79,9 +81,9 @@ class ObjectStore:
             aws_secret_access_key=self._settings.aws_secret_access_key or None,
             config=Config(
                 signature_version="s3v4",
-                connect_timeout=_TIMEOUTS[0],
-                read_timeout=_TIMEOUTS[1],
-                retries={"total_max_attempts": 2, "mode": "standard"},
+                connect_timeout=0.5 if self._waiting else _TIMEOUTS[0],
+                read_timeout=1.3 if self._waiting else _TIMEOUTS[1],
+                retries={"total_max_attempts": 1 if self._waiting else 2, "mode": "standard"},
                 s3={"addressing_style": "path" if self._settings.s3_endpoint_url else "virtual"},
             ),
         )

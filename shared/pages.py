@@ -3,10 +3,10 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shared.errors import BadInput
 
@@ -18,7 +18,10 @@ class Page(Struct, Generic[T]):
     """One page of a list. `next_cursor` is null on the last one."""
 
     items: list[T]
-    next_cursor: str | None
+    next_cursor: Annotated[
+        str | None,
+        Meta(examples=["WyIyMDI2LTAxLTAyVDAzOjA0OjA1WiIsIjAxOWEiXQ"]),
+    ]
 
 
 class Paging(Struct, frozen=True):

@@ -11,11 +11,13 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
+
+from shared.errors import Unavailable
 
 if TYPE_CHECKING:
     import redis
@@ -122,10 +124,10 @@ async def forget(broker: redis.asyncio.Redis, *subjects: UUID) -> None:
     Raises:
         Unavailable: the broker is away; the streams end by themselves a day after their last event.
     """
-    from shared.redis import guard
+    from shared.redis import within
 
     if subjects:
-        with guard("broker"):
+        async with within("broker"):
             await broker.unlink(*(stream(subject) for subject in subjects))
 
 
@@ -149,11 +151,12 @@ class Hub:
 
     async def past(self, subject: UUID, after: str) -> list[Event]:
         """Events that are in the stream now, later than the id `after` ("0" for all); none while the broker is away."""
-        from redis.exceptions import RedisError
+        from shared.redis import within
 
         try:
-            entries = await self.client.xrange(stream(subject), f"({after}" if after != "0" else "-", "+")
-        except (RedisError, OSError):
+            async with within("broker"):
+                entries = await self.client.xrange(stream(subject), f"({after}" if after != "0" else "-", "+")
+        except Unavailable:
             return []
         return [_event(entry) for entry in entries or ()]
 
@@ -198,11 +201,12 @@ class Hub:
         return await self.client.xread(dict(wanted), block=1000, count=500)  # type: ignore[arg-type]
 
     async def _newest(self, key: str) -> str:
-        from redis.exceptions import RedisError
+        from shared.redis import within
 
         try:
-            entries = await self.client.xrevrange(key, count=1)
-        except (RedisError, OSError):
+            async with within("broker"):
+                entries = await self.client.xrevrange(key, count=1)
+        except Unavailable:
             return "0"
         return str(entries[0][0]) if entries else "0"
 
@@ -317,14 +321,51 @@ async def follow(
                 return
             waiting = []
             # Not `wait_for`, which makes a task each time.
+            silent = COMMENT_EVERY - (time.monotonic() - quiet_since)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY):
+                async with asyncio.timeout(max(0.0, min(LOOK_EVERY, silent))):
                     waiting.append(await queue.get())
             while not queue.empty():
                 waiting.append(queue.get_nowait())
             if time.monotonic() - quiet_since >= COMMENT_EVERY:
                 quiet_since = time.monotonic()
                 yield b": still here\n\n"
+
+
+class Ending(Protocol):
+    """A row that ends: `status` is pending, success or failure; a failure says why."""
+
+    status: Any
+    error: str | None
+    error_code: str | None
+
+
+E = TypeVar("E", bound=Ending)
+
+
+def looking_at(first: E, select: Callable[[], Awaitable[E | None]]) -> Callable[[], Awaitable[tuple[str, Any] | None]]:
+    """A `look` for `follow`: reads the row by `select` until it has ended, or is gone.
+
+    A stream that has begun can't answer 404 or 503 any more. A row deleted meanwhile ends it as `failed`, with what was
+    last known of it; a database that is away leaves the stream open, and the row is read again soon.
+    """
+    known = first
+
+    async def look() -> tuple[str, Any] | None:
+        nonlocal known
+        try:
+            found = await select()
+        except Unavailable:
+            return None
+        if found is None:
+            known.status, known.error_code, known.error = "failure", "deleted", "It was deleted meanwhile."
+            return "failed", known
+        known = found
+        if found.status == "pending":
+            return None
+        return ("done" if found.status == "success" else "failed"), found
+
+    return look
 
 
 def _valid_id(value: str) -> bool:

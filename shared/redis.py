@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Unavailable
@@ -75,6 +76,14 @@ def guard(part: str) -> Iterator[None]:
         yield
     except (RedisError, OSError) as error:
         raise Unavailable(part) from error
+
+
+@asynccontextmanager
+async def within(part: str, seconds: float = 0.7) -> AsyncIterator[None]:
+    """`guard` for a request, which waits only so long for a server that hangs, however many attempts the client makes."""
+    with guard(part):
+        async with asyncio.timeout(seconds):  # TimeoutError is an OSError
+            yield
 
 
 _broker: redis.asyncio.Redis | None = None

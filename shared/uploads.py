@@ -16,27 +16,31 @@ from shared import clock
 from shared.db import Connection
 from shared.errors import NotFound
 from shared.objects import ObjectMissing, ObjectStore
+from shared.text import pattern
 
 LIFETIME = timedelta(hours=1)
 MAX_BYTES = 10 * 1024 * 1024
 # A raw upload is gone after this at the latest, whatever became of it.
 KEPT_AT_MOST = timedelta(hours=24)
-KEY_PATTERN = r"^uploads/[0-9a-f-]{36}/[0-9a-f]{32}$"
+EXAMPLE_KEY = "uploads/019a0000-0000-7000-8000-000000000000/6ba5b4d395ac2dbf7017f6db06af1401"
+KEY_PATTERN = pattern(r"^uploads/[0-9a-f-]{36}/[0-9a-f]{32}$", "is no image_key that an upload was given")
 
 
 class UploadRequest(Struct):
     """What the client is about to upload."""
 
     content_type: Literal["image/jpeg", "image/png", "image/webp"]
-    size_bytes: Annotated[int, Meta(ge=1, le=MAX_BYTES)]
+    size_bytes: Annotated[int, Meta(ge=1, le=MAX_BYTES, examples=[248_113])]
 
 
 class Upload(Struct):
     """Post `fields` and then the file, as the last field `file`, to `url` until `expires_at`; then name `image_key`."""
 
-    image_key: str
-    url: str
-    fields: dict[str, str]
+    image_key: Annotated[str, Meta(examples=[EXAMPLE_KEY])]
+    url: Annotated[str, Meta(examples=["https://bucket.s3.ap-northeast-2.amazonaws.com/"])]
+    fields: Annotated[
+        dict[str, str], Meta(examples=[{"Content-Type": "image/jpeg", "key": EXAMPLE_KEY, "policy": "eyJ9"}])
+    ]
     expires_at: datetime
 
 

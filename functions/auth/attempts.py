@@ -19,7 +19,7 @@ from msgspec import Struct
 from functions.auth import passwords
 from shared import clock
 from shared.errors import Forbidden, TooMany, Unauthorized, Unavailable
-from shared.redis import guard
+from shared.redis import within
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ async def forget(broker: "Redis", *accounts: UUID | str) -> None:
     if time.monotonic() < _alone_until:
         return
     try:
-        with guard("broker"):
+        async with within("broker"):
             await broker.delete(*keys)
     except Unavailable:
         _go_alone()
@@ -156,7 +156,7 @@ async def _evaluate(broker: "Redis", script: str, buckets: Sequence[Bucket]) -> 
         return None
     numbers = [str(number) for bucket in buckets for number in (bucket.burst, bucket.interval)]
     try:
-        with guard("broker"):
+        async with within("broker"):
             answer = await broker.eval(script, len(buckets), *(b.key for b in buckets), str(clock.time()), *numbers)
     except Unavailable:
         _go_alone()

@@ -10,7 +10,9 @@ from shared.errors import Forbidden, Unauthorized
 from shared.http import Conditional, CurrentUser, Db
 
 # A password as somebody types it to be checked: a wrong length is a wrong password, not a malformed request.
-GivenPassword = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+GivenPassword = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*$", examples=["correct horse battery"])
+]
 
 
 class WrongPassword(Forbidden):

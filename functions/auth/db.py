@@ -1,9 +1,10 @@
 """The SQL of auth: people, their sessions, and the hashes of their refresh tokens."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from psycopg.rows import class_row, scalar_row
 
 from shared.db import Connection
@@ -13,8 +14,8 @@ class Person(Struct, frozen=True):
     """A person as they see themselves."""
 
     id: UUID
-    username: str
-    email: str
+    username: Annotated[str, Meta(examples=["kim.eco"])]
+    email: Annotated[str, Meta(examples=["kim@example.com"])]
     created_at: datetime
 
 

@@ -18,10 +18,10 @@ import tempfile
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shared import clock, identity
 from shared.identity import KeySetError
@@ -39,12 +39,12 @@ KEPT_SECONDS = 4.0 * identity.ACCESS_SECONDS
 class PublicKey(Struct, frozen=True):
     """A public key as a JWK (RFC 8037)."""
 
-    kid: str
-    x: str
-    kty: str = "OKP"
-    crv: str = "Ed25519"
-    alg: str = "EdDSA"
-    use: str = "sig"
+    kid: Annotated[str, Meta(examples=["cIDOBCVZw2A1vzmBwx-fhABdHxeGPIDwHNhghXO-qPs"])]
+    x: Annotated[str, Meta(examples=["M7MIeIkRHKcjJRb9p2X9RnzbRqoCxl34zJi1hwwKBCQ"])]
+    kty: Annotated[str, Meta(examples=["OKP"])] = "OKP"
+    crv: Annotated[str, Meta(examples=["Ed25519"])] = "Ed25519"
+    alg: Annotated[str, Meta(examples=["EdDSA"])] = "EdDSA"
+    use: Annotated[str, Meta(examples=["sig"])] = "sig"
 
 
 class KeySet(Struct, frozen=True):

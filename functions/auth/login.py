@@ -31,6 +31,7 @@ class InvalidCredentials(Unauthorized):
     "/login",
     status_code=200,
     responses=problems(BadInput, InvalidCredentials, attempts.TooManyAttempts, passwords.Busy),
+    response_headers=tokens.NOT_KEPT,
     summary="Log in",
 )
 async def login(

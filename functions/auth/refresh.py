@@ -14,7 +14,9 @@ from shared.db import Connection
 from shared.errors import BadInput, Unauthorized
 from shared.http import Broker, Db, Settings, problems
 
-RefreshToken = Annotated[str, Meta(min_length=1, max_length=500, description="The session's last refresh token.")]
+RefreshToken = Annotated[
+    str, Meta(min_length=1, max_length=500, description="The session's last refresh token.", examples=[tokens.EXAMPLE])
+]
 
 
 class RefreshRequest(Struct):
@@ -34,7 +36,11 @@ class Replayed(InvalidRefreshToken):
 
 
 @post(
-    "/refresh", status_code=200, responses=problems(BadInput, InvalidRefreshToken, Replayed), summary="Refresh tokens"
+    "/refresh",
+    status_code=200,
+    responses=problems(BadInput, InvalidRefreshToken, Replayed),
+    response_headers=tokens.NOT_KEPT,
+    summary="Refresh tokens",
 )
 async def refresh(data: JSONBody[RefreshRequest], db: Db, broker: Broker, settings: Settings) -> tokens.Tokens:
     now = clock.now()

@@ -13,23 +13,26 @@ from shared import clock
 from shared.errors import BadInput, Conflict
 from shared.http import Db, problems
 from shared.ids import new_id
+from shared.text import pattern
 
 # RFC 5321 §4.1.2: a dot-string or a quoted string, then a domain of two labels or more (§2.3.5) or an address literal.
 # `(?!\n)`: in Python `$` also matches before a last newline.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-EMAIL = (
+EMAIL = pattern(
     rf'^({_ATOM}(\.{_ATOM})*|"([ !#-[\]-~]|\\[ -~])*")'
-    rf"@({_LABEL}(\.{_LABEL})+|\[([0-9]{{1,3}}(\.[0-9]{{1,3}}){{3}}|IPv6:[0-9A-Fa-f:.]{{2,45}})\])$(?!\n)"
+    rf"@({_LABEL}(\.{_LABEL})+|\[([0-9]{{1,3}}(\.[0-9]{{1,3}}){{3}}|IPv6:[0-9A-Fa-f:.]{{2,45}})\])$(?!\n)",
+    "is no email address such as kim@example.com",
 )
+
+
+USERNAME = pattern(r"^[A-Za-z0-9._-]+$(?!\n)", "takes the letters A to Z, digits, `.`, `_` and `-`")
 
 
 class RegisterRequest(Struct):
     """Names are one person's whatever their case."""
 
-    username: Annotated[
-        str, Meta(min_length=3, max_length=100, pattern=r"^[A-Za-z0-9._-]+$(?!\n)", examples=["kim.eco"])
-    ]
+    username: Annotated[str, Meta(min_length=3, max_length=100, pattern=USERNAME, examples=["kim.eco"])]
     email: Annotated[str, Meta(max_length=255, pattern=EMAIL, examples=["kim@example.com"])]
     password: passwords.Password
 

@@ -9,7 +9,7 @@ from shared.db import Database
 from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.messages import Message
-from shared.redis import guard
+from shared.redis import within
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -27,7 +27,7 @@ async def announce(db: Database, broker: "Redis", session_ids: Sequence[UUID]) -
     if not session_ids:
         return
     try:
-        with guard("broker"):
+        async with within("broker"):
             await identity.announce_revocations(broker, session_ids)
     except Unavailable:
         async with db.transaction() as conn:

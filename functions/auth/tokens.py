@@ -13,9 +13,11 @@ import hmac
 import logging
 import secrets
 from datetime import datetime, timedelta
+from typing import Annotated
 from uuid import UUID
 
-from msgspec import Struct
+from litestar.datastructures import ResponseHeader
+from msgspec import Meta, Struct
 
 from functions.auth import db as sql
 from functions.auth import keys
@@ -33,13 +35,20 @@ SESSION = timedelta(days=30)
 GRACE = timedelta(seconds=30)
 
 
+EXAMPLE = "mYq3QjKxY0nI1kXoJrW9Dg6vT5bS2hLzE8uFcRaPwN4"
+# RFC 6749 §5.1: no cache may keep an answer that holds tokens.
+NOT_KEPT = [ResponseHeader(name="Cache-Control", value="no-store", description="Never kept by a cache.")]
+
+
 class Tokens(Struct, frozen=True):
     """A session's tokens; `expires_in` is the access token's life in seconds."""
 
-    access_token: str
-    expires_in: int
-    refresh_token: str
-    token_type: str = "Bearer"  # noqa: S105 - RFC 6750's word
+    access_token: Annotated[
+        str, Meta(examples=["eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIwMTlhIn0.c2lnbmF0dXJl"])
+    ]
+    expires_in: Annotated[int, Meta(examples=[900])]
+    refresh_token: Annotated[str, Meta(examples=[EXAMPLE])]
+    token_type: Annotated[str, Meta(examples=["Bearer"])] = "Bearer"  # noqa: S105 - RFC 6750's word
 
 
 async def begin_session(conn: Connection, user_id: UUID, settings: Settings) -> Tokens:

@@ -29,7 +29,7 @@ class Reply(Struct):
     """The answer to come."""
 
     id: UUID
-    status: Literal["pending", "success", "failure"]
+    status: Annotated[Literal["pending", "success", "failure"], Meta(examples=["pending"])]
 
 
 class Exchange(Struct):

@@ -1,11 +1,11 @@
 """The chat_llm schema in SQL: conversations and their messages."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
@@ -20,25 +20,25 @@ class Conversation(Struct):
     """A conversation; its title is the first question's beginning until somebody gives another."""
 
     id: UUID
-    title: str | None
+    title: Annotated[str | None, Meta(examples=["우유팩은 어떻게 버려요?"])]
     created_at: datetime
-    message_count: int
+    message_count: Annotated[int, Meta(examples=[2])]
 
 
 class Message(Struct):
     """A question or a reply. A reply's content is empty until it succeeds; `position` counts from 1."""
 
     id: UUID
-    role: Literal["user", "assistant"]
-    content: str
-    status: Literal["pending", "success", "failure"]
+    role: Annotated[Literal["user", "assistant"], Meta(examples=["assistant"])]
+    content: Annotated[str, Meta(examples=["우유팩은 펼쳐서 씻고 말린 뒤 종이팩으로 배출합니다."])]
+    status: Annotated[Literal["pending", "success", "failure"], Meta(examples=["success"])]
     sources: list[Source]
-    position: int
-    language: str | None
-    provider: str | None
-    model: str | None
-    error: str | None
-    error_code: str | None
+    position: Annotated[int, Meta(examples=[2])]
+    language: Annotated[str | None, Meta(examples=["ko"])]
+    provider: Annotated[str | None, Meta(examples=["embedded"])]
+    model: Annotated[str | None, Meta(examples=["eco2-grounded"])]
+    error: Annotated[str | None, Meta(examples=[None])]
+    error_code: Annotated[str | None, Meta(examples=[None])]
     created_at: datetime
     completed_at: datetime | None
 

@@ -1,7 +1,7 @@
 """A reply as it is written: Server-Sent Events until it is done or has failed."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from litestar import get
@@ -9,9 +9,9 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from functions.chat_llm import db as sql
-from shared.errors import NotFound, Unavailable
+from shared.errors import NotFound
 from shared.http import CurrentUser, Db, ProgressHub, event_stream
-from shared.progress import follow
+from shared.progress import follow, looking_at
 
 
 @get(
@@ -36,24 +36,7 @@ async def follow_message(
     first = await select()
     if first is None:
         raise NotFound  # before the stream begins
-    known = first
-
-    async def look() -> tuple[str, Any] | None:
-        nonlocal known
-        try:
-            message = await select()
-        except Unavailable:
-            return None  # the stream has begun: tokens go on, and the row is read again soon
-        if message is None:
-            known.status, known.error_code = "failure", "deleted"
-            known.error = "The conversation has been deleted."
-            return "failed", known
-        known = message
-        if message.status == "pending":
-            return None
-        return ("done" if message.status == "success" else "failed"), message
-
-    events: AsyncIterator[bytes] = follow(hub, message_id, look, last_event_id, restart=True)
+    events: AsyncIterator[bytes] = follow(hub, message_id, looking_at(first, select), last_event_id, restart=True)
     return Stream(
         events, media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
@@ -21,12 +21,16 @@ class Place(Struct):
     """One of a person's places. Latitude and longitude are in degrees, both or none."""
 
     id: UUID
-    name: str
-    address: str
-    latitude: float | None
-    longitude: float | None
+    name: Annotated[str, Meta(examples=["집"])]
+    address: Annotated[str, Meta(examples=["서울특별시 중구 세종대로 110"])]
+    latitude: Annotated[float | None, Meta(examples=[37.5663])]
+    longitude: Annotated[float | None, Meta(examples=[126.9779])]
     is_default: bool
     created_at: datetime
+
+
+_HOURS: dict[str, Any] = {day: [["09:00", "18:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
+_HOURS |= {"sat": [], "sun": [], "holiday": [], "note": ""}
 
 
 class Center(Struct):
@@ -37,22 +41,22 @@ class Center(Struct):
     """
 
     id: UUID
-    name: str
-    address: str
-    latitude: float | None
-    longitude: float | None
-    phone: str | None
-    operating_hours: OperatingHours | None
-    items: list[str]
-    item_names: list[str]
-    phone_note: str | None
-    other_address: str | None
+    name: Annotated[str, Meta(examples=["송천동행정복지센터"])]
+    address: Annotated[str, Meta(examples=["전북특별자치도 전주시 덕진구 송천로 1"])]
+    latitude: Annotated[float | None, Meta(examples=[35.8617])]
+    longitude: Annotated[float | None, Meta(examples=[127.1203])]
+    phone: Annotated[str | None, Meta(examples=["063-123-4567"])]
+    operating_hours: Annotated[OperatingHours | None, Meta(examples=[_HOURS])]
+    items: Annotated[list[str], Meta(examples=[["plastic", "metal"]])]
+    item_names: Annotated[list[str], Meta(examples=[["플라스틱류", "캔류"]])]
+    phone_note: Annotated[str | None, Meta(examples=[None])]
+    other_address: Annotated[str | None, Meta(examples=[None])]
 
 
 class FoundCenter(Center):
     """A center with its great-circle distance in metres from the point asked for; null in a map view."""
 
-    distance_m: float | None
+    distance_m: Annotated[float | None, Meta(examples=[412.5])]
 
 
 class CenterRow(Struct):

@@ -15,6 +15,7 @@ from functions.location import db as sql
 from functions.location import hours, items
 from shared.errors import BadInput
 from shared.http import Db, problems
+from shared.text import NO_NUL
 
 RADIUS = 5_000.0
 LARGEST_RADIUS = 50_000.0
@@ -51,7 +52,9 @@ async def list_centers(
     ] = None,
     item: Annotated[
         str | None,
-        QueryParameter(min_length=1, max_length=100, description="Only those that take this waste type or item."),
+        QueryParameter(
+            min_length=1, max_length=100, pattern=NO_NUL, description="Only those that take this waste type or item."
+        ),
     ] = None,
 ) -> Centers:
     # Off the event loop: the first of a process imports the calendar, which takes a quarter of a second.
@@ -78,7 +81,8 @@ def _finite(name: str, value: float | None) -> float:
         raise BadInput(name, "is required, unless there is a bbox")
     if not math.isfinite(value):
         raise BadInput(name, "is no number")
-    return value
+    # A tenth of a millimetre; and PostgreSQL's trigonometry refuses numbers so small that they have no square.
+    return round(value, 9)
 
 
 def _box(text: str) -> tuple[float, float, float, float]:

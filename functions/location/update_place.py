@@ -43,4 +43,4 @@ async def update_place(
         check_point(changed.latitude, changed.longitude)
         if data.is_default is True:
             await sql.update_no_default(conn, user.id)
-        return conditions.answer(await sql.update_place(conn, changed))
+        return conditions.changed(await sql.update_place(conn, changed))

@@ -20,33 +20,33 @@ Lines = Annotated[str, Meta(description="One step a line, separated by \\n.")]
 class Category(Struct, frozen=True):
     """A kind of waste, how many items there are of it, and what holds for all of them, a rule a line."""
 
-    category: str
-    name_ko: str
-    name_en: str
-    count: int
-    how_to_recycle: str
-    do_not_do: str
-    how_to_recycle_en: str
-    do_not_do_en: str
+    category: Annotated[str, Meta(examples=["plastic"])]
+    name_ko: Annotated[str, Meta(examples=["플라스틱류"])]
+    name_en: Annotated[str, Meta(examples=["Plastic containers"])]
+    count: Annotated[int, Meta(examples=[24])]
+    how_to_recycle: Annotated[str, Meta(examples=["내용물을 비우고 헹굽니다."])]
+    do_not_do: Annotated[str, Meta(examples=["이물질이 묻은 채 배출하지 마세요."])]
+    how_to_recycle_en: Annotated[str, Meta(examples=["Empty and rinse it."])]
+    do_not_do_en: Annotated[str, Meta(examples=["Do not put it in with food on it."])]
 
 
 class Item(Struct, frozen=True, kw_only=True):
     """A thing people throw away, in Korean and, in the fields ending with `_en`, in English."""
 
     id: UUID
-    name: str
-    category: str
-    description: str | None
-    how_to_recycle: Lines | None
-    do_not_do: Lines | None
-    images: list[Any]
-    slug: str | None
-    name_en: str | None
-    synonyms: list[str]
-    synonyms_en: list[str]
-    description_en: str | None
-    how_to_recycle_en: Lines | None
-    do_not_do_en: Lines | None
+    name: Annotated[str, Meta(examples=["샴푸 통"])]
+    category: Annotated[str, Meta(examples=["plastic"])]
+    description: Annotated[str | None, Meta(examples=["샴푸를 담는 플라스틱 용기입니다."])]
+    how_to_recycle: Annotated[Lines | None, Meta(examples=["내용물을 비우고 헹굽니다.\\n펌프를 빼고 배출합니다."])]
+    do_not_do: Annotated[Lines | None, Meta(examples=["펌프를 끼운 채 배출하지 마세요."])]
+    images: Annotated[list[Any], Meta(examples=[[]])]
+    slug: Annotated[str | None, Meta(examples=["shampoo-bottle"])]
+    name_en: Annotated[str | None, Meta(examples=["Shampoo bottle"])]
+    synonyms: Annotated[list[str], Meta(examples=[["린스 통"]])]
+    synonyms_en: Annotated[list[str], Meta(examples=[["conditioner bottle"]])]
+    description_en: Annotated[str | None, Meta(examples=["A plastic bottle for shampoo."])]
+    how_to_recycle_en: Annotated[Lines | None, Meta(examples=["Empty and rinse it.\\nTake off the pump."])]
+    do_not_do_en: Annotated[Lines | None, Meta(examples=["Do not leave the pump on."])]
 
 
 class FoundItem(Item, frozen=True, kw_only=True):
@@ -57,21 +57,21 @@ class FoundItem(Item, frozen=True, kw_only=True):
     counts by its share of it.
     """
 
-    score: float
+    score: Annotated[float, Meta(examples=[0.97])]
 
 
 class AskedItem(Struct, frozen=True):
     """What a kept search found, best first."""
 
     item_id: UUID
-    name: str
+    name: Annotated[str, Meta(examples=["샴푸 통"])]
 
 
 class UserQuery(Struct, frozen=True):
     """A search that a person made."""
 
     id: UUID
-    query: str
+    query: Annotated[str, Meta(examples=["샴푸통"])]
     result: list[AskedItem]
     created_at: datetime
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from litestar import get
 from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from functions.recycle_info import db as sql
 from functions.recycle_info import words
@@ -22,7 +22,7 @@ class Found(Struct):
     """The items, best first, and the query they answer."""
 
     items: list[sql.FoundItem]
-    query: str
+    query: Annotated[str, Meta(examples=["샴푸통"])]
 
 
 @get("/search", responses=problems(BadInput, Unauthorized), summary="Search items")

@@ -1,10 +1,10 @@
 """The SQL of userinfo: profiles, settings, and the pictures being checked."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from psycopg.rows import class_row
 
 from shared.db import Connection
@@ -20,21 +20,35 @@ class Profile(Struct):
     """
 
     user_id: UUID
-    nickname: str | None
-    avatar_url: str | None
-    bio: str | None
+    nickname: Annotated[str | None, Meta(examples=["초록이"])]
+    avatar_url: Annotated[
+        str | None,
+        Meta(
+            examples=[
+                "https://cdn.example.com/images/019a0000-0000-7000-8000-000000000000/6ba5b4d395ac2dbf7017f6db06af1401-thumb.jpg"
+            ]
+        ),
+    ]
+    bio: Annotated[str | None, Meta(examples=["분리배출 3년 차"])]
     updated_at: datetime | None
-    avatar_status: AvatarStatus
-    avatar_error: str | None
+    avatar_status: Annotated[AvatarStatus, Meta(examples=["success"])]
+    avatar_error: Annotated[str | None, Meta(examples=[None])]
 
 
 class PublicProfile(Struct):
     """A person as others see them."""
 
     user_id: UUID
-    nickname: str | None
-    avatar_url: str | None
-    bio: str | None
+    nickname: Annotated[str | None, Meta(examples=["초록이"])]
+    avatar_url: Annotated[
+        str | None,
+        Meta(
+            examples=[
+                "https://cdn.example.com/images/019a0000-0000-7000-8000-000000000000/6ba5b4d395ac2dbf7017f6db06af1401-thumb.jpg"
+            ]
+        ),
+    ]
+    bio: Annotated[str | None, Meta(examples=["분리배출 3년 차"])]
 
 
 class Settings(Struct):

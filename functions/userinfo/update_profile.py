@@ -11,11 +11,13 @@ from functions.userinfo.avatars import remove
 from shared import clock
 from shared.errors import BadInput, PreconditionFailed, Unauthorized
 from shared.http import Conditional, CurrentUser, Db, problems
+from shared.text import pattern
 
-Nickname = Annotated[
-    str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$", examples=["초록이"])
-]
+NICKNAME = pattern(r"^[^\x00]*[^\s\x00][^\x00]*$", "takes more than white space, and no U+0000")
+Nickname = Annotated[str, Meta(min_length=1, max_length=100, pattern=NICKNAME, examples=["초록이"])]
 Bio = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00]*$", examples=["분리배출 3년 차"])]
+# Null is meant; a length of 0 would say it, but Litestar (2.25) leaves a 0 out of the OpenAPI document.
+Nothing = Annotated[str, Meta(pattern=pattern(r"^$(?!\n)", "can only be cleared, by null"), examples=[None])]
 
 
 class ProfileChanges(Struct):
@@ -23,7 +25,7 @@ class ProfileChanges(Struct):
 
     nickname: Nickname | UnsetType | None = UNSET
     bio: Bio | UnsetType | None = UNSET
-    avatar_url: Annotated[str, Meta(max_length=0)] | UnsetType | None = UNSET
+    avatar_url: Nothing | UnsetType | None = UNSET
 
 
 @patch("/me", responses=problems(BadInput, Unauthorized, PreconditionFailed), summary="Change my profile")
@@ -41,4 +43,4 @@ async def update_profile(
         await sql.upsert_profile(conn, profile, clock.now())
         if data.avatar_url is not UNSET:
             await remove(conn, user.id)
-        return conditions.answer(await sql.select_profile(conn, user.id))
+        return conditions.changed(await sql.select_profile(conn, user.id))

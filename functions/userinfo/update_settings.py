@@ -31,4 +31,4 @@ async def update_settings(
         conditions.require(settings)
         settings = msgspec.structs.replace(settings, **changes)
         await sql.upsert_settings(conn, user.id, settings)
-        return conditions.answer(settings)
+        return conditions.changed(settings)

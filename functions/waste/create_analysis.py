@@ -22,7 +22,9 @@ PATH = "/api/v1/waste/analyses"
 class AnalysisRequest(Struct):
     """The photo, by the key that its upload was given."""
 
-    image_key: Annotated[str, Meta(pattern=uploads.KEY_PATTERN, description="image_key of POST /uploads")]
+    image_key: Annotated[
+        str, Meta(pattern=uploads.KEY_PATTERN, description="image_key of POST /uploads", examples=[uploads.EXAMPLE_KEY])
+    ]
 
 
 @post("/analyses", status_code=202, responses=problems(UploadNotFound, DayUsedUp), summary="Analyse a photo")

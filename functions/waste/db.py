@@ -1,11 +1,11 @@
 """The waste schema in SQL: analyses and their images."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
@@ -24,8 +24,8 @@ _COLUMNS = """
 class Stats(Struct):
     """Analyses that succeeded, by the person's correction where there is one; `since` is the first one's time."""
 
-    total: int
-    by_type: dict[str, int]
+    total: Annotated[int, Meta(examples=[3])]
+    by_type: Annotated[dict[str, int], Meta(examples=[{"plastic": 3}])]
     since: datetime | None
 
 

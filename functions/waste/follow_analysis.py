@@ -1,7 +1,7 @@
 """An analysis as it happens: Server-Sent Events until it is done or has failed."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from litestar import get
@@ -9,9 +9,10 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from functions.waste import db as sql
+from functions.waste.model import Analysis
 from shared.errors import NotFound
 from shared.http import CurrentUser, Db, ProgressHub, event_stream
-from shared.progress import follow
+from shared.progress import follow, looking_at
 
 
 @get("/analyses/{analysis_id:uuid}/events", responses=event_stream(), summary="Follow an analysis")
@@ -22,17 +23,14 @@ async def follow_analysis(
     hub: ProgressHub,
     last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
 ) -> Stream:
-    async def look() -> tuple[str, Any] | None:
+    async def select() -> Analysis | None:
         async with db.connection() as conn:
-            analysis = await sql.select_analysis(conn, analysis_id, user.id)
-        if analysis is None:
-            raise NotFound
-        if analysis.status == "pending":
-            return None
-        return ("done" if analysis.status == "success" else "failed"), analysis
+            return await sql.select_analysis(conn, analysis_id, user.id)
 
-    await look()  # 404 before the stream begins
-    events: AsyncIterator[bytes] = follow(hub, analysis_id, look, last_event_id)
+    first = await select()
+    if first is None:
+        raise NotFound  # before the stream begins
+    events: AsyncIterator[bytes] = follow(hub, analysis_id, looking_at(first, select), last_event_id)
     return Stream(
         events, media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )

@@ -1,64 +1,67 @@
 """What an analysis is, to clients and in the table."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shared.waste_types import WasteType
+
+_KEY = "images/019a0000-0000-7000-8000-000000000000/6ba5b4d395ac2dbf7017f6db06af1401-web.jpg"
+_URL = f"https://cdn.example.com/{_KEY}"
 
 
 class Image(Struct):
     """A stored copy of the photo, without metadata, and where it can be fetched."""
 
-    s3_key: str
-    cloudfront_url: str
+    s3_key: Annotated[str, Meta(examples=[_KEY])]
+    cloudfront_url: Annotated[str, Meta(examples=[_URL])]
     uploaded_at: datetime
 
 
 class Candidate(Struct):
     """One possible answer of the classifier."""
 
-    waste_type: WasteType
-    confidence: float
+    waste_type: Annotated[WasteType, Meta(examples=["plastic"])]
+    confidence: Annotated[float, Meta(examples=[0.8731])]
 
 
 class Guide(Struct, kw_only=True):
     """How to dispose of it. `state` is `missing` while recycle-info could not be asked; it is filled later."""
 
-    steps: list[str] = []
-    do_not: list[str] = []
+    steps: Annotated[list[str], Meta(examples=[["내용물을 비우고 물로 헹굽니다."]])] = []
+    do_not: Annotated[list[str], Meta(examples=[["음식물이 묻은 채 배출하지 마세요."]])] = []
     item_ids: list[UUID] = []
-    state: Literal["complete", "missing"] = "complete"
+    state: Annotated[Literal["complete", "missing"], Meta(examples=["complete"])] = "complete"
 
 
 class AnalysisResult(Struct):
     """What the classifier saw, who answered, and what to do."""
 
     candidates: list[Candidate]
-    provider: str
-    model: str
+    provider: Annotated[str, Meta(examples=["embedded"])]
+    model: Annotated[str, Meta(examples=["efficientnet-lite2"])]
     guide: Guide
     # What a provider that looks closer says of it; the embedded one says nothing here.
-    materials: list[str] = []
-    contamination: str = ""
-    parts: list[str] = []
+    materials: Annotated[list[str], Meta(examples=[[]])] = []
+    contamination: Annotated[str, Meta(examples=[""])] = ""
+    parts: Annotated[list[str], Meta(examples=[[]])] = []
 
 
 class Analysis(Struct, kw_only=True):
     """One photo's way from upload to answer. `image_url` is null until the photo is checked."""
 
     id: UUID
-    status: Literal["pending", "success", "failure"]
-    image_url: str | None
-    waste_type: WasteType | None
-    corrected_type: WasteType | None
-    confidence: float | None
+    status: Annotated[Literal["pending", "success", "failure"], Meta(examples=["success"])]
+    image_url: Annotated[str | None, Meta(examples=[_URL])]
+    waste_type: Annotated[WasteType | None, Meta(examples=["plastic"])]
+    corrected_type: Annotated[WasteType | None, Meta(examples=[None])]
+    confidence: Annotated[float | None, Meta(examples=[0.8731])]
     analysis_result: AnalysisResult | None
-    error: str | None
-    error_code: str | None
+    error: Annotated[str | None, Meta(examples=[None])]
+    error_code: Annotated[str | None, Meta(examples=[None])]
     images: list[Image]
     created_at: datetime
     completed_at: datetime | None

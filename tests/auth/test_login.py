@@ -16,7 +16,7 @@ from shared.errors import TooMany, Unauthorized
 from shared.ids import new_id
 from shared.redis import connect_async
 from shared.settings import Settings
-from tests.auth.conftest import COST, NOBODY, PASSWORD_HASH, Account, bearer
+from tests.auth.conftest import COST, NOBODY, PASSWORD, PASSWORD_HASH, Account, bearer
 
 PATH = "/api/v1/auth/login"
 
@@ -25,6 +25,14 @@ async def guess(
     client: httpx.AsyncClient, name: str, password: str = "wrong password", **headers: str
 ) -> httpx.Response:
     return await client.post(PATH, json={"username": name, "password": password}, headers=headers)
+
+
+async def test_no_cache_may_keep_tokens(account: Account) -> None:
+    answer = await guess(account.client, account.username, PASSWORD)
+    assert answer.headers["cache-control"] == "no-store"
+    token = answer.json()["refresh_token"]
+    answer = await account.client.post("/api/v1/auth/refresh", json={"refresh_token": token})
+    assert answer.headers["cache-control"] == "no-store"
 
 
 async def test_the_tokens_are_of_the_promised_shape(account: Account) -> None:

@@ -113,6 +113,33 @@ def fits(other: Row, row: Row) -> bool:
     return other.service == row.service and re.fullmatch(pattern, row.path) is not None
 
 
+@named([row for row in TABLE if row.method == "GET" and not row.events and "{}" not in row.path])
+async def test_head_says_what_get_says(person: Somebody, row: Row) -> None:
+    get, head = await person.ask("GET", address(row)), await person.ask("HEAD", address(row))
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    for name in ("content-type", "etag"):
+        assert head.headers.get(name) == get.headers.get(name)
+
+
+@named(TABLE)
+async def test_options_names_the_methods(gateway: httpx.AsyncClient, row: Row) -> None:
+    answer = await gateway.options(address(row))
+    methods = {r.method for r in TABLE if (r.service, r.path) == (row.service, row.path)}
+    assert answer.status_code == 204
+    assert methods <= set(answer.headers["allow"].split(", "))
+
+
+@named([row for row in TABLE if row.method in ("PATCH", "PUT", "DELETE") and "{}" not in row.path])
+async def test_a_stale_if_match_is_412_and_nothing_happens(person: Somebody, row: Row) -> None:
+    values = {"nickname": "x", "theme": "dark", "password": "no matter", "current_password": "no matter"}
+    values |= {"new_password": "a new password", "image_key": "none"}
+    if row.path == "/me/avatar":
+        values["image_key"] = await person.upload(where="/api/v1/users/me/avatar/uploads")
+    body = {name: values[name] for name in row.body.split() if name in values}
+    for headers in ({"If-Match": '"stale"'}, {"If-Match": 'W/"stale", "other"'}, {"If-None-Match": "*"}):
+        a_problem(await person.ask(row.method, address(row), json=body or None, headers=headers), 412)
+
+
 @named([row for row in TABLE if "{}" in row.path])
 async def test_an_id_that_is_none_is_404_or_400(person: Somebody, row: Row) -> None:
     for text in ("1", "x", "%00", "..%2f..", "0" * 40, "%ff", "00000000-0000-0000-0000-00000000000g"):

@@ -3,7 +3,9 @@
 import re
 from typing import Any
 
+import msgspec
 import pytest
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from runtime.host import Hosted, read_settings
@@ -59,7 +61,7 @@ def documents(environment: dict[str, str]) -> dict[str, dict[str, Any]]:
     """The OpenAPI document of every API service, as the production loader makes it."""
     services = {service: find(service) for service in PREFIXES}
     return {
-        name: Hosted(service, read_settings(service, environment), background=False).app.openapi_schema.to_schema()
+        name: msgspec.json.decode(Hosted(service, read_settings(service, environment), background=False).document())
         for name, service in services.items()
     }
 
@@ -116,9 +118,10 @@ def test_the_document_says_what_the_contract_says(documents: dict[str, dict[str,
             assert {"type", "title", "status", "detail", "instance"} <= set(
                 properties(document, response["content"]["application/problem+json"]["schema"])
             )
-            (example,) = response["content"]["application/problem+json"]["examples"].values()
-            assert example["value"]["status"] == int(status)
-            assert example["value"]["type"].startswith("urn:eco2:")
+            for example in response["content"]["application/problem+json"]["examples"].values():
+                assert example["value"]["status"] == int(status)
+                assert example["value"]["type"].startswith("urn:eco2:")
+            assert status not in ("429", "503") or response["headers"]["Retry-After"]["required"]
     given = {parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "query"}
     assert set(row.query.split()) | ({"limit", "cursor"} if row.paged and not row.query else set()) <= given
     headers = {
@@ -143,6 +146,26 @@ def test_the_document_says_what_the_contract_says(documents: dict[str, dict[str,
         assert "text/event-stream" in responses["200"]["content"]
     if not row.public:
         assert operation["security"] == [{"bearer": []}]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.method} {PREFIXES[row.service]}{row.path}")
+def test_every_body_has_an_example_that_fits_its_schema(documents: dict[str, dict[str, Any]], row: Row) -> None:
+    document = documents[row.service]
+    (operation,) = [
+        operations[row.method.lower()]
+        for path, operations in document["paths"].items()
+        if without_names(path.removeprefix(PREFIXES[row.service])) == row.path and row.method.lower() in operations
+    ]
+    for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+        for media in body.get("content", {}).values():
+            examples = (
+                [one["value"] for one in media["examples"].values()] if "examples" in media else [media["example"]]
+            )
+            for example in examples:
+                validator = OAS31Validator(media["schema"] | {"components": document["components"]})
+                assert list(validator.iter_errors(example)) == []
+                # What stands for a string whose field says nothing: each one should have its own.
+                assert '"text"' not in msgspec.json.encode(example).decode()
 
 
 @pytest.mark.parametrize("service", PREFIXES)

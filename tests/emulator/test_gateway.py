@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
@@ -133,6 +134,53 @@ def test_a_body_of_more_than_a_mebibyte_is_refused_announced_or_not(alone: httpx
         assert answer.headers["content-type"] == "application/problem+json"
 
 
+def raw(client: httpx.Client, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes that no HTTP library would; return status, headers and body of the first answer."""
+    address = (client.base_url.host, client.base_url.port or 80)
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(request)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /api/v1/auth/x HTTP/1.1\r\n\r\n", 400),
+        (b"GET /api/v1/auth/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"FOO /api/v1/auth/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /api/v1/auth/\xed\x95\x9c HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"POST /api/v1/auth/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400),
+        (b"POST /api/v1/auth/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET /api/v1/auth/x HTTP/1.1\r\nHost: a\r\nX-A: a\0b\r\n\r\n", 400),
+        (b"GET /api/v1/auth/x HTTP/1.1\r\nHost: a\r\nX-A: " + b"a" * 70_000 + b"\r\n\r\n", 431),
+    ],
+)
+def test_what_is_no_proper_http_is_a_problem_and_reaches_no_service(
+    alone: httpx.Client, request_: bytes, status: int
+) -> None:
+    answered, headers, body = raw(alone, request_)
+    assert (answered, headers["content-type"]) == (status, "application/problem+json")
+    problem = json.loads(body)
+    assert (problem["status"], problem["instance"]) == (status, headers["x-request-id"])
+
+
+def test_http_1_0_needs_no_host(alone: httpx.Client) -> None:
+    status, _, body = raw(alone, b"GET /api/v1/auth/x HTTP/1.0\r\n\r\n")
+    assert (status, json.loads(body)["path"]) == (200, "/api/v1/auth/x")
+
+
+@pytest.mark.parametrize("path", ["/", "/_gateway", "/nothing", "/cdn/images/x"])
+def test_the_gateways_own_answers_carry_an_id_and_only_read(alone: httpx.Client, path: str) -> None:
+    assert alone.get(path, headers={"X-Request-Id": "my-own"}).headers["x-request-id"] == "my-own"
+    assert alone.get(path, headers={"X-Request-Id": "two words"}).headers["x-request-id"] != "two words"
+    if path != "/nothing":
+        answer = alone.post(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_a_service_that_is_not_there_is_503_with_retry_after(alone: httpx.Client) -> None:
     answer = alone.get("/api/v1/gone/x")
     assert (answer.status_code, answer.json()["detail"]) == (503, "api-gone does not answer. Try again in a moment.")
@@ -161,7 +209,10 @@ def test_the_store_away_is_503_for_a_public_copy(alone: httpx.Client) -> None:
 
 def test_one_openapi_document_of_all_services_is_valid(emulator: Emulator) -> None:
     with emulator.client() as client:
-        document = client.get("/openapi.json").json()
+        answer = client.get("/openapi.json")
+        assert answer.headers["x-request-id"]
+        document = answer.json()
+        assert client.post("/openapi.json").status_code == 405
     validate(document)
     prefixes = {path.split("/")[3] for path in document["paths"]}
     assert prefixes == {"auth", "users", "locations", "waste", "recycle", "chat"}

@@ -90,6 +90,12 @@ async def test_a_center_without_coordinates_is_near_nothing(location: httpx.Asyn
     assert await near(location, radius_m=50_000) == []
 
 
+async def test_the_smallest_numbers_are_numbers_too(location: httpx.AsyncClient) -> None:
+    for params in ({"lat": "5e-324", "lon": "-5e-324"}, {"lat": "33", "lon": "127", "radius_m": "5e-324"}):
+        answer = await location.get(CENTERS, params=params)
+        assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize(
     ("params", "field"),
     [
@@ -106,6 +112,7 @@ async def test_a_center_without_coordinates_is_near_nothing(location: httpx.Asyn
         ({"lat": "33", "lon": "127", "open_at": "2026-01-02T03:04:05"}, "open_at"),
         ({"lat": "33", "lon": "127", "open_at": "1605-01-02T03:04:05Z"}, "open_at"),
         ({"lat": "33", "lon": "127", "item": ""}, "item"),
+        ({"lat": "33", "lon": "127", "item": "a\0b"}, "item"),
         ({"lat": "33", "lon": "127", "bbox": "126,37,127,38"}, "lat"),
         ({"radius_m": "5", "bbox": "126,37,127,38"}, "radius_m"),
         ({"bbox": ""}, "bbox"),

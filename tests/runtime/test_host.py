@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
-from litestar import Litestar, get, post
+from litestar import Litestar, delete, get, post
 from litestar.di import Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta, Struct
@@ -20,7 +20,7 @@ from shared.errors import Conflict
 from shared.http import CurrentUser, Db, PageQuery
 from shared.settings import SettingsError
 from tests import support
-from tests.conftest import Person, make_person
+from tests.conftest import Person, Serve, make_person
 
 
 class Inner(Struct):
@@ -52,6 +52,11 @@ async def thing(thing_id: FromPath[UUID]) -> dict[str, str]:
     raise Conflict
 
 
+@delete("/orders", status_code=202)
+async def drop() -> None:
+    pass
+
+
 @get("/broken")
 async def broken() -> None:
     raise RuntimeError("SELECT secret FROM safe")
@@ -75,7 +80,7 @@ async def store(data: JSONBody[dict[str, str]], db: Db) -> int:
         return int(row[0]) if row else 0
 
 
-HANDLERS = [order, mine, make_mine, thing, broken, in_range, pages, store]
+HANDLERS = [order, drop, mine, make_mine, thing, broken, in_range, pages, store]
 BASE = "/api/v1/auth"
 
 
@@ -108,6 +113,11 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
         (b'{"name":"abc","inner":{}}', "inner.count"),
         (b'{"name":"abc","inner":{"count":0}}', "inner.count"),
         (b'{"name":5,"inner":{"count":1}}', "name"),
+        (b'{"name":"abc","inner":{"count":"1"}}', "inner.count"),
+        (b'{"name":"abc","inner":{"count":true}}', "inner.count"),
+        (b'{"name":"abc","inner":null}', "inner"),
+        (b'{"name":"abc","inner":{"count":1e400}}', "body"),
+        (b"null", "body"),
         (b"[]", "body"),
         (b"{", "body"),
         (b'"\xff"', "body"),
@@ -118,6 +128,20 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 async def test_a_wrong_body_is_a_400_that_names_the_field(client: httpx.AsyncClient, body: bytes, field: str) -> None:
     answer = await client.post(f"{BASE}/orders", content=body, headers={"Content-Type": "application/json"})
     assert [error["field"] for error in problem(answer, 400)["errors"]] == [field]
+
+
+async def test_what_a_pattern_wants_is_said_in_words(serve: Serve, keys: support.Keys) -> None:
+    client, person = await serve("userinfo", "auth"), make_person(keys)
+    for change, message in (
+        ({"nickname": " "}, "takes more than white space, and no U+0000"),
+        ({"bio": "a\0"}, "must not contain U+0000"),
+        ({"avatar_url": "http://x"}, "can only be cleared, by null"),
+    ):
+        answer = await client.patch("/api/v1/users/me", json=change, headers=person.headers)
+        assert problem(answer, 400)["errors"] == [{"field": next(iter(change)), "message": message}]
+    body = {"username": "김 씨", "email": "kim@example.com", "password": "correct horse battery"}
+    answer = await client.post("/api/v1/auth/register", json=body)
+    assert problem(answer, 400)["errors"][0]["message"].startswith("takes the letters A to Z")
 
 
 async def test_a_wrong_query_names_every_field(client: httpx.AsyncClient) -> None:
@@ -135,6 +159,53 @@ async def test_other_media_types_are_refused(client: httpx.AsyncClient) -> None:
         headers={"Content-Type": "application/json; charset=utf-8"},
     )
     assert accepted.status_code == 201
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", '"euc-kr"'])
+async def test_a_charset_other_than_utf_8_is_refused(client: httpx.AsyncClient, charset: str) -> None:
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    problem(await client.post(f"{BASE}/orders", content=b'{"name":"abc","inner":{"count":1}}', headers=headers), 415)
+
+
+async def test_what_is_wrong_with_the_address_or_the_token_comes_before_the_media_type(
+    client: httpx.AsyncClient, keys: support.Keys
+) -> None:
+    text: dict[str, Any] = {"content": b"hello", "headers": {"Content-Type": "text/plain"}}
+    problem(await client.post(f"{BASE}/nothing", **text), 404)
+    problem(await client.post(f"{BASE}/range", **text), 405)
+    problem(await client.post(f"{BASE}/mine", **text), 401)
+    text["headers"] |= make_person(keys).headers
+    problem(await client.post(f"{BASE}/mine", **text), 415)
+
+
+async def test_an_answer_without_content_has_none(client: httpx.AsyncClient) -> None:
+    answer = await client.delete(f"{BASE}/orders")
+    assert (answer.status_code, answer.content, answer.headers.get("content-type")) == (202, b"", None)
+
+
+async def test_a_body_of_a_get_means_nothing(client: httpx.AsyncClient) -> None:
+    for headers in ({"Content-Type": "text/plain"}, {}):
+        answer = await client.request("GET", f"{BASE}/range?low=1", content=b"hello", headers=headers)
+        assert (answer.status_code, answer.json()) == (200, 6)
+
+
+async def test_head_is_get_without_the_body(client: httpx.AsyncClient, keys: support.Keys) -> None:
+    get = await client.get(f"{BASE}/range?low=1")
+    head = await client.head(f"{BASE}/range?low=1")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert (await client.head(f"{BASE}/mine")).status_code == 401
+    assert (await client.head(f"{BASE}/mine", headers=make_person(keys).headers)).status_code == 200
+    assert (await client.head(f"{BASE}/orders")).status_code == 405
+
+
+async def test_options_and_405_name_all_methods_of_an_address(client: httpx.AsyncClient) -> None:
+    for path, methods in (("mine", "GET, HEAD, OPTIONS, POST"), ("orders", "DELETE, OPTIONS, POST")):
+        answer = await client.options(f"{BASE}/{path}")
+        assert (answer.status_code, answer.headers["allow"]) == (204, methods)
+        answer = await client.put(f"{BASE}/{path}", json={})
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
 async def test_a_body_that_is_too_large_is_a_413(client: httpx.AsyncClient) -> None:
@@ -171,7 +242,7 @@ async def test_the_person_is_the_tokens_and_nobody_else(client: httpx.AsyncClien
 
 
 async def test_what_postgresql_refuses_to_store_is_bad_input(client: httpx.AsyncClient) -> None:
-    problem(await client.post(f"{BASE}/store", json={"text": "a\x00b"}), 400)
+    assert problem(await client.post(f"{BASE}/store", json={"text": "a\x00b"}), 400)["errors"]
 
 
 async def test_ids_are_given_and_honoured(client: httpx.AsyncClient) -> None:

@@ -99,6 +99,23 @@ async def test_others_see_the_public_part_alone(
     assert (await userinfo.get(f"{USERS}/nobody")).status_code == 404
 
 
+async def test_who_has_written_nothing_yet_sees_their_own_public_profile(
+    userinfo: httpx.AsyncClient, person: Person, another_person: Person
+) -> None:
+    answer = await userinfo.get(f"{USERS}/{person.id}", headers=person.headers)
+    assert answer.json() == {"user_id": str(person.id), "nickname": None, "avatar_url": None, "bio": None}
+    for headers in (another_person.headers, {}):
+        assert (await userinfo.get(f"{USERS}/{person.id}", headers=headers)).status_code == 404
+
+
+async def test_a_change_that_must_be_the_first_is_refused_and_writes_nothing(
+    userinfo: httpx.AsyncClient, person: Person
+) -> None:
+    answer = await userinfo.patch(ME, json={"nickname": "가"}, headers=person.headers | {"If-None-Match": "*"})
+    assert answer.status_code == 412
+    assert (await userinfo.get(ME, headers=person.headers)).json()["nickname"] is None
+
+
 async def test_a_stale_change_is_refused_the_first_one_too(userinfo: httpx.AsyncClient, person: Person) -> None:
     for path, change in ((ME, {"nickname": "가"}), (SETTINGS, {"theme": "dark"})):
         tag = (await userinfo.get(path, headers=person.headers)).headers["ETag"]

@@ -1,5 +1,6 @@
 """Analyses over HTTP: upload, accept, follow, read, correct, delete. The workers' answers are given by their outcomes."""
 
+import asyncio
 import json
 from typing import Any
 from uuid import UUID
@@ -209,6 +210,20 @@ async def test_the_events_of_a_finished_analysis_end_with_it(
     last = answer.text.strip().split("\n\n")[-1]
     assert last.startswith("event: done\n")
     assert json.loads(last.partition("data: ")[2])["waste_type"] == "plastic"
+
+
+async def test_an_analysis_deleted_while_it_is_followed_ends_the_stream_as_failed(
+    client: httpx.AsyncClient, person: Person
+) -> None:
+    path = f"{BASE}/analyses/{(await accept(client, person))['id']}"
+    following = asyncio.create_task(client.get(f"{path}/events", headers=person.headers, timeout=30))
+    await asyncio.sleep(0.2)
+    assert (await client.delete(path, headers=person.headers)).status_code == 204
+    answer = await asyncio.wait_for(following, 10)
+    last = answer.text.strip().split("\n\n")[-1]
+    assert last.startswith("event: failed\n")
+    ended = json.loads(last.partition("data: ")[2])
+    assert (ended["status"], ended["error_code"]) == ("failure", "deleted")
 
 
 async def test_a_correction_stands_beside_the_answer(
