@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import importlib
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,9 @@ def main(args: argparse.Namespace) -> int:
     except (ServiceError, SettingsError) as error:
         print(f"eco2 import: {error}", file=sys.stderr)
         return 2
+
+    # What the pool tries and tries again is for logs; the person gets the one line below.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
     async def run() -> int:
         database = Database(settings.database_url, size=2, name=f"import-{args.name}")

@@ -3,7 +3,10 @@
 import asyncio
 import io
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -380,3 +383,42 @@ def test_elsewhere_long_work_says_in_plain_lines_how_far_it_is() -> None:
     with Progress(out, every_line=0) as progress:
         progress.show("reading", 15, 30)
     assert out.getvalue() == "reading 15/30\n"
+
+
+def _run(environment: dict[str, str], file: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "runtime.cli", "import", "centers", str(file), "--json"]
+    pipes: dict[str, int] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+async def test_an_import_that_is_killed_while_it_writes_leaves_nothing_and_is_made_up_for_by_the_next(
+    empty: Database, environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "centers.csv"
+    file.write_bytes(as_csv([row(n, f"곳 {n}") for n in range(3_000)]))
+    child = _run(os.environ | environment, file)
+    writes = "SELECT count(*) FROM pg_locks WHERE mode = 'ShareRowExclusiveLock' AND granted"
+    async with empty.connection() as conn:
+        while (await (await conn.execute(writes)).fetchone()) == (0,):
+            assert child.poll() is None, child.communicate()
+            await asyncio.sleep(0.01)
+    child.kill()
+    child.communicate()
+    assert await centers(empty) == {}
+    again = _run(os.environ | environment, file)
+    shown, _ = again.communicate(timeout=60)
+    report = json.loads(shown)
+    assert (again.returncode, report["rows"], report["loaded"]) == (0, 3_000, 3_000)
+    assert len(await centers(empty)) == 3_000
+
+
+def test_without_the_database_the_command_says_so_in_one_line(
+    environment: dict[str, str], tmp_path: Path, free_port: int
+) -> None:
+    file = tmp_path / "centers.csv"
+    file.write_bytes(as_csv(THREE))
+    away = os.environ | environment | {"API_LOCATIONS_DB_URL": f"postgresql://nobody@127.0.0.1:{free_port}/none"}
+    child = _run(away, file)
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode != 0, out) == (True, "")
+    assert err.count("\n") == 1, err
