@@ -164,6 +164,21 @@ def test_exec_gives_its_command_the_system_and_returns_its_code(model: Path) -> 
     assert not list(Path("/tmp").glob("eco2-exec-*"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_ends_with_the_exec_that_runs_it(own_emulator: Emulator, number: signal.Signals) -> None:
+    command = "import os, time; print(os.getpid(), flush=True); time.sleep(120)"
+    words = [sys.executable, "-m", "runtime.cli", "exec", "--state", str(own_emulator.folder), "--"]
+    with subprocess.Popen(
+        [*words, sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    ) as running:
+        assert running.stdout is not None
+        pid = int(running.stdout.readline())
+        running.send_signal(number)
+        running.wait(60)
+    assert running.returncode == (143 if number == signal.SIGTERM else -9)
+    wait(lambda: not alive(pid) and not own_emulator.pids())
+
+
 def test_down_leaves_nothing_running_and_reset_asks_first(own_emulator: Emulator) -> None:
     own_emulator.up()
     refused = own_emulator.eco2("reset", "--yes", check=False)
