@@ -35,6 +35,7 @@ EXISTING = {
     "redis-cache": "CACHE_REDIS_URL",
     "s3": "S3_ENDPOINT_URL",
 }
+_STORE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "S3_BUCKET")
 _USES = {"postgres": "postgres", "broker": "redis-broker", "cache": "redis-cache", "objects": "s3"}
 # What a process gets of the developer's environment: nothing that would make it differ from a pod.
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LOG_LEVEL", "PYTHONDEVMODE", "JOURNAL_SYNC_SECONDS")
@@ -68,6 +69,10 @@ class Existing:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Existing":
+        """What the environment names. StartError where an object store comes without what opens it."""
+        missing = [name for name in _STORE_KEYS if not environ.get(name)]
+        if environ.get("S3_ENDPOINT_URL") and missing:
+            raise StartError(f"S3_ENDPOINT_URL names a store of your own: set {', '.join(missing)} too")
         return cls({name: environ[variable] for name, variable in EXISTING.items() if environ.get(variable)})
 
 
@@ -209,8 +214,8 @@ class System:
 
     def s3_keys(self) -> dict[str, str]:
         if "s3" in self.existing.urls:
-            names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "S3_BUCKET")
-            return {name: self.environ[name] for name in names if self.environ.get(name)}
+            region = self.environ.get("AWS_REGION") or REGION
+            return {name: self.environ[name] for name in _STORE_KEYS} | {"AWS_REGION": region}
         access = "AKIA" + re.sub(r"[^A-Z0-9]", "0", self.state.secret("s3-access").upper())[:16]
         secret = self.state.secret("s3")
         return {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": REGION, "S3_BUCKET": BUCKET}

@@ -32,7 +32,7 @@ def main() -> int:
             edited = migrate.edited(os.environ["MIGRATION_DB_URL"])
             break
         except psycopg.OperationalError as error:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or "authentication failed" in str(error):
                 print(f"migrations: {error}", file=sys.stderr)
                 return 1
             time.sleep(0.02)

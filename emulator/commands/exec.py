@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.control import ask
 from emulator.postgres import remove_cluster
-from emulator.process import StartError, free_port
+from emulator.process import StartError, die_with, free_port
 from emulator.state import State
 from emulator.supervisor import Supervisor
 
@@ -67,13 +68,16 @@ def _with(state: State, words: list[str]) -> int:
         async def run() -> None:
             supervisor = Supervisor(state, None, os.environ, said.append)
             running: list[asyncio.Task[None]] = []
+            emulator = os.getpid()
 
             async def command() -> None:
                 nonlocal code
                 environment = os.environ | supervisor.system.outside_environment()
                 try:
-                    process = await asyncio.create_subprocess_exec(*words, env=environment)
-                    code = await process.wait()
+                    process = await asyncio.create_subprocess_exec(
+                        *words, env=environment, preexec_fn=lambda: die_with(emulator, signal.SIGTERM)
+                    )
+                    code = await _end_of(process, supervisor.stopping)
                 finally:
                     supervisor.stopping.set()
 
@@ -88,3 +92,18 @@ def _with(state: State, words: list[str]) -> int:
     if code != 0:
         print("\n".join(said), file=sys.stderr)
     return 128 - code if code < 0 and code != -signal.SIGINT else 130 if code < 0 else code
+
+
+async def _end_of(process: asyncio.subprocess.Process, stopping: asyncio.Event) -> int:
+    """The command's exit code. When the emulator is told to stop, so is the command, unless it ends by itself: of Ctrl-C it has
+    heard too."""
+    ending, told = asyncio.create_task(process.wait()), asyncio.create_task(stopping.wait())
+    await asyncio.wait((ending, told), return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    for patience, end in ((3, process.terminate), (10, process.kill)):
+        if not ending.done():
+            await asyncio.wait((ending,), timeout=patience)
+        if not ending.done():
+            with contextlib.suppress(ProcessLookupError):
+                end()
+    return await ending

@@ -33,3 +33,23 @@ def test_existing_servers_are_used_and_left_alone(own_emulator: Emulator, tmp_pa
     finally:
         broker.stop()
         postgres.destroy()
+
+
+def test_a_wrong_password_is_said_at_once_and_not_waited_for(own_emulator: Emulator, tmp_path: Path) -> None:
+    postgres = Postgres(tmp_path / "theirs", durable=False)
+    try:
+        postgres.start()
+        wrong = postgres.superuser_dsn.replace(postgres.state.secret("postgres"), "wrong")
+        env = os.environ | {"DATABASE_URL": wrong, "PYTHONPATH": str(own_emulator.root)}
+        refused = own_emulator.eco2("up", "--detach", env=env, check=False, timeout=50)
+        assert (refused.returncode, "authentication failed" in refused.stderr) == (1, True)
+    finally:
+        postgres.destroy()
+
+
+def test_a_store_of_ones_own_comes_with_its_bucket_and_keys(own_emulator: Emulator) -> None:
+    env = os.environ | {"S3_ENDPOINT_URL": "http://127.0.0.1:9", "S3_BUCKET": "b", "PYTHONPATH": str(own_emulator.root)}
+    refused = own_emulator.eco2("up", "--detach", env=env, check=False)
+    assert refused.returncode == 1
+    assert "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY too" in refused.stderr
+    assert refused.stderr.count("\n") == 1

@@ -1,5 +1,6 @@
 """`eco2 up` and the commands around it, as a person at a terminal meets them."""
 
+import argparse
 import json
 import os
 import random
@@ -10,7 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-from emulator.process import alive
+import pytest
+
+from emulator.commands.common import duration
+from emulator.commands.fault import amount
+from emulator.process import StartError, alive
 from tests.emulator.conftest import ROOT, Emulator
 
 PARTS = {
@@ -29,6 +34,19 @@ def test_every_part_is_ready_and_says_where_it_is(emulator: Emulator) -> None:
     for part in about["parts"]:
         assert alive(part["pid"])
         assert part.keys() >= {"name", "kind", "pid", "state", "address"}
+
+
+def test_parts_that_nobody_asks_anything_sleep(emulator: Emulator) -> None:
+    pids = {part["name"]: part["pid"] for part in emulator.about["parts"]}
+
+    def woken(name: str) -> int:
+        status = Path(f"/proc/{pids[name]}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("voluntary_ctxt")).split()[1])
+
+    wait(lambda: Path(f"/proc/{pids['s3']}/comm").read_text() == "s3\n")
+    before = {name: woken(name) for name in ("gateway", "dashboard", "s3")}
+    time.sleep(2)
+    assert {name: woken(name) - count for name, count in before.items() if woken(name) - count > 6} == {}
 
 
 def test_status_on_nothing_is_exit_code_3(tmp_path: Path) -> None:
@@ -69,9 +87,9 @@ def test_psql_opens_under_the_services_role(emulator: Emulator) -> None:
             "-m",
             "runtime.cli",
             "psql",
+            service,
             "--state",
             str(emulator.folder),
-            service,
             "-tAc",
             statement,
         ]
@@ -138,6 +156,16 @@ def test_a_fault_on_nothing_names_what_there_is(emulator: Emulator) -> None:
     assert "such as 300ms" in emulator.eco2("fault", "add", "s3", "latency", "much", check=False).stderr
 
 
+def test_amounts_and_times_that_mean_nothing_are_refused_before_anything_breaks() -> None:
+    for kind, text in (("throttle", "0KB/s"), ("reset", "500%"), ("latency", "1.2.3s"), ("swallow", ""), ("cut", "5")):
+        with pytest.raises(StartError):
+            amount(kind, text)
+    for text in ("inf", "nan", "-5m", "1e9d", "1000d"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            duration(text)
+    assert (duration("1.5m"), amount("latency", "0.3s±100ms")["spread"]) == (90, 0.1)
+
+
 def test_the_clock_moves_for_every_process(emulator: Emulator) -> None:
     with emulator.client() as client:
         emulator.eco2("invoke", "auth/me", "--as", "timo")
@@ -162,6 +190,21 @@ def test_exec_gives_its_command_the_system_and_returns_its_code(model: Path) -> 
     done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
     assert done.returncode == 7, done.stderr
     assert not list(Path("/tmp").glob("eco2-exec-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_ends_with_the_exec_that_runs_it(own_emulator: Emulator, number: signal.Signals) -> None:
+    command = "import os, time; print(os.getpid(), flush=True); time.sleep(120)"
+    words = [sys.executable, "-m", "runtime.cli", "exec", "--state", str(own_emulator.folder), "--"]
+    with subprocess.Popen(
+        [*words, sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    ) as running:
+        assert running.stdout is not None
+        pid = int(running.stdout.readline())
+        running.send_signal(number)
+        running.wait(60)
+    assert running.returncode == (143 if number == signal.SIGTERM else -9)
+    wait(lambda: not alive(pid) and not own_emulator.pids())
 
 
 def test_down_leaves_nothing_running_and_reset_asks_first(own_emulator: Emulator) -> None:

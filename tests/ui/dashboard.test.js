@@ -122,12 +122,15 @@ test("a fault is injected, drawn and cleared", async () => {
   await page.locator("#faults li").filter({ hasText: "redis-cache latency" }).waitFor();
   await page.locator(".map .wire.broken").first().waitFor({ state: "attached" });
   await shot("system-fault");
-  // Every kind is taken as its form offers it.
+  await page.locator("#faults li").getByRole("button", { name: "End: f" }).click();
+  await page.locator("#faults").waitFor({ state: "detached" });
+  // Every kind is taken as its form offers it, and asks for an amount only where there is one.
   for (const kind of ["cut", "hang", "throttle", "reset", "swallow"]) {
     await page.click("#add-fault");
     await page.selectOption('select[name="target"]', "redis-cache");
     await page.selectOption('select[name="service"]', "worker-ai");
     await page.selectOption('select[name="kind"]', kind);
+    assert.equal(await page.locator('input[name="amount"]').isVisible(), !["cut", "hang"].includes(kind));
     await page.click("form#fault button.primary");
     await page.locator("#faults li").filter({ hasText: `redis-cache ${kind}` }).waitFor();
   }

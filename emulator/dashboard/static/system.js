@@ -84,13 +84,14 @@ function faultPanel(now, refresh) {
   const said = h("div", { "aria-live": "polite" });
   const attempt = async (work) => { try { await work(); refresh(); } catch (error) { said.replaceChildren(problem(error)); } };
   const move = () => attempt(async () => { await api("/clock", { json: { seconds: Number(minutes.value) * 60 } }); say(`${t("advance")}: ${minutes.value} ${t("minutes")}`); });
-  const clear = () => attempt(async () => { await api("/faults", { method: "DELETE" }); say(t("no_faults")); });
+  const clear = (id) => attempt(async () => { await api(id ? `/faults?id=${id}` : "/faults", { method: "DELETE" }); say(id ? `${t("clear_fault")}: ${id}` : t("no_faults")); });
+  const ending = (line) => { const id = line.split(":")[0]; return h("button", { type: "button", class: "right", id: `clear-${id}`, "aria-label": `${t("clear_fault")}: ${line}`, onclick: () => clear(id) }, t("clear_fault")); };
   return [
     h("h2", {}, t("faults")),
-    now.faults.length ? h("ul", { class: "plain", id: "faults" }, now.faults.map((line) => h("li", { class: "mono notice bad" }, line))) : h("p", { class: "muted" }, t("no_faults")),
+    now.faults.length ? h("ul", { class: "plain", id: "faults" }, now.faults.map((line) => h("li", { class: "mono notice bad" }, ending(line), line))) : h("p", { class: "muted" }, t("no_faults")),
     h("div", { class: "row" },
       h("button", { type: "button", id: "add-fault", onclick: () => openFault(now, refresh) }, t("add_fault")),
-      h("button", { type: "button", id: "clear-faults", disabled: !now.faults.length, onclick: clear }, t("clear_faults")),
+      h("button", { type: "button", id: "clear-faults", disabled: !now.faults.length, onclick: () => clear() }, t("clear_faults")),
       h("form", { class: "right row", onsubmit: (event) => { event.preventDefault(); minutes.blur(); move(); } },
         h("label", { class: "inline", for: "minutes" }, t("advance_by")), minutes, h("span", {}, t("minutes")), h("button", { id: "advance" }, t("advance")))),
     said,
