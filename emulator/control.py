@@ -67,8 +67,8 @@ class ControlServer:
 
 def find(state: State) -> dict[str, Any]:
     """What the running emulator wrote about itself. NotRunning when there is none."""
-    about: dict[str, Any] | None = state.read_json(FILE)
-    if about is None or not alive(about["pid"]):
+    about = state.read_json(FILE, dict[str, Any])
+    if about is None or not {"pid", "gateway", "control", "token"} <= about.keys() or not alive(about["pid"]):
         raise NotRunning(f"no emulator runs on {state.path}; `eco2 up` starts one")
     return about
 

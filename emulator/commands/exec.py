@@ -61,7 +61,7 @@ def _with(state: State, words: list[str]) -> int:
     said: list[str] = []
     code = 1
     with state.lock():
-        if state.read_json("ports.json") is None:
+        if state.read_json("ports.json", dict[str, int]) is None:
             state.port("gateway", free_port())
 
         async def run() -> None:

@@ -118,7 +118,7 @@ def token_of(person: str, state: State, client: httpx.Client) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{3,100}", person):
         raise StartError("a user's name has 3 to 100 letters, digits, '.', '_' or '-'")
     clock.use_file(str(state.path / "clock"))  # tokens end by the system's time
-    people: dict[str, Any] = state.read_json("people.json") or {}
+    people = state.read_json("people.json", dict[str, dict[str, Any]]) or {}
     known = people.setdefault(person, {"password": state.secret(f"person-{person}")})
     if known.get("ends", 0) - clock.time() > _SOON:
         return str(known["token"])
