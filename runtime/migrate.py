@@ -332,13 +332,20 @@ def main(args: argparse.Namespace) -> int:
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(2)
+    except psycopg.ProgrammingError as error:
+        print(f"eco2 migrate: MIGRATION_DB_URL is no address of a database: {_first_line(error)}", file=sys.stderr)
+        return 2
     except (MigrationError, psycopg.OperationalError) as error:
-        print(f"eco2 migrate: {error}", file=sys.stderr)
+        print(f"eco2 migrate: {_first_line(error)}", file=sys.stderr)
         return 1
     print("\n".join(applied) if applied else "nothing to apply")
     for name in edited(dsn):
         print(f"eco2 migrate: {EDITED.format(name)}", file=sys.stderr)
     return 0
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 if __name__ == "__main__":
