@@ -179,6 +179,11 @@ eco2 new function location/import_shops --command shops  # for `eco2 import shop
 eco2 new service weather  # a service of its own
 """
 
+_NEXT = {
+    "http": "Next: its row in tests/contract/table.py, then `make test`.",
+    "worker": "Next: its message in shared/messages.py, an `enqueue` of it in an API service, then `make test`.",
+}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="function|service")
@@ -222,7 +227,8 @@ def _function(args: argparse.Namespace) -> int:
         {
             service.path / f"{name}.py": code.substitute(words),
             ROOT / "tests" / service.folder / f"test_{name}.py": test.substitute(words),
-        }
+        },
+        _NEXT.get("worker" if service.is_worker else "http" if code is HTTP else "", "Next: `make test`."),
     )
 
 
@@ -293,7 +299,7 @@ def _service(name: str) -> int:
             path / "hello.py": HTTP.substitute(hello),
             ROOT / "tests" / folder / "test_hello.py": HTTP_TEST.substitute(hello),
         },
-        "Next: a node for it in k8s/nodes.yaml, `eco2 render`, `make test`.",
+        "Next: a node for it in k8s/nodes.yaml, its name in README.md, `eco2 render`, `make test`.",
     )
 
 

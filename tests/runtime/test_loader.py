@@ -1,11 +1,19 @@
 """What is wrong with a service.toml or a function's file is one line that says where, before anything runs."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import dramatiq
+import httpx
 import pytest
+from dramatiq.brokers.stub import StubBroker
+from litestar import Litestar, Router
+from litestar.di import Provide
 
-from runtime.loader import LoadError, discover
-from runtime.services import ROOT, ServiceError, find, load_services
+from runtime.loader import LoadError, discover, load_http, load_queue_functions
+from runtime.services import ROOT, Service, ServiceError, find, load_services
+from shared.db import Database
+from tests.conftest import Serve
 
 WASTE = (ROOT / "functions/waste/service.toml").read_text(encoding="utf-8").replace('calls = ["api-recycle-info"]', "")
 
@@ -87,3 +95,40 @@ def test_a_route_belongs_to_one_function(tmp_path: Path) -> None:
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     with pytest.raises(LoadError, match=r"second.py: functions/waste/first.py has the route GET /api/v1/waste/bins/"):
         discover(find("waste"), tmp_path)
+
+
+APIS = [service for service in load_services().values() if not service.is_worker]
+PROVIDED = ("db", "user", "maybe_user", "idempotency", "conditions", "page", "objects", "calls", "hub", "settings")
+
+
+@pytest.mark.parametrize("service", APIS, ids=lambda service: service.folder)
+def test_each_http_function_mounts_in_a_bare_litestar_app(service: Service) -> None:
+    handlers = load_http(service)
+    providers = {name: Provide(lambda: None, sync_to_thread=False) for name in (*PROVIDED, "broker", "cache")}
+    app = Litestar([Router(service.prefix, route_handlers=handlers)], dependencies=providers)
+    served = {route.path for route in app.routes}
+    assert {service.prefix + path for handler in handlers for path in handler.paths} <= served
+
+
+async def test_a_bare_litestar_app_answers_as_the_host_does(
+    db: Callable[[str], Awaitable[Database]], serve: Serve
+) -> None:
+    database = await db("recycle_info")
+    service = find("recycle_info")
+    provider = Provide(lambda: database, sync_to_thread=False)
+    bare = Litestar(
+        [Router(service.prefix, route_handlers=load_http(service, "list_categories"))], dependencies={"db": provider}
+    )
+    transport = httpx.ASGITransport(app=bare)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://bare.test") as client:
+        answer = await client.get(f"{service.prefix}/categories")
+    assert answer.status_code == 200
+    assert answer.content == (await (await serve("recycle_info")).get(f"{service.prefix}/categories")).content
+
+
+@pytest.mark.parametrize("service", load_services().values(), ids=lambda service: service.folder)
+def test_each_queue_function_is_a_plain_dramatiq_actor(service: Service) -> None:
+    broker = StubBroker()
+    for name, actor in load_queue_functions(service, broker).items():
+        assert type(actor) is dramatiq.Actor
+        assert broker.get_actor(name) is actor
