@@ -128,8 +128,9 @@ class Supervisor:
         self.system = System(self.state, self.wanted_port, self.environ, self.seed, self.debug)
         for part in self.system.parts():
             self.running[part.name] = Running(part)
-        if not (self.state.path / "clock").exists():
-            clock.write_offset(str(self.state.path / "clock"), 0.0)
+        file = self.state.path / "clock"
+        if not file.exists() or file.stat().st_size < clock.SIZE:
+            clock.write_offset(str(file), 0.0)
         self.template = self._new_template()
         await self.control.start()
         self.write_about()

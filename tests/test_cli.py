@@ -87,6 +87,13 @@ def test_a_reader_who_has_seen_enough_is_no_error(words: list[str]) -> None:
     child.stderr.close()
 
 
+def test_a_terminal_of_another_alphabet_shows_what_it_can() -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([ECO2, "invoke", "--help"], capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--query q=\\ud398" in done.stdout
+
+
 def test_the_commands_work_from_anywhere(tmp_path: Path) -> None:
     for folder in (ROOT / "functions" / "auth", tmp_path):
         done = subprocess.run([ECO2, "functions", "auth"], cwd=folder, capture_output=True, text=True, check=False)

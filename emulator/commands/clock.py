@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 @one_line
 def main(args: argparse.Namespace) -> int:
     file = state_of(args).path / "clock"
-    if not file.exists():
+    if not file.exists() or file.stat().st_size < clock.SIZE:
         raise StartError(f"{file.parent} has no clock yet; `eco2 up` makes it")
     clock.use_file(str(file))
     offset = clock.offset()
