@@ -28,6 +28,10 @@ class StartError(Exception):
     """Why a part did not start, in one line for the person at the terminal."""
 
 
+class CalledWrongly(StartError):
+    """What was asked for can't be: a command's exit code is then 2, and not 1."""
+
+
 class PortTaken(StartError):
     """A server lost the race for its port to someone else."""
 

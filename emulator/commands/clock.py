@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime, timedelta
 
 from emulator.commands.common import add_state, duration, one_line, state_of
-from emulator.process import StartError
+from emulator.process import CalledWrongly, StartError
 from shared import clock
 
 EXAMPLES = """\
@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
     offset = clock.offset()
     if args.action == "advance":
         if args.by is None:
-            raise StartError("by how much? eco2 clock advance 5m")
+            raise CalledWrongly("by how much? eco2 clock advance 5m")
         offset += args.by
         clock.write_offset(str(file), offset)
     now = datetime.now(UTC) + timedelta(seconds=offset)
