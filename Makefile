@@ -45,7 +45,7 @@ check: install    ## formatting, lint, import rules, strict types
 	$(BIN)/mypy
 
 unit: install     ## the tests alone; make unit ARGS="tests/auth -x"
-	$(BIN)/pytest -q $(ARGS)
+	$(BIN)/pytest -q --durations=15 --durations-min=3 $(ARGS)
 
 test-ui: install  ## the dashboard in a real browser; screenshots in build/screenshots
 	@tests/ui/run.sh

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from emulator.process import StartError, alive
+from emulator.process import CalledWrongly, StartError, alive
 from emulator.state import State
 
 FILE = "emulator.json"
@@ -56,7 +56,7 @@ class ControlServer:
             else:
                 send(await self.handle(request, lambda line: send({"line": line})) | {"ok": True})
         except StartError as error:
-            send({"ok": False, "error": str(error)})
+            send({"ok": False, "error": str(error), "wrong": isinstance(error, CalledWrongly)})
         except (ValueError, OSError, msgspec.MsgspecError) as error:
             send({"ok": False, "error": f"{type(error).__name__}: {error}"})
         finally:
@@ -67,8 +67,8 @@ class ControlServer:
 
 def find(state: State) -> dict[str, Any]:
     """What the running emulator wrote about itself. NotRunning when there is none."""
-    about: dict[str, Any] | None = state.read_json(FILE)
-    if about is None or not alive(about["pid"]):
+    about = state.read_json(FILE, dict[str, Any])
+    if about is None or not {"pid", "gateway", "control", "token"} <= about.keys() or not alive(about["pid"]):
         raise NotRunning(f"no emulator runs on {state.path}; `eco2 up` starts one")
     return about
 
@@ -92,7 +92,7 @@ def ask(state: State, do: str, say: Say = print, **more: Any) -> dict[str, Any]:
                     elif answer["ok"]:
                         return answer
                     else:
-                        raise StartError(answer["error"])
+                        raise (CalledWrongly if answer.get("wrong") else StartError)(answer["error"])
     except OSError as error:
         raise NotRunning(f"the emulator on {state.path} does not answer: {error.strerror or error}") from None
     raise NotRunning(f"the emulator on {state.path} ended meanwhile")

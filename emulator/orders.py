@@ -10,7 +10,7 @@ import msgspec
 from emulator import probe, snapshots
 from emulator.control import Handler, Say
 from emulator.forks import exited
-from emulator.process import StartError
+from emulator.process import CalledWrongly, StartError
 from emulator.proxy import Fault
 from runtime.services import suggestion
 
@@ -71,7 +71,7 @@ class Orders:
         """The part of that name. StartError with the names there are."""
         running = self.supervisor.running
         if name not in running:
-            raise StartError(f"there is no part {name}{suggestion(name, running)}")
+            raise CalledWrongly(f"there is no part {name}{suggestion(name, running)}")
         return running[name]
 
     async def _restart(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class Orders:
         if not any(fault.hits(link) for link in links):
             known = sorted({link.target for link in links if fault.source in (None, link.source)})
             whence = f" from {fault.source}" if fault.source else ""
-            raise StartError(f"no connection{whence} to {fault.target}; there are {', '.join(known) or 'none'}")
+            raise CalledWrongly(f"no connection{whence} to {fault.target}; there are {', '.join(known) or 'none'}")
         seconds = request.get("seconds")
         faults.add(fault, seconds)
         if seconds:
@@ -189,7 +189,7 @@ class Orders:
     async def _fault_clear(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
         wanted = request.get("id")
         if wanted is not None and wanted not in self.supervisor.faults:
-            raise StartError(f"there is no fault {wanted}")
+            raise CalledWrongly(f"there is no fault {wanted}")
         self._end_faults(wanted)
         return await self._fault_list(request, say)
 

@@ -122,7 +122,7 @@ class System:
                 raise StartError(
                     f"port {wanted} for the gateway: {why}; take another, or none for the next free one"
                 ) from None
-        kept = (self.state.read_json("ports.json") or {}).get("gateway")
+        kept = (self.state.read_json("ports.json", dict[str, int]) or {}).get("gateway")
         for port in [*([kept] if kept else []), *range(GATEWAY_PORT, GATEWAY_PORT + 100)]:
             try:
                 listener = _listen(port)
@@ -133,7 +133,7 @@ class System:
         raise StartError(f"no free port for the gateway from {GATEWAY_PORT} on")
 
     def _remember_gateway(self, port: int) -> None:
-        ports = self.state.read_json("ports.json") or {}
+        ports = self.state.read_json("ports.json", dict[str, int]) or {}
         self.state.write_json("ports.json", ports | {"gateway": port})
 
     @property

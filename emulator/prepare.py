@@ -16,13 +16,18 @@ import psycopg
 from emulator.state import State
 from functions.auth import keys
 from runtime import migrate
+from shared.identity import KeySetError
 
 PATIENCE = 60.0  # seconds for PostgreSQL to start, recover or make its cluster
 
 
 def main() -> int:
     folder = Path(os.environ["ECO2_STATE"])
-    keys.init(folder / "keys")
+    try:
+        keys.init(folder / "keys")
+    except KeySetError as error:
+        print(f"keys: {error}; put it back, or `eco2 reset` begins anew", file=sys.stderr)
+        return 1
     print("keys", flush=True)
     deadline = time.monotonic() + PATIENCE
     while True:

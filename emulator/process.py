@@ -23,19 +23,13 @@ PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 # Loaded before any fork: between fork and exec only async-signal-safe work is allowed, and loading a library is not.
 libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
-# What a server writes in its log for a cause that deserves one plain line.
-_CAUSES = (
-    ("No space left on device", "the disk is full"),
-    ("Disk quota exceeded", "the disk quota is used up"),
-    ("Read-only file system", "the folder is on a read-only file system"),
-    ("Address already in use", "the port is in use"),
-    ("could not create any TCP/IP sockets", "the port is in use"),
-    ("pre-existing shared memory block", "processes of its last life are still ending"),
-)
-
 
 class StartError(Exception):
     """Why a part did not start, in one line for the person at the terminal."""
+
+
+class CalledWrongly(StartError):
+    """What was asked for can't be: a command's exit code is then 2, and not 1."""
 
 
 class PortTaken(StartError):
@@ -44,6 +38,26 @@ class PortTaken(StartError):
 
 class StillEnding(StartError):
     """What a killed server left is not gone yet: a moment later it will start."""
+
+
+_ANEW = "`eco2 snapshot restore NAME` brings a saved state back, `eco2 reset` begins anew"
+_DAMAGED = f"files of the state are damaged; {_ANEW}"
+# What a server writes in its log for a cause that deserves one plain line.
+_CAUSES = (
+    ("No space left on device", "the disk is full", StartError),
+    ("Disk quota exceeded", "the disk quota is used up", StartError),
+    ("Read-only file system", "the folder is on a read-only file system", StartError),
+    ("Address already in use", "the port is in use", PortTaken),
+    ("could not create any TCP/IP sockets", "the port is in use", PortTaken),
+    ("pre-existing shared memory block", "processes of its last life are still ending", StillEnding),
+    ("database files are incompatible with server", f"the state is of another PostgreSQL; {_ANEW}", StartError),
+    ("could not read file", _DAMAGED, StartError),
+    ("could not read blocks", _DAMAGED, StartError),
+    ("invalid page in", _DAMAGED, StartError),
+    ("could not locate a valid checkpoint record", _DAMAGED, StartError),
+    ("incorrect checksum in control file", _DAMAGED, StartError),
+    ("Bad file format reading the append only file", _DAMAGED, StartError),
+)
 
 
 @dataclass(frozen=True)
@@ -166,9 +180,8 @@ def failure(command: Command, code: int | None, start: int = 0) -> StartError:
     with command.log.open("rb") as log:
         log.seek(max(start, log.seek(0, os.SEEK_END) - 20_000))
         text = log.read().decode(errors="replace")
-    for sign, cause in _CAUSES:
+    for sign, cause, kind in _CAUSES:
         if sign in text:
-            kind = PortTaken if "port" in cause else StillEnding if "ending" in cause else StartError
             return kind(f"{command.name} did not start: {cause}")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     marked = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "rror:", "rror "))]

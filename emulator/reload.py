@@ -70,7 +70,7 @@ class Reloader:
     async def _reach(self) -> None:
         """Compute the closures, in a process of its own: it parses every file."""
         code, _ = await self._ask("reach", [], self.supervisor.system.base_environment())
-        found = self.supervisor.state.read_json("closures.json") if code == 0 else None
+        found = self.supervisor.state.read_json("closures.json", dict[str, list[str]]) if code == 0 else None
         if found is not None:
             self.closures = {folder: set(files) for folder, files in found.items()}
 

@@ -186,7 +186,7 @@ def stage(state: State, name: str) -> None:
 
 def swap(state: State) -> bool:
     """Carry out what `stage` wrote down, with every part stopped; also finishes one that was cut short. Whether there was any."""
-    plan = state.read_json(_PLAN)
+    plan = state.read_json(_PLAN, dict[str, Any])
     if plan is None:
         return False
     postgres = Postgres(state.path)

@@ -7,13 +7,16 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from emulator.process import StartError, free_port
 from runtime.services import load_services
 
 # What other users of the machine must not pass through to: requests, raw photographs with their positions, answers.
 _CLOSED = ("logs", "objects", "journals")
+T = TypeVar("T")
 
 
 class State:
@@ -70,11 +73,11 @@ class State:
             temporary.unlink(missing_ok=True)
             raise
 
-    def read_json(self, name: str) -> Any:
-        """The decoded file, or None where it is absent or (after a crash of another program) unreadable."""
+    def read_json(self, name: str, kind: type[T]) -> T | None:
+        """The decoded file, or None where it is absent or (after another program, or an editor) not of this kind."""
         try:
-            return json.loads((self.path / name).read_bytes())
-        except (FileNotFoundError, ValueError):
+            return msgspec.json.decode((self.path / name).read_bytes(), type=kind)
+        except (FileNotFoundError, ValueError):  # msgspec's errors are ValueErrors
             return None
 
     def write_json(self, name: str, value: Any, durable: bool = True) -> None:
@@ -82,7 +85,11 @@ class State:
 
     def secret(self, name: str) -> str:
         """A password made at first sight and kept."""
-        kept: dict[str, str] = self.read_json("secrets.json") or {}
+        kept = self.read_json("secrets.json", dict[str, str])
+        if kept is None and (self.path / "secrets.json").exists():
+            # New ones would lock everybody out of what stands.
+            raise StartError(f"{self.path / 'secrets.json'} is damaged: put it back, or `eco2 reset` begins anew")
+        kept = kept or {}
         if name not in kept:
             kept[name] = secrets.token_urlsafe(24)
             self.write_json("secrets.json", kept)
@@ -99,7 +106,7 @@ class State:
 
     def ports(self, names: Mapping[str, int | None]) -> dict[str, int]:
         """A port for each name, as `port` does, all different."""
-        kept: dict[str, int] = self.read_json("ports.json") or {}
+        kept = self.read_json("ports.json", dict[str, int]) or {}
         before = dict(kept)
         for name, wanted in names.items():
             others = {port for other, port in kept.items() if other != name}

@@ -128,8 +128,9 @@ class Supervisor:
         self.system = System(self.state, self.wanted_port, self.environ, self.seed, self.debug)
         for part in self.system.parts():
             self.running[part.name] = Running(part)
-        if not (self.state.path / "clock").exists():
-            clock.write_offset(str(self.state.path / "clock"), 0.0)
+        file = self.state.path / "clock"
+        if not file.exists() or file.stat().st_size < clock.SIZE:
+            clock.write_offset(str(file), 0.0)
         self.template = self._new_template()
         await self.control.start()
         self.write_about()
@@ -189,7 +190,7 @@ class Supervisor:
 
     def _end_the_leftovers(self) -> None:
         """Wait for parts of a killed emulator to end, which the kernel told them to; end who did not hear."""
-        about = self.state.read_json(control.FILE)
+        about = self.state.read_json(control.FILE, dict[str, Any])
         if about is None:
             return
         left = {part["pid"]: part.get("born") for part in about.get("parts", []) if part.get("pid")}
@@ -250,7 +251,7 @@ class Supervisor:
 
     async def _sample_data(self) -> None:
         """Import the samples once into a new database; what could not be is said and tried at the next start."""
-        done: dict[str, bool] = self.state.read_json("samples.json") or {}
+        done = self.state.read_json("samples.json", dict[str, bool]) or {}
         await self.done["migrations"].wait()
         for folder, name, arguments in SAMPLES:
             service = self.system.services.get(folder)

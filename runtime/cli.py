@@ -7,6 +7,7 @@ the exit code, `EXAMPLES` for its manual page, and `EXIT_CODES` where it has oth
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -113,6 +114,9 @@ def manual(name: str) -> Manual:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the answer is the process's exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal of another alphabet shows what it can.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

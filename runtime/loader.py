@@ -10,7 +10,7 @@ import ast
 import importlib
 import re
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -55,13 +55,23 @@ def discover(service: Service, root: Path = ROOT) -> list[Function]:
     """The functions of a service in the checkout at `root`, by file name.
 
     Raises:
-        LoadError: a file does not parse, or holds more than one trigger.
+        LoadError: a file does not parse, holds more than one trigger, or has another's route.
     """
     found = []
     for path in sorted((root / "functions" / service.folder).glob("*.py")):
         if path.stem != "__init__" and (function := _read(service, path, root)) is not None:
             found.append(function)
+    _no_route_twice((function.where, function.file) for function in found if function.trigger == "http")
     return found
+
+
+def _no_route_twice(routes: Iterable[tuple[str, str]]) -> None:
+    taken: dict[str, str] = {}
+    for route, file in routes:
+        # A parameter's name is no part of the address.
+        other = taken.setdefault(re.sub(r"\{\w+", "{", route), file)
+        if other != file:
+            raise LoadError(f"{file}: {other} has the route {route} already")
 
 
 def _read(service: Service, path: Path, root: Path) -> Function | None:
@@ -76,13 +86,15 @@ def _parsed(folder: str, prefix: str, path: Path, root: Path, changed: int, size
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), file)
     except SyntaxError as error:
-        raise LoadError(f"{file}, line {error.lineno}: {error.msg}") from None
+        raise LoadError(f"{file}, line {error.lineno or 1}: {error.msg}") from None
+    except ValueError as error:  # no UTF-8
+        raise LoadError(f"{file}: {error}") from None
     triggers = [
         (node.name, trigger)
         for node in tree.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for decorator in node.decorator_list
-        if (trigger := _trigger(prefix, decorator)) is not None
+        if (trigger := _trigger(prefix, decorator, file)) is not None
     ]
     if not triggers:
         return None
@@ -95,8 +107,10 @@ def _parsed(folder: str, prefix: str, path: Path, root: Path, changed: int, size
     return Function(folder, name, kind, where, file)
 
 
-def _trigger(prefix: str, node: ast.expr) -> tuple[Trigger, str] | None:
+def _trigger(prefix: str, node: ast.expr, file: str) -> tuple[Trigger, str] | None:
     if not isinstance(node, ast.Call):
+        if (bare := ast.unparse(node)) in _HTTP | {"dramatiq.actor", "actor", "schedule", "command"}:
+            raise LoadError(f"{file}, line {node.lineno}: @{bare} takes arguments: @{bare}(...)")
         return None
     name = ast.unparse(node.func)
     if name in _HTTP:
@@ -136,6 +150,8 @@ def _http_functions(service: Service) -> list[Function]:
 def _import(function: Function) -> ModuleType:
     try:
         return importlib.import_module(function.module)
+    except SyntaxError as error:
+        raise LoadError(f"{error.filename}, line {error.lineno or 1}: {error.msg}") from None
     except ImportError as error:
         raise LoadError(f"{function.file} can't be imported: {error}") from error
 
@@ -158,11 +174,14 @@ def load_http(service: Service, only: str | None = None) -> list[HTTPRouteHandle
     from litestar.handlers import HTTPRouteHandler
 
     handlers = []
+    routes = []
     for function in _pick(service, _http_functions(service), only):
         handler = getattr(_import(function), function.name, None)
         if not isinstance(handler, HTTPRouteHandler):
             raise LoadError(f"{function.file}: {function.name} is no Litestar handler but a {type(handler).__name__}")
         handlers.append(handler)
+        routes += [(f"{method} {path}", function.file) for method in handler.http_methods for path in handler.paths]
+    _no_route_twice(routes)
     return handlers
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import sys
 import tempfile
 import time
@@ -306,7 +305,9 @@ eco2 migrate --phase before --wait 60  # what comes before a rollout; the databa
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Apply the migrations that MIGRATION_DB_URL's database does not have yet."
+    parser.description = (
+        "Apply the migrations that MIGRATION_DB_URL's database (or the running emulator's) does not have yet."
+    )
     parser.add_argument(
         "--phase",
         choices=["all", "before", "after"],
@@ -317,9 +318,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    dsn = os.environ.get("MIGRATION_DB_URL", "")
+    from runtime.commands.operator import owner_dsn
+
+    dsn = owner_dsn()
     if not dsn:
-        print("eco2 migrate: MIGRATION_DB_URL is not set: the address of the database as its owner", file=sys.stderr)
+        print("eco2 migrate: MIGRATION_DB_URL is not set, and no emulator runs here", file=sys.stderr)
         return 2
     deadline = time.monotonic() + args.wait
     try:
@@ -332,13 +335,20 @@ def main(args: argparse.Namespace) -> int:
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(2)
+    except psycopg.ProgrammingError as error:
+        print(f"eco2 migrate: MIGRATION_DB_URL is no address of a database: {_first_line(error)}", file=sys.stderr)
+        return 2
     except (MigrationError, psycopg.OperationalError) as error:
-        print(f"eco2 migrate: {error}", file=sys.stderr)
+        print(f"eco2 migrate: {_first_line(error)}", file=sys.stderr)
         return 1
     print("\n".join(applied) if applied else "nothing to apply")
     for name in edited(dsn):
         print(f"eco2 migrate: {EDITED.format(name)}", file=sys.stderr)
     return 0
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 if __name__ == "__main__":

@@ -112,14 +112,17 @@ def load_service(path: Path) -> Service:
 # By the state of the file: the emulator's services inherit what its template has read already.
 @cache
 def _read(path: Path, changed: int, size: int) -> Service:
+    file = f"functions/{path.parent.name}/{path.name}"
     try:
         service = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Service)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ServiceError(f"{path.parent.name}/{path.name}: {error}") from None
+    except OSError as error:
+        raise ServiceError(f"{file} can't be read: {error.strerror}") from None
+    except ValueError as error:  # of TOML, UTF-8 and msgspec
+        raise ServiceError(f"{file}: {error}") from None
     if service.name.startswith("worker-") != service.is_worker:
-        raise ServiceError(f"{path.parent.name}/{path.name}: a worker has a `journal`, an API service has none")
+        raise ServiceError(f"{file}: a worker has a `journal`, an API service has none")
     if service.is_worker == bool(service.prefix):
-        raise ServiceError(f"{path.parent.name}/{path.name}: an API service has a `prefix`, a worker has none")
+        raise ServiceError(f"{file}: an API service has a `prefix`, a worker has none")
     return msgspec.structs.replace(service, folder=path.parent.name)
 
 
@@ -127,19 +130,25 @@ def load_services(root: Path = ROOT) -> dict[str, Service]:
     """All services of a checkout by folder name, API services first.
 
     Raises:
-        ServiceError: as `load_service`; also for a name or prefix used twice, and a call to a service that is none.
+        ServiceError: as `load_service`; also for a name, prefix, schema or role used twice, and a call to a service that is
+            none.
     """
     found = [load_service(path) for path in sorted((root / "functions").glob("*/service.toml"))]
-    for field in ("name", "prefix"):
-        values = [getattr(service, field) for service in found if getattr(service, field)]
-        for value in values:
-            if values.count(value) > 1:
-                raise ServiceError(f"two services have the {field} {value}")
+    taken: dict[tuple[str, str], Service] = {}
+    for service in found:
+        own = {"name": service.name, "prefix": service.prefix}
+        for part in ("schema", "role", "env"):
+            own[f"database.{part}"] = getattr(service.database, part)
+        for field, value in own.items():
+            other = taken.setdefault((field, value), service)
+            # The workers share what is theirs in PostgreSQL, and have no prefix.
+            if other is not service and not (field != "name" and other.is_worker and service.is_worker):
+                raise ServiceError(f"functions/{service.folder}/service.toml: {other.folder} has {field} {value} too")
     names = {service.name for service in found}
     for service in found if len(found) > 1 else []:  # an image holds one service, and not those that it calls
         for call in service.calls:
             if call not in names:
-                raise ServiceError(f"{service.folder}/service.toml: calls {call}, which is no service")
+                raise ServiceError(f"functions/{service.folder}/service.toml: calls {call}, which is no service")
     found.sort(key=lambda service: (service.is_worker, service.folder))
     return {service.folder: service for service in found}
 

@@ -138,13 +138,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         service = find(args.service)
         if service.journal is None:
-            sys.stderr.write(f"{args.service} has no journal: storage and ai have\n")
+            sys.stderr.write(f"eco2 sync: {args.service} has no journal: storage and ai have\n")
             return 2
         settings = read(
             os.environ, service=service.folder, database_env=service.database.env, required=["JOURNAL_PATH"]
         )
     except (ServiceError, SettingsError) as error:
-        sys.stderr.write(f"sync {args.service}: {error}\n")
+        sys.stderr.write(f"eco2 sync: {error}\n")
         return 2
     telemetry.configure(f"sync-{service.folder}", settings.log_format, settings.log_level)
     period = settings.journal_sync_seconds if "JOURNAL_SYNC_SECONDS" in os.environ else seconds(service.journal.sync)
@@ -154,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.once:
         loop._cycle()
         if loop.syncer.trouble:
-            sys.stderr.write(f"sync {args.service}: {loop.syncer.trouble}\n")
+            sys.stderr.write(f"eco2 sync {args.service}: {loop.syncer.trouble}\n")
         loop.syncer.close()
         return 1 if loop.syncer.trouble else 0
     return _serve(service, loop, settings.host, settings.health_port)

@@ -388,7 +388,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _work(service, settings, grace)
         return asyncio.run(_host(service, settings, grace))
     except (ServiceError, SettingsError, LoadError, JournalUnusable, BrokerUnfit) as error:
-        sys.stderr.write(f"{arguments[0]}: {error}\n")
+        sys.stderr.write(f"eco2 work: {error}\n")
         return 2
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 _OFFSET = struct.Struct("<d")
+SIZE = _OFFSET.size
 # How often a waiter looks whether the clock was moved. Only where a clock file exists: in a pod nobody polls.
 _LOOK = 0.25
 # Whoever waits no longer than this looks again soon anyway, and an idle system should be idle.
@@ -25,7 +26,7 @@ def _map(path: str | None) -> mmap.mmap | None:
     if not path:
         return None
     with Path(path).open("rb") as file:
-        return mmap.mmap(file.fileno(), _OFFSET.size, prot=mmap.PROT_READ)
+        return mmap.mmap(file.fileno(), SIZE, prot=mmap.PROT_READ)
 
 
 _file = _map(os.environ.get("ECO2_CLOCK_FILE"))

@@ -1,6 +1,5 @@
 """Real parts for every test: one PostgreSQL cluster, two Redis servers and one S3 a run, all thrown away at its end."""
 
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,6 +9,7 @@ import httpx
 import pytest
 from msgspec import Struct
 
+from emulator import process
 from emulator.postgres import Postgres
 from emulator.redis import RedisServer
 from runtime import migrate
@@ -178,6 +178,5 @@ def make_person(keys: support.Keys) -> Person:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    # Not the kernel's choice: it gives its own ports to outgoing connections, so to another test's client a moment later.
+    return process.free_port()

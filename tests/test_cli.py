@@ -60,6 +60,10 @@ def test_each_example_can_be_typed(name: str) -> None:
         (["functions", "wsate"], "there is no service wsate: did you mean waste?"),
         (["up", "--port", "http"], "argument --port: http is no port: 1 to 65535"),
         (["why"], "required"),
+        (["logs", "api-wast"], "there is no log of api-wast"),
+        (["exec"], "which command?"),
+        (["fault", "add", "s3", "latency", "5"], "latency needs an amount such as 300ms±100, not '5'"),
+        (["up", "--name", "a b"], "'a b' is no name"),
     ],
 )
 def test_a_mistake_is_one_line_that_suggests_the_near_name(
@@ -87,6 +91,13 @@ def test_a_reader_who_has_seen_enough_is_no_error(words: list[str]) -> None:
     child.stderr.close()
 
 
+def test_a_terminal_of_another_alphabet_shows_what_it_can() -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([ECO2, "invoke", "--help"], capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--query q=\\ud398" in done.stdout
+
+
 def test_the_commands_work_from_anywhere(tmp_path: Path) -> None:
     for folder in (ROOT / "functions" / "auth", tmp_path):
         done = subprocess.run([ECO2, "functions", "auth"], cwd=folder, capture_output=True, text=True, check=False)
@@ -108,3 +119,13 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
     child.send_signal(signal.SIGINT)
     _, said = child.communicate()
     assert (child.returncode, said) == (130, b"")
+
+
+def test_a_database_s_wrong_address_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MIGRATION_DB_URL", "nonsense")
+    assert cli.main(["migrate"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("eco2 migrate: MIGRATION_DB_URL is no address of a database")
+    assert said.count("\n") == 1

@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime, timedelta
 
 from emulator.commands.common import add_state, duration, one_line, state_of
-from emulator.process import StartError
+from emulator.process import CalledWrongly, StartError
 from shared import clock
 
 EXAMPLES = """\
@@ -26,13 +26,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 @one_line
 def main(args: argparse.Namespace) -> int:
     file = state_of(args).path / "clock"
-    if not file.exists():
+    if not file.exists() or file.stat().st_size < clock.SIZE:
         raise StartError(f"{file.parent} has no clock yet; `eco2 up` makes it")
     clock.use_file(str(file))
     offset = clock.offset()
     if args.action == "advance":
         if args.by is None:
-            raise StartError("by how much? eco2 clock advance 5m")
+            raise CalledWrongly("by how much? eco2 clock advance 5m")
         offset += args.by
         clock.write_offset(str(file), offset)
     now = datetime.now(UTC) + timedelta(seconds=offset)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 
-from emulator.process import StartError
+from emulator.process import CalledWrongly, StartError
 from emulator.state import State
 
 LONGEST = 366 * 86400.0
@@ -27,7 +27,7 @@ def state_of(args: argparse.Namespace) -> State:
     from emulator.parts import default_state
 
     if args.name is not None and not args.name.replace("-", "").replace("_", "").isalnum():
-        raise StartError(f"{args.name!r} is no name: letters, digits, - and _")
+        raise CalledWrongly(f"{args.name!r} is no name: letters, digits, - and _")
     return State(args.state or default_state(os.environ, args.name))
 
 
@@ -57,7 +57,7 @@ def port(text: str) -> int:
 
 
 def one_line(main: Main) -> Main:
-    """Print a StartError as one line and return 1."""
+    """Print a StartError as one line and return 1, or 2 where the call itself was wrong."""
 
     @wraps(main)
     def guarded(args: argparse.Namespace) -> int:
@@ -65,7 +65,7 @@ def one_line(main: Main) -> Main:
             return main(args)
         except StartError as error:
             print(f"eco2: {error}", file=sys.stderr)
-            return 1
+            return 2 if isinstance(error, CalledWrongly) else 1
         except KeyboardInterrupt:
             return 130
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.control import ask
 from emulator.postgres import remove_cluster
-from emulator.process import StartError, die_with, free_port
+from emulator.process import CalledWrongly, die_with, free_port
 from emulator.state import State
 from emulator.supervisor import Supervisor
 
@@ -40,9 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     words = args.words[1:] if args.words[:1] == ["--"] else args.words
     if not words:
-        raise StartError("which command? eco2 exec -- pytest")
+        raise CalledWrongly("which command? eco2 exec -- pytest")
     if shutil.which(words[0]) is None:
-        raise StartError(f"{words[0]}: no such command")
+        raise CalledWrongly(f"{words[0]}: no such command")
     if args.running:
         environment = ask(state_of(args), "environment")["environment"]
         return subprocess.call(words, env=os.environ | environment)
@@ -62,7 +62,7 @@ def _with(state: State, words: list[str]) -> int:
     said: list[str] = []
     code = 1
     with state.lock():
-        if state.read_json("ports.json") is None:
+        if state.read_json("ports.json", dict[str, int]) is None:
             state.port("gateway", free_port())
 
         async def run() -> None:

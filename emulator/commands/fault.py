@@ -6,7 +6,7 @@ import re
 
 from emulator import control
 from emulator.commands.common import add_state, duration, one_line, state_of
-from emulator.process import StartError
+from emulator.process import CalledWrongly
 
 KINDS = ("cut", "hang", "latency", "throttle", "reset", "swallow")
 KINDS_OF = """
@@ -74,10 +74,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def amount(kind: str, text: str) -> dict[str, float]:
-    """The fields of emulator.proxy.Fault that an amount means. StartError with an example when it cannot be read."""
+    """The fields of emulator.proxy.Fault that an amount means. CalledWrongly with an example when it cannot be read."""
     if kind in ("cut", "hang"):
         if text:
-            raise StartError(f"{kind} takes no amount")
+            raise CalledWrongly(f"{kind} takes no amount")
         return {}
     if kind == "latency" and (found := re.fullmatch(rf"{_NUMBER}(ms|s)(?:(?:±|\+-){_NUMBER}(ms|s)?)?", text)):
         units = {"ms": 0.001, "s": 1.0}
@@ -90,4 +90,4 @@ def amount(kind: str, text: str) -> dict[str, float]:
     if kind in ("reset", "swallow") and (found := re.fullmatch(rf"{_NUMBER}%", text)) and float(found[1]) <= 100:
         return {"chance": float(found[1]) / 100}
     example = {"latency": "300ms±100", "throttle": "50KB/s"}.get(kind, "5%")
-    raise StartError(f"{kind} needs an amount such as {example}, not {text!r}")
+    raise CalledWrongly(f"{kind} needs an amount such as {example}, not {text!r}")

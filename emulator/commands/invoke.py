@@ -11,7 +11,7 @@ import httpx
 
 from emulator import control
 from emulator.commands.common import add_state, one_line, state_of
-from emulator.process import StartError
+from emulator.process import CalledWrongly, StartError
 from emulator.state import State
 from runtime.loader import Function, discover
 from runtime.services import ServiceError, find, suggestion
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         body = json.loads(args.json) if args.json is not None else None
     except ValueError as error:
-        raise StartError(f"--json is no JSON: {error}") from None
+        raise CalledWrongly(f"--json is no JSON: {error}") from None
     query: list[tuple[str, str | int | float | bool | None]] = [_pair(word, "=") for word in args.query]
     try:
         with httpx.Client(base_url=gateway, timeout=60, trust_env=False) as client:
@@ -82,34 +82,34 @@ def _route(name: str) -> tuple[str, str]:
     try:
         functions: list[Function] = discover(find(folder))
     except ServiceError as error:
-        raise StartError(str(error)) from None
+        raise CalledWrongly(str(error)) from None
     for function in functions:
         if function.name == wanted:
             if function.trigger != "http":
-                raise StartError(f"{name} has no address: it runs on {function.where}")
+                raise CalledWrongly(f"{name} has no address: it runs on {function.where}")
             method, _, path = function.where.partition(" ")
             return method, path
     names = [function.name for function in functions if function.trigger == "http"]
-    raise StartError(f"{folder} has no function {wanted}{suggestion(wanted, names)}")
+    raise CalledWrongly(f"{folder} has no function {wanted}{suggestion(wanted, names)}")
 
 
 def _fill(template: str, values: dict[str, str]) -> str:
     def put(found: re.Match[str]) -> str:
         name = found[1].partition(":")[0]
         if name not in values:
-            raise StartError(f"the path is {template}: give --path {name}=...")
+            raise CalledWrongly(f"the path is {template}: give --path {name}=...")
         return values.pop(name)
 
     path = re.sub(r"{([^}]+)}", put, template)
     if values:
-        raise StartError(f"the path {template} has no {', '.join(values)}")
+        raise CalledWrongly(f"the path {template} has no {', '.join(values)}")
     return path
 
 
 def _pair(word: str, separator: str) -> tuple[str, str]:
     name, found, value = word.partition(separator)
     if not found:
-        raise StartError(f"{word!r} should be NAME{separator}VALUE")
+        raise CalledWrongly(f"{word!r} should be NAME{separator}VALUE")
     return name.strip(), value.strip()
 
 
@@ -118,7 +118,7 @@ def token_of(person: str, state: State, client: httpx.Client) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{3,100}", person):
         raise StartError("a user's name has 3 to 100 letters, digits, '.', '_' or '-'")
     clock.use_file(str(state.path / "clock"))  # tokens end by the system's time
-    people: dict[str, Any] = state.read_json("people.json") or {}
+    people = state.read_json("people.json", dict[str, dict[str, Any]]) or {}
     known = people.setdefault(person, {"password": state.secret(f"person-{person}")})
     if known.get("ends", 0) - clock.time() > _SOON:
         return str(known["token"])

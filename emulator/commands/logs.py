@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from emulator.commands.common import add_state, one_line, state_of
-from emulator.process import StartError
+from emulator.process import CalledWrongly
 from emulator.screen import Terminal
 
 EXAMPLES = """\
@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
     if args.part is not None and args.part not in logs:
         near = difflib.get_close_matches(args.part, logs, 1)
         hint = f": did you mean {near[0]}?" if near else f"; there are {', '.join(logs) or 'none yet'}"
-        raise StartError(f"there is no log of {args.part}{hint}")
+        raise CalledWrongly(f"there is no log of {args.part}{hint}")
     chosen = [logs[args.part]] if args.part else list(logs.values())
     terminal = Terminal()
     starts = {}

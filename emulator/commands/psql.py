@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from emulator import control
 from emulator.commands.common import add_state, one_line, own_options, state_of
 from emulator.postgres import binaries
-from emulator.process import StartError
+from emulator.process import CalledWrongly
 from runtime.services import ServiceError, find
 
 EXAMPLES = """\
@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         variable = "MIGRATION_DB_URL" if args.service == "migrator" else find(args.service).database.env
     except ServiceError as error:
-        raise StartError(str(error)) from None
+        raise CalledWrongly(str(error)) from None
     address = urlsplit(env[variable])
     # By the environment, since everybody on the machine sees a command line.
     os.environ["PGPASSWORD"] = unquote(address.password or "")

@@ -169,14 +169,19 @@ def new_key(sign_from: float) -> SigningKey:
 
 
 def init(folder: Path) -> SigningKeys:
-    """Make the two files in `folder`, once: an existing private file is kept and the public one written from it."""
+    """Make the two files in `folder`, once: an existing private file is kept and the public one written from it.
+
+    Raises:
+        KeySetError: when the private file is there and can't be used.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     signing = folder / SIGNING_FILE
     if not signing.exists():
         _write(folder, SigningKeys([new_key(0.0)]))
     keys = read_signing_keys(signing)
-    if not (folder / JWKS_FILE).exists():
-        _replace(folder / JWKS_FILE, keys.public())
+    public = folder / JWKS_FILE
+    if not public.exists() or public.read_bytes() != _encode(keys.public()):
+        _replace(public, keys.public())
     return keys
 
 
@@ -202,13 +207,17 @@ def _replace(file: Path, content: SigningKeys | KeySet) -> None:
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(handle, "wb") as out:
-            out.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+            out.write(_encode(content))
             out.flush()
             os.fsync(out.fileno())
         Path(name).replace(file)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _encode(content: SigningKeys | KeySet) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
 def _base64url(data: bytes) -> str:

@@ -24,8 +24,12 @@ def take(name: str) -> None:
     """Make the emulator's settings for a service this process's own, for a program that reads `os.environ`.
 
     Raises:
-        ServiceError: there is no such service.
+        ServiceError: there is no such service, or neither settings nor an emulator.
     """
-    from runtime.services import find
+    from runtime.services import ServiceError, find
 
-    os.environ.update(around(find(name)))
+    service = find(name)
+    found = around(service)
+    if not found.get(service.database.env):
+        raise ServiceError(f"{service.database.env} is not set, and no emulator runs here (`eco2 up` starts one)")
+    os.environ.update(found)

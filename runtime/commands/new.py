@@ -24,7 +24,7 @@ class $answer(Struct):
 
 
 @$method("$path"$status, summary="$sentence")
-async def $name($parameters) -> $answer:
+$signature
     return $answer($values)
 ''')
 HTTP_TEST = Template('''"""$sentence"""
@@ -179,6 +179,11 @@ eco2 new function location/import_shops --command shops  # for `eco2 import shop
 eco2 new service weather  # a service of its own
 """
 
+_NEXT = {
+    "http": "Next: its row in tests/contract/table.py, then `make test`.",
+    "worker": "Next: its message in shared/messages.py, an `enqueue` of it in an API service, then `make test`.",
+}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="function|service")
@@ -222,7 +227,8 @@ def _function(args: argparse.Namespace) -> int:
         {
             service.path / f"{name}.py": code.substitute(words),
             ROOT / "tests" / service.folder / f"test_{name}.py": test.substitute(words),
-        }
+        },
+        _NEXT.get("worker" if service.is_worker else "http" if code is HTTP else "", "Next: `make test`."),
     )
 
 
@@ -253,7 +259,7 @@ def _route(route: str, prefix: str, name: str) -> dict[str, str]:
         "path": path,
         "status": status,
         "imports": "\n".join(imports),
-        "parameters": ", ".join(parameters),
+        "signature": _signature(name, parameters, answer),
         "answer": answer,
         "fields": "text: str" if has_body else "person: str",
         "values": "data.text" if has_body else "str(user.id)",
@@ -261,6 +267,15 @@ def _route(route: str, prefix: str, name: str) -> dict[str, str]:
         "body": ', json={"text": "병"}' if has_body else "",
         "code": "200",
     }
+
+
+def _signature(name: str, parameters: list[str], answer: str) -> str:
+    """As ruff wraps it at the house's 120 columns."""
+    line = ", ".join(parameters)
+    if len(whole := f"async def {name}({line}) -> {answer}:") <= 120:
+        return whole
+    inside = f"    {line}" if len(line) <= 116 else "\n".join(f"    {one}," for one in parameters)
+    return f"async def {name}(\n{inside}\n) -> {answer}:"
 
 
 def _service(name: str) -> int:
@@ -284,7 +299,7 @@ def _service(name: str) -> int:
             path / "hello.py": HTTP.substitute(hello),
             ROOT / "tests" / folder / "test_hello.py": HTTP_TEST.substitute(hello),
         },
-        "Next: a node for it in k8s/nodes.yaml, `eco2 render`, `make test`.",
+        "Next: a node for it in k8s/nodes.yaml, its name in README.md, `eco2 render`, `make test`.",
     )
 
 

@@ -28,6 +28,11 @@ def _emulator(service: str | None = None) -> dict[str, str]:
     return found
 
 
+def owner_dsn() -> str:
+    """The database's address as its owner: the environment's, or the running emulator's; empty where there is neither."""
+    return os.environ.get("MIGRATION_DB_URL") or _emulator().get("MIGRATION_DB_URL", "")
+
+
 def connect() -> psycopg.Connection[Any]:
     """The whole database, as its owner.
 
@@ -35,7 +40,7 @@ def connect() -> psycopg.Connection[Any]:
         NotConfigured: MIGRATION_DB_URL is not set and no emulator runs here.
         psycopg.OperationalError: it is away.
     """
-    dsn = os.environ.get("MIGRATION_DB_URL") or _emulator().get("MIGRATION_DB_URL", "")
+    dsn = owner_dsn()
     if not dsn:
         raise NotConfigured("MIGRATION_DB_URL is not set, and no emulator runs here")
     return psycopg.connect(repair_dsn(dsn), autocommit=True, connect_timeout=5, application_name="eco2-operator")

@@ -17,6 +17,15 @@ from shared.settings import SettingsError
 from tests.auth.conftest import PASSWORD, Account, bearer
 
 
+def test_a_damaged_public_file_is_written_anew_from_the_private_one(tmp_path: Path) -> None:
+    keys.init(tmp_path)
+    public = tmp_path / keys.JWKS_FILE
+    sound = public.read_bytes()
+    public.write_bytes(b"{}")
+    keys.init(tmp_path)
+    assert public.read_bytes() == sound
+
+
 def test_init_makes_both_files_once_for_their_owner_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert keys.main(["init", str(tmp_path / "keys")]) == 0
     first = keys.read_signing_keys(tmp_path / "keys" / keys.SIGNING_FILE)

@@ -37,6 +37,13 @@ def test_every_kind_of_function_works_at_once(checkout: Path) -> None:
     made = [
         ("function", "waste/list_bins"),
         ("function", "waste/rename_bin", "--http", "PATCH /bins/{bin_id:uuid}"),
+        ("function", "waste/rename_bin_of_this_kind", "--http", "PATCH /bins/{bin_id:uuid}/kinds/{kind_id:uuid}/name"),
+        (
+            "function",
+            "waste/tell_bin",
+            "--http",
+            "PUT /b/{bin_id:uuid}/{kind_id:uuid}/{collection_point_id:uuid}/{x_id:uuid}",
+        ),
         ("function", "waste/empty_bin", "--http", "DELETE /bins/{bin_id:uuid}"),
         ("function", "waste/bin_emptied", "--queue"),
         ("function", "storage/count_letters", "--queue"),

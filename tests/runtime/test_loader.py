@@ -1,0 +1,134 @@
+"""What is wrong with a service.toml or a function's file is one line that says where, before anything runs."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import dramatiq
+import httpx
+import pytest
+from dramatiq.brokers.stub import StubBroker
+from litestar import Litestar, Router
+from litestar.di import Provide
+
+from runtime.loader import LoadError, discover, load_http, load_queue_functions
+from runtime.services import ROOT, Service, ServiceError, find, load_services
+from shared.db import Database
+from tests.conftest import Serve
+
+WASTE = (ROOT / "functions/waste/service.toml").read_text(encoding="utf-8").replace('calls = ["api-recycle-info"]', "")
+
+
+def services(root: Path, **texts: str | bytes) -> None:
+    for folder, text in texts.items():
+        file = root / "functions" / folder / "service.toml"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    load_services(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("%%", "Invalid statement (at line 1"),
+        (b"\xff", "can't decode byte 0xff"),
+        ("", "missing required field `name`"),
+        (WASTE.replace("pool = ", 'pool = "x"#'), ""),
+        (WASTE + 'colour = "red"\n', "colour"),
+        (WASTE.replace('name = "api-waste"', 'name = "worker-waste"'), "a worker has a `journal`"),
+        (WASTE.replace("/api/v1/waste", "/waste"), "`$.prefix`"),
+    ],
+)
+def test_a_wrong_service_toml_is_named_with_its_field(tmp_path: Path, text: str | bytes, says: str) -> None:
+    with pytest.raises(ServiceError) as caught:
+        services(tmp_path, waste=text)
+    said = str(caught.value)
+    assert said.startswith("functions/waste/service.toml")
+    assert says in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("field", ["name", "prefix", "database.schema", "database.role", "database.env"])
+def test_two_services_share_nothing(tmp_path: Path, field: str) -> None:
+    other = WASTE
+    for kind, mine, yours in (
+        ("name", "api-waste", "api-other"),
+        ("prefix", "/api/v1/waste", "/api/v1/other"),
+        ("database.schema", 'schema = "waste"', 'schema = "other"'),
+        ("database.role", "api_waste_role", "api_other_role"),
+        ("database.env", "API_WASTE_DB_URL", "API_OTHER_DB_URL"),
+    ):
+        other = other if kind == field else other.replace(mine, yours)
+    with pytest.raises(ServiceError, match=rf"functions/waste/service.toml: other has {field} "):
+        services(tmp_path, waste=WASTE, other=other)
+
+
+ROUTE = 'from litestar import get\n\n\n@get("/bins/{bin_id:uuid}")\nasync def NAME() -> str:\n    return ""\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def (", "bin.py, line 1: "),
+        ("# \0", "bin.py, line 1: "),
+        (b"# \xff", "bin.py: 'utf-8' codec can't decode byte 0xff"),
+        (ROUTE.replace("NAME", "bun"), "bin.py: name the function like its file: bin, not bun"),
+        (ROUTE.replace("NAME", "bin") + ROUTE.replace("NAME", "bun"), "this has 2: bin, bun"),
+        (ROUTE.replace('("/bins/{bin_id:uuid}")', ""), "bin.py, line 4: @get takes arguments: @get(...)"),
+    ],
+)
+def test_a_wrong_function_is_named_with_its_line(tmp_path: Path, text: str | bytes, says: str) -> None:
+    folder = tmp_path / "functions" / "waste"
+    folder.mkdir(parents=True)
+    (folder / "bin.py").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(LoadError) as caught:
+        discover(find("waste"), tmp_path)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_route_belongs_to_one_function(tmp_path: Path) -> None:
+    folder = tmp_path / "functions" / "waste"
+    folder.mkdir(parents=True)
+    for name in ("first", "second"):
+        # By another parameter's name it is the same address.
+        text = ROUTE.replace("NAME", name).replace("bin_id", f"{name}_id")
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    with pytest.raises(LoadError, match=r"second.py: functions/waste/first.py has the route GET /api/v1/waste/bins/"):
+        discover(find("waste"), tmp_path)
+
+
+APIS = [service for service in load_services().values() if not service.is_worker]
+PROVIDED = ("db", "user", "maybe_user", "idempotency", "conditions", "page", "objects", "calls", "hub", "settings")
+
+
+@pytest.mark.parametrize("service", APIS, ids=lambda service: service.folder)
+def test_each_http_function_mounts_in_a_bare_litestar_app(service: Service) -> None:
+    handlers = load_http(service)
+    providers = {name: Provide(lambda: None, sync_to_thread=False) for name in (*PROVIDED, "broker", "cache")}
+    app = Litestar([Router(service.prefix, route_handlers=handlers)], dependencies=providers)
+    served = {route.path for route in app.routes}
+    assert {service.prefix + path for handler in handlers for path in handler.paths} <= served
+
+
+async def test_a_bare_litestar_app_answers_as_the_host_does(
+    db: Callable[[str], Awaitable[Database]], serve: Serve
+) -> None:
+    database = await db("recycle_info")
+    service = find("recycle_info")
+    provider = Provide(lambda: database, sync_to_thread=False)
+    bare = Litestar(
+        [Router(service.prefix, route_handlers=load_http(service, "list_categories"))], dependencies={"db": provider}
+    )
+    transport = httpx.ASGITransport(app=bare)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://bare.test") as client:
+        answer = await client.get(f"{service.prefix}/categories")
+    assert answer.status_code == 200
+    assert answer.content == (await (await serve("recycle_info")).get(f"{service.prefix}/categories")).content
+
+
+@pytest.mark.parametrize("service", load_services().values(), ids=lambda service: service.folder)
+def test_each_queue_function_is_a_plain_dramatiq_actor(service: Service) -> None:
+    broker = StubBroker()
+    for name, actor in load_queue_functions(service, broker).items():
+        assert type(actor) is dramatiq.Actor
+        assert broker.get_actor(name) is actor
