@@ -224,9 +224,11 @@ def export(state: State, name: str, file: Path) -> None:
     folder = folder_of(state, name)
     partial = file.with_name(f".{file.name}.part")
     try:
-        with tarfile.open(partial, "w:gz", compresslevel=3) as archive:
+        partial.unlink(missing_ok=True)
+        # Nobody else's from its first byte on: it holds everybody's data and the signing keys.
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as out, tarfile.open(fileobj=out, mode="w:gz", compresslevel=3) as archive:
             archive.add(folder, arcname="snapshot")
-        partial.chmod(0o600)
         partial.replace(file)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -97,8 +97,11 @@ def ingress(services: Iterable[Service]) -> Document:
         "alb.ingress.kubernetes.io/certificate-arn": "set by the overlay",
         "alb.ingress.kubernetes.io/healthcheck-path": "/readyz",
         "alb.ingress.kubernetes.io/healthcheck-interval-seconds": "10",
-        # An event stream is silent for up to 15 s between comment lines.
-        "alb.ingress.kubernetes.io/load-balancer-attributes": "idle_timeout.timeout_seconds=75",
+        # An event stream is silent for up to 15 s between comment lines. The client's address is the entry that the load
+        # balancer itself appends (TRUSTED_HOPS): with `preserve` a guesser would write it, and be a new address each time.
+        "alb.ingress.kubernetes.io/load-balancer-attributes": (
+            "idle_timeout.timeout_seconds=75,routing.http.xff_header_processing.mode=append"
+        ),
         "alb.ingress.kubernetes.io/target-group-attributes": "deregistration_delay.timeout_seconds=15",
     }
     return document(

@@ -113,6 +113,14 @@ async def delete_rows(connection: Connection, keys: list[str]) -> None:
     await connection.execute("DELETE FROM uploads WHERE image_key = ANY(%s)", [keys])
 
 
+async def select_open(connection: Connection, user_id: UUID) -> list[str]:
+    """Keys whose form is still good: whoever has it can put a file there, whatever becomes of the row."""
+    cursor = await connection.execute(
+        "SELECT image_key FROM uploads WHERE user_id = %s AND expires_at > %s", [user_id, clock.now()]
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 async def delete_of_person(connection: Connection, user_id: UUID) -> list[str]:
     """Forget a person's uploads; return the keys, whose objects the caller has deleted."""
     cursor = await connection.execute("DELETE FROM uploads WHERE user_id = %s RETURNING image_key", [user_id])

@@ -103,7 +103,7 @@ async def attempt(broker: "Redis", *, account: UUID | str, address: str) -> Asyn
     """
     buckets = [Bucket(_key("account", str(account)), *ACCOUNT), Bucket(_key("address", address), *ADDRESS)]
     # The look comes after the wait: a thousand guesses sent at once would else all pass before the first has failed.
-    async with passwords.slot():
+    async with passwords.slot(address):
         wait = await _wait(broker, buckets)
         if wait > 0:
             raise TooManyAttempts(retry_after=wait)

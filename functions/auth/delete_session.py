@@ -22,6 +22,9 @@ async def delete_session(
     session_id: FromPath[UUID], user: CurrentUser, db: Db, broker: Broker, conditions: Conditional
 ) -> None:
     async with db.transaction() as conn:
+        # A token outlives its session where Redis is away: a thief's must not end the sessions of who has thrown them out.
+        if await sql.select_person(conn, user.id, user.session_id) is None:
+            raise Unauthorized("The session has ended.")
         session = await sql.select_session_for_update(conn, user.id, session_id)
         if session is None:
             raise NotFound

@@ -29,6 +29,8 @@ class Session(Struct, frozen=True):
 @get("/sessions", responses=problems(BadInput, Unauthorized), summary="List sessions")
 async def list_sessions(user: CurrentUser, db: Db, page: PageQuery) -> Page[Session]:
     async with db.connection() as conn:
+        if await sql.select_person(conn, user.id, user.session_id) is None:
+            raise Unauthorized("The session has ended.")
         after = page.after(tuple[datetime, UUID])
         rows = await sql.select_sessions(conn, user.id, clock.now(), after, page.limit + 1)
     return page.of([Session.of(row, user.session_id) for row in rows], key=lambda s: (s.created_at, s.id))

@@ -30,6 +30,8 @@ NOBODY = "$2b$12$hnjJmyuU1LQicnLLJx9u1.kFr3Eijcg92BJohgkJgHqisaIL6Ouay"
 AT_ONCE = 2
 # Who would wait longer than this many others (about 5 s) is asked to come again instead.
 WAITING = 32
+# Of these places one address has so many: a whole class may log in at once, and nobody alone can keep all others out.
+WAITING_PER_ADDRESS = 24
 
 
 class Busy(Unavailable):
@@ -44,27 +46,27 @@ class Busy(Unavailable):
 class _Slots:
     def __init__(self) -> None:
         self.free = asyncio.Semaphore(AT_ONCE)
-        self.waiting = 0
+        self.waiting: list[str] = []
 
 
 _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, _Slots] = WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def slot() -> AsyncIterator[None]:
-    """One of the few places in which a password is hashed.
+async def slot(address: str) -> AsyncIterator[None]:
+    """One of the few places in which a password is hashed, for the client of that address.
 
     Raises:
-        Busy: when too many wait for one already.
+        Busy: when too many wait for one already, or too many of that address.
     """
     slots = _slots.setdefault(asyncio.get_running_loop(), _Slots())
-    if slots.waiting >= WAITING:
+    if len(slots.waiting) >= WAITING or slots.waiting.count(address) >= WAITING_PER_ADDRESS:
         raise Busy
-    slots.waiting += 1
+    slots.waiting.append(address)
     try:
         await slots.free.acquire()
     finally:
-        slots.waiting -= 1
+        slots.waiting.remove(address)
     try:
         yield
     finally:

@@ -1,17 +1,17 @@
 """A new person, from a username, an email address and a password."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import post
+from litestar import Request, post
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 from psycopg.errors import UniqueViolation
 
+from functions.auth import attempts, passwords
 from functions.auth import db as sql
-from functions.auth import passwords
 from shared import clock
 from shared.errors import BadInput, Conflict
-from shared.http import Db, problems
+from shared.http import Db, Settings, problems
 from shared.ids import new_id
 from shared.text import pattern
 
@@ -55,10 +55,12 @@ class EmailTaken(Conflict):
     responses=problems(BadInput, UsernameTaken, EmailTaken, passwords.Busy),
     summary="Register",
 )
-async def register(data: JSONBody[RegisterRequest], db: Db) -> sql.Person:
+async def register(
+    data: JSONBody[RegisterRequest], request: Request[Any, Any, Any], db: Db, settings: Settings
+) -> sql.Person:
     if len(data.email.rpartition("@")[0]) > 64:
         raise BadInput("email", "has more than 64 characters before the @")
-    async with passwords.slot():
+    async with passwords.slot(attempts.address_of(request, settings)):
         password_hash = await passwords.hashed(data.password, "password")
     person = sql.Person(new_id(), data.username, data.email, clock.now())
     try:

@@ -22,7 +22,9 @@ async def remove(conn: Connection, user_id: UUID) -> None:
         await delete_objects(conn, prefixes=[prefix(state.avatar_id)])
 
 
-async def delete_objects(conn: Connection, *, keys: list[str] | None = None, prefixes: list[str] | None = None) -> None:
-    """Have objects deleted, surely, once this transaction commits."""
+async def delete_objects(
+    conn: Connection, *, keys: list[str] | None = None, prefixes: list[str] | None = None, delay: float = 0
+) -> None:
+    """Have objects deleted, surely, once this transaction commits and `delay` seconds have passed."""
     # A subject of its own: forgetting the tasks of a person or a picture must not forget this one.
-    await enqueue(conn, DeleteObjects(keys=keys or [], prefixes=prefixes or []), subject=new_id())
+    await enqueue(conn, DeleteObjects(keys=keys or [], prefixes=prefixes or []), subject=new_id(), delay=delay)

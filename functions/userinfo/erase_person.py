@@ -18,6 +18,9 @@ async def erase_person(*, user_id: UUID) -> None:
         pictures = await sql.delete_person(conn, user_id)
         # A result still under way finds its row gone, and has what was made deleted (avatar_processed).
         await forget(conn, *pictures)
+        if forms := await uploads.select_open(conn, user_id):
+            # A form once given is good for an hour, and an app may send what it had queued: again when the last has ended.
+            await avatars.delete_objects(conn, keys=forms, delay=uploads.LIFETIME.total_seconds())
         keys = await uploads.delete_of_person(conn, user_id)
         if keys or pictures:
             await avatars.delete_objects(conn, keys=keys, prefixes=[avatars.prefix(picture) for picture in pictures])

@@ -22,8 +22,12 @@ async def erase_person(*, user_id: UUID) -> None:
         analyses = await sql.delete_person(conn, user_id)
         # Results still under way find their rows gone, and have what they made deleted (photo_processed).
         await forget(conn, *analyses)
+        if forms := await uploads.select_open(conn, user_id):
+            # A form once given is good for an hour, and an app may send what it had queued: again when the last has ended.
+            late = uploads.LIFETIME.total_seconds()
+            await enqueue(conn, DeleteObjects(keys=forms), subject=new_id(), delay=late)
         await uploads.delete_of_person(conn, user_id)
-        # The whole folder of raw uploads and not the keys we know: a form once given is good for an hour.
+        # The whole folder of raw uploads and not the keys we know: avatars' forms lead there too.
         prefixes = [f"uploads/{user_id}", *(f"images/{analysis_id}" for analysis_id in analyses)]
         for start in range(0, len(prefixes), BATCH):
             await enqueue(conn, DeleteObjects(prefixes=prefixes[start : start + BATCH]), subject=new_id())

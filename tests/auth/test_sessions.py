@@ -76,6 +76,18 @@ async def test_a_lost_telephone_is_logged_out_from_elsewhere(account: Account) -
     assert again.status_code == 404
 
 
+async def test_a_token_whose_session_has_ended_neither_sees_nor_ends_the_others(account: Account) -> None:
+    """Whether or not the revocation has been heard yet: nobody follows Redis in this test."""
+    thief, here = await account.login(), await account.login()
+    sessions = (await account.client.get(SESSIONS, headers=bearer(here))).json()["items"]
+    (mine,) = [session for session in sessions if session["current"]]
+    (stolen,) = [session for session in sessions if not session["current"]]
+    assert (await account.client.delete(f"{SESSIONS}/{stolen['id']}", headers=bearer(here))).status_code == 204
+    assert (await account.client.get(SESSIONS, headers=bearer(thief))).status_code == 401
+    assert (await account.client.delete(f"{SESSIONS}/{mine['id']}", headers=bearer(thief))).status_code == 401
+    assert await status(account, here) == 200
+
+
 async def test_another_person_s_session_does_not_exist(
     account: Account, new_account: Callable[[], Awaitable[Account]]
 ) -> None:

@@ -105,6 +105,22 @@ def test_one_snapshot_is_exported_by_name_and_what_is_no_export_is_refused(tmp_p
     assert (missing.returncode, "no such file" in missing.stderr) == (2, True)
 
 
+def test_an_export_is_closed_to_others_while_it_is_written(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    save(state, "one")
+    (state.path / "snapshots" / "one" / "noise").write_bytes(os.urandom(20_000_000))
+    writing = threading.Thread(target=snapshots.export, args=(state, "one", tmp_path / "one.tar.gz"))
+    writing.start()
+    seen = set()
+    while writing.is_alive():
+        for path in tmp_path.glob("*.part"):
+            with contextlib.suppress(FileNotFoundError):
+                seen.add(path.stat().st_mode & 0o777)
+    writing.join()
+    assert seen == {0o600}
+    assert (tmp_path / "one.tar.gz").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_snapshots_name_is_not_taken_for_the_emulators(tmp_path: Path) -> None:
     state = make_state(tmp_path)
     save(state, "one")
@@ -119,7 +135,7 @@ def make_state(tmp_path: Path) -> State:
     state = State(tmp_path / "state")
     state.create()
     for name in ("postgres/cluster", "objects", "journals", "keys", "redis-broker"):
-        (state.path / name).mkdir(parents=True)
+        (state.path / name).mkdir(parents=True, exist_ok=True)
     for name in ("postgres/cluster/PG_VERSION", "objects/o", "journals/j", "keys/k", "redis-broker/appendonly.aof"):
         (state.path / name).write_text("old")
     (state.path / "clock").write_bytes(bytes(8))

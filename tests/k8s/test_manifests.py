@@ -420,6 +420,14 @@ def test_every_prefix_has_a_path(overlay: list[Document]) -> None:
     assert front["spec"]["rules"][0]["host"] in {env.domain for env in environments().values()}
 
 
+def test_the_load_balancer_appends_the_address_that_login_limits_count(overlay: list[Document]) -> None:
+    front = next(d for d in overlay if d["kind"] == "Ingress")
+    attributes = front["metadata"]["annotations"]["alb.ingress.kubernetes.io/load-balancer-attributes"].split(",")
+    assert "routing.http.xff_header_processing.mode=append" in attributes
+    hops = {d["data"]["TRUSTED_HOPS"] for d in overlay if "TRUSTED_HOPS" in (d.get("data") or {})}
+    assert hops == {"1"}
+
+
 # Monitoring
 
 

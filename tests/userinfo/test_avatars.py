@@ -7,7 +7,7 @@ import pytest
 
 from functions.userinfo.avatar_processed import avatar_processed
 from functions.userinfo.sweep_uploads import sweep_uploads
-from shared import clock, objects
+from shared import clock, objects, uploads
 from shared.db import Database, bind
 from shared.objects import ObjectMissing
 from tests.conftest import Person
@@ -211,6 +211,23 @@ async def test_an_erased_person_s_objects_go_also_those_still_being_made(
     await run_actor(avatar_processed, database, outcome=work(*late))
     assert await deleted(database) == ([], [f"images/{late[1]}"])
     assert (await userinfo.get(f"{USERS}/{person.id}")).status_code == 404
+
+
+async def test_what_comes_by_a_form_of_an_erased_person_is_deleted_when_the_form_has_ended(
+    userinfo: httpx.AsyncClient, person: Person, database: Database
+) -> None:
+    key = await upload(userinfo, person)
+    before = clock.now()
+    await erase(database, person.id)
+    async with database.connection() as conn:
+        cur = await conn.execute(
+            "SELECT message -> 'keys', due_at FROM outbox WHERE actor = 'storage/delete_objects'"
+            " AND message::text LIKE %s ORDER BY due_at",
+            [f"%{key}%"],
+        )
+        (now, _), (late, due) = await cur.fetchall()
+    assert now == late == [key]
+    assert due >= before + uploads.LIFETIME
 
 
 async def test_a_form_takes_no_more_than_was_announced(userinfo: httpx.AsyncClient, person: Person) -> None:

@@ -7,12 +7,16 @@ from uuid import UUID
 
 import httpx
 import pytest
+from dramatiq.brokers.stub import StubBroker
 
 from functions.waste import photo_classified, photo_processed
-from shared import clock, messages, objects
+from runtime.loader import load_queue_functions
+from runtime.services import find
+from shared import clock, messages, objects, redis, uploads
 from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Candidate, Classification, Outcome, ProcessedPhoto, TaskError
+from shared.redis import connect_async
 from tests.conftest import Person, Serve
 from tests.support import photo, run_actor
 
@@ -291,3 +295,27 @@ async def test_an_upload_of_the_wrong_kind_is_refused(
 
 def test_every_message_names_an_actor() -> None:
     assert messages.ProcessPhoto.actor == "storage/process_photo"
+
+
+async def test_what_comes_by_a_form_of_an_erased_person_is_deleted_when_the_form_has_ended(
+    client: httpx.AsyncClient, waste: Database, person: Person, environment: dict[str, str]
+) -> None:
+    key = await upload(client, person)
+    erase_person = load_queue_functions(find("waste"), StubBroker())["erase_person"]
+    before = clock.now()
+    async with connect_async(environment["BROKER_REDIS_URL"]) as broker:
+        redis.use(broker)
+        try:
+            await run_actor(erase_person, waste, user_id=person.id)
+        finally:
+            redis.use(None)  # type: ignore[arg-type]
+    async with waste.connection() as conn:
+        cursor = await conn.execute(
+            "SELECT message, due_at FROM outbox WHERE actor = 'storage/delete_objects' AND message::text LIKE %s"
+            " ORDER BY due_at",
+            [f"%{person.id}%"],
+        )
+        (now, _), (late, due) = await cursor.fetchall()
+    assert now == {"keys": [], "prefixes": [f"uploads/{person.id}"]}
+    assert late == {"keys": [key], "prefixes": []}
+    assert due >= before + uploads.LIFETIME
