@@ -35,6 +35,8 @@ _RESERVE_SECONDS = 5.0
 # Without a count of the server's own: Korean takes about a token a letter, English a quarter of that.
 _TOKENS_PER_LETTER = 1.0
 
+_NOT_REACHED = ("ConnectError", "ConnectTimeout")
+
 T = TypeVar("T")
 
 
@@ -49,10 +51,17 @@ class Usage(Struct, frozen=True):
     written: int
 
 
-class _Retry(Exception):
-    def __init__(self, reason: str, after: float = 0.0) -> None:
+class _Turned(ProviderFailed):
+    """The server turned the request away, or was not reached: nothing of it is on the bill. `again` is whether to ask again."""
+
+    def __init__(self, reason: str, after: float = 0.0, *, again: bool = False) -> None:
         super().__init__(reason)
         self.after = after
+        self.again = again
+
+
+class _Retry(Exception):
+    """Nothing of use came from a server that may have worked all the same: what it read is on the bill."""
 
 
 class Chat:
@@ -148,12 +157,12 @@ class Chat:
                             token(choice.delta.content)
             if reason == "content_filter":
                 raise ProviderFailed("refused")
-            if reason is None or not pieces:
-                # The connection ended before the answer did.
+            if reason is None or reason == "length" or not pieces:
+                # The connection, or the tokens, ended before the answer did.
                 raise ProviderFailed("cut") if pieces else _Retry("empty answer")
             return "".join(pieces), usage
 
-        return self._tries(model, ask, spender, _letters(messages), tokens, started=lambda: bool(pieces))
+        return self._tries(model, ask, spender, _letters(messages), tokens, said=lambda: sum(map(len, pieces)))
 
     def _tries(
         self,
@@ -162,7 +171,7 @@ class Chat:
         spender: str,
         reading: int,
         writing: int,
-        started: Callable[[], bool] = lambda: False,
+        said: Callable[[], int] = lambda: 0,
     ) -> T:
         end = time.monotonic() + self._patience()
         reason = "no time left"
@@ -171,8 +180,7 @@ class Chat:
             if left <= 0:
                 break
             reserved = self._reserve(spender, reading, writing)
-            # A try whose answer is lost may still be on the bill: what it read is counted.
-            usage: Usage | None = Usage(reading, 0)
+            usage: Usage | None = None
             pause = PAUSE * 2 ** (number - 1) * (1 + random.random() / 2)  # noqa: S311 - spreads tries
             try:
                 with _failures():
@@ -181,11 +189,16 @@ class Chat:
                     return answer
             except _Paid as paid:
                 usage, reason, pause = paid.usage or Usage(reading, writing), str(paid), 0.0
+            except _Turned as turned:
+                usage, reason, pause = Usage(0, 0), str(turned), max(pause, turned.after)
+                if not turned.again:
+                    raise
             except _Retry as retry:
-                usage, reason, pause = None, str(retry), max(pause, retry.after)
+                reason = str(retry)
             finally:
-                self._settle(reserved, model, usage)
-            if started() or number >= TRIES:
+                # An answer that was lost, cut or refused on its way is on the bill too, as far as it came.
+                self._settle(reserved, model, usage or Usage(reading, min(said(), writing)))
+            if said() or number >= TRIES:
                 break
             if time.monotonic() + pause >= end:
                 break
@@ -213,8 +226,7 @@ class Chat:
             raise ProviderFailed("the day's budget is used up")
         return reserved
 
-    def _settle(self, reserved: Reserved, model: str, usage: Usage | None) -> None:
-        spent = usage or Usage(0, 0)
+    def _settle(self, reserved: Reserved, model: str, spent: Usage) -> None:
         try:
             self._purse.settle(reserved, spent.read + spent.written, self._micros(spent))
         except Unavailable:
@@ -280,24 +292,25 @@ class _failures:  # noqa: N801 - used as a statement
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        import httpx
         import openai
 
         if error is None:
             return
         if isinstance(error, openai.RateLimitError):
             if (error.code or "") == "insufficient_quota":
-                raise ProviderFailed("the account's quota is used up") from None
-            raise _Retry("429", _after(error)) from None
+                raise _Turned("the account's quota is used up") from None
+            raise _Turned("429", _after(error), again=True) from None
         if isinstance(error, openai.APIStatusError):
-            if error.status_code >= 500 or error.status_code in (408, 409):
-                raise _Retry(str(error.status_code), _after(error)) from None
             # The message may repeat what was sent: the status says enough.
-            raise ProviderFailed(f"the server answers {error.status_code}") from None
+            again = error.status_code >= 500 or error.status_code in (408, 409)
+            raise _Turned(f"the server answers {error.status_code}", _after(error), again=again) from None
+        # By name: which HTTP client the library has inside changes with its version.
+        if isinstance(error, openai.APIConnectionError) and type(error.__cause__).__name__ in _NOT_REACHED:
+            raise _Turned("not reached", again=True) from None
         if isinstance(error, openai.APITimeoutError):
             raise _Retry("time-out") from None
-        if isinstance(error, openai.OpenAIError | httpx.HTTPError | ValueError):
-            # Not reached, cut while streaming, or no JSON where JSON should be.
+        if isinstance(error, openai.OpenAIError | ValueError):
+            # Cut while streaming, or no JSON where JSON should be.
             raise _Retry(type(error).__name__) from None
 
 

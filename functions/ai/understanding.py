@@ -170,19 +170,20 @@ def part(text: str, outside: Sequence[Mention] = ()) -> tuple[str, str] | None:
 _WHERE = re.compile(
     r"플라스틱|유리|종이|비닐|고철|철|금속|알루미늄|캔|스티로폼|나무|목재|일반\s?쓰레기|쓰레기|음식물|음식물\s?쓰레기|음식\s?쓰레기|쓰레기통|휴지통"
     r"|대형\s?폐기물|대형\s?쓰레기|폐기물|변기|하수구|싱크대|헌\s?옷|옷|의류|헌옷\s?수거함|의류\s?수거함|화분"
-    r"|plastics?|glass|paper|metals?|vinyl|cans?|food waste|general (?:waste|trash)|food"
+    r"|plastics?|glass|paper|metals?|vinyl|cans?|food waste|general (?:waste|trash)|e-?waste|food"
     r"|trash|garbage|trash cans?|bins?|toilets?|sinks?|clothes"
 )
 # What follows a thing that is not the one thrown away: dirt on it, what it is wrapped in, what it came with.
 _DIRT = re.compile(
-    r"[이가을도만]?\s*물?[이가]?\s*(?:좀|조금|많이|너무|다|잔뜩|심하게)?\s*(?:묻|배어|배었|뱄|들었|물들|범벅|튀었|튄|젖|안\s?지워|닦)"
+    r"[이가을도만]?\s*물?[이가]?\s*(?:좀|조금|많이|너무|다|잔뜩|심하게)?\s*(?:묻|낀|끼었|꼈|배어|배었|뱄|들었|물들|범벅|튀었|튄|젖|안\s?지워|닦)"
     r"|\s*(?:stains?|residue)\b"
 )
 _TOOL = re.compile(r"(?:으로|로|에)\s*(?:잘\s*)?(?:싸|감싸|말아|덮|포장해|묶|모아|모았|담아|담았)")
 _WITH = re.compile(r"(?:이랑|랑|하고|과|와|에|으로|로|처럼)(?![가-힣])")
 _WITH_A = re.compile(r"\bwith (?:an?|the|its|some)?\s*$")
 _ORIGIN = re.compile(
-    r"\s*[이가]?\s*(?:담겼|담긴|담았|담아|들었)|\s*(?:에|에서|이랑|랑|과|와|안에|속에)\s*(?:같이\s*)?(?:딸려|따라\s?온|온|나온|들어\s?있|들었|있던)"
+    r"\s*하고\s*(?:난|남은|나온)|\s*(?:포장|봉지|상자)?\s*(?:안|속)에\s*(?:들|있)|\s*[이가]?\s*(?:담겼|담긴|담았|담아|들었)"
+    r"|\s*(?:에|에서|이랑|랑|과|와|안에|속에)\s*(?:같이\s*)?(?:딸려|따라\s?온|온|나온|들어\s?있|들었|있던)"
 )
 _MADE_OF = re.compile(r"(?:인데|이라서?|라서|이니까|니까)(?![가-힣])")
 
@@ -303,7 +304,7 @@ _WASTE = re.compile(
     r"|\b(broke|broken|cracked|scratched|swollen|expired|ripped|torn|worn|outgrew|outgrown|leftovers?|half[- ](full|empty)"
     r"|greasy|rusty|no longer|don't need|(where|which bin|what bin) (do|does|should|can|would)|what happens with|what now"
     r"|what (do|should|can|to do) (i )?(do )?with|(go|goes|belong|belongs) (in|into|to|with)|pour\w*|drain|sink|food waste"
-    r"|general waste|counts? as|peel off|take (\w+ ){0,3}(off|out)|remov\w*|detach\w*|crush\w*|deposit"
+    r"|general waste|counts? as|peel off|take (\w+ ){0,3}(off|out)|remov\w*|detach\w*|crush\w*|deposit|burn|bury"
     r"|pick(ed)? ?up|collect\w*|donate\w*)\b"
 )
 # What a place is for, so that the nearest one is our business.

@@ -45,13 +45,15 @@ def task(worker_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) ->
     settings = read(os.environ, service="ai")
     connect(settings.cache_redis_url).flushall()
     # Put back at the end: other tests of this process have parts of their own.
-    monkeypatch.setattr(objects, "_store", ObjectStore(settings))
+    store = ObjectStore(settings)
+    monkeypatch.setattr(objects, "_store", store)
     monkeypatch.setattr(progress, "_publisher", progress.Publisher(connect(settings.broker_redis_url)))
     providers.use(None)
     running = Task(new_id(), new_id(), new_id(), 1, clock.now() + timedelta(seconds=60))
     with tasks.running(running):
         yield running
     providers.use(None)
+    store.close()
 
 
 @pytest.fixture(scope="session")

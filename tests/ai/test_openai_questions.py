@@ -82,9 +82,10 @@ def test_tokens_come_while_the_model_is_still_writing(openai_task: Task, known: 
         Rule(drop=True),
         Rule(content=""),
         Rule(content="하나 둘 셋", cut_after=1),
+        Rule(content="하나 둘 셋", finish="length"),
         Rule(content="하나 둘 셋", token_seconds=3),
     ],
-    ids=["refusal", "filter", "error", "busy", "drop", "empty", "cut", "slow"],
+    ids=["refusal", "filter", "error", "busy", "drop", "empty", "cut", "length", "slow"],
 )
 def test_whatever_goes_wrong_the_embedded_provider_answers(
     openai_task: Task, known: Calls, stub: Stub, rule: Rule, monkeypatch: pytest.MonkeyPatch

@@ -4,7 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from emulator.ai_stub import Stub
+from emulator.ai_stub import Rule, Stub
+from functions.ai.answer_question import answer_question
 from shared import clock, spend
 from shared.ids import new_id
 from shared.redis import connect, connect_async
@@ -109,3 +110,34 @@ def test_when_nobody_can_count_nothing_is_spent(stub: Stub, task: Task, monkeypa
     monkeypatch.setenv("BROKER_REDIS_URL", "redis://127.0.0.1:9")
     assert run().provider == "embedded"
     assert stub.requests == []
+
+
+def spent(who: str) -> int:
+    client = connect(os.environ["BROKER_REDIS_URL"])
+    return sum(int(client.hget(key, "tokens") or 0) for key in client.keys(f"spend:*:{who}"))
+
+
+@pytest.mark.usefixtures("openai_task")
+@pytest.mark.parametrize("rule", [Rule(status=401), Rule(status=429), Rule(status=503)], ids=["key", "busy", "stumble"])
+def test_what_the_server_turns_away_costs_nobody_anything(stub: Stub, rule: Rule) -> None:
+    stub.rules = [rule]
+    assert run().provider == "embedded"
+    assert (spent("someone"), spent("system")) == (0, 0), "a wrong key must not use up people's days"
+
+
+@pytest.mark.usefixtures("openai_task")
+def test_a_server_that_is_not_reached_costs_nobody_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    assert run().provider == "embedded"
+    assert spent("someone") == 0
+
+
+@pytest.mark.usefixtures("openai_task", "known")
+def test_what_was_written_before_an_answer_broke_off_is_counted(stub: Stub) -> None:
+    stub.rules = [Rule(content="하나 둘 셋 " * 40, cut_after=90)]
+    assert answer_question.fn(question="우유팩은 어떻게 버려요?", spender="someone").record.provider == "embedded"
+    broken_off = spent("someone")
+    stub.rules = [Rule(refusal="no")]
+    answer_question.fn(question="건전지는 어떻게 버려요?", spender="another")
+    assert broken_off > 150
+    assert 0 < spent("another") < spent("system")

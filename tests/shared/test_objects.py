@@ -14,14 +14,17 @@ from shared.settings import Settings
 from tests.support import S3
 
 
-def made(s3: S3, **changed: str) -> ObjectStore:
+@contextmanager
+def made(s3: S3, **changed: str) -> Iterator[ObjectStore]:
     given: dict[str, Any] = {
         "s3_endpoint_url": s3.url,
         "s3_bucket": s3.bucket,
         "aws_access_key_id": s3.access_key,
         "aws_secret_access_key": s3.secret_key,
     }
-    return ObjectStore(Settings(**(given | changed)))
+    store = ObjectStore(Settings(**(given | changed)))
+    yield store
+    store.close()
 
 
 @contextmanager
@@ -49,34 +52,36 @@ WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nphoto"
 @pytest.mark.parametrize("key", ["images/1/a-web.jpg", "uploads/é ü+%/사진 1.jpg"])
 @pytest.mark.parametrize("content", [b"", b"x" * 70_000])
 def test_what_was_put_is_got_again(s3: S3, key: str, content: bytes) -> None:
-    store = made(s3)
-    store.put(key, content, content_type="image/jpeg")
-    assert store.get(key, 70_000) == content
-    store.close()
+    with made(s3) as store:
+        store.put(key, content, content_type="image/jpeg")
+        assert store.get(key, 70_000) == content
 
 
 def test_an_object_that_is_not_there_is_missing(s3: S3) -> None:
-    with pytest.raises(ObjectMissing):
-        made(s3).get("images/none.jpg", 10)
+    with made(s3) as store, pytest.raises(ObjectMissing):
+        store.get("images/none.jpg", 10)
 
 
 def test_more_than_is_allowed_is_not_read(s3: S3) -> None:
-    store = made(s3)
-    store.put("images/large", b"12345", content_type="image/jpeg")
-    with pytest.raises(ObjectTooLarge):
-        store.get("images/large", 4)
-    assert store.get("images/large", 5) == b"12345", "and the next one finds the store as it was"
+    with made(s3) as store:
+        store.put("images/large", b"12345", content_type="image/jpeg")
+        with pytest.raises(ObjectTooLarge):
+            store.get("images/large", 4)
+        assert store.get("images/large", 5) == b"12345", "and the next one finds the store as it was"
 
 
-def test_a_bucket_or_a_key_that_is_wrong_is_no_missing_photo(s3: S3) -> None:
-    for wrong in ({"s3_bucket": "another-bucket"}, {"aws_secret_access_key": "wrong"}):
-        with pytest.raises(Unavailable):
-            made(s3, **wrong).get("images/none.jpg", 10)
-
-
-def test_a_store_that_is_away_is_unavailable(s3: S3) -> None:
-    with pytest.raises(Unavailable):
-        made(s3, s3_endpoint_url="http://127.0.0.1:9").get("images/none.jpg", 10)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"s3_bucket": "another-bucket"},
+        {"aws_secret_access_key": "wrong"},
+        {"s3_endpoint_url": "http://127.0.0.1:9"},
+    ],
+    ids=["bucket", "key", "address"],
+)
+def test_a_store_that_can_not_answer_is_no_missing_photo(s3: S3, wrong: dict[str, str]) -> None:
+    with made(s3, **wrong) as store, pytest.raises(Unavailable):
+        store.get("images/none.jpg", 10)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,11 @@ def test_a_store_that_is_away_is_unavailable(s3: S3) -> None:
     ids=["closed", "busy", "cut"],
 )
 def test_a_store_that_stumbles_is_asked_once_more(s3: S3, first: bytes) -> None:
-    with answering(first, WHOLE) as url:
-        assert made(s3, s3_endpoint_url=url).get("images/1", 10) == b"photo"
-    with answering(first, first, WHOLE) as url, pytest.raises(Unavailable):
-        made(s3, s3_endpoint_url=url).get("images/1", 10)
+    with answering(first, WHOLE) as url, made(s3, s3_endpoint_url=url) as store:
+        assert store.get("images/1", 10) == b"photo"
+    with (
+        answering(first, first, WHOLE) as url,
+        made(s3, s3_endpoint_url=url) as store,
+        pytest.raises(Unavailable),
+    ):
+        store.get("images/1", 10)

@@ -19,7 +19,7 @@ def bucket_address() -> Iterator[str]:
 
 
 @pytest.fixture
-def store(bucket_address: str, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+def store(bucket_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
     """A new bucket on moto's server, the store that queue functions find."""
     store = ObjectStore(
         Settings(
@@ -33,4 +33,5 @@ def store(bucket_address: str, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     store.client.create_bucket(Bucket=store.bucket, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
     monkeypatch.setattr(objects, "_store", store)
     monkeypatch.setattr(progress, "_publisher", None)
-    return store
+    yield store
+    store.close()
