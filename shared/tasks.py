@@ -139,7 +139,8 @@ async def settle(conn: Connection, outcome: Outcome) -> bool:
             outcome.task_id,
             outcome.error.code if outcome.error else None,
             outcome.error.message if outcome.error else None,
-            outcome.completed_at,
+            # By this clock: one that a worker's wrong clock dates a week back would be swept away before anybody saw it.
+            clock.now(),
             outcome.status,
         ],
     )

@@ -3,6 +3,7 @@
 import struct
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from runtime.broker import Broker
 from runtime.relay import Relay
 from runtime.services import ROOT
-from shared import clock, messages
+from shared import clock, messages, tasks
+from shared.ids import new_id
+from shared.messages import Outcome, TaskError
 from tests.runtime.delivery import Owner, call, eventually, worker
 
 
@@ -176,6 +179,19 @@ def test_a_row_that_no_message_can_be_made_of_holds_up_nobody(owner: Owner, queu
     owner.relay.start()
     eventually(lambda: waiting(owner.broker, queue) == 20)
     assert one(owner, "SELECT max(attempts) FROM outbox") == 1
+
+
+def test_a_failure_that_a_wrong_clock_dates_far_back_is_kept_for_an_operator(owner: Owner, queue: str) -> None:
+    (id_,) = owner.enqueue(f"{queue}/act", 1)
+    long_ago = clock.now() - timedelta(days=30)
+    outcome = Outcome(id_, new_id(), new_id(), "failure", long_ago, error=TaskError("no-image", "No image."))
+
+    async def settle() -> None:
+        async with owner.database.transaction() as conn:
+            await tasks.settle(conn, outcome)
+
+    owner.wait(settle())
+    assert one(owner, "SELECT failed_at > now() - interval '1 day' FROM failed_tasks")
 
 
 def test_old_idempotency_rows_are_deleted_after_a_day(owner: Owner, later: Any) -> None:
