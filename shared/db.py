@@ -26,10 +26,12 @@ from shared.keepalive import KEEPALIVE
 
 # How long a request may wait for a connection before it answers 503, in seconds.
 PATIENCE = 1.5
-# A connection in use for so many seconds may be one to a server that has fallen silent: then another one is asked whether
+# A connection in use for so many seconds may be one to a server that has fallen silent: then it is asked on another whether
 # it still answers, and has so many seconds to do it.
-SUSPICION = 1.2
-PROOF = 0.5
+SUSPICION = 1.0
+PROOF = 0.9
+# SSLRequest, which a server answers with one byte before anything else: no password, no backend that starts in earnest.
+_ANYBODY = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 Connection = AsyncConnection[Any]
 
@@ -88,10 +90,26 @@ def _cut(connection: Connection) -> None:
         wire.shutdown(socket.SHUT_RDWR)
 
 
+async def _prove(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(PROOF):
+            if host.startswith("/"):
+                reader, writer = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+            else:
+                reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(_ANYBODY)
+                return bool(await reader.read(1))
+            finally:
+                writer.close()
+    except OSError:  # TimeoutError is one
+        return False
+
+
 class _Use:
     """A connection's use by a function. One that takes long goes on if the server answers others, and ends if not."""
 
-    def __init__(self, connection: EcoConnection, answers: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(self, connection: EcoConnection, answers: Callable[[EcoConnection], Awaitable[bool]]) -> None:
         self._connection = connection
         self._answers = answers
         self._timer = asyncio.get_running_loop().call_later(SUSPICION, self._suspect)
@@ -101,7 +119,9 @@ class _Use:
         self._looking = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
-        if await self._answers():
+        if self._connection.closed:
+            return
+        if await self._answers(self._connection):
             self._timer = asyncio.get_running_loop().call_later(SUSPICION, self._suspect)
         elif not self._connection.closed:
             _cut(self._connection)
@@ -117,7 +137,6 @@ class Database:
 
     def __init__(self, dsn: str, *, size: int = 4, name: str = "eco2") -> None:
         self.name = name
-        self._dsn = dsn
         self._proof: asyncio.Task[bool] | None = None
         self.pool: AsyncConnectionPool[EcoConnection] = AsyncConnectionPool(
             dsn,
@@ -177,22 +196,11 @@ class Database:
             await connection.close()
             await self.pool.putconn(connection)
 
-    async def _answers(self) -> bool:
-        """Whether the server answers a new connection, asked once for all who want to know at this moment."""
+    async def _answers(self, connection: EcoConnection) -> bool:
+        """Whether the server answers somebody new, asked once for all who want to know at this moment."""
         if self._proof is None or self._proof.done():
-            self._proof = asyncio.create_task(self._prove())
+            self._proof = asyncio.create_task(_prove(connection.info.host, connection.info.port))
         return await asyncio.shield(self._proof)
-
-    async def _prove(self) -> bool:
-        try:
-            async with asyncio.timeout(PROOF):
-                connection = await psycopg.AsyncConnection.connect(self._dsn, connect_timeout=3)
-        except psycopg.OperationalError as error:
-            return "FATAL" in str(error)  # it refuses, so it answers: too many connections, for example
-        except TimeoutError:
-            return False
-        await connection.close()
-        return True
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[EcoConnection]:

@@ -121,6 +121,11 @@ class Conditions:
         self._if_none_match = if_none_match
         self._if_match = if_match
 
+    @property
+    def given(self) -> bool:
+        """Whether the client sent any."""
+        return self._if_match is not None or self._if_none_match is not None
+
     def answer(self, entity: Any) -> Response[Any]:
         """The thing with its ETag, or 304 where the client has it already."""
         content = msgspec.json.encode(entity)
@@ -140,7 +145,7 @@ class Conditions:
         Raises:
             PreconditionFailed: one of the two, where the client sent it, says otherwise (RFC 9110 §13.2.2).
         """
-        if self._if_match is None and self._if_none_match is None:
+        if not self.given:
             return
         tag = _tag(msgspec.json.encode(entity))
         if self._if_match is not None and not _names(self._if_match, tag, weak=False):

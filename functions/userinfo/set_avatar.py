@@ -49,6 +49,9 @@ async def set_avatar(
     async with db.connection() as conn:
         if (seen := await idempotency.find(conn)) is not None:
             return seen
+        if conditions.given:
+            # Who knows a stale profile hears of that first; under the lock it is looked at again.
+            conditions.require(await sql.select_profile(conn, user.id))
     await uploads.check_uploaded(objects, data.image_key)
     async with db.transaction() as conn:
         if (seen := await idempotency.claim(conn)) is not None:
