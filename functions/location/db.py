@@ -313,25 +313,23 @@ async def select_known_word(conn: Connection, letters: str, pattern: str) -> boo
     return row is not None and bool(row[0])
 
 
-async def select_similar_words(conn: Connection, letters: str, likeness: float, limit: int) -> list[str]:
-    """Words of names and addresses like this one, in decomposed letters, the most alike first. Needs a transaction.
+async def select_similar_words(conn: Connection, letters: str, limit: int) -> list[str]:
+    """Words of names and addresses that one letter tells from this one, the most alike first. Needs a transaction.
 
-    Of many that are like enough 100 are compared: a comparison takes 10 µs, and all of them are good guesses.
+    Of many such words 200 are compared: all of them are good guesses.
 
     Args:
-        letters: the misspelt word, decomposed.
-        likeness: the share of trigrams that must be common to both.
+        letters: the misspelt word, in decomposed letters.
     """
-    await conn.execute(
-        "SELECT set_config('pg_trgm.similarity_threshold', %s, TRUE), set_config('enable_seqscan', 'off', TRUE)",
-        [str(likeness)],
-    )
+    # The planner takes so many keys for half of the table.
+    await conn.execute("SET LOCAL enable_seqscan = off")
     cur = conn.cursor(row_factory=scalar_row)
     await cur.execute(
         "SELECT letters FROM"
-        " (SELECT letters FROM center_words WHERE letters OPERATOR(public.%%) %(letters)s"
-        " AND lengths @> ARRAY[char_length(%(letters)s)] LIMIT 100) AS alike"
-        " ORDER BY public.similarity(%(letters)s, letters) DESC, letters LIMIT %(limit)s",
+        " (SELECT letters, public.similarity(%(letters)s, letters) AS likeness"
+        " FROM center_words WHERE near && but_one_letter(%(letters)s) LIMIT 200) AS alike"
+        # Two strings of one hash may have nothing else in common.
+        " WHERE likeness > 0.1 ORDER BY likeness DESC, letters LIMIT %(limit)s",
         {"letters": letters, "limit": limit},
         prepare=False,
     )

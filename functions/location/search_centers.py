@@ -41,7 +41,11 @@ async def search_centers(
 
 async def find(db: Database, query: str, limit: int) -> list[sql.Center]:
     """Centers that hold every word of the query, in lower case; else those that hold words like them."""
-    words = sorted({unicodedata.normalize("NFD", word) for word in query.split()[:_MOST_WORDS]}, key=len, reverse=True)
+    # A word of signs alone has no trigram: the whole table would be read for it.
+    spelt = [word for word in query.split() if any(map(str.isalnum, word))][:_MOST_WORDS]
+    words = sorted({unicodedata.normalize("NFD", word) for word in spelt}, key=len, reverse=True)
+    if not words:
+        return []
     async with db.connection() as conn:
         found = await sql.select_by_words(conn, query, [_pattern(word) for word in words], limit)
     if found:
@@ -55,7 +59,7 @@ async def _forgiving(conn: Connection, words: list[str], limit: int) -> list[sql
     choices = []
     for word in words:
         known = await sql.select_known_word(conn, word, _pattern(word))
-        choices.append([word] if known else await _guesses(conn, word))
+        choices.append([word] if known else await sql.select_similar_words(conn, word, _GUESSES))
     if all(choice == [word] for choice, word in zip(choices, words, strict=True)) or not all(choices):
         return []
     for guess in range(_GUESSES):
@@ -64,15 +68,6 @@ async def _forgiving(conn: Connection, words: list[str], limit: int) -> list[sql
         if found := await sql.select_by_words(conn, query, [_pattern(word) for word in guessed], limit):
             return found
     return []
-
-
-async def _guesses(conn: Connection, word: str) -> list[str]:
-    """Known words that are like one with one wrong letter.
-
-    A word of n letters has n + 1 trigrams; a wrong letter spoils three of them and brings three others.
-    """
-    trigrams = len(word) + 1
-    return await sql.select_similar_words(conn, word, max(0.35, (trigrams - 3) / (trigrams + 3) - 0.03), _GUESSES)
 
 
 def _pattern(word: str) -> str:
