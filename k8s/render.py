@@ -24,7 +24,8 @@ from runtime.loader import LoadError
 from runtime.services import ROOT, Service, ServiceError, load_services
 
 HEADER = "# Written by `eco2 render` from the service.toml files: change those, and run it.\n"
-_TAG = re.compile(r"\b[0-9a-f]{16}\b")
+# One that happens to be all digits is quoted in YAML.
+_TAG = re.compile(r"'[0-9]{16}'|\b[0-9a-f]{16}\b")
 HEADROOM = 12  # connections kept for migrations, backups, a person with psql and the superuser
 
 

@@ -60,6 +60,14 @@ def test_what_stands_in_git_is_current() -> None:
     assert not found, f"run `eco2 render` and commit: {', '.join(found)}"
 
 
+def test_a_tag_of_digits_alone_is_a_tag_like_any_other(checkout: Path) -> None:
+    file = checkout / "k8s/overlays/prod/kustomization.yaml"
+    file.write_text(
+        re.sub(r"newTag: \S+", "newTag: '1234567890123456'", file.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    assert not render.stale(Checkout(checkout))
+
+
 def tags_of(documents: list[Document]) -> dict[str, set[str]]:
     """The tags of our images in the manifests, by service; every other image has a version too."""
     registries = {env.registry for env in environments().values()}
