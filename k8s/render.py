@@ -279,7 +279,6 @@ def overlay(env: Environment, tags: dict[str, str], services: list[Service]) -> 
         )
     ]
     if env.small:
-        patches.append(_patch("Deployment", [{"op": "replace", "path": "/spec/replicas", "value": 1}]))
         scale = [{"op": "replace", "path": f"/spec/{edge}Replicas", "value": n} for edge, n in (("min", 1), ("max", 2))]
         patches.append(_patch("HorizontalPodAutoscaler", scale))
         anywhere = [{"op": "remove", "path": "/spec/template/spec/nodeSelector"}]

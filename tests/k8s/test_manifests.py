@@ -150,6 +150,8 @@ def test_ingress_and_autoscalers_point_at_what_exists(overlay: list[Document]) -
         if document["kind"] == "HorizontalPodAutoscaler":
             target = document["spec"]["scaleTargetRef"]
             assert (target["kind"], target["name"]) in names
+            scaled = next(d for d in overlay if (d["kind"], d["metadata"]["name"]) == (target["kind"], target["name"]))
+            assert "replicas" not in scaled["spec"], "a deploy would take back what the autoscaler added"
         if document["kind"] == "Ingress":
             for path in document["spec"]["rules"][0]["http"]["paths"]:
                 assert ("Service", path["backend"]["service"]["name"]) in names
@@ -402,7 +404,7 @@ def test_a_function_that_needs_its_own_scale_becomes_a_deployment_and_a_path() -
     made = {(d["kind"], d["metadata"]["name"]): d for d in manifests.service_documents(service)}
     deployment = made["Deployment", "api-waste-get-analysis"]
     container = deployment["spec"]["template"]["spec"]["containers"][0]
-    assert deployment["spec"]["replicas"] == 4
+    assert made["HorizontalPodAutoscaler", "api-waste-get-analysis"]["spec"]["minReplicas"] == 4
     assert container["image"] == "eco2.local/api-waste"
     assert container["command"] == ["python3", "-m", "runtime.host", "waste/get_analysis"]
     assert ("Service", "api-waste-get-analysis") in made
