@@ -5,8 +5,11 @@ fails is rolled back, and the ones after it are not begun; the next deploy finds
 """
 
 import argparse
+import contextlib
+import os
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,13 +24,15 @@ from k8s.render import dump, migration_job, pod_of, stale
 from runtime.closure import Checkout, ClosureError
 from runtime.loader import LoadError
 from runtime.services import ROOT, ServiceError
+from shared import clock
 
+LOCK = "deploy-lock"
 # Longer than `progressDeadlineSeconds`, so that Kubernetes' own word comes first.
 PATIENCE = "300s"
 
 
 class DeployError(Exception):
-    """A rollout failed: the message says which, and what was done about it."""
+    """A rollout failed, or can't begin: the message says which, and what was done about it."""
 
 
 class Cluster:
@@ -49,11 +54,46 @@ class Cluster:
         kubectl("rollout", "undo", f"{kind}/{name}", context=self.context)
 
     def run(self, job: Document) -> None:
-        """Run a job to its end; one of the same name that ran before is not run again."""
-        space, name = job["metadata"]["namespace"], job["metadata"]["name"]
+        """Run a job to its end.
+
+        Raises:
+            PlanError: it did not end well in time; the message has the last it said.
+        """
+        name, where = f"job/{job['metadata']['name']}", ["--namespace", job["metadata"]["namespace"]]
+        # One of that name that failed before would fail for ever, and one of other manifests can't be changed in place.
+        kubectl("delete", name, "--ignore-not-found", *where, context=self.context)
         self.apply([job])
-        where = ["--namespace", space, f"job/{name}"]
-        kubectl("wait", "--for=condition=complete", f"--timeout={PATIENCE}", *where, context=self.context)
+        try:
+            kubectl("wait", "--for=condition=complete", f"--timeout={PATIENCE}", *where, name, context=self.context)
+        except PlanError as error:
+            said = ""
+            with contextlib.suppress(PlanError):
+                said = kubectl("logs", name, "--tail=3", *where, context=self.context).strip()
+            raise PlanError(f"{error}" + (f"\n{said}" if said else "")) from None
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other deploys out meanwhile: two would plan against what each is about to change.
+
+        Raises:
+            DeployError: another is under way.
+        """
+        holder = f"{socket.gethostname()}, process {os.getpid()}, since {clock.now():%Y-%m-%d %H:%M} UTC"
+        lock = document("ConfigMap", LOCK, "v1", metadata={"labels": labels(LOCK)}, data={"holder": holder})
+        try:
+            kubectl("create", "--filename", "-", context=self.context, text=dump([lock]))
+        except PlanError:
+            held = kubectl("get", "configmap", LOCK, "--ignore-not-found", "-o", "json", context=self.context)
+            if not held:
+                raise
+            raise DeployError(
+                f"another deploy is under way ({msgspec.json.decode(held)['data']['holder']});"
+                f" if it is long dead: kubectl -n eco2 delete configmap {LOCK}"
+            ) from None
+        try:
+            yield
+        finally:
+            kubectl("delete", f"configmap/{LOCK}", "--ignore-not-found", context=self.context)
 
 
 def overlay_documents(env: str, root: Path = ROOT) -> list[Document]:
@@ -117,17 +157,23 @@ def _roll_out(change: ServiceChange, image: Image, documents: list[Document], cl
         for kind, name in workloads:
             cluster.wait(kind, name)
     except PlanError as error:
-        if change.change == "new":
-            raise DeployError(
-                f"{image.name} did not become ready, and there is nothing to go back to: {error}"
-            ) from None
-        for kind, name in workloads:
-            cluster.undo(kind, name)
-        raise DeployError(
-            f"{image.name} did not become ready and was rolled back to {change.running_tag}: {error}"
-        ) from None
+        raise DeployError(f"{image.name} did not become ready{_go_back(change, workloads, cluster)}: {error}") from None
     if migrate:
         _migrate(image, documents, cluster, "after")
+
+
+def _go_back(change: ServiceChange, workloads: list[tuple[str, str]], cluster: Cluster) -> str:
+    """Undo a rollout; return what became of that, to follow the words `did not become ready`."""
+    if change.change == "new":
+        return ", and there is nothing to go back to"
+    stuck = []
+    for kind, name in workloads:
+        try:
+            cluster.undo(kind, name)
+            cluster.wait(kind, name)
+        except PlanError as error:
+            stuck.append(f"{kind}/{name} did not go back either ({error})")
+    return f", and {', and '.join(stuck)}" if stuck else f" and was rolled back to {change.running_tag}"
 
 
 def _migrate(image: Image, documents: list[Document], cluster: Cluster, phase: str) -> None:
@@ -143,7 +189,12 @@ def _migrate(image: Image, documents: list[Document], cluster: Cluster, phase: s
     try:
         cluster.run(job)
     except PlanError as error:
-        raise DeployError(f"{image.name}: its migrations failed, nothing was rolled out: {error}") from None
+        so = (
+            "nothing was rolled out"
+            if phase == "before"
+            else "the new pods run, what they no longer need is still there"
+        )
+        raise DeployError(f"{image.name}: its migrations failed, {so}: {error}") from None
 
 
 def retag(documents: list[Document], images: list[Image], registry: str) -> None:
@@ -175,27 +226,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     try:
         context = args.context or environment(args.env).context or None
-        made, images = plan.make(args.env, args.running, context)
-        changes = [*([made.tools] if made.tools else []), *made.services]
-        if args.service:
-            names = {plan.find_image(name, images).name for name in args.service}
-            changes = [change for change in changes if change.service in names]
-        changes = [change for change in changes if change.change != "unchanged"]
-        if not changes:
-            print("nothing to deploy")
-            return 0
-        if args.dry_run:
-            print(plan.text(plan.Plan(changes)))
-            return 0
-        if stale(Checkout()):
-            raise DeployError("the manifests are not current: run `eco2 render` and commit what it changes")
-        documents = overlay_documents(args.env)
-        retag(documents, images, environment(args.env).registry)
-        deploy(changes, images, documents, Cluster(context))
+        cluster = Cluster(context)
+        with contextlib.nullcontext() if args.dry_run else cluster.alone():
+            return _main(args, cluster)
+    except KeyboardInterrupt:
+        print(
+            "eco2 deploy: interrupted: the cluster goes on with what it was told; deploy again to finish it",
+            file=sys.stderr,
+        )
+        return 130
     except (
         *(DeployError, BuildError, PlanError, ClosureError),
         *(LoadError, ServiceError, UnknownEnvironment),
     ) as error:
         print(f"eco2 deploy: {error}", file=sys.stderr)
         return 1
+
+
+def _main(args: argparse.Namespace, cluster: Cluster) -> int:
+    made, images = plan.make(args.env, args.running, cluster.context, guess=False)
+    changes = [*([made.tools] if made.tools else []), *made.services]
+    if args.service:
+        names = {plan.find_image(name, images).name for name in args.service}
+        changes = [change for change in changes if change.service in names]
+    changes = [change for change in changes if change.change != "unchanged"]
+    if not changes:
+        print("nothing to deploy")
+        return 0
+    if args.dry_run:
+        print(plan.text(plan.Plan(changes)))
+        return 0
+    if stale(Checkout()):
+        raise DeployError("the manifests are not current: run `eco2 render` and commit what it changes")
+    documents = overlay_documents(args.env)
+    retag(documents, images, environment(args.env).registry)
+    deploy(changes, images, documents, cluster)
     return 0

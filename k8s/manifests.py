@@ -76,7 +76,10 @@ def value(variable: str, text: object) -> Document:
 
 
 def object_store() -> list[Document]:
-    """How to reach S3: with keys where there is a Secret, else by the node's own rights."""
+    """How to reach S3: with keys where there is a Secret, else by what the ServiceAccount was given (IRSA).
+
+    A node's own rights are out of reach: the network policies close the instance metadata to every pod.
+    """
     found = [setting(name) for name in ("S3_ENDPOINT_URL", "S3_BUCKET", "CDN_BASE_URL", "AWS_REGION")]
     return [*found, *(secret(name, "object-store", optional=True) for name in AWS_KEYS)]
 
@@ -265,8 +268,8 @@ def _api(service: Service, name: str, target: str, replicas: int) -> list[Docume
             name,
             "apps/v1",
             metadata=own,
+            # How many pods is the autoscaler's to say: a number here would take back what it added, at each deploy.
             spec={
-                "replicas": replicas,
                 "revisionHistoryLimit": 5,
                 "progressDeadlineSeconds": 180,
                 # No pod more than the node was measured for, and never none.

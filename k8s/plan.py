@@ -41,12 +41,14 @@ class Record(Struct, frozen=True):
     """What an image was made from: enough to say, against another, what changed.
 
     `inputs` maps files, libraries and settings to digests or versions; `manifest` is the digest of the service's manifests.
+    `finished` is false of what the cluster was told to run by a rollout that did not come to its end.
     """
 
     tag: str
     functions: dict[str, str] = {}
     inputs: dict[str, str] = {}
     manifest: str = ""
+    finished: bool = True
 
 
 class Image(Struct, frozen=True):
@@ -166,6 +168,9 @@ def _compare(image: Image, old: Record | None) -> ServiceChange:
         why = [["nothing is running"]]
         functions = [_function(image, closure, why) for closure in image.closures]
         return ServiceChange(name, record.tag, None, "new", functions, record=record)
+    if old.tag == record.tag and not old.finished:
+        why = [[f"the rollout of {record.tag} has not been finished", name]]
+        return ServiceChange(name, record.tag, old.tag, "changed", [], why, record)
     if old.tag == record.tag:
         same = not old.manifest or old.manifest == record.manifest
         why = [] if same else [["manifests (eco2 render)", name]]
@@ -252,7 +257,8 @@ def ask_cluster(context: str | None = None) -> dict[str, Record]:
         name = item["metadata"]["labels"]["eco2/service"]
         if item["metadata"]["name"] == name:
             tag = item["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2]
-            found[name] = known.get((name, tag)) or recall(tag)
+            # A deploy leaves its record when all is done: without one it was interrupted, or somebody else applied it.
+            found[name] = known.get((name, tag)) or msgspec.structs.replace(recall(tag), finished=False)
     # The tools run now and then, as jobs: what was deployed last is what the next one runs.
     found |= {name: record for (name, _), record in known.items() if name == TOOLS}
     return found
@@ -303,8 +309,8 @@ def recall(tag: str) -> Record:
     return msgspec.structs.replace(msgspec.json.decode(file.read_bytes(), type=Record), manifest="")
 
 
-def make(env: str, running: Path | None, context: str | None = None) -> tuple[Plan, list[Image]]:
-    """The plan for this checkout.
+def make(env: str, running: Path | None, context: str | None = None, *, guess: bool = True) -> tuple[Plan, list[Image]]:
+    """The plan for this checkout. Where no cluster answers, `guess` takes it that nothing is running.
 
     Raises:
         PlanError, ClosureError, LoadError, ServiceError, UnknownEnvironment: with a line that says why there is none.
@@ -316,6 +322,8 @@ def make(env: str, running: Path | None, context: str | None = None) -> tuple[Pl
         try:
             records = ask_cluster(context or environment(env).context)
         except PlanError as error:
+            if not guess:
+                raise
             print(f"eco2 plan: no cluster answers ({error}): taking it that nothing is running", file=sys.stderr)
             records = {}
     remember(image.record for image in images)

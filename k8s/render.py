@@ -24,7 +24,8 @@ from runtime.loader import LoadError
 from runtime.services import ROOT, Service, ServiceError, load_services
 
 HEADER = "# Written by `eco2 render` from the service.toml files: change those, and run it.\n"
-_TAG = re.compile(r"\b[0-9a-f]{16}\b")
+# One that happens to be all digits is quoted in YAML.
+_TAG = re.compile(r"'[0-9]{16}'|\b[0-9a-f]{16}\b")
 HEADROOM = 12  # connections kept for migrations, backups, a person with psql and the superuser
 
 
@@ -278,7 +279,6 @@ def overlay(env: Environment, tags: dict[str, str], services: list[Service]) -> 
         )
     ]
     if env.small:
-        patches.append(_patch("Deployment", [{"op": "replace", "path": "/spec/replicas", "value": 1}]))
         scale = [{"op": "replace", "path": f"/spec/{edge}Replicas", "value": n} for edge, n in (("min", 1), ("max", 2))]
         patches.append(_patch("HorizontalPodAutoscaler", scale))
         anywhere = [{"op": "remove", "path": "/spec/template/spec/nodeSelector"}]

@@ -18,10 +18,10 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from k8s import secrets
+from k8s import manifests, secrets
 from k8s.plan import PlanError, kubectl
 from k8s.render import dump
-from runtime.services import load_services, suggestion
+from runtime.services import Service, load_services, suggestion
 
 
 def rotate_keys(context: str | None) -> None:
@@ -43,12 +43,11 @@ def rotate_keys(context: str | None) -> None:
         kubectl("apply", "--server-side", "--force-conflicts", "--filename", "-", context=context, text=dump([found]))
 
 
-def change_password(superuser_dsn: str, role: str, new: str) -> None:
+def change_password(superuser: psycopg.Connection, role: str, new: str) -> None:
     """Set a role's password in PostgreSQL."""
-    with psycopg.connect(superuser_dsn, autocommit=True, connect_timeout=5) as conn:
-        # The verifier is made here, so that the password itself is in no statement and no log.
-        verifier = conn.pgconn.encrypt_password(new.encode(), role.encode(), b"scram-sha-256").decode()
-        conn.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
+    # The verifier is made here, so that the password itself is in no statement and no log.
+    verifier = superuser.pgconn.encrypt_password(new.encode(), role.encode(), b"scram-sha-256").decode()
+    superuser.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
 
 
 def rotate_password(role: str, superuser_dsn: str, context: str | None) -> None:
@@ -66,13 +65,22 @@ def rotate_password(role: str, superuser_dsn: str, context: str | None) -> None:
         raise PlanError(f"the cluster lacks the passwords of {', '.join(missing)}: eco2 secrets init")
     new = secrets.password()
     made = secrets.documents(passwords | {role: new}, None, services)
-    kubectl("apply", "--server-side", "--force-conflicts", "--filename", "-", context=context, text=dump(made))
-    change_password(superuser_dsn, role, new)
+    # A server that does not answer is found out before the Secrets hold what it has never heard of.
+    with psycopg.connect(superuser_dsn, autocommit=True, connect_timeout=5) as conn:
+        kubectl("apply", "--server-side", "--force-conflicts", "--filename", "-", context=context, text=dump(made))
+        change_password(conn, role, new)
     for service in services.values():
         if service.database.role == role:
-            target = f"{'statefulset' if service.is_worker else 'deployment'}/{service.name}"
-            kubectl("rollout", "restart", target, context=context)
-            kubectl("rollout", "status", target, "--timeout=300s", context=context)
+            for target in workloads(service):
+                kubectl("rollout", "restart", target, context=context)
+                kubectl("rollout", "status", target, "--timeout=300s", context=context)
+
+
+def workloads(service: Service) -> list[str]:
+    """What runs with a service's role, as kubectl names it."""
+    alone = [manifests.function_name(function, service) for function in manifests.standalone(service)]
+    kind = "statefulset" if service.is_worker else "deployment"
+    return [f"{kind}/{name}" for name in (service.name, *alone)]
 
 
 EXAMPLES = """\

@@ -1,5 +1,6 @@
 """What the tests of the delivery share: a checkout to change, the overlays as kustomize puts them together."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -56,12 +57,14 @@ def different(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 def eco2(checkout: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`eco2("plan", "--json")` in that copy, with a state folder of its own and `kubectl` only if the test put one there."""
 
-    def run(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        env = {"PATH": str(tmp_path / "bin"), "ECO2_STATE": str(tmp_path / "state"), "HOME": str(tmp_path), **environ}
-        program = [sys.executable, "-m", "runtime.cli", *words]
-        return subprocess.run(program, cwd=checkout, env=env, capture_output=True, text=True, check=False)
+    return functools.partial(run_eco2, checkout, tmp_path)
 
-    return run
+
+def run_eco2(root: Path, home: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a checkout, with its state and its programs in the folder `home`."""
+    env = {"PATH": str(home / "bin"), "ECO2_STATE": str(home / "state"), "HOME": str(home), **environ}
+    program = [sys.executable, "-m", "runtime.cli", *words]
+    return subprocess.run(program, cwd=root, env=env, capture_output=True, text=True, check=False)
 
 
 def kubectl_or_skip() -> str:

@@ -18,7 +18,8 @@ import yaml
 
 from emulator.postgres import Postgres
 from runtime import migrate
-from tests.k8s.conftest import kubectl_or_skip
+from runtime.services import ROOT
+from tests.k8s.conftest import kubectl_or_skip, run_eco2
 
 Eco2 = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,7 +27,7 @@ Eco2 = Callable[..., subprocess.CompletedProcess[str]]
 KUBECTL = """#!{python}
 import base64, json, os, subprocess, sys
 from pathlib import Path
-store = Path({store!r})
+store = Path(__file__).parent.parent / "cluster"
 words = sys.argv[1:]
 space = "eco2"
 clean = []
@@ -45,12 +46,15 @@ if verb == "kustomize":
     sys.exit(subprocess.run([{kubectl!r}, *clean]).returncode)
 if (store / "away").exists():
     sys.exit("The connection to the server was refused")
-if verb == "apply":
+broken = (store / "broken").read_text().split() if (store / "broken").exists() else []
+if verb in ("apply", "create"):
     import yaml
     for found in yaml.safe_load_all(sys.stdin.read()):
         if found:
             name = found["metadata"]["name"]
             where = found["metadata"].get("namespace", "-")
+            if verb == "create" and (store / f"{{where}}.{{found['kind'].lower()}}.{{name}}.json").exists():
+                sys.exit("Error from server (AlreadyExists)")
             for key, value in found.pop("stringData", {{}}).items():
                 found.setdefault("data", {{}})[key] = base64.b64encode(value.encode()).decode()
             (store / f"{{where}}.{{found['kind'].lower()}}.{{name}}.json").write_text(json.dumps(found))
@@ -58,8 +62,8 @@ if verb == "apply":
                 log.write(f"  applied {{found['kind']}}/{{name}}\\n")
 elif verb == "get":
     kinds = [kind.rstrip("s") for kind in clean[1].split(",")]
-    if clean[1] == "secret":
-        file = store / f"{{space}}.secret.{{clean[2]}}.json"
+    if clean[1] in ("secret", "configmap"):
+        file = store / f"{{space}}.{{clean[1]}}.{{clean[2]}}.json"
         sys.stdout.write(file.read_text() if file.exists() else "")
     else:
         label = clean[clean.index("-l") + 1]
@@ -68,9 +72,19 @@ elif verb == "get":
         sys.stdout.write(json.dumps({{"items": items}}))
 elif verb in ("rollout", "wait"):
     target = next(word for word in clean if "/" in word).partition("/")[2]
-    broken = (store / "broken").read_text().split() if (store / "broken").exists() else []
-    if clean[1] != "undo" and any(target.startswith(name) for name in broken):
+    if (store / "interrupt").exists():
+        import signal
+        (store / "interrupt").unlink()
+        os.kill(os.getppid(), signal.SIGINT)
+    if clean[1] == "undo":
+        (store / "broken").write_text(" ".join(name for name in broken if name.startswith("stuck:")))
+    elif any(target.startswith(name.removeprefix("stuck:")) for name in broken):
         sys.exit(f"error: {{target}} exceeded its progress deadline")
+elif verb == "logs":
+    print('column "x" does not exist')
+elif verb == "delete":
+    kind, _, name = clean[1].partition("/")
+    (store / f"{{space}}.{{kind}}.{{name}}.json").unlink(missing_ok=True)
 """
 
 
@@ -94,13 +108,12 @@ class Cluster:
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
+def make_cluster(tmp_path: Path) -> Cluster:
     store, folder = tmp_path / "cluster", tmp_path / "bin"
     store.mkdir()
     folder.mkdir()
     program = folder / "kubectl"
-    program.write_text(KUBECTL.format(python=sys.executable, store=str(store), kubectl=kubectl_or_skip()))
+    program.write_text(KUBECTL.format(python=sys.executable, kubectl=kubectl_or_skip()))
     program.chmod(0o755)
     for needed in ("sh", "env"):
         (folder / needed).symlink_to(str(shutil.which(needed)))
@@ -108,12 +121,26 @@ def cluster(tmp_path: Path) -> Cluster:
 
 
 @pytest.fixture
-def deployed(eco2: Eco2, cluster: Cluster, checkout: Path) -> Cluster:
-    """A cluster that runs this checkout."""
-    assert eco2("render").returncode == 0
-    done = eco2("deploy")
+def cluster(tmp_path: Path) -> Cluster:
+    return make_cluster(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def first_deploy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `cluster` and `state` after a first deploy of this checkout: most tests begin there."""
+    folder = tmp_path_factory.mktemp("deployed")
+    make_cluster(folder)
+    done = run_eco2(ROOT, folder, "deploy")
     assert done.returncode == 0, done.stderr
-    cluster.log()
+    (folder / "cluster/log").unlink()
+    return folder
+
+
+@pytest.fixture
+def deployed(cluster: Cluster, first_deploy: Path, tmp_path: Path) -> Cluster:
+    """A cluster that runs this checkout."""
+    for part in ("cluster", "state"):
+        shutil.copytree(first_deploy / part, tmp_path / part, dirs_exist_ok=True)
     return cluster
 
 
@@ -139,8 +166,10 @@ def test_only_what_changed_is_rolled_out_migrations_first(eco2: Eco2, deployed: 
     assert eco2("render").returncode == 0
     done = eco2("deploy", "--service", "waste")
     assert done.returncode == 0, done.stderr
-    steps = [line for line in deployed.log() if " get " not in line and line.strip() != "eco2 apply --filename -"]
-    assert steps[:2] == [
+    unsaid = ("eco2 apply --filename -", "eco2 create --filename -", "applied ConfigMap/deploy-lock")
+    steps = [line for line in deployed.log() if " get " not in line and line.strip() not in unsaid]
+    assert steps[:3] == [
+        "eco2 delete job/migrate-waste-TAG --ignore-not-found",
         "  applied Job/migrate-waste-TAG",
         "eco2 wait --for=condition=complete --timeout=300s job/migrate-waste-TAG",
     ]
@@ -148,9 +177,11 @@ def test_only_what_changed_is_rolled_out_migrations_first(eco2: Eco2, deployed: 
     assert applied == ["  applied Deployment/api-waste"]
     waited = steps.index("eco2 rollout status deployment/api-waste --timeout=300s")
     assert steps[waited + 1 :] == [
+        "eco2 delete job/migrate-waste-TAG-after --ignore-not-found",
         "  applied Job/migrate-waste-TAG-after",
         "eco2 wait --for=condition=complete --timeout=300s job/migrate-waste-TAG-after",
         "  applied ConfigMap/record-api-waste",
+        "eco2 delete configmap/deploy-lock --ignore-not-found",
     ]
 
 
@@ -163,7 +194,8 @@ def test_a_rollout_that_fails_goes_back_and_stays_in_the_plan(eco2: Eco2, deploy
     assert done.returncode == 1
     assert "was rolled back" in done.stderr
     steps = deployed.log()
-    assert "eco2 rollout undo deployment/api-auth" in steps
+    undone = steps.index("eco2 rollout undo deployment/api-auth")
+    assert steps[undone + 1].startswith("eco2 rollout status deployment/api-auth")
     assert not [line for line in steps if "api-waste" in line]
     records = [line for line in steps if "ConfigMap/record" in line]
     assert records == []
@@ -176,7 +208,59 @@ def test_migrations_that_fail_stop_before_any_pod(eco2: Eco2, deployed: Cluster,
     done = eco2("deploy", "--service", "auth")
     assert done.returncode == 1
     assert "nothing was rolled out" in done.stderr
+    assert 'column "x" does not exist' in done.stderr
     assert not [line for line in deployed.log() if "Deployment/api-auth" in line]
+
+
+def test_a_rollback_that_fails_too_is_said(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
+    change(checkout, "functions/auth/login.py")
+    deployed.break_("stuck:api-auth")
+    done = eco2("deploy")
+    assert done.returncode == 1
+    assert "deployment/api-auth did not go back either" in done.stderr
+    assert "was rolled back" not in done.stderr
+
+
+def test_a_rollout_without_an_end_is_finished_by_the_next_deploy(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
+    (checkout / "functions/auth/migrations/0099_less.after.sql").write_text("SELECT 1;\n")
+    deployed.break_("stuck:api-auth")
+    assert eco2("deploy", "--service", "auth").returncode == 1
+    deployed.break_()
+    assert "has not been finished > api-auth" in eco2("plan").stdout
+    deployed.log()
+    done = eco2("deploy")
+    assert done.returncode == 0, done.stderr
+    assert "  applied Job/migrate-auth-TAG-after" in deployed.log()
+    assert eco2("deploy").stdout == "nothing to deploy\n"
+
+
+def test_ctrl_c_says_what_goes_on_and_leaves_no_lock(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
+    change(checkout, "functions/auth/login.py")
+    (deployed.store / "interrupt").touch()
+    done = eco2("deploy")
+    assert done.returncode == 130
+    assert (
+        done.stderr
+        == "eco2 deploy: interrupted: the cluster goes on with what it was told; deploy again to finish it\n"
+    )
+    assert eco2("deploy").returncode == 0
+
+
+def test_what_somebody_applied_by_hand_is_recorded_by_a_deploy(eco2: Eco2, deployed: Cluster) -> None:
+    (deployed.store / "eco2.configmap.record-api-auth.json").unlink()
+    assert "has not been finished > api-auth" in eco2("plan").stdout
+    assert eco2("deploy").returncode == 0
+    assert eco2("deploy").stdout == "nothing to deploy\n"
+
+
+def test_two_deploys_at_once_are_refused(eco2: Eco2, deployed: Cluster) -> None:
+    lock = deployed.store / "eco2.configmap.deploy-lock.json"
+    lock.write_text(json.dumps({"data": {"holder": "somewhere, process 1"}}))
+    done = eco2("deploy")
+    assert done.returncode == 1
+    assert "another deploy is under way (somewhere, process 1)" in done.stderr
+    assert "kubectl -n eco2 delete configmap deploy-lock" in done.stderr
+    assert lock.exists()
 
 
 def test_a_dry_run_touches_nothing(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
@@ -209,6 +293,9 @@ def test_a_cluster_that_is_away_is_said_in_a_line(eco2: Eco2, cluster: Cluster) 
     done = eco2("plan")
     assert done.returncode == 0
     assert "no cluster answers" in done.stderr
+    refused = eco2("deploy")
+    assert refused.returncode == 1
+    assert "The connection to the server was refused" in refused.stderr
 
 
 # Secrets
@@ -282,6 +369,9 @@ def test_a_rotated_password_opens_the_database_and_the_old_one_does_not(
         assert session.execute("SELECT current_user").fetchone() == ("api_auth_role",)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(old)
+    nowhere = "postgresql://postgres@127.0.0.1:1/postgres"
+    assert eco2("rotate", "passwords", POSTGRES_SUPERUSER_URL=nowhere).returncode == 1
+    assert cluster.secret("database", "role-passwords")["api_auth_role"] == new
     assert "eco2 rollout restart deployment/api-auth" in cluster.log()
 
 

@@ -60,6 +60,14 @@ def test_what_stands_in_git_is_current() -> None:
     assert not found, f"run `eco2 render` and commit: {', '.join(found)}"
 
 
+def test_a_tag_of_digits_alone_is_a_tag_like_any_other(checkout: Path) -> None:
+    file = checkout / "k8s/overlays/prod/kustomization.yaml"
+    file.write_text(
+        re.sub(r"newTag: \S+", "newTag: '1234567890123456'", file.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    assert not render.stale(Checkout(checkout))
+
+
 def tags_of(documents: list[Document]) -> dict[str, set[str]]:
     """The tags of our images in the manifests, by service; every other image has a version too."""
     registries = {env.registry for env in environments().values()}
@@ -142,6 +150,8 @@ def test_ingress_and_autoscalers_point_at_what_exists(overlay: list[Document]) -
         if document["kind"] == "HorizontalPodAutoscaler":
             target = document["spec"]["scaleTargetRef"]
             assert (target["kind"], target["name"]) in names
+            scaled = next(d for d in overlay if (d["kind"], d["metadata"]["name"]) == (target["kind"], target["name"]))
+            assert "replicas" not in scaled["spec"], "a deploy would take back what the autoscaler added"
         if document["kind"] == "Ingress":
             for path in document["spec"]["rules"][0]["http"]["paths"]:
                 assert ("Service", path["backend"]["service"]["name"]) in names
@@ -394,7 +404,7 @@ def test_a_function_that_needs_its_own_scale_becomes_a_deployment_and_a_path() -
     made = {(d["kind"], d["metadata"]["name"]): d for d in manifests.service_documents(service)}
     deployment = made["Deployment", "api-waste-get-analysis"]
     container = deployment["spec"]["template"]["spec"]["containers"][0]
-    assert deployment["spec"]["replicas"] == 4
+    assert made["HorizontalPodAutoscaler", "api-waste-get-analysis"]["spec"]["minReplicas"] == 4
     assert container["image"] == "eco2.local/api-waste"
     assert container["command"] == ["python3", "-m", "runtime.host", "waste/get_analysis"]
     assert ("Service", "api-waste-get-analysis") in made
