@@ -17,6 +17,7 @@ from emulator.commands.common import duration
 from emulator.commands.fault import amount
 from emulator.process import StartError, alive
 from tests.emulator.conftest import ROOT, Emulator
+from tests.emulator.test_snapshots import psql
 
 PARTS = {
     *("postgres", "redis-broker", "redis-cache", "s3", "proxy", "gateway"),
@@ -81,7 +82,7 @@ def test_a_state_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> No
 
 
 def test_psql_opens_under_the_services_role(emulator: Emulator) -> None:
-    def psql(service: str, statement: str) -> subprocess.CompletedProcess[str]:
+    def ask(service: str, statement: str) -> subprocess.CompletedProcess[str]:
         words = [
             sys.executable,
             "-m",
@@ -95,9 +96,9 @@ def test_psql_opens_under_the_services_role(emulator: Emulator) -> None:
         ]
         return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
 
-    assert psql("waste", "SELECT current_user, current_schema").stdout.strip() == "api_waste_role|waste"
-    assert "permission denied" in psql("waste", "SELECT * FROM auth.users").stderr
-    assert "did you mean" in psql("wast", "SELECT 1").stderr
+    assert ask("waste", "SELECT current_user, current_schema").stdout.strip() == "api_waste_role|waste"
+    assert "permission denied" in ask("waste", "SELECT * FROM auth.users").stderr
+    assert "did you mean" in ask("wast", "SELECT 1").stderr
 
 
 def test_redis_opens_with_the_password(emulator: Emulator) -> None:
@@ -152,7 +153,7 @@ def test_a_fault_reaches_one_service_and_ends_when_cleared(emulator: Emulator) -
 
 def test_a_fault_on_nothing_names_what_there_is(emulator: Emulator) -> None:
     done = emulator.eco2("fault", "add", "s3", "cut", "--service", "api-auth", check=False)
-    assert (done.returncode, "no connection from api-auth to s3" in done.stderr) == (1, True)
+    assert (done.returncode, "no connection from api-auth to s3" in done.stderr) == (2, True)
     assert "such as 300ms" in emulator.eco2("fault", "add", "s3", "latency", "much", check=False).stderr
 
 
@@ -177,9 +178,30 @@ def test_the_clock_moves_for_every_process(emulator: Emulator) -> None:
     assert '"username": "timo"' in emulator.eco2("invoke", "auth/me", "--as", "timo").stdout
 
 
+def test_a_moved_clock_wakes_the_syncers(emulator: Emulator) -> None:
+    asked = emulator.eco2("invoke", "chat_llm/create_conversation", "--as", "timo", "--json", "{}").stdout
+    path = f"conversation_id={json.loads(asked)['id']}"
+    question = (
+        "chat_llm/create_message",
+        "--as",
+        "timo",
+        "--path",
+        path,
+        "--json",
+        '{"content": "페트병은 어떻게 버려요?"}',
+    )
+    reply = json.loads(emulator.eco2("invoke", *question).stdout)["reply"]["id"]
+    reading = ("chat_llm/get_message", "--as", "timo", "--path", path, "--path", f"message_id={reply}")
+    wait(lambda: '"status": "success"' in emulator.eco2("invoke", *reading).stdout)
+    emulator.eco2("clock", "advance", "6m")  # the next sync would be up to five minutes away
+    wait(
+        lambda: psql(emulator, "SELECT status FROM tasks.task_results WHERE task_name = 'answer_question'") == "success"
+    )
+
+
 def test_invoke_suggests_the_near_function(emulator: Emulator) -> None:
     done = emulator.eco2("invoke", "auth/mee", check=False)
-    assert (done.returncode, "did you mean me?" in done.stderr) == (1, True)
+    assert (done.returncode, "did you mean me?" in done.stderr) == (2, True)
 
 
 def test_exec_gives_its_command_the_system_and_returns_its_code(model: Path) -> None:
