@@ -1,6 +1,6 @@
 """A server that speaks the OpenAI API's chat completions and knows nothing: for developing and testing without a network.
 
-    python -m emulator.ai_stub --port 8099 [--script FILE] [--record FILE]
+    python -m emulator.ai_stub --port 8099 [--script FILE] [--replay FILE] [--upstream URL] [--record FILE]
 
 A script is a JSON list of rules. The first rule that fits a request and is not used up answers it:
 
@@ -10,8 +10,10 @@ A script is a JSON list of rules. The first rule that fits a request and is not 
                                    "contamination": "none", "parts": ["cap"]}},
      {"refusal": "I can't help with that."}]
 
-Without a fitting rule a photo is a clear PET bottle, and a question is answered with the first rule of its system message.
-A recording is one JSON line an exchange, without headers (no key) and with a hash in place of an image.
+Without a fitting rule a request that was recorded gets its recorded answer (`--replay`), another one is passed on to a real
+server with the caller's own key (`--upstream`); without these a photo is a clear PET bottle, and a question is answered
+with the first rule of its system message. A recording is one JSON line an exchange, without headers (no key) and with a hash
+in place of an image.
 """
 
 import argparse
@@ -22,6 +24,8 @@ import socket
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -82,11 +86,30 @@ class Rule(Struct, kw_only=True, forbid_unknown_fields=True):
     usage: bool = True
 
 
+class Recorded(Struct, frozen=True):
+    """An exchange: the request with hashes in place of images, and what was answered."""
+
+    request: dict[str, Any]
+    status: int
+    type: str
+    body: str
+
+
 class Stub:
     """The server, in threads of this process. `with Stub([Rule(...)]) as stub:` listens on `stub.url`."""
 
-    def __init__(self, rules: list[Rule] | None = None, *, port: int = 0, record: Path | None = None) -> None:
+    def __init__(
+        self,
+        rules: list[Rule] | None = None,
+        *,
+        port: int = 0,
+        record: Path | None = None,
+        replay: Path | None = None,
+        upstream: str = "",
+    ) -> None:
         self.rules = rules or []
+        self.upstream = upstream.rstrip("/")
+        self._recorded = {_key(one.request): one for one in read_recording(replay)} if replay else {}
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self._record = record
@@ -114,8 +137,8 @@ class Stub:
             self._server.serve_forever(0.2)
         self._server.server_close()
 
-    def rule(self, request: dict[str, Any]) -> Rule:
-        """The rule for a request; counts its use."""
+    def rule(self, request: dict[str, Any]) -> Rule | None:
+        """The rule for a request, if one fits; counts its use."""
         kind = "photo" if "response_format" in request else "question"
         text = _last(request)
         with self._lock:
@@ -125,16 +148,28 @@ class Stub:
                 if rule.times is not None:
                     rule.times -= 1
                 return rule
-        return Rule()
+        return None
 
-    def note(self, request: dict[str, Any], headers: dict[str, str], rule: Rule) -> None:
+    def recorded(self, request: dict[str, Any]) -> Recorded | None:
+        """What was answered to this request when it was recorded."""
+        return self._recorded.get(_key(_slim(request)))
+
+    def note(self, request: dict[str, Any], headers: dict[str, str]) -> None:
         with self._lock:
             self.requests.append(request)
             self.headers.append(headers)
-            if self._record is not None:
-                line = json.dumps({"request": _slim(request), "rule": msgspec.to_builtins(rule)}, ensure_ascii=False)
-                with self._record.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
+
+    def keep(self, request: dict[str, Any], status: int, type_: str, body: bytes) -> None:
+        """Record an exchange, where that is wanted."""
+        if self._record is None:
+            return
+        line = msgspec.json.encode(Recorded(_slim(request), status, type_, body.decode(errors="replace")))
+        with self._lock, self._record.open("ab") as file:
+            file.write(line + b"\n")
+
+
+def _key(slim: dict[str, Any]) -> str:
+    return json.dumps(slim, sort_keys=True)
 
 
 def _last(request: dict[str, Any]) -> str:
@@ -182,6 +217,10 @@ def _letters(request: dict[str, Any]) -> int:
 class _Handler(BaseHTTPRequestHandler):
     owner: Stub
     protocol_version = "HTTP/1.1"
+    # What was answered, for the recording.
+    _status = 0
+    _type = ""
+    _sent = bytearray()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Say nothing: the supervisor shows what parts print."""
@@ -195,10 +234,43 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {"error": {"message": f"no such path: {self.path}", "type": "invalid_request_error"}})
             return
         rule = self.owner.rule(request)
-        self.owner.note(request, {key.lower(): value for key, value in self.headers.items()}, rule)
-        time.sleep(rule.seconds)
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        self.owner.note(request, headers)
+        self._sent = bytearray()
         with suppress(ConnectionError):
-            self._answer(request, rule)
+            if rule is None and (recorded := self.owner.recorded(request)) is not None:
+                self._again(recorded)
+            elif rule is None and self.owner.upstream:
+                self._again(self._asked(request, headers.get("authorization", "")))
+            else:
+                rule = rule or Rule()
+                time.sleep(rule.seconds)
+                self._answer(request, rule)
+        if self._sent:
+            self.owner.keep(request, self._status, self._type, bytes(self._sent))
+
+    def _asked(self, request: dict[str, Any], authorization: str) -> Recorded:
+        """What the real server answers."""
+        passed = urllib.request.Request(  # noqa: S310 - the developer's own address
+            f"{self.owner.upstream}/chat/completions",
+            json.dumps(request).encode(),
+            {"Content-Type": "application/json", "Authorization": authorization},
+        )
+        try:
+            with urllib.request.urlopen(passed, timeout=120) as answer:  # noqa: S310
+                return Recorded({}, answer.status, answer.headers.get_content_type(), answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return Recorded({}, error.code, error.headers.get_content_type(), error.read().decode())
+        except OSError as error:
+            return Recorded({}, 502, "application/json", json.dumps({"error": {"message": f"not reached: {error}"}}))
+
+    def _again(self, recorded: Recorded) -> None:
+        if recorded.type != "text/event-stream":
+            self._bytes(recorded.status, recorded.body.encode(), {}, recorded.type)
+            return
+        self._begin_stream()
+        for event in recorded.body.strip().split("\n\n"):
+            self._event(event.encode())
 
     def _answer(self, request: dict[str, Any], rule: Rule) -> None:
         if rule.drop:
@@ -234,11 +306,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, body)
 
     def _stream(self, request: dict[str, Any], rule: Rule) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.close_connection = True
+        self._begin_stream()
         text = _content(request, rule)
         if rule.refusal:
             self._chunk(request, {"refusal": rule.refusal})
@@ -251,7 +319,20 @@ class _Handler(BaseHTTPRequestHandler):
         self._chunk(request, {}, finish=rule.finish)
         if rule.usage:
             self._chunk(request, None, usage=self._usage(request, text))
-        self.wfile.write(b"data: [DONE]\n\n")
+        self._event(b"data: [DONE]")
+
+    def _begin_stream(self) -> None:
+        self._status, self._type = 200, "text/event-stream"
+        self.send_response(200)
+        self.send_header("Content-Type", self._type)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+
+    def _event(self, event: bytes) -> None:
+        self._sent += event + b"\n\n"
+        self.wfile.write(event + b"\n\n")
+        self.wfile.flush()
 
     def _chunk(
         self, request: dict[str, Any], delta: dict[str, Any] | None, finish: str | None = None, usage: Any = None
@@ -265,15 +346,15 @@ class _Handler(BaseHTTPRequestHandler):
             "choices": choices,
             "usage": usage,
         }
-        self.wfile.write(b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n")
-        self.wfile.flush()
+        self._event(b"data: " + json.dumps(chunk, ensure_ascii=False).encode())
 
     def _send(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
         self._bytes(status, json.dumps(body, ensure_ascii=False).encode(), headers or {})
 
-    def _bytes(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+    def _bytes(self, status: int, body: bytes, headers: dict[str, str], type_: str = "application/json") -> None:
+        self._status, self._type, self._sent = status, type_, bytearray(body)
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", type_)
         self.send_header("Content-Length", str(len(body)))
         for name, value in headers.items():
             self.send_header(name, value)
@@ -310,14 +391,34 @@ def read_script(path: Path) -> list[Rule]:
         raise ValueError(f"{path}: {error}") from None
 
 
+def read_recording(path: Path) -> list[Recorded]:
+    """The exchanges of a recording.
+
+    Raises:
+        ValueError: with one line that says what is wrong with it.
+    """
+    try:
+        return [msgspec.json.decode(line, type=Recorded) for line in path.read_bytes().splitlines() if line]
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m emulator.ai_stub", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--script", type=Path, help="a JSON list of rules")
+    parser.add_argument("--replay", type=Path, help="answer what was recorded in this file with what was answered then")
+    parser.add_argument("--upstream", default="", help="pass on what no rule fits to this OpenAI-compatible server")
     parser.add_argument("--record", type=Path, help="append each exchange to this file, without the key or the photo")
     options = parser.parse_args(arguments)
     try:
-        stub = Stub(read_script(options.script) if options.script else [], port=options.port, record=options.record)
+        stub = Stub(
+            read_script(options.script) if options.script else [],
+            port=options.port,
+            record=options.record,
+            replay=options.replay,
+            upstream=options.upstream,
+        )
     except (ValueError, OSError) as error:
         sys.stderr.write(f"ai_stub: {error}\n")
         return 2

@@ -162,7 +162,8 @@ class Consumer:
                     for done in batch:
                         self._held.pop(done.delivery.id, None)
                     self.finished += len(batch)
-                    self._room.notify_all()
+                    if self.prefetch - len(self._held) >= self.least:
+                        self._room.notify_all()
 
     def _finish_batch(self, batch: list[_Done]) -> None:
         sends = [message for done in batch for message in done.sends]

@@ -95,9 +95,12 @@ def _after(chosen: Providers, failed: str) -> Providers:
 
 def _publisher(sent: list[str]) -> Callable[[str], None]:
     """Sends tokens on, numbered, up to the longest answer; `sent` collects them."""
+    left = LONGEST
 
     def token(text: str) -> None:
-        if sum(map(len, sent)) + len(text) <= LONGEST:
+        nonlocal left
+        if len(text) <= left:
+            left -= len(text)
             progress.publish_token(text, len(sent))
             sent.append(text)
 

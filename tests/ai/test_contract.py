@@ -141,7 +141,7 @@ def test_the_actor_streams_the_answer_and_returns_it(task: Task, known: Calls) -
 def test_the_actor_bounds_what_a_model_writes(openai_task: Task, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
     from emulator.ai_stub import Rule
 
-    stub.rules = [Rule(content="말 " * 5000 + "\x00")]
+    stub.rules = [Rule(content="말" * 50 + " " + "긴말 " * 1400 + "\x00")]
     result = answer_question.fn(question="우유팩은 어떻게 버려요?", history=[], place=None)
     assert len(result.payload.text) <= LONGEST
     assert "\x00" not in result.payload.text

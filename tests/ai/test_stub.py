@@ -48,6 +48,31 @@ def test_a_recording_holds_neither_the_key_nor_the_photo(tmp_path: Path) -> None
     assert "data:sha256," in text
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_what_a_real_server_answered_is_answered_again_without_it(tmp_path: Path, stream: bool) -> None:
+    cassette = tmp_path / "cassette.jsonl"
+    with Stub([Rule(content="진짜 대답")]) as real, Stub(upstream=real.url, record=cassette) as between:
+        first = ask(between, "페트병", stream=stream)
+        assert real.headers[0]["authorization"] == "Bearer sk-very-secret"
+    assert "진짜" in first.text
+    assert "secret" not in cassette.read_text()
+    with Stub(replay=cassette) as stub:
+        again = ask(stub, "페트병", stream=stream)
+        assert (again.status_code, again.headers["content-type"]) == (200, first.headers["content-type"])
+        assert again.text == first.text
+        assert "진짜" not in ask(stub, "캔", stream=stream).text, "another request was not recorded"
+
+
+def test_an_error_is_recorded_too_and_a_server_that_is_away_is_an_error(tmp_path: Path) -> None:
+    cassette = tmp_path / "cassette.jsonl"
+    with Stub([Rule(status=429)]) as real, Stub(upstream=real.url, record=cassette) as between:
+        assert ask(between, "?").status_code == 429
+    with Stub(replay=cassette) as stub:
+        assert ask(stub, "?").status_code == 429
+    with Stub(upstream="http://127.0.0.1:9/v1") as stub:
+        assert ask(stub, "?").status_code == 502
+
+
 def test_a_wrong_script_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "script.json").write_text('[{"satus": 500}]')
     with pytest.raises(ValueError, match="satus"):

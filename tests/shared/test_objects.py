@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import boto3
 import pytest
 
 from shared.errors import Unavailable
@@ -55,6 +56,25 @@ def test_what_was_put_is_got_again(s3: S3, key: str, content: bytes) -> None:
     with made(s3) as store:
         store.put(key, content, content_type="image/jpeg")
         assert store.get(key, 70_000) == content
+
+
+def test_without_keys_in_the_settings_the_machines_own_credentials_sign(
+    s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+    with made(s3, aws_access_key_id="", aws_secret_access_key="") as store, pytest.raises(ObjectMissing):
+        store.get("images/none.jpg", 10)
+
+
+def test_without_any_credentials_the_store_can_not_answer(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with made(s3, aws_access_key_id="", aws_secret_access_key="") as store, pytest.raises(Unavailable):
+        store.get("images/none.jpg", 10)
 
 
 def test_an_object_that_is_not_there_is_missing(s3: S3) -> None:

@@ -12,7 +12,7 @@ from dramatiq.brokers.stub import StubBroker
 from functions.waste import photo_classified, photo_processed
 from runtime.loader import load_queue_functions
 from runtime.services import find
-from shared import clock, messages, objects, redis, uploads
+from shared import clock, messages, objects, redis, spend, uploads
 from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Candidate, Classification, Outcome, ProcessedPhoto, TaskError
@@ -319,3 +319,24 @@ async def test_what_comes_by_a_form_of_an_erased_person_is_deleted_when_the_form
     assert now == {"keys": [], "prefixes": [f"uploads/{person.id}"]}
     assert late == {"keys": [key], "prefixes": []}
     assert due >= before + uploads.LIFETIME
+
+
+async def test_who_has_used_up_the_day_is_told_when_to_come_again_and_keeps_the_upload(
+    client: httpx.AsyncClient, person: Person, another_person: Person, broker_url: str
+) -> None:
+    key = await upload(client, person)
+    counters = redis.connect(broker_url)
+    # What the worker does when it can't reserve enough.
+    purse = spend.Purse(counters, spend.Limits(10, 10), spend.Limits(10**9, 10**9))
+    assert purse.reserve(spend.spender(person.id), 11, 0) is None
+    refused = await client.post(f"{BASE}/analyses", json={"image_key": key}, headers=person.headers)
+    problem = refused.json()
+    assert (refused.status_code, problem["type"]) == (429, "urn:eco2:ai:day-used-up")
+    assert "midnight" in problem["detail"], "a sentence for the person"
+    assert 0 < int(refused.headers["retry-after"]) <= 86_400
+    await accept(client, another_person)
+    for name in counters.keys("spend:*"):
+        counters.delete(name)
+    counters.close()
+    taken = await client.post(f"{BASE}/analyses", json={"image_key": key}, headers=person.headers)
+    assert taken.status_code == 202, "what was refused for want of budget used nothing up"
