@@ -155,6 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         loop._cycle()
         if loop.syncer.trouble:
             sys.stderr.write(f"eco2 sync {args.service}: {loop.syncer.trouble}\n")
+        else:
+            print(f"synced {loop.syncer.synced} rows, {loop.backlog.rows} wait")
         loop.syncer.close()
         return 1 if loop.syncer.trouble else 0
     return _serve(service, loop, settings.host, settings.health_port)

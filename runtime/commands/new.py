@@ -31,7 +31,7 @@ HTTP_TEST = Template('''"""$sentence"""
 
 from tests.conftest import Person, Serve
 
-PATH = "$url"
+$constants
 
 
 async def test_a_stranger_is_refused(serve: Serve) -> None:
@@ -252,6 +252,8 @@ def _route(route: str, prefix: str, name: str) -> dict[str, str]:
     if needed:
         imports.append(f"from litestar.params import {', '.join(needed)}")
     imports.append("from msgspec import Struct\n")
+    url = prefix + re.sub(r"\{\w+:uuid\}", "{ID}", path)
+    constants = f'ID = "01a20000-0000-7000-8000-000000000000"\nPATH = f"{url}"' if ids else f'PATH = "{url}"'
     status = ", status_code=200" if method in ("POST", "DELETE") else ""
     return {
         "METHOD": method,
@@ -263,7 +265,7 @@ def _route(route: str, prefix: str, name: str) -> dict[str, str]:
         "answer": answer,
         "fields": "text: str" if has_body else "person: str",
         "values": "data.text" if has_body else "str(user.id)",
-        "url": prefix + re.sub(r"\{\w+:uuid\}", "01a20000-0000-7000-8000-000000000000", path),
+        "constants": constants,
         "body": ', json={"text": "병"}' if has_body else "",
         "code": "200",
     }
