@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("runtime.commands.serve", "serve HTTP functions: a service, or one function of it"),
     "work": ("runtime.commands.work", "run the queue functions of a service"),
     "sync": ("runtime.commands.sync", "copy a worker's journal to PostgreSQL"),
-    "migrate": ("runtime.migrate", "apply migrations"),
+    "migrate": ("runtime.commands.migrate", "apply migrations"),
     "import": ("runtime.commands.import_", "load data: collection centers, items, or a colleague's file"),
     "new": ("runtime.commands.new", "begin a function or a service"),
     "tasks": ("runtime.commands.tasks", "list, show and retry tasks"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import tempfile
 import time
@@ -298,16 +299,8 @@ def _on_database(dsn: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, f"/{DATABASE}", query, ""))
 
 
-EXAMPLES = """\
-eco2 migrate  # everything that is missing
-eco2 migrate --phase before --wait 60  # what comes before a rollout; the database may be still starting
-"""
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Apply the migrations that MIGRATION_DB_URL's database (or the running emulator's) does not have yet."
-    )
+    parser.description = "Apply the migrations that MIGRATION_DB_URL's database does not have yet."
     parser.add_argument(
         "--phase",
         choices=["all", "before", "after"],
@@ -318,11 +311,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from runtime.commands.operator import owner_dsn
-
-    dsn = owner_dsn()
+    dsn = os.environ.get("MIGRATION_DB_URL", "")
     if not dsn:
-        print("eco2 migrate: MIGRATION_DB_URL is not set, and no emulator runs here", file=sys.stderr)
+        print("eco2 migrate: MIGRATION_DB_URL is not set: the address of the database as its owner", file=sys.stderr)
         return 2
     deadline = time.monotonic() + args.wait
     try:
