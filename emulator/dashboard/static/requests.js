@@ -25,7 +25,7 @@ export function show(main) {
     try {
       const spans = await api(`/traces/${r.trace}`);
       const query = r.attributes.query ? `?${r.attributes.query}` : "";
-      const method = r.name.split(" ")[0], address = `${location.origin}${r.attributes.path}${query}`, said = h("div", { "aria-live": "polite" });
+      const method = r.name.split(" ")[0], address = `${location.origin}${r.attributes.path.split("/").map(encodeURIComponent).join("/")}${query}`, said = h("div", { "aria-live": "polite" });
       const copy = async () => {
         const line = `curl -i -X ${method} '${address.replaceAll("'", "'\\''")}' -H "Authorization: Bearer $TOKEN"`;
         try { await navigator.clipboard.writeText(line); said.replaceChildren(h("p", { class: "good" }, t("copied"))); } catch { said.replaceChildren(h("pre", { class: "log" }, line)); }

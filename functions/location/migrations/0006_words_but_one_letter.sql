@@ -1,6 +1,6 @@
 -- A word, and the word without each one of its letters, as hashes: two words that differ by one letter, or by two that
 -- changed places, have one of these in common. Where a place's name ends in 행정복지센터 as ten thousand others do, its
--- trigrams are theirs too, and comparing them all took 4 ms; these are its own.
+-- trigrams are theirs too, and comparing them all is most of such a search; these are its own.
 CREATE FUNCTION locations.but_one_letter(letters TEXT) RETURNS INTEGER[] LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
     RETURN (SELECT pg_catalog.array_agg(DISTINCT pg_catalog.hashtext(pg_catalog.overlay(letters, '', letter, 1)))
             || pg_catalog.hashtext(letters)
