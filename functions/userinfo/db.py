@@ -12,6 +12,18 @@ from shared.db import Connection
 AvatarStatus = Literal["none", "pending", "failure", "success"]
 
 
+_Nickname = Annotated[str | None, Meta(examples=["초록이"])]
+_AvatarUrl = Annotated[
+    str | None,
+    Meta(
+        examples=[
+            "https://cdn.example.com/images/019a0000-0000-7000-8000-000000000000/6ba5b4d395ac2dbf7017f6db06af1401-thumb.jpg"
+        ]
+    ),
+]
+_Bio = Annotated[str | None, Meta(examples=["분리배출 3년 차"])]
+
+
 class Profile(Struct):
     """A person's profile as they see it themselves.
 
@@ -20,16 +32,9 @@ class Profile(Struct):
     """
 
     user_id: UUID
-    nickname: Annotated[str | None, Meta(examples=["초록이"])]
-    avatar_url: Annotated[
-        str | None,
-        Meta(
-            examples=[
-                "https://cdn.example.com/images/019a0000-0000-7000-8000-000000000000/6ba5b4d395ac2dbf7017f6db06af1401-thumb.jpg"
-            ]
-        ),
-    ]
-    bio: Annotated[str | None, Meta(examples=["분리배출 3년 차"])]
+    nickname: _Nickname
+    avatar_url: _AvatarUrl
+    bio: _Bio
     updated_at: datetime | None
     avatar_status: Annotated[AvatarStatus, Meta(examples=["success"])]
     avatar_error: Annotated[str | None, Meta(examples=[None])]
@@ -39,16 +44,9 @@ class PublicProfile(Struct):
     """A person as others see them."""
 
     user_id: UUID
-    nickname: Annotated[str | None, Meta(examples=["초록이"])]
-    avatar_url: Annotated[
-        str | None,
-        Meta(
-            examples=[
-                "https://cdn.example.com/images/019a0000-0000-7000-8000-000000000000/6ba5b4d395ac2dbf7017f6db06af1401-thumb.jpg"
-            ]
-        ),
-    ]
-    bio: Annotated[str | None, Meta(examples=["분리배출 3년 차"])]
+    nickname: _Nickname
+    avatar_url: _AvatarUrl
+    bio: _Bio
 
 
 class Settings(Struct):
