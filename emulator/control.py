@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from emulator.process import CalledWrongly, StartError, alive
-from emulator.state import State
+from emulator.state.folder import State
 
 FILE = "emulator.json"
 Say = Callable[[str], None]

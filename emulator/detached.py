@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from emulator import ai_stub
 from emulator.process import StartError
-from emulator.state import State
+from emulator.servers import ai_stub
+from emulator.state.folder import State
 from emulator.supervisor import Supervisor
 
 

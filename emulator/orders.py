@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from emulator import probe, snapshots
+from emulator import probe
 from emulator.control import Handler, Say
 from emulator.forks import exited
+from emulator.network.proxy import Fault
 from emulator.process import CalledWrongly, StartError
-from emulator.proxy import Fault
+from emulator.state import snapshots
 from runtime.services import suggestion
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Literal
 
 from emulator import probe
-from emulator.postgres import Postgres
+from emulator.network.proxy import Link
 from emulator.process import Command, StartError
-from emulator.proxy import Link
-from emulator.redis import RedisServer
-from emulator.state import State
+from emulator.servers.postgres import Postgres
+from emulator.servers.redis import RedisServer
+from emulator.state.folder import State
 from runtime.services import ROOT, Service, load_services, seconds
 
 Kind = Literal["server", "proxy", "service", "worker", "syncer", "gateway", "dashboard"]
@@ -330,40 +330,40 @@ class System:
         env = (
             self.base_environment() | self.s3_keys() | {"PORT": str(port), "S3_DATA": str(self.state.path / "objects")}
         )
-        command = self._python("s3", "emulator.s3", (), env)
+        command = self._python("s3", "emulator.servers.s3", (), env)
         part = Part("s3", "server", lambda: command, probe.http(port, "/_ready"), f"http://127.0.0.1:{port}")
-        part.module = "emulator.s3:main"
+        part.module = "emulator.servers.s3:main"
         return part
 
     def _proxy(self) -> Part:
-        command = self._python("proxy", "emulator.proxy", (str(self.seed),), self.base_environment())
+        command = self._python("proxy", "emulator.network.proxy", (str(self.seed),), self.base_environment())
 
         async def ready() -> bool:
             return True  # it answers its first order
 
         part = Part("proxy", "proxy", lambda: command, ready, orders=True)
-        part.module, part.arguments = "emulator.proxy:run", (str(self.seed),)
+        part.module, part.arguments = "emulator.network.proxy:run", (str(self.seed),)
         return part
 
     def _service(self, service: Service) -> Part:
         listener = self.listeners[service.name]
         port = int(listener.getsockname()[1])
         env = self.environment(service) | {"PORT": str(port)} | self._debug_environment(service.name)
-        command = self._python(service.name, "runtime.host", (service.folder,), env, listener)
+        command = self._python(service.name, "runtime.http.host", (service.folder,), env, listener)
         part = Part(service.name, "service", lambda: command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
         part.needs, part.grace, part.listener = ("migrations",), seconds(service.run.grace), listener
-        part.module, part.arguments, part.folder = "runtime.host:run", (service.folder,), service.folder
+        part.module, part.arguments, part.folder = "runtime.http.host:run", (service.folder,), service.folder
         self._debug(part)
         return part
 
     def _worker(self, service: Service) -> Part:
         port = self.ports[f"health-worker-{service.short}"]
         env = self.environment(service) | {"HEALTH_PORT": str(port)} | self._debug_environment(service.name)
-        command = self._python(service.name, "runtime.worker", (service.folder,), env)
+        command = self._python(service.name, "runtime.delivery.worker", (service.folder,), env)
         part = Part(service.name, "worker", lambda: command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
         part.needs = ("keys", "model") if service.folder == "ai" else ("keys",)
         part.grace = min(seconds(service.run.grace), 20)
-        part.module, part.arguments, part.folder = "runtime.worker:main", (service.folder,), service.folder
+        part.module, part.arguments, part.folder = "runtime.delivery.worker:main", (service.folder,), service.folder
         self._debug(part)
         return part
 
@@ -371,10 +371,10 @@ class System:
         name = f"syncer-{service.short}"
         port = self.ports[f"health-syncer-{service.short}"]
         env = self.environment(service, name) | {"HEALTH_PORT": str(port)}
-        command = self._python(name, "runtime.syncer", (service.folder,), env)
+        command = self._python(name, "runtime.journal.syncer", (service.folder,), env)
         part = Part(name, "syncer", lambda: command, probe.http(port, "/healthz"), f"http://127.0.0.1:{port}")
         part.needs = ("migrations", service.name)
-        part.module, part.arguments, part.folder = "runtime.syncer:main", (service.folder,), service.folder
+        part.module, part.arguments, part.folder = "runtime.journal.syncer:main", (service.folder,), service.folder
         return part
 
     def _gateway(self) -> Part:
@@ -384,11 +384,11 @@ class System:
         env = self.base_environment() | self.s3_keys() | {"S3_ENDPOINT_URL": self.s3_url("gateway")}
         routes["/_emulator"] = f"dashboard=http://127.0.0.1:{self.state.port('dashboard')}"
         env["GATEWAY_ROUTES"] = ",".join(f"{prefix}={route}" for prefix, route in routes.items())
-        command = self._python("gateway", "emulator.gateway", (), env, self.gateway)
+        command = self._python("gateway", "emulator.network.gateway", (), env, self.gateway)
         port = int(self.gateway.getsockname()[1])
         ready = probe.http(port, "/_gateway")
         part = Part("gateway", "gateway", lambda: command, ready, self.gateway_url, listener=self.gateway, orders=True)
-        part.module = "emulator.gateway:main"
+        part.module = "emulator.network.gateway:main"
         return part
 
     def _dashboard(self) -> Part:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from emulator.state import State
+from emulator.state.folder import State
 from functions.auth import keys
 from runtime import migrate
 from shared.identity import KeySetError

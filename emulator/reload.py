@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.process import Command, StartError, libc
-from emulator.state import State
+from emulator.state.folder import State
 from runtime.services import ROOT, Service
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def check(arguments: list[str]) -> int:
     service = find(arguments[0])
     try:
         if not service.is_worker:
-            from runtime.host import build
+            from runtime.http.host import build
 
             build([service.folder], os.environ, background=False)
             load_http(service)

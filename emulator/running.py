@@ -6,7 +6,7 @@ from pathlib import Path
 from emulator import control
 from emulator.parts import default_state
 from emulator.process import StartError
-from emulator.state import State
+from emulator.state.folder import State
 
 
 def environment(service: str | None = None, state: Path | None = None) -> dict[str, str]:

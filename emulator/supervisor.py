@@ -18,14 +18,15 @@ from typing import Any
 
 import msgspec
 
-from emulator import control, snapshots
-from emulator.faults import Faults
+from emulator import control
 from emulator.forks import Process, Template, exited, template_command
+from emulator.network.faults import Faults
 from emulator.orders import Orders
 from emulator.parts import Part, System
 from emulator.process import Command, PortTaken, StartError, StillEnding, born, failure, logged, spawn
 from emulator.reload import Reloader
-from emulator.state import State
+from emulator.state import snapshots
+from emulator.state.folder import State
 from runtime.services import ROOT
 from shared import clock
 

@@ -46,8 +46,15 @@ WARM = (
         "sqlite3",
     ),
     *("prometheus_client", "cryptography.hazmat.primitives.asymmetric.ed25519", "boto3", "botocore.httpsession"),
-    *("runtime.host", "runtime.worker", "runtime.syncer", "runtime.relay", "runtime.health", "runtime.migrate"),
-    *("emulator.gateway", "emulator.state"),
+    *(
+        "runtime.http.host",
+        "runtime.delivery.worker",
+        "runtime.journal.syncer",
+        "runtime.delivery.relay",
+        "runtime.health",
+        "runtime.migrate",
+    ),
+    *("emulator.network.gateway", "emulator.state.folder"),
     *("shared.tasks", "shared.redis", "shared.progress", "shared.objects", "shared.calls"),
 )
 

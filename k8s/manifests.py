@@ -246,7 +246,7 @@ def _api(service: Service, name: str, target: str, replicas: int) -> list[Docume
         "name": "host",
         "image": image(service.name),
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", "-m", "runtime.host", target],
+        "command": ["python3", "-m", "runtime.http.host", target],
         "ports": [{"name": "http", "containerPort": PORT}],
         "env": environment(service),
         "resources": resources(service.run.cpu, half(service.run.memory), service.run.memory),

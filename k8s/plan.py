@@ -111,7 +111,7 @@ def _service_image(checkout: Checkout, service: Service) -> Image:
     extra = [f"functions/{service.folder}/service.toml", *checkout.migrations(service)]
     image = _image(service.name, service.folder, checkout.functions(service), inputs, held, extra)
     record = msgspec.structs.replace(image.record, manifest=manifest_digest(service))
-    module = "runtime.worker" if service.is_worker else "runtime.host"
+    module = "runtime.delivery.worker" if service.is_worker else "runtime.http.host"
     return msgspec.structs.replace(image, module=module, record=record, service=service)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 import msgspec
 from litestar.params import SkipValidationMarker
 
-from runtime import problems
+from runtime.http import problems
 from shared.errors import BadInput
 
 if TYPE_CHECKING:

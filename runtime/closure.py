@@ -29,8 +29,8 @@ from runtime.services import ROOT, Service, load_services
 
 OWN = ("functions", "shared", "runtime", "emulator", "k8s")
 # The modules that a service's container starts, and that load its functions.
-HOST = ("runtime.host",)
-WORKER = ("runtime.worker", "runtime.syncer")
+HOST = ("runtime.http.host",)
+WORKER = ("runtime.delivery.worker", "runtime.journal.syncer")
 # What they import with a name made at run time is known by other means: the loader's names are the service's functions,
 # and each function is hashed by itself; the command line starts no container.
 RESOLVED = {"runtime.loader", "runtime.cli"}
@@ -383,7 +383,7 @@ class _Imports(ast.NodeVisitor):
                 self._add("")
 
     def visit_List(self, node: ast.List | ast.Tuple) -> None:
-        """`[sys.executable, "-m", "runtime.syncer"]` starts a module of ours."""
+        """`[sys.executable, "-m", "runtime.journal.syncer"]` starts a module of ours."""
         self.generic_visit(node)
         for option, name in zip(node.elts, node.elts[1:], strict=False):
             match option, name:

@@ -1,6 +1,6 @@
 """Everything that can go wrong for a client, as one small tree. The docstring is the default message.
 
-A service adds its own by subclassing in the function's file, with a stable `type`; `runtime.problems` turns any of them
+A service adds its own by subclassing in the function's file, with a stable `type`; `runtime.http.problems` turns any of them
 into RFC 9457 `application/problem+json`.
 """
 

@@ -11,10 +11,10 @@ import pytest
 from msgspec import Struct
 
 from emulator import process
-from emulator.postgres import Postgres
-from emulator.redis import RedisServer
+from emulator.servers.postgres import Postgres
+from emulator.servers.redis import RedisServer
 from runtime import migrate
-from runtime.host import build
+from runtime.http.host import build
 from runtime.services import find, load_services
 from shared.db import Database
 from shared.ids import new_id

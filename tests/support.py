@@ -31,8 +31,8 @@ class S3(Struct, frozen=True):
 
 @contextmanager
 def s3(folder: Path, port: int = 0) -> Iterator[S3]:
-    """Run `python -m emulator.s3` on a folder for the time of the block."""
-    from emulator.state import State
+    """Run `python -m emulator.servers.s3` on a folder for the time of the block."""
+    from emulator.state.folder import State
 
     port = port or State(folder).port("s3-of-tests")
     server = S3(f"http://127.0.0.1:{port}", "eco2-test", "test-access-key", "test-secret-key")
@@ -46,7 +46,9 @@ def s3(folder: Path, port: int = 0) -> Iterator[S3]:
         "AWS_ACCESS_KEY_ID": server.access_key,
         "AWS_SECRET_ACCESS_KEY": server.secret_key,
     }
-    process = subprocess.Popen([sys.executable, "-m", "emulator.s3"], env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emulator.servers.s3"], env=environment, stdout=subprocess.DEVNULL
+    )
     try:
         deadline = time.monotonic() + 60
         while True:

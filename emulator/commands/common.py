@@ -9,7 +9,7 @@ from functools import wraps
 from pathlib import Path
 
 from emulator.process import CalledWrongly, StartError
-from emulator.state import State
+from emulator.state.folder import State
 
 LONGEST = 366 * 86400.0
 Main = Callable[[argparse.Namespace], int]

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.control import ask
-from emulator.postgres import remove_cluster
 from emulator.process import CalledWrongly, die_with, free_port
-from emulator.state import State
+from emulator.servers.postgres import remove_cluster
+from emulator.state.folder import State
 from emulator.supervisor import Supervisor
 
 EXAMPLES = """\

@@ -5,9 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
-from emulator import snapshots
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.commands.snapshot import ask_or_do, write
+from emulator.state import snapshots
 
 EXAMPLES = """\
 eco2 export demo.tar.gz  # as it is now

@@ -12,7 +12,7 @@ import httpx
 from emulator import control
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.process import CalledWrongly, StartError
-from emulator.state import State
+from emulator.state.folder import State
 from runtime.loader import Function, discover
 from runtime.services import ServiceError, find, suggestion
 from shared import clock

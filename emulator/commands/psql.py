@@ -6,8 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from emulator import control
 from emulator.commands.common import add_state, one_line, own_options, state_of
-from emulator.postgres import binaries
 from emulator.process import CalledWrongly
+from emulator.servers.postgres import binaries
 from runtime.services import ServiceError, find
 
 EXAMPLES = """\

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from emulator import control
 from emulator.commands.common import add_state, one_line, own_options, state_of
-from emulator.redis import binary
+from emulator.servers.redis import binary
 
 EXAMPLES = """\
 eco2 redis  # a console on the broker

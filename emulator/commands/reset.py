@@ -5,8 +5,8 @@ import shutil
 
 from emulator import control
 from emulator.commands.common import add_state, one_line, state_of
-from emulator.postgres import remove_cluster
 from emulator.process import StartError
+from emulator.servers.postgres import remove_cluster
 
 # What is costly to make and holds nothing of anybody's, and what one made on purpose.
 _KEPT = {"model", "snapshots", "lock"}

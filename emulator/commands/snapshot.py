@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from emulator import control, snapshots
+from emulator import control
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.process import StartError
-from emulator.state import State
+from emulator.state import snapshots
+from emulator.state.folder import State
 
 EXAMPLES = """\
 eco2 snapshot save before-demo  # take one, with the system running or stopped

@@ -9,11 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-from emulator import ai_stub, control
+from emulator import control
 from emulator.commands.common import add_state, one_line, port, state_of
 from emulator.process import StartError
 from emulator.screen import Terminal, coloured, screen
-from emulator.state import State
+from emulator.servers import ai_stub
+from emulator.state.folder import State
 from emulator.supervisor import Supervisor
 from runtime.services import ROOT
 

@@ -5,7 +5,7 @@ import os
 import uvicorn
 
 from emulator.dashboard.app import build
-from runtime.server import Server
+from runtime.http.server import Server
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from emulator.dashboard import catalogue, data
 from emulator.dashboard.journeys import Journeys
 from emulator.dashboard.spans import Collector
 from emulator.process import StartError
-from emulator.state import State
+from emulator.state.folder import State
 from runtime.services import ServiceError, find, load_services
 from shared import clock
 

@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from runtime import journal
+from runtime.journal import journal
 
 EXAMPLES = """\
 eco2 journal check worker.db  # sound or damaged, and what waits

@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from runtime.host import run
+    from runtime.http.host import run
 
     try:
         for target in args.targets:

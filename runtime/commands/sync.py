@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from runtime.syncer import main as sync
+    from runtime.journal.syncer import main as sync
 
     try:
         take(args.service)

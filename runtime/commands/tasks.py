@@ -10,8 +10,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from runtime import journal
 from runtime.commands import operator
+from runtime.journal import journal
 from shared import clock
 
 _COLUMNS = ("task_id", "task_name", "worker", "status", "started_at", "completed_at", "error")

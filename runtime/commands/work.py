@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from runtime.worker import main as work
+    from runtime.delivery.worker import main as work
 
     try:
         take(args.service)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.ai_stub import Stub
+from emulator.servers.ai_stub import Stub
 from functions.ai import model_build, openai_chat, providers
 from functions.ai.labels import MODEL
 from shared import calls as calling

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.ai_stub import Rule, Stub
+from emulator.servers.ai_stub import Rule, Stub
 from functions.ai.answer_question import LONGEST, answer_question
 from functions.ai.classify_photo import classify_photo
 from functions.ai.openai_photos import CONTAMINATION, MATERIALS, PARTS

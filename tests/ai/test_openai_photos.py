@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from emulator.ai_stub import Rule, Stub
+from emulator.servers.ai_stub import Rule, Stub
 from functions.ai.cache import look
 from functions.ai.classify_photo import classify_photo
 from shared import objects

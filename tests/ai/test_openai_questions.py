@@ -1,6 +1,6 @@
 import pytest
 
-from emulator.ai_stub import Rule, Stub
+from emulator.servers.ai_stub import Rule, Stub
 from functions.ai.answer_question import answer_question
 from functions.ai.openai_questions import HISTORY_LETTERS, REMOVED, history, without_personal
 from shared.calls import Calls

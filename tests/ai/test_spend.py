@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from emulator.ai_stub import Rule, Stub
+from emulator.servers.ai_stub import Rule, Stub
 from functions.ai.answer_question import answer_question
 from shared import clock, spend
 from shared.ids import new_id

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from emulator.ai_stub import Rule, Stub, environment, read_script
-from emulator.state import State
+from emulator.servers.ai_stub import Rule, Stub, environment, read_script
+from emulator.state.folder import State
 
 
 def ask(stub: Stub, text: str, **more: object) -> httpx.Response:
@@ -78,7 +78,7 @@ def test_a_wrong_script_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="satus"):
         read_script(tmp_path / "script.json")
     done = subprocess.run(
-        [sys.executable, "-m", "emulator.ai_stub", "--script", str(tmp_path / "none.json")],
+        [sys.executable, "-m", "emulator.servers.ai_stub", "--script", str(tmp_path / "none.json")],
         capture_output=True,
         text=True,
         check=False,

@@ -8,7 +8,7 @@ import pytest
 
 from functions.auth.delete_me import AGAIN_AFTER, SERVICES
 from functions.auth.erasure_confirmed import erasure_confirmed
-from runtime.calls import call_of
+from runtime.delivery.envelope import call_of
 from shared import clock
 from shared.db import Database, bind
 from shared.ids import new_id

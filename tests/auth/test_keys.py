@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from functions.auth import keys
-from runtime.host import build
+from runtime.http.host import build
 from shared import clock, identity
 from shared.identity import KeySetError, Verifier
 from shared.settings import SettingsError

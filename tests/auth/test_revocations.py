@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from functions.auth import revocations
 from functions.auth.announce_revocations import announce_revocations
-from runtime.calls import call_of
+from runtime.delivery.envelope import call_of
 from shared import identity
 from shared import redis as shared_redis
 from shared.db import Database, bind

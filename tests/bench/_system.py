@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from emulator.postgres import Postgres
-from emulator.redis import RedisServer
+from emulator.servers.postgres import Postgres
+from emulator.servers.redis import RedisServer
 from runtime import migrate
 from runtime.services import load_services
 from tests.support import Keys, make_keys

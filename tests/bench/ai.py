@@ -21,12 +21,12 @@ from typing import Any
 import psutil
 from PIL import Image
 
-from emulator.redis import RedisServer
+from emulator.servers.redis import RedisServer
 from functions.ai import model_build
 from functions.ai.labels import MODEL
 from functions.storage.images import make_copies
-from runtime.broker import Broker
-from runtime.relay import Row, to_message
+from runtime.delivery.broker import Broker
+from runtime.delivery.relay import Row, to_message
 from shared import clock
 from shared.ids import new_id
 from shared.objects import ObjectStore
@@ -101,7 +101,7 @@ def _measured(folder: Path, core: int) -> tuple[list[tuple[float, float]], float
             given: dict[str, Any] = {name.lower(): environment[name] for name in _STORE}
             store = ObjectStore(Settings(**given))
             store.put(KEY, photo.read_bytes(), content_type="image/jpeg")
-            with _started(environment, core, "-m", "runtime.worker", "ai") as worker:
+            with _started(environment, core, "-m", "runtime.delivery.worker", "ai") as worker:
                 with _started(environment, core, "-c", RAW, str(path), str(photo)) as raw:
                     broker = Broker(redis[0].url)
                     _take(worker, broker, 0, WARM)

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from emulator.ai_stub import Stub
+from emulator.servers.ai_stub import Stub
 from functions.ai import providers
 from functions.ai.answer_question import answer_question
 from functions.ai.classify_photo import classify_photo

@@ -100,8 +100,11 @@ def run() -> list[dict[str, Any]]:
         subprocess.run([ours, "-m", "compileall", "-q", "functions", "shared", "runtime"], cwd=ROOT, check=True)
         kinds = {
             "bare": lambda port: ([str(bare), "-c", BARE, str(port)], {"DSN": environment["API_USERS_DB_URL"]}),
-            "ours": lambda port: ([str(ours), "-m", "runtime.host", "location"], environment | {"PORT": str(port)}),
-            "waste": lambda port: ([str(waste), "-m", "runtime.host", "waste"], environment | {"PORT": str(port)}),
+            "ours": lambda port: (
+                [str(ours), "-m", "runtime.http.host", "location"],
+                environment | {"PORT": str(port)},
+            ),
+            "waste": lambda port: ([str(waste), "-m", "runtime.http.host", "waste"], environment | {"PORT": str(port)}),
         }
         results: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in kinds}
         for round_ in range(RUNS + 1):

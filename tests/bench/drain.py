@@ -15,9 +15,9 @@ from typing import Any
 
 import psycopg
 
-from emulator.postgres import Postgres
+from emulator.servers.postgres import Postgres
 from runtime import migrate
-from runtime.journal import Ended, Journal, Start
+from runtime.journal.journal import Ended, Journal, Start
 from shared import clock
 from shared.ids import new_id
 
@@ -26,7 +26,7 @@ ROWS = 200_000
 _DRAIN = """
 import os, resource, sys, time
 from pathlib import Path
-from runtime.drain import Syncer
+from runtime.journal.drain import Syncer
 os.nice(int(sys.argv[3]))  # as the syncer's process does
 syncer = Syncer("storage", Path(sys.argv[1]), sys.argv[2])
 begin = time.perf_counter()

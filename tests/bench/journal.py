@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from runtime.journal import SCHEMA, Ended, Journal, Start
+from runtime.journal.journal import SCHEMA, Ended, Journal, Start
 from shared.ids import new_id
 
 THREADS = 8

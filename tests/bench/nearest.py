@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from emulator.postgres import Postgres
+from emulator.servers.postgres import Postgres
 from functions.location import db as sql
 from functions.location.regions import PROVINCES
 from functions.location.search_centers import find
@@ -37,7 +37,7 @@ SOUTH, NORTH, WEST, EAST = 33.2, 38.5, 126.1, 129.4
 OURS = """
 import os, sys
 os.environ["PORT"] = sys.argv[1]
-from runtime.host import run
+from runtime.http.host import run
 sys.exit(run(["location"]))
 """
 

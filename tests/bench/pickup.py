@@ -11,12 +11,12 @@ from typing import Any
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from emulator.redis import RedisServer
-from runtime.broker import Broker
-from runtime.calls import Call, arguments_of
-from runtime.journal import Journal
-from runtime.relay import Row, to_message
-from runtime.worker import Worker
+from emulator.servers.redis import RedisServer
+from runtime.delivery.broker import Broker
+from runtime.delivery.envelope import Call, arguments_of
+from runtime.delivery.relay import Row, to_message
+from runtime.delivery.worker import Worker
+from runtime.journal.journal import Journal
 from shared import clock
 from shared.ids import new_id
 from shared.tasks import TIME_LIMIT

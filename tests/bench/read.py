@@ -55,7 +55,7 @@ uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, http=
 OURS = """
 import os, sys
 os.environ["PORT"] = sys.argv[1]
-from runtime.host import run
+from runtime.http.host import run
 sys.exit(run(["userinfo"]))
 """
 

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql as sql_module
 
-from emulator.postgres import Postgres
+from emulator.servers.postgres import Postgres
 from functions.recycle_info import db as sql
 from functions.recycle_info import words
 from shared.db import Database

@@ -34,7 +34,7 @@ EVERY = 0.2
 HOST = """
 import os, sys
 os.environ["PORT"] = sys.argv[1]
-from runtime.host import run
+from runtime.http.host import run
 sys.exit(run(["chat-llm"]))
 """
 

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import redis
 
-from emulator.redis import RedisServer
+from emulator.servers.redis import RedisServer
 
 TASKS = 6000
 ROUNDS = 3
@@ -50,10 +50,10 @@ if __name__ == "__main__":
 OURS = """
 import sys, threading
 from pathlib import Path
-from runtime.broker import Broker
-from runtime.journal import Journal
-from runtime.calls import Call, arguments_of
-from runtime.worker import Worker
+from runtime.delivery.broker import Broker
+from runtime.journal.journal import Journal
+from runtime.delivery.envelope import Call, arguments_of
+from runtime.delivery.worker import Worker
 def nothing(*, number: int) -> None: pass
 journal = Journal(Path(sys.argv[2]))
 broker = Broker(sys.argv[1], consumer=journal.worker_id)
@@ -128,8 +128,8 @@ def celery(url: str, folder: Path, count: int) -> float:
 
 def ours(url: str, folder: Path, count: int) -> float:
     """Our worker: lease, journal, terminal commits on the disk, result sent, ack."""
-    from runtime.broker import Broker
-    from runtime.relay import Row, to_message
+    from runtime.delivery.broker import Broker
+    from runtime.delivery.relay import Row, to_message
     from shared import clock
     from shared.ids import new_id
     from shared.tasks import TIME_LIMIT

@@ -13,7 +13,7 @@ import pytest
 from msgspec import Struct
 
 from functions.chat_llm import answered
-from runtime.host import build
+from runtime.http.host import build
 from shared import clock, progress, redis
 from shared.db import Database
 from shared.ids import new_id

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from runtime.host import build
+from runtime.http.host import build
 from shared import progress
 from shared.errors import Unavailable
 from shared.messages import Answered, Turn
@@ -18,7 +18,7 @@ from shared.tasks import Result, TaskFailed
 from tests import support
 from tests.chat_llm.conftest import ANSWER, BASE, MILK_CARTON, Listener
 from tests.conftest import Person, Serve
-from tests.runtime.delivery import call, eventually, worker
+from tests.runtime.owner import call, eventually, worker
 
 
 class Mind:

@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from emulator.merge import merge
-from runtime.host import Hosted, read_settings
+from emulator.network.merge import merge
+from runtime.http.host import Hosted, read_settings
 from runtime.services import ROOT, load_services
 
 PACKAGE = "eco2_client"

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from emulator import control
 from emulator.running import environment
-from emulator.state import State
+from emulator.state.folder import State
 from shared import clock
 from shared.ids import new_id
 from tests.support import photo

@@ -17,7 +17,7 @@ from msgspec import Struct
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege, UndefinedTable
 
-from emulator.postgres import Postgres
+from emulator.servers.postgres import Postgres
 from runtime import migrate
 from runtime.migrate import OWNER
 from runtime.services import ROOT, load_services

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from emulator.postgres import remove_cluster
 from emulator.process import alive, free_port
-from emulator.state import State
+from emulator.servers.postgres import remove_cluster
+from emulator.state.folder import State
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from emulator.postgres import Postgres
-from emulator.redis import RedisServer
+from emulator.servers.postgres import Postgres
+from emulator.servers.redis import RedisServer
 from tests.emulator.conftest import Emulator
 
 

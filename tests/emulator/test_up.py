@@ -17,7 +17,7 @@ from emulator.commands.common import duration
 from emulator.commands.fault import amount
 from emulator.process import StartError, alive
 from tests.emulator.conftest import ROOT, Emulator
-from tests.emulator.test_snapshots import psql
+from tests.emulator.state.test_snapshots import psql
 
 PARTS = {
     *("postgres", "redis-broker", "redis-cache", "s3", "proxy", "gateway"),

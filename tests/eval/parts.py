@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from functions.recycle_info import dataset, import_items
-from runtime.host import build
+from runtime.http.host import build
 from runtime.services import find
 from shared.calls import Calls
 from shared.db import Database
@@ -52,8 +52,8 @@ async def _load(environment: dict[str, str]) -> None:
 @contextmanager
 def throwaway() -> Iterator[dict[str, str]]:
     """The environment of services on a PostgreSQL and two Redis servers that end with the block."""
-    from emulator.postgres import Postgres
-    from emulator.redis import RedisServer
+    from emulator.servers.postgres import Postgres
+    from emulator.servers.redis import RedisServer
     from runtime import migrate
     from runtime.services import load_services
     from tests import support

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from emulator.postgres import Postgres
+from emulator.servers.postgres import Postgres
 from functions.recycle_info import dataset, import_items, words
 from functions.recycle_info import db as sql
 from runtime import migrate

@@ -13,16 +13,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from runtime import consumer as consumers
-from runtime import drain, results
-from runtime import journal as journals
-from runtime.background import HostConsumer
-from runtime.broker import Broker
-from runtime.calls import Call, arguments_of
-from runtime.drain import Syncer
-from runtime.journal import Journal
-from runtime.relay import Relay
-from runtime.worker import Worker
+from runtime.delivery import consumer as consumers
+from runtime.delivery.background import HostConsumer
+from runtime.delivery.broker import Broker
+from runtime.delivery.envelope import Call, arguments_of
+from runtime.delivery.relay import Relay
+from runtime.delivery.worker import Worker
+from runtime.journal import drain, results
+from runtime.journal import journal as journals
+from runtime.journal.drain import Syncer
+from runtime.journal.journal import Journal
 from shared import clock, tasks
 from shared.db import Database, database
 from shared.messages import Outcome

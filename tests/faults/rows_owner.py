@@ -33,7 +33,7 @@ def killed_owner(system: System) -> dict[str, Any]:
 
 @row(21, "all PostgreSQL backends terminated every 5 s", "recovery <= 2 s; no 500, only 503")
 def terminated_backends(system: System) -> dict[str, Any]:
-    from runtime.host import build
+    from runtime.http.host import build
     from runtime.services import find
 
     service = find("recycle_info")

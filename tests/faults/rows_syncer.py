@@ -9,11 +9,11 @@ from typing import Any
 
 import psycopg
 
-from emulator.proxy import ProxyThread
-from runtime import drain
-from runtime.drain import Syncer
-from runtime.journal import Ended, Journal, Start
-from runtime.syncer import Loop
+from emulator.network.proxy import ProxyThread
+from runtime.journal import drain
+from runtime.journal.drain import Syncer
+from runtime.journal.journal import Ended, Journal, Start
+from runtime.journal.syncer import Loop
 from shared import clock
 from shared.ids import new_id
 from tests.faults import process
@@ -217,7 +217,7 @@ def one_id_two_journals(system: System) -> dict[str, Any]:
     "the other 99 land in that cycle; the row is quarantined with its reason",
 )
 def poison(system: System) -> dict[str, Any]:
-    from tests.runtime.test_syncer import POISON
+    from tests.runtime.journal.test_syncer import POISON
 
     kinds = 0
     for kind, values in POISON.items():

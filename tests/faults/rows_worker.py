@@ -16,10 +16,10 @@ from typing import Any
 
 import redis
 
-from runtime.broker import Broker
-from runtime.drain import Syncer
-from runtime.journal import Ended, Journal, Start
-from runtime.syncer import Loop
+from runtime.delivery.broker import Broker
+from runtime.journal.drain import Syncer
+from runtime.journal.journal import Ended, Journal, Start
+from runtime.journal.syncer import Loop
 from shared import clock
 from shared.ids import new_id
 from tests.faults import process
@@ -298,7 +298,7 @@ _IO = """
 import ctypes, json, logging, os, sys
 logging.disable(logging.CRITICAL)
 from tests.faults.rows_worker import _finish, _present, _start
-from runtime.journal import Journal, JournalUnusable
+from runtime.journal.journal import Journal, JournalUnusable
 from pathlib import Path
 shim = ctypes.CDLL(None)
 mode, path, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])

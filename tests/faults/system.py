@@ -24,19 +24,19 @@ from uuid import UUID
 import psycopg
 from msgspec import Struct
 
-from emulator.postgres import Postgres
-from emulator.proxy import ProxyThread
-from emulator.redis import RedisServer
-from runtime import journal as journals
+from emulator.network.proxy import ProxyThread
+from emulator.servers.postgres import Postgres
+from emulator.servers.redis import RedisServer
 from runtime import migrate
-from runtime.background import HostConsumer
-from runtime.broker import Broker
-from runtime.drain import Syncer
-from runtime.relay import Relay
+from runtime.delivery.background import HostConsumer
+from runtime.delivery.broker import Broker
+from runtime.delivery.relay import Relay
+from runtime.journal import journal as journals
+from runtime.journal.drain import Syncer
 from shared import clock
 from shared.messages import Outcome
 from tests.faults import process
-from tests.runtime.delivery import Owner, call, event_loop
+from tests.runtime.owner import Owner, call, event_loop
 
 _CONTEXT = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.faults.process"])

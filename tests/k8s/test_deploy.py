@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import yaml
 
-from emulator.postgres import Postgres
+from emulator.servers.postgres import Postgres
 from runtime import migrate
 from runtime.services import ROOT
 from tests.k8s.conftest import kubectl_or_skip, run_eco2

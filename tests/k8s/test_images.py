@@ -290,7 +290,7 @@ def test_a_service_becomes_ready_from_its_own_root_folder(
             time.sleep(1.5)  # what begins after readiness needs memory too
             until_ready(process, port, root / "tmp/log")
             if service.is_worker:
-                syncer = ["python3", "-m", "runtime.syncer", image.target]
+                syncer = ["python3", "-m", "runtime.journal.syncer", image.target]
                 (root / "tmp/log").rename(root / "tmp/worker.log")
                 with started(root, syncer, environ | {"HEALTH_PORT": str(beside)}, None) as second:
                     until_ready(second, beside, root / "tmp/log")

@@ -231,7 +231,7 @@ def test_the_syncer_outlives_the_worker(overlay: list[Document]) -> None:
         document, pod = found[service.name]
         beside = {container["name"]: container for container in pod["initContainers"]}
         assert beside["syncer"]["restartPolicy"] == "Always"
-        assert beside["syncer"]["command"] == ["python3", "-m", "runtime.syncer", service.folder]
+        assert beside["syncer"]["command"] == ["python3", "-m", "runtime.journal.syncer", service.folder]
         claim = document["spec"]["volumeClaimTemplates"][0]
         assert claim["spec"]["resources"]["requests"]["storage"] == service.journal.volume
         journals = {variables(c)["JOURNAL_PATH"]["value"] for c in containers(pod)}
@@ -406,7 +406,7 @@ def test_a_function_that_needs_its_own_scale_becomes_a_deployment_and_a_path() -
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     assert made["HorizontalPodAutoscaler", "api-waste-get-analysis"]["spec"]["minReplicas"] == 4
     assert container["image"] == "eco2.local/api-waste"
-    assert container["command"] == ["python3", "-m", "runtime.host", "waste/get_analysis"]
+    assert container["command"] == ["python3", "-m", "runtime.http.host", "waste/get_analysis"]
     assert ("Service", "api-waste-get-analysis") in made
     front = render.ingress([service])
     paths = front["spec"]["rules"][0]["http"]["paths"]
@@ -499,7 +499,7 @@ def test_workflows_pass_actionlint() -> None:
 
 
 def test_the_databases_log_holds_no_persons_content() -> None:
-    """As tests/emulator/test_postgres.py shows on a server: an error's DETAIL repeats the row that was refused."""
+    """As tests/emulator/servers/test_postgres.py shows on a server: an error's DETAIL repeats the row that was refused."""
     text = (ROOT / "k8s" / "base" / "postgres" / "postgresql.conf").read_text(encoding="utf-8")
     settings = dict(line.partition(" = ")[::2] for line in text.splitlines() if " = " in line)
     assert settings["log_error_verbosity"] == "terse"

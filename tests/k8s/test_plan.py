@@ -154,7 +154,7 @@ def test_why_knows_libraries_migrations_and_settings(eco2: Eco2) -> None:
     if out:
         assert out[0].endswith("> api-waste")
     assert "> ai/classify_photo > worker-ai" in eco2("why", "functions/ai/service.toml").stdout
-    assert "reaches no function" in eco2("why", "emulator/postgres.py").stdout
+    assert "reaches no function" in eco2("why", "emulator/servers/postgres.py").stdout
 
 
 def test_why_of_what_is_not_there_suggests_what_is(eco2: Eco2) -> None:

@@ -16,11 +16,11 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from emulator.postgres import Postgres
+from emulator.servers.postgres import Postgres
 from k8s import backup, journals, restore
 from k8s.store import BackupError, Bucket, bucket, run_postgres
 from runtime import migrate
-from runtime.journal import Journal
+from runtime.journal.journal import Journal
 from shared.ids import new_id
 from tests import support
 

@@ -49,7 +49,7 @@ async def ask(app: Any, method: str, path: str) -> int:
 
 
 async def http(folder: str, where: str) -> dict[str, int]:
-    from runtime.host import build
+    from runtime.http.host import build
 
     app, _ = build([folder], os.environ)
     events: asyncio.Queue[Any] = asyncio.Queue()
@@ -82,13 +82,13 @@ async def http(folder: str, where: str) -> dict[str, int]:
 def worker(folder: str) -> dict[str, int]:
     import importlib
 
-    from runtime.broker import Broker
+    from runtime.delivery.broker import Broker
+    from runtime.delivery.worker import call_of, use_parts
     from runtime.loader import load_queue_functions
     from runtime.services import find
-    from runtime.worker import call_of, use_parts
     from shared.settings import read
 
-    importlib.import_module("runtime.syncer")
+    importlib.import_module("runtime.journal.syncer")
     service = find(folder)
     use_parts(service, read(os.environ, service=folder, uses=service.uses))
     actors = load_queue_functions(service, Broker(os.environ["BROKER_REDIS_URL"], consumer="audit"))

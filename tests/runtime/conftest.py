@@ -6,19 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.runtime import delivery
+from tests.runtime import owner as owners
 
 
 @pytest.fixture(scope="session")
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    with delivery.event_loop() as running:
+    with owners.event_loop() as running:
         yield running
 
 
 @pytest.fixture
-def owner(environment: dict[str, str], loop: asyncio.AbstractEventLoop) -> Iterator[delivery.Owner]:
+def owner(environment: dict[str, str], loop: asyncio.AbstractEventLoop) -> Iterator[owners.Owner]:
     """A running owner; its queue has a name of its own, its tables are recycle-info's."""
-    made = delivery.Owner(
+    made = owners.Owner(
         environment["API_RECYCLE_DB_URL"], environment["BROKER_REDIS_URL"], loop, f"owner-{os.urandom(4).hex()}"
     )
     made.clear()

@@ -96,7 +96,7 @@ def test_what_an_editor_leaves_behind_changes_nothing(checkout: Path) -> None:
 
 
 def test_the_emulator_and_the_manifests_are_part_of_no_function(checkout: Path) -> None:
-    assert changed_by(checkout, lambda: append(checkout / "emulator/postgres.py")) == set()
+    assert changed_by(checkout, lambda: append(checkout / "emulator/servers/postgres.py")) == set()
     assert changed_by(checkout, lambda: append(checkout / "k8s/render.py")) == set()
 
 
@@ -136,8 +136,8 @@ def test_a_shared_module_changes_those_that_reach_it(checkout: Path) -> None:
 
 def test_the_runtime_changes_what_it_runs(checkout: Path) -> None:
     apis = {name for name in hashes(checkout) if name.partition("/")[0] not in ("storage", "ai")}
-    assert changed_by(checkout, lambda: append(checkout / "runtime/host.py")) == apis
-    assert changed_by(checkout, lambda: append(checkout / "runtime/syncer.py")) == of(checkout, "storage", "ai")
+    assert changed_by(checkout, lambda: append(checkout / "runtime/http/host.py")) == apis
+    assert changed_by(checkout, lambda: append(checkout / "runtime/journal/syncer.py")) == of(checkout, "storage", "ai")
 
 
 def test_a_data_file_changes_the_functions_of_its_package(checkout: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_dynamic_import_that_says_nothing_pulls_in_its_whole_package_and_every
 
 
 def test_a_module_started_as_a_process_counts(checkout: Path) -> None:
-    assert "runtime/syncer.py" in reach(checkout, "\nWORDS = ['python', '-m', 'runtime.syncer']\n")
+    assert "runtime/journal/syncer.py" in reach(checkout, "\nWORDS = ['python', '-m', 'runtime.journal.syncer']\n")
 
 
 def test_an_import_that_nothing_locks_is_refused(checkout: Path) -> None:

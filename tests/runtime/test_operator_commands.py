@@ -11,12 +11,12 @@ import psycopg
 import pytest
 
 from runtime import cli
-from runtime import journal as journals
-from runtime.drain import Syncer
-from runtime.journal import Journal
+from runtime.journal import journal as journals
+from runtime.journal.drain import Syncer
+from runtime.journal.journal import Journal
 from shared.ids import new_id
 from shared.tasks import Result, TaskFailed
-from tests.runtime.delivery import Owner, call, eventually, worker
+from tests.runtime.owner import Owner, call, eventually, worker
 
 
 @pytest.fixture(autouse=True)

@@ -49,7 +49,7 @@ def around(environment: dict[str, str], tmp_path: Path, free_port: int) -> dict[
 
 
 def test_a_worker_says_how_it_is_and_stops_when_told(around: dict[str, str], free_port: int) -> None:
-    with process("runtime.worker", "storage", **around) as child:
+    with process("runtime.delivery.worker", "storage", **around) as child:
         assert answer(free_port, "/healthz", child).json()["alive"] is True
         ready = answer(free_port, "/readyz", child)
         assert (ready.status_code, ready.json()["reasons"]) == (200, [])
@@ -61,17 +61,17 @@ def test_a_worker_says_how_it_is_and_stops_when_told(around: dict[str, str], fre
 
 
 def test_an_api_service_s_queue_functions_can_run_apart(around: dict[str, str], free_port: int) -> None:
-    with process("runtime.worker", "recycle_info", **around) as child:
+    with process("runtime.delivery.worker", "recycle_info", **around) as child:
         assert answer(free_port, "/readyz", child).status_code == 200
         child.send_signal(signal.SIGTERM)
         assert child.wait(60) == 0
 
 
 def test_a_syncer_makes_one_cycle_or_many(around: dict[str, str], free_port: int) -> None:
-    with process("runtime.syncer", "storage", "--once", **around) as child:
+    with process("runtime.journal.syncer", "storage", "--once", **around) as child:
         assert child.communicate(timeout=60)[0] == "synced 0 rows, 0 wait\n"
         assert child.returncode == 0
-    with process("runtime.syncer", "storage", **around) as child:
+    with process("runtime.journal.syncer", "storage", **around) as child:
         body = answer(free_port, "/readyz", child).json()
         assert (body["ready"], body["backlog"]) == (True, 0)
         assert "eco2_journal_oldest_seconds" in answer(free_port, "/metrics", child).text
@@ -82,11 +82,11 @@ def test_a_syncer_makes_one_cycle_or_many(around: dict[str, str], free_port: int
 @pytest.mark.parametrize(
     ("module", "words", "without", "said"),
     [
-        ("runtime.worker", ["storage"], "BROKER_REDIS_URL", "BROKER_REDIS_URL is not set"),
-        ("runtime.worker", ["storage"], "JOURNAL_PATH", "JOURNAL_PATH is not set"),
-        ("runtime.worker", ["storagee"], "", "did you mean storage?"),
-        ("runtime.syncer", ["storage"], "WORKER_DB_URL", "WORKER_DB_URL is not set"),
-        ("runtime.syncer", ["auth"], "", "auth has no journal"),
+        ("runtime.delivery.worker", ["storage"], "BROKER_REDIS_URL", "BROKER_REDIS_URL is not set"),
+        ("runtime.delivery.worker", ["storage"], "JOURNAL_PATH", "JOURNAL_PATH is not set"),
+        ("runtime.delivery.worker", ["storagee"], "", "did you mean storage?"),
+        ("runtime.journal.syncer", ["storage"], "WORKER_DB_URL", "WORKER_DB_URL is not set"),
+        ("runtime.journal.syncer", ["auth"], "", "auth has no journal"),
     ],
 )
 def test_what_is_missing_stops_the_start_with_one_line_that_names_it(
@@ -100,7 +100,9 @@ def test_what_is_missing_stops_the_start_with_one_line_that_names_it(
 
 
 def test_a_worker_does_not_start_on_a_broker_that_evicts(around: dict[str, str]) -> None:
-    with process("runtime.worker", "storage", **around | {"BROKER_REDIS_URL": around["CACHE_REDIS_URL"]}) as child:
+    with process(
+        "runtime.delivery.worker", "storage", **around | {"BROKER_REDIS_URL": around["CACHE_REDIS_URL"]}
+    ) as child:
         _, error = child.communicate(timeout=60)
         assert child.returncode == 2
         assert "noeviction" in error

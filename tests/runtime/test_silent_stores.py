@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from emulator.proxy import ProxyThread
+from emulator.network.proxy import ProxyThread
 from shared.db import Database
 from shared.errors import Unavailable
 from shared.redis import connect_async, within

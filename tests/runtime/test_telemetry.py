@@ -8,10 +8,10 @@ import httpx
 import psycopg
 import pytest
 
-from emulator.postgres import Postgres
+from emulator.servers.postgres import Postgres
 from runtime import telemetry
-from runtime.edge import Edge
-from runtime.host import Hosted, read_settings
+from runtime.http.edge import Edge
+from runtime.http.host import Hosted, read_settings
 from runtime.services import find
 from runtime.telemetry import AccessLog
 from tests import support

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from emulator.postgres import Postgres
+from emulator.servers.postgres import Postgres
 from shared import wake
 from shared.db import Database, bind, database
 from shared.errors import Unavailable

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from emulator.proxy import ProxyThread
+from emulator.network.proxy import ProxyThread
 from shared import progress
 from shared.ids import new_id
 from shared.progress import Hub, Publisher, follow

@@ -15,7 +15,7 @@ command -v node >/dev/null || { echo "make test-ui needs Node.js 20 or newer and
 state=$(mktemp -d "${TMPDIR:-/tmp}/eco2-ui-XXXXXX")
 end() {
     .venv/bin/eco2 down --state "$state" >/dev/null 2>&1 || true
-    .venv/bin/python -c 'import sys; from pathlib import Path; from emulator.postgres import remove_cluster; from emulator.state import State; remove_cluster(State(Path(sys.argv[1])))' "$state" || true
+    .venv/bin/python -c 'import sys; from pathlib import Path; from emulator.servers.postgres import remove_cluster; from emulator.state.folder import State; remove_cluster(State(Path(sys.argv[1])))' "$state" || true
     rm -rf "$state"
 }
 trap end EXIT

@@ -12,7 +12,7 @@ from functions.waste import db as sql
 from functions.waste.fill_guides import fill_guides
 from functions.waste.guides import guide_for
 from functions.waste.model import AnalysisResult, Candidate, Guide
-from runtime.host import build
+from runtime.http.host import build
 from shared import caching, calls, clock
 from shared.calls import Calls
 from shared.db import Database, bind

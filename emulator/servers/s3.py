@@ -1,0 +1,264 @@
+"""The object store: moto's S3 behind a check of every signature, with the objects on disk (`python -m emulator.servers.s3`).
+
+moto keeps objects in memory and lets everybody in. Here each request is first checked as S3 would
+(emulator/servers/sigv4.py), then given to moto, and what it changed is on disk (fsync, then rename) before the answer leaves.
+Settings come from the environment: HOST, PORT, S3_DATA (a folder), S3_BUCKET (made at start), AWS_REGION,
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
+"""
+
+import io
+import os
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import quote, unquote
+from xml.sax.saxutils import escape
+
+import msgspec
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
+from werkzeug.wsgi import get_input_stream
+
+from emulator.servers.s3_disk import Disk
+from emulator.servers.sigv4 import Keys, Moment, Request, S3Error, verify, verify_post
+from shared import clock
+
+# A single request to S3 carries at most 5 GB. Here it is held in memory: enough for photographs and test data.
+MAX_BODY = 256 * 1024 * 1024
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+_CHANGES = {"PUT", "POST", "DELETE"}
+
+
+class Checked:
+    """A WSGI application: the check, moto, the disk, in this order."""
+
+    def __init__(self, moto: WSGI, disk: Disk, keys: Keys) -> None:
+        self.moto = moto
+        self.disk = disk
+        self.keys = keys
+        # moto's store is not made for threads: a read may meet a key that a write is disposing of. Bodies are read
+        # outside.
+        self.lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            if environ["REQUEST_METHOD"] == "OPTIONS":
+                response = _preflight(environ)
+            elif environ["PATH_INFO"] == "/_ready" and environ["REQUEST_METHOD"] == "GET":
+                response = Response("ready\n")
+            else:
+                response = self._answer(environ)
+        except S3Error as error:
+            response = _error(error, environ)
+        except HTTPException as error:
+            response = _error(S3Error(error.code or 400, "InvalidRequest", error.description or error.name), environ)
+        response.headers["Server"] = "AmazonS3"
+        # Signatures guard the store, not origins: any page may ask, as with a bucket that allows all origins.
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Expose-Headers"] = "ETag, Location, x-amz-request-id"
+        return response(environ, start_response)
+
+    def _answer(self, environ: dict[str, Any]) -> Response:
+        raw_path, _, raw_query = environ["REQUEST_URI"].partition("?")
+        bucket, _, key = unquote(raw_path).lstrip("/").partition("/")
+        length = environ.get("CONTENT_LENGTH") or "0"
+        if not length.isdigit() or int(length) > MAX_BODY:
+            raise S3Error(
+                400,
+                "EntityTooLarge",
+                "Your proposed upload exceeds the maximum allowed size",
+                MaxSizeAllowed=str(MAX_BODY),
+            )
+        body = get_input_stream(environ, max_content_length=MAX_BODY).read()
+        moment = Moment(clock.now(), datetime.now(UTC))
+        content_type = environ.get("CONTENT_TYPE", "")
+        if environ["REQUEST_METHOD"] == "POST" and content_type.startswith("multipart/form-data"):
+            if not bucket or key:
+                raise S3Error(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+            return self._post(bucket, body, environ, moment)
+        headers = _headers(environ)
+        body = verify(Request(environ["REQUEST_METHOD"], raw_path, raw_query, headers, body), self.keys, moment)
+        with self.lock:
+            response = self._ask_moto(environ, body)
+            if environ["REQUEST_METHOD"] in _CHANGES and response.status_code < 400:
+                self.disk.keep(environ["REQUEST_METHOD"], bucket, key, raw_query, headers, body, response.get_data())
+        return response
+
+    def _ask_moto(self, environ: dict[str, Any], body: bytes) -> Response:
+        plain = {
+            name: value
+            for name, value in environ.items()
+            if name not in ("HTTP_TRANSFER_ENCODING", "wsgi.input_terminated")
+        }
+        plain |= {
+            "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_X_AMZ_CONTENT_SHA256": "UNSIGNED-PAYLOAD",
+        }
+        encoding = [
+            part
+            for part in environ.get("HTTP_CONTENT_ENCODING", "").split(",")
+            if part.strip() not in ("", "aws-chunked")
+        ]
+        plain.pop("HTTP_CONTENT_ENCODING", None)
+        if encoding:
+            plain["HTTP_CONTENT_ENCODING"] = ",".join(encoding)
+        return Response.from_app(self.moto, plain, buffered=True)
+
+    def _post(self, bucket: str, body: bytes, environ: dict[str, Any], moment: Moment) -> Response:
+        """A browser's upload by form. Answered here: moto would take the file's own type for the form's."""
+        fields, files = _form(environ, body)
+        if len(files) != 1:
+            raise S3Error(
+                400, "InvalidArgument", "POST requires exactly one file upload per request.", ArgumentName="file"
+            )
+        name, content = files[0]
+        if not fields.get("key"):
+            raise S3Error(400, "InvalidArgument", "Bucket POST must contain a field named 'key'.", ArgumentName="key")
+        verify_post(fields, bucket, len(content), self.keys, moment)
+        key = fields["key"].replace("${filename}", name)
+        with self.lock:
+            etag = self.disk.put(bucket, key, content, fields)
+        location = f"{environ['wsgi.url_scheme']}://{environ['HTTP_HOST']}/{bucket}/{quote(key)}"
+        headers = {"ETag": etag, "Location": location}
+        if fields.get("success_action_redirect"):
+            target = fields["success_action_redirect"]
+            headers["Location"] = (
+                f"{target}{'&' if '?' in target else '?'}bucket={quote(bucket)}&key={quote(key)}&etag={quote(etag)}"
+            )
+            return Response("", 303, headers)
+        status = {"200": 200, "201": 201}.get(fields.get("success_action_status", ""), 204)
+        text = ""
+        if status == 201:
+            inner = {"Location": location, "Bucket": bucket, "Key": key, "ETag": etag}
+            text = _xml("PostResponse", inner)
+        return Response(text, status, headers, content_type="application/xml" if text else None)
+
+
+def _form(environ: dict[str, Any], body: bytes) -> tuple[dict[str, str], list[tuple[str, bytes]]]:
+    """The fields before the file (names in lower case) and the files. What follows the file is ignored, as S3 does."""
+    boundary = parse_options_header(environ.get("CONTENT_TYPE"))[1].get("boundary", "")
+    decoder = MultipartDecoder(boundary.encode(), max_parts=200)
+    fields: dict[str, str] = {}
+    files: list[tuple[str, bytes]] = []
+    part: Field | File | None = None
+    content = b""
+    try:
+        decoder.receive_data(body)
+        decoder.receive_data(None)
+        while not isinstance(event := decoder.next_event(), Epilogue | NeedData):
+            if isinstance(event, Field | File):
+                part, content = event, b""
+            elif isinstance(event, Data) and part is not None:
+                content += event.data
+                if event.more_data:
+                    continue
+                name = part.name.lower()
+                if name == "file":
+                    files.append((part.filename if isinstance(part, File) else "", content))
+                elif not files:
+                    if name in fields:
+                        raise S3Error(400, "InvalidArgument", f"POST requires exactly one field named '{part.name}'.")
+                    fields[name] = content.decode()
+    except ValueError:
+        message = "The body of your POST request is not well-formed multipart/form-data."
+        raise S3Error(400, "MalformedPOSTRequest", message) from None
+    return fields, files
+
+
+def _headers(environ: dict[str, Any]) -> dict[str, str]:
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    return headers
+
+
+def _preflight(environ: dict[str, Any]) -> Response:
+    if "HTTP_ORIGIN" not in environ or "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in environ:
+        raise S3Error(400, "BadRequest", "Insufficient information. Origin request header needed.")
+    allowed = {
+        "Access-Control-Allow-Methods": "GET, HEAD, PUT, POST, DELETE",
+        "Access-Control-Allow-Headers": environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "*"),
+        "Access-Control-Max-Age": "600",
+    }
+    return Response("", 200, allowed)
+
+
+def _error(error: S3Error, environ: dict[str, Any]) -> Response:
+    request_id = uuid.uuid4().hex[:16].upper()
+    body = _xml("Error", {"Code": error.code, "Message": error.message, **error.extra, "RequestId": request_id})
+    headers = {"x-amz-request-id": request_id}
+    # The body may be unread: without this the rest of it would be taken for the next request.
+    headers["Connection"] = "close"
+    return Response(
+        "" if environ["REQUEST_METHOD"] == "HEAD" else body, error.status, headers, content_type="application/xml"
+    )
+
+
+def _xml(root: str, inner: dict[str, str]) -> str:
+    elements = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in inner.items())
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}>{elements}</{root}>'
+
+
+class Settings(msgspec.Struct):
+    """From the environment; a missing one stops the start with one line."""
+
+    port: int
+    s3_data: str
+    aws_access_key_id: str
+    aws_secret_access_key: str
+    host: str = "127.0.0.1"
+    s3_bucket: str = "eco2"
+    aws_region: str = "ap-northeast-2"
+
+
+def application(folder: Path, bucket: str, keys: Keys) -> Checked:
+    """moto's S3 with the objects of `folder`, behind the check."""
+    # Nothing here may ask AWS: moto looks at these when its modules load.
+    os.environ |= {"MOTO_DISABLE_GLOBAL_CORS": "true", "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(MAX_BODY)}
+    from moto.moto_server.werkzeug_app import create_backend_app
+
+    moto = create_backend_app("s3")
+    moto.debug = False
+    disk = Disk(folder, moto, keys.region)
+    disk.load()
+    disk.make_bucket(bucket)
+    return Checked(moto, disk, keys)
+
+
+def main() -> None:
+    import logging
+
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
+
+    try:
+        settings = msgspec.convert({k.lower(): v for k, v in os.environ.items()}, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        sys.exit(f"s3: {error}")
+    keys = Keys({settings.aws_access_key_id: settings.aws_secret_access_key}, settings.aws_region)
+    app = application(Path(settings.s3_data), settings.s3_bucket, keys)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = make_server(settings.host, settings.port, app, threaded=True, request_handler=MotoRequestHandler)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(0)  # what was answered is on disk
+
+    signal.signal(signal.SIGTERM, stop)
+    print(f"s3 listens on http://{settings.host}:{settings.port}, bucket {settings.s3_bucket}", flush=True)
+    while True:  # not serve_forever, which wakes all the time to look whether it is to end
+        server.handle_request()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""What runs beside an API service's HTTP functions: its relay, and its queue and schedule functions on the host's loop.
+
+There the transaction that writes the outcome and settles the outbox row is what makes a task end once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import dramatiq
+import msgspec
+import psycopg
+
+from runtime.delivery.broker import Broker, Delivery
+from runtime.delivery.consumer import Consumer, log, observe
+from runtime.delivery.envelope import DEFAULT_LIMIT, SETTLED, Call, answer, arguments_of, call_of, envelope, storable
+from runtime.delivery.relay import Envelope, Relay
+from runtime.http import switch
+from shared import clock, spans, tasks, trace
+from shared.errors import Unavailable
+from shared.ids import new_id
+from shared.messages import Outcome, TaskError
+from shared.tasks import Result, Task, TaskFailed
+
+if TYPE_CHECKING:
+    from runtime.services import Service
+    from shared.db import Database
+    from shared.settings import Settings
+
+
+# How often a function that meets something away, other than its database, is tried before the relay has its task again.
+TRIES = 8
+
+
+class HostConsumer(Consumer):
+    """Runs an API service's queue and schedule functions on an event loop, with that service's pool."""
+
+    def __init__(
+        self,
+        service: str,
+        broker: Broker,
+        calls: Mapping[str, Call],
+        loop: asyncio.AbstractEventLoop,
+        database: Database,
+        *,
+        together: int = 2,
+    ) -> None:
+        # More than run at once: their acks, and the fetch of the next, go by the batch.
+        super().__init__(service, broker, together * 8)
+        self._calls = dict(calls)
+        self._loop = loop
+        self._database = database
+        self._together = asyncio.Semaphore(together)
+
+    def take(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            coroutine = self._handle(delivery)
+            try:
+                asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            except RuntimeError:
+                # The loop is closed: the host is going down, and the message goes back.
+                coroutine.close()
+                self.done(delivery, ack=False)
+
+    async def _handle(self, delivery: Delivery) -> None:
+        from shared.db import bind
+
+        message = delivery.message
+        name = message.actor_name
+        try:
+            sent = envelope(message)
+        except msgspec.ValidationError as error:
+            log.error("dropped a message for %s that no relay made: %s", name, error)
+            self.done(delivery)
+            return
+        call = self._calls.get(name)
+        if call is None and name != SETTLED:
+            log.warning("%s has no function %s: its message goes back", self.service, name)
+            self.later(1.0, lambda: self.done(delivery, ack=False))
+            return
+        trace.enter(sent.traceparent)
+        tries = 0
+        while True:
+            try:
+                async with self._together:
+                    with bind(self._database):
+                        sends = await self._run(sent, call, message)
+            except asyncio.CancelledError:
+                self.done(delivery, ack=False)
+                raise
+            except (Unavailable, psycopg.OperationalError, psycopg.InterfaceError) as away:
+                if self._stopping.is_set():
+                    self.done(delivery, ack=False)
+                    return
+                log.info("%s waits: %s", name, away)
+                # Without the database nothing else could be done here: kept until it answers. Something else that is away,
+                # or a statement that this database never finishes in time, must not hold up the outcomes behind it, and
+                # the relay brings the task again.
+                if tries >= TRIES and (_elsewhere(away) or await self._database.ready()):
+                    log.warning("%s put off task %s: %s", name, sent.id, away)
+                    self.done(delivery)
+                    return
+            except Exception:  # noqa: BLE001 - the outermost point of a function; the relay brings the task again
+                log.exception("%s failed on task %s", name, sent.id)
+                if tries >= 2:
+                    self.done(delivery)
+                    return
+            else:
+                self.done(delivery, sends)
+                return
+            await asyncio.sleep(min(0.2 * 2**tries, 2.0))
+            tries += 1
+
+    async def _run(
+        self, sent: Envelope, call: Call | None, message: dramatiq.Message[Any]
+    ) -> list[dramatiq.Message[Any]]:
+        now = clock.now()
+        run_id = new_id()
+        if call is None:
+            await self._settle(msgspec.convert(message.kwargs["outcome"], Outcome))
+            return []
+        task = Task(
+            id=sent.id,
+            run_id=run_id,
+            subject=sent.subject,
+            attempt=sent.attempt,
+            deadline=now + timedelta(seconds=call.seconds),
+            traceparent=trace.current(),
+        )
+        outcome = Outcome(sent.id, run_id, sent.subject, "success", now)
+        name, kind = f"{self.service}/{message.actor_name}", "result" if sent.answer else "task"
+        try:
+            with tasks.running(task), spans.span(name, kind, task=str(sent.id)):
+                result = await self._called(call, call.bind(message.kwargs))
+            if isinstance(result, Result):
+                record, payload = msgspec.to_builtins(result.record), msgspec.to_builtins(result.payload)
+                outcome = msgspec.structs.replace(outcome, record=record, payload=payload)
+        except TaskFailed as failed:
+            if sent.answer:
+                raise
+            error = TaskError(failed.code, storable(failed.message))
+            outcome = msgspec.structs.replace(outcome, status="failure", error=error)
+        if sent.answer:
+            return []
+        outcome = msgspec.structs.replace(outcome, completed_at=clock.now())
+        if sent.reply is None and sent.service == self.service:
+            await self._settle(outcome)
+            return []
+        return [answer(sent, outcome)]
+
+    async def _called(self, call: Call, kwargs: dict[str, Any]) -> Any:
+        if inspect.iscoroutinefunction(call.function):
+            async with asyncio.timeout(call.seconds):
+                return await call.function(**kwargs)
+        return await asyncio.to_thread(call.function, **kwargs)
+
+    async def _settle(self, outcome: Outcome) -> None:
+        async with self._database.transaction() as conn:
+            await tasks.settle(conn, outcome)
+
+    def stop(self, grace: float) -> None:
+        """Take nothing new, wait for what runs, give the rest back. Called off the event loop."""
+        end = time.monotonic() + grace
+        self.stop_fetching()
+        while self._held and time.monotonic() < end - 1:
+            time.sleep(0.02)
+        self.finish_all(max(1.0, end - time.monotonic()))
+
+
+def _elsewhere(away: Exception) -> bool:
+    return isinstance(away, Unavailable) and away.part != "database"
+
+
+class Background:
+    """What runs beside an API service's HTTP functions: its relay and its queue and schedule functions."""
+
+    def __init__(self, relay: Relay, consumer: HostConsumer, broker: Broker) -> None:
+        self.relay = relay
+        self.consumer = consumer
+        self._broker = broker
+
+    def trouble(self) -> list[str]:
+        """What does not work just now, one sentence each."""
+        return [said for said in (self.relay.trouble, self.consumer.trouble) if said]
+
+    def stop(self, grace: float = 10.0) -> None:
+        """Finish within `grace` seconds. Blocks: an event loop calls it through `asyncio.to_thread`."""
+        self.relay.stop()
+        self.consumer.stop(grace)
+        self._broker.close()
+
+
+def start_background(
+    service: Service, loop: asyncio.AbstractEventLoop, database: Database, settings: Settings
+) -> Background:
+    """Start the relay and the queue and schedule functions of an API service inside its host.
+
+    A broker that is away, or that may evict queues, is waited for: what is accepted meanwhile lies safe in the outbox.
+    """
+    from runtime.loader import load_queue_functions, load_schedules
+
+    broker = Broker(settings.broker_redis_url)
+    calls = {name: call_of(actor) for name, actor in load_queue_functions(service, broker).items()}
+    schedules = load_schedules(service)
+    for name, (_, function) in schedules.items():
+        calls[name] = Call(function, arguments_of(function), DEFAULT_LIMIT / 1000)
+    relay = Relay(
+        service.folder, settings.database_url, broker, {name: spec.every for name, (spec, _) in schedules.items()}
+    )
+    relay.on_disabled = partial(switch.turn, service)
+    together = max(1, service.database.pool // 2)
+    consumer = HostConsumer(service.folder, broker, calls, loop, database, together=together)
+    observe(consumer, broker)
+    relay.start()
+    consumer.start()
+    return Background(relay, consumer, broker)

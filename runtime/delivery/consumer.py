@@ -1,0 +1,271 @@
+"""What every runner of queue functions does with the broker: fetch, send and ack in batches, and beat."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dramatiq
+import redis
+from msgspec import Struct
+
+from runtime import telemetry
+from runtime.delivery.broker import Broker, BrokerFull, BrokerUnfit, Delivery
+
+log = logging.getLogger("eco2.worker")
+
+# Results and acks that one step to the broker carries at most.
+BATCH = 256
+# Results that wait in memory while the broker is full, at most.
+UNSENT = 10_000
+# Seconds between beats: leases and the consumer's own sign of life.
+BEAT = 5.0
+
+
+def reach(point: str) -> None:
+    """A named point of a run's way; tests/faults kills a process at one through `at`."""
+    if at is not None:
+        at(point)
+
+
+at: Callable[[str], None] | None = None
+
+
+class Consumer:
+    """What every runner of queue functions does: fetch, send and ack in batches, and beat.
+
+    Three threads, so that a slow function stops neither the beats nor the acks of others. A subclass gets each batch in
+    `take` and calls `done` for every delivery, once.
+    """
+
+    leases = False
+
+    def __init__(self, service: str, broker: Broker, prefetch: int, least: int = 1) -> None:
+        self.service = service
+        self.broker = broker
+        self.prefetch = prefetch
+        # A fetch waits until there is room for so many: what comes together costs one step to the broker.
+        self.least = least
+        self.trouble = ""
+        self.finished = 0
+        self._held: dict[str, Delivery] = {}
+        self._room = threading.Condition()
+        self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._later_lock = threading.Lock()
+        self._count = 0
+        self._unsent: list[dramatiq.Message[Any]] = []
+        self._stopping = threading.Event()
+        self._over = threading.Event()
+        self._nudge = threading.Event()  # the keeping thread has something new to keep
+        self._lost = True
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(target,), name=f"{service}-{name}", daemon=True)
+            for name, target in (("fetch", self._fetch), ("finish", self._finish), ("keep", self._keep))
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def held(self) -> int:
+        """How many messages are fetched and not acked."""
+        return len(self._held)
+
+    def take(self, deliveries: list[Delivery]) -> None:
+        raise NotImplementedError
+
+    def done(
+        self, delivery: Delivery, sends: Sequence[dramatiq.Message[Any]] = (), *, leased: bool = False, ack: bool = True
+    ) -> None:
+        """Send, ack and forget a delivery; without `ack` it goes back into its queue."""
+        self._done.put(_Done(delivery, sends, leased, ack))
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Run something short in the keeping thread after so many seconds."""
+        with self._later_lock:
+            self._count += 1
+            heapq.heappush(self._later, (time.monotonic() + seconds, self._count, action))
+        self._nudge.set()
+
+    def _guarded(self, loop: Callable[[], None]) -> None:
+        # The outermost point of a thread. A thread that ended for a bug would stop all tasks of the process and say nothing.
+        while True:
+            try:
+                return loop()
+            except Exception:  # the outermost point of a thread
+                log.exception("a thread of %s stumbled and goes on", self.service)
+                if self._over.wait(1.0):
+                    return None
+
+    def _fetch(self) -> None:
+        self._lost, pause = True, 0.1
+        while not self._stopping.is_set():
+            with self._room:
+                room = self.prefetch - len(self._held)
+                if room < self.least:
+                    self._room.wait(0.5)
+                    continue
+            try:
+                if self._lost:
+                    # A cut connection may have swallowed a fetch's answer: those messages are ours and nobody knows.
+                    self._lost = False
+                    self.broker.life()
+                    self.broker.reclaim(self.service, list(self._held))
+                    pause, self.trouble = 0.1, ""
+                deliveries = self.broker.fetch(self.service, room, lease=self.leases)
+                if not deliveries:
+                    self.broker.wait(self.service)
+                    continue
+            except (redis.RedisError, OSError, BrokerUnfit) as error:
+                self._say(error)
+                self._lost = True
+                self._stopping.wait(pause)
+                pause = min(pause * 2, 1.0)
+                continue
+            reach("received")
+            with self._room:
+                for delivery in deliveries:
+                    self._held[delivery.id] = delivery
+            self.take(deliveries)
+
+    def _say(self, error: Exception) -> None:
+        if not self.trouble:
+            log.warning("%s waits for the broker: %s", self.service, error)
+        self.trouble = f"the broker is away: {error}"
+
+    def _finish(self) -> None:
+        last = False
+        while not last:
+            first = self._done.get()
+            if first is None:
+                break
+            batch = [first]
+            with contextlib.suppress(queue.Empty):
+                while len(batch) < BATCH:
+                    further = self._done.get_nowait()
+                    if further is None:
+                        last = True
+                        break
+                    batch.append(further)
+            try:
+                self._finish_batch(batch)
+            finally:
+                with self._room:
+                    for done in batch:
+                        self._held.pop(done.delivery.id, None)
+                    self.finished += len(batch)
+                    if self.prefetch - len(self._held) >= self.least:
+                        self._room.notify_all()
+
+    def _finish_batch(self, batch: list[_Done]) -> None:
+        sends = [message for done in batch for message in done.sends]
+        acks = [done.delivery.id for done in batch if done.ack]
+        back = [done.delivery.id for done in batch if not done.ack]
+        leased = {done.delivery.id for done in batch if done.leased}
+        pause = 0.05
+        while True:
+            try:
+                if acks or sends:
+                    reach("sending")
+                    self.broker.finish(self.service, acks, sends, leased=leased)
+                    reach("acked")
+                if back:
+                    self.broker.requeue(self.service, back)
+                break
+            except BrokerFull as error:
+                # Acks free memory, results take it: without acking first nothing would ever move again. The results wait
+                # here; if this process dies they are in the journal, and the relay asks again.
+                self._say(error)
+                self._unsent = (self._unsent + sends)[-UNSENT:]
+                sends = []
+            except (redis.RedisError, OSError) as error:
+                self._say(error)
+                if self._over.wait(pause):
+                    break
+                pause = min(pause * 2, 1.0)
+            except Exception:  # raised again
+                # Nobody holds them any more, so the next reclaim brings what was not acked.
+                self._lost = True
+                raise
+
+    def _keep(self) -> None:
+        beat = 0.0
+        while not self._over.is_set():
+            now = time.monotonic()
+            if now - beat >= BEAT:
+                beat = now
+                try:
+                    unsent, self._unsent = self._unsent, []
+                    try:
+                        self.broker.publish(unsent)
+                    except (redis.RedisError, OSError, BrokerFull):
+                        self._unsent += unsent
+                        raise
+                    self.broker.beat(self.service, self.leased_tasks())
+                except (redis.RedisError, OSError, BrokerFull) as error:
+                    log.debug("no beat: %s", error)
+                self.chores()
+            due = []
+            with self._later_lock:
+                while self._later and self._later[0][0] <= now:
+                    due.append(heapq.heappop(self._later)[2])
+                next_ = self._later[0][0] - now if self._later else BEAT
+            for action in due:
+                action()
+            if not due:
+                self._nudge.wait(min(next_, max(0.01, beat + BEAT - time.monotonic())))
+                self._nudge.clear()
+
+    def leased_tasks(self) -> list[str]:
+        """Ids of the tasks whose leases are to be renewed."""
+        return []
+
+    def chores(self) -> None:
+        """Something else to do every few seconds."""
+
+    def stop_fetching(self) -> None:
+        self._stopping.set()
+        self.broker.stop_waiting()
+
+    def finish_all(self, seconds: float) -> None:
+        """Send what is done, give back what is not, end the threads. Nothing new is taken from `stop_fetching` on."""
+        end = time.monotonic() + seconds
+        self._threads[0].join(max(0.1, min(seconds, 6.0)))
+        self._done.put(None)
+        self._threads[1].join(max(0.1, end - time.monotonic()))
+        self._over.set()
+        self._nudge.set()
+        self._threads[1].join()
+        self._threads[2].join()
+        with contextlib.suppress(redis.RedisError, OSError):
+            self.broker.reclaim(self.service)
+
+
+class _Done(Struct, frozen=True):
+    delivery: Delivery
+    sends: Sequence[dramatiq.Message[Any]]
+    leased: bool
+    ack: bool
+
+
+def observe(consumer: Consumer, broker: Broker) -> None:
+    def depth() -> float | None:
+        try:
+            return broker.depth(consumer.service)
+        except (redis.RedisError, OSError):
+            return None
+
+    for name, help_text, read in (
+        ("eco2_queue_depth", "Messages that wait in the broker", depth),
+        ("eco2_tasks_held", "Messages fetched and not acked", lambda: consumer.held),
+        ("eco2_tasks_finished_total", "Messages acked", lambda: consumer.finished),
+    ):
+        telemetry.gauges.add(name, help_text, read, service=consumer.service)

@@ -1,0 +1,1 @@
+"""HTTP functions: a service's application, its edge, and the process that serves it."""

@@ -1,0 +1,150 @@
+"""The proxy between two parts: what goes wrong goes wrong as asked, and is well again when cleared."""
+
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from emulator.network.proxy import Fault, Link, ProxyThread
+
+
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        while data := self.request.recv(65536):
+            self.server.seen.append(data)  # type: ignore[attr-defined]
+            self.request.sendall(data)
+
+
+@pytest.fixture
+def seen() -> list[bytes]:
+    return []
+
+
+@pytest.fixture
+def echo(seen: list[bytes]) -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
+        server.daemon_threads = True
+        server.seen = seen  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def proxy() -> Iterator[ProxyThread]:
+    with ProxyThread(seed=7) as proxy:
+        yield proxy
+
+
+def ask(port: int, data: bytes = b"hello") -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(data)
+        try:
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:  # "not connected": the reset was here first
+            raise ConnectionResetError from None
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+        return answer
+
+
+def test_without_a_fault_everything_passes(proxy: ProxyThread, echo: int) -> None:
+    data = bytes(range(256)) * 20_000
+    assert ask(proxy.link("echo", echo), data) == data
+
+
+def test_a_cut_resets_old_and_new_connections_until_it_is_cleared(proxy: ProxyThread, echo: int) -> None:
+    port = proxy.link("echo", echo)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as old:
+        old.sendall(b"a")
+        assert old.recv(1) == b"a"
+        fault = proxy.add("echo", "cut")
+        with pytest.raises(ConnectionResetError):
+            old.recv(1)
+    with pytest.raises(ConnectionError):
+        ask(port)
+    proxy.clear(fault)
+    assert ask(port) == b"hello"
+
+
+def test_a_fault_of_one_source_leaves_the_others_alone(proxy: ProxyThread, echo: int) -> None:
+    waste, auth = proxy.link("postgres", echo, source="api-waste"), proxy.link("postgres", echo, source="api-auth")
+    proxy.add("postgres", "cut", source="api-waste")
+    with pytest.raises(ConnectionError):
+        ask(waste)
+    assert ask(auth) == b"hello"
+
+
+def test_redis_names_both_servers() -> None:
+    fault = Fault(id="1", target="redis", kind="cut")
+    assert fault.hits(Link("a", "redis-broker", 1, 2))
+    assert fault.hits(Link("a", "redis-cache", 1, 2))
+    assert not fault.hits(Link("a", "s3", 1, 2))
+
+
+def test_latency_comes_once_an_answer(proxy: ProxyThread, echo: int) -> None:
+    port = proxy.link("echo", echo)
+    proxy.add("echo", "latency", seconds=0.2)
+    start = time.monotonic()
+    assert ask(port) == b"hello"
+    assert time.monotonic() - start >= 0.2
+
+
+def test_a_hung_link_answers_nothing_and_then_everything(proxy: ProxyThread, echo: int) -> None:
+    port = proxy.link("echo", echo)
+    with socket.create_connection(("127.0.0.1", port), timeout=0.2) as connection:
+        fault = proxy.add("echo", "hang")
+        connection.sendall(b"a")
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        proxy.clear(fault)
+        connection.settimeout(5)
+        assert connection.recv(1) == b"a"
+
+
+def test_a_swallowed_answer_was_work_done(proxy: ProxyThread, echo: int, seen: list[bytes]) -> None:
+    port = proxy.link("echo", echo)
+    proxy.add("echo", "swallow")
+    with pytest.raises(ConnectionResetError):
+        ask(port)
+    assert seen == [b"hello"]
+
+
+def test_throttling_bounds_the_rate(proxy: ProxyThread, echo: int) -> None:
+    port = proxy.link("echo", echo)
+    proxy.add("echo", "throttle", rate=100_000)
+    start = time.monotonic()
+    assert len(ask(port, b"x" * 20_000)) == 20_000
+    assert time.monotonic() - start >= 0.2
+
+
+def test_chance_is_the_same_again_from_the_same_seed(echo: int) -> None:
+    def run() -> list[bool]:
+        with ProxyThread(seed=3) as proxy:
+            port = proxy.link("echo", echo)
+            proxy.add("echo", "reset", chance=0.5)
+            return [_passes(port) for _ in range(20)]
+
+    first = run()
+    assert first == run()
+    assert 0 < sum(first) < 20
+
+
+def _passes(port: int) -> bool:
+    try:
+        return ask(port) == b"hello"
+    except ConnectionError:
+        return False
+
+
+def test_an_absent_server_is_a_reset(proxy: ProxyThread) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with pytest.raises(ConnectionError):
+        ask(proxy.link("gone", port))

@@ -1,0 +1,68 @@
+"""A state folder that something else wrote into: what can be made anew is, and the rest is one line that says what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from emulator import control
+from emulator.process import Command, PortTaken, StartError, failure
+from emulator.state.folder import State
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    state = State(tmp_path)
+    state.create()
+    return state
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"gateway": "x"}'])
+def test_ports_are_chosen_anew(state: State, text: str) -> None:
+    (state.path / "ports.json").write_text(text)
+    port = state.port("gateway")
+    assert State(state.path).port("gateway") == port
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"postgres": 1}'])
+def test_passwords_are_never_made_anew(state: State, text: str) -> None:
+    file = state.path / "secrets.json"
+    file.write_text(text)
+    with pytest.raises(StartError, match=r"secrets.json is damaged: put it back, or `eco2 reset` begins anew"):
+        state.secret("postgres")
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"pid": 1}'])
+def test_an_emulator_that_can_not_be_asked_does_not_run(state: State, text: str) -> None:
+    (state.path / control.FILE).write_text(text)
+    with pytest.raises(control.NotRunning, match="no emulator runs"):
+        control.ask(state, "status")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "says"),
+    [
+        (
+            'PANIC:  could not read file "global/pg_control": read 10 of 296',
+            StartError,
+            "files of the state are damaged",
+        ),
+        ('FATAL:  could not read blocks 0..0 in file "global/1260"', StartError, "`eco2 reset` begins anew"),
+        ("FATAL:  database files are incompatible with server", StartError, "of another PostgreSQL"),
+        ("# Bad file format reading the append only file appendonly.aof", StartError, "`eco2 snapshot restore NAME`"),
+        ("FATAL: could not write: No space left on device", StartError, "did not start: the disk is full"),
+        (
+            "# Warning: Could not create server TCP listening socket: Address already in use",
+            PortTaken,
+            "the port is in use",
+        ),
+        ("Traceback\nValueError: it is so", StartError, "did not start (exit 1): ValueError: it is so"),
+    ],
+)
+def test_a_known_cause_is_said_in_plain_words(state: State, said: str, kind: type[StartError], says: str) -> None:
+    log = state.path / "logs" / "x.log"
+    log.write_text(f"{said}\n")
+    error = failure(Command("x", [], {}, log), 1)
+    assert type(error) is kind
+    assert says in str(error)
+    assert "\n" not in str(error)

@@ -1,0 +1,216 @@
+"""The relay publishes what was accepted, again and again, and is the only schedule."""
+
+import struct
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from runtime.delivery.broker import Broker
+from runtime.delivery.relay import Relay
+from runtime.services import ROOT
+from shared import clock, messages, tasks
+from shared.ids import new_id
+from shared.messages import Outcome, TaskError
+from tests.runtime.owner import Owner, call, eventually, worker
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Iterator[Any]:
+    """Moves the clock by so many seconds."""
+    path = tmp_path / "clock"
+    clock.write_offset(str(path), 0.0)
+    clock.use_file(str(path))
+    moved = 0.0
+
+    def move(seconds: float) -> None:
+        nonlocal moved
+        moved += seconds
+        with path.open("r+b") as file:
+            file.write(struct.pack("<d", moved))
+
+    yield move
+    clock.use_file(None)
+
+
+def waiting(broker: Broker, queue: str) -> int:
+    return broker.depth(queue)
+
+
+def one(owner: Owner, query: str) -> Any:
+    with psycopg.connect(owner.dsn) as conn:
+        row = conn.execute(query).fetchone()
+        return row and row[0]
+
+
+def test_a_delayed_task_waits_in_the_outbox_until_it_is_due(owner: Owner, queue: str, later: Any) -> None:
+    owner.enqueue(f"{queue}/act", 1, delay=3600)
+    owner.enqueue(f"{queue}/act", 2)
+    eventually(lambda: waiting(owner.broker, queue) == 1)
+    later(3601)
+    # The first one, unanswered for so long, comes again too.
+    eventually(lambda: waiting(owner.broker, queue) == 3)
+
+
+def test_a_task_without_an_answer_is_published_again_later_and_later(owner: Owner, queue: str, later: Any) -> None:
+    owner.enqueue(f"{queue}/act", 1)
+    for copies, wait in enumerate((631, 1261, 1261, 1261), 1):
+        eventually(lambda copies=copies: waiting(owner.broker, queue) == copies)
+        gap = one(owner, "SELECT extract(epoch FROM due_at - now()) FROM outbox")
+        assert gap > 0
+        later(wait)
+    assert one(owner, "SELECT attempts FROM outbox") >= 4
+
+
+def test_a_flushed_broker_gets_everything_again(owner: Owner, broker_url: str, queue: str, tmp_path: Path) -> None:
+    owner.enqueue(f"{queue}/act", *range(50))
+    eventually(lambda: waiting(owner.broker, queue) == 50)
+    owner.broker.client.flushall()
+    done: list[int] = []
+    with worker(broker_url, tmp_path, queue, {"act": call(lambda *, number: done.append(number))}):
+        eventually(lambda: owner.outbox() == 0)
+    assert sorted(done) == list(range(50))
+
+
+def test_a_parked_function_s_tasks_wait_and_lose_nothing(owner: Owner, queue: str, postgres: Any) -> None:
+    with psycopg.connect(postgres.dsn("migrator"), autocommit=True) as conn:
+        conn.execute(
+            "UPDATE public.settings SET value = jsonb_build_array(%s::text) WHERE key = 'functions.disabled'",
+            [f"{queue}/act"],
+        )
+        try:
+            owner.relay.look_at_settings()
+            # A turn that has begun publishes what it finds: wait for the one that knows.
+            eventually(lambda: owner.relay._disabled != [])
+            owner.enqueue(f"{queue}/act", 1)
+            time.sleep(0.3)
+            assert waiting(owner.broker, queue) == 0
+        finally:
+            conn.execute("UPDATE public.settings SET value = '[]' WHERE key = 'functions.disabled'")
+        owner.relay.look_at_settings()
+        eventually(lambda: waiting(owner.broker, queue) == 1)
+
+
+def test_a_schedule_runs_once_a_slot_however_many_relays_there_are(owner: Owner, later: Any) -> None:
+    runs = []
+
+    async def sweep() -> None:
+        runs.append(clock.time() // 3600)
+
+    owner.consumer._calls["sweep"] = call(sweep)
+    relays = [Relay(owner.name, owner.dsn, owner.broker, {"sweep": 3600.0}) for _ in range(3)]
+    for relay in relays:
+        relay.start()
+    for slots in range(1, 4):
+        eventually(lambda slots=slots: len(runs) == slots and owner.outbox() == 0)
+        time.sleep(0.2)
+        later(3600)
+    for relay in relays:
+        relay.stop()
+    assert len(runs) == len(set(runs))
+
+
+def test_a_schedule_that_can_not_run_leaves_one_task_and_not_one_a_slot(owner: Owner, later: Any) -> None:
+    owner.consumer.stop_fetching()
+    relay = Relay(owner.name, owner.dsn, owner.broker, {"sweep": 60.0})
+    relay.start()
+    slot = 0
+    for _ in range(4):
+        eventually(lambda: (one(owner, "SELECT slot FROM schedule_slots") or 0) > slot)  # noqa: B023 - looked at here
+        slot = one(owner, "SELECT slot FROM schedule_slots")
+        assert owner.outbox() == 1
+        later(60)
+    relay.stop()
+
+
+def test_a_schedule_goes_on_after_a_clock_was_wrong_for_a_while(owner: Owner, later: Any) -> None:
+    runs = []
+
+    async def sweep() -> None:
+        runs.append(clock.time() // 3600)
+
+    owner.consumer._calls["sweep"] = call(sweep)
+    relay = Relay(owner.name, owner.dsn, owner.broker, {"sweep": 3600.0})
+    relay.start()
+    for moved, count in ((0, 1), (86_400, 2), (-86_400, 3), (3600, 4)):
+        later(moved)
+        eventually(lambda count=count: len(runs) == count and owner.outbox() == 0)
+    relay.stop()
+
+
+def test_what_a_clock_a_day_ahead_put_off_is_published_when_the_clock_is_right_again(
+    owner: Owner, queue: str, later: Any
+) -> None:
+    later(86_400)
+    owner.enqueue(f"{queue}/act", 1)
+    eventually(lambda: waiting(owner.broker, queue) == 1)
+    owner.broker.client.delete(f"dramatiq:{queue}")
+    later(-86_400)
+    eventually(lambda: waiting(owner.broker, queue) == 1)
+
+
+def test_what_a_host_with_a_clock_a_day_ahead_accepted_does_not_wait_for_that_day(
+    owner: Owner, queue: str, later: Any
+) -> None:
+    owner.relay.stop()
+    later(86_400)
+    owner.enqueue(f"{queue}/act", 1)
+    owner.enqueue(f"{queue}/act", 2, delay=3600)
+    later(-86_400)
+    owner.relay = Relay(owner.name, owner.dsn, owner.broker)
+    owner.relay.start()
+    eventually(lambda: waiting(owner.broker, queue) == 1)
+    # What was to wait still does.
+    assert one(owner, "SELECT count(*) FROM outbox WHERE due_at > now() + interval '1 hour'") == 1
+
+
+@pytest.mark.parametrize("message", ["[1]", '"words"', "null"])
+def test_a_row_that_no_message_can_be_made_of_holds_up_nobody(owner: Owner, queue: str, message: str) -> None:
+    owner.relay.stop()
+    (poison,) = owner.enqueue(f"{queue}/act", 0)
+    owner.enqueue(f"{queue}/act", *range(20))
+    with psycopg.connect(owner.dsn) as conn:
+        conn.execute("UPDATE outbox SET message = %s WHERE id = %s", [message, poison])
+    owner.relay = Relay(owner.name, owner.dsn, owner.broker)
+    owner.relay.start()
+    eventually(lambda: waiting(owner.broker, queue) == 20)
+    assert one(owner, "SELECT max(attempts) FROM outbox") == 1
+
+
+def test_a_failure_that_a_wrong_clock_dates_far_back_is_kept_for_an_operator(owner: Owner, queue: str) -> None:
+    (id_,) = owner.enqueue(f"{queue}/act", 1)
+    long_ago = clock.now() - timedelta(days=30)
+    outcome = Outcome(id_, new_id(), new_id(), "failure", long_ago, error=TaskError("no-image", "No image."))
+
+    async def settle() -> None:
+        async with owner.database.transaction() as conn:
+            await tasks.settle(conn, outcome)
+
+    owner.wait(settle())
+    assert one(owner, "SELECT failed_at > now() - interval '1 day' FROM failed_tasks")
+
+
+def test_old_idempotency_rows_are_deleted_after_a_day(owner: Owner, later: Any) -> None:
+    with psycopg.connect(owner.dsn) as conn:
+        conn.execute(
+            "INSERT INTO idempotency (user_id, scope, key, body_hash, status, headers, created_at)"
+            " VALUES (gen_random_uuid(), 'POST /x', 'k', '', 200, '{}', %s)",
+            [clock.now()],
+        )
+    later(23 * 3600)
+    owner.relay.look_at_settings()
+    assert one(owner, "SELECT count(*) FROM idempotency WHERE scope = 'POST /x'") == 1
+    later(2 * 3600)
+    owner.relay.wake()
+    eventually(lambda: one(owner, "SELECT count(*) FROM idempotency WHERE scope = 'POST /x'") == 0)
+
+
+def test_a_message_knows_the_time_limit_of_its_actor() -> None:
+    known = [m for m in vars(messages).values() if isinstance(m, type) and issubclass(m, messages.Message)]
+    for message in (m for m in known if getattr(m, "actor", "")):
+        text = (ROOT / "functions" / f"{message.actor}.py").read_text()
+        assert f"time_limit={message.time_limit:_}" in text, message.actor

@@ -1,0 +1,274 @@
+"""A worker runs functions, journals them and answers; an API service runs its own on the event loop."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import dramatiq
+import pytest
+from msgspec import Struct
+
+from runtime.delivery import background
+from shared import tasks
+from shared.db import database
+from shared.errors import Unavailable
+from shared.ids import new_id
+from shared.messages import Outcome
+from shared.tasks import Result, TaskFailed
+from tests.runtime.owner import Owner, call, eventually, worker
+
+
+class Doubled(Struct):
+    number: int
+
+
+def test_a_task_is_worked_on_and_its_outcome_reaches_the_owner(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    def double(*, number: int) -> Result:
+        return Result(record=Doubled(number * 2), payload={"text": "한국어"})
+
+    with worker(broker_url, tmp_path, queue, {"double": call(double)}):
+        ids = owner.enqueue(f"{queue}/double", 1, 2, 3)
+        eventually(lambda: owner.outbox() == 0)
+    assert [owner.outcomes[i].record for i in ids] == [{"number": 2}, {"number": 4}, {"number": 6}]
+    assert owner.outcomes[ids[0]].payload == {"text": "한국어"}
+    assert {o.status for o in owner.outcomes.values()} == {"success"}
+
+
+def test_a_task_that_nobody_wants_the_outcome_of_just_ends(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    done = []
+    with worker(broker_url, tmp_path, queue, {"note": call(lambda *, number: done.append(number))}):
+        owner.enqueue(f"{queue}/note", 7, reply=False)
+        eventually(lambda: owner.outbox() == 0)
+    assert done == [7]
+
+
+def test_a_function_says_why_a_task_failed_and_bugs_are_called_internal(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    def refuse(*, number: int) -> Result:
+        if number:
+            raise TaskFailed("no-image", "The file is no image.")
+        raise ZeroDivisionError
+
+    with worker(broker_url, tmp_path, queue, {"refuse": call(refuse)}):
+        bug, refused = owner.enqueue(f"{queue}/refuse", 0, 1)
+        eventually(lambda: owner.outbox() == 0)
+    error = owner.outcomes[refused].error
+    assert error is not None
+    assert (error.code, error.message) == ("no-image", "The file is no image.")
+    error = owner.outcomes[bug].error
+    assert error is not None
+    assert error.code == "internal"
+
+
+def test_a_result_that_postgresql_would_refuse_is_a_failure_and_not_a_poison_row(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    bad = ["\x00", float("nan"), "\ud800", float("inf"), 1e308 * 10, {"a": ["x\x00y"]}]
+    with worker(broker_url, tmp_path, queue, {"bad": call(lambda *, number: Result(record={"value": bad[number]}))}):
+        ids = owner.enqueue(f"{queue}/bad", *range(len(bad)))
+        eventually(lambda: owner.outbox() == 0)
+    assert {owner.outcomes[i].status for i in ids} == {"failure"}
+
+
+def test_a_function_over_its_time_limit_is_ended(owner: Owner, broker_url: str, queue: str, tmp_path: Path) -> None:
+    def slow(*, number: int) -> None:
+        while True:
+            time.sleep(0.01)
+
+    with worker(broker_url, tmp_path, queue, {"slow": call(slow, seconds=0.2)}):
+        (id_,) = owner.enqueue(f"{queue}/slow", 1)
+        eventually(lambda: owner.outbox() == 0)
+    error = owner.outcomes[id_].error
+    assert error is not None
+    assert error.code == "time-limit"
+
+
+def test_a_function_that_meets_something_away_is_run_again(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    runs: list[UUID] = []
+
+    def hopeful(*, number: int) -> Result:
+        runs.append(tasks.current().run_id)
+        if len(runs) < 3:
+            raise Unavailable("object store")
+        return Result(record={"runs": len(runs)})
+
+    with worker(broker_url, tmp_path, queue, {"hopeful": call(hopeful)}):
+        (id_,) = owner.enqueue(f"{queue}/hopeful", 1)
+        eventually(lambda: owner.outbox() == 0)
+    assert owner.outcomes[id_].record == {"runs": 3}
+    assert len(set(runs)) == 3
+    assert owner.outcomes[id_].run_id == runs[-1]
+
+
+def test_a_second_copy_of_a_finished_task_sends_its_result_again_and_does_not_run(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    runs = []
+    with worker(broker_url, tmp_path, queue, {"once": call(lambda *, number: runs.append(number))}):
+        (id_,) = owner.enqueue(f"{queue}/once", 1)
+        eventually(lambda: owner.outbox() == 0)
+        before = owner.answers
+        owner.enqueue(f"{queue}/once", 1, task_id=id_)
+        eventually(lambda: owner.answers > before and owner.outbox() == 0)
+    assert runs == [1]
+
+
+def test_messages_that_no_relay_made_cost_a_worker_neither_a_thread_nor_a_place(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    def stranger(id_: str, about: str, **fields: str) -> dramatiq.Message[Any]:
+        envelope = {"id": about, "subject": about, "service": owner.name, "queued_at": "2026-01-02T03:04:05+00:00"}
+        return dramatiq.Message(queue, "once", (), {"number": 0}, {"task": envelope | fields}, id_)
+
+    ids = [str(new_id()) for _ in range(8)]
+    runs: list[int] = []
+    with worker(broker_url, tmp_path, queue, {"once": call(lambda *, number: runs.append(number))}) as running:
+        # Another id than the task's, one that is none, and text that SQLite can't hold: more of each than it has threads.
+        owner.broker.publish([stranger(f"no-uuid-{id_}", id_) for id_ in ids])
+        owner.broker.publish([stranger(str(new_id()), id_) for id_ in ids])
+        owner.broker.publish([stranger(id_, id_, traceparent="\ud800") for id_ in ids])
+        owner.enqueue(f"{queue}/once", 1)
+        eventually(lambda: owner.outbox() == 0 and running.held == 0)
+    assert runs == [1]
+
+
+def test_a_row_of_the_journal_that_can_not_be_read_holds_up_nobody(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    runs: list[int] = []
+    functions = {"once": call(lambda *, number: runs.append(number))}
+    with worker(broker_url, tmp_path, queue, functions) as running:
+        ids = owner.enqueue(f"{queue}/once", *range(6))
+        eventually(lambda: owner.outbox() == 0)
+        for id_, column, value in zip(
+            ids, ["result", "completed_at", "error"] * 2, ["{", "long ago", b"\xff\xfe"] * 2, strict=True
+        ):
+            sql = f"UPDATE local_tasks SET {column} = CAST(? AS TEXT) WHERE task_id = ?"
+            running.journal._submit(lambda db, sql=sql, values=(value, str(id_)): db.execute(sql, values)).result()
+        for id_ in ids:
+            owner.enqueue(f"{queue}/once", 0, task_id=id_)
+        (good,) = owner.enqueue(f"{queue}/once", 7)
+        eventually(lambda: good in owner.outcomes and running.held == 0)
+        assert running.journal.trouble == ""
+    assert runs.count(7) == 1
+
+
+def test_a_worker_that_can_not_write_lets_another_have_its_tasks(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    def slow(*, number: int) -> None:
+        time.sleep(0.5)
+
+    with worker(broker_url, tmp_path, queue, {"slow": call(slow)}) as running:
+        (id_,) = owner.enqueue(f"{queue}/slow", 1)
+        eventually(lambda: running.leased_tasks() == [str(id_)])
+        running.journal.trouble = "the journal can't be written: database or disk is full"
+        assert running.leased_tasks() == []
+        running.journal.trouble = ""
+        eventually(lambda: owner.outbox() == 0)
+
+
+def test_a_worker_that_stops_gives_back_what_it_did_not_begin(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    def slow(*, number: int) -> None:
+        time.sleep(0.3)
+
+    with worker(broker_url, tmp_path, queue, {"slow": call(slow)}, threads=1, prefetch=8) as first:
+        owner.enqueue(f"{queue}/slow", *range(8))
+        eventually(lambda: first.held == 8)
+    assert owner.outbox() > 0
+    # To another worker, with a journal of its own, and at once: the leases went with the messages.
+    with worker(broker_url, tmp_path / "another", queue, {"slow": call(slow)}, threads=4, prefetch=8):
+        eventually(lambda: owner.outbox() == 0, seconds=10)
+
+
+def test_an_api_service_runs_its_own_functions_on_its_loop_with_typedarguments_of(owner: Owner) -> None:
+    seen = []
+
+    async def own(*, number: int) -> None:
+        async with database().connection() as conn:
+            await conn.execute("SELECT 1")
+        seen.append((number, tasks.current().attempt))
+
+    owner.consumer._calls["own"] = call(own)
+    owner.enqueue(f"{owner.name}/own", 5, reply=False)
+    eventually(lambda: owner.outbox() == 0)
+    assert seen == [(5, 1)]
+
+
+def test_an_api_function_that_fails_by_a_bug_is_brought_again_by_the_relay(owner: Owner) -> None:
+    tries = []
+
+    async def buggy(*, number: int) -> None:
+        tries.append(number)
+        if len(tries) < 3:
+            raise ZeroDivisionError
+
+    owner.consumer._calls["buggy"] = call(buggy)
+    owner.enqueue(f"{owner.name}/buggy", 5, reply=False)
+    eventually(lambda: owner.outbox() == 0)
+    assert len(tries) == 3
+
+
+def test_an_outcome_says_when_the_run_ended(owner: Owner, broker_url: str, queue: str, tmp_path: Path) -> None:
+    with worker(broker_url, tmp_path, queue, {"quick": call(lambda *, number: None)}):
+        (id_,) = owner.enqueue(f"{queue}/quick", 1)
+        eventually(lambda: owner.outbox() == 0)
+    outcome: Outcome = owner.outcomes[id_]
+    assert outcome.completed_at.tzinfo is not None
+    assert abs((datetime.now(UTC) - outcome.completed_at).total_seconds()) < 60
+
+
+def test_an_api_function_that_misses_another_part_does_not_hold_up_the_others(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "TRIES", 1)
+
+    async def needy(*, number: int) -> None:
+        raise Unavailable("object store")
+
+    done = []
+
+    async def easy(*, number: int) -> None:
+        done.append(number)
+
+    owner.consumer._calls |= {"needy": call(needy), "easy": call(easy)}
+    owner.enqueue(f"{owner.name}/needy", *range(owner.consumer.prefetch * 2), reply=False)
+    owner.enqueue(f"{owner.name}/easy", 1, reply=False)
+    eventually(lambda: done == [1])
+    assert owner.outbox() == owner.consumer.prefetch * 2
+
+
+def test_an_api_function_whose_statement_never_ends_in_time_does_not_hold_up_the_others(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "TRIES", 1)
+
+    async def endless(*, number: int) -> None:
+        async with database().connection() as conn:
+            await conn.execute("SET statement_timeout = '10ms'")
+            try:
+                await conn.execute("SELECT pg_sleep(60)")
+            finally:
+                await conn.execute("RESET statement_timeout")
+
+    done = []
+
+    async def easy(*, number: int) -> None:
+        done.append(number)
+
+    owner.consumer._calls |= {"endless": call(endless), "easy": call(easy)}
+    owner.enqueue(f"{owner.name}/endless", *range(owner.consumer.prefetch * 2), reply=False)
+    owner.enqueue(f"{owner.name}/easy", 1, reply=False)
+    eventually(lambda: done == [1])
+    assert owner.outbox() == owner.consumer.prefetch * 2

@@ -1,0 +1,289 @@
+"""The journal writes before the work and before the ack, once, in groups, and gives nobody an answer while it can't."""
+
+import sqlite3
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from runtime.journal import journal as journals
+from runtime.journal.journal import Ended, Journal, JournalClosed, JournalUnusable, Start
+from runtime.journal.results import NotJson, checked_json
+from shared import clock
+from shared.ids import new_id
+
+
+def start(task_id: str | None = None, retries: int = 0) -> Start:
+    return Start(task_id or str(new_id()), "act", str(new_id()), clock.now().isoformat(), retries)
+
+
+def ended(begun: Start, status: str = "success", payload: str | None = None, error: str | None = None) -> Ended:
+    return Ended(begun.task_id, begun.run_id, status, clock.now().isoformat(), "hash", '{"a": 1}', payload, error)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "worker.db"
+
+
+def test_a_new_task_is_to_be_worked_on_and_an_ended_one_is_answered_again(path: Path) -> None:
+    journal = Journal(path)
+    begun = start()
+    assert journal.begin([begun]).result() == [None]
+    journal.end(ended(begun, payload='{"text": "x"}'), begun, begun.queued_at).result()
+    (again,) = journal.begin([start(begun.task_id)]).result()
+    assert again is not None
+    assert (again.run_id, again.status, again.payload) == (begun.run_id, "success", '{"text": "x"}')
+    journal.close()
+
+
+def test_many_threads_share_commits(path: Path) -> None:
+    journal = Journal(path)
+
+    def work() -> None:
+        for _ in range(25):
+            begun = start()
+            journal.begin([begun]).result()
+            journal.end(ended(begun), begun, begun.queued_at).result()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert journal.commits < 8 * 25 * 2
+    journal.close()
+
+
+def test_a_second_worker_on_the_same_file_is_refused_with_one_line(path: Path) -> None:
+    journal = Journal(path)
+    with pytest.raises(JournalUnusable, match="another worker runs on") as refused:
+        Journal(path)
+    assert "\n" not in str(refused.value)
+    journal.close()
+    Journal(path).close()
+
+
+def test_a_task_that_its_worker_died_with_five_times_fails_with_the_reason_and_those_that_waited_do_not(
+    path: Path,
+) -> None:
+    poison, innocent = start(), start()
+    for _ in range(5):
+        journal = Journal(path)
+        poison, innocent = start(poison.task_id), start(innocent.task_id)
+        assert journal.begin([poison, innocent]).result() == [None, None]
+        journal.working(0, poison.run_id)
+        # What a kill leaves: the note of what was under way is in the file, nothing was closed.
+        journal._slots._map.flush()
+        saved = Path(f"{path}.running").read_bytes()
+        journal.close()
+        Path(f"{path}.running").write_bytes(saved)
+    journal = Journal(path)
+    failed, fine = journal.begin([start(poison.task_id), start(innocent.task_id)]).result()
+    assert failed is not None
+    assert failed.error == "interrupted: The worker stopped during this task five times."
+    assert fine is None
+    journal.close()
+
+
+def test_a_failure_runs_again_only_when_an_operator_wants_it(path: Path) -> None:
+    journal = Journal(path)
+    begun = start()
+    journal.begin([begun]).result()
+    journal.end(ended(begun, "failure", error="no-image: x"), begun, begun.queued_at).result()
+    assert journal.begin([start(begun.task_id)]).result() != [None]
+    again = start(begun.task_id, retries=1)
+    assert journal.begin([again]).result() == [None]
+    journal.end(ended(again, "failure", error="no-image: x"), again, again.queued_at).result()
+    assert journal.begin([start(begun.task_id, retries=1)]).result() != [None]
+    journal.close()
+
+
+def test_a_retry_that_takes_its_worker_along_five_times_is_not_tried_a_sixth_time(path: Path) -> None:
+    journal = Journal(path)
+    begun = start()
+    journal.begin([begun]).result()
+    journal.end(ended(begun, "failure", error="no-image: x"), begun, begun.queued_at).result()
+    journal.close()
+
+    def die_while_trying(retries: int) -> None:
+        journal = Journal(path)
+        again = start(begun.task_id, retries=retries)
+        assert journal.begin([again]).result() == [None]
+        journal.working(0, again.run_id)
+        journal._slots._map.flush()
+        saved = Path(f"{path}.running").read_bytes()
+        journal.close()
+        Path(f"{path}.running").write_bytes(saved)
+
+    for _ in range(5):
+        die_while_trying(retries=1)
+    journal = Journal(path)
+    (stands,) = journal.begin([start(begun.task_id, retries=1)]).result()
+    assert stands is not None
+    assert stands.status == "failure"
+    journal.close()
+    # An operator who wants it all the same gets five tries more.
+    die_while_trying(retries=2)
+
+
+def test_a_success_is_never_replaced_by_a_failure(path: Path) -> None:
+    journal = Journal(path)
+    begun = start()
+    journal.begin([begun]).result()
+    journal.end(ended(begun), begun, begun.queued_at).result()
+    late = start(begun.task_id)
+    journal.end(ended(late, "failure", error="x: y"), late, late.queued_at).result()
+    (found,) = journal.begin([start(begun.task_id)]).result()
+    assert found is not None
+    assert found.status == "success"
+    journal.close()
+
+
+def test_a_payload_is_forgotten_after_a_day_and_leaves_no_trace_in_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(path)
+    begun = start()
+    journal.begin([begun]).result()
+    monkeypatch.setattr(journals, "PAYLOAD_LIFETIME", timedelta(seconds=-1))
+    journal.end(
+        ended(begun, payload='{"text": "' + "nobody-may-read-this " * 500 + '"}'), begun, begun.queued_at
+    ).result()
+    assert journal.forget_payloads().result() == 1
+    # Its owner never got it, or it would not be asked for: it is worked out anew.
+    assert journal.begin([start(begun.task_id)]).result() == [None]
+    # Neither in the file nor in its log, and that while the worker runs.
+    assert not [file for file in path.parent.iterdir() if b"nobody-may-read-this" in file.read_bytes()]
+    journal.close()
+
+
+def test_while_the_disk_is_full_nobody_gets_an_answer_and_then_everybody(path: Path) -> None:
+    journal = Journal(path)
+    pages = journal._submit(lambda db: db.execute("PRAGMA page_count").fetchone()[0]).result()
+    # Kept over the reopening after each failure, as a full disk is.
+    full = threading.Event()
+    full.set()
+    reopen = journal._reopen
+
+    def reopen_while_full() -> None:
+        reopen()
+        if full.is_set():
+            journal._db.execute(f"PRAGMA max_page_count={pages}").fetchall()
+
+    journal._reopen = reopen_while_full  # type: ignore[method-assign]
+    journal._submit(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall()).result()
+    begun = [start() for _ in range(200)]
+    future = journal.begin(begun)
+    while not journal.trouble:
+        time.sleep(0.005)
+    assert "full" in journal.trouble
+    assert not future.done()
+    full.clear()
+    assert future.result(10) == [None] * 200
+    assert journal.trouble == ""
+    journal.close()
+
+
+def test_what_can_not_be_written_before_the_end_is_not_acked(path: Path) -> None:
+    journal = Journal(path)
+    journal._submit(lambda db: db.execute("PRAGMA max_page_count=1").fetchall()).result()
+    journal._reopen = lambda: None  # type: ignore[method-assign]
+    future = journal.begin([start() for _ in range(500)])
+    while not journal.trouble:
+        time.sleep(0.005)
+    journal.close()
+    with pytest.raises(JournalClosed):
+        future.result()
+
+
+def test_one_operation_s_own_fault_does_not_touch_its_group(path: Path) -> None:
+    journal = Journal(path)
+    bad = start("lone surrogate \ud800")
+    futures = [journal.begin([start()]), journal.begin([bad]), journal.begin([start()])]
+    assert futures[0].result() == [None]
+    with pytest.raises(UnicodeEncodeError):
+        futures[1].result()
+    assert futures[2].result() == [None]
+    journal.close()
+
+
+def test_a_row_that_can_not_be_read_is_the_asker_s_trouble_and_not_the_disk_s(path: Path) -> None:
+    journal = Journal(path)
+    bad, good = start(), start()
+    for begun in (bad, good):
+        journal.begin([begun]).result()
+        journal.end(ended(begun), begun, begun.queued_at).result()
+    journal._submit(
+        lambda db: db.execute(
+            "UPDATE local_tasks SET error = CAST(? AS TEXT) WHERE task_id = ?", [b"\xff\xfe", bad.task_id]
+        )
+    ).result()
+    futures = [journal.begin([start(begun.task_id)]) for begun in (bad, good)]
+    with pytest.raises(sqlite3.OperationalError, match="UTF-8"):
+        futures[0].result(5)
+    assert futures[1].result(5) != [None]
+    assert (journal.trouble, journal.stalled()) == ("", 0.0)
+    journal.close()
+
+
+def test_a_file_damaged_under_a_running_worker_is_set_aside_and_the_work_goes_on(path: Path) -> None:
+    journal = Journal(path)
+    worker_id = journal.worker_id
+    begun = [start() for _ in range(300)]
+    journal.begin(begun).result()
+    journal._submit(lambda db: None).result()
+    with journals.written(path) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    # Another connection's mark on the file makes SQLite read it anew.
+    with journals.written(path) as db:
+        db.execute("PRAGMA user_version=2")
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    futures = [journal.end(ended(one), one, one.queued_at) for one in begun]
+    for future in futures:
+        future.result(20)
+    assert "damaged" in journal.recovered[-1]
+    assert journal.trouble == ""
+    (found,) = journal.begin([start(begun[7].task_id)]).result()
+    assert found is not None
+    assert found.status == "success"
+    journal.close()
+    again = Journal(path)
+    assert again.worker_id == worker_id
+    again.close()
+    assert len(list(path.parent.glob("worker.db.damaged-*"))) >= 1
+
+
+def test_a_file_of_a_newer_program_is_refused(path: Path) -> None:
+    journal = Journal(path)
+    journal._submit(lambda db: db.execute("PRAGMA user_version=99").fetchall()).result()
+    journal.close()
+    with pytest.raises(JournalUnusable, match="newer version"):
+        Journal(path)
+
+
+def test_a_path_with_signs_that_mean_something_in_an_address_is_just_a_path(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "a?b#c%20d.db")
+    assert journal.begin([start()]).result() == [None]
+    journal.close()
+    assert (tmp_path / "a?b#c%20d.db").exists()
+
+
+@pytest.mark.parametrize(
+    "value", ["\x00", {"a\x00": 1}, [float("nan")], {"a": float("-inf")}, "\ud800", "x" * (5 << 20)], ids=range(6)
+)
+def test_what_jsonb_refuses_is_not_json(value: object) -> None:
+    with pytest.raises(NotJson):
+        checked_json(value)
+
+
+def test_what_nests_without_end_is_not_json() -> None:
+    value: list[object] = []
+    for _ in range(100):
+        value = [value]
+    with pytest.raises(NotJson, match="levels deep"):
+        checked_json(value)

@@ -1,0 +1,145 @@
+"""A small delivery system for tests: an owner with an outbox, its relay and consumer, and a worker with a journal."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from runtime.delivery.background import HostConsumer
+from runtime.delivery.broker import Broker
+from runtime.delivery.envelope import Call, arguments_of
+from runtime.delivery.relay import Relay
+from runtime.delivery.worker import Worker
+from runtime.journal.journal import Journal
+from shared import tasks
+from shared.db import Database, database
+from shared.ids import new_id
+from shared.messages import Message, Outcome
+
+
+class Work(Message, frozen=True):
+    """Something to do."""
+
+    actor = "never/used"
+    number: int = 0
+
+
+def call(function: Callable[..., Any], seconds: float = 60.0) -> Call:
+    """A function as the runtime calls it."""
+    return Call(function, arguments_of(function), seconds)
+
+
+def eventually(look: Callable[[], Any], what: str = "", seconds: float = 30.0) -> Any:
+    """Wait until `look` answers something true, and return it."""
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > end:
+            raise AssertionError(f"it never came to this: {what or look}")
+        time.sleep(0.01)
+    return found
+
+
+@contextmanager
+def event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop in a thread, like a host's."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+class Owner:
+    """An API service's part: outbox, relay and reply function. Keeps each outcome it settled by task id."""
+
+    def __init__(self, dsn: str, broker_url: str, loop: asyncio.AbstractEventLoop, schema_service: str) -> None:
+        self.name = schema_service
+        self.loop = loop
+        self.dsn = dsn
+        self.outcomes: dict[UUID, Outcome] = {}
+        self.answers = 0
+        self.functions: dict[str, Call] = {"worked": call(self._worked)}
+        self.database = Database(dsn, size=4)
+        self.wait(self.database.open())
+        self.broker = Broker(broker_url)
+        self.schedules: dict[str, float] = {}
+        self.running = False
+
+    def wait(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+
+    def start(self) -> "Owner":
+        self.relay = Relay(self.name, self.dsn, self.broker, self.schedules)
+        self.consumer = HostConsumer(self.name, self.broker, self.functions, self.loop, self.database)
+        self.relay.start()
+        self.consumer.start()
+        self.running = True
+        return self
+
+    def stop(self) -> None:
+        self.running = False
+        self.relay.stop()
+        self.consumer.stop(5)
+
+    def close(self) -> None:
+        self.wait(self.database.close())
+        self.broker.close()
+
+    async def _worked(self, *, outcome: Outcome) -> None:
+        async with database().transaction() as conn:
+            self.answers += 1
+            if await tasks.settle(conn, outcome):
+                self.outcomes[outcome.task_id] = outcome
+
+    def enqueue(self, actor: str, *numbers: int, reply: bool = True, **options: Any) -> list[UUID]:
+        async def accept() -> list[UUID]:
+            async with self.database.transaction() as conn:
+                return [
+                    await tasks.enqueue(
+                        conn,
+                        Work(number),
+                        actor=actor,
+                        subject=new_id(),
+                        reply=f"{self.name}/worked" if reply else None,
+                        **options,
+                    )
+                    for number in numbers
+                ]
+
+        return self.wait(accept())  # type: ignore[no-any-return]
+
+    def outbox(self) -> int:
+        with psycopg.connect(self.dsn) as conn:
+            row = conn.execute("SELECT count(*) FROM outbox").fetchone()
+            assert row is not None
+            return int(row[0])
+
+    def clear(self) -> None:
+        with psycopg.connect(self.dsn) as conn:
+            conn.execute("DELETE FROM outbox")
+            conn.execute("DELETE FROM failed_tasks")
+            conn.execute("DELETE FROM schedule_slots")
+
+
+@contextmanager
+def worker(broker_url: str, folder: Path, queue: str, functions: dict[str, Call], **options: Any) -> Iterator[Worker]:
+    """A worker that runs inside the block."""
+    journal = Journal(folder / f"{queue}.db")
+    broker = Broker(broker_url, consumer=f"{queue}-{journal.worker_id}")
+    running = Worker(queue, broker, journal, functions, **options)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop(10)
+        broker.close()
