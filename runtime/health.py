@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import msgspec
 
 from runtime import telemetry
+from shared import supervision
 
 # What is wrong, one sentence each; `alive` False asks for a restart, `ready` False says that it can't work just now.
 Look = Callable[[], dict[str, Any]]
@@ -26,6 +26,7 @@ class HealthServer:
                     self._answer(200, "text/plain; version=0.0.4; charset=utf-8", telemetry.exposition())
                 elif path in ("/healthz", "/readyz"):
                     body = look()
+                    body = body | {"reasons": body["reasons"] + supervision.troubles(), "loops": supervision.states()}
                     good = body["alive"] if path == "/healthz" else body["alive"] and body["ready"]
                     self._answer(200 if good else 503, "application/json", msgspec.json.encode(body))
                 else:
@@ -46,8 +47,7 @@ class HealthServer:
         self.port = self._server.server_address[1]
         self._address = (host, self.port)
         self._closing = False
-        self._thread = threading.Thread(target=self._serve, name="health", daemon=True)
-        self._thread.start()
+        self._loop = supervision.thread("health", self._serve)
 
     def _serve(self) -> None:
         # Not serve_forever, which wakes twice a second to look whether it is to end.
@@ -56,7 +56,8 @@ class HealthServer:
 
     def close(self) -> None:
         self._closing = True
+        self._loop.stopping()
         with contextlib.suppress(OSError), socket.create_connection(self._address, timeout=1):
             pass  # a last request that wakes it
-        self._thread.join()
+        self._loop.stop()
         self._server.server_close()

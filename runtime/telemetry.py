@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import Struct
 
-from shared import clock, trace
+from shared import clock, supervision, trace
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -221,6 +221,19 @@ class Gauges:
         yield from families.values()
 
 
+def _ends_of_loops() -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily
+
+    family = CounterMetricFamily(
+        "eco2_loop_ends",
+        "Ends of loops that should live for ever, each started again or the process's end",
+        labels=["loop"],
+    )
+    for name, count in supervision.ends().items():
+        family.add_metric([name], count)
+    yield family
+
+
 latencies = Latencies()
 gauges = Gauges()
 
@@ -230,8 +243,8 @@ def exposition() -> bytes:
     from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
     registry = CollectorRegistry(auto_describe=False)
-    for source in (latencies, gauges):
-        registry.register(_Collector(source.collect))
+    for read in (latencies.collect, gauges.collect, _ends_of_loops):
+        registry.register(_Collector(read))
     return generate_latest(REGISTRY) + generate_latest(registry)
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from runtime.http import problems, switch
 from runtime.telemetry import AccessLog, exposition, latencies
-from shared import clock, spans, trace
+from shared import clock, spans, supervision, trace
 from shared.errors import NotFound, Problem, Unavailable
 
 if TYPE_CHECKING:
@@ -145,7 +145,9 @@ class Edge:
         parts = {name: state for states in found for name, state in states.items()}
         ready = not self.draining and all(states["database"] == "up" for states in found)
         word = "ready" if ready else "stopping" if self.draining else "not ready"
-        return 200 if ready else 503, msgspec.json.encode({"status": word, "parts": parts})
+        return 200 if ready else 503, msgspec.json.encode(
+            {"status": word, "parts": parts, "reasons": supervision.troubles(), "loops": supervision.states()}
+        )
 
 
 def _healthz(_: Edge) -> ASGIApp:
