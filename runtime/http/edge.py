@@ -1,43 +1,38 @@
-"""The outermost layer of a host: request ids, trace context, metrics, access log, health, and one app per service behind it."""
+"""The outermost layer of a host: request ids, trace context, metrics, access log, and one app per service behind it."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from random import getrandbits
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from runtime.http import problems, switch
-from runtime.telemetry import AccessLog, exposition, latencies
-from shared import clock, spans, supervision, trace
+from runtime.http.authentication import UNSUPPORTED
+from runtime.http.health import PATHS, Health
+from runtime.http.response import Whole
+from runtime.telemetry import AccessLog, latencies
+from shared import clock, spans, trace
 from shared.errors import NotFound, Problem, Unavailable
 
 if TYPE_CHECKING:
-    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+    from litestar.types import ASGIApp, Message, Receive, Send
 
-    from runtime.http.host import Hosted
-
-log = logging.getLogger(__name__)
+    from runtime.http.hosted import Hosted
 
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
-# Set in the scope of a request whose body is no JSON: the handler's own checks (the token) come first.
-UNSUPPORTED = "eco2_unsupported"
 _CHARSET = re.compile(rb";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
 
 
 class Edge:
-    """An ASGI application over the hosted services. Health answers live here, out of the reach of the gateway's prefixes."""
+    """An ASGI application over the hosted services."""
 
     def __init__(self, hosted: Sequence[Hosted], access: AccessLog) -> None:
         self._hosted = list(hosted)
         self._access = access
         self._routes = [(h.service.prefix, h.service.folder, h.app) for h in hosted]
-        self.draining = False
+        self._health = Health(self._hosted)
 
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
         if scope["type"] == "http":
@@ -113,8 +108,7 @@ class Edge:
         for prefix, folder, app in self._routes:
             if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
                 return folder, app
-        answer = _HEALTH.get(path)
-        return "", answer(self) if answer else _refuse(NotFound("There is no such address."))
+        return "", self._health.probe(path) if path in PATHS else _refuse(NotFound("There is no such address."))
 
     async def _lifespan(self, receive: Receive, send: Any) -> None:
         await receive()
@@ -135,42 +129,9 @@ class Edge:
 
     def drain(self) -> None:
         """Stop taking part: not ready any more, and nobody waits for events that may take their time."""
-        self.draining = True
+        self._health.draining = True
         for hosted in self._hosted:
             hosted.drain()
-
-    async def readiness(self) -> tuple[int, bytes]:
-        """503 only without a service's own database, for one broken Redis must not empty every load balancer."""
-        found = await asyncio.gather(*(hosted.parts() for hosted in self._hosted))
-        parts = {name: state for states in found for name, state in states.items()}
-        ready = not self.draining and all(states["database"] == "up" for states in found)
-        word = "ready" if ready else "stopping" if self.draining else "not ready"
-        return 200 if ready else 503, msgspec.json.encode(
-            {"status": word, "parts": parts, "reasons": supervision.troubles(), "loops": supervision.states()}
-        )
-
-
-def _healthz(_: Edge) -> ASGIApp:
-    async def reply(scope: Scope, receive: Receive, send: Send) -> None:
-        await _send(send, 200, b"application/json", b'{"status":"alive"}')
-
-    return reply
-
-
-def _readyz(edge: Edge) -> ASGIApp:
-    async def reply(scope: Scope, receive: Receive, send: Send) -> None:
-        status, body = await edge.readiness()
-        await _send(send, status, b"application/json", body)
-
-    return reply
-
-
-def _metrics(_: Edge) -> ASGIApp:
-    async def reply(scope: Scope, receive: Receive, send: Send) -> None:
-        body = await asyncio.to_thread(exposition)
-        await _send(send, 200, b"text/plain; version=0.0.4; charset=utf-8", body)
-
-    return reply
 
 
 def _without_body(send: Any) -> Any:
@@ -184,13 +145,9 @@ def _without_body(send: Any) -> Any:
     return sending
 
 
-def _refuse(problem: Problem) -> ASGIApp:
-    async def reply(scope: Scope, receive: Receive, send: Send) -> None:
-        status, headers, body = problems.answer(problem, trace.request_id())
-        extra = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await _send(send, status, problems.MEDIA_TYPE.encode(), body, extra)
-
-    return reply
+def _refuse(problem: Problem) -> Whole:
+    status, headers, body = problems.answer(problem, trace.request_id())
+    return Whole(status, body, problems.MEDIA_TYPE.encode(), headers)
 
 
 def _is_json(content_type: bytes) -> bool:
@@ -201,18 +158,3 @@ def _is_json(content_type: bytes) -> bool:
         return False
     charset = _CHARSET.search(content_type)
     return charset is None or charset[1].lower() in (b"utf-8", b"utf8")
-
-
-_HEALTH: dict[str, Callable[[Edge], ASGIApp]] = {"/healthz": _healthz, "/readyz": _readyz, "/metrics": _metrics}
-
-
-async def _send(
-    send: Callable[[Any], Awaitable[None]],
-    status: int,
-    kind: bytes,
-    body: bytes,
-    extra: Sequence[tuple[bytes, bytes]] = (),
-) -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *extra]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,8 +1,8 @@
-"""The answer of a handler that returns data: encoded by msgspec and sent, and nothing else.
+"""Answers that are known as a whole, sent and nothing else.
 
 Litestar's own Response, which handles cookies, encoders and background tasks, takes 9 µs of a small GET's 29; with this
-the host's own layers cost a request little more than bare Litestar does. Whatever is more than data in JSON takes
-Litestar's way.
+the host's own layers cost a request little more than bare Litestar does. Whatever is more than data in JSON goes through
+Litestar's.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 _EMPTY = (None, 204, 304)
-_JSON = (b"content-type", b"application/json")
 
 
-class _Sent:
-    """A small ASGI application that sends one body."""
+class Whole:
+    """A small ASGI application that sends one body; without a body it has no type."""
 
-    __slots__ = ("body", "more", "status")
+    __slots__ = ("body", "kind", "more", "status")
 
-    def __init__(self, status: int, body: bytes, more: Mapping[str, str] | None) -> None:
+    def __init__(self, status: int, body: bytes, kind: bytes, more: Mapping[str, str] | None = None) -> None:
         self.status = status
         self.body = body
+        self.kind = kind
         self.more = more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-length", b"%d" % len(self.body))]
         if self.body:
-            headers.append(_JSON)
+            headers.append((b"content-type", self.kind))
         if self.more:
             headers += [(name.lower().encode(), value.encode()) for name, value in self.more.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
@@ -60,5 +60,6 @@ class DataResponse(Response[T]):
         self, app: Any, request: Any, *, cookies: Iterable[Any] | None = None, headers: Any = None, **options: Any
     ) -> Any:
         if self._quick and not cookies:
-            return _Sent(self.status_code or 200, _encode(self.content) if self.content is not None else b"", headers)
+            body = _encode(self.content) if self.content is not None else b""
+            return Whole(self.status_code or 200, body, b"application/json", headers)
         return super().to_asgi_response(app, request, cookies=cookies, headers=headers, **options)

@@ -50,7 +50,7 @@ OURS = (
 import msgspec, os, sys, uvicorn
 from runtime import telemetry
 from runtime.http.edge import Edge
-from runtime.http.host import Hosted
+from runtime.http.hosted import Hosted
 from runtime.services import find
 from shared.http import CurrentUser
 from shared.settings import Settings

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from emulator.network.merge import merge
-from runtime.http.host import Hosted, read_settings
+from runtime.http.hosted import Hosted, read_settings
 from runtime.services import ROOT, load_services
 
 PACKAGE = "eco2_client"

@@ -8,7 +8,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from runtime.http.host import Hosted, read_settings
+from runtime.http.hosted import Hosted, read_settings
 from runtime.services import ROOT, find
 from tests.contract.table import NESTED, PREFIXES, TABLE, UNSPOKEN, WASTE_TYPES, Row
 

@@ -11,7 +11,7 @@ import pytest
 from emulator.servers.postgres import Postgres
 from runtime import telemetry
 from runtime.http.edge import Edge
-from runtime.http.host import Hosted, read_settings
+from runtime.http.hosted import Hosted, read_settings
 from runtime.services import find
 from runtime.telemetry import AccessLog
 from tests import support

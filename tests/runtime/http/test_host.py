@@ -13,7 +13,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from runtime.http.edge import Edge
-from runtime.http.host import Hosted, read_settings
+from runtime.http.hosted import Hosted, read_settings
 from runtime.services import find
 from runtime.telemetry import AccessLog
 from shared.errors import Conflict

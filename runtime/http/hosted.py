@@ -1,0 +1,229 @@
+"""One service in this process: its pool, its clients, its application, and what runs beside it once it has answered.
+
+It imports what HTTP needs, answers, and only then imports the rest (Dramatiq, redis, boto3, PyJWT): what a request does not
+need must not delay the first one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime import telemetry
+from runtime.binding import Constant, Provider
+from runtime.http import authentication, injected, openapi
+from runtime.http.app import application
+from runtime.loader import load_http
+from runtime.services import Service
+from shared import caching
+from shared import calls as calls_module
+from shared import objects as objects_module
+from shared import redis as redis_module
+from shared.calls import Calls
+from shared.db import Database
+from shared.identity import Verifier
+from shared.objects import ObjectStore
+from shared.progress import Hub
+from shared.redis import connect_async
+from shared.settings import Settings, SettingsError, read
+
+if TYPE_CHECKING:
+    import redis.asyncio
+    from litestar.handlers import HTTPRouteHandler
+
+# Seconds after which a host that no one asks anything starts what runs beside it.
+_SETTLE = 0.5
+
+
+def read_settings(service: Service, environ: Mapping[str, str]) -> Settings:
+    """The settings that this service needs.
+
+    Raises:
+        SettingsError: one is missing or wrong.
+    """
+    uses = [use for use in service.uses if use != "postgres"]
+    required = [*service.secrets.required, *([] if service.is_worker else ["AUTH_JWKS_FILE"])]
+    settings = read(environ, service=service.folder, database_env=service.database.env, uses=uses, required=required)
+    for name in service.secrets.required:
+        if name.endswith("_FILE") and not os.access(environ[name], os.R_OK):
+            raise SettingsError(f"{name} names a file that can't be read: {environ[name]}")
+    for name in service.calls:
+        if name not in settings.urls():
+            raise SettingsError(f"SERVICE_URLS has no address for {name}, which {service.name} calls")
+    return settings
+
+
+class Hosted:
+    """One service in this process: its pool, its clients, its Litestar app, and what runs beside it."""
+
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        *,
+        only: str | None = None,
+        background: bool = True,
+        handlers: Sequence[HTTPRouteHandler] | None = None,
+    ) -> None:
+        """Load the functions (only the one named, if any), or take the handlers given.
+
+        Raises:
+            LoadError: a function can't be loaded.
+            KeySetError: the public keys can't be read.
+        """
+        self.service = service
+        self.settings = settings
+        self.database = Database(settings.database_url, size=service.database.pool, name=service.name)
+        self.verifier = Verifier(Path(settings.auth_jwks_file))
+        self.objects = ObjectStore(settings, waiting=True)
+        self.calls = Calls(settings.urls())
+        self.hub = Hub(self._connect_broker)
+        self._broker: redis.asyncio.Redis | None = None
+        self._cache: redis.asyncio.Redis | None = None
+        self._with_background = background
+        self._background: Any = None
+        self._answered = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        functions = load_http(service, only) if handlers is None else handlers
+        self.app = application(service, functions, self._providers(), self.verifier)
+
+    def document(self) -> bytes:
+        """The service's OpenAPI document, as JSON."""
+        return openapi.document(self.app)
+
+    def _providers(self) -> dict[str, Provider]:
+        return {
+            "db": Constant(self.database),
+            "objects": Constant(self.objects),
+            "calls": Constant(self.calls),
+            "hub": Constant(self.hub),
+            "settings": Constant(self.settings),
+            "broker": self._connect_broker,
+            "cache": self._connect_cache,
+            "user": authentication.asked_by,
+            "maybe_user": authentication.asked_by,
+            "idempotency": injected.idempotency,
+            "conditions": injected.conditions,
+            "page": injected.page,
+        }
+
+    def _connect_broker(self) -> Any:
+        if self._broker is None:
+            self._broker = connect_async(self.settings.broker_redis_url)
+        return self._broker
+
+    def _connect_cache(self) -> Any:
+        if self._cache is None:
+            self._cache = connect_async(self.settings.cache_redis_url)
+        return self._cache
+
+    # Its life
+
+    async def start(self) -> None:
+        """Open the pool, without waiting for a connection: a database that is away is a 503, not a crash."""
+        await self.database.open()
+        pool = self.database.pool
+        telemetry.gauges.add(
+            "eco2_pool_waiting",
+            "Requests that wait for a connection",
+            lambda: pool.get_stats().get("requests_waiting", 0),
+            service=self.service.folder,
+        )
+        telemetry.gauges.add(
+            "eco2_pool_in_use",
+            "Connections that a request holds",
+            lambda: pool.get_stats().get("pool_size", 0) - pool.get_stats().get("pool_available", 0),
+            service=self.service.folder,
+        )
+        objects_module.use(self.objects)
+        calls_module.use(self.calls)
+        if "cache" in self.service.uses:
+            caching.use(self._connect_cache())
+
+    def warm(self) -> None:
+        """Start what the first request does not need, once that has been answered or a moment has passed."""
+        if self._with_background:
+            self._tasks.append(asyncio.create_task(self._run_beside()))
+
+    async def _run_beside(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._answered.wait(), _SETTLE)
+        redis_module.use(self._connect_broker())
+        follow = asyncio.create_task(self.verifier.follow_revocations(self._connect_broker()))
+        self._tasks.append(follow)
+        if "objects" in self.service.uses:
+            # Importing boto3 takes 300 ms; the first upload should not.
+            await asyncio.to_thread(lambda: self.objects.client)
+        loop = asyncio.get_running_loop()
+
+        def start_background() -> Any:
+            from runtime.delivery.background import start_background
+            from shared import progress
+            from shared.redis import connect
+
+            progress.use(progress.Publisher(connect(self.settings.broker_redis_url)))
+            return start_background(self.service, loop, self.database, self.settings)
+
+        self._background = await asyncio.to_thread(start_background)
+
+    def drain(self) -> None:
+        """End what listens without end."""
+        self.hub.drain()
+
+    async def stop(self) -> None:
+        """Stop the relay and the queue functions, then let go of every connection."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        if self._background is not None:
+            await asyncio.to_thread(self._background.stop)
+        await self.hub.close()
+        for client in (self._broker, self._cache):
+            if client is not None:
+                await client.aclose()
+        await self.calls.close()
+        self.objects.close()
+        await self.database.close()
+
+    async def parts(self) -> dict[str, str]:
+        """Which of its parts answer now."""
+        checks: dict[str, Any] = {"database": self.database.ready()}
+        if not self._answered.is_set():
+            # The very first question, of a process that just started: what is not imported yet must not delay the answer.
+            up = await checks["database"]
+            if up:
+                self._answered.set()
+            return {"database": "up" if up else "away"} | dict.fromkeys(
+                set(self.service.uses) - {"postgres"}, "starting"
+            )
+        if "broker" in self.service.uses:
+            checks["broker"] = _within(_answers(self._connect_broker()))
+        if "cache" in self.service.uses:
+            checks["cache"] = _within(_answers(self._connect_cache()))
+        if "objects" in self.service.uses:
+            checks["objects"] = _within(asyncio.to_thread(self.objects.ready))
+        found = await asyncio.gather(*checks.values())
+        return {name: "up" if up else "away" for name, up in zip(checks, found, strict=True)}
+
+
+async def _answers(client: redis.asyncio.Redis) -> bool:
+    from redis.exceptions import RedisError
+
+    try:
+        await client.ping()
+    except (RedisError, OSError):
+        return False
+    return True
+
+
+async def _within(check: Any, limit: float = 1.8) -> bool:
+    try:
+        return bool(await asyncio.wait_for(check, limit))
+    except TimeoutError:
+        return False
