@@ -19,6 +19,10 @@ T = TypeVar("T")
 PATIENCE = 2.0
 
 
+class Missing(Unavailable):
+    """What was asked for is not there: asking again will not help."""
+
+
 class Calls:
     """The services that this one may call (`calls` of its service.toml). Imports httpx at first use."""
 
@@ -57,7 +61,8 @@ class Calls:
         """GET a path of another service and decode its answer.
 
         Raises:
-            Unavailable: when it is away, slow, or answers anything but 200 of that shape.
+            Missing: it answers 404.
+            Unavailable: it is away, slow, or answers anything else but 200 of that shape.
         """
         import httpx
 
@@ -95,7 +100,7 @@ class Calls:
 
 def _decode(service: str, response: httpx.Response, answer: type[T]) -> T:
     if response.status_code != 200:
-        raise Unavailable(service)
+        raise (Missing if response.status_code == 404 else Unavailable)(service)
     try:
         return msgspec.json.decode(response.content, type=answer)
     except msgspec.MsgspecError as error:

@@ -116,6 +116,10 @@ class Classification(Struct, frozen=True):
     materials: list[str] = []
     contamination: str = ""
     parts: list[str] = []
+    # recycle-info's item that the photo shows, where the provider is sure of the very thing.
+    item_id: UUID | None = None
+    # Waste types that the photo can't tell apart: the person is asked which it is.
+    ask: list[str] = []
 
 
 class Place(Struct, frozen=True):

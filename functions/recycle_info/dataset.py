@@ -8,12 +8,12 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal, get_args
-from uuid import UUID, uuid5
 
 import msgspec
 from msgspec import Meta, Struct
 
 from functions.recycle_info.db import Category, Item
+from shared.item_ids import item_id
 
 CategoryName = Literal[
     "paper", "paper_pack", "plastic", "pet_clear", "vinyl", "styrofoam", "glass", "metal", "clothing", "battery",
@@ -21,8 +21,6 @@ CategoryName = Literal[
 ]  # fmt: skip
 CATEGORIES: tuple[str, ...] = get_args(CategoryName)
 FOLDER = Path(__file__).parent / "data"
-# An item's id is made from its slug: the same in every installation, so an answer may name it for ever.
-NAMESPACE = UUID("9d1c2f86-4d57-5c1b-9a3a-6f0c7a52e1b4")
 
 Word = Annotated[str, Meta(min_length=1, max_length=200)]
 Step = Annotated[str, Meta(min_length=4, max_length=300, pattern=r"^\S[^\n]*\S$")]
@@ -102,7 +100,7 @@ def to_category(file: File) -> Category:
 def to_item(entry: Entry, category: str) -> Item:
     """The row of an item."""
     return Item(
-        id=uuid5(NAMESPACE, entry.slug),
+        id=item_id(entry.slug),
         name=entry.name,
         category=category,
         description=entry.description,

@@ -9,7 +9,8 @@ from msgspec import Meta, Struct
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from functions.waste.model import Analysis, AnalysisResult, Guide
+from functions.waste.guides import Advice
+from functions.waste.model import Analysis, AnalysisResult
 from shared.db import Connection
 
 _COLUMNS = """
@@ -64,10 +65,21 @@ async def select_analyses(
         return await cursor.fetchall()
 
 
-async def select_owner_for_update(conn: Connection, analysis_id: UUID) -> tuple[UUID, str | None] | None:
-    """The owner and the raw upload's key, with the row locked; None when the row is gone."""
-    cursor = await conn.execute("SELECT user_id, upload_key FROM analyses WHERE id = %s FOR UPDATE", [analysis_id])
-    return await cursor.fetchone()
+class Owner(Struct):
+    """Whose analysis it is, its raw upload's key, and what the person says it is."""
+
+    user_id: UUID
+    upload_key: str | None
+    corrected_type: str | None
+
+
+async def select_owner_for_update(conn: Connection, analysis_id: UUID) -> Owner | None:
+    """The owner, with the row locked; None when the row is gone."""
+    async with conn.cursor(row_factory=class_row(Owner)) as cursor:
+        await cursor.execute(
+            "SELECT user_id, upload_key, corrected_type FROM analyses WHERE id = %s FOR UPDATE", [analysis_id]
+        )
+        return await cursor.fetchone()
 
 
 async def select_stats(conn: Connection, user_id: UUID) -> Stats:
@@ -81,8 +93,22 @@ async def select_stats(conn: Connection, user_id: UUID) -> Stats:
     return Stats(sum(by_type.values()), by_type, min((row[2] for row in rows), default=None))
 
 
-async def update_correction(conn: Connection, analysis_id: UUID, waste_type: str) -> None:
-    await conn.execute("UPDATE analyses SET corrected_type = %s WHERE id = %s", [waste_type, analysis_id])
+async def update_correction(conn: Connection, analysis: Analysis) -> None:
+    """Keep the person's word, and the guide that follows it."""
+    await conn.execute(
+        """
+        UPDATE analyses
+        SET corrected_type  = %(type)s,
+            analysis_result = CASE WHEN analysis_result IS NOT NULL
+                                   THEN jsonb_set(analysis_result, '{guide}', %(guide)s) END
+        WHERE id = %(id)s
+        """,
+        {
+            "type": analysis.corrected_type,
+            "guide": Jsonb(msgspec.to_builtins(analysis.analysis_result and analysis.analysis_result.guide)),
+            "id": analysis.id,
+        },
+    )
 
 
 async def update_stored(conn: Connection, analysis_id: UUID, image_url: str) -> bool:
@@ -119,21 +145,41 @@ async def update_succeeded(
     )
 
 
-async def select_without_guide(conn: Connection, limit: int) -> list[tuple[UUID, str]]:
-    """Analyses whose guide could not be fetched: id and waste type."""
-    cursor = await conn.execute(
-        "SELECT id, waste_type FROM analyses WHERE status = 'success'"
-        " AND analysis_result #>> '{guide,state}' = 'missing' ORDER BY completed_at LIMIT %s",
-        [limit],
-    )
-    return await cursor.fetchall()
+class Missing(Struct):
+    """An analysis whose guide could not be fetched: what it is, by the person's word where there is one."""
+
+    id: UUID
+    waste_type: str
+    item_id: UUID | None
 
 
-async def update_guide(conn: Connection, analysis_id: UUID, guide: Guide) -> None:
+async def select_without_guide(conn: Connection, limit: int) -> list[Missing]:
+    async with conn.cursor(row_factory=class_row(Missing)) as cursor:
+        await cursor.execute(
+            """
+            SELECT id, COALESCE(corrected_type, waste_type) AS waste_type,
+                   (analysis_result #>> '{guide,item_ids,0}')::uuid AS item_id
+            FROM analyses
+            WHERE status = 'success' AND analysis_result #>> '{guide,state}' = 'missing'
+            ORDER BY completed_at
+            LIMIT %s
+            """,
+            [limit],
+        )
+        return await cursor.fetchall()
+
+
+async def update_guide(conn: Connection, missing: Missing, advice: Advice) -> None:
+    """Fill it, unless it was filled or the person has said something else meanwhile."""
+    parts = {"guide": advice.guide} | ({"item": advice.item} if advice.item else {})
     await conn.execute(
-        "UPDATE analyses SET analysis_result = jsonb_set(analysis_result, '{guide}', %s)"
-        " WHERE id = %s AND analysis_result #>> '{guide,state}' = 'missing'",
-        [Jsonb(msgspec.to_builtins(guide)), analysis_id],
+        """
+        UPDATE analyses
+        SET analysis_result = analysis_result || %s
+        WHERE id = %s AND COALESCE(corrected_type, waste_type) = %s
+            AND analysis_result #>> '{guide,state}' = 'missing'
+        """,
+        [Jsonb(msgspec.to_builtins(parts)), missing.id, missing.waste_type],
     )
 
 

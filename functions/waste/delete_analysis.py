@@ -28,5 +28,5 @@ async def delete_analysis(analysis_id: FromPath[UUID], user: CurrentUser, db: Db
         await sql.delete_analysis(conn, analysis_id)
         # Work still under way finds the row gone; its result deletes what it made (photo_processed).
         await forget(conn, analysis_id)
-        message = DeleteObjects(keys=[owner[1]] if owner[1] else [], prefixes=[f"images/{analysis_id}"])
+        message = DeleteObjects(keys=[owner.upload_key] if owner.upload_key else [], prefixes=[f"images/{analysis_id}"])
         await enqueue(conn, message, subject=analysis_id)

@@ -1,7 +1,7 @@
 """Fills the guides of analyses that were finished while recycle-info was away."""
 
 from functions.waste import db as sql
-from functions.waste.guides import guide_for
+from functions.waste.guides import advise
 from shared.db import database
 from shared.triggers import schedule
 
@@ -12,9 +12,9 @@ _AT_ONCE = 200
 async def fill_guides() -> None:
     async with database().connection() as conn:
         waiting = await sql.select_without_guide(conn, _AT_ONCE)
-    for analysis_id, waste_type in waiting:
-        guide = await guide_for(waste_type)
-        if guide.state == "missing":
+    for missing in waiting:
+        advice = await advise(missing.waste_type, missing.item_id)
+        if advice.guide.state == "missing":
             return  # still away: the next slot tries again
         async with database().connection() as conn:
-            await sql.update_guide(conn, analysis_id, guide)
+            await sql.update_guide(conn, missing, advice)

@@ -1,64 +1,101 @@
-"""How to dispose of a kind of waste: recycle-info's items over HTTP, kept in the cache for an hour."""
+"""How to dispose of something: recycle-info's items and categories over HTTP, kept in the cache for an hour."""
 
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
-from functions.waste.model import Guide
+from functions.waste.model import Guide, Item
 from shared import caching
-from shared.calls import calls
+from shared.calls import Missing, calls
 from shared.errors import Unavailable
+
+T = TypeVar("T")
 
 _KEPT = 3600
 # Items that a person may want to read on.
 _ITEMS = 5
+_PATH = "/api/v1/recycle"
 
 
-class Category(Struct):
-    """What is used of one of recycle-info's categories: a rule a line."""
+class Advice(Struct, frozen=True):
+    """The guide, and the item where it is that very item's."""
 
+    guide: Guide
+    item: Item | None = None
+
+
+class _Category(Struct):
     category: str
     how_to_recycle: str
     do_not_do: str
 
 
-class Item(Struct):
-    """What is used of one of its items."""
+class _Item(_Category):
+    id: UUID
+    name: str
 
+
+class _Id(Struct):
     id: UUID
 
 
-class Items(Struct):
-    """A page of its list."""
-
-    items: list[Item]
+class _Page(Struct):
+    items: list[_Id]
 
 
-async def guide_for(waste_type: str) -> Guide:
-    """The steps for a kind of waste; `state` is `missing` when recycle-info could not be asked, or knows nothing yet."""
+async def advise(waste_type: str, item_id: UUID | None = None) -> Advice:
+    """The item's own guide where it is of this kind of waste, else the guide of the kind.
+
+    `state` is `missing` when recycle-info could not be asked, or knows nothing yet; `item_ids` then holds the item's id, for
+    the next try.
+    """
     if waste_type == "unknown":
-        return Guide()
-    key = f"guide:{waste_type}"
-    if (kept := await caching.get(key)) is not None:
-        return msgspec.json.decode(kept, type=Guide)
+        return Advice(Guide())
     try:
-        categories = await calls().get("api-recycle-info", "/api/v1/recycle/categories", list[Category])
-        found = next((category for category in categories if category.category == waste_type), None)
-        parameters: dict[str, Any] = {"category": waste_type, "limit": _ITEMS}
-        items = await calls().get("api-recycle-info", "/api/v1/recycle/items", Items, parameters)
+        item = await _item(item_id) if item_id else None
+        if item is not None and item.category == waste_type:
+            return Advice(_guide(item, [item.id]), Item(item.id, item.name))
+        return Advice(await _of_kind(waste_type))
     except Unavailable:
-        return Guide(state="missing")
+        return Advice(Guide(state="missing", item_ids=[item_id] if item_id else []))
+
+
+async def _item(item_id: UUID) -> _Item | None:
+    key = f"item:{item_id}"
+    if (kept := await _kept(key, _Item)) is not None:
+        return kept
+    try:
+        item = await calls().get("api-recycle-info", f"{_PATH}/items/{item_id}", _Item)
+    except Missing:
+        return None  # this installation's list is another one
+    await caching.put(key, msgspec.json.encode(item), seconds=_KEPT)
+    return item
+
+
+async def _of_kind(waste_type: str) -> Guide:
+    key = f"guide:{waste_type}"
+    if (kept := await _kept(key, Guide)) is not None:
+        return kept
+    categories = await calls().get("api-recycle-info", f"{_PATH}/categories", list[_Category])
+    found = next((category for category in categories if category.category == waste_type), None)
     if found is None:
         return Guide(state="missing")
-    guide = Guide(
-        steps=_lines(found.how_to_recycle),
-        do_not=_lines(found.do_not_do),
-        item_ids=[item.id for item in items.items],
-    )
+    parameters: dict[str, Any] = {"category": waste_type, "limit": _ITEMS}
+    page = await calls().get("api-recycle-info", f"{_PATH}/items", _Page, parameters)
+    guide = _guide(found, [item.id for item in page.items])
     await caching.put(key, msgspec.json.encode(guide), seconds=_KEPT)
     return guide
+
+
+async def _kept(key: str, kind: type[T]) -> T | None:
+    kept = await caching.get(key)
+    return None if kept is None else msgspec.json.decode(kept, type=kind)
+
+
+def _guide(rules: _Category, item_ids: list[UUID]) -> Guide:
+    return Guide(steps=_lines(rules.how_to_recycle), do_not=_lines(rules.do_not_do), item_ids=item_ids)
 
 
 def _lines(text: str) -> list[str]:

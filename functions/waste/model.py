@@ -28,6 +28,20 @@ class Candidate(Struct):
     confidence: Annotated[float, Meta(examples=[0.8731])]
 
 
+class Item(Struct):
+    """The very thing that the photo shows, as recycle-info knows it."""
+
+    id: UUID
+    name: Annotated[str, Meta(examples=["우산"])]
+
+
+class Ask(Struct):
+    """What the photo can't tell: PATCH takes one of the options as the person's choice, and the guide follows it."""
+
+    question: Annotated[str, Meta(examples=["유리병인가요, 투명 페트병인가요? 눌러서 들어가면 페트병이에요."])]
+    options: Annotated[list[WasteType], Meta(examples=[["glass", "pet_clear"]])]
+
+
 class Guide(Struct, kw_only=True):
     """How to dispose of it. `state` is `missing` while recycle-info could not be asked; it is filled later."""
 
@@ -44,6 +58,8 @@ class AnalysisResult(Struct):
     provider: Annotated[str, Meta(examples=["embedded"])]
     model: Annotated[str, Meta(examples=["efficientnet-lite2"])]
     guide: Guide
+    item: Item | None = None
+    ask: Ask | None = None
     # What a provider that looks closer says of it; the embedded one says nothing here.
     materials: Annotated[list[str], Meta(examples=[[]])] = []
     contamination: Annotated[str, Meta(examples=[""])] = ""
@@ -70,3 +86,13 @@ class Analysis(Struct, kw_only=True):
         # PostgreSQL gives both as JSON; what are Structs already stay as they are.
         self.analysis_result = msgspec.convert(self.analysis_result, AnalysisResult | None)
         self.images = msgspec.convert(self.images, list[Image])
+
+    @property
+    def item_id(self) -> UUID | None:
+        """The item that the classifier saw, also where its name could not be fetched yet."""
+        result = self.analysis_result
+        if result is None:
+            return None
+        if result.item is not None:
+            return result.item.id
+        return next(iter(result.guide.item_ids), None) if result.guide.state == "missing" else None

@@ -3,8 +3,9 @@
 import dramatiq
 
 from functions.waste import db as sql
-from functions.waste.guides import guide_for
-from functions.waste.model import AnalysisResult, Candidate
+from functions.waste.asking import ask
+from functions.waste.guides import advise
+from functions.waste.model import AnalysisResult, Candidate, Guide
 from shared import progress
 from shared.db import database
 from shared.messages import Classification, DeleteObjects, Outcome, convert
@@ -17,11 +18,7 @@ async def photo_classified(*, outcome: Outcome) -> None:
     result = None
     if outcome.status == "success":
         answer = convert(outcome.record, Classification)
-        # Over HTTP, so before the transaction; an analysis does not wait for recycle-info.
-        guide = await guide_for(answer.waste_type)
-        candidates = [Candidate(c.waste_type, c.confidence) for c in answer.candidates]  # type: ignore[arg-type]
-        closer = (answer.materials, answer.contamination, answer.parts)
-        result = AnalysisResult(candidates, answer.provider, answer.model, guide, *closer)
+        result = await _result(answer)
     async with database().transaction() as conn:
         owner = await sql.select_owner_for_update(conn, analysis_id)
         still_open = await settle(conn, outcome)
@@ -29,11 +26,30 @@ async def photo_classified(*, outcome: Outcome) -> None:
             await enqueue(conn, DeleteObjects(prefixes=[f"images/{analysis_id}"]), subject=analysis_id)
         elif still_open:
             if result is not None:
+                if owner.corrected_type not in (None, answer.waste_type):
+                    # The person was faster than we: the guide is of another kind now, and filled with the next ones.
+                    result.guide = Guide(state="missing", item_ids=[answer.item_id] if answer.item_id else [])
                 at = outcome.completed_at
                 await sql.update_succeeded(conn, analysis_id, answer.waste_type, answer.confidence, result, at)
             elif outcome.error is not None:
                 error = outcome.error
                 await sql.update_failed(conn, analysis_id, error.code, error.message, outcome.completed_at)
-            if owner[1]:
-                await enqueue(conn, DeleteObjects(keys=[owner[1]]), subject=analysis_id)
+            if owner.upload_key:
+                await enqueue(conn, DeleteObjects(keys=[owner.upload_key]), subject=analysis_id)
     await progress.ended(analysis_id)
+
+
+async def _result(answer: Classification) -> AnalysisResult:
+    # Over HTTP, so before the transaction; an analysis does not wait for recycle-info.
+    advice = await advise(answer.waste_type, answer.item_id)
+    return AnalysisResult(
+        candidates=[Candidate(c.waste_type, c.confidence) for c in answer.candidates],  # type: ignore[arg-type]
+        provider=answer.provider,
+        model=answer.model,
+        guide=advice.guide,
+        item=advice.item,
+        ask=ask(answer.ask),
+        materials=answer.materials,
+        contamination=answer.contamination,
+        parts=answer.parts,
+    )

@@ -26,14 +26,14 @@ async def photo_processed(*, outcome: Outcome) -> None:
             await sql.update_stored(conn, analysis_id, store.public_url(photo.web_key))
             for key in (photo.web_key, photo.thumbnail_key):
                 await sql.insert_image(conn, new_id(), analysis_id, key, store.public_url(key), outcome.completed_at)
-            payer = spend.spender(owner[0])
+            payer = spend.spender(owner.user_id)
             message = ClassifyPhoto(photo.web_key, photo.content_hash, photo.thumbnail_key, spender=payer)
             await enqueue(conn, message, subject=analysis_id, reply="waste/photo_classified")
         elif still_open and outcome.error is not None:
             failed = True
             error = outcome.error
             await sql.update_failed(conn, analysis_id, error.code, error.message, outcome.completed_at)
-            if owner[1]:
-                await enqueue(conn, DeleteObjects(keys=[owner[1]]), subject=analysis_id)
+            if owner.upload_key:
+                await enqueue(conn, DeleteObjects(keys=[owner.upload_key]), subject=analysis_id)
     if failed:
         await progress.ended(analysis_id)

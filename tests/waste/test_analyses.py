@@ -2,19 +2,25 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import httpx
+import msgspec
 import pytest
 from dramatiq.brokers.stub import StubBroker
 
 from functions.waste import photo_classified, photo_processed
+from functions.waste.fill_guides import fill_guides
+from functions.waste.guides import advise
 from runtime.loader import load_queue_functions
 from runtime.services import find
-from shared import clock, messages, objects, redis, spend, uploads
-from shared.db import Database
+from shared import calls, clock, messages, objects, redis, spend, uploads
+from shared.calls import Calls
+from shared.db import Database, bind
 from shared.ids import new_id
+from shared.item_ids import item_id
 from shared.messages import Candidate, Classification, Outcome, ProcessedPhoto, TaskError
 from shared.redis import connect_async
 from tests.conftest import Person, Serve
@@ -32,6 +38,16 @@ async def client(serve: Serve) -> httpx.AsyncClient:
 async def waste(db: Any) -> Database:
     database: Database = await db("waste")
     return database
+
+
+@pytest.fixture
+async def asked(client: httpx.AsyncClient, recycle: str) -> AsyncIterator[None]:
+    """The service finds recycle-info."""
+    before = calls.calls()
+    calls.use(Calls({"api-recycle-info": recycle}))
+    yield
+    await calls.calls().close()
+    calls.use(before)
 
 
 async def upload(client: httpx.AsyncClient, person: Person, content: bytes | None = None) -> str:
@@ -66,8 +82,6 @@ async def outbox(waste: Database, analysis_id: str) -> list[tuple[UUID, str, dic
 
 
 def outcome(task_id: UUID, analysis_id: str, record: Any = None, error: TaskError | None = None) -> Outcome:
-    import msgspec
-
     return Outcome(
         task_id=task_id,
         run_id=new_id(),
@@ -88,9 +102,18 @@ def processed(analysis_id: str) -> ProcessedPhoto:
 CLASSIFIED = Classification(
     "plastic", 0.91, [Candidate("plastic", 0.91), Candidate("glass", 0.05)], "embedded", "lite0"
 )
+CLOSE = Classification(
+    "glass",
+    0.5,
+    [Candidate("glass", 0.5), Candidate("pet_clear", 0.4)],
+    "embedded",
+    "lite0",
+    item_id=item_id("beer-bottle"),
+    ask=["glass", "pet_clear"],
+)
 
 
-async def finish(waste: Database, analysis_id: str) -> None:
+async def finish(waste: Database, analysis_id: str, answer: Classification = CLASSIFIED) -> None:
     """Answer as both workers would."""
     [(task_id, actor, _)] = await outbox(waste, analysis_id)
     assert actor == "storage/process_photo"
@@ -99,7 +122,7 @@ async def finish(waste: Database, analysis_id: str) -> None:
     )
     [(task_id, actor, _)] = await outbox(waste, analysis_id)
     assert actor == "ai/classify_photo"
-    await run_actor(photo_classified.photo_classified, waste, outcome=outcome(task_id, analysis_id, CLASSIFIED))
+    await run_actor(photo_classified.photo_classified, waste, outcome=outcome(task_id, analysis_id, answer))
 
 
 async def test_an_accepted_photo_ends_with_an_answer(
@@ -250,6 +273,45 @@ async def test_a_correction_stands_beside_the_answer(
     unknown = await client.patch(path, json={"waste_type": "gold"}, headers=person.headers)
     assert unknown.status_code == 400
     assert unknown.json()["errors"][0]["field"] == "waste_type"
+
+
+async def test_what_the_photo_leaves_open_is_asked_and_the_guide_follows_the_choice(
+    client: httpx.AsyncClient, person: Person, waste: Database, asked: None
+) -> None:
+    body = await accept(client, person)
+    await finish(waste, body["id"], CLOSE)
+    path = f"{BASE}/analyses/{body['id']}"
+    result = (await client.get(path, headers=person.headers)).json()["analysis_result"]
+    assert result["item"] == {"id": str(item_id("beer-bottle")), "name": "맥주병"}
+    assert result["guide"]["item_ids"] == [str(item_id("beer-bottle"))], "the item's own guide"
+    assert result["ask"]["options"] == ["glass", "pet_clear"]
+    assert "페트병" in result["ask"]["question"]
+    chosen = (await client.patch(path, json={"waste_type": "pet_clear"}, headers=person.headers)).json()
+    assert (chosen["waste_type"], chosen["corrected_type"]) == ("glass", "pet_clear")
+    after = chosen["analysis_result"]
+    assert after["guide"]["steps"] != result["guide"]["steps"]
+    assert {key: after[key] for key in ("item", "ask")} == {key: result[key] for key in ("item", "ask")}
+    back = (await client.patch(path, json={"waste_type": "glass"}, headers=person.headers)).json()
+    assert back["analysis_result"] == result, "and follows back to the item"
+    again = await client.get(path, headers=person.headers)
+    assert again.json() == back
+    nothing = (await client.patch(path, json={"waste_type": "unknown"}, headers=person.headers)).json()
+    assert nothing["analysis_result"]["guide"] == {"steps": [], "do_not": [], "item_ids": [], "state": "complete"}
+
+
+async def test_a_person_who_is_faster_than_the_classifier_gets_the_guide_of_the_choice(
+    client: httpx.AsyncClient, person: Person, waste: Database, asked: None
+) -> None:
+    body = await accept(client, person)
+    path = f"{BASE}/analyses/{body['id']}"
+    early = await client.patch(path, json={"waste_type": "paper"}, headers=person.headers)
+    assert early.json()["analysis_result"] is None
+    await finish(waste, body["id"], CLOSE)
+    with bind(waste):
+        await fill_guides()
+    analysis = (await client.get(path, headers=person.headers)).json()
+    assert (analysis["waste_type"], analysis["corrected_type"]) == ("glass", "paper")
+    assert analysis["analysis_result"]["guide"] == msgspec.to_builtins((await advise("paper")).guide)
 
 
 async def test_nobody_sees_another_persons_analysis(

@@ -2,35 +2,23 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 
 from functions.recycle_info import dataset
-from functions.recycle_info.import_items import load
 from functions.waste import db as sql
 from functions.waste.fill_guides import fill_guides
-from functions.waste.guides import guide_for
-from functions.waste.model import AnalysisResult, Candidate, Guide
-from runtime.http.host import build
+from functions.waste.guides import Advice, advise
+from functions.waste.model import Analysis, AnalysisResult, Candidate, Guide, Item
 from shared import caching, calls, clock
 from shared.calls import Calls
 from shared.db import Database, bind
 from shared.ids import new_id
-from tests import support
+from shared.item_ids import item_id
 
 Connect = Callable[[str], Awaitable[Database]]
-
-
-@pytest.fixture
-async def recycle(environment: dict[str, str], db: Connect) -> Any:
-    """recycle-info with its items, on an address of its own."""
-    database = await db("recycle_info")
-    async with database.transaction() as conn:
-        await load(conn, dataset.read_files())
-    edge, _ = build(["recycle_info"], environment, background=False, access_log=False)
-    async with support.listening(edge) as address:
-        yield address
 
 
 @pytest.fixture(autouse=True)
@@ -50,26 +38,26 @@ async def parts(cache_url: str) -> Any:
 async def test_every_kind_of_waste_has_a_guide(recycle: str) -> None:
     calls.use(Calls({"api-recycle-info": recycle}))
     for category in dataset.CATEGORIES:
-        guide = await guide_for(category)
+        guide = (await advise(category)).guide
         assert guide.state == "complete"
         assert guide.steps
         assert guide.do_not
         assert guide.item_ids
-    assert await guide_for("unknown") == Guide()
+    assert await advise("unknown") == Advice(Guide())
 
 
 async def test_a_guide_once_read_is_kept_while_recycle_info_is_away(recycle: str) -> None:
     calls.use(Calls({"api-recycle-info": recycle}))
-    first = await guide_for("glass")
+    first = await advise("glass")
     await calls.calls().close()
     calls.use(Calls({"api-recycle-info": "http://127.0.0.1:9"}))
-    assert await guide_for("glass") == first
-    assert (await guide_for("metal")).state == "missing"
+    assert await advise("glass") == first
+    assert (await advise("metal")).guide.state == "missing"
 
 
 async def test_a_guide_that_could_not_be_fetched_is_filled_later(recycle: str, db: Connect) -> None:
     waste, analysis_id, user_id = await db("waste"), new_id(), new_id()
-    result = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", await guide_for("glass"))
+    result = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", (await advise("glass")).guide)
     assert result.guide.state == "missing"
     async with waste.transaction() as conn:
         await sql.insert_analysis(conn, analysis_id, user_id, "uploads/x", clock.now())
@@ -84,3 +72,69 @@ async def test_a_guide_that_could_not_be_fetched_is_filled_later(recycle: str, d
     assert analysis.analysis_result is not None
     assert analysis.analysis_result.guide.state == "complete"
     assert msgspec.to_builtins(analysis.analysis_result.guide.steps)
+
+
+async def test_the_guide_of_an_item_is_its_own(recycle: str) -> None:
+    calls.use(Calls({"api-recycle-info": recycle}))
+    umbrella = item_id("umbrella")
+    advice = await advise("metal", umbrella)
+    assert advice.item == Item(umbrella, "우산")
+    assert advice.guide.item_ids == [umbrella]
+    assert advice.guide.state == "complete"
+    assert advice.guide.steps != (await advise("metal")).guide.steps
+    await calls.calls().close()
+    calls.use(Calls({"api-recycle-info": "http://127.0.0.1:9"}))
+    assert await advise("metal", umbrella) == advice, "kept while recycle-info is away"
+
+
+async def test_an_item_of_another_kind_or_of_another_list_leaves_the_guide_of_the_kind(recycle: str) -> None:
+    calls.use(Calls({"api-recycle-info": recycle}))
+    glass = await advise("glass")
+    assert await advise("glass", item_id("umbrella")) == glass, "the person says it is glass"
+    assert await advise("glass", item_id("no-such-item")) == glass
+    assert glass.item is None
+
+
+async def analysed(waste: Database, user_id: UUID, result: AnalysisResult, waste_type: str) -> UUID:
+    analysis_id = new_id()
+    async with waste.transaction() as conn:
+        await sql.insert_analysis(conn, analysis_id, user_id, "uploads/x", clock.now())
+        await sql.update_succeeded(conn, analysis_id, waste_type, 0.9, result, clock.now())
+    return analysis_id
+
+
+async def read(waste: Database, analysis_id: UUID, user_id: UUID) -> Analysis:
+    async with waste.connection() as conn:
+        analysis = await sql.select_analysis(conn, analysis_id, user_id)
+    assert analysis is not None
+    return analysis
+
+
+async def test_an_item_whose_name_could_not_be_fetched_is_filled_with_its_guide(recycle: str, db: Connect) -> None:
+    waste, user_id, umbrella = await db("waste"), new_id(), item_id("umbrella")
+    result = AnalysisResult([Candidate("metal", 0.9)], "embedded", "lite2", (await advise("metal", umbrella)).guide)
+    analysis_id = await analysed(waste, user_id, result, "metal")
+    assert (await read(waste, analysis_id, user_id)).item_id == umbrella
+    calls.use(Calls({"api-recycle-info": recycle}))
+    with bind(waste):
+        await fill_guides()
+    filled = (await read(waste, analysis_id, user_id)).analysis_result
+    assert filled is not None
+    assert filled.item == Item(umbrella, "우산")
+    assert filled.guide == (await advise("metal", umbrella)).guide
+
+
+async def test_a_guide_that_is_filled_later_is_that_of_the_persons_word(recycle: str, db: Connect) -> None:
+    waste, user_id = await db("waste"), new_id()
+    result = AnalysisResult([Candidate("metal", 0.9)], "embedded", "lite2", (await advise("metal")).guide)
+    analysis_id = await analysed(waste, user_id, result, "metal")
+    analysis = await read(waste, analysis_id, user_id)
+    analysis.corrected_type = "glass"
+    async with waste.transaction() as conn:
+        await sql.update_correction(conn, analysis)
+    calls.use(Calls({"api-recycle-info": recycle}))
+    with bind(waste):
+        await fill_guides()
+    filled = (await read(waste, analysis_id, user_id)).analysis_result
+    assert filled is not None
+    assert filled.guide == (await advise("glass")).guide

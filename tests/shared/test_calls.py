@@ -1,0 +1,39 @@
+"""Calls between services: what is not there is told apart from who is not there."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from msgspec import Struct
+
+from runtime.http.host import build
+from shared.calls import Calls, Missing
+from shared.errors import Unavailable
+from shared.item_ids import item_id
+from tests import support
+
+
+class Anything(Struct):
+    """Any JSON object."""
+
+
+@pytest.fixture
+async def service(environment: dict[str, str]) -> AsyncIterator[Calls]:
+    edge, _ = build(["recycle_info"], environment, background=False, access_log=False)
+    async with support.listening(edge) as address:
+        calls = Calls({"api-recycle-info": address})
+        yield calls
+        await calls.close()
+
+
+async def test_what_is_not_there_is_missing(service: Calls) -> None:
+    with pytest.raises(Missing):
+        await service.get("api-recycle-info", f"/api/v1/recycle/items/{item_id('no-such-item')}", Anything)
+
+
+async def test_who_refuses_or_is_not_there_is_away(service: Calls) -> None:
+    away = Calls({"api-recycle-info": "http://127.0.0.1:9"})
+    for calls in (service, away):
+        with pytest.raises(Unavailable) as caught:
+            await calls.get("api-recycle-info", "/api/v1/recycle/items?limit=0", Anything)
+        assert not isinstance(caught.value, Missing)
+    await away.close()

@@ -1,0 +1,46 @@
+"""The questions that a photo leaves open."""
+
+import pytest
+
+from functions.waste.asking import ask, words
+from shared.waste_types import WASTE_TYPES
+
+KINDS = [kind for kind in WASTE_TYPES if kind != "unknown"]
+
+
+def test_every_kind_has_a_name_and_every_pair_is_of_two_kinds_in_order() -> None:
+    assert list(words().names) == KINDS
+    for pair in words().pairs:
+        first, second = pair.split()
+        assert {first, second} < set(KINDS)
+        assert first < second, f"{pair!r} is never found"
+
+
+def test_every_question_is_one_and_fits_on_a_phone() -> None:
+    for one in KINDS:
+        for other in KINDS:
+            if one != other:
+                asked = ask([one, other])
+                assert asked is not None
+                assert asked.options == [one, other]
+                assert "?" in asked.question
+                assert len(asked.question) <= 70
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["vinyl", "clothing"], "비닐과 의류 중"),
+        (["glass", "battery"], "유리와 전지 중"),
+        (["food", "glass", "paper"], "음식물, 유리와 종이 중"),
+    ],
+)
+def test_kinds_without_a_question_of_their_own_are_named(options: list[str], said: str) -> None:
+    asked = ask(options)
+    assert asked is not None
+    assert said in asked.question
+
+
+def test_nothing_is_asked_where_there_is_no_choice() -> None:
+    assert ask([]) is None
+    assert ask(["glass"]) is None
