@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from functions.waste.model import Guide, Item
+from functions.waste.model import Guide, NamedItem
 from shared import caching
 from shared.calls import Missing, calls
 from shared.errors import Unavailable
@@ -23,7 +23,7 @@ class Advice(Struct, frozen=True):
     """The guide, and the item where it is that very item's."""
 
     guide: Guide
-    item: Item | None = None
+    item: NamedItem | None = None
 
 
 class _Category(Struct):
@@ -56,7 +56,7 @@ async def advise(waste_type: str, item_id: UUID | None = None) -> Advice:
     try:
         item = await _item(item_id) if item_id else None
         if item is not None and item.category == waste_type:
-            return Advice(_guide(item, [item.id]), Item(item.id, item.name))
+            return Advice(_guide(item, [item.id]), NamedItem(item.id, item.name))
         return Advice(await _of_kind(waste_type))
     except Unavailable:
         return Advice(Guide(state="missing", item_ids=[item_id] if item_id else []))

@@ -28,7 +28,7 @@ class Candidate(Struct):
     confidence: Annotated[float, Meta(examples=[0.8731])]
 
 
-class Item(Struct):
+class NamedItem(Struct):
     """The very thing that the photo shows, as recycle-info knows it."""
 
     id: UUID
@@ -58,7 +58,7 @@ class AnalysisResult(Struct):
     provider: Annotated[str, Meta(examples=["embedded"])]
     model: Annotated[str, Meta(examples=["efficientnet-lite2"])]
     guide: Guide
-    item: Item | None = None
+    item: NamedItem | None = None
     ask: Ask | None = None
     # What a provider that looks closer says of it; the embedded one says nothing here.
     materials: Annotated[list[str], Meta(examples=[[]])] = []

@@ -11,7 +11,7 @@ from functions.recycle_info import dataset
 from functions.waste import db as sql
 from functions.waste.fill_guides import fill_guides
 from functions.waste.guides import Advice, advise
-from functions.waste.model import Analysis, AnalysisResult, Candidate, Guide, Item
+from functions.waste.model import Analysis, AnalysisResult, Candidate, Guide, NamedItem
 from shared import caching, calls, clock
 from shared.calls import Calls
 from shared.db import Database, bind
@@ -78,7 +78,7 @@ async def test_the_guide_of_an_item_is_its_own(recycle: str) -> None:
     calls.use(Calls({"api-recycle-info": recycle}))
     umbrella = item_id("umbrella")
     advice = await advise("metal", umbrella)
-    assert advice.item == Item(umbrella, "우산")
+    assert advice.item == NamedItem(umbrella, "우산")
     assert advice.guide.item_ids == [umbrella]
     assert advice.guide.state == "complete"
     assert advice.guide.steps != (await advise("metal")).guide.steps
@@ -120,7 +120,7 @@ async def test_an_item_whose_name_could_not_be_fetched_is_filled_with_its_guide(
         await fill_guides()
     filled = (await read(waste, analysis_id, user_id)).analysis_result
     assert filled is not None
-    assert filled.item == Item(umbrella, "우산")
+    assert filled.item == NamedItem(umbrella, "우산")
     assert filled.guide == (await advise("metal", umbrella)).guide
 
 
