@@ -44,8 +44,10 @@ check: install    ## formatting, lint, import rules, strict types
 	$(BIN)/lint-imports > build/lint-imports.log 2>&1 || { cat build/lint-imports.log; exit 1; }
 	$(BIN)/mypy
 
+# Each process of pytest has servers of its own, and half of the suite waits: three keep two cores busy.
+WORKERS ?= 3
 unit: install     ## the tests alone; make unit ARGS="tests/auth -x"
-	$(BIN)/pytest -q --durations=15 --durations-min=3 $(ARGS)
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --durations=15 --durations-min=3 $(ARGS)
 
 test-ui: install  ## the dashboard in a real browser; screenshots in build/screenshots
 	@tests/ui/run.sh

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ import pytest
 
 from runtime.http.host import build
 from shared import progress
+from shared.db import Database
 from shared.errors import Unavailable
 from shared.messages import Answered, Turn
 from shared.redis import connect
@@ -53,7 +54,10 @@ def mind(broker_url: str, tmp_path: Path) -> Iterator[Mind]:
 
 
 @pytest.fixture
-async def system(environment: dict[str, str]) -> AsyncIterator[Any]:
+async def system(environment: dict[str, str], db: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Any]:
+    # Questions that other tests asked and no one answered would be answered here, too.
+    async with (await db("chat_llm")).connection() as conn:
+        await conn.execute("DELETE FROM outbox")
     edge, _ = build(["chat_llm"], environment, background=True, access_log=False)
     async with support.lifespan(edge):
         yield edge

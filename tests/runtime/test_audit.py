@@ -12,8 +12,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from runtime.closure import Checkout, Closure, normal
-from runtime.services import ROOT
+from runtime.services import ROOT, find, load_services
 from shared.ids import new_id
 from tests import support
 
@@ -44,13 +46,14 @@ def installed() -> dict[str, list[Path]]:
     return found
 
 
+@pytest.mark.parametrize("folder", sorted(load_services()))
 def test_every_function_runs_on_its_closure_and_loads_nothing_else(
-    environment: dict[str, str], keys: support.Keys, tmp_path: Path
+    environment: dict[str, str], keys: support.Keys, tmp_path: Path, folder: str
 ) -> None:
     checkout = Checkout()
     libraries = installed()
     token = support.access_token(keys, new_id(), new_id())
-    closures = [c for service in checkout.services.values() for c in checkout.functions(service)]
+    closures = checkout.functions(find(folder))
 
     def run(closure: Closure) -> list[str]:
         service = checkout.services[closure.function.service]
