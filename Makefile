@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test test-ui check lint types unit faults contract client bench eval images k8s-check render lock format clean
+.PHONY: help install up down test quick test-ui check lint types unit faults contract client bench eval images k8s-check render lock format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -51,6 +51,9 @@ unit: install     ## the tests alone; make unit ARGS="tests/auth -x"
 
 test-ui: install  ## the dashboard in a real browser; screenshots in build/screenshots
 	@tests/ui/run.sh
+
+quick: install    ## the tests that your change reaches, nearest first, in about a minute
+	@$(BIN)/python -m tests.quick $(ARGS)
 
 faults: install   ## the whole fault table, with seeds that replay it (long)
 	$(BIN)/python -m tests.faults --full

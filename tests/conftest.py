@@ -1,5 +1,6 @@
 """Real parts for every test: one PostgreSQL cluster, two Redis servers and one S3 a run, all thrown away at its end."""
 
+import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -25,6 +26,24 @@ pytest_plugins = ["anyio"]
 # A run that a script put into the background inherits an ignored SIGINT, and so would each program whose Ctrl-C is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_took: dict[str, float] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note how long each test file takes: `make quick` chooses by it."""
+    file = report.location[0]
+    _took[file] = _took.get(file, 0.0) + report.duration
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput") or not _took:
+        return  # a worker of pytest-xdist: its reports reach the controller
+    file = session.config.rootpath / "build/durations.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(known | {name: round(seconds, 2) for name, seconds in _took.items()}, indent=0))
 
 
 @pytest.fixture(scope="session")
