@@ -8,7 +8,6 @@ import sys
 from urllib.parse import unquote, urlsplit
 
 import redis
-from redis.utils import str_if_bytes
 
 from emulator import control
 from emulator.commands.common import add_state, one_line, own_options, state_of
@@ -50,7 +49,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _one(client: redis.Redis, words: list[str]) -> int:
     try:
-        for line in lines(client.execute_command(*words)):
+        answer: object = client.execute_command(*words)  # type: ignore[no-untyped-call] # redis-py has no types here
+        for line in lines(answer):
             print(line)
     except redis.ConnectionError as error:
         raise StartError(str(error)) from None
@@ -86,4 +86,6 @@ def lines(answer: object, indent: str = "") -> list[str]:
             first, *rest = lines(each, indent + "   ")
             found += [f"{indent}{number}) {first.removeprefix(indent + '   ')}", *rest]
         return found or [f"{indent}(empty)"]
-    return [indent + ("(nil)" if answer is None else str(str_if_bytes(answer)))]  # type: ignore[no-untyped-call]
+    if isinstance(answer, bytes):
+        answer = answer.decode(errors="backslashreplace")
+    return [indent + ("(nil)" if answer is None else str(answer))]
