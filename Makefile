@@ -15,25 +15,39 @@ endif
 INDEX = $${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-`$(BIN)/python -m pip config get global.index-url 2>/dev/null`}}
 UV = UV_DEFAULT_INDEX="$(INDEX)" VIRTUAL_ENV=.venv $(BIN)/uv
 
-install: .venv/installed ## make .venv with the locked versions
-.venv/installed: locks/dev.txt locks/uv.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Eco² needs Python 3.11 or newer: make PYTHON=python3.x install")'
-	@echo "installing the locked versions into .venv: about a minute"
+# $(1): the lock file; $(2): megabytes that it takes in .venv; $(3): an option of uv. Half of the time is downloading: a terminal sees how far it is.
+define sync
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Eco² needs Python 3.11 or newer: make PYTHON=python3.x $@")'
+	@df -Pm . | awk 'NR == 2 && $$4 < $(2) * 2 {print "Eco² needs $(2) MB in .venv and as much while it is unpacked: " $$4 " MB are free here"; exit 1}'
+	@echo "installing the locked versions into .venv ($(2) MB)"
 	@test -z "$(MOVED)" && $(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
-	@$(UV) pip sync --quiet --require-hashes --compile-bytecode locks/dev.txt locks/uv.txt
+	@if [ -t 1 ]; then while sleep 1; do printf '\r  %s of $(2) MB ' `du -sm .venv | cut -f1`; done & fi; \
+	$(UV) pip sync --quiet --require-hashes $(3) $(1) locks/uv.txt; code=$$?; \
+	if [ -t 1 ]; then kill $$!; printf '\r\033[K'; fi; exit $$code
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@mkdir -p build && touch $@
+endef
+
+install: .venv/installed ## make .venv with all locked versions: the system's, and those of tests and checks
+.venv/installed: locks/dev.txt locks/uv.txt pyproject.toml
+	$(call sync,locks/dev.txt,1050,--compile-bytecode)
+# Who only wants the system up needs half of it; who has all of it has that too.
+.venv/system: locks/up.txt locks/uv.txt pyproject.toml
+	$(call sync,locks/up.txt,550)
+	@$(BIN)/python -m emulator.compiled
+	@rm -f $(BIN)/uv $(BIN)/uvx && $(BIN)/python -m pip uninstall --quiet --yes uv
+SYSTEM = $(if $(wildcard .venv/installed),.venv/installed,.venv/system)
 # Scripts of an environment begin with the path that it was made in: a checkout that was moved makes its own anew.
 MOVED := $(shell test -e $(BIN)/eco2 && ! grep -qF "$(CURDIR)/.venv" $(BIN)/eco2 && echo yes)
 ifdef MOVED
-.PHONY: .venv/installed
+.PHONY: .venv/installed .venv/system
 endif
 
-up: install       ## start the whole system; Ctrl-C stops it
+up: $(SYSTEM)     ## start the whole system; Ctrl-C stops it
 	@$(BIN)/eco2 up
 
-down: install     ## stop a detached system
+down: $(SYSTEM)   ## stop a detached system
 	@$(BIN)/eco2 down
 
 test: check unit  ## everything that must hold before a change lands
@@ -85,8 +99,7 @@ render: install   ## write the manifests from the service.toml files
 lock: install     ## resolve the dependencies anew
 	echo uv | $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 - -o locks/uv.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --group dev -o locks/dev.txt
-	$(UV) pip compile --quiet --universal --no-header --python-version 3.11 -c locks/dev.txt -c locks/uv.txt locks/dev.txt locks/uv.txt -o build/pylock.toml
-	$(BIN)/python -m tests.wheels build/pylock.toml > locks/wheels.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --group up -c locks/dev.txt -o locks/up.txt
 	echo checkov | $(UV) pip compile --quiet --generate-hashes --no-header --python-version 3.11 - -o locks/checkov.txt
 
 format: install   ## rewrite the code in the house style

@@ -1,0 +1,24 @@
+"""Compiles what the first `eco2 up` will import, and no more: wheels bring no bytecode, and that of all of them is 110 MB.
+
+Run by `make up` after it has installed the libraries (`python -m emulator.compiled`).
+"""
+
+import importlib
+
+from emulator.template import WARM
+
+# What the parts import that the template does not become.
+OTHERS = (
+    *("moto.moto_server.werkzeug_app", "moto.s3.responses", "yoyo", "yoyo.backends.core.postgresql"),
+    *("onnx", "onnxruntime", "PIL.Image", "numpy", "bcrypt", "holidays", "rich.console", "psutil"),
+    *("emulator.detached", "emulator.servers.s3", "emulator.dashboard.app", "runtime.cli"),
+)
+
+
+def main() -> None:
+    for name in (*WARM, *OTHERS):
+        importlib.import_module(name)
+
+
+if __name__ == "__main__":
+    main()
