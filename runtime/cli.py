@@ -47,15 +47,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("tests.bench.command", "measure the budgets; `ai`: what a day costs"),
     "function": ("runtime.commands.function", "disable or enable a function for a bad night"),
     # delivery
-    "why": ("k8s.why", "name everything that a file reaches"),
-    "plan": ("k8s.plan", "show what a deploy would change, and why"),
-    "deploy": ("k8s.deploy", "deploy what the plan names"),
-    "build": ("k8s.build", "build a service's image"),
-    "render": ("k8s.render", "write the manifests from the service.toml files"),
-    "secrets": ("k8s.secrets", "make strong secrets"),
-    "backup": ("k8s.backup", "dump the database or a journal to S3"),
-    "restore": ("k8s.restore", "bring a backup back"),
-    "rotate": ("k8s.rotate", "change passwords and signing keys without downtime"),
+    "why": ("k8s.programs.why", "name everything that a file reaches"),
+    "plan": ("k8s.programs.plan", "show what a deploy would change, and why"),
+    "deploy": ("k8s.programs.deploy", "deploy what the plan names"),
+    "build": ("k8s.programs.build", "build a service's image"),
+    "render": ("k8s.programs.render", "write the manifests from the service.toml files"),
+    "secrets": ("k8s.programs.secrets", "make strong secrets"),
+    "backup": ("k8s.tools.backup", "dump the database or a journal to S3"),
+    "restore": ("k8s.tools.restore", "bring a backup back"),
+    "rotate": ("k8s.programs.rotate", "change passwords and signing keys without downtime"),
 }
 GROUPS = {
     "The system on this machine": (

@@ -9,14 +9,17 @@ import tempfile
 import venv
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
+from k8s.programs.deploy import overlay_documents, put_images
+from k8s.programs.environments import environment
+from k8s.programs.images import TOOLS, wanted
+from k8s.programs.jobs import migration_job, prepare_job
+from k8s.programs.templates import Document
+from runtime.closure import Checkout
 from runtime.services import ROOT
 
-Document = dict[str, Any]
 PARTS = ("functions", "shared", "runtime", "k8s", "emulator", "locks", "pyproject.toml")
 
 
@@ -76,7 +79,15 @@ def kubectl_or_skip() -> str:
 
 @pytest.fixture(scope="session", params=["dev", "prod"])
 def overlay(request: pytest.FixtureRequest) -> list[Document]:
-    """All objects of an environment."""
-    words = [kubectl_or_skip(), "kustomize", str(ROOT / "k8s/overlays" / request.param)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return [found for found in yaml.safe_load_all(done.stdout) if found]
+    """All objects of an environment as a deploy of this checkout brings them, jobs included."""
+    kubectl_or_skip()
+    env, images = environment(request.param), wanted(Checkout())
+    documents = overlay_documents(request.param)
+    put_images(documents, images, env)
+    for image in images:
+        full_name = env.image(image.name, image.tag)
+        if image.name == TOOLS:
+            documents.append(prepare_job(full_name, image.tag))
+        elif image.service and not image.service.is_worker:
+            documents += [migration_job(image, full_name, phase) for phase in ("before", "after")]
+    return documents

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from k8s.build import gather
-from k8s.plan import Image, wanted
-from k8s.store import sha256
+from k8s.programs.build import gather
+from k8s.programs.images import Image, wanted
+from k8s.tools.store import sha256
 from runtime.closure import Checkout
 from tests.k8s.conftest import different
 

@@ -66,7 +66,7 @@ elif verb == "get":
         file = store / f"{{space}}.{{clean[1]}}.{{clean[2]}}.json"
         sys.stdout.write(file.read_text() if file.exists() else "")
     else:
-        label = clean[clean.index("-l") + 1]
+        label = clean[clean.index("--selector") + 1]
         items = [json.loads(f.read_text()) for k in kinds for f in sorted(store.glob(f"{{space}}.{{k}}.*.json"))]
         items = [item for item in items if label in item["metadata"].get("labels", {{}})]
         sys.stdout.write(json.dumps({{"items": items}}))
@@ -166,12 +166,12 @@ def test_only_what_changed_is_rolled_out_migrations_first(eco2: Eco2, deployed: 
     assert eco2("render").returncode == 0
     done = eco2("deploy", "--service", "waste")
     assert done.returncode == 0, done.stderr
-    unsaid = ("eco2 apply --filename -", "eco2 create --filename -", "applied ConfigMap/deploy-lock")
+    unsaid = ("eco2 apply --server-side --force-conflicts --field-manager=eco2 --filename -", "eco2 create --filename -", "applied ConfigMap/deploy-lock")
     steps = [line for line in deployed.log() if " get " not in line and line.strip() not in unsaid]
     assert steps[:3] == [
-        "eco2 delete job/migrate-waste-TAG --ignore-not-found",
-        "  applied Job/migrate-waste-TAG",
-        "eco2 wait --for=condition=complete --timeout=300s job/migrate-waste-TAG",
+        "eco2 delete job/migrate-waste-TAG-before --ignore-not-found",
+        "  applied Job/migrate-waste-TAG-before",
+        "eco2 wait --for=condition=complete --timeout=300s job/migrate-waste-TAG-before",
     ]
     applied = [line for line in steps if "applied Deployment" in line]
     assert applied == ["  applied Deployment/api-waste"]
@@ -279,23 +279,13 @@ def test_manifests_that_are_not_current_are_not_deployed(eco2: Eco2, deployed: C
     assert "run `eco2 render`" in done.stderr
 
 
-def test_tags_in_git_may_be_older_than_the_plan(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
-    change(checkout, "functions/auth/login.py")
-    done = eco2("deploy")
-    assert done.returncode == 0, done.stderr
-    tag = next(e["tag"] for e in json.loads(eco2("plan", "--json").stdout)["services"] if e["service"] == "api-auth")
-    running = json.loads((deployed.store / "eco2.deployment.api-auth.json").read_text())
-    assert running["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f"/api-auth:{tag}")
-
-
 def test_a_cluster_that_is_away_is_said_in_a_line(eco2: Eco2, cluster: Cluster) -> None:
     (cluster.store / "away").touch()
-    done = eco2("plan")
-    assert done.returncode == 0
-    assert "no cluster answers" in done.stderr
-    refused = eco2("deploy")
-    assert refused.returncode == 1
-    assert "The connection to the server was refused" in refused.stderr
+    for command in ("plan", "deploy"):
+        refused = eco2(command)
+        assert refused.returncode == 1
+        assert "The connection to the server was refused" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
 
 
 # Secrets

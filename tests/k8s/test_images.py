@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from k8s import manifests
-from k8s.build import build
-from k8s.plan import Image, wanted
-from k8s.store import sha256
+from k8s.programs.build import build
+from k8s.programs.images import TOOLS, Image, wanted
+from k8s.programs.quantities import mebibytes
+from k8s.tools.store import sha256
 from runtime.closure import Checkout
 from tests import support
 from tests.k8s.conftest import different
@@ -76,7 +76,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 CHOSEN = os.environ.get("ECO2_IMAGES", "api-recycle-info")
 EVERY = CHOSEN == "all"
 IMAGES = [image.name for image in wanted(Checkout()) if EVERY or image.name in CHOSEN.split(",")]
-SERVICES = [name for name in IMAGES if name != manifests.TOOLS]
+SERVICES = [name for name in IMAGES if name != TOOLS]
 # Of this process alone: another run may build the same tags beside it.
 OURS = f"localhost/eco2-test-{os.getpid()}"
 
@@ -170,7 +170,7 @@ def memory_limit(limit: str) -> Iterator[Path | None]:
         group = root / f"eco2-test-{os.getpid()}"
         try:
             group.mkdir()
-            (group / file).write_text(str(int(manifests.mebibytes(limit) * MIB)))
+            (group / file).write_text(str(int(mebibytes(limit) * MIB)))
         except OSError:
             with contextlib.suppress(OSError):
                 group.rmdir()
@@ -282,8 +282,9 @@ def test_a_service_becomes_ready_from_its_own_root_folder(
         environ = inside(root, environment, keys, image)
         port, beside = free_port(), free_port()
         words = ["python3", "-m", image.module, image.target]
-        migrated = in_root(root, ["python3", "-m", "runtime.migrate", "--phase", "before"], environ)
-        assert migrated.returncode == 0, migrated.stderr
+        if not service.is_worker:
+            migrated = in_root(root, ["python3", "-m", "runtime.migrate", "--phase", "before"], environ)
+            assert migrated.returncode == 0, migrated.stderr
         with started(root, words, environ | {"PORT": str(port), "HEALTH_PORT": str(port)}, group) as process:
             until_ready(process, port, root / "tmp/log")
             assert ask(port, "/metrics")[0] == 200
@@ -294,16 +295,20 @@ def test_a_service_becomes_ready_from_its_own_root_folder(
                 (root / "tmp/log").rename(root / "tmp/worker.log")
                 with started(root, syncer, environ | {"HEALTH_PORT": str(beside)}, None) as second:
                     until_ready(second, beside, root / "tmp/log")
+                (root / "tmp/log").rename(root / "tmp/syncer.log")
+                copier = ["python3", "-m", "k8s.tools.journals", image.target]
+                with started(root, copier, environ | {"HEALTH_PORT": str(beside)}, None) as third:
+                    until_ready(third, beside, root / "tmp/log")
 
 
-@pytest.mark.skipif(manifests.TOOLS not in IMAGES, reason="make images")
+@pytest.mark.skipif(TOOLS not in IMAGES, reason="make images")
 def test_the_tools_dump_the_database_from_their_own_root_folder(
     built: dict[str, tuple[Image, str]], environment: dict[str, str], keys: support.Keys, s3: support.S3
 ) -> None:
-    image, name = built[manifests.TOOLS]
+    image, name = built[TOOLS]
     with root_of(name) as root:
         environ = inside(root, environment, keys, image) | {"BACKUP_BUCKET": s3.bucket}
-        for words in (["-m", "k8s.backup", "dump"], ["-m", "k8s.backup", "list"]):
+        for words in (["-m", "k8s.tools.backup", "dump"], ["-m", "k8s.tools.backup", "list"]):
             done = in_root(root, ["python3", *words], environ)
             assert done.returncode == 0, done.stderr
             assert done.stdout.startswith(f"s3://{s3.bucket}/postgres/")

@@ -13,10 +13,15 @@ from runtime.services import load_services
 Eco2 = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def plan(eco2: Eco2, *words: str) -> dict[str, dict[str, Any]]:
-    done = eco2("plan", "--json", *words)
+def plan(eco2: Eco2, running: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The plan's services against a file; without one, against a cluster where nothing runs."""
+    done = eco2("plan", "--json", "--running", str(running or EMPTY))
     assert done.returncode == 0, done.stderr
     return {entry["service"]: entry for entry in json.loads(done.stdout)["services"]}
+
+
+# A valid file in which nothing runs.
+EMPTY = Path(__file__).with_name("nothing.json")
 
 
 def append(file: Path, text: str = "\n# changed\n") -> None:
@@ -44,13 +49,13 @@ def test_with_nothing_running_everything_is_new(eco2: Eco2) -> None:
 
 
 def test_after_a_deploy_nothing_is_left_to_do(eco2: Eco2, running: Path) -> None:
-    for entry in plan(eco2, "--running", str(running)).values():
+    for entry in plan(eco2, running).values():
         assert (entry["change"], entry["functions"], entry["tag"]) == ("unchanged", [], entry["running_tag"])
 
 
 def test_a_changed_function_is_the_only_one_in_the_plan_and_says_why(eco2: Eco2, running: Path, checkout: Path) -> None:
     append(checkout / "functions/waste/delete_analysis.py")
-    found = plan(eco2, "--running", str(running))
+    found = plan(eco2, running)
     assert [name for name, entry in found.items() if entry["change"] != "unchanged"] == ["api-waste"]
     assert found["api-waste"]["functions"] == [
         {
@@ -67,7 +72,7 @@ def test_the_chain_of_a_library_names_both_versions_and_every_step(eco2: Eco2, r
     start = text.index("\nbcrypt==") + len("\nbcrypt==")
     old = text[start : text.index(" ", start)]
     lock.write_text(text[:start] + "99.0" + text[start + len(old) :], encoding="utf-8")
-    found = plan(eco2, "--running", str(running))
+    found = plan(eco2, running)
     assert [name for name, entry in found.items() if entry["change"] != "unchanged"] == ["api-auth"]
     login = next(entry for entry in found["api-auth"]["functions"] if entry["function"] == "login")
     assert [
@@ -83,7 +88,7 @@ def test_a_migration_alone_rolls_its_service_out_and_changes_no_function(
     eco2: Eco2, running: Path, checkout: Path
 ) -> None:
     (checkout / "functions/auth/migrations/0099_more.sql").write_text("SELECT 1;\n")
-    found = plan(eco2, "--running", str(running))
+    found = plan(eco2, running)
     assert [name for name, entry in found.items() if entry["change"] != "unchanged"] == ["api-auth"]
     assert found["api-auth"]["functions"] == []
     assert found["api-auth"]["why"] == [["functions/auth/migrations/0099_more.sql (new)", "api-auth"]]
@@ -91,18 +96,18 @@ def test_a_migration_alone_rolls_its_service_out_and_changes_no_function(
 
 def test_more_replicas_change_manifests_and_no_image(eco2: Eco2, checkout: Path, tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
-    file.write_text(eco2("plan", "--json").stdout)
+    file.write_text(eco2("plan", "--json", "--running", str(EMPTY)).stdout)
     toml = checkout / "functions/chat_llm/service.toml"
     toml.write_text(toml.read_text(encoding="utf-8").replace("replicas = 2", "replicas = 3"), encoding="utf-8")
-    entry = plan(eco2, "--running", str(file))["api-chat-llm"]
+    entry = plan(eco2, file)["api-chat-llm"]
     assert (entry["change"], entry["functions"], entry["tag"]) == ("manifests", [], entry["running_tag"])
 
 
 def test_a_rollout_that_was_skipped_is_still_in_the_next_plan(eco2: Eco2, running: Path, checkout: Path) -> None:
     append(checkout / "functions/auth/login.py")
-    plan(eco2, "--running", str(running))
+    plan(eco2, running)
     append(checkout / "functions/waste/db.py")
-    found = plan(eco2, "--running", str(running))
+    found = plan(eco2, running)
     assert [name for name, entry in found.items() if entry["change"] != "unchanged"] == ["api-auth", "api-waste"]
     assert [function["function"] for function in found["api-auth"]["functions"]] == ["login"]
 
@@ -112,13 +117,13 @@ def test_undoing_a_change_undoes_its_place_in_the_plan(eco2: Eco2, running: Path
     before = file.read_bytes()
     append(file)
     file.write_bytes(before)
-    assert {entry["change"] for entry in plan(eco2, "--running", str(running)).values()} == {"unchanged"}
+    assert {entry["change"] for entry in plan(eco2, running).values()} == {"unchanged"}
 
 
 def test_a_tag_of_which_nothing_is_known_means_all_functions(eco2: Eco2, tmp_path: Path) -> None:
     file = tmp_path / "running.json"
     file.write_text('{"api-auth": "0123456789abcdef", "api-gone": "1111111111111111"}')
-    found = plan(eco2, "--running", str(file))
+    found = plan(eco2, file)
     assert found["api-auth"]["change"] == "changed"
     assert len(found["api-auth"]["functions"]) > 10
     assert found["api-gone"]["change"] == "removed"

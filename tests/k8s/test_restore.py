@@ -17,8 +17,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from emulator.servers.postgres import Postgres
-from k8s import backup, journals, restore
-from k8s.store import BackupError, Bucket, bucket, run_postgres
+from k8s.tools import backup, journals, restore
+from k8s.tools.store import BackupError, Bucket, bucket, run_postgres
 from runtime import migrate
 from runtime.journal.journal import Journal
 from shared.ids import new_id

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s.plan import wanted
+from k8s.programs.images import wanted
 from runtime import closure
 from runtime.closure import Checkout, Closure, ClosureError
 from runtime.services import ROOT
@@ -97,7 +97,7 @@ def test_what_an_editor_leaves_behind_changes_nothing(checkout: Path) -> None:
 
 def test_the_emulator_and_the_manifests_are_part_of_no_function(checkout: Path) -> None:
     assert changed_by(checkout, lambda: append(checkout / "emulator/servers/postgres.py")) == set()
-    assert changed_by(checkout, lambda: append(checkout / "k8s/render.py")) == set()
+    assert changed_by(checkout, lambda: append(checkout / "k8s/programs/render.py")) == set()
 
 
 def test_what_shapes_only_the_cluster_changes_no_image(checkout: Path) -> None:

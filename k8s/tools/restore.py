@@ -21,8 +21,8 @@ import psycopg
 from msgspec import Struct
 from psycopg import sql
 
-from k8s.backup import count_rows
-from k8s.store import BackupError, NotConfigured, bucket, parse_s3, run_postgres
+from k8s.tools.backup import count_rows
+from k8s.tools.store import BackupError, NotConfigured, bucket, parse_s3, run_postgres
 from runtime.migrate import schemas
 from runtime.services import Service, ServiceError, load_services, suggestion
 from shared import clock
@@ -40,7 +40,7 @@ def restore(dsn: str, dump: Path, *, schema: str | None = None, counts: Mapping[
     """Put a dump in the place of what is there.
 
     Args:
-        dsn: the database, as its owner; roles, schemas and extensions are there (`python -m k8s.prepare` makes them).
+        dsn: the database, as its owner; roles, schemas and extensions are there (`python -m k8s.tools.prepare` makes them).
         dump: pg_dump's custom format.
         schema: this one alone, with its entries in the ledger of migrations.
         counts: the rows of each table at the dump's time, to compare with.
@@ -252,6 +252,6 @@ def _fetch(source: str, folder: Path, environ: Mapping[str, str]) -> tuple[Path,
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m k8s.restore")
+    parser = argparse.ArgumentParser(prog="python -m k8s.tools.restore")
     configure(parser)
     sys.exit(main(parser.parse_args()))

@@ -6,7 +6,6 @@ instead of the cluster, for a vault or a look.
 
 import argparse
 import base64
-import json
 import os
 import secrets
 import subprocess
@@ -16,10 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from k8s import manifests
-from k8s.manifests import Document, labels
-from k8s.plan import PlanError, kubectl
-from k8s.render import dump
+from k8s.programs import manifests
+from k8s.programs.cluster import Cluster, ClusterError
+from k8s.programs.manifests import labels
+from k8s.programs.templates import Document, dump
 from runtime.migrate import DATABASE, OWNER
 from runtime.services import Service, load_services
 
@@ -82,12 +81,12 @@ def run_keys(what: str, folder: Path) -> None:
     """Run `functions.auth.keys`, which is auth's own affair: k8s imports no function.
 
     Raises:
-        PlanError: it failed.
+        ClusterError: it failed.
     """
     words = [sys.executable, "-m", "functions.auth.keys", what, str(folder)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise PlanError(done.stderr.strip())
+        raise ClusterError(done.stderr.strip())
 
 
 def read_keys(folder: Path) -> tuple[str, str]:
@@ -108,33 +107,32 @@ def jwks(public: str) -> Document:
     )
 
 
-def existing(space: str, name: str, context: str | None) -> dict[str, str] | None:
+def existing(space: str, name: str, cluster: Cluster) -> dict[str, str] | None:
     """A Secret's values in the cluster, or None where there is none.
 
     Raises:
-        PlanError: the cluster does not answer.
+        ClusterError: the cluster does not answer.
     """
-    words = ["get", "secret", name, "--namespace", space, "--ignore-not-found", "-o", "json"]
-    text = kubectl(*words, context=context)
-    if not text.strip():
+    found = cluster.get("secret", name, space)
+    if found is None:
         return None
-    data = json.loads(text).get("data") or {}
+    data = found.get("data") or {}
     return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
-def current_passwords(services: Mapping[str, Service], context: str | None) -> dict[str, str]:
+def current_passwords(services: Mapping[str, Service], cluster: Cluster) -> dict[str, str]:
     """The passwords that the cluster's Secrets hold; what is missing there is missing here.
 
     Raises:
-        PlanError: the cluster does not answer.
+        ClusterError: the cluster does not answer.
     """
     found: dict[str, str] = {}
-    held = existing("database", "role-passwords", context) or {}
+    held = existing("database", "role-passwords", cluster) or {}
     found |= {role: held[role] for role in roles(services) if role in held}
     places = {"postgres": ("database", "postgres-superuser"), "grafana": ("monitoring", "grafana")}
     places |= {part: ("eco2", f"{part}-redis") for part in REDIS}
     for name, place in places.items():
-        if value := (existing(*place, context) or {}).get("password"):
+        if value := (existing(*place, cluster) or {}).get("password"):
             found[name] = value
     return found
 
@@ -149,26 +147,26 @@ def documents(
     return found
 
 
-def init(context: str | None, folder: Path | None) -> list[str]:
+def init(cluster: Cluster, folder: Path | None) -> list[str]:
     """Make what is missing; return the names of what was made.
 
     Raises:
-        PlanError: the cluster does not answer.
+        ClusterError: the cluster does not answer.
     """
     services = load_services()
-    passwords = {} if folder else current_passwords(services, context)
+    passwords = {} if folder else current_passwords(services, cluster)
     names = ["postgres", "grafana", *REDIS, *roles(services)]
     fresh = [name for name in names if name not in passwords]
     passwords |= {name: password() for name in fresh}
-    keys = None if not folder and existing("eco2", "auth-signing-key", context) else signing_keys()
+    keys = None if not folder and existing("eco2", "auth-signing-key", cluster) else signing_keys()
     made = documents(passwords, keys, services)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / "secrets.yaml", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(dump(made))
+            out.write(dump(made, header=""))
     else:
-        kubectl("apply", "--server-side", "--force-conflicts", "--filename", "-", context=context, text=dump(made))
+        cluster.apply(made)
     return [*fresh, *(["signing key"] if keys else [])]
 
 
@@ -189,14 +187,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     try:
-        made = init(args.context, args.to)
+        made = init(Cluster(args.context), args.to)
     except FileExistsError as error:
         print(
             f"eco2 secrets: {error.filename} is there already; a new set would not open what the old one closed",
             file=sys.stderr,
         )
         return 1
-    except PlanError as error:
+    except ClusterError as error:
         print(f"eco2 secrets: {error}", file=sys.stderr)
         return 1
     print(f"made: {', '.join(made)}" if made else "all secrets are there")

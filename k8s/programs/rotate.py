@@ -18,21 +18,20 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from k8s import manifests, secrets
-from k8s.plan import PlanError, kubectl
-from k8s.render import dump
+from k8s.programs import manifests, secrets
+from k8s.programs.cluster import Cluster, ClusterError
 from runtime.services import Service, load_services, suggestion
 
 
-def rotate_keys(context: str | None) -> None:
+def rotate_keys(cluster: Cluster) -> None:
     """Add a signing key that takes over in ten minutes.
 
     Raises:
-        PlanError: the cluster does not answer, or has no keys yet.
+        ClusterError: the cluster does not answer, or has no keys yet.
     """
-    held = secrets.existing("eco2", "auth-signing-key", context)
+    held = secrets.existing("eco2", "auth-signing-key", cluster)
     if not held:
-        raise PlanError("the cluster has no signing key: eco2 secrets init")
+        raise ClusterError("the cluster has no signing key: eco2 secrets init")
     with tempfile.TemporaryDirectory(prefix="eco2-keys-") as name:
         folder = Path(name)
         (folder / "signing.json").write_text(held["value"], encoding="utf-8")
@@ -40,7 +39,7 @@ def rotate_keys(context: str | None) -> None:
         private, public = secrets.read_keys(folder)
     # The public set first: nothing is ever signed with a key that nobody can look up.
     for found in (secrets.jwks(public), secrets.secret("eco2", "auth-signing-key", {"value": private})):
-        kubectl("apply", "--server-side", "--force-conflicts", "--filename", "-", context=context, text=dump([found]))
+        cluster.apply([found])
 
 
 def change_password(superuser: psycopg.Connection, role: str, new: str) -> None:
@@ -50,30 +49,30 @@ def change_password(superuser: psycopg.Connection, role: str, new: str) -> None:
     superuser.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
 
 
-def rotate_password(role: str, superuser_dsn: str, context: str | None) -> None:
+def rotate_password(role: str, superuser_dsn: str, cluster: Cluster) -> None:
     """Give a role a new password, and restart what uses it.
 
     Raises:
-        PlanError: the cluster does not answer, or has no secrets yet.
+        ClusterError: the cluster does not answer, or has no secrets yet.
         psycopg.OperationalError: PostgreSQL does not answer.
     """
     services = load_services()
     if role not in (known := secrets.roles(services)):
-        raise PlanError(f"there is no role {role}{suggestion(role, known)}")
-    passwords = secrets.current_passwords(services, context)
+        raise ClusterError(f"there is no role {role}{suggestion(role, known)}")
+    passwords = secrets.current_passwords(services, cluster)
     if missing := [name for name in known if name not in passwords]:
-        raise PlanError(f"the cluster lacks the passwords of {', '.join(missing)}: eco2 secrets init")
+        raise ClusterError(f"the cluster lacks the passwords of {', '.join(missing)}: eco2 secrets init")
     new = secrets.password()
     made = secrets.documents(passwords | {role: new}, None, services)
     # A server that does not answer is found out before the Secrets hold what it has never heard of.
     with psycopg.connect(superuser_dsn, autocommit=True, connect_timeout=5) as conn:
-        kubectl("apply", "--server-side", "--force-conflicts", "--filename", "-", context=context, text=dump(made))
+        cluster.apply(made)
         change_password(conn, role, new)
     for service in services.values():
         if service.database.role == role:
             for target in workloads(service):
-                kubectl("rollout", "restart", target, context=context)
-                kubectl("rollout", "status", target, "--timeout=300s", context=context)
+                cluster.run("rollout", "restart", target, "--namespace", manifests.NAMESPACE)
+                cluster.run("rollout", "status", target, "--timeout=300s", "--namespace", manifests.NAMESPACE)
 
 
 def workloads(service: Service) -> list[str]:
@@ -99,7 +98,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     try:
         if args.what == "keys":
-            rotate_keys(args.context)
+            rotate_keys(Cluster(args.context))
             print("the new key is public, and signs in ten minutes")
             return 0
         superuser_dsn = os.environ.get("POSTGRES_SUPERUSER_URL", "")
@@ -110,9 +109,9 @@ def main(args: argparse.Namespace) -> int:
             )
             return 2
         for role in args.role or secrets.roles(load_services()):
-            rotate_password(role, superuser_dsn, args.context)
+            rotate_password(role, superuser_dsn, Cluster(args.context))
             print(f"{role} has a new password")
-    except (PlanError, psycopg.OperationalError) as error:
+    except (ClusterError, psycopg.OperationalError) as error:
         print(f"eco2 rotate: {error}", file=sys.stderr)
         return 1
     return 0

@@ -18,7 +18,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from k8s.store import DUMPS, BackupError, Bucket, NotConfigured, bucket, run_postgres
+from k8s.tools.store import DUMPS, BackupError, Bucket, NotConfigured, bucket, run_postgres
 from shared import clock
 
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -108,6 +108,6 @@ def main(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> i
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m k8s.backup")
+    parser = argparse.ArgumentParser(prog="python -m k8s.tools.backup")
     configure(parser)
     sys.exit(main(parser.parse_args()))

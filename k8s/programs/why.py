@@ -4,8 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from k8s.manifests import TOOLS
-from k8s.plan import image_inputs, tool_inputs
+from k8s.programs.images import TOOLS, image_inputs, tool_inputs
 from runtime.closure import Checkout, ClosureError
 from runtime.loader import LoadError
 from runtime.services import ROOT, ServiceError, suggestion

@@ -1,4 +1,4 @@
-"""Copies a worker's journal to S3, every hour, from beside the worker (`python -m k8s.journals storage`).
+"""Copies a worker's journal to S3, every hour, from beside the worker (`python -m k8s.tools.journals storage`).
 
 SQLite's online backup reads a consistent state while the worker writes. What a person wrote or was answered (the payload) is
 taken out of the copy before it leaves: it is for the owner alone, and for a day.
@@ -22,8 +22,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from k8s.backup import STAMP
-from k8s.store import JOURNALS, BackupError, Bucket, bucket
+from k8s.tools.backup import STAMP
+from k8s.tools.store import JOURNALS, BackupError, Bucket, bucket
 from runtime import telemetry
 from runtime.health import HealthServer
 from shared import clock
@@ -111,7 +111,7 @@ class Loop:
 
 def main(words: list[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Copy until SIGTERM; the exit code is 2 for a missing setting."""
-    parser = argparse.ArgumentParser(prog="python -m k8s.journals", description="Copy a worker's journal to S3.")
+    parser = argparse.ArgumentParser(prog="python -m k8s.tools.journals", description="Copy a worker's journal to S3.")
     parser.add_argument("service", help="storage or ai")
     parser.add_argument("--once", action="store_true", help="one copy, then end")
     args = parser.parse_args(words)

@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from k8s.environments import UnknownEnvironment, environment
-from k8s.plan import CONTAINERFILE, Image, PlanError, find_image, wanted
+from k8s.programs.environments import UnknownEnvironment, environment
+from k8s.programs.images import CONTAINERFILE, Image, UnknownImage, find_image, wanted
 from runtime.closure import Checkout, ClosureError
 from runtime.loader import LoadError
 from runtime.services import ServiceError
@@ -197,7 +197,15 @@ def main(args: argparse.Namespace) -> int:
             if args.push:
                 push(name, program)
             print(name)
-    except (BuildError, ClosureError, LoadError, PlanError, ServiceError, UnknownEnvironment, FileExistsError) as error:
+    except (
+        BuildError,
+        ClosureError,
+        LoadError,
+        UnknownImage,
+        ServiceError,
+        UnknownEnvironment,
+        FileExistsError,
+    ) as error:
         print(f"eco2 build: {error}", file=sys.stderr)
         return 1
     return 0

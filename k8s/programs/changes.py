@@ -1,0 +1,115 @@
+"""What a deploy would change, and why: what the checkout wants against what runs.
+
+No git range is looked at, so that a failed or skipped rollout heals itself at the next one.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from k8s.programs.images import TOOLS, Image, Record
+from runtime.closure import Closure
+
+
+class FunctionChange(Struct, frozen=True):
+    """A function to be rolled out; each entry of `why` is a chain from an input to the image."""
+
+    function: str
+    hash: str
+    why: list[list[str]]
+
+
+class ServiceChange(Struct, frozen=True):
+    """What a deploy would do with one service. `why` holds the chains that lead past all functions."""
+
+    service: str
+    tag: str
+    running_tag: str | None
+    change: Literal["unchanged", "changed", "new", "manifests", "removed"]
+    functions: list[FunctionChange] = []
+    why: list[list[str]] = []
+    record: Record | None = None
+
+
+class Plan(Struct, frozen=True):
+    """One entry a service, and one for the image with the tools."""
+
+    services: list[ServiceChange]
+    tools: ServiceChange | None = None
+
+
+def compare(images: Iterable[Image], running: Mapping[str, Record]) -> Plan:
+    """The plan. `running` is keyed by service name; a record may know no more than its tag."""
+    changes = {image.name: _compare(image, running.get(image.name)) for image in images}
+    gone = {n: ServiceChange(n, "", record.tag, "removed") for n, record in running.items() if n not in changes}
+    tools = changes.pop(TOOLS, None)
+    return Plan([*changes.values(), *(gone[name] for name in sorted(gone))], tools)
+
+
+def _compare(image: Image, old: Record | None) -> ServiceChange:
+    name, record = image.name, image.record
+    if old is None:
+        why = [["nothing is running"]]
+        functions = [_function(image, closure, why) for closure in image.closures]
+        return ServiceChange(name, record.tag, None, "new", functions, record=record)
+    if old.tag == record.tag and not old.finished:
+        why = [[f"the rollout of {record.tag} has not been finished", name]]
+        return ServiceChange(name, record.tag, old.tag, "changed", [], why, record)
+    if old.tag == record.tag:
+        same = not old.manifest or old.manifest == record.manifest
+        why = [] if same else [["manifests (eco2 render)", name]]
+        return ServiceChange(name, record.tag, old.tag, "unchanged" if same else "manifests", [], why, record)
+    if not old.functions:
+        why = [[f"image {old.tag}, of which nothing is known"]]
+        functions = [_function(image, closure, why) for closure in image.closures]
+        return ServiceChange(name, record.tag, old.tag, "changed", functions, record=record)
+    changed = {key for key in {*old.inputs, *record.inputs} if old.inputs.get(key) != record.inputs.get(key)}
+    functions = []
+    for closure in image.closures:
+        if old.functions.get(closure.function.name) == closure.hash:
+            continue
+        keys = sorted(changed & {*closure.inputs})
+        ways = {key: [step.removeprefix("library ") for step in closure.chain(key)[1:-1]] for key in keys}
+        chains = [[label(key, old.inputs, record.inputs), *way] for key, way in ways.items()]
+        if closure.function.name not in old.functions:
+            chains = [["new function", closure.function.file]]
+        elif not chains:
+            chains = [[label(key, old.inputs, record.inputs)] for key in sorted(changed - {*record.inputs})]
+        functions.append(_function(image, closure, chains))
+    known = {closure.function.name for closure in image.closures}
+    why = [["removed function", f"{image.target}/{gone}", name] for gone in old.functions if gone not in known]
+    why += [[label(key, old.inputs, record.inputs), name] for key in sorted(changed & {*image.inputs})]
+    return ServiceChange(name, record.tag, old.tag, "changed", functions, why, record)
+
+
+def _function(image: Image, closure: Closure, chains: list[list[str]]) -> FunctionChange:
+    why = [[*chain, closure.id, image.name] for chain in chains]
+    return FunctionChange(closure.function.name, closure.hash, why)
+
+
+def label(key: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """What changed, in a few words: `httpx 0.28.0 -> 0.28.1`, `shared/db.py`, `setting uses`."""
+    before, after = old.get(key), new.get(key)
+    if before is None or after is None:
+        return f"{key} ({'new' if before is None else 'gone'})"
+    if key.startswith("library ") or key == "python":
+        return f"{key.removeprefix('library ')} {before} -> {after}"
+    return key
+
+
+def text(plan: Plan) -> str:
+    """The plan for a person."""
+    lines = []
+    for service in [*plan.services, *([plan.tools] if plan.tools else [])]:
+        tag = service.tag if service.change != "removed" else service.running_tag
+        lines.append(f"{service.service:20} {service.change:10} {tag}")
+        if service.change == "new":
+            lines.append(f"    {len(service.functions)} functions; none of them runs" if service.functions else "")
+            continue
+        for chain in service.why:
+            lines.append(f"    {' > '.join(chain)}")
+        for function in service.functions:
+            lines.append(f"    {function.function}")
+            lines += [f"        {' > '.join(chain)}" for chain in function.why]
+    return "\n".join(line for line in lines if line)

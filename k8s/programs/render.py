@@ -1,0 +1,88 @@
+"""Writes what follows from the service.toml files: manifests, Ingress, overlays. A test proves that git is current.
+
+k8s/base/services/      one file a service, the Ingress, and who may call whom
+k8s/overlays/ENV/       domain and settings of an environment of k8s/environments.toml
+
+No file has a tag of ours: what runs is the cluster's to know, and `eco2 deploy` writes it there.
+"""
+
+import argparse
+import sys
+
+from k8s.programs import manifests
+from k8s.programs.environments import UnknownEnvironment, environments
+from k8s.programs.overlays import kustomization, overlay
+from k8s.programs.room import RoomError, check_connections, check_nodes
+from k8s.programs.templates import dump
+from runtime.closure import Checkout, ClosureError
+from runtime.loader import LoadError
+from runtime.services import ServiceError
+
+
+def render(checkout: Checkout) -> dict[str, str]:
+    """Every file that is written, by its path in the checkout.
+
+    Raises:
+        RoomError: the requests don't fit the nodes, or the pools PostgreSQL's connections.
+    """
+    services = list(checkout.services.values())
+    check_nodes(services)
+    check_connections(services)
+    files = {f"{service.name}.yaml": dump(manifests.service_documents(service)) for service in services}
+    files["ingress.yaml"] = dump([manifests.ingress(services)])
+    files["callers.yaml"] = dump(manifests.callers(services))
+    files["kustomization.yaml"] = dump([kustomization(resources=sorted(files))])
+    files = {f"k8s/base/services/{name}": text for name, text in files.items()}
+    for name, env in environments(checkout.root).items():
+        files |= {f"k8s/overlays/{name}/{file}": text for file, text in overlay(env, services).items()}
+    return files
+
+
+def stale(checkout: Checkout) -> dict[str, str]:
+    """What is not as `render` would write it: path to the text that should be there; empty for one too many."""
+    files = render(checkout)
+    there = {
+        path.relative_to(checkout.root).as_posix()
+        for folder in ("k8s/base/services", "k8s/overlays")
+        for path in (checkout.root / folder).rglob("*")
+        if path.is_file()
+    }
+    found = dict.fromkeys(there - set(files), "")
+    for path, text in files.items():
+        file = checkout.root / path
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            found[path] = text
+    return dict(sorted(found.items()))
+
+
+EXAMPLES = """\
+eco2 render  # after a change of a service.toml
+eco2 render --check  # for CI
+"""
+EXIT_CODES = {1: "a service.toml is wrong; with --check: the manifests are not current"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Write the manifests that follow from the service.toml files and k8s/environments.toml."
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if something would change")
+
+
+def main(args: argparse.Namespace) -> int:
+    checkout = Checkout()
+    try:
+        found = stale(checkout)
+    except (RoomError, ClosureError, LoadError, ServiceError, UnknownEnvironment, ValueError) as error:
+        print(f"eco2 render: {error}", file=sys.stderr)
+        return 1
+    for path, text in found.items():
+        if args.check:
+            print(f"{path} is not current: run `eco2 render`")
+            continue
+        file = checkout.root / path
+        if text:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8", newline="\n")
+        else:
+            file.unlink()
+        print(path)
+    return 1 if found and args.check else 0
