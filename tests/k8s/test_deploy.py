@@ -166,7 +166,11 @@ def test_only_what_changed_is_rolled_out_migrations_first(eco2: Eco2, deployed: 
     assert eco2("render").returncode == 0
     done = eco2("deploy", "--service", "waste")
     assert done.returncode == 0, done.stderr
-    unsaid = ("eco2 apply --server-side --force-conflicts --field-manager=eco2 --filename -", "eco2 create --filename -", "applied ConfigMap/deploy-lock")
+    unsaid = (
+        "eco2 apply --server-side --force-conflicts --field-manager=eco2 --filename -",
+        "eco2 create --filename -",
+        "applied ConfigMap/deploy-lock",
+    )
     steps = [line for line in deployed.log() if " get " not in line and line.strip() not in unsaid]
     assert steps[:3] == [
         "eco2 delete job/migrate-waste-TAG-before --ignore-not-found",
