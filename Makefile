@@ -100,6 +100,8 @@ lock: install     ## resolve the dependencies anew
 	echo uv | $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 - -o locks/uv.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --group dev -o locks/dev.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --group up -c locks/dev.txt -o locks/up.txt
+	$(UV) pip compile --quiet --universal --no-header --python-version 3.11 -c locks/dev.txt -c locks/uv.txt locks/dev.txt locks/uv.txt -o build/pylock.toml
+	$(BIN)/python -m tests.wheels build/pylock.toml > locks/wheels.txt
 	echo checkov | $(UV) pip compile --quiet --generate-hashes --no-header --python-version 3.11 - -o locks/checkov.txt
 
 format: install   ## rewrite the code in the house style

@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tasks": ("runtime.commands.tasks", "list, show and retry tasks"),
     "journal": ("runtime.commands.journal", "check or recover a worker's journal"),
     "bench": ("tests.bench.command", "measure the budgets; `ai`: what a day costs"),
+    "ai": ("runtime.commands.ai", "report where the classifier is wrong in this installation"),
     "function": ("runtime.commands.function", "disable or enable a function for a bad night"),
     # delivery
     "why": ("k8s.programs.why", "name everything that a file reaches"),
@@ -63,7 +64,20 @@ GROUPS = {
         *("fault", "kill", "pause", "clock"),
     ),
     "Functions and tasks": (
-        *("functions", "serve", "work", "sync", "migrate", "import", "new", "tasks", "journal", "function", "bench"),
+        *(
+            "functions",
+            "serve",
+            "work",
+            "sync",
+            "migrate",
+            "import",
+            "new",
+            "tasks",
+            "journal",
+            "function",
+            "ai",
+            "bench",
+        ),
     ),
     "Delivery": ("plan", "why", "build", "deploy", "render", "secrets", "backup", "restore", "rotate"),
 }

@@ -1,11 +1,11 @@
 """The way to PostgreSQL: one pool a process, under the service's own role and search_path."""
 
+from __future__ import annotations
+
 import asyncio
-import os
-import select
-import socket
+import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -15,25 +15,47 @@ import msgspec
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.adapt import AdaptersMap
+from psycopg.pq import TransactionStatus
 from psycopg.types.datetime import TimestampBinaryLoader, TimestampLoader
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg.types.numeric import FloatLoader
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from shared import spans, wake
-from shared.errors import Unavailable
+from shared.errors import Busy, TooSlow, Unavailable
 from shared.keepalive import KEEPALIVE
+from shared.silence import Gone, Watch
 
 # How long a request may wait for a connection before it answers 503, in seconds.
 PATIENCE = 1.5
-# A connection in use for so many seconds may be one to a server that has fallen silent: then it is asked on another whether
-# it still answers, and has so many seconds to do it.
-SUSPICION = 1.0
-PROOF = 0.9
-# SSLRequest, which a server answers with one byte before anything else: no password, no backend that starts in earnest.
-_ANYBODY = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+# A statement that others' locks made fail, outside of a transaction, is tried so often in all.
+TRIES = 3
 
 Connection = AsyncConnection[Any]
+
+# Two transactions waited for each other, or saw each other's changes: PostgreSQL ended one of them, and it left no trace.
+_COLLIDED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+# No connection to be had, or one that broke. A server that became a replica refuses to write; one that ends a session for
+# having been idle inside of a transaction calls it an internal error.
+_AWAY = (
+    PoolTimeout,
+    PoolClosed,
+    TooManyRequests,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+)
+
+
+def problem_of(error: BaseException) -> Unavailable | None:
+    """What a failure of the database is to the client; None when it is none of the database's (a wrong statement)."""
+    if isinstance(error, (*_COLLIDED, psycopg.errors.LockNotAvailable)):
+        return Busy()
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return TooSlow()
+    return Unavailable("database") if isinstance(error, _AWAY) else None
 
 
 class _UtcLoader(TimestampLoader):
@@ -60,13 +82,22 @@ set_json_loads(msgspec.json.decode, _ADAPTERS)
 set_json_dumps(msgspec.json.encode, _ADAPTERS)
 
 
-class EcoConnection(AsyncConnection[Any]):
-    """A connection that remembers whether the transaction on it accepted a task."""
+class _Cursor(psycopg.AsyncCursor[Any]):
+    """Tries a statement again that collided with others', unless it is part of a transaction: that has failed as a whole."""
 
-    enqueued: bool = False
+    async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        tries = 0
+        while True:
+            try:
+                return await super().execute(query, params, **options)
+            except _COLLIDED:
+                tries += 1
+                if tries == TRIES or self.connection.info.transaction_status != TransactionStatus.IDLE:
+                    raise
+            await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - so that the two do not meet again, no secret
 
 
-class _SeenCursor(psycopg.AsyncCursor[Any]):
+class _SeenCursor(_Cursor):
     """Tells the emulator's dashboard of each statement: its text, never its values."""
 
     async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
@@ -75,61 +106,35 @@ class _SeenCursor(psycopg.AsyncCursor[Any]):
             return await super().execute(query, params, **options)
 
 
-def _gone(connection: Connection) -> bool:
-    # An idle connection has nothing to say: if its socket is readable, the server said good-bye. One system call
-    # (2 µs) where a `SELECT 1` would cost a round trip for every request.
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+class EcoConnection(AsyncConnection[Any]):
+    """A connection that remembers whether the transaction on it accepted a task."""
 
-
-def _cut(connection: Connection) -> None:
-    # Whoever waits for an answer on it sees the end of the stream, as if the server had gone: to cancel the waiting instead
-    # would make psycopg ask the silent server to cancel the query, for five seconds more.
-    with socket.socket(fileno=os.dup(connection.fileno())) as wire:
-        wire.shutdown(socket.SHUT_RDWR)
-
-
-async def _prove(host: str, port: int) -> bool:
-    try:
-        async with asyncio.timeout(PROOF):
-            if host.startswith("/"):
-                reader, writer = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
-            else:
-                reader, writer = await asyncio.open_connection(host, port)
-            try:
-                writer.write(_ANYBODY)
-                return bool(await reader.read(1))
-            finally:
-                writer.close()
-    except OSError:  # TimeoutError is one
-        return False
+    enqueued: bool = False
+    gone: Gone | None = None
 
 
 class _Use:
-    """A connection's use by a function. One that takes long goes on if the server answers others, and ends if not."""
+    """One function's use of a connection (`async with`)."""
 
-    def __init__(self, connection: EcoConnection, answers: Callable[[EcoConnection], Awaitable[bool]]) -> None:
-        self._connection = connection
-        self._answers = answers
-        self._timer = asyncio.get_running_loop().call_later(SUSPICION, self._suspect)
-        self._looking: asyncio.Task[None] | None = None
+    __slots__ = ("_connection", "_database")
 
-    def _suspect(self) -> None:
-        self._looking = asyncio.create_task(self._look())
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    async def _look(self) -> None:
-        if self._connection.closed:
-            return
-        if await self._answers(self._connection):
-            self._timer = asyncio.get_running_loop().call_later(SUSPICION, self._suspect)
-        elif not self._connection.closed:
-            _cut(self._connection)
+    async def __aenter__(self) -> EcoConnection:
+        try:
+            connection = self._connection = await self._database.take()
+        except _AWAY as error:
+            raise Unavailable("database") from error
+        connection.cursor_factory = _SeenCursor if spans.on() else _Cursor
+        self._database.watch.begin(connection)
+        return connection
 
-    def end(self) -> None:
-        self._timer.cancel()
-        if self._looking is not None:
-            self._looking.cancel()
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._database.watch.end(self._connection)
+        await self._database.pool.putconn(self._connection)
+        if error is not None and (problem := problem_of(error)) is not None:
+            raise problem from error
 
 
 class Database:
@@ -137,7 +142,7 @@ class Database:
 
     def __init__(self, dsn: str, *, size: int = 4, name: str = "eco2") -> None:
         self.name = name
-        self._proof: asyncio.Task[bool] | None = None
+        self.watch = Watch()
         self.pool: AsyncConnectionPool[EcoConnection] = AsyncConnectionPool(
             dsn,
             connection_class=EcoConnection,
@@ -163,52 +168,41 @@ class Database:
         await self.pool.open()
 
     async def close(self) -> None:
+        self.watch.close()
         await self.pool.close(timeout=2)
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[EcoConnection]:
-        """A connection in autocommit: for reads, and for writes of one statement.
+    def connection(self) -> _Use:
+        """A connection in autocommit (`async with`): for reads, and for writes of one statement.
 
         Raises:
-            Unavailable: when PostgreSQL is away, or takes the connection away in the middle.
+            Unavailable: PostgreSQL is away, or takes the connection away in the middle.
+            Busy: others held what a statement needs, for longer than it may wait, or again and again.
+            TooSlow: a statement took longer than it may.
         """
-        try:
-            connection = await self._living()
-            if spans.on():
-                connection.cursor_factory = _SeenCursor
-            use = _Use(connection, self._answers)
-            try:
-                yield connection
-            finally:
-                use.end()
-                await self.pool.putconn(connection)
-        except (PoolTimeout, PoolClosed, TooManyRequests, psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise Unavailable("database") from error
+        return _Use(self)
 
-    async def _living(self) -> EcoConnection:
+    async def take(self) -> EcoConnection:
+        """A connection that the server has not closed, out of the pool; whoever takes it brings it back."""
         # Not the pool's own `check`: it puts a connection that fails back unless a query has failed on it, and then waits
         # a second. After a failover every connection of the pool is dead at once, and a request should just get a new one.
         deadline = time.monotonic() + PATIENCE
         while True:
             connection = await self.pool.getconn(timeout=deadline - time.monotonic())
-            if not _gone(connection):
+            if connection.gone is None:
+                connection.gone = Gone(connection)
+            if not connection.gone():
                 return connection
             await connection.close()
             await self.pool.putconn(connection)
-
-    async def _answers(self, connection: EcoConnection) -> bool:
-        """Whether the server answers somebody new, asked once for all who want to know at this moment."""
-        if self._proof is None or self._proof.done():
-            self._proof = asyncio.create_task(_prove(connection.info.host, connection.info.port))
-        return await asyncio.shield(self._proof)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[EcoConnection]:
         """A connection inside BEGIN … COMMIT; an exception rolls back. After the commit the relay hears of new tasks.
 
         Raises:
-            Unavailable: as `connection`. After a lost answer to COMMIT nobody knows whether it took place, so what is
+            Unavailable: as `connection`. After a lost answer to COMMIT no one knows whether it took place, so what is
                 written here must be safe to repeat (idempotency keys, fixed ids).
+            Busy, TooSlow: as `connection`; nothing was changed.
         """
         async with self.connection() as connection:
             connection.enqueued = False

@@ -130,3 +130,15 @@ class Unavailable(Problem):
         detail = f"The {part} is away: try again in a moment." if part else None
         super().__init__(detail, headers={"Retry-After": str(max(1, round(retry_after)))})
         self.part = part
+
+
+class Busy(Unavailable):
+    """Others hold what this needs, and nothing was changed: repeat the request in a moment."""
+
+    type = "urn:eco2:busy"
+
+
+class TooSlow(Unavailable):
+    """This took longer than it may, and was ended: ask for less, or try again later."""
+
+    type = "urn:eco2:too-slow"

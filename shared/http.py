@@ -20,11 +20,11 @@ from msgspec import Meta, Struct
 from shared.calls import Calls as _Calls
 from shared.db import Database
 from shared.errors import BadInput, FieldError, PreconditionFailed, Problem, first_line
+from shared.events import Hub
 from shared.idempotency import Idempotency
 from shared.identity import User
 from shared.objects import ObjectStore
 from shared.pages import Page, Paging
-from shared.progress import Hub
 from shared.settings import Settings as _Settings
 
 if TYPE_CHECKING:

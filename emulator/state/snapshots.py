@@ -25,7 +25,8 @@ from emulator.state.folder import State
 from shared import clock
 
 # What a snapshot holds of the state folder, besides PostgreSQL's cluster.
-FOLDERS = ("objects", "journals", "keys")
+FOLDERS = ("objects", "journals", "keys", "redis-broker/appendonlydir")
+# The one file is the broker's in a state of Redis 6; a newer server takes it over.
 FILES = ("redis-broker/appendonly.aof", "samples.json", "people.json")
 _PLAN = "restore.json"
 
@@ -116,10 +117,7 @@ def copy(state: State, fresh: Path) -> None:
     try:
         _copy(Postgres(state.path).cluster, fresh / "cluster")
         (fresh / "cluster" / "postmaster.pid").unlink(missing_ok=True)
-        for name in FOLDERS:
-            if (state.path / name).exists():
-                _copy(state.path / name, fresh / name)
-        for name in FILES:
+        for name in (*FOLDERS, *FILES):
             if (state.path / name).exists():
                 (fresh / name).parent.mkdir(exist_ok=True)
                 _copy(state.path / name, fresh / name)

@@ -10,8 +10,8 @@ from litestar.response import Stream
 
 from functions.chat_llm import db as sql
 from shared.errors import NotFound
+from shared.events import follow, looking_at
 from shared.http import CurrentUser, Db, ProgressHub, event_stream
-from shared.progress import follow, looking_at
 
 
 @get(

@@ -11,8 +11,8 @@ from litestar.response import Stream
 from functions.waste import db as sql
 from functions.waste.model import Analysis
 from shared.errors import NotFound
+from shared.events import follow, looking_at
 from shared.http import CurrentUser, Db, ProgressHub, event_stream
-from shared.progress import follow, looking_at
 
 
 @get("/analyses/{analysis_id:uuid}/events", responses=event_stream(), summary="Follow an analysis")

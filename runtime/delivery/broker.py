@@ -349,8 +349,8 @@ def _full() -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as error:
-        # Inside a script the server's OOM arrives as the script's error, not as OutOfMemoryError.
-        if "OOM" in str(error):
+        # Before Redis 7 the server's OOM inside a script arrives as the script's error.
+        if isinstance(error, redis.OutOfMemoryError) or "OOM" in str(error):
             raise BrokerFull("the broker is at maxmemory") from None
         raise
 

@@ -25,9 +25,9 @@ from shared import objects as objects_module
 from shared import redis as redis_module
 from shared.calls import Calls
 from shared.db import Database
+from shared.events import Hub
 from shared.identity import Verifier
 from shared.objects import ObjectStore
-from shared.progress import Hub
 from shared.redis import connect_async
 from shared.settings import Settings, SettingsError, read
 

@@ -18,7 +18,17 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from runtime.http.authentication import ASKING
 from runtime.services import Service
-from shared.errors import BadInput, NotFound, Problem, TooLarge, Unauthorized, Unavailable, UnsupportedMedia
+from shared.errors import (
+    BadInput,
+    Busy,
+    NotFound,
+    Problem,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMedia,
+)
 from shared.http import Responses
 from shared.http import problems as problem_responses
 from shared.idempotency import KeyReused, StillUnderWay
@@ -67,7 +77,7 @@ def describe(handler: HTTPRouteHandler, names: set[str]) -> None:
     if any("{" in path for path in handler.paths):
         kinds.append(NotFound)
     if names & _STORES:
-        kinds.append(Unavailable)
+        kinds += [Unavailable, Busy, TooSlow] if "db" in names else [Unavailable]
     handler.responses = Responses(problem_responses(*dict.fromkeys(kinds)) | dict(handler.responses or {}))
     if "conditions" in names and "GET" in handler.http_methods:
         handler.responses[304] = ResponseSpec(None, generate_examples=False, description="The client has it already.")

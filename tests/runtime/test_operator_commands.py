@@ -173,3 +173,36 @@ async def _until(client: Any, address: str, status: int) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError(f"{address} never answered {status}")
+
+
+def test_the_classifiers_mistakes_are_counted_from_what_people_said(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {row["waste_type"]: row for row in said(capsys, "ai", "report")}
+    answers = [
+        ("paper_pack", None),
+        ("paper_pack", "paper_pack"),
+        *[("paper_pack", "paper")] * 2,
+        ("paper_pack", "vinyl"),
+    ]
+    with psycopg.connect(environment["MIGRATION_DB_URL"], autocommit=True) as conn:
+        for waste_type, corrected in answers:
+            conn.execute(
+                "INSERT INTO waste.analyses (id, user_id, image_url, status, waste_type, corrected_type)"
+                " VALUES (%s, %s, 'https://cdn.test/secret.jpg', 'success', %s, %s)",
+                [new_id(), new_id(), waste_type, corrected],
+            )
+    capsys.readouterr()
+    rows = {row["waste_type"]: row for row in said(capsys, "ai", "report", "--days", "1")}
+    assert "paper_pack" not in before, "no other test answers so"
+    assert rows["paper_pack"] == {
+        "waste_type": "paper_pack",
+        "answers": 5,
+        "judged": 4,
+        "wrong": 3,
+        "instead": {"paper": 2, "vinyl": 1},
+    }
+    assert cli.main(["ai", "report"]) == 0
+    table = capsys.readouterr().out
+    assert "paper 2, vinyl 1" in table
+    assert "secret" not in table

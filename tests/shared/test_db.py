@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from emulator.servers.postgres import Postgres
-from shared import wake
+from shared import silence, wake
 from shared.db import Database, bind, database
-from shared.errors import Unavailable
+from shared.errors import Busy, Problem, TooSlow, Unavailable
 
 Connect = Callable[[str], Awaitable[Database]]
 
@@ -49,6 +49,118 @@ async def test_a_machine_that_is_gone_is_noticed_within_seconds(db: Connect) -> 
         assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 10
         assert 0 < line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 20_000
+
+
+async def _two_rows(users: Database) -> None:
+    async with users.connection() as conn:
+        await conn.execute("DROP TABLE IF EXISTS pair")
+        await conn.execute("CREATE TABLE pair AS SELECT id, 0 AS n FROM generate_series(1, 2) AS id")
+
+
+async def _cross(users: Database, met: asyncio.Barrier, first: int, second: int) -> None:
+    async with users.transaction() as conn:
+        await conn.execute("UPDATE pair SET n = n + 1 WHERE id = %s", [first])
+        await met.wait()
+        await conn.execute("UPDATE pair SET n = n + 1 WHERE id = %s", [second])
+
+
+async def _sum(users: Database) -> int:
+    async with users.connection() as conn:
+        row = await (await conn.execute("SELECT sum(n)::int FROM pair")).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def test_of_two_transactions_that_wait_for_each_other_one_is_told_to_repeat_and_changed_nothing(
+    db: Connect,
+) -> None:
+    users = await db("userinfo")
+    await _two_rows(users)
+    met = asyncio.Barrier(2)
+    ends = await asyncio.gather(_cross(users, met, 1, 2), _cross(users, met, 2, 1), return_exceptions=True)
+    assert sorted(type(end).__name__ for end in ends) == ["Busy", "NoneType"]
+    problem = next(end for end in ends if isinstance(end, Problem))
+    assert (problem.status, problem.type) == (503, "urn:eco2:busy")
+    assert int(problem.headers["Retry-After"]) >= 1
+    assert await _sum(users) == 2
+
+
+async def test_a_statement_alone_that_collides_is_tried_again(db: Connect) -> None:
+    users = await db("userinfo")
+    await _two_rows(users)
+    async with users.connection() as conn:
+        await conn.execute("DROP SEQUENCE IF EXISTS tries")
+        await conn.execute("CREATE SEQUENCE tries")
+    collides_once = """
+        DO $$
+        BEGIN
+            IF nextval('tries') = 1 THEN
+                RAISE 'another was faster' USING ERRCODE = 'deadlock_detected';
+            END IF;
+            UPDATE pair SET n = n + 1;
+        END $$
+    """
+    async with users.connection() as conn:
+        await conn.execute(collides_once)
+    assert await _sum(users) == 2
+    with pytest.raises(Busy):
+        async with users.connection() as conn:
+            await conn.execute(collides_once.replace("= 1", "> 0"))
+
+
+async def test_inside_of_a_transaction_no_statement_is_tried_again(db: Connect) -> None:
+    users = await db("userinfo")
+    async with users.connection() as conn:
+        await conn.execute("DROP SEQUENCE IF EXISTS tries")
+        await conn.execute("CREATE SEQUENCE tries")
+    collides = "DO $$ BEGIN PERFORM nextval('tries'); RAISE 'x' USING ERRCODE = 'serialization_failure'; END $$"
+    with pytest.raises(Busy):
+        async with users.transaction() as conn:
+            await conn.execute(collides)
+    async with users.connection() as conn:
+        # A sequence remembers what was rolled back.
+        assert await (await conn.execute("SELECT nextval('tries')")).fetchone() == (2,)
+
+
+async def test_a_lock_that_is_not_given_up_in_time_is_named_and_not_called_an_outage(db: Connect) -> None:
+    users = await db("userinfo")
+    await _two_rows(users)
+    async with users.transaction() as holder:
+        await holder.execute("SELECT FROM pair WHERE id = 1 FOR UPDATE")
+        with pytest.raises(Busy) as raised:
+            async with users.transaction() as conn:
+                await conn.execute("SET LOCAL lock_timeout = '20ms'")
+                await conn.execute("UPDATE pair SET n = 1 WHERE id = 1")
+    assert "away" not in raised.value.detail
+
+
+async def test_a_statement_that_was_cancelled_is_named_and_not_called_an_outage(db: Connect) -> None:
+    users = await db("userinfo")
+    with pytest.raises(TooSlow) as raised:
+        async with users.transaction() as conn:
+            await conn.execute("SET LOCAL statement_timeout = '20ms'")
+            await conn.execute("SELECT pg_sleep(5)")
+    assert (raised.value.status, raised.value.type) == (503, "urn:eco2:too-slow")
+    assert await users.ready()
+
+
+async def test_a_server_that_became_a_replica_is_away(db: Connect) -> None:
+    users = await db("userinfo")
+    with pytest.raises(Unavailable) as raised:
+        async with users.transaction() as conn:
+            await conn.execute("SET TRANSACTION READ ONLY")
+            await conn.execute("CREATE TABLE never (x int)")
+    assert raised.value.part == "database"
+
+
+async def test_a_process_without_work_looks_at_nothing(db: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "LOOK_EVERY", 0.01)
+    users = await db("userinfo")
+    async with users.connection() as conn:
+        await conn.execute("SELECT 1")
+        assert users.watch._timer is not None
+    await asyncio.sleep(0.1)
+    assert users.watch._timer is None
 
 
 async def test_an_exception_rolls_back(db: Connect) -> None:

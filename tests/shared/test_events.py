@@ -1,0 +1,292 @@
+"""Progress streams: what was missed is sent again, an interrupted run is discarded, the end always comes."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+import pytest
+
+from emulator.network.proxy import ProxyThread
+from shared import events, progress
+from shared.events import Hub, follow
+from shared.ids import new_id
+from shared.progress import Publisher
+from shared.redis import connect, connect_async
+
+
+@pytest.fixture
+async def hub(broker_url: str) -> AsyncIterator[Hub]:
+    hub = Hub(lambda: connect_async(broker_url))
+    yield hub
+    await hub.close()
+
+
+@pytest.fixture
+def publisher(broker_url: str) -> Any:
+    client = connect(broker_url)
+    yield Publisher(client)
+    client.close()
+
+
+class Row:
+    """The owner's row."""
+
+    def __init__(self) -> None:
+        self.end: tuple[str, Any] | None = None
+        self.looks = 0
+
+    async def look(self) -> tuple[str, Any] | None:
+        self.looks += 1
+        return self.end
+
+
+async def collect(hub: Hub, subject: UUID, row: Row, last: str | None = None, restart: bool = False) -> list[str]:
+    names = []
+    async for chunk in follow(hub, subject, row.look, last, restart=restart):
+        names += [line.removeprefix("event: ") for line in chunk.decode().splitlines() if line.startswith("event: ")]
+    return names
+
+
+def test_a_broker_that_hangs_costs_a_run_its_patience_once_and_not_once_a_token(broker_url: str) -> None:
+    address = urlsplit(broker_url)
+    with ProxyThread() as proxy:
+        port = proxy.link("broker", address.port or 0)
+        client = connect(urlunsplit(address._replace(netloc=address.netloc.replace(f":{address.port}", f":{port}"))))
+        publisher, subject, run = Publisher(client), new_id(), new_id()
+        sent: list[Any] = []
+        pipeline = client.pipeline
+
+        def counted(**options: Any) -> Any:
+            sent.append(options)
+            return pipeline(**options)
+
+        client.pipeline = counted  # type: ignore[method-assign]
+        fault = proxy.add("broker", "hang")
+        for index in range(50):
+            publisher.add(subject, run, "token", {"text": "x", "index": index})
+        assert len(sent) == 1
+        proxy.clear(fault)
+        publisher._failed -= progress.AWAY
+        publisher.add(subject, run, "token", {"text": "x", "index": 50})
+        assert connect(broker_url).xlen(progress.stream(subject)) >= 1
+        client.close()
+
+
+async def test_what_came_before_and_what_comes_then_the_end(hub: Hub, publisher: Publisher) -> None:
+    subject, run, row = new_id(), new_id(), Row()
+    publisher.add(subject, run, "progress", {"stage": "checking", "progress": 0.1})
+    collecting = asyncio.create_task(collect(hub, subject, row))
+    await asyncio.sleep(0.2)
+    publisher.add(subject, run, "progress", {"stage": "storing", "progress": 0.5})
+    await asyncio.sleep(0.2)
+    row.end = ("done", {"id": str(subject)})
+    publisher.add(subject, None, "ended", {})
+    assert await asyncio.wait_for(collecting, 5) == ["progress", "progress", "done"]
+
+
+async def test_the_row_is_not_read_for_every_event(hub: Hub, publisher: Publisher) -> None:
+    subject, run, row = new_id(), new_id(), Row()
+    collecting = asyncio.create_task(collect(hub, subject, row))
+    await asyncio.sleep(0.2)
+    for index in range(200):
+        publisher.add(subject, run, "token", {"text": "가", "index": index})
+    row.end = ("done", {})
+    publisher.add(subject, None, "ended", {})
+    names = await asyncio.wait_for(collecting, 10)
+    assert names == ["token"] * 200 + ["done"]
+    assert row.looks <= 5
+
+
+async def test_a_client_resumes_after_the_last_event_it_saw(hub: Hub, publisher: Publisher) -> None:
+    subject, run, row = new_id(), new_id(), Row()
+    for index in range(5):
+        publisher.add(subject, run, "token", {"text": str(index), "index": index})
+    sent = await hub.past(subject, "0")
+    row.end = ("done", {})
+    assert await collect(hub, subject, row, sent[2].id) == ["token", "token", "done"]
+    # An id that was never one of ours: from the beginning.
+    assert await collect(hub, subject, row, "nonsense") == ["token"] * 5 + ["done"]
+
+
+async def test_a_new_run_tells_the_client_to_discard(hub: Hub, publisher: Publisher) -> None:
+    subject, row = new_id(), Row()
+    first, second = new_id(), new_id()
+    publisher.add(subject, first, "token", {"text": "half", "index": 0})
+    publisher.add(subject, second, "token", {"text": "whole", "index": 0})
+    row.end = ("done", {})
+    assert await collect(hub, subject, row, restart=True) == ["token", "restart", "token", "done"]
+
+
+async def test_the_end_comes_although_its_event_was_lost(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "LOOK_EVERY", 0.1)
+    subject, row = new_id(), Row()
+    collecting = asyncio.create_task(collect(hub, subject, row))
+    await asyncio.sleep(0.2)
+    row.end = ("failed", {})
+    assert await asyncio.wait_for(collecting, 5) == ["failed"]
+
+
+async def test_the_end_comes_although_the_broker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "LOOK_EVERY", 0.1)
+    hub = Hub(lambda: connect_async("redis://127.0.0.1:9/0"))
+    row = Row()
+    collecting = asyncio.create_task(collect(hub, new_id(), row))
+    await asyncio.sleep(0.3)
+    row.end = ("done", {})
+    assert await asyncio.wait_for(collecting, 5) == ["done"]
+    await hub.close()
+
+
+async def test_a_process_that_stops_lets_its_listeners_go(hub: Hub) -> None:
+    collecting = asyncio.create_task(collect(hub, new_id(), Row()))
+    await asyncio.sleep(0.1)
+    hub.drain()
+    assert await asyncio.wait_for(collecting, 5) == []
+
+
+async def test_a_quiet_stream_has_comments(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(events, "COMMENT_EVERY", 0.1)
+    row = Row()
+    stream = follow(hub, new_id(), row.look)
+    assert (await asyncio.wait_for(anext(stream), 5)).startswith(b":")
+    row.end = ("done", {})
+    assert b"event: done" in await asyncio.wait_for(anext(stream), 5)
+
+
+class Slow:
+    """The broker's client, whose look for the newest event takes until `go` is set."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._client = connect_async(broker_url)
+        self.go = asyncio.Event()
+        self.asked = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def xrevrange(self, *arguments: Any, **options: Any) -> Any:
+        found = await self._client.xrevrange(*arguments, **options)
+        self.asked.set()
+        await self.go.wait()
+        return found
+
+
+async def following(hub: Hub, subject: UUID, row: Row, names: list[str]) -> None:
+    async for chunk in follow(hub, subject, row.look):
+        names += [line.removeprefix("event: ") for line in chunk.decode().splitlines() if line.startswith("event: ")]
+
+
+async def test_others_hear_everything_when_the_first_listener_leaves_before_the_reading_has_begun(
+    broker_url: str, publisher: Publisher
+) -> None:
+    client = Slow(broker_url)
+    hub, subject, run, row = Hub(lambda: client), new_id(), new_id(), Row()  # type: ignore[arg-type, return-value]
+    first = asyncio.create_task(collect(hub, subject, row))
+    await client.asked.wait()
+    others: list[list[str]] = [[], []]
+    tasks = [asyncio.create_task(following(hub, subject, row, names)) for names in others]
+    await asyncio.sleep(0.05)
+    first.cancel()
+    await asyncio.wait({first})
+    client.go.set()
+    await asyncio.sleep(0.2)
+    for index in range(5):
+        publisher.add(subject, run, "token", {"text": "x", "index": index})
+    await asyncio.sleep(0.3)
+    late: list[str] = []
+    tasks.append(asyncio.create_task(following(hub, subject, row, late)))
+    await asyncio.sleep(0.2)
+    # Live, and not because the row was looked at when it ended.
+    assert [*others, late] == [["token"] * 5] * 3
+    row.end = ("done", {})
+    publisher.add(subject, None, "ended", {})
+    await asyncio.wait_for(asyncio.gather(*tasks), 5)
+    await hub.close()
+
+
+async def test_nothing_falls_between_what_was_and_what_comes_for_one_who_comes_while_the_reading_begins(
+    broker_url: str, publisher: Publisher
+) -> None:
+    client = Slow(broker_url)
+    hub, subject, run, row = Hub(lambda: client), new_id(), new_id(), Row()  # type: ignore[arg-type, return-value]
+    names: list[list[str]] = [[], []]
+    tasks = [asyncio.create_task(following(hub, subject, row, names[0]))]
+    await client.asked.wait()
+    tasks.append(asyncio.create_task(following(hub, subject, row, names[1])))
+    await asyncio.sleep(0.1)
+    publisher.add(subject, run, "token", {"text": "x", "index": 0})
+    client.go.set()
+    await asyncio.sleep(0.3)
+    assert names == [["token"], ["token"]]
+    row.end = ("done", {})
+    publisher.add(subject, None, "ended", {})
+    await asyncio.wait_for(asyncio.gather(*tasks), 5)
+    await hub.close()
+
+
+async def test_a_listener_that_comes_as_the_last_one_leaves_is_told(hub: Hub, publisher: Publisher) -> None:
+    subject, run, row = new_id(), new_id(), Row()
+    for _ in range(5):
+        leaving = asyncio.create_task(collect(hub, subject, row))
+        await asyncio.sleep(0.05)
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        names: list[str] = []
+        task = asyncio.create_task(following(hub, new_id(), row, []))
+        staying = asyncio.create_task(following(hub, subject, row, names))
+        await asyncio.sleep(0.1)
+        before = len(names)
+        publisher.add(subject, run, "token", {"text": "x", "index": 0})
+        await asyncio.sleep(0.2)
+        assert len(names) == before + 1
+        for one in (task, staying):
+            one.cancel()
+        await asyncio.wait({task, staying})
+
+
+async def test_what_no_publisher_wrote_ends_no_stream(hub: Hub, publisher: Publisher, broker_url: str) -> None:
+    subject, run, row = new_id(), new_id(), Row()
+    collecting = asyncio.create_task(collect(hub, subject, row))
+    await asyncio.sleep(0.2)
+    client = connect(broker_url)
+    client.xadd(progress.stream(subject), {"name": "token", "data": "{"})
+    client.xadd(progress.stream(subject), {"nonsense": "x"})
+    client.close()
+    publisher.add(subject, run, "token", {"text": "x", "index": 0})
+    await asyncio.sleep(0.2)
+    row.end = ("done", {})
+    publisher.add(subject, None, "ended", {})
+    assert await asyncio.wait_for(collecting, 5) == ["token", "done"]
+
+
+async def test_what_waits_for_a_client_that_does_not_read_is_bounded_and_read_again(
+    hub: Hub, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "QUEUED", 10)
+    subject, run, row = new_id(), new_id(), Row()
+    publisher.add(subject, run, "token", {"text": "x", "index": 0})
+    answer = follow(hub, subject, row.look)
+    text = (await anext(answer)).decode()  # and no more is asked for
+    for index in range(1, 60):
+        publisher.add(subject, run, "token", {"text": "x", "index": index})
+    await asyncio.sleep(0.3)
+    (queue,) = next(iter(hub._subjects.values())).listeners
+    assert queue.qsize() <= 10
+    row.end = ("done", {})
+    text += "".join([chunk.decode() async for chunk in answer])
+    found = [int(number) for number in re.findall(r'"index":(\d+)', text)]
+    assert found == list(range(60))
+    assert text.count("event: done") == 1
+
+
+async def test_a_stream_leaves_soon_after_its_end(hub: Hub, publisher: Publisher, broker_url: str) -> None:
+    subject, client = new_id(), connect(broker_url)
+    publisher.add(subject, new_id(), "token", {"text": "x", "index": 0})
+    assert client.ttl(progress.stream(subject)) > progress.KEPT_AFTER
+    publisher.add(subject, None, "ended", {})
+    assert 0 < client.ttl(progress.stream(subject)) <= progress.KEPT_AFTER
+    client.close()
