@@ -6,7 +6,8 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from runtime.journal import journal
+from runtime.journal import file
+from runtime.journal.journal import Journal
 
 EXAMPLES = """\
 eco2 journal check worker.db  # sound or damaged, and what waits
@@ -36,7 +37,7 @@ def check(path: Path) -> int:
     """Print what is wrong with the file, or what is in it."""
     print(f"SQLite {sqlite3.sqlite_version}")
     try:
-        with contextlib.closing(journal.connect(path, readonly=True)) as db:
+        with contextlib.closing(file.open_file(path, readonly=True)) as db:
             found = [str(row[0]) for row in db.execute("PRAGMA integrity_check(20)")]
             if found != ["ok"]:
                 print("\n".join(found))
@@ -61,10 +62,9 @@ def recover(path: Path) -> int:
     if target.exists():
         print(f"eco2 journal: {target} exists already", file=sys.stderr)
         return 1
-    new = journal.Journal(target)
-    new.close()
+    Journal(target).close()
     rows = events = lost = 0
-    with journal.written(target) as out:
+    with file.written(target) as out:
         for table in ("local_tasks", "local_events"):
             columns = [row[1] for row in out.execute(f"PRAGMA table_info({table})")]
             names = ", ".join(columns)
@@ -88,7 +88,7 @@ def _readable(path: Path, table: str, columns: list[str]) -> tuple[list[tuple[ob
     """Rows by rowid, skipping over what can't be read: forwards until the damage, then in growing steps beyond it."""
     found: list[tuple[object, ...]] = []
     unreadable = 0
-    with contextlib.closing(journal.connect(path, readonly=True)) as db:
+    with contextlib.closing(file.open_file(path, readonly=True)) as db:
         db.text_factory = lambda data: data.decode("utf-8", "replace")
         try:
             there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}

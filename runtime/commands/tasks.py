@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from runtime.commands import operator
-from runtime.journal import journal
+from runtime.journal import file
 from shared import clock
 
 _COLUMNS = ("task_id", "task_name", "worker", "status", "started_at", "completed_at", "error")
@@ -79,7 +79,7 @@ def _list(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
 def _journalled(where: str, *values: Any) -> list[tuple[str, dict[str, Any]]]:
     found = []
     for worker, path in operator.journals().items():
-        with contextlib.closing(journal.connect(path, readonly=True)) as db:
+        with contextlib.closing(file.open_file(path, readonly=True)) as db:
             db.row_factory = sqlite3.Row
             query = (
                 "SELECT task_id, task_name, status, started_at, completed_at, error, runs, run_id, result_hash, quarantine,"  # noqa: S608
@@ -203,7 +203,7 @@ def _release(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
     ).rowcount
     released = 0
     for path in operator.journals().values():
-        with journal.written(path) as db:
+        with file.written(path) as db:
             released += db.execute(
                 "UPDATE local_tasks SET quarantine = NULL WHERE task_id = ? AND quarantine IS NOT NULL", [args.id]
             ).rowcount

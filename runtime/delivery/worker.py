@@ -37,8 +37,11 @@ from runtime.delivery.envelope import Call, answer, call_of, envelope, storable
 from runtime.delivery.limits import Limits, TimeLimitExceeded
 from runtime.delivery.relay import Envelope
 from runtime.journal import results
-from runtime.journal.journal import Ended, Journal, JournalClosed, JournalUnusable, Start
+from runtime.journal.file import JournalUnusable
+from runtime.journal.journal import Journal
 from runtime.journal.results import NotJson
+from runtime.journal.states import Ended, Start
+from runtime.journal.writer import JournalClosed
 from shared import clock, spans, tasks, trace
 from shared.errors import Unavailable
 from shared.ids import new_id

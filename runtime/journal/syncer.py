@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from runtime import telemetry
-from runtime.journal.drain import Backlog, Syncer
+from runtime.journal.drain import Syncer
+from runtime.journal.reader import Backlog
+from runtime.journal.schema import NewerFile
 from shared import clock
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Loop:
         try:
             self.backlog = self.syncer.backlog()
             self._looked = time.monotonic()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, NewerFile) as error:
             self.reasons = [f"the journal can't be read: {error}"]
             return
         reasons = [self.syncer.trouble] if self.syncer.trouble else []
@@ -88,7 +90,7 @@ class Loop:
             if not 0 <= clock.time() - self._retained < RETAIN:
                 self._retained = clock.time()
                 self.syncer.retain()
-        except (psycopg.Error, sqlite3.Error) as error:
+        except (psycopg.Error, sqlite3.Error, NewerFile) as error:
             said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             if not self.syncer.trouble:
                 log.warning("not synced, the rows wait: %s", said)

@@ -17,7 +17,8 @@ import psycopg
 
 from emulator.servers.postgres import Postgres
 from runtime import migrate
-from runtime.journal.journal import Ended, Journal, Start
+from runtime.journal.journal import Journal
+from runtime.journal.states import Ended, Start
 from shared import clock
 from shared.ids import new_id
 

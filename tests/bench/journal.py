@@ -12,7 +12,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from runtime.journal.journal import SCHEMA, Ended, Journal, Start
+from runtime.journal.journal import Journal
+from runtime.journal.schema import SEED
+from runtime.journal.states import Ended, Start
 from shared.ids import new_id
 
 THREADS = 8
@@ -28,7 +30,7 @@ class Raw:
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.db.execute("PRAGMA journal_mode=WAL").fetchall()
         self.db.execute("PRAGMA synchronous=FULL")
-        self.db.executescript(SCHEMA)
+        self.db.executescript(SEED)
         self.queue: queue.SimpleQueue[tuple[str, list[Any], Future[None]] | None] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self.write)
         self.thread.start()

@@ -19,8 +19,7 @@ from runtime.delivery.broker import Broker
 from runtime.delivery.envelope import Call, arguments_of
 from runtime.delivery.relay import Relay
 from runtime.delivery.worker import Worker
-from runtime.journal import drain, results
-from runtime.journal import journal as journals
+from runtime.journal import file, results
 from runtime.journal.drain import Syncer
 from runtime.journal.journal import Journal
 from shared import clock, tasks
@@ -150,9 +149,9 @@ def sync(path: str, dsn: str, clock_file: str, kill: tuple[str, int] | None, bat
     """One cycle of a syncer."""
     logging.disable(logging.CRITICAL)
     clock.use_file(clock_file)
-    if kill:
-        drain.at = _killer(kill)
     syncer = Syncer("storage", Path(path), dsn, batch=batch)
+    if kill:
+        syncer.reach = _killer(kill)
     syncer.cycle()
     syncer.close()
 
@@ -169,9 +168,9 @@ def sync_forever(path: str, dsn: str, clock_file: str, pause: float = 0.0) -> No
 
 def write(path: str, count: int, number: int) -> None:
     """Transactions of another writing process, by the rules of the file."""
-    lock = journals.Lock(Path(path))
+    lock = file.Lock(Path(path))
     with lock:
-        db = journals.connect(Path(path))
+        db = file.open_file(Path(path))
     for i in range(count):
         with lock:
             db.execute("BEGIN IMMEDIATE")

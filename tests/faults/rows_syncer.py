@@ -10,9 +10,10 @@ from typing import Any
 import psycopg
 
 from emulator.network.proxy import ProxyThread
-from runtime.journal import drain
 from runtime.journal.drain import Syncer
-from runtime.journal.journal import Ended, Journal, Start
+from runtime.journal.file import written
+from runtime.journal.journal import Journal
+from runtime.journal.states import Ended, Start
 from runtime.journal.syncer import Loop
 from shared import clock
 from shared.ids import new_id
@@ -42,7 +43,7 @@ def _fill(journal: Journal, count: int) -> list[Start]:
 
 def _compare(system: System, path: Path) -> int:
     """SQLite and PostgreSQL say the same of every task; return how many there are."""
-    with process.journals.written(path) as db:
+    with written(path) as db:
         local = {
             row[0]: (row[1], row[2], row[3])
             for row in db.execute("SELECT task_id, status, run_id, result_hash FROM local_tasks")
@@ -122,7 +123,7 @@ def lost_answers(system: System) -> dict[str, Any]:
         for _ in range(200 if system.full else 30):
             _fill(journal, system.random.randint(1, 12))
             # Connected before, so that it is the statement whose answer (it commits itself) is lost.
-            with syncer._connection() as conn:
+            with syncer._records._connection() as conn:
                 conn.execute("SELECT 1")
             fault = proxy.add("postgres", "swallow", chance=1.0)
             try:
@@ -161,15 +162,13 @@ def updates_between(system: System) -> dict[str, Any]:
                     journal.begin([begun]).result()
                     open_.append(begun)
 
-    drain.at = meddle
-    try:
-        for _ in range(10_000 if system.full else 400):
-            begun = _start()
-            journal.begin([begun]).result()
-            open_.append(begun)
-            changed += syncer.cycle().changed
-    finally:
-        drain.at = None
+    syncer.reach = meddle
+    for _ in range(10_000 if system.full else 400):
+        begun = _start()
+        journal.begin([begun]).result()
+        open_.append(begun)
+        changed += syncer.cycle().changed
+    syncer.reach = lambda point: None
     while syncer.cycle().changed:
         pass
     syncer.cycle()
@@ -226,7 +225,7 @@ def poison(system: System) -> dict[str, Any]:
             journal = Journal(path)
             starts = _fill(journal, 100)
             for column, value in values.items():
-                journal._submit(
+                journal.submit(
                     lambda db, column=column, value=value, id_=starts[place].task_id: db.execute(
                         f"UPDATE local_tasks SET {column} = {'CAST(? AS TEXT)' if isinstance(value, bytes) else '?'}"
                         " WHERE task_id = ?",

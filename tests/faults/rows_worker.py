@@ -18,7 +18,8 @@ import redis
 
 from runtime.delivery.broker import Broker
 from runtime.journal.drain import Syncer
-from runtime.journal.journal import Ended, Journal, Start
+from runtime.journal.journal import Journal
+from runtime.journal.states import Ended, Start
 from runtime.journal.syncer import Loop
 from shared import clock
 from shared.ids import new_id
@@ -212,8 +213,8 @@ def disk_full(system: System) -> dict[str, Any]:
     journal = Journal(path)
     troubles = 0
     for place in range(places):
-        pages = journal._submit(lambda db: db.execute("PRAGMA page_count").fetchone()[0]).result()
-        journal._submit(lambda db, n=pages + place: db.execute(f"PRAGMA max_page_count={n}").fetchall()).result()
+        pages = journal.submit(lambda db: db.execute("PRAGMA page_count").fetchone()[0]).result()
+        journal.submit(lambda db, n=pages + place: db.execute(f"PRAGMA max_page_count={n}").fetchall()).result()
         begun = [_start() for _ in range(40)]
         futures = [_finish(journal, one) for one in begun]
         end = time.monotonic() + 5
@@ -298,7 +299,8 @@ _IO = """
 import ctypes, json, logging, os, sys
 logging.disable(logging.CRITICAL)
 from tests.faults.rows_worker import _finish, _present, _start
-from runtime.journal.journal import Journal, JournalUnusable
+from runtime.journal.file import JournalUnusable
+from runtime.journal.journal import Journal
 from pathlib import Path
 shim = ctypes.CDLL(None)
 mode, path, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])

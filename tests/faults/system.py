@@ -31,7 +31,6 @@ from runtime import migrate
 from runtime.delivery.background import HostConsumer
 from runtime.delivery.broker import Broker
 from runtime.delivery.relay import Relay
-from runtime.journal import journal as journals
 from runtime.journal.drain import Syncer
 from shared import clock
 from shared.messages import Outcome
@@ -299,7 +298,6 @@ __all__ = [
     "System",
     "bench",
     "call",
-    "journals",
     "must",
     "threading",
     "through",

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from runtime import cli
-from runtime.journal import journal as journals
 from runtime.journal.drain import Syncer
 from runtime.journal.journal import Journal
+from runtime.journal.states import Start
 from shared.ids import new_id
 from shared.tasks import Result, TaskFailed
 from tests.runtime.owner import Owner, call, eventually, worker
@@ -77,10 +77,10 @@ def poisoned(
     journal = Journal(tmp_path / "worker.db")
     monkeypatch.setenv("JOURNAL_PATH", str(journal.path))
     id_ = str(new_id())
-    journal.begin([journals.Start(id_, "x" * 101, str(new_id()), "2026-01-02T03:04:05+00:00")]).result()
+    journal.begin([Start(id_, "x" * 101, str(new_id()), "2026-01-02T03:04:05+00:00")]).result()
     syncer = Syncer("storage", journal.path, environment["WORKER_DB_URL"])
     syncer.cycle()
-    journal._submit(lambda db: db.execute("UPDATE local_tasks SET task_name = 'act'")).result()
+    journal.submit(lambda db: db.execute("UPDATE local_tasks SET task_name = 'act'")).result()
     yield id_, syncer
     syncer.close()
     journal.close()
@@ -101,7 +101,7 @@ def test_a_quarantined_row_is_listed_with_its_reason_and_released(
 
 def fill(path: Path, count: int) -> set[str]:
     journal = Journal(path)
-    starts = [journals.Start(str(new_id()), "act", str(new_id()), "2026-01-02T03:04:05+00:00") for _ in range(count)]
+    starts = [Start(str(new_id()), "act", str(new_id()), "2026-01-02T03:04:05+00:00") for _ in range(count)]
     journal.begin(starts).result()
     journal.close()
     return {start.task_id for start in starts}

@@ -3,6 +3,7 @@
 import contextlib
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
@@ -13,9 +14,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from runtime.journal import drain
 from runtime.journal.drain import Syncer
-from runtime.journal.journal import MAX_INTERRUPTIONS, Ended, Journal, Start
+from runtime.journal.journal import Journal
+from runtime.journal.states import MAX_INTERRUPTIONS, Ended, Start
 from shared import clock
 from shared.ids import new_id
 
@@ -70,8 +71,8 @@ class Delivery(RuleBasedStateMachine):
             journal.close()
         self.folder.cleanup()
 
-    def _sync(self, worker: int) -> None:
-        syncer = Syncer("storage", self.journals[worker].path, self.dsn, batch=3)
+    def _sync(self, worker: int, reach: Callable[[str], None] = lambda point: None) -> None:
+        syncer = Syncer("storage", self.journals[worker].path, self.dsn, batch=3, reach=reach)
         try:
             while syncer.cycle().changed:
                 pass
@@ -140,19 +141,18 @@ class Delivery(RuleBasedStateMachine):
         """The task goes on between the syncer's commit and its mark."""
         self.begin(task, worker)
 
+        met = False
+
         def meddle(reached: str) -> None:
-            if reached == "committed":
-                drain.at = None
+            nonlocal met
+            if reached == "committed" and not met:
+                met = True
                 if status:
                     self.end(task, worker, status)
                 else:
                     self.begin(task, worker)
 
-        drain.at = meddle
-        try:
-            self._sync(worker)
-        finally:
-            drain.at = None
+        self._sync(worker, meddle)
 
     @rule(worker=st.integers(0, 1))
     def sync_without_the_worker(self, worker: int) -> None:
@@ -172,12 +172,8 @@ class Delivery(RuleBasedStateMachine):
             if reached == point:
                 raise _Died
 
-        drain.at = die
-        try:
-            with contextlib.suppress(_Died):
-                self._sync(worker)
-        finally:
-            drain.at = None
+        with contextlib.suppress(_Died):
+            self._sync(worker, die)
 
     @rule(worker=st.integers(0, 1))
     def restart(self, worker: int) -> None:

@@ -153,7 +153,7 @@ def test_a_row_of_the_journal_that_can_not_be_read_holds_up_nobody(
             ids, ["result", "completed_at", "error"] * 2, ["{", "long ago", b"\xff\xfe"] * 2, strict=True
         ):
             sql = f"UPDATE local_tasks SET {column} = CAST(? AS TEXT) WHERE task_id = ?"
-            running.journal._submit(lambda db, sql=sql, values=(value, str(id_)): db.execute(sql, values)).result()
+            running.journal.submit(lambda db, sql=sql, values=(value, str(id_)): db.execute(sql, values)).result()
         for id_ in ids:
             owner.enqueue(f"{queue}/once", 0, task_id=id_)
         (good,) = owner.enqueue(f"{queue}/once", 7)
@@ -171,9 +171,9 @@ def test_a_worker_that_can_not_write_lets_another_have_its_tasks(
     with worker(broker_url, tmp_path, queue, {"slow": call(slow)}) as running:
         (id_,) = owner.enqueue(f"{queue}/slow", 1)
         eventually(lambda: running.leased_tasks() == [str(id_)])
-        running.journal.trouble = "the journal can't be written: database or disk is full"
+        running.journal._writer.trouble = "the journal can't be written: database or disk is full"
         assert running.leased_tasks() == []
-        running.journal.trouble = ""
+        running.journal._writer.trouble = ""
         eventually(lambda: owner.outbox() == 0)
 
 

@@ -3,14 +3,20 @@
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from runtime.journal import journal as journals
-from runtime.journal.journal import Ended, Journal, JournalClosed, JournalUnusable, Start
+from runtime.journal import schema
+from runtime.journal.file import JournalUnusable, written
+from runtime.journal.journal import Journal
 from runtime.journal.results import NotJson, checked_json
+from runtime.journal.states import Ended, Start
+from runtime.journal.writer import JournalClosed
 from shared import clock
 from shared.ids import new_id
 
@@ -162,19 +168,19 @@ def test_a_payload_is_forgotten_after_a_day_and_leaves_no_trace_in_the_file(
 
 def test_while_the_disk_is_full_nobody_gets_an_answer_and_then_everybody(path: Path) -> None:
     journal = Journal(path)
-    pages = journal._submit(lambda db: db.execute("PRAGMA page_count").fetchone()[0]).result()
+    pages = journal.submit(lambda db: db.execute("PRAGMA page_count").fetchone()[0]).result()
     # Kept over the reopening after each failure, as a full disk is.
     full = threading.Event()
     full.set()
-    reopen = journal._reopen
+    reopen = journal._file.reopen
 
     def reopen_while_full() -> None:
         reopen()
         if full.is_set():
-            journal._db.execute(f"PRAGMA max_page_count={pages}").fetchall()
+            journal._file.db.execute(f"PRAGMA max_page_count={pages}").fetchall()
 
-    journal._reopen = reopen_while_full  # type: ignore[method-assign]
-    journal._submit(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall()).result()
+    journal._file.reopen = reopen_while_full  # type: ignore[method-assign]
+    journal.submit(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall()).result()
     begun = [start() for _ in range(200)]
     future = journal.begin(begun)
     while not journal.trouble:
@@ -189,14 +195,38 @@ def test_while_the_disk_is_full_nobody_gets_an_answer_and_then_everybody(path: P
 
 def test_what_can_not_be_written_before_the_end_is_not_acked(path: Path) -> None:
     journal = Journal(path)
-    journal._submit(lambda db: db.execute("PRAGMA max_page_count=1").fetchall()).result()
-    journal._reopen = lambda: None  # type: ignore[method-assign]
+    journal.submit(lambda db: db.execute("PRAGMA max_page_count=1").fetchall()).result()
+    journal._file.reopen = lambda: None  # type: ignore[method-assign]
     future = journal.begin([start() for _ in range(500)])
     while not journal.trouble:
         time.sleep(0.005)
     journal.close()
     with pytest.raises(JournalClosed):
         future.result()
+
+
+def test_whatever_is_submitted_while_the_journal_closes_is_answered(tmp_path: Path) -> None:
+    for number in range(20):
+        journal = Journal(tmp_path / f"{number}.db")
+        futures: list[Future[None]] = []
+        over = threading.Event()
+
+        def submit(journal: Journal = journal, futures: list[Future[None]] = futures) -> None:
+            while not over.is_set():  # noqa: B023 - ends with this turn
+                futures.append(journal.submit(lambda db: None))
+
+        threads = [threading.Thread(target=submit) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.01)
+        journal.close()
+        over.set()
+        for thread in threads:
+            thread.join()
+        _, unanswered = wait(futures, timeout=5)
+        assert not unanswered
+        with pytest.raises(JournalClosed):
+            journal.submit(lambda db: None).result(5)
 
 
 def test_one_operation_s_own_fault_does_not_touch_its_group(path: Path) -> None:
@@ -216,7 +246,7 @@ def test_a_row_that_can_not_be_read_is_the_asker_s_trouble_and_not_the_disk_s(pa
     for begun in (bad, good):
         journal.begin([begun]).result()
         journal.end(ended(begun), begun, begun.queued_at).result()
-    journal._submit(
+    journal.submit(
         lambda db: db.execute(
             "UPDATE local_tasks SET error = CAST(? AS TEXT) WHERE task_id = ?", [b"\xff\xfe", bad.task_id]
         )
@@ -234,11 +264,11 @@ def test_a_file_damaged_under_a_running_worker_is_set_aside_and_the_work_goes_on
     worker_id = journal.worker_id
     begun = [start() for _ in range(300)]
     journal.begin(begun).result()
-    journal._submit(lambda db: None).result()
-    with journals.written(path) as db:
+    journal.submit(lambda db: None).result()
+    with written(path) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     # Another connection's mark on the file makes SQLite read it anew.
-    with journals.written(path) as db:
+    with written(path) as db:
         db.execute("PRAGMA user_version=2")
     with path.open("r+b") as file:
         file.seek(4096)
@@ -260,7 +290,7 @@ def test_a_file_damaged_under_a_running_worker_is_set_aside_and_the_work_goes_on
 
 def test_a_file_of_a_newer_program_is_refused(path: Path) -> None:
     journal = Journal(path)
-    journal._submit(lambda db: db.execute("PRAGMA user_version=99").fetchall()).result()
+    journal.submit(lambda db: db.execute("PRAGMA user_version=99").fetchall()).result()
     journal.close()
     with pytest.raises(JournalUnusable, match="newer version"):
         Journal(path)
@@ -271,6 +301,88 @@ def test_a_path_with_signs_that_mean_something_in_an_address_is_just_a_path(tmp_
     assert journal.begin([start()]).result() == [None]
     journal.close()
     assert (tmp_path / "a?b#c%20d.db").exists()
+
+
+# Version 2 as the program 0.1.0 left it, but for what it adds to every file.
+def _as_0_1_0(db: sqlite3.Connection) -> None:
+    db.execute("DROP TABLE local_again")
+
+
+def _as_the_seed(db: sqlite3.Connection) -> None:
+    for table in ("local_tasks", "local_events", "local_again", "meta"):
+        db.execute(f"DROP TABLE {table}")
+    db.executescript(schema.SEED)
+    db.execute(
+        "INSERT INTO local_tasks (id, task_id, task_name, status, result, started_at, completed_at)"
+        " VALUES ('a', 'a', 'act', 'success', '{}', '2026-01-02T03:04:05+00:00', '2026-01-02T03:04:06+00:00')"
+    )
+    db.execute("PRAGMA user_version=1")
+
+
+@pytest.mark.parametrize("older", [_as_0_1_0, _as_the_seed])
+def test_a_file_of_an_older_program_is_brought_up_and_keeps_its_tasks(
+    path: Path, older: Callable[[sqlite3.Connection], None]
+) -> None:
+    journal = Journal(path)
+    begun = start("a")
+    journal.begin([begun]).result()
+    journal.end(ended(begun), begun, begun.queued_at).result()
+    journal.close()
+    with written(path) as db:
+        older(db)
+    journal = Journal(path)
+    assert not [said for said in journal.recovered if "damaged" in said]
+    (found,) = journal.begin([start("a")]).result()
+    assert found is not None
+    assert found.status == "success"
+    failed = start()
+    journal.begin([failed]).result()
+    journal.end(ended(failed, "failure", error="x: y"), failed, failed.queued_at).result()
+    assert journal.begin([start(failed.task_id, retries=1)]).result() == [None]
+    journal.close()
+
+
+def _emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _halved(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 + 100])
+
+
+def _a_page_of_html(path: Path) -> None:
+    path.write_bytes(b"<html>Bad Gateway</html>" * 500)
+
+
+def _without_its_file(path: Path) -> None:
+    Path(f"{path}-wal").write_bytes(b"x" * 5000)
+    path.unlink()
+
+
+def _a_table_less(path: Path) -> None:
+    with written(path) as db:
+        db.execute("DROP TABLE local_events")
+
+
+@pytest.mark.parametrize("damage", [_emptied, _halved, _a_page_of_html, _without_its_file, _a_table_less])
+def test_a_damaged_file_is_found_at_the_start_and_said_and_the_work_goes_on(
+    path: Path, damage: Callable[[Path], None]
+) -> None:
+    journal = Journal(path)
+    journal.begin([start() for _ in range(300)]).result()
+    journal.close()
+    damage(path)
+    journal = Journal(path)
+    (said,) = [said for said in journal.recovered if "the journal was damaged" in said]
+    assert "\n" not in said
+    begun = start()
+    assert journal.begin([begun]).result() == [None]
+    journal.end(ended(begun), begun, begun.queued_at).result()
+    assert list(path.parent.glob("worker.db.damaged-*"))
+    journal.close()
+    again = Journal(path)
+    assert not [said for said in again.recovered if "damaged" in said]
+    again.close()
 
 
 @pytest.mark.parametrize(

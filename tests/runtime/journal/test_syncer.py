@@ -14,7 +14,9 @@ import pytest
 from emulator.servers.postgres import Postgres
 from runtime.journal import drain, results
 from runtime.journal.drain import Syncer
-from runtime.journal.journal import Ended, Journal, Start
+from runtime.journal.journal import Journal
+from runtime.journal.reader import Batch
+from runtime.journal.states import Ended, Start
 from runtime.journal.syncer import Loop
 from shared import clock
 from shared.ids import new_id
@@ -115,9 +117,9 @@ def test_an_update_between_read_and_mark_is_not_lost(
     def update(point: str) -> None:
         if point == "committed":
             journal.end(ended(begun), begun, clock.now().isoformat()).result()
-            monkeypatch.setattr(drain, "at", None)
+            syncer.reach = lambda point: None
 
-    monkeypatch.setattr(drain, "at", update)
+    syncer.reach = update
     assert syncer.cycle().changed == 1
     assert syncer.cycle().synced == 1
     assert rows(tasks_db, "SELECT status FROM task_results") == [("success",)]
@@ -182,7 +184,7 @@ def test_a_poison_row_is_quarantined_alone_and_the_other_99_land_in_the_same_cyc
     for column, value in POISON[kind].items():
         text = value if isinstance(value, str) else value.decode("latin-1")
         cast = "?" if isinstance(value, str) else "CAST(? AS TEXT)"
-        journal._submit(
+        journal.submit(
             lambda db, column=column, cast=cast, value=value, text=text: db.execute(
                 f"UPDATE local_tasks SET {column} = {cast} WHERE task_id = ?",
                 [value if isinstance(value, bytes) else text, begun[place].task_id],
@@ -205,7 +207,7 @@ def test_a_row_whose_own_numbers_and_times_are_none_stops_neither_the_count_nor_
     begun = [start() for _ in range(10)]
     journal.begin(begun).result()
     sql = f"UPDATE local_tasks SET {column} = '0000-none' WHERE task_id = ?"
-    journal._submit(lambda db: db.execute(sql, [begun[3].task_id])).result()
+    journal.submit(lambda db: db.execute(sql, [begun[3].task_id])).result()
     loop = Loop(syncer, period=300)
     loop._look()
     loop._cycle()
@@ -241,7 +243,7 @@ def test_a_refused_event_is_quarantined_alone_and_can_be_released(
     journal.begin([start(begun.task_id) for begun in first]).result()
     cast = "CAST(? AS TEXT)" if isinstance(value, bytes) else "?"
     sql = f"UPDATE local_events SET {column} = {cast} WHERE task_id = ?"
-    journal._submit(lambda db: db.execute(sql, [value, first[9].task_id])).result()
+    journal.submit(lambda db: db.execute(sql, [value, first[9].task_id])).result()
     done = syncer.cycle()
     assert (done.events, done.quarantined) == (19, 1)
     assert syncer.backlog().quarantined == 1
@@ -255,7 +257,7 @@ def test_a_row_that_a_later_run_mended_leaves_the_quarantine(
 ) -> None:
     begun = start()
     journal.begin([begun]).result()
-    journal._submit(lambda db: db.execute("UPDATE local_tasks SET error = ?", ["a\x00b"])).result()
+    journal.submit(lambda db: db.execute("UPDATE local_tasks SET error = ?", ["a\x00b"])).result()
     assert syncer.cycle().quarantined == 1
     journal.end(ended(begun), begun, clock.now().isoformat()).result()
     assert syncer.cycle().synced == 1
@@ -270,13 +272,13 @@ def test_large_results_make_small_batches(
     for size in (10, 60_000, 60_000, 10, 300_000, 10, 10):
         run(journal, start(), record='{"a": "' + "x" * size + '"}')
     sizes = []
-    put = syncer._put
+    put = syncer._records.put
 
-    def note(batch: drain.Rows) -> None:
-        sizes.append(sum(len(column) for column in batch.columns))
+    def note(batch: Batch) -> None:
+        sizes.append(len(batch.rows))
         put(batch)
 
-    monkeypatch.setattr(syncer, "_put", note)
+    monkeypatch.setattr(syncer._records, "put", note)
     assert syncer.cycle().synced == 7
     assert [size for size in sizes if size > 120_000] == [size for size in sizes if size > 300_000]
     assert len([size for size in sizes if size > 300_000]) == 1
@@ -323,13 +325,13 @@ def test_a_file_set_aside_beside_a_running_syncer_is_left_and_its_marks_with_it(
 
     def damage(point: str) -> None:
         if point == "committed":
-            monkeypatch.setattr(drain, "at", None)
-            journal._begin_anew("a test")
+            syncer.reach = lambda point: None
+            journal._file.begin_anew("a test")
             for begun in new:
                 run(journal, begun)
 
     # After the old file's rows are in PostgreSQL, and before their numbers are marked.
-    monkeypatch.setattr(drain, "at", damage)
+    syncer.reach = damage
     assert syncer.cycle().synced == 0
     assert syncer.cycle().synced == 5
     assert {task for (task,) in rows(tasks_db, "SELECT task_id FROM task_results")} == {b.task_id for b in old + new}
@@ -345,12 +347,12 @@ def test_marks_are_written_by_the_worker_while_it_runs_and_by_the_syncer_where_n
     run(journal, start())
     commits = journal.commits
     assert syncer.cycle().synced == 1
-    assert syncer._writer is None
+    assert syncer._marks.by_worker
     assert journal.commits == commits + 1
     run(journal, start())
     journal.close()
     assert syncer.cycle().synced == 1
-    assert syncer._writer is not None
+    assert not syncer._marks.by_worker
 
 
 def test_what_never_ended_is_forgotten_in_time(
@@ -362,7 +364,7 @@ def test_what_never_ended_is_forgotten_in_time(
     old = clock.now() - timedelta(days=91)
     tasks_db.execute("UPDATE task_results SET started_at = %s WHERE task_id = %s", [old, gone.task_id])
     sql = "UPDATE local_tasks SET changed_at = ? WHERE task_id = ?"
-    journal._submit(lambda db: db.execute(sql, [old.isoformat(), gone.task_id])).result()
+    journal.submit(lambda db: db.execute(sql, [old.isoformat(), gone.task_id])).result()
     assert syncer.retain() == 1
     assert rows(tasks_db, "SELECT task_id FROM task_results") == [(under_way.task_id,)]
     with sqlite3.connect(journal.path) as db:
@@ -377,8 +379,8 @@ def test_two_journals_with_the_same_row_id_do_not_hide_each_other(
     run(journal, first)
     syncer.cycle()
     run(journal, second)
-    journal._submit(lambda db: db.execute("DELETE FROM local_tasks WHERE task_id = ?", [first.task_id])).result()
-    journal._submit(lambda db: db.execute("UPDATE local_tasks SET id = ?", [first.run_id])).result()
+    journal.submit(lambda db: db.execute("DELETE FROM local_tasks WHERE task_id = ?", [first.task_id])).result()
+    journal.submit(lambda db: db.execute("UPDATE local_tasks SET id = ?", [first.run_id])).result()
     assert syncer.cycle().quarantined == 1
     assert "23505" in rows(tasks_db, "SELECT reason FROM quarantine")[0][0]
 
@@ -389,10 +391,10 @@ def test_synced_rows_are_pruned_after_a_week_and_unsynced_ones_never(
     for _ in range(3):
         run(journal, start())
     old = (clock.now() - timedelta(days=8)).isoformat()
-    journal._submit(lambda db: db.execute("UPDATE local_tasks SET completed_at = ?", [old])).result()
+    journal.submit(lambda db: db.execute("UPDATE local_tasks SET completed_at = ?", [old])).result()
     assert syncer.cycle().pruned == 3
     run(journal, start())
-    journal._submit(lambda db: db.execute("UPDATE local_tasks SET completed_at = ?", [old])).result()
+    journal.submit(lambda db: db.execute("UPDATE local_tasks SET completed_at = ?", [old])).result()
     with sqlite3.connect(journal.path) as db:
         assert db.execute("SELECT count(*) FROM local_tasks").fetchone() == (1,)
     db.close()
@@ -452,3 +454,26 @@ def test_a_syncer_that_starts_before_its_worker_waits_for_the_file(tmp_path: Pat
     (tmp_path / "worker.db").touch()
     assert syncer.cycle().synced == 0
     syncer.close()
+
+
+def test_a_syncer_older_than_its_worker_says_so_and_touches_nothing(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
+) -> None:
+    run(journal, start())
+    journal.submit(lambda db: db.execute("PRAGMA user_version=99").fetchall()).result()
+    loop = Loop(syncer, period=300)
+    loop._cycle()
+    assert "newer version" in loop.reasons[0]
+    assert not loop.health()["ready"]
+    assert rows(tasks_db, "SELECT count(*) FROM task_results") == [(0,)]
+
+
+def test_a_value_that_json_can_not_hold_is_quarantined_alone(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
+) -> None:
+    begun = [start() for _ in range(5)]
+    journal.begin(begun).result()
+    sql = "UPDATE local_tasks SET error = x'00ff' WHERE task_id = ?"
+    journal.submit(lambda db: db.execute(sql, [begun[2].task_id])).result()
+    done = syncer.cycle()
+    assert (done.synced, done.quarantined) == (4, 1)
