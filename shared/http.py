@@ -17,6 +17,7 @@ from litestar.openapi.spec import Example
 from litestar.params import SkipValidation
 from msgspec import Meta, Struct
 
+from shared.answers import Ready
 from shared.calls import Calls as _Calls
 from shared.db import Database
 from shared.errors import BadInput, FieldError, PreconditionFailed, Problem, first_line
@@ -131,13 +132,13 @@ class Conditions:
         content = msgspec.json.encode(entity)
         tag = _tag(content)
         if _names(self._if_none_match, tag, weak=True):
-            return Response(None, status_code=304, headers={"ETag": tag})
-        return Response(content, status_code=200, headers={"ETag": tag}, media_type="application/json")
+            return Ready(304, b"", {"ETag": tag})
+        return Ready(200, content, {"ETag": tag})
 
     def changed(self, entity: Any) -> Response[Any]:
         """The thing after a change, with its new ETag."""
         content = msgspec.json.encode(entity)
-        return Response(content, status_code=200, headers={"ETag": _tag(content)}, media_type="application/json")
+        return Ready(200, content, {"ETag": _tag(content)})
 
     def require(self, entity: Any) -> None:
         """Before a change: check that `If-Match` names the thing as it stands now, and that `If-None-Match` does not.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from runtime.http import problems, switch
 from runtime.http.authentication import UNSUPPORTED
 from runtime.http.health import PATHS, Health
-from runtime.http.response import Whole
 from runtime.telemetry import AccessLog, latencies
 from shared import clock, spans, trace
+from shared.answers import Whole
 from shared.errors import NotFound, Problem, Unavailable
 
 if TYPE_CHECKING:

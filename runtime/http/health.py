@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runtime.http.response import Whole
 from runtime.telemetry import exposition
 from shared import supervision
+from shared.answers import Whole
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Scope, Send
