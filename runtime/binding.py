@@ -1,131 +1,164 @@
-"""Gives a handler what it asks for, without Litestar's dependency resolution.
+"""Gives a function what its parameters name, once, at start: one way for every trigger.
 
-Litestar 2.25 resolves each dependency of a request in a task of its own inside an anyio task group: 50 µs for two of them,
-as much as all the rest of a small GET. A handler is bound here once, at start, to a function that Litestar calls directly
-and that looks up constants in a closure. The handler itself stays a plain Litestar handler: mounted in a bare Litestar app
-with providers of the same names it does the same.
-
-The body (`data`) is converted here too. Litestar converts it as if it were a query string: "1" would pass for a number, 0
-for false and "null" for null, none of which the OpenAPI document allows.
+A queue, schedule or command function becomes a call with its parts inside; `runtime/http/binding.py` does the same for a
+Litestar handler. What is wrong with a function's parameters is said here, before the first task.
 """
 
 from __future__ import annotations
 
-import copy
+import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
-import msgspec
-from litestar.params import SkipValidationMarker
+from msgspec import Struct
 
-from runtime.http import problems
-from shared.errors import BadInput
+from runtime.forms import Form
+from runtime.loader import LoadError
+from runtime.services import suggestion
+from shared import parts as known
+from shared.messages import Message, Outcome
+from shared.parts import Made
+from shared.progress import Progress
+from shared.tasks import Task
 
 if TYPE_CHECKING:
-    from litestar.handlers import HTTPRouteHandler
+    import dramatiq
 
-# A provider's own parameters become the bound handler's (query, header), so that OpenAPI shows them; these come from ASGI.
-_RESERVED = ("request", "scope")
+    from shared.progress import Publisher
 
-
-class Constant:
-    """A provider whose answer is the same for every request."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-Provider = Constant | Callable[..., Any]
-
-
-def parameters(handler: HTTPRouteHandler) -> set[str]:
-    """The names of a handler's parameters."""
-    return set(inspect.signature(handler.fn).parameters)
+# How long a schedule's function may run, in seconds.
+SCHEDULE_LIMIT = 600.0
+# What each parameter's name gives, by the alias that it must be marked with.
+PARTS: dict[str, Any] = {
+    "db": known.Db,
+    "objects": known.Objects,
+    "calls": known.Calls,
+    "cache": known.Cache,
+    "broker": known.Broker,
+    "settings": known.Settings,
+    "progress": known.Progress,
+    "task": known.Task,
+}
 
 
-def bind(handler: HTTPRouteHandler, providers: Mapping[str, Provider]) -> HTTPRouteHandler:
-    """A copy of the handler that takes from `providers` what its parameters name, and the rest from the request."""
-    function = handler.fn
+class Call(Struct, frozen=True):
+    """A queue or schedule function with its parts: `run(message, task)`; `form` reads the message."""
+
+    run: Callable[[Any, Task], Any]
+    form: Form | None
+    seconds: float
+    asynchronous: bool
+
+    def read(self, arguments: dict[str, Any]) -> Any:
+        """What the function takes of a Dramatiq message's arguments.
+
+        Raises:
+            Refused: this version of the code can't read it.
+        """
+        if self.form is None:
+            return None
+        if issubclass(self.form.takes, Outcome):
+            arguments = arguments.get("outcome", {})
+        return self.form.read(arguments)
+
+
+def bind_queue(actor: dramatiq.Actor[Any, Any], parts: Mapping[str, Any]) -> Call:
+    """An actor of `shared.triggers.queue`.
+
+    Raises:
+        LoadError: its name is not its message's, or a parameter is nothing that a function can be given.
+    """
+    function, takes = actor.fn, getattr(actor.fn, "__eco2_takes__", None)
+    where = _where(function)
+    if takes is None:
+        raise LoadError(f"{where}: make it an actor with @queue(Message) of shared/triggers.py")
+    if takes.actor.replace("*", actor.queue_name, 1) != f"{actor.queue_name}/{actor.actor_name}":
+        raise LoadError(f"{where}: {takes.__name__} names {takes.actor} as the function that takes it")
+    return _bound(function, parts, takes, takes.time_limit / 1000)
+
+
+def bind_schedule(function: Callable[..., Any], parts: Mapping[str, Any]) -> Call:
+    """A schedule function.
+
+    Raises:
+        LoadError: a parameter is nothing that a function can be given.
+    """
+    return _bound(function, parts, None, SCHEDULE_LIMIT)
+
+
+def bind_command(function: Callable[..., Any], parts: Mapping[str, Any]) -> Callable[[list[str]], Any]:
+    """A command function: a call that takes the words alone.
+
+    Raises:
+        LoadError: a parameter is nothing that a function can be given.
+    """
+    _words, *others = inspect.signature(function).parameters
+    constants, _ = _constants(function, others, parts)
+    return functools.partial(function, **constants)
+
+
+def made(hint: Any) -> Made | None:
+    """How a part of the service's own is made, if a parameter's annotation is one."""
+    if get_origin(hint) is Annotated:
+        return next((mark for mark in get_args(hint)[1:] if isinstance(mark, Made)), None)
+    return None
+
+
+def _bound(function: Callable[..., Any], parts: Mapping[str, Any], takes: type[Struct] | None, seconds: float) -> Call:
+    hints = get_type_hints(function)
+    names = list(inspect.signature(function).parameters)
+    taken = [name for name in names if takes and _is_message(hints.get(name)) and issubclass(takes, hints[name])]
+    if takes is not None and len(taken) != 1:
+        word = "outcome: Outcome" if issubclass(takes, Outcome) else f"message: {takes.__name__}"
+        raise LoadError(f"{_where(function)}: one parameter takes the message, such as `{word}`")
+    constants, per_run = _constants(function, [name for name in names if name not in taken], parts)
+    run = functools.partial(function, **constants)
+    message = taken[0] if taken else None
+    publisher: Publisher | None = parts["publisher"] if "progress" in per_run else None
+
+    def call(given: Any, task: Task) -> Any:
+        arguments: dict[str, Any] = {}
+        if message is not None:
+            arguments[message] = given
+        if per_run:
+            if "task" in per_run:
+                arguments["task"] = task
+            if publisher is not None:
+                arguments["progress"] = Progress(publisher, task)
+        return run(**arguments)
+
+    return Call(call, Form(takes) if takes else None, seconds, inspect.iscoroutinefunction(function))
+
+
+def _constants(
+    function: Callable[..., Any], names: list[str], parts: Mapping[str, Any]
+) -> tuple[dict[str, Any], set[str]]:
+    """The parts that are the same for every run, and the names of those that are not."""
     hints = get_type_hints(function, include_extras=True)
-    signature = inspect.signature(function)
     constants: dict[str, Any] = {}
-    steps: list[tuple[str, Callable[..., Any], tuple[str, ...], bool]] = []
-    wanted: dict[str, inspect.Parameter] = {}
-
-    def provide(name: str) -> None:
-        provider = providers[name]
-        if isinstance(provider, Constant):
-            constants[name] = provider.value
-            return
-        if any(step[0] == name for step in steps):
-            return
-        own = (
-            inspect.signature(provider).parameters if inspect.isfunction(provider) or inspect.ismethod(provider) else {}
-        )
-        own_hints = get_type_hints(provider, include_extras=True) if own else {}
-        for parameter in own.values():
-            if parameter.name in providers:
-                provide(parameter.name)
-            else:
-                wanted[parameter.name] = _keyword(parameter, own_hints[parameter.name])
-        steps.append((name, provider, tuple(own), inspect.iscoroutinefunction(provider)))
-
-    body: Any = None
-    for parameter in signature.parameters.values():
-        if parameter.name in providers:
-            provide(parameter.name)
-        elif parameter.name == "data":
-            given = hints[parameter.name]
-            body = _plain(given)
-            wanted["data"] = _keyword(parameter, Annotated[given, SkipValidationMarker()])
+    per_run = set()
+    for name in names:
+        hint = hints.get(name)
+        if (own := made(hint)) is not None:
+            constants[name] = parts[own]  # type: ignore[index] # a part of the service's own, by how it is made
+        elif name not in PARTS:
+            raise LoadError(
+                f"{_where(function)}: no function can be given a {name}{suggestion(name, list(PARTS))}"
+                " (shared/parts.py lists what there is)"
+            )
+        elif hint != PARTS[name]:
+            raise LoadError(f"{_where(function)}: {name} is marked with another part's alias: see shared/parts.py")
+        elif name in ("task", "progress"):
+            per_run.add(name)
         else:
-            wanted[parameter.name] = _keyword(parameter, hints[parameter.name])
-    kept = frozenset(signature.parameters)
-
-    async def bound(**values: Any) -> Any:
-        if body is not None and "data" in values:
-            values["data"] = _convert(values["data"], body)
-        for name, provider, needs, is_async in steps:
-            value = provider(**{need: values[need] for need in needs})
-            values[name] = await value if is_async else value
-        arguments = {name: value for name, value in values.items() if name in kept} if steps else values
-        return await function(**arguments, **constants)
-
-    _dress(bound, function, wanted, hints.get("return", None))
-    result = copy.copy(handler)
-    result.responses = dict(handler.responses or {})
-    return result(bound)
+            constants[name] = parts[name]
+    return constants, per_run
 
 
-def _plain(hint: Any) -> Any:
-    """The type alone: msgspec looks a type up by its hash, and that of Litestar's marks costs 60 µs each time."""
-    if get_origin(hint) is not Annotated:
-        return hint
-    kind, *marks = get_args(hint)
-    limits = [mark for mark in marks if isinstance(mark, msgspec.Meta)]
-    return Annotated[(kind, *limits)] if limits else kind
+def _is_message(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Message | Outcome)
 
 
-def _convert(data: Any, wanted: Any) -> Any:
-    try:
-        return msgspec.convert(data, wanted, str_keys=True)
-    except msgspec.ValidationError as error:
-        raise BadInput(errors=[problems.field_error(str(error))]) from None
-
-
-def _keyword(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
-    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hint)
-
-
-def _dress(
-    bound: Callable[..., Awaitable[Any]],
-    function: Callable[..., Any],
-    wanted: dict[str, inspect.Parameter],
-    answer: Any,
-) -> None:
-    """Make the bound function look like the handler to whoever inspects it."""
-    bound.__name__, bound.__qualname__, bound.__module__ = function.__name__, function.__qualname__, function.__module__
-    bound.__doc__ = function.__doc__
-    bound.__annotations__ = {name: parameter.annotation for name, parameter in wanted.items()} | {"return": answer}
-    bound.__signature__ = inspect.Signature(list(wanted.values()), return_annotation=answer)  # type: ignore[attr-defined]
+def _where(function: Callable[..., Any]) -> str:
+    return f"{function.__module__.replace('.', '/')}.py: {function.__name__}"

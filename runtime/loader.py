@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-import sys
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
-from runtime.services import ROOT, Service, seconds, suggestion
+from runtime.services import ROOT, Service, suggestion
 
 if TYPE_CHECKING:
     import dramatiq
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 Trigger = Literal["http", "queue", "schedule", "command"]
 _HTTP = {"get", "post", "put", "patch", "delete", "head"}
 
-__all__ = ["Function", "LoadError", "discover", "load_command", "load_http", "load_queue_functions", "seconds"]
+__all__ = ["Function", "LoadError", "discover", "load_command", "load_http", "load_queue_functions", "load_schedules"]
 
 
 class LoadError(Exception):
@@ -94,7 +93,7 @@ def _parsed(folder: str, prefix: str, path: Path, root: Path, changed: int, size
         for node in tree.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for decorator in node.decorator_list
-        if (trigger := _trigger(prefix, decorator, file)) is not None
+        if (trigger := _trigger(folder, prefix, decorator, file)) is not None
     ]
     if not triggers:
         return None
@@ -107,16 +106,18 @@ def _parsed(folder: str, prefix: str, path: Path, root: Path, changed: int, size
     return Function(folder, name, kind, where, file)
 
 
-def _trigger(prefix: str, node: ast.expr, file: str) -> tuple[Trigger, str] | None:
+def _trigger(folder: str, prefix: str, node: ast.expr, file: str) -> tuple[Trigger, str] | None:
     if not isinstance(node, ast.Call):
-        if (bare := ast.unparse(node)) in _HTTP | {"dramatiq.actor", "actor", "schedule", "command"}:
+        if (bare := ast.unparse(node)) in _HTTP | {"queue", "schedule", "command"}:
             raise LoadError(f"{file}, line {node.lineno}: @{bare} takes arguments: @{bare}(...)")
         return None
     name = ast.unparse(node.func)
     if name in _HTTP:
         return "http", f"{name.upper()} {prefix}{_argument(node, 'path') or ''}"
-    if name in ("dramatiq.actor", "actor"):
-        return "queue", f"queue {_argument(node, 'queue_name', positional=False) or 'default'}"
+    if name == "queue":
+        return "queue", f"queue {folder}"
+    if name == "dramatiq.actor":
+        raise LoadError(f"{file}, line {node.lineno}: write @queue(Message) of shared/triggers.py instead of @{name}")
     if name == "schedule":
         return "schedule", f"every {_argument(node, 'every', positional=False)} s"
     if name == "command":
@@ -188,38 +189,22 @@ def load_http(service: Service, only: str | None = None) -> list[HTTPRouteHandle
 def load_queue_functions(service: Service, broker: dramatiq.Broker) -> dict[str, dramatiq.Actor[Any, Any]]:
     """Import the actors of a service and declare them on its broker.
 
-    An actor declares itself, where it is imported, on Dramatiq's global broker; that is a mute one here, so that each
-    service in a process keeps its actors (and names such as `erase_person`, which several have) to itself.
-
     Raises:
         LoadError: a file can't be imported, or its actor listens on another service's queue.
     """
     actors = {}
     for function in discover(service):
         if function.trigger == "queue":
-            actor: dramatiq.Actor[Any, Any] = getattr(_import_on_mute_broker(function), function.name)
+            actor: dramatiq.Actor[Any, Any] = getattr(_import(function), function.name)
             if actor.queue_name != service.folder:
-                raise LoadError(
-                    f'{function.file}: queue_name="{actor.queue_name}" should be "{service.folder}", its service'
-                )
+                raise LoadError(f"{function.file}: its message goes to {actor.queue_name}, not to {service.folder}")
             actor.broker = broker
             broker.declare_actor(actor)
             actors[function.name] = actor
     return actors
 
 
-def _import_on_mute_broker(function: Function) -> ModuleType:
-    if function.module in sys.modules:
-        return sys.modules[function.module]
-    import dramatiq
-    from dramatiq.brokers.stub import StubBroker
-
-    # A new one for each import: two services may have actors of the same name.
-    dramatiq.set_broker(StubBroker())
-    return _import(function)
-
-
-def load_schedules(service: Service) -> dict[str, tuple[Schedule, Callable[[], Awaitable[None]]]]:
+def load_schedules(service: Service) -> dict[str, tuple[Schedule, Callable[..., Awaitable[None]]]]:
     """Import the schedule functions of a service: name to schedule and function."""
     found = {}
     for function in discover(service):
@@ -229,7 +214,7 @@ def load_schedules(service: Service) -> dict[str, tuple[Schedule, Callable[[], A
     return found
 
 
-def load_command(services: dict[str, Service], name: str) -> tuple[Service, Callable[[list[str]], Awaitable[int]]]:
+def load_command(services: dict[str, Service], name: str) -> tuple[Service, Callable[..., Awaitable[int]]]:
     """The command function `name` and its service.
 
     Raises:

@@ -7,35 +7,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import redis.asyncio
 
-_client: redis.asyncio.Redis | None = None
 
+class Cache:
+    """The cache's Redis, for values that a service keeps a while."""
 
-def use(client: redis.asyncio.Redis) -> None:
-    """Make this the process's cache; the runtime calls it once."""
-    global _client
-    _client = client
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self.client = client
 
+    async def get(self, key: str) -> bytes | None:
+        """What is kept under the key, if anything is."""
+        from redis.exceptions import RedisError
 
-async def get(key: str) -> bytes | None:
-    """What is kept under the key, if anything is."""
-    from redis.exceptions import RedisError
+        try:
+            value = await self.client.get(key)
+        except (RedisError, OSError):
+            return None
+        return value.encode() if isinstance(value, str) else value
 
-    if _client is None:
-        return None
-    try:
-        value = await _client.get(key)
-    except (RedisError, OSError):
-        return None
-    return value.encode() if isinstance(value, str) else value
+    async def put(self, key: str, value: bytes, *, seconds: int) -> None:
+        """Keep a value for a while, or less long where memory is short."""
+        from redis.exceptions import RedisError
 
+        try:
+            await self.client.set(key, value, ex=seconds)
+        except (RedisError, OSError):
+            return
 
-async def put(key: str, value: bytes, *, seconds: int) -> None:
-    """Keep a value for a while, or less long where memory is short."""
-    from redis.exceptions import RedisError
-
-    if _client is None:
-        return
-    try:
-        await _client.set(key, value, ex=seconds)
-    except (RedisError, OSError):
-        return
+    async def close(self) -> None:
+        await self.client.aclose()

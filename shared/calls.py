@@ -105,19 +105,3 @@ def _decode(service: str, response: httpx.Response, answer: type[T]) -> T:
         return msgspec.json.decode(response.content, type=answer)
     except msgspec.MsgspecError as error:
         raise Unavailable(service) from error
-
-
-_calls: Calls | None = None
-
-
-def use(calls: Calls) -> None:
-    """Make this the process's way to other services; the runtime calls it once."""
-    global _calls
-    _calls = calls
-
-
-def calls() -> Calls:
-    """The process's way to other services, for queue functions."""
-    if _calls is None:
-        raise LookupError("no service runs here")
-    return _calls

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -219,25 +218,3 @@ class Database:
         except Unavailable:
             return False
         return True
-
-
-_bound: ContextVar[Database] = ContextVar("database")
-
-
-def database() -> Database:
-    """The database of the service whose function now runs: for queue, schedule and command functions.
-
-    Raises:
-        LookupError: outside of the runtime; `with bind(database):` sets it.
-    """
-    return _bound.get()
-
-
-@contextmanager
-def bind(to: Database) -> Iterator[None]:
-    """Make `to` the answer of `database()` inside the block."""
-    token = _bound.set(to)
-    try:
-        yield
-    finally:
-        _bound.reset(token)

@@ -7,7 +7,7 @@ is missing, and a caller could then name any user.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response
@@ -17,37 +17,27 @@ from litestar.openapi.spec import Example
 from litestar.params import SkipValidation
 from msgspec import Meta, Struct
 
+from shared import parts
 from shared.answers import Ready
-from shared.calls import Calls as _Calls
-from shared.db import Database
 from shared.errors import BadInput, FieldError, PreconditionFailed, Problem, first_line
 from shared.events import Hub
 from shared.idempotency import Idempotency
 from shared.identity import User
-from shared.objects import ObjectStore
 from shared.pages import Page, Paging
-from shared.settings import Settings as _Settings
-
-if TYPE_CHECKING:
-    import redis.asyncio
-
-    Redis = redis.asyncio.Redis
-else:
-    Redis = Any  # redis is imported when the first command needs it, not at start
 
 __all__ = ["Page", "User"]
 
-Db = NamedDependency[SkipValidation[Database]]
+Db = NamedDependency[SkipValidation[parts.Db]]
 CurrentUser = NamedDependency[SkipValidation[User]]
 MaybeUser = NamedDependency[SkipValidation[User | None]]
 Idem = NamedDependency[SkipValidation[Idempotency]]
 PageQuery = NamedDependency[SkipValidation[Paging]]
-Broker = NamedDependency[SkipValidation[Redis]]
-Cache = NamedDependency[SkipValidation[Redis]]
-Objects = NamedDependency[SkipValidation[ObjectStore]]
-Calls = NamedDependency[SkipValidation[_Calls]]
+Broker = NamedDependency[SkipValidation[parts.Broker]]
+Cache = NamedDependency[SkipValidation[parts.Cache]]
+Objects = NamedDependency[SkipValidation[parts.Objects]]
+Calls = NamedDependency[SkipValidation[parts.Calls]]
 ProgressHub = NamedDependency[SkipValidation[Hub]]
-Settings = NamedDependency[SkipValidation[_Settings]]
+Settings = NamedDependency[SkipValidation[parts.Settings]]
 
 
 class ProblemDocument(Struct, kw_only=True):

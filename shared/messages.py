@@ -1,6 +1,11 @@
-"""What crosses from one service to another through the broker. Each Struct names the actor that takes it.
+"""What crosses from one service to another through the broker. A task is its Struct: it says which function takes it.
 
-Fields are ids, keys and codes; a person's content appears only where the actor's work is on that content.
+Fields are ids, keys and codes; a person's content appears only where the function's work is on that content. A service's
+own messages, and the Outcomes it takes, are in its `messages.py`.
+
+Old and new code run side by side while a change is rolled out. A field may be added with a default and, a release later,
+an old one may go; a field that changes its name in one step is refused by whoever knows only the other name, and its task
+waits (`runtime/forms.py`). A field that must not be missed has no default.
 """
 
 from datetime import datetime
@@ -19,9 +24,10 @@ def convert(record: Any, to: type[T]) -> T:
 
 
 class Message(Struct, frozen=True):
-    """A task's input: its fields are the actor's keyword arguments.
+    """A task's input. `actor` is "folder/function" of the function that takes it.
 
-    `time_limit`, in milliseconds, is the actor's own: the relay publishes a task again when it must have ended by then.
+    `*` for the folder is a message that several services take, each in its function of that name. `time_limit`, in
+    milliseconds, ends a run, and with an allowance for the queue the relay's wait for an answer.
     """
 
     actor: ClassVar[str]
@@ -39,8 +45,11 @@ class Outcome(Struct, frozen=True):
     """How a task ended, on its way back to the service that owns it.
 
     `record` holds ids, codes and numbers and is what `tasks` sees; `payload` is a person's content for the owner alone.
+    Each service has a class for each of its functions that takes outcomes, and names it as `reply=` of a task.
     """
 
+    actor: ClassVar[str] = ""
+    time_limit: ClassVar[int] = 30_000
     task_id: UUID
     run_id: UUID
     subject: UUID
@@ -92,9 +101,8 @@ class ClassifyPhoto(Message, frozen=True):
     time_limit: ClassVar[int] = 120_000
     image_key: str
     content_hash: str
-    thumbnail_key: str = ""
-    language: str = "ko"
-    spender: str = ""  # shared.spend.spender(user_id): who pays, without saying who it is
+    thumbnail_key: str
+    spender: str  # shared.spend.spender(user_id): who pays, without saying who it is
 
 
 class Candidate(Struct, frozen=True):
@@ -143,10 +151,10 @@ class AnswerQuestion(Message, frozen=True):
     actor: ClassVar[str] = "ai/answer_question"
     time_limit: ClassVar[int] = 180_000
     question: str
+    spender: str  # shared.spend.spender(user_id): who pays, without saying who it is
     history: list[Turn] = []
     place: Place | None = None
-    place_away: bool = False  # location could not be asked: nobody knows whether there is a place
-    spender: str = ""  # shared.spend.spender(user_id): who pays, without saying who it is
+    place_away: bool = False  # location could not be asked: no one knows whether there is a place
 
 
 class Source(Struct, frozen=True):
@@ -168,6 +176,6 @@ class Answered(Struct, frozen=True):
 class ErasePerson(Message, frozen=True):
     """Erase everything a service holds of a person: the one message that must name a user."""
 
+    actor: ClassVar[str] = "*/erase_person"
     time_limit: ClassVar[int] = 60_000
-    actor: ClassVar[str] = ""  # one message for several services: enqueue names the actor
     user_id: UUID

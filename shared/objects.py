@@ -246,19 +246,3 @@ class ObjectStore:
     def public_url(self, key: str) -> str:
         """Where anybody can fetch a public copy: CloudFront, or the emulator's gateway."""
         return f"{self._settings.cdn_base_url.rstrip('/')}/{key}"
-
-
-_store: ObjectStore | None = None
-
-
-def use(store: ObjectStore) -> None:
-    """Make this the process's store; the runtime calls it once."""
-    global _store
-    _store = store
-
-
-def store() -> ObjectStore:
-    """The process's object store, for queue functions. Raises LookupError where the service does not use one."""
-    if _store is None:
-        raise LookupError('this service uses no objects: add "objects" to `uses` in its service.toml')
-    return _store

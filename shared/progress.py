@@ -14,9 +14,13 @@ from uuid import UUID
 
 import msgspec
 
+from shared.ids import new_id
+
 if TYPE_CHECKING:
     import redis
     import redis.asyncio
+
+    from shared.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +40,7 @@ def stream(subject: UUID) -> str:
 
 
 class Publisher:
-    """Writes events; used by worker threads through `publish` and `publish_token`."""
+    """Writes events, for all tasks of a process. Its methods block."""
 
     def __init__(self, broker: redis.Redis) -> None:
         self._broker = broker
@@ -63,38 +67,35 @@ class Publisher:
             self._failed = time.monotonic()
             log.debug("progress of %s not published: %s", subject, error)
 
-
-_publisher: Publisher | None = None
-
-
-def use(publisher: Publisher) -> None:
-    """Make this the process's publisher; the worker calls it once."""
-    global _publisher
-    _publisher = publisher
+    def close(self) -> None:
+        self._broker.close()
 
 
-def publish(stage: str, fraction: float) -> None:
-    """Tell the listeners of the task now running what it does, and which part (0 to 1) of the way is gone."""
-    _add("progress", {"stage": stage, "progress": round(fraction, 3)})
+class Progress:
+    """What the task now running tells those who wait for it. Each run is given its own."""
 
+    def __init__(self, publisher: Publisher, task: Task) -> None:
+        self._publisher = publisher
+        self._task = task
 
-def publish_token(text: str, index: int) -> None:
-    """Send the next piece of an answer to its listeners."""
-    _add("token", {"text": text, "index": index})
+    def publish(self, stage: str, fraction: float) -> None:
+        """Tell the listeners what the task does, and which part (0 to 1) of it is done."""
+        self._add("progress", {"stage": stage, "progress": round(fraction, 3)})
 
+    def publish_token(self, text: str, index: int) -> None:
+        """Send the next piece of an answer to its listeners."""
+        self._add("token", {"text": text, "index": index})
 
-def _add(name: str, data: dict[str, Any]) -> None:
-    from shared import tasks
+    def anew(self) -> Progress:
+        """The progress of another attempt in the same run: listeners discard the tokens that this one sent."""
+        return Progress(self._publisher, msgspec.structs.replace(self._task, run_id=new_id()))
 
-    if _publisher is not None:
-        task = tasks.current()
-        _publisher.add(task.subject, task.run_id, name, data)
+    async def ended(self) -> None:
+        """Tell the listeners that the owner's row has its terminal state. Called after the commit; may get lost."""
+        await asyncio.to_thread(self._publisher.add, self._task.subject, None, "ended", {})
 
-
-async def ended(subject: UUID) -> None:
-    """Tell the listeners that the owner's row has its terminal state. Called after the commit; may get lost."""
-    if _publisher is not None:
-        await asyncio.to_thread(_publisher.add, subject, None, "ended", {})
+    def _add(self, name: str, data: dict[str, Any]) -> None:
+        self._publisher.add(self._task.subject, self._task.run_id, name, data)
 
 
 async def forget(broker: redis.asyncio.Redis, *subjects: UUID) -> None:

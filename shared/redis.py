@@ -84,19 +84,3 @@ async def within(part: str, seconds: float = 0.7) -> AsyncIterator[None]:
     with guard(part):
         async with asyncio.timeout(seconds):  # TimeoutError is an OSError
             yield
-
-
-_broker: redis.asyncio.Redis | None = None
-
-
-def use(client: redis.asyncio.Redis) -> None:
-    """Make this the process's client of the broker's Redis; the runtime calls it once."""
-    global _broker
-    _broker = client
-
-
-def broker() -> redis.asyncio.Redis:
-    """The process's client of the broker's Redis, for queue functions. Raises LookupError where no service runs."""
-    if _broker is None:
-        raise LookupError("no service runs here")
-    return _broker

@@ -4,9 +4,6 @@
 the commit the relay publishes it, again and again, until the reply actor `settle`s it.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,9 +16,6 @@ from shared import clock, spans, trace
 from shared.db import Connection
 from shared.ids import new_id
 from shared.messages import Message, Outcome
-
-# How long a function may run when neither its message nor the caller says otherwise: Dramatiq's own default.
-TIME_LIMIT = timedelta(minutes=10)
 
 
 class Result(Struct, frozen=True):
@@ -45,7 +39,7 @@ class TaskFailed(Exception):
 
 
 class Task(Struct, frozen=True):
-    """The task that this function runs for. `deadline` is when the time limit ends the run."""
+    """What a function runs for. `deadline` is when the time limit ends the run."""
 
     id: UUID
     run_id: UUID
@@ -55,71 +49,50 @@ class Task(Struct, frozen=True):
     traceparent: str = ""
 
 
-_current: ContextVar[Task] = ContextVar("task")
-
-
-def current() -> Task:
-    """The task now running in this thread or coroutine.
-
-    Raises:
-        LookupError: outside of a queue function.
-    """
-    return _current.get()
-
-
-@contextmanager
-def running(task: Task) -> Iterator[None]:
-    """Make `task` the answer of `current()` inside the block; the runtime (and a test) calls it."""
-    token = _current.set(task)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
 async def enqueue(
     conn: Connection,
     message: Message,
     *,
     subject: UUID,
-    reply: str | None = None,
-    actor: str | None = None,
+    reply: type[Outcome] | None = None,
+    to: str = "",
     task_id: UUID | None = None,
     delay: float = 0,
-    time_limit: timedelta | None = None,
 ) -> UUID:
     """Accept a task in the transaction of `conn`; return its id. A task id that is already under way is left as it is.
 
     Args:
-        message: the keyword arguments of the actor that its class names.
+        message: what is to be done; its class says by which function and how long that may take.
         subject: the id of the owner's row that the task is about.
-        reply: "folder/function" of the own service's actor that takes the Outcome; without one the task just ends.
-        actor: another actor than the message's class names.
+        reply: the service's own Outcome class, whose function takes the outcome; without one the task just ends.
+        to: the service's folder, where a message goes to functions of several (its `actor` begins with `*`).
+        task_id: the task's id, where it is not a new one.
         delay: seconds until it is published first.
-        time_limit: the function's time limit, where it is not the message's `time_limit` in milliseconds or ten minutes:
-            after it, and an allowance for the queue, a task without an answer is published again.
     """
     id_ = task_id or new_id()
     now = clock.now()
-    limit = time_limit or timedelta(milliseconds=message.time_limit)
+    actor = message.actor.replace("*", to, 1)
     await conn.execute(
-        "INSERT INTO outbox (id, actor, message, reply, subject, traceparent, created_at, due_at, time_limit)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING",
+        """
+        INSERT INTO outbox (id, actor, message, reply, subject, traceparent, created_at, due_at, time_limit)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (id) DO NOTHING
+        """,
         [
             id_,
-            actor or message.actor,
+            actor,
             Jsonb(msgspec.to_builtins(message)),
-            reply,
+            reply.actor if reply else None,
             subject,
             trace.current() or None,
             now,
             now + timedelta(seconds=delay),
-            limit,
+            timedelta(milliseconds=message.time_limit),
         ],
     )
-    spans.event(actor or message.actor, "enqueue", task=str(id_), subject=str(subject))
+    spans.event(actor, "enqueue", task=str(id_), subject=str(subject))
     # `shared.db.Database.transaction` wakes the relay after the commit when this is set.
-    conn.enqueued = True  # type: ignore[attr-defined]
+    conn.enqueued = True  # type: ignore[attr-defined] # EcoConnection's own
     return id_
 
 
@@ -130,11 +103,22 @@ async def settle(conn: Connection, outcome: Outcome) -> bool:
     to tell the two apart, and delete what the task made only when that row is gone.
     """
     cursor = await conn.execute(
-        "WITH gone AS (DELETE FROM outbox WHERE id = %s RETURNING id, actor, message, reply, subject, traceparent,"
-        " created_at, time_limit, attempts, retries), kept AS (INSERT INTO failed_tasks (id, actor, message, reply,"
-        " subject, traceparent, created_at, time_limit, attempts, retries, error_code, error_message, failed_at)"
-        " SELECT id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts, retries, %s, %s, %s"
-        " FROM gone WHERE %s = 'failure' ON CONFLICT (id) DO NOTHING) SELECT count(*) FROM gone",
+        """
+        WITH gone AS (
+            DELETE FROM outbox
+            WHERE id = %s
+            RETURNING id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts, retries
+        ), kept AS (
+            INSERT INTO failed_tasks (id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts,
+                                      retries, error_code, error_message, failed_at)
+            SELECT id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts,
+                   retries, %s, %s, %s
+            FROM gone
+            WHERE %s = 'failure'
+            ON CONFLICT (id) DO NOTHING
+        )
+        SELECT count(*) FROM gone
+        """,
         [
             outcome.task_id,
             outcome.error.code if outcome.error else None,
@@ -154,10 +138,12 @@ async def forget(conn: Connection, *subjects: UUID) -> int:
     A result that still comes for one of them finds its row gone.
     """
     cursor = await conn.execute(
-        "WITH a AS (DELETE FROM outbox WHERE subject = ANY(%s) RETURNING 1),"
-        " b AS (DELETE FROM failed_tasks WHERE subject = ANY(%s) RETURNING 1)"
-        " SELECT (SELECT count(*) FROM a) + (SELECT count(*) FROM b)",
-        [list(subjects), list(subjects)],
+        """
+        WITH open   AS (DELETE FROM outbox       WHERE subject = ANY(%(subjects)s) RETURNING 1),
+             failed AS (DELETE FROM failed_tasks WHERE subject = ANY(%(subjects)s) RETURNING 1)
+        SELECT (SELECT count(*) FROM open) + (SELECT count(*) FROM failed)
+        """,
+        {"subjects": list(subjects)},
     )
     row = await cursor.fetchone()
     return int(row[0]) if row else 0

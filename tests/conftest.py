@@ -4,9 +4,12 @@ import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+import dramatiq
 import httpx
 import pytest
 from msgspec import Struct
@@ -15,10 +18,18 @@ from emulator import process
 from emulator.servers.postgres import Postgres
 from emulator.servers.redis import RedisServer
 from runtime import migrate
+from runtime.binding import bind_queue
 from runtime.http.host import build
+from runtime.http.hosted import read_settings
+from runtime.parts import Parts
 from runtime.services import find, load_services
+from shared import clock
 from shared.db import Database
 from shared.ids import new_id
+from shared.messages import Message, Outcome
+from shared.objects import ObjectStore
+from shared.settings import read
+from shared.tasks import Task
 from tests import support
 
 pytest_plugins = ["anyio"]
@@ -169,6 +180,47 @@ async def db(environment: dict[str, str]) -> AsyncIterator[Callable[[str], Await
             return database
 
         yield connect
+
+
+class Take:
+    """Runs a queue function with the parts that its service's host would give it."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = dict(environment)
+        self._parts: dict[str, Parts] = {}
+
+    async def parts(self, name: str) -> Parts:
+        """The parts of a service, open."""
+        if name not in self._parts:
+            service = find(name)
+            self._parts[name] = Parts(service, read_settings(service, self.environment))
+            await self._parts[name]["db"].open()
+        return self._parts[name]
+
+    async def __call__(self, actor: dramatiq.Actor[Any, Any], message: Message | Outcome) -> None:
+        call = bind_queue(actor, await self.parts(actor.queue_name))
+        subject = message.subject if isinstance(message, Outcome) else new_id()
+        await call.run(message, Task(new_id(), new_id(), subject, 1, clock.now() + timedelta(seconds=60)))
+
+    async def close(self) -> None:
+        for parts in self._parts.values():
+            await parts.close()
+
+
+@pytest.fixture
+async def take(environment: dict[str, str]) -> AsyncIterator[Take]:
+    """`await take(photo_processed, outcome)`: a queue function with its real parts, without a broker between."""
+    taking = Take(environment)
+    yield taking
+    await taking.close()
+
+
+@pytest.fixture
+def objects(environment: dict[str, str]) -> Iterator[ObjectStore]:
+    """The object store that all services share."""
+    store = ObjectStore(read(environment))
+    yield store
+    store.close()
 
 
 class Person(Struct):

@@ -122,16 +122,6 @@ def photo(width: int = 640, height: int = 480, form: str = "JPEG", **options: An
     return out.getvalue()
 
 
-async def run_actor(actor: Any, database: Any, **arguments: Any) -> Any:
-    """Call an API service's queue function as its host would, without a broker."""
-    import inspect
-
-    from shared.db import bind
-
-    with bind(database):
-        return await inspect.unwrap(actor.fn)(**arguments)
-
-
 @asynccontextmanager
 async def listening(app: Any) -> AsyncIterator[str]:
     """An ASGI application on a port of its own, for who speaks real HTTP to it; the answer is its address."""

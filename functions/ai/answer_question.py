@@ -3,17 +3,16 @@
 import logging
 from collections.abc import Callable
 
-import dramatiq
 from msgspec import Struct, structs
 
 from functions.ai import metrics
 from functions.ai.cache import question_key
 from functions.ai.interfaces import ProviderFailed, Question
-from functions.ai.providers import Providers, providers
-from shared import progress, tasks
-from shared.ids import new_id
-from shared.messages import Answered, Place, Turn
+from functions.ai.providers import Answering, Providers
+from shared.messages import Answered, AnswerQuestion
+from shared.parts import Progress, Task
 from shared.tasks import Result, TaskFailed
+from shared.triggers import queue
 
 log = logging.getLogger(__name__)
 
@@ -32,68 +31,62 @@ class _Kept(Struct, frozen=True):
     record: Answered
 
 
-@dramatiq.actor(queue_name="ai", time_limit=180_000)
-def answer_question(
-    *,
-    question: str,
-    history: list[Turn] | None = None,
-    place: Place | None = None,
-    place_away: bool = False,
-    spender: str = "",
-) -> Result:
+@queue(AnswerQuestion)
+def answer_question(message: AnswerQuestion, providers: Answering, progress: Progress, task: Task) -> Result:
     """Record: an Answered (sources, provider). Payload: the text.
 
     Raises:
         TaskFailed: `not-answered`, when every provider failed.
         Unavailable: recycle-info is away.
     """
-    asked = Question(question, tuple(history or ()), place, spender, place_away)
-    chosen = providers()
-    key = question_key(*(said for turn in asked.history for said in (turn.role, turn.content)), "user", question)
+    asked = Question(
+        message.question, tuple(message.history), message.place, message.spender, message.place_away, task.deadline
+    )
+    key = question_key(*(said for turn in asked.history for said in (turn.role, turn.content)), "user", asked.text)
     # With a place, the answer may be the person's own.
-    model = chosen.questions[0].model
-    kept = chosen.cache.get(f"question:{model}", key, _Kept) if place is None and not place_away else None
+    model = providers.questions[0].model
+    alike = asked.place is None and not asked.place_away
+    kept = providers.cache.get(f"question:{model}", key, _Kept) if alike else None
     if kept is not None:
         metrics.cached("question", "same")
         progress.publish_token(kept.text, 0)
         return Result(record=kept.record, payload=Text(kept.text))
-    return _answer(chosen, asked, key)
+    return _answer(providers, asked, key, progress)
 
 
-def _answer(chosen: Providers, asked: Question, key: str) -> Result:
-    for provider in chosen.questions:
+def _answer(providers: Providers, asked: Question, key: str, progress: Progress) -> Result:
+    for provider in providers.questions:
         sent: list[str] = []
         try:
-            answer = provider.answer(asked, _publisher(sent))
+            answer = provider.answer(asked, _sender(progress, sent))
         except ProviderFailed as failure:
             log.warning("question provider %s has no answer: %s", provider.provider, failure)
             metrics.failed("question", provider.provider)
             if sent:
                 # The next provider begins anew, and as another run: listeners discard what this one had said.
-                with tasks.running(structs.replace(tasks.current(), run_id=new_id())):
-                    return _answer(_after(chosen, provider.provider), asked, key)
+                return _answer(_after(providers, provider.provider), asked, key, progress.anew())
             continue
         metrics.answered("question", provider.provider)
         text = answer.text[:LONGEST].replace("\x00", "")
         # What the embedded provider says costs two searches and follows the items as they are now: not worth keeping.
         if (
-            provider is chosen.questions[0]
-            and len(chosen.questions) > 1
+            provider is providers.questions[0]
+            and len(providers.questions) > 1
             and asked.place is None
             and not asked.place_away
             and answer.record.sources
         ):
-            chosen.cache.put(f"question:{provider.model}", key, _Kept(text, answer.record))
+            providers.cache.put(f"question:{provider.model}", key, _Kept(text, answer.record))
         return Result(record=answer.record, payload=Text(text))
     raise TaskFailed("not-answered", "The question could not be answered: ask again in a little while.")
 
 
-def _after(chosen: Providers, failed: str) -> Providers:
-    rest = tuple(provider for provider in chosen.questions if provider.provider != failed)
-    return structs.replace(chosen, questions=rest)
+def _after(providers: Providers, failed: str) -> Providers:
+    rest = tuple(provider for provider in providers.questions if provider.provider != failed)
+    return structs.replace(providers, questions=rest)
 
 
-def _publisher(sent: list[str]) -> Callable[[str], None]:
+def _sender(progress: Progress, sent: list[str]) -> Callable[[str], None]:
     """Sends tokens on, numbered, up to the longest answer; `sent` collects them."""
     left = LONGEST
 

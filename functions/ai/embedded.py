@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -129,7 +130,7 @@ class EmbeddedPhotos:
         self._classifier: Classifier | None = None
         self._loading = threading.Lock()
 
-    def classify(self, photo: bytes, spender: str = "") -> Classification:
+    def classify(self, photo: bytes, spender: str = "", deadline: datetime | None = None) -> Classification:
         """Costs nothing, so nobody pays.
 
         Raises:

@@ -1,6 +1,7 @@
 """What the two functions ask of whoever answers: classify a photo, answer a question."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
@@ -18,8 +19,8 @@ class PhotoProvider(Protocol):
     provider: str
     model: str
 
-    def classify(self, photo: bytes, spender: str) -> Classification:
-        """What the encoded web-size image shows; `spender` is who pays (may be empty).
+    def classify(self, photo: bytes, spender: str, deadline: datetime | None) -> Classification:
+        """What the encoded web-size image shows; `spender` is who pays (may be empty), `deadline` is the task's.
 
         Raises:
             ProviderFailed: it has no answer.
@@ -30,7 +31,7 @@ class PhotoProvider(Protocol):
 class Question(Struct, frozen=True):
     """A question with what came before it. `place` is where the person is, for questions about the nearest center.
 
-    `place_away` says that location could not be asked for it.
+    `place_away` says that location could not be asked for it. `deadline` is the task's.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Question(Struct, frozen=True):
     place: Place | None = None
     spender: str = ""
     place_away: bool = False
+    deadline: datetime | None = None
 
 
 class Answer(Struct, frozen=True):

@@ -10,14 +10,15 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from datetime import datetime
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
 from functions.ai import metrics
 from functions.ai.interfaces import ProviderFailed
-from shared import clock, tasks
+from shared import clock
 from shared.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Chat:
         schema: dict[str, Any],
         read: Callable[[str], T],
         spender: str,
+        deadline: datetime | None,
         tokens: int,
         images: int = 0,
     ) -> T:
@@ -99,6 +101,7 @@ class Chat:
             schema: a JSON schema with a `name` and a `schema`.
             read: decodes the text; raises Invalid.
             spender: who pays.
+            deadline: when the task's time limit ends the run.
             tokens: most tokens of the answer.
             images: tokens that the images among the messages may cost at most.
 
@@ -119,10 +122,17 @@ class Chat:
             usage = Usage(answer.usage.prompt_tokens, answer.usage.completion_tokens) if answer.usage else None
             return _Answer(usage, lambda: read(_text(answer.choices))).take()
 
-        return self._tries(model, ask, spender, _letters(messages) + images, tokens)
+        return self._tries(model, ask, spender, deadline, _letters(messages) + images, tokens)
 
     def streamed(
-        self, model: str, messages: list[Any], *, token: Callable[[str], None], spender: str, tokens: int
+        self,
+        model: str,
+        messages: list[Any],
+        *,
+        token: Callable[[str], None],
+        spender: str,
+        deadline: datetime | None,
+        tokens: int,
     ) -> str:
         """The whole text of an answer whose pieces went to `token` as they came.
 
@@ -162,18 +172,20 @@ class Chat:
                 raise ProviderFailed("cut") if pieces else _Retry("empty answer")
             return "".join(pieces), usage
 
-        return self._tries(model, ask, spender, _letters(messages), tokens, said=lambda: sum(map(len, pieces)))
+        said = partial(_length, pieces)
+        return self._tries(model, ask, spender, deadline, _letters(messages), tokens, said)
 
     def _tries(
         self,
         model: str,
         ask: Callable[[float], tuple[T, Usage | None]],
         spender: str,
+        deadline: datetime | None,
         reading: int,
         writing: int,
         said: Callable[[], int] = lambda: 0,
     ) -> T:
-        end = time.monotonic() + self._patience()
+        end = time.monotonic() + self._patience(deadline)
         reason = "no time left"
         for number in itertools.count(1):
             left = end - time.monotonic()
@@ -205,13 +217,11 @@ class Chat:
             clock.sleep(pause)
         raise ProviderFailed(reason)
 
-    def _patience(self) -> float:
+    def _patience(self, deadline: datetime | None) -> float:
         patience = self._settings.openai_patience
-        try:
-            left = (tasks.current().deadline - clock.now()).total_seconds() - _RESERVE_SECONDS
-        except LookupError:
+        if deadline is None:
             return patience
-        return min(patience, left)
+        return min(patience, (deadline - clock.now()).total_seconds() - _RESERVE_SECONDS)
 
     def _micros(self, usage: Usage) -> int:
         read, written = self._settings.openai_price_read, self._settings.openai_price_written
@@ -252,6 +262,10 @@ class _Answer(Struct, frozen=True):
             return self.read(), self.usage
         except Invalid as invalid:
             raise _Paid(str(invalid), self.usage) from None
+
+
+def _length(pieces: list[str]) -> int:
+    return sum(map(len, pieces))
 
 
 def _text(choices: Any) -> str:

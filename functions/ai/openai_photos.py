@@ -4,6 +4,7 @@ Nothing in the answer is free text, so text in a photo can at most make the mode
 """
 
 import base64
+from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -83,8 +84,8 @@ class OpenAIPhotos:
         self._chat = chat
         self.model = model
 
-    def classify(self, photo: bytes, spender: str = "") -> Classification:
-        """See `providers.PhotoProvider`."""
+    def classify(self, photo: bytes, spender: str = "", deadline: datetime | None = None) -> Classification:
+        """See `interfaces.PhotoProvider`."""
         image = "data:image/jpeg;base64," + base64.b64encode(photo).decode()
         messages = [
             {"role": "system", "content": INSTRUCTIONS},
@@ -96,6 +97,7 @@ class OpenAIPhotos:
             schema=SCHEMA,
             read=_read,
             spender=spender,
+            deadline=deadline,
             tokens=_ANSWER_TOKENS,
             images=_IMAGE_TOKENS,
         )

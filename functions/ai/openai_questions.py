@@ -13,7 +13,7 @@ import msgspec
 from functions.ai.interfaces import Answer, Question
 from functions.ai.openai_chat import Chat
 from functions.ai.questions import Understood, say, understand
-from functions.ai.retrieval import Item
+from functions.ai.retrieval import Item, Neighbours
 from shared.messages import Answered, Source, Turn
 
 # Letters of the conversation that go along, newest first, and of one turn.
@@ -55,17 +55,25 @@ class OpenAIQuestions:
 
     provider = "openai"
 
-    def __init__(self, chat: Chat, model: str) -> None:
+    def __init__(self, chat: Chat, model: str, neighbours: Neighbours) -> None:
         self._chat = chat
         self.model = model
+        self._neighbours = neighbours
 
     def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
-        """See `providers.QuestionProvider`."""
-        understood = understand(question)
+        """See `interfaces.QuestionProvider`."""
+        understood = understand(question, self._neighbours)
         if not understood.items or understood.near:
-            return say(understood, question, token)
+            return say(understood, question, token, self._neighbours)
         messages = conversation(question, understood)
-        text = self._chat.streamed(self.model, messages, token=token, spender=question.spender, tokens=_ANSWER_TOKENS)
+        text = self._chat.streamed(
+            self.model,
+            messages,
+            token=token,
+            spender=question.spender,
+            deadline=question.deadline,
+            tokens=_ANSWER_TOKENS,
+        )
         sources = [Source(item.id, item.name) for item in understood.items]
         return Answer(text, Answered(sources, self.provider, self.model, understood.language))
 

@@ -5,20 +5,17 @@ first; where it refuses, fails, takes too long or would cost more than the day's
 answer's `provider` says so.
 """
 
-import logging
-import os
-import threading
 from pathlib import Path
+from typing import Annotated
 
 from msgspec import Struct
 
 from functions.ai.cache import Cache
 from functions.ai.interfaces import PhotoProvider, QuestionProvider
+from functions.ai.retrieval import Neighbours
+from shared.parts import Calls, Made, Settings
 from shared.redis import connect
-from shared.settings import Settings, read
 from shared.spend import Limits, Purse
-
-log = logging.getLogger(__name__)
 
 # Dollars per million tokens are millionths of a dollar per token.
 _MICROS = 1_000_000
@@ -32,13 +29,14 @@ class Providers(Struct, frozen=True):
     cache: Cache
 
 
-def make(settings: Settings) -> Providers:
-    """The providers that these settings ask for. Loads no model and opens no connection yet."""
+def make(settings: Settings, calls: Calls) -> Providers:
+    """The providers that these settings ask for, once a process. Loads no model and opens no connection yet."""
     from functions.ai.embedded import EmbeddedPhotos
     from functions.ai.questions import EmbeddedQuestions
 
+    neighbours = Neighbours(calls)
     photos: list[PhotoProvider] = [EmbeddedPhotos(Path(settings.model_dir))]
-    questions: list[QuestionProvider] = [EmbeddedQuestions()]
+    questions: list[QuestionProvider] = [EmbeddedQuestions(neighbours)]
     if settings.openai_api_key:
         from functions.ai.openai_chat import Chat
         from functions.ai.openai_photos import OpenAIPhotos
@@ -51,24 +49,9 @@ def make(settings: Settings) -> Providers:
         )
         chat = Chat(settings, purse)
         photos.insert(0, OpenAIPhotos(chat, settings.openai_photo_model))
-        questions.insert(0, OpenAIQuestions(chat, settings.openai_question_model))
+        questions.insert(0, OpenAIQuestions(chat, settings.openai_question_model, neighbours))
     return Providers(tuple(photos), tuple(questions), Cache(connect(settings.cache_redis_url)))
 
 
-_providers: Providers | None = None
-_making = threading.Lock()
-
-
-def use(chosen: Providers | None) -> None:
-    """Make these the process's providers; None reads the settings again at the next task. For tests and benches."""
-    global _providers
-    _providers = chosen
-
-
-def providers() -> Providers:
-    """The process's providers, made at the first task from the environment."""
-    global _providers
-    with _making:
-        if _providers is None:
-            _providers = make(read(os.environ, service="ai"))
-        return _providers
+# What the two functions name.
+Answering = Annotated[Providers, Made(make)]

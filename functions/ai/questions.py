@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from functions.ai import understanding
 from functions.ai.interfaces import Answer, Question
-from functions.ai.retrieval import Center, Item, nearest, search
+from functions.ai.retrieval import Center, Item, Neighbours
 from functions.ai.understanding import Language
 from shared.errors import Unavailable
 from shared.messages import Answered, Source, Turn
@@ -40,7 +40,7 @@ class Understood(Struct, frozen=True):
     guesses: tuple[Item, ...] = ()
 
 
-def understand(question: Question) -> Understood:
+def understand(question: Question, neighbours: Neighbours) -> Understood:
     """Read a question with its history. One search as a rule; a follow-up costs one or two more.
 
     Raises:
@@ -50,7 +50,7 @@ def understand(question: Question) -> Understood:
     said = [turn.content for turn in question.history if turn.role == "user"]
     language = understanding.language(question.text, said[::-1])
     near = understanding.about_a_way(text)
-    found = search(text, _MANY)
+    found = neighbours.search(text, _MANY)
     mentioned = understanding.mentions(text, found)
     named = understanding.things(mentioned, text, follows=bool(said))[:MOST_ITEMS]
     near = near and bool(named or understanding.about_our_place(text))
@@ -71,7 +71,7 @@ def understand(question: Question) -> Understood:
     on_topic = about or plainly or both or understanding.about_waste(text) or understanding.only_names(named, text)
     if named and not on_topic and said and len(text) <= _REMARK:
         # "두유팩도 똑같아?"
-        on_topic = bool(_topic(question.history))
+        on_topic = bool(_topic(question.history, neighbours))
     if understanding.about_something_else(text, follows=leans and not named) or (named and not on_topic):
         return Understood(language, near=near, on_topic=False)
     if both is not None:
@@ -89,11 +89,11 @@ def understand(question: Question) -> Understood:
     ):
         items = [found[0]]
     if wanted is not None or not items:
-        topic = items or (_topic(question.history) if leans or plainly else [])
+        topic = items or (_topic(question.history, neighbours) if leans or plainly else [])
         if wanted is not None and topic:
-            return Understood(language, *_parted(topic[0], wanted, part_named), near=near)
+            return Understood(language, *_parted(topic[0], wanted, part_named, neighbours), near=near)
         if not items and topic and (kind := understanding.kind(text)):
-            topic = _of_kind(topic[0], kind)
+            topic = _of_kind(topic[0], kind, neighbours)
         items = topic
     guesses = tuple(item for item in found[:3] if item.score >= _GUESSED) if not items else ()
     if not items and not about and not (guesses and " " not in text):
@@ -101,11 +101,11 @@ def understand(question: Question) -> Understood:
     return Understood(language, tuple(items), near=near, guesses=guesses)
 
 
-def _topic(history: Sequence[Turn]) -> list[Item]:
+def _topic(history: Sequence[Turn], neighbours: Neighbours) -> list[Item]:
     """What the conversation is about, for a question that leans on it."""
     for turn in reversed([turn for turn in history if turn.role == "user"][-4:]):
         before = understanding.asked(turn.content)
-        found = search(before, _MANY)
+        found = neighbours.search(before, _MANY)
         named = understanding.things(understanding.mentions(before, found), before)
         if not (understanding.about_disposal(before) or understanding.plainly_about(before, named)):
             continue
@@ -117,7 +117,7 @@ def _topic(history: Sequence[Turn]) -> list[Item]:
 
 
 def _parted(
-    whole: Item, wanted: tuple[str, str], named: Item | None
+    whole: Item, wanted: tuple[str, str], named: Item | None, neighbours: Neighbours
 ) -> tuple[tuple[Item, ...], tuple[str, str] | None]:
     """The item that is the part itself, where there is one; else the thing, of which only the part's lines are said.
 
@@ -127,7 +127,7 @@ def _parted(
     if any(understanding.speaks_of(name, part) for name in (whole.name, whole.name_en or "")):
         return (whole,), None
     # A bottle of glass has another cap than one of plastic: the thing's own collection first.
-    found = sorted(search(f"{whole.name} {word}", 8), key=lambda item: item.category != whole.category)
+    found = sorted(neighbours.search(f"{whole.name} {word}", 8), key=lambda item: item.category != whole.category)
     for item in found:
         parts_name = any(understanding.speaks_of(name, part) for name in (item.name, item.name_en or ""))
         if parts_name and item.score >= _PART and _kin(whole, item):
@@ -135,12 +135,6 @@ def _parted(
     if named is not None and named.category == whole.category:
         return (named,), None
     return (whole,), wanted
-
-
-def _says(whole: Item, part: str) -> bool:
-    """Whether the thing's own lines speak of the part."""
-    lines = (whole.description or "", *whole.steps("ko"), *whole.warnings("ko"))
-    return any(understanding.speaks_of(line, part) for line in lines)
 
 
 # What things are made of makes no kin.
@@ -166,10 +160,10 @@ def _kin(whole: Item, part: Item) -> bool:
     return any(word in understanding.plain(name) for name in part.names() for word in words if len(word) > 1)
 
 
-def _of_kind(topic: Item, kind: str) -> list[Item]:
+def _of_kind(topic: Item, kind: str, neighbours: Neighbours) -> list[Item]:
     """The thing of another kind than the one named before, where there is such an item; else that one."""
     for base in reversed(topic.name.split()):
-        for item in search(f"{kind} {base}", 5):
+        for item in neighbours.search(f"{kind} {base}", 5):
             if any(name.startswith(kind) and base in name for name in item.names()):
                 return [item]
     return [topic]
@@ -181,15 +175,18 @@ class EmbeddedQuestions:
     provider = "embedded"
     model = "items-1"
 
+    def __init__(self, neighbours: Neighbours) -> None:
+        self._neighbours = neighbours
+
     def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
-        """See `providers.QuestionProvider`; never raises ProviderFailed."""
-        return say(understand(question), question, token)
+        """See `interfaces.QuestionProvider`; never raises ProviderFailed."""
+        return say(understand(question, self._neighbours), question, token, self._neighbours)
 
 
-def say(understood: Understood, question: Question, token: Callable[[str], None]) -> Answer:
+def say(understood: Understood, question: Question, token: Callable[[str], None], neighbours: Neighbours) -> Answer:
     """The embedded answer to a question that is understood already."""
     pieces: list[str] = []
-    for piece in _say(understood, question):
+    for piece in _say(understood, question, neighbours):
         pieces.append(piece)
         token(piece)
     sources = [Source(item.id, item.name) for item in understood.items]
@@ -232,13 +229,13 @@ FIXED = frozenset(text for texts in _TEXTS.values() for text in texts.values())
 OFF_TOPIC = frozenset(texts["off"] for texts in _TEXTS.values())
 
 
-def _say(understood: Understood, question: Question) -> Iterator[str]:
+def _say(understood: Understood, question: Question, neighbours: Neighbours) -> Iterator[str]:
     texts = _TEXTS[understood.language]
     if not understood.on_topic:
         yield texts["off"]
         return
     if understood.near:
-        yield from _way(understood, question, texts)
+        yield from _way(understood, question, texts, neighbours)
         if understood.items:
             yield "\n\n"
     for number, item in enumerate(understood.items):
@@ -270,14 +267,14 @@ def _rules(item: Item, understood: Understood) -> Iterator[str]:
         yield from (f"\n- {warning}" for warning in warnings)
 
 
-def _way(understood: Understood, question: Question, texts: dict[str, str]) -> Iterator[str]:
+def _way(understood: Understood, question: Question, texts: dict[str, str], neighbours: Neighbours) -> Iterator[str]:
     """The nearest centers from the person's default place; location away costs this part of the answer alone."""
     place = question.place
     if place is None:
         yield texts["away" if question.place_away else "no_place"]
         return
     try:
-        centers = nearest(place, understood.items[0].category if understood.items else None)
+        centers = neighbours.nearest(place, understood.items[0].category if understood.items else None)
     except Unavailable:
         yield texts["away"]
         return

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from shared.calls import calls
+from shared.calls import Calls
 from shared.messages import Place
 
 # The longest query that recycle-info's search takes.
@@ -49,24 +49,6 @@ def _lines(text: str | None) -> list[str]:
     return [line.strip() for line in (text or "").splitlines() if line.strip()]
 
 
-class _Found(Struct):
-    items: list[Item]
-
-
-def search(query: str, limit: int = 20) -> list[Item]:
-    """Items that fit a text, best first.
-
-    Raises:
-        Unavailable: recycle-info is away.
-    """
-    query = " ".join(query.replace("\x00", " ").split())[:LONGEST_QUERY]
-    if not query:
-        return []
-    return (
-        calls().get_blocking("api-recycle-info", "/api/v1/recycle/search", _Found, {"q": query, "limit": limit}).items
-    )
-
-
 class Center(Struct, frozen=True):
     """A collection center near a point."""
 
@@ -76,22 +58,36 @@ class Center(Struct, frozen=True):
     phone: str | None = None
 
 
+class _Found(Struct):
+    items: list[Item]
+
+
 class _Centers(Struct):
     items: list[Center]
 
 
-def nearest(place: Place, waste_type: str | None, limit: int = 3) -> list[Center]:
-    """The nearest centers, of those that take a waste type when one is given.
+class Neighbours:
+    """The two services that are asked. Both methods raise Unavailable while theirs is away."""
 
-    Raises:
-        Unavailable: location is away.
-    """
-    # Three decimals are about 100 m: enough to find the way, and no more than it needs.
-    params: dict[str, str | float | int] = {
-        "lat": round(place.latitude, 3),
-        "lon": round(place.longitude, 3),
-        "limit": limit,
-    }
-    if waste_type:
-        params["item"] = waste_type
-    return calls().get_blocking("api-location", "/api/v1/locations/centers", _Centers, params).items
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def search(self, query: str, limit: int = 20) -> list[Item]:
+        """Items that fit a text, best first."""
+        query = " ".join(query.replace("\x00", " ").split())[:LONGEST_QUERY]
+        if not query:
+            return []
+        params = {"q": query, "limit": limit}
+        return self._calls.get_blocking("api-recycle-info", "/api/v1/recycle/search", _Found, params).items
+
+    def nearest(self, place: Place, waste_type: str | None, limit: int = 3) -> list[Center]:
+        """The nearest centers, of those that take a waste type when one is given."""
+        # Three decimals are about 100 m: enough to find the way, and no more than it needs.
+        params: dict[str, str | float | int] = {
+            "lat": round(place.latitude, 3),
+            "lon": round(place.longitude, 3),
+            "limit": limit,
+        }
+        if waste_type:
+            params["item"] = waste_type
+        return self._calls.get_blocking("api-location", "/api/v1/locations/centers", _Centers, params).items

@@ -1,14 +1,13 @@
 """Announces the end of sessions that ended while the broker's Redis was away."""
 
-from uuid import UUID
-
-import dramatiq
-
+from functions.auth.messages import AnnounceRevocations
 from shared import identity
-from shared.redis import broker, guard
+from shared.parts import Broker
+from shared.redis import guard
+from shared.triggers import queue
 
 
-@dramatiq.actor(queue_name="auth", time_limit=10_000)
-async def announce_revocations(*, session_ids: list[UUID]) -> None:
+@queue(AnnounceRevocations)
+async def announce_revocations(message: AnnounceRevocations, broker: Broker) -> None:
     with guard("broker"):
-        await identity.announce_revocations(broker(), session_ids)
+        await identity.announce_revocations(broker, message.session_ids)

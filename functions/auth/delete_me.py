@@ -1,6 +1,5 @@
 """Erases the person from every service: here at once, elsewhere by messages that are sent until each has confirmed."""
 
-from datetime import timedelta
 from typing import Any
 
 from litestar import Request, delete
@@ -10,6 +9,7 @@ from msgspec import Struct
 from functions.auth import attempts, passwords, revocations
 from functions.auth import db as sql
 from functions.auth.confirm import GivenPassword, WrongPassword, check, known
+from functions.auth.messages import ErasureConfirmed
 from shared import tasks
 from shared.errors import BadInput, PreconditionFailed, Unauthorized
 from shared.http import Broker, Conditional, CurrentUser, Db, Settings, problems
@@ -20,7 +20,6 @@ from shared.messages import ErasePerson
 SERVICES = ("chat_llm", "location", "recycle_info", "userinfo", "waste")
 # With Redis away a revoked token lives out its 15 minutes and may write meanwhile: then once more.
 AGAIN_AFTER = 20 * 60.0
-TIME_LIMIT = timedelta(seconds=60)
 
 
 class EraseRequest(Struct):
@@ -56,11 +55,10 @@ async def delete_me(
                 await tasks.enqueue(
                     conn,
                     ErasePerson(user_id=user.id),
-                    actor=f"{service}/erase_person",
-                    reply="auth/erasure_confirmed",
+                    to=service,
+                    reply=ErasureConfirmed,
                     subject=erasure,
                     delay=delay,
-                    time_limit=TIME_LIMIT,
                 )
     await revocations.announce(db, broker, ended)
     # Failures may have been counted under any of the three (functions.auth.login).

@@ -1,20 +1,16 @@
 """A service has erased a person: its message, which names the person, is deleted."""
 
-from typing import Any
-
-import dramatiq
-import msgspec
-
-from shared import tasks
-from shared.db import database
+from functions.auth.messages import ErasureConfirmed
 from shared.messages import Outcome
+from shared.parts import Db
+from shared.tasks import settle
+from shared.triggers import queue
 
 
-@dramatiq.actor(queue_name="auth", time_limit=10_000)
-async def erasure_confirmed(*, outcome: dict[str, Any]) -> None:
-    result = msgspec.convert(outcome, Outcome)
-    if result.status == "failure":
+@queue(ErasureConfirmed)
+async def erasure_confirmed(outcome: Outcome, db: Db) -> None:
+    if outcome.status == "failure":
         # Not an answer we take: the row stays, and the relay sends it again.
         return
-    async with database().transaction() as conn:
-        await tasks.settle(conn, result)
+    async with db.transaction() as conn:
+        await settle(conn, outcome)

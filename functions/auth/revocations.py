@@ -1,25 +1,18 @@
 """Ends sessions everywhere: their access tokens are valid by signature for up to 15 minutes more."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 from uuid import UUID
 
+from functions.auth.messages import AnnounceRevocations
 from shared import identity, tasks
 from shared.db import Database
 from shared.errors import Unavailable
 from shared.ids import new_id
-from shared.messages import Message
 from shared.redis import within
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-
-class AnnounceRevocations(Message, frozen=True):
-    """Announce these sessions' end once the broker's Redis is back."""
-
-    actor: ClassVar[str] = "auth/announce_revocations"
-    session_ids: list[UUID]
 
 
 async def announce(db: Database, broker: "Redis", session_ids: Sequence[UUID]) -> None:

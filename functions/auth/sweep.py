@@ -2,11 +2,11 @@
 
 from functions.auth import db as sql
 from shared import clock
-from shared.db import database
+from shared.parts import Db
 from shared.triggers import schedule
 
 
 @schedule(every=3600)
-async def sweep() -> None:
-    async with database().connection() as conn:
+async def sweep(db: Db) -> None:
+    async with db.connection() as conn:
         await sql.delete_expired(conn, clock.now())

@@ -1,14 +1,14 @@
 """The ai worker's answer: the reply's text and sources, or why there is none."""
 
-import dramatiq
 from msgspec import Struct
 
 from functions.chat_llm import db as sql
-from shared import progress
-from shared.db import database
+from functions.chat_llm.messages import QuestionAnswered
 from shared.messages import Answered, Outcome, convert
-from shared.redis import broker
+from shared.parts import Broker, Db, Progress
+from shared.progress import forget
 from shared.tasks import settle
+from shared.triggers import queue
 
 
 class Text(Struct):
@@ -17,9 +17,9 @@ class Text(Struct):
     text: str
 
 
-@dramatiq.actor(queue_name="chat_llm", time_limit=30_000)
-async def answered(*, outcome: Outcome) -> None:
-    async with database().transaction() as conn:
+@queue(QuestionAnswered)
+async def answered(outcome: Outcome, db: Db, broker: Broker, progress: Progress) -> None:
+    async with db.transaction() as conn:
         kept = await sql.select_reply_for_update(conn, outcome.subject)
         if kept and outcome.status == "success":
             record, text = convert(outcome.record, Answered), convert(outcome.payload, Text).text
@@ -28,7 +28,7 @@ async def answered(*, outcome: Outcome) -> None:
             await sql.update_failed(conn, outcome.subject, outcome.error, outcome.completed_at)
         await settle(conn, outcome)
     if kept:
-        await progress.ended(outcome.subject)
+        await progress.ended()
     else:
-        # Deleted meanwhile: the tokens that the run went on to send are nobody's.
-        await progress.forget(broker(), outcome.subject)
+        # Deleted meanwhile: the tokens that the run went on to send are no one's.
+        await forget(broker, outcome.subject)

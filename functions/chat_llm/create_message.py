@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from functions.chat_llm import db as sql
 from functions.chat_llm import history, places
 from functions.chat_llm.create_conversation import PATH
+from functions.chat_llm.messages import QuestionAnswered
 from shared import clock, spend
 from shared.errors import NotFound, Unavailable
 from shared.http import Broker, Calls, CurrentUser, Db, Idem, problems
@@ -81,7 +82,7 @@ async def create_message(
         message, reply = await sql.insert_exchange(conn, conversation_id, position, data.content, clock.now())
         payer = spend.spender(user.id)
         task = AnswerQuestion(question=data.content, history=turns, place=place, place_away=away, spender=payer)
-        await enqueue(conn, task, subject=reply.id, reply="chat_llm/answered")
+        await enqueue(conn, task, subject=reply.id, reply=QuestionAnswered)
         headers = {"Location": f"{PATH}/{conversation_id}/messages/{reply.id}"}
         exchange = Exchange(message, Reply(reply.id, reply.status))
         return await idempotency.keep(conn, exchange, status=202, headers=headers)

@@ -1,14 +1,12 @@
 """Erases what is kept under a person's id: their places."""
 
-from uuid import UUID
-
-import dramatiq
-
 from functions.location import db as sql
-from shared.db import database
+from shared.messages import ErasePerson
+from shared.parts import Db
+from shared.triggers import queue
 
 
-@dramatiq.actor(queue_name="location", time_limit=60_000)
-async def erase_person(*, user_id: UUID) -> None:
-    async with database().transaction() as conn:
-        await sql.delete_person(conn, user_id)
+@queue(ErasePerson)
+async def erase_person(message: ErasePerson, db: Db) -> None:
+    async with db.transaction() as conn:
+        await sql.delete_person(conn, message.user_id)

@@ -21,8 +21,9 @@ from functions.location import db as sql
 from functions.location.csv_rows import BadRow, FileError
 from functions.location.db import CenterRow
 from functions.location.report import Detail, Progress, Report, table
-from shared.db import Connection, database
+from shared.db import Connection
 from shared.errors import Unavailable
+from shared.parts import Db
 from shared.triggers import command
 
 SAMPLE = Path(__file__).parent / "data" / "centers.csv"
@@ -40,7 +41,7 @@ class Parsed(Struct):
 
 
 @command("centers")
-async def import_centers(args: list[str]) -> int:
+async def import_centers(args: list[str], db: Db) -> int:
     parser = argparse.ArgumentParser(
         prog="eco2 import centers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,10 +65,10 @@ async def import_centers(args: list[str]) -> int:
             progress.clear()
             sys.stderr.write(f"eco2 import centers: nothing was loaded: {file} {error}\n")
             return 1
-        async with database().transaction() as conn:
+        async with db.transaction() as conn:
             await load(conn, "sample" if given.sample else "keco", parsed, progress.show)
     if parsed.report.loaded or parsed.report.updated:
-        await _tidy()
+        await _tidy(db)
     if given.json:
         sys.stdout.write(msgspec.json.encode(parsed.report).decode() + "\n")
     else:
@@ -144,9 +145,9 @@ async def load(conn: Connection, source: str, parsed: Parsed, show: Show = _quie
         show("writing", done := done + len(batch), total)
 
 
-async def _tidy() -> None:
+async def _tidy(db: Db) -> None:
     try:
-        async with database().connection() as conn:
+        async with db.connection() as conn:
             await sql.vacuum_centers(conn)
     except Unavailable:
         # Searches are slower until autovacuum has come by; the centers are there.

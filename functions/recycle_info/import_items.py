@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from functions.recycle_info import dataset
 from functions.recycle_info import db as sql
-from shared.db import Connection, database
+from shared.db import Connection
+from shared.parts import Db
 from shared.triggers import command
 
 
@@ -24,7 +25,7 @@ class Report(Struct):
 
 
 @command("items")
-async def import_items(args: list[str]) -> int:
+async def import_items(args: list[str], db: Db) -> int:
     """Return 0, or 1 when the data is malformed, with its mistakes on stderr."""
     parser = argparse.ArgumentParser(prog="eco2 import items", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=dataset.FOLDER, help="where the .toml files lie")
@@ -35,7 +36,7 @@ async def import_items(args: list[str]) -> int:
     except dataset.DatasetError as error:
         print(f"eco2 import items: nothing was loaded\n{error}", file=sys.stderr)
         return 1
-    async with database().transaction() as conn:
+    async with db.transaction() as conn:
         report = await load(conn, files)
     if given.json:
         print(msgspec.json.encode(report).decode())

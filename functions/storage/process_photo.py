@@ -1,19 +1,19 @@
 """A person's upload, checked and turned into the two copies that are kept."""
 
-import dramatiq
-
 from functions.storage.images import ImageRefused, make_copies
-from shared import objects, progress, uploads
-from shared.messages import ProcessedPhoto
+from shared import uploads
+from shared.messages import ProcessedPhoto, ProcessPhoto
 from shared.objects import ObjectMissing, ObjectTooLarge
+from shared.parts import Objects, Progress
 from shared.tasks import Result, TaskFailed
+from shared.triggers import queue
 
 # A copy never changes under its key. Not longer than a day: a photo that its owner deletes should leave caches too.
 _CACHE = "private, max-age=86400, immutable"
 
 
-@dramatiq.actor(queue_name="storage", time_limit=60_000)
-def process_photo(*, image_key: str, prefix: str) -> Result:
+@queue(ProcessPhoto)
+def process_photo(message: ProcessPhoto, objects: Objects, progress: Progress) -> Result:
     """Store `<prefix>/<hash>-web.jpg` and `<prefix>/<hash>-thumb.jpg`; the owner deletes the upload after the result.
 
     The keys come from the content, so a second run writes the same bytes to the same places.
@@ -21,10 +21,9 @@ def process_photo(*, image_key: str, prefix: str) -> Result:
     Raises:
         TaskFailed: `upload-missing`, `too-many-bytes`, or a code of `functions.storage.images.make_copies`.
     """
-    store = objects.store()
     progress.publish("checking", 0.1)
     try:
-        data = store.get(image_key, uploads.MAX_BYTES)
+        data = objects.get(message.image_key, uploads.MAX_BYTES)
     except ObjectMissing:
         raise TaskFailed("upload-missing", "The uploaded photo is gone: upload it again.") from None
     except ObjectTooLarge:
@@ -35,10 +34,10 @@ def process_photo(*, image_key: str, prefix: str) -> Result:
     except ImageRefused as refused:
         raise TaskFailed(refused.code, str(refused)) from None
     progress.publish("storing", 0.4)
-    web_key = f"{prefix}/{copies.content_hash[:32]}-web.jpg"
-    thumbnail_key = f"{prefix}/{copies.content_hash[:32]}-thumb.jpg"
-    store.put(web_key, copies.web, content_type="image/jpeg", cache_control=_CACHE)
-    store.put(thumbnail_key, copies.thumbnail, content_type="image/jpeg", cache_control=_CACHE)
+    web_key = f"{message.prefix}/{copies.content_hash[:32]}-web.jpg"
+    thumbnail_key = f"{message.prefix}/{copies.content_hash[:32]}-thumb.jpg"
+    objects.put(web_key, copies.web, content_type="image/jpeg", cache_control=_CACHE)
+    objects.put(thumbnail_key, copies.thumbnail, content_type="image/jpeg", cache_control=_CACHE)
     return Result(
         record=ProcessedPhoto(
             web_key=web_key,

@@ -1,19 +1,19 @@
 """The storage worker's answer: the picture is checked and stored, or it is no picture."""
 
-import dramatiq
-
 from functions.userinfo import avatars
 from functions.userinfo import db as sql
-from shared import clock, objects
-from shared.db import database
+from functions.userinfo.messages import AvatarProcessed
+from shared import clock
 from shared.messages import Outcome, ProcessedPhoto, convert
+from shared.parts import Db, Objects
 from shared.tasks import settle
+from shared.triggers import queue
 
 
-@dramatiq.actor(queue_name="userinfo", time_limit=30_000)
-async def avatar_processed(*, outcome: Outcome) -> None:
+@queue(AvatarProcessed)
+async def avatar_processed(outcome: Outcome, db: Db, objects: Objects) -> None:
     avatar_id = outcome.subject
-    async with database().transaction() as conn:
+    async with db.transaction() as conn:
         await settle(conn, outcome)
         avatar = await sql.select_avatar(conn, avatar_id)
         if avatar is not None:
@@ -30,7 +30,7 @@ async def avatar_processed(*, outcome: Outcome) -> None:
         gone, below = [avatar.image_key], []
         if outcome.status == "success" and state.wanted_avatar_id == avatar_id:
             photo = convert(outcome.record, ProcessedPhoto)
-            url = objects.store().public_url(photo.thumbnail_key)
+            url = objects.public_url(photo.thumbnail_key)
             await sql.update_avatar(conn, avatar.user_id, avatar_id, url, clock.now())
             gone.append(photo.web_key)  # of a face no more is kept than is shown
             below = [avatars.prefix(state.avatar_id)] if state.avatar_id is not None else []

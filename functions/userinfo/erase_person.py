@@ -1,19 +1,18 @@
 """Erases a person: profile, settings, answers kept for repeats, and every object of theirs."""
 
-from uuid import UUID
-
-import dramatiq
-
 from functions.userinfo import avatars
 from functions.userinfo import db as sql
 from shared import uploads
-from shared.db import database
+from shared.messages import ErasePerson
+from shared.parts import Db
 from shared.tasks import forget
+from shared.triggers import queue
 
 
-@dramatiq.actor(queue_name="userinfo", time_limit=60_000)
-async def erase_person(*, user_id: UUID) -> None:
-    async with database().transaction() as conn:
+@queue(ErasePerson)
+async def erase_person(message: ErasePerson, db: Db) -> None:
+    user_id = message.user_id
+    async with db.transaction() as conn:
         await sql.lock_person(conn, user_id)
         pictures = await sql.delete_person(conn, user_id)
         # A result still under way finds its row gone, and has what was made deleted (avatar_processed).

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from functions.userinfo import avatars
 from functions.userinfo import db as sql
+from functions.userinfo.messages import AvatarProcessed
 from shared import clock, uploads
 from shared.errors import BadInput, Conflict, PreconditionFailed, Unauthorized
 from shared.http import Conditional, CurrentUser, Db, Idem, Objects, problems
@@ -62,5 +63,5 @@ async def set_avatar(
         avatar = sql.Avatar(new_id(), user.id, data.image_key)
         await sql.insert_avatar(conn, avatar, clock.now())
         message = ProcessPhoto(image_key=avatar.image_key, prefix=avatars.prefix(avatar.id))
-        await enqueue(conn, message, subject=avatar.id, reply="userinfo/avatar_processed")
+        await enqueue(conn, message, subject=avatar.id, reply=AvatarProcessed)
         return await idempotency.keep(conn, await sql.select_profile(conn, user.id), status=202)

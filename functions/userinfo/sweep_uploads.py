@@ -2,14 +2,14 @@
 
 from functions.userinfo.avatars import delete_objects
 from shared import uploads
-from shared.db import database
+from shared.parts import Db
 from shared.triggers import schedule
 
 
 @schedule(every=3600)
-async def sweep_uploads() -> None:
+async def sweep_uploads(db: Db) -> None:
     while True:
-        async with database().transaction() as conn:
+        async with db.transaction() as conn:
             keys = await uploads.select_stale(conn)
             if not keys:
                 return

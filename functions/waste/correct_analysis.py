@@ -7,10 +7,10 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
 from functions.waste import db as sql
-from functions.waste.guides import advise
+from functions.waste.guides import Guides
 from functions.waste.model import Analysis
 from shared.errors import NotFound, PreconditionFailed
-from shared.http import Conditional, CurrentUser, Db, problems
+from shared.http import Cache, Calls, Conditional, CurrentUser, Db, problems
 from shared.waste_types import WasteType
 
 
@@ -22,7 +22,13 @@ class Correction(Struct):
 
 @patch("/analyses/{analysis_id:uuid}", responses=problems(PreconditionFailed), summary="Correct an analysis")
 async def correct_analysis(
-    analysis_id: FromPath[UUID], data: JSONBody[Correction], user: CurrentUser, db: Db, conditions: Conditional
+    analysis_id: FromPath[UUID],
+    data: JSONBody[Correction],
+    user: CurrentUser,
+    db: Db,
+    calls: Calls,
+    cache: Cache,
+    conditions: Conditional,
 ) -> Response[Analysis]:
     async with db.connection() as conn:
         seen = await sql.select_analysis(conn, analysis_id, user.id)
@@ -30,7 +36,7 @@ async def correct_analysis(
         raise NotFound
     conditions.require(seen)
     # Over HTTP, so outside of the transaction.
-    advice = await advise(data.waste_type, seen.item_id)
+    advice = await Guides(calls, cache).advise(data.waste_type, seen.item_id)
     async with db.transaction() as conn:
         await sql.select_owner_for_update(conn, analysis_id)
         analysis = await sql.select_analysis(conn, analysis_id, user.id)

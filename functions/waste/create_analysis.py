@@ -7,6 +7,7 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from functions.waste import db as sql
+from functions.waste.messages import PhotoProcessed
 from functions.waste.model import Analysis
 from shared import clock, spend, uploads
 from shared.http import Broker, CurrentUser, Db, Idem, Objects, problems
@@ -44,6 +45,6 @@ async def create_analysis(
         await uploads.use(conn, user.id, data.image_key)
         analysis = await sql.insert_analysis(conn, new_id(), user.id, data.image_key, clock.now())
         message = ProcessPhoto(image_key=data.image_key, prefix=f"images/{analysis.id}")
-        await enqueue(conn, message, subject=analysis.id, reply="waste/photo_processed")
+        await enqueue(conn, message, subject=analysis.id, reply=PhotoProcessed)
         headers = {"Location": f"{PATH}/{analysis.id}"}
         return await idempotency.keep(conn, analysis, status=202, headers=headers)

@@ -1,24 +1,21 @@
 """Erases a person: their analyses, what is queued for them, their answers kept for repeats, and every object of theirs."""
 
-from uuid import UUID
-
-import dramatiq
-
 from functions.waste import db as sql
 from shared import progress, uploads
-from shared.db import database
 from shared.ids import new_id
-from shared.messages import DeleteObjects
-from shared.redis import broker
+from shared.messages import DeleteObjects, ErasePerson
+from shared.parts import Broker, Db
 from shared.tasks import enqueue, forget
+from shared.triggers import queue
 
 # Prefixes in one message to the storage worker.
 BATCH = 500
 
 
-@dramatiq.actor(queue_name="waste", time_limit=60_000)
-async def erase_person(*, user_id: UUID) -> None:
-    async with database().transaction() as conn:
+@queue(ErasePerson)
+async def erase_person(message: ErasePerson, db: Db, broker: Broker) -> None:
+    user_id = message.user_id
+    async with db.transaction() as conn:
         analyses = await sql.delete_person(conn, user_id)
         # Results still under way find their rows gone, and have what they made deleted (photo_processed).
         await forget(conn, *analyses)
@@ -32,4 +29,4 @@ async def erase_person(*, user_id: UUID) -> None:
         for start in range(0, len(prefixes), BATCH):
             await enqueue(conn, DeleteObjects(prefixes=prefixes[start : start + BATCH]), subject=new_id())
         # Before the commit: with Redis away all of this is done again.
-        await progress.forget(broker(), *analyses)
+        await progress.forget(broker, *analyses)

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Struct
 
 from functions.waste.model import Guide, NamedItem
-from shared import caching
-from shared.calls import Missing, calls
+from shared.caching import Cache
+from shared.calls import Calls, Missing
 from shared.errors import Unavailable
 
 T = TypeVar("T")
@@ -45,53 +45,57 @@ class _Page(Struct):
     items: list[_Id]
 
 
-async def advise(waste_type: str, item_id: UUID | None = None) -> Advice:
-    """The item's own guide where it is of this kind of waste, else the guide of the kind.
+class Guides:
+    """Asks recycle-info, or the cache."""
 
-    `state` is `missing` when recycle-info could not be asked, or knows nothing yet; `item_ids` then holds the item's id, for
-    the next try.
-    """
-    if waste_type == "unknown":
-        return Advice(Guide())
-    try:
-        item = await _item(item_id) if item_id else None
-        if item is not None and item.category == waste_type:
-            return Advice(_guide(item, [item.id]), NamedItem(item.id, item.name))
-        return Advice(await _of_kind(waste_type))
-    except Unavailable:
-        return Advice(Guide(state="missing", item_ids=[item_id] if item_id else []))
+    def __init__(self, calls: Calls, cache: Cache) -> None:
+        self._calls = calls
+        self._cache = cache
 
+    async def advise(self, waste_type: str, item_id: UUID | None = None) -> Advice:
+        """The item's own guide where it is of this kind of waste, else the guide of the kind.
 
-async def _item(item_id: UUID) -> _Item | None:
-    key = f"item:{item_id}"
-    if (kept := await _kept(key, _Item)) is not None:
-        return kept
-    try:
-        item = await calls().get("api-recycle-info", f"{_PATH}/items/{item_id}", _Item)
-    except Missing:
-        return None  # this installation's list is another one
-    await caching.put(key, msgspec.json.encode(item), seconds=_KEPT)
-    return item
+        `state` is `missing` when recycle-info could not be asked, or knows nothing yet; `item_ids` then holds the item's id, for
+        the next try.
+        """
+        if waste_type == "unknown":
+            return Advice(Guide())
+        try:
+            item = await self._item(item_id) if item_id else None
+            if item is not None and item.category == waste_type:
+                return Advice(_guide(item, [item.id]), NamedItem(item.id, item.name))
+            return Advice(await self._of_kind(waste_type))
+        except Unavailable:
+            return Advice(Guide(state="missing", item_ids=[item_id] if item_id else []))
 
+    async def _item(self, item_id: UUID) -> _Item | None:
+        key = f"item:{item_id}"
+        if (kept := await self._kept(key, _Item)) is not None:
+            return kept
+        try:
+            item = await self._calls.get("api-recycle-info", f"{_PATH}/items/{item_id}", _Item)
+        except Missing:
+            return None  # this installation's list is another one
+        await self._cache.put(key, msgspec.json.encode(item), seconds=_KEPT)
+        return item
 
-async def _of_kind(waste_type: str) -> Guide:
-    key = f"guide:{waste_type}"
-    if (kept := await _kept(key, Guide)) is not None:
-        return kept
-    categories = await calls().get("api-recycle-info", f"{_PATH}/categories", list[_Category])
-    found = next((category for category in categories if category.category == waste_type), None)
-    if found is None:
-        return Guide(state="missing")
-    parameters: dict[str, Any] = {"category": waste_type, "limit": _ITEMS}
-    page = await calls().get("api-recycle-info", f"{_PATH}/items", _Page, parameters)
-    guide = _guide(found, [item.id for item in page.items])
-    await caching.put(key, msgspec.json.encode(guide), seconds=_KEPT)
-    return guide
+    async def _of_kind(self, waste_type: str) -> Guide:
+        key = f"guide:{waste_type}"
+        if (kept := await self._kept(key, Guide)) is not None:
+            return kept
+        categories = await self._calls.get("api-recycle-info", f"{_PATH}/categories", list[_Category])
+        found = next((category for category in categories if category.category == waste_type), None)
+        if found is None:
+            return Guide(state="missing")
+        parameters: dict[str, Any] = {"category": waste_type, "limit": _ITEMS}
+        page = await self._calls.get("api-recycle-info", f"{_PATH}/items", _Page, parameters)
+        guide = _guide(found, [item.id for item in page.items])
+        await self._cache.put(key, msgspec.json.encode(guide), seconds=_KEPT)
+        return guide
 
-
-async def _kept(key: str, kind: type[T]) -> T | None:
-    kept = await caching.get(key)
-    return None if kept is None else msgspec.json.decode(kept, type=kind)
+    async def _kept(self, key: str, kind: type[T]) -> T | None:
+        kept = await self._cache.get(key)
+        return None if kept is None else msgspec.json.decode(kept, type=kind)
 
 
 def _guide(rules: _Category, item_ids: list[UUID]) -> Guide:

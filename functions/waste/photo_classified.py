@@ -1,25 +1,24 @@
 """The ai worker's answer: what the photo shows. The guide is fetched, and the raw upload goes."""
 
-import dramatiq
-
 from functions.waste import db as sql
 from functions.waste.asking import ask
-from functions.waste.guides import advise
+from functions.waste.guides import Guides
+from functions.waste.messages import PhotoClassified
 from functions.waste.model import AnalysisResult, Candidate, Guide
-from shared import progress
-from shared.db import database
 from shared.messages import Classification, DeleteObjects, Outcome, convert
+from shared.parts import Cache, Calls, Db, Progress
 from shared.tasks import enqueue, settle
+from shared.triggers import queue
 
 
-@dramatiq.actor(queue_name="waste", time_limit=30_000)
-async def photo_classified(*, outcome: Outcome) -> None:
+@queue(PhotoClassified)
+async def photo_classified(outcome: Outcome, db: Db, calls: Calls, cache: Cache, progress: Progress) -> None:
     analysis_id = outcome.subject
     result = None
     if outcome.status == "success":
         answer = convert(outcome.record, Classification)
-        result = await _result(answer)
-    async with database().transaction() as conn:
+        result = await _result(answer, Guides(calls, cache))
+    async with db.transaction() as conn:
         owner = await sql.select_owner_for_update(conn, analysis_id)
         still_open = await settle(conn, outcome)
         if owner is None:
@@ -36,12 +35,12 @@ async def photo_classified(*, outcome: Outcome) -> None:
                 await sql.update_failed(conn, analysis_id, error.code, error.message, outcome.completed_at)
             if owner.upload_key:
                 await enqueue(conn, DeleteObjects(keys=[owner.upload_key]), subject=analysis_id)
-    await progress.ended(analysis_id)
+    await progress.ended()
 
 
-async def _result(answer: Classification) -> AnalysisResult:
+async def _result(answer: Classification, guides: Guides) -> AnalysisResult:
     # Over HTTP, so before the transaction; an analysis does not wait for recycle-info.
-    advice = await advise(answer.waste_type, answer.item_id)
+    advice = await guides.advise(answer.waste_type, answer.item_id)
     return AnalysisResult(
         candidates=[Candidate(c.waste_type, c.confidence) for c in answer.candidates],  # type: ignore[arg-type]
         provider=answer.provider,

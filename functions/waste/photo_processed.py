@@ -1,20 +1,20 @@
 """The storage worker's answer: the photo is checked and stored, or it is no photo."""
 
-import dramatiq
-
 from functions.waste import db as sql
-from shared import objects, progress, spend
-from shared.db import database
+from functions.waste.messages import PhotoClassified, PhotoProcessed
+from shared import spend
 from shared.ids import new_id
 from shared.messages import ClassifyPhoto, DeleteObjects, Outcome, ProcessedPhoto, convert
+from shared.parts import Db, Objects, Progress
 from shared.tasks import enqueue, settle
+from shared.triggers import queue
 
 
-@dramatiq.actor(queue_name="waste", time_limit=30_000)
-async def photo_processed(*, outcome: Outcome) -> None:
+@queue(PhotoProcessed)
+async def photo_processed(outcome: Outcome, db: Db, objects: Objects, progress: Progress) -> None:
     analysis_id = outcome.subject
     failed = False
-    async with database().transaction() as conn:
+    async with db.transaction() as conn:
         owner = await sql.select_owner_for_update(conn, analysis_id)
         still_open = await settle(conn, outcome)
         if owner is None:
@@ -22,13 +22,12 @@ async def photo_processed(*, outcome: Outcome) -> None:
             await enqueue(conn, DeleteObjects(prefixes=[f"images/{analysis_id}"]), subject=analysis_id)
         elif still_open and outcome.status == "success":
             photo = convert(outcome.record, ProcessedPhoto)
-            store = objects.store()
-            await sql.update_stored(conn, analysis_id, store.public_url(photo.web_key))
+            await sql.update_stored(conn, analysis_id, objects.public_url(photo.web_key))
             for key in (photo.web_key, photo.thumbnail_key):
-                await sql.insert_image(conn, new_id(), analysis_id, key, store.public_url(key), outcome.completed_at)
+                await sql.insert_image(conn, new_id(), analysis_id, key, objects.public_url(key), outcome.completed_at)
             payer = spend.spender(owner.user_id)
-            message = ClassifyPhoto(photo.web_key, photo.content_hash, photo.thumbnail_key, spender=payer)
-            await enqueue(conn, message, subject=analysis_id, reply="waste/photo_classified")
+            message = ClassifyPhoto(photo.web_key, photo.content_hash, photo.thumbnail_key, payer)
+            await enqueue(conn, message, subject=analysis_id, reply=PhotoClassified)
         elif still_open and outcome.error is not None:
             failed = True
             error = outcome.error
@@ -36,4 +35,4 @@ async def photo_processed(*, outcome: Outcome) -> None:
             if owner.upload_key:
                 await enqueue(conn, DeleteObjects(keys=[owner.upload_key]), subject=analysis_id)
     if failed:
-        await progress.ended(analysis_id)
+        await progress.ended()

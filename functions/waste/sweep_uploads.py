@@ -1,17 +1,17 @@
 """Deletes raw uploads that nobody asked to analyse, or that something left behind, before they are a day old."""
 
 from shared import uploads
-from shared.db import database
 from shared.ids import new_id
 from shared.messages import DeleteObjects
+from shared.parts import Db
 from shared.tasks import enqueue
 from shared.triggers import schedule
 
 
 @schedule(every=3600)
-async def sweep_uploads() -> None:
+async def sweep_uploads(db: Db) -> None:
     while True:
-        async with database().transaction() as conn:
+        async with db.transaction() as conn:
             keys = await uploads.select_stale(conn)
             if not keys:
                 return

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from runtime.binding import bind_command
 from runtime.commands.around import around
 from runtime.loader import LoadError, discover, load_command
+from runtime.parts import Parts
 from runtime.services import ServiceError, load_services
-from shared.db import Database, bind
 from shared.errors import Unavailable
 from shared.settings import SettingsError, read
 
@@ -66,13 +67,12 @@ def main(args: argparse.Namespace) -> int:
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
     async def run() -> int:
-        database = Database(settings.database_url, size=2, name=f"import-{args.name}")
-        await database.open()
+        parts = Parts(service, settings, pool=2)
+        await parts["db"].open()
         try:
-            with bind(database):
-                return await function(args.words)
+            return int(await bind_command(function, parts)(args.words))
         finally:
-            await database.close()
+            await parts.close()
 
     try:
         return asyncio.run(run())

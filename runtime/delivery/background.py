@@ -6,7 +6,6 @@ There the transaction that writes the outcome and settles the outbox row is what
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,10 +16,12 @@ import dramatiq
 import msgspec
 import psycopg
 
+from runtime.binding import Call, bind_queue, bind_schedule
 from runtime.delivery.broker import Broker, Delivery
 from runtime.delivery.consumer import Consumer, log, observe
-from runtime.delivery.envelope import DEFAULT_LIMIT, SETTLED, Call, answer, arguments_of, call_of, envelope, storable
+from runtime.delivery.envelope import SETTLED, answer, envelope, storable
 from runtime.delivery.relay import Envelope, Relay
+from runtime.forms import Form, Refused
 from runtime.http import switch
 from shared import clock, spans, tasks, trace
 from shared.errors import Unavailable
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 # How often a function that meets something away, other than its database, is tried before the relay has its task again.
 TRIES = 8
+# Reads the outcome of a task that no function takes it of.
+_OUTCOME = Form(Outcome)
 
 
 class HostConsumer(Consumer):
@@ -69,8 +72,6 @@ class HostConsumer(Consumer):
                 self.done(delivery, ack=False)
 
     async def _handle(self, delivery: Delivery) -> None:
-        from shared.db import bind
-
         message = delivery.message
         name = message.actor_name
         try:
@@ -84,13 +85,17 @@ class HostConsumer(Consumer):
             log.warning("%s has no function %s: its message goes back", self.service, name)
             self.later(1.0, lambda: self.done(delivery, ack=False))
             return
+        try:
+            given = call.read(message.kwargs) if call else _OUTCOME.read(message.kwargs.get("outcome", {}))
+        except Refused as refused:
+            self.refuse(delivery, sent.id, refused)
+            return
         trace.enter(sent.traceparent)
         tries = 0
         while True:
             try:
                 async with self._together:
-                    with bind(self._database):
-                        sends = await self._run(sent, call, message)
+                    sends = await self._run(sent, call, message.actor_name, given)
             except asyncio.CancelledError:
                 self.done(delivery, ack=False)
                 raise
@@ -117,13 +122,11 @@ class HostConsumer(Consumer):
             await asyncio.sleep(min(0.2 * 2**tries, 2.0))
             tries += 1
 
-    async def _run(
-        self, sent: Envelope, call: Call | None, message: dramatiq.Message[Any]
-    ) -> list[dramatiq.Message[Any]]:
+    async def _run(self, sent: Envelope, call: Call | None, function: str, given: Any) -> list[dramatiq.Message[Any]]:
         now = clock.now()
         run_id = new_id()
         if call is None:
-            await self._settle(msgspec.convert(message.kwargs["outcome"], Outcome))
+            await self._settle(given)
             return []
         task = Task(
             id=sent.id,
@@ -134,10 +137,11 @@ class HostConsumer(Consumer):
             traceparent=trace.current(),
         )
         outcome = Outcome(sent.id, run_id, sent.subject, "success", now)
-        name, kind = f"{self.service}/{message.actor_name}", "result" if sent.answer else "task"
+        name, kind = f"{self.service}/{function}", "result" if sent.answer else "task"
         try:
-            with tasks.running(task), spans.span(name, kind, task=str(sent.id)):
-                result = await self._called(call, call.bind(message.kwargs))
+            with spans.span(name, kind, task=str(sent.id)):
+                async with asyncio.timeout(call.seconds):
+                    result = await call.run(given, task)
             if isinstance(result, Result):
                 record, payload = msgspec.to_builtins(result.record), msgspec.to_builtins(result.payload)
                 outcome = msgspec.structs.replace(outcome, record=record, payload=payload)
@@ -153,12 +157,6 @@ class HostConsumer(Consumer):
             await self._settle(outcome)
             return []
         return [answer(sent, outcome)]
-
-    async def _called(self, call: Call, kwargs: dict[str, Any]) -> Any:
-        if inspect.iscoroutinefunction(call.function):
-            async with asyncio.timeout(call.seconds):
-                return await call.function(**kwargs)
-        return await asyncio.to_thread(call.function, **kwargs)
 
     async def _settle(self, outcome: Outcome) -> None:
         async with self._database.transaction() as conn:
@@ -196,27 +194,34 @@ class Background:
         self._broker.close()
 
 
-def start_background(
-    service: Service, loop: asyncio.AbstractEventLoop, database: Database, settings: Settings
-) -> Background:
+def start_background(service: Service, loop: asyncio.AbstractEventLoop, parts: Mapping[Any, Any]) -> Background:
     """Start the relay and the queue and schedule functions of an API service inside its host.
 
     A broker that is away, or that may evict queues, is waited for: what is accepted meanwhile lies safe in the outbox.
-    """
-    from runtime.loader import load_queue_functions, load_schedules
 
+    Raises:
+        LoadError: a function can't be loaded or bound.
+    """
+    from runtime.loader import LoadError, load_queue_functions, load_schedules
+
+    settings: Settings = parts["settings"]
     broker = Broker(settings.broker_redis_url)
-    calls = {name: call_of(actor) for name, actor in load_queue_functions(service, broker).items()}
+    calls = {name: bind_queue(actor, parts) for name, actor in load_queue_functions(service, broker).items()}
     schedules = load_schedules(service)
     for name, (_, function) in schedules.items():
-        calls[name] = Call(function, arguments_of(function), DEFAULT_LIMIT / 1000)
+        calls[name] = bind_schedule(function, parts)
+    for name, call in calls.items():
+        if not call.asynchronous:
+            raise LoadError(
+                f"functions/{service.folder}/{name}.py: it runs on its host's event loop: make it `async def`"
+            )
     relay = Relay(
         service.folder, settings.database_url, broker, {name: spec.every for name, (spec, _) in schedules.items()}
     )
     relay.on_disabled = partial(switch.turn, service)
     together = max(1, service.database.pool // 2)
-    consumer = HostConsumer(service.folder, broker, calls, loop, database, together=together)
-    observe(consumer, broker)
+    consumer = HostConsumer(service.folder, broker, calls, loop, parts["db"], together=together)
+    observe(consumer, broker, calls)
     relay.start()
     consumer.start()
     return Background(relay, consumer, broker)

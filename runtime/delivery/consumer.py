@@ -8,15 +8,19 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import dramatiq
 import redis
 from msgspec import Struct
 
 from runtime import telemetry
+from runtime.binding import Call
 from runtime.delivery.broker import Broker, BrokerFull, BrokerUnfit, Delivery
+from runtime.forms import Refused
 
 log = logging.getLogger("eco2.worker")
 
@@ -54,6 +58,7 @@ class Consumer:
         self.least = least
         self.trouble = ""
         self.finished = 0
+        self.refused = 0
         self._held: dict[str, Delivery] = {}
         self._room = threading.Condition()
         self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
@@ -87,6 +92,16 @@ class Consumer:
     ) -> None:
         """Send, ack and forget a delivery; without `ack` it goes back into its queue."""
         self._done.put(_Done(delivery, sends, leased, ack))
+
+    def refuse(self, delivery: Delivery, task_id: UUID, refused: Refused) -> None:
+        """Put off a task whose message this version of the code can't read: the relay brings it again, to newer code perhaps.
+
+        Not back into the queue: a message that no one ever reads would go round in it.
+        """
+        self.refused += 1
+        name = delivery.message.actor_name
+        log.error("%s/%s can't read its message of task %s, which waits: %s", self.service, name, task_id, refused)
+        self.done(delivery, leased=self.leases)
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
         """Run something short in the keeping thread after so many seconds."""
@@ -256,7 +271,9 @@ class _Done(Struct, frozen=True):
     ack: bool
 
 
-def observe(consumer: Consumer, broker: Broker) -> None:
+def observe(consumer: Consumer, broker: Broker, calls: Mapping[str, Call]) -> None:
+    """Have the consumer's numbers, and those of its functions' messages, shown at /metrics."""
+
     def depth() -> float | None:
         try:
             return broker.depth(consumer.service)
@@ -267,5 +284,13 @@ def observe(consumer: Consumer, broker: Broker) -> None:
         ("eco2_queue_depth", "Messages that wait in the broker", depth),
         ("eco2_tasks_held", "Messages fetched and not acked", lambda: consumer.held),
         ("eco2_tasks_finished_total", "Messages acked", lambda: consumer.finished),
+        ("eco2_messages_refused_total", "Messages that this version can't read", lambda: consumer.refused),
     ):
         telemetry.gauges.add(name, help_text, read, service=consumer.service)
+    help_text = "Fields of messages that this version does not know, and left out"
+    for function, call in calls.items():
+        if call.form is not None:
+            read = partial(getattr, call.form, "unknown")
+            telemetry.gauges.add(
+                "eco2_message_fields_unknown_total", help_text, read, service=consumer.service, function=function
+            )

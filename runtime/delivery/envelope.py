@@ -1,14 +1,11 @@
-"""Queue functions as they are called, and the messages that take their outcomes back."""
+"""What a message carries beside its fields, and the messages that take outcomes back."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any
 
 import dramatiq
 import msgspec
-from msgspec import Struct
 
 from runtime.delivery.relay import Envelope
 from shared import clock
@@ -16,47 +13,6 @@ from shared.messages import Outcome
 
 # The runtime's own actor in every API service: ends a task that nobody takes the outcome of.
 SETTLED = "__settled__"
-DEFAULT_LIMIT = 600_000
-
-
-class Call(Struct, frozen=True):
-    """A queue function ready to be called with a message's arguments."""
-
-    function: Callable[..., Any]
-    arguments: type[Struct] | None
-    seconds: float
-
-    def bind(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The message's JSON as what the function's annotations say (UUIDs, Structs); unknown fields are left out.
-
-        Raises:
-            msgspec.ValidationError: a field is missing or of the wrong form.
-        """
-        if self.arguments is None:
-            return kwargs
-        bound = msgspec.convert(kwargs, self.arguments)
-        return {name: getattr(bound, name) for name in self.arguments.__struct_fields__}
-
-
-def call_of(actor: dramatiq.Actor[Any, Any]) -> Call:
-    """How to call an actor. Dramatiq wraps coroutine functions for its own event loop; ours is the host's."""
-    function = inspect.unwrap(actor.fn)
-    return Call(function, arguments_of(function), float(actor.options.get("time_limit") or DEFAULT_LIMIT) / 1000)
-
-
-def arguments_of(function: Callable[..., Any]) -> type[Struct] | None:
-    fields: list[Any] = []
-    hints = get_type_hints(function)
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            return None
-        hint = hints.get(parameter.name, Any)
-        fields.append(
-            (parameter.name, hint)
-            if parameter.default is parameter.empty
-            else (parameter.name, hint, parameter.default)
-        )
-    return msgspec.defstruct(getattr(function, "__name__", "Arguments"), fields, kw_only=True)
 
 
 def envelope(message: dramatiq.Message[Any]) -> Envelope:

@@ -30,19 +30,22 @@ import redis
 from msgspec import Struct
 
 from runtime import telemetry
+from runtime.binding import Call, bind_queue
 from runtime.delivery.background import start_background
 from runtime.delivery.broker import Broker, BrokerUnfit, Delivery
 from runtime.delivery.consumer import Consumer, observe, reach
-from runtime.delivery.envelope import Call, answer, call_of, envelope, storable
+from runtime.delivery.envelope import answer, envelope, storable
 from runtime.delivery.limits import Limits, TimeLimitExceeded
 from runtime.delivery.relay import Envelope
+from runtime.forms import Refused
 from runtime.journal import results
 from runtime.journal.file import JournalUnusable
 from runtime.journal.journal import Journal
 from runtime.journal.results import NotJson
 from runtime.journal.states import Ended, Start
 from runtime.journal.writer import JournalClosed
-from shared import clock, spans, tasks, trace
+from runtime.parts import Parts
+from shared import clock, spans, trace
 from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.messages import Outcome, TaskError
@@ -66,6 +69,7 @@ class _Work(Struct):
     delivery: Delivery
     sent: Envelope
     call: Call
+    given: Any  # its message
     start: Start
     tries: int = 0
 
@@ -160,6 +164,11 @@ class Worker(Consumer):
             log.warning("%s has no function %s: its message goes back", self.service, message.actor_name)
             self.later(1.0, lambda: self.done(delivery, ack=False))
             return None
+        try:
+            given = call.read(message.kwargs)
+        except Refused as refused:
+            self.refuse(delivery, sent.id, refused)
+            return None
         with self._room:
             self._tasks[message.message_id] = delivery.id
         start = Start(
@@ -170,7 +179,7 @@ class Worker(Consumer):
             retries=sent.retries,
             traceparent=sent.traceparent,
         )
-        return _Work(delivery, sent, call, start)
+        return _Work(delivery, sent, call, given, start)
 
     def _begin(self, works: list[_Work]) -> None:
         try:
@@ -254,8 +263,8 @@ class Worker(Consumer):
         )
         try:
             reach("working")
-            with tasks.running(task), self.limits(work.call.seconds):
-                result = work.call.function(**work.call.bind(work.delivery.message.kwargs))
+            with self.limits(work.call.seconds):
+                result = work.call.run(work.given, task)
             reach("done")
             if isinstance(result, Result):
                 record = None if result.record is None else results.checked_json(result.record)
@@ -353,19 +362,6 @@ def _decoded(text: str | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
 
 
-def use_parts(service: Service, settings: Settings) -> None:
-    """Give the process what its functions reach through `shared`: objects, other services, progress."""
-    from shared import calls as calling
-    from shared import objects, progress
-    from shared.redis import connect
-
-    calling.use(calling.Calls(settings.urls()))
-    if "objects" in service.uses:
-        objects.use(objects.ObjectStore(settings))
-    if "broker" in service.uses:
-        progress.use(progress.Publisher(connect(settings.broker_redis_url)))
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one worker until SIGTERM or SIGINT; the exit code is 2 when it can't start, with one line that says why."""
     from runtime.loader import LoadError
@@ -405,7 +401,7 @@ def _until_told() -> threading.Event:
 
 def _work(service: Service, settings: Settings, grace: float) -> int:
     from runtime.health import HealthServer
-    from runtime.loader import load_queue_functions
+    from runtime.loader import LoadError, load_queue_functions
 
     told = _until_told()
     # The dead life of this worker may hold the file for a moment more.
@@ -413,11 +409,14 @@ def _work(service: Service, settings: Settings, grace: float) -> int:
     broker = Broker(settings.broker_redis_url, consumer=f"{service.folder}-{journal.worker_id}")
     with contextlib.suppress(redis.RedisError, OSError):
         broker.life()
-    use_parts(service, settings)
-    calls = {name: call_of(actor) for name, actor in load_queue_functions(service, broker).items()}
+    parts = Parts(service, settings)
+    calls = {name: bind_queue(actor, parts) for name, actor in load_queue_functions(service, broker).items()}
+    for name, call in calls.items():
+        if call.asynchronous:
+            raise LoadError(f"functions/{service.folder}/{name}.py: it runs in a worker's thread: make it `def`")
     worker = Worker(service.folder, broker, journal, calls, threads=service.run.threads)
     journal.forget_payloads()
-    observe(worker, broker)
+    observe(worker, broker, calls)
     for name, help_text, read in (
         ("eco2_journal_commits_total", "Commits of the journal", lambda: journal.commits),
         ("eco2_journal_stalled_seconds", "How long the commit under way has taken", journal.stalled),
@@ -464,16 +463,14 @@ def _health(worker: Worker) -> dict[str, Any]:
 
 async def _host(service: Service, settings: Settings, grace: float) -> int:
     from runtime.health import HealthServer
-    from shared.db import Database
 
-    use_parts(service, settings)
-    database = Database(settings.database_url, size=service.database.pool, name=service.folder)
-    await database.open()
+    parts = Parts(service, settings)
+    await parts["db"].open()
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    background = start_background(service, loop, database, settings)
+    background = start_background(service, loop, parts)
     health = HealthServer(
         settings.host,
         settings.health_port,
@@ -482,7 +479,7 @@ async def _host(service: Service, settings: Settings, grace: float) -> int:
     await told.wait()
     await asyncio.to_thread(background.stop, grace)
     await asyncio.to_thread(health.close)
-    await database.close()
+    await parts.close()
     return 0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from litestar import Litestar, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
-from runtime.binding import Provider, bind, parameters
-from runtime.http import authentication, openapi, problems
+from runtime.http import authentication, injected, openapi, problems
+from runtime.http.binding import Provider, bind, parameters
 from runtime.http.response import DataResponse
 from runtime.services import Service
 from shared.identity import Verifier
@@ -18,9 +19,16 @@ MAX_BODY = 256 * 1024
 
 
 def application(
-    service: Service, handlers: Sequence[HTTPRouteHandler], providers: Mapping[str, Provider], verifier: Verifier
+    service: Service, handlers: Sequence[HTTPRouteHandler], parts: Mapping[Any, Any], verifier: Verifier
 ) -> Litestar:
     """The application that answers below the service's prefix."""
+    providers: dict[str, Provider] = {
+        "user": authentication.asked_by,
+        "maybe_user": authentication.asked_by,
+        "idempotency": injected.idempotency,
+        "conditions": injected.conditions,
+        "page": injected.page,
+    }
     made: list[bytes] = []
 
     # Functions and no methods: Litestar copies its handlers deeply, and what they are bound to with them.
@@ -32,7 +40,7 @@ def application(
 
     def complete(handler: HTTPRouteHandler) -> HTTPRouteHandler:
         names = parameters(handler)
-        bound = bind(handler, providers)
+        bound = bind(handler, parts, providers)
         bound.before_request = authentication.before_request(names, verifier)
         openapi.describe(bound, names)
         return bound

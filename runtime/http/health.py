@@ -44,7 +44,7 @@ class Health:
 
     async def readiness(self) -> tuple[int, bytes]:
         """503 only without a service's own database: one broken Redis must not empty every load balancer."""
-        found = await asyncio.gather(*(hosted.parts() for hosted in self._hosted))
+        found = await asyncio.gather(*(hosted.answering() for hosted in self._hosted))
         parts = {name: state for states in found for name, state in states.items()}
         ready = not self.draining and all(states["database"] == "up" for states in found)
         word = "ready" if ready else "stopping" if self.draining else "not ready"

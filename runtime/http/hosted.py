@@ -14,26 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime import telemetry
-from runtime.binding import Constant, Provider
-from runtime.http import authentication, injected, openapi
+from runtime.http import openapi
 from runtime.http.app import application
 from runtime.loader import load_http
+from runtime.parts import Parts
 from runtime.services import Service
-from shared import caching
-from shared import calls as calls_module
-from shared import objects as objects_module
-from shared import redis as redis_module
-from shared.calls import Calls
-from shared.db import Database
-from shared.events import Hub
 from shared.identity import Verifier
-from shared.objects import ObjectStore
-from shared.redis import connect_async
 from shared.settings import Settings, SettingsError, read
 
 if TYPE_CHECKING:
     import redis.asyncio
     from litestar.handlers import HTTPRouteHandler
+
+    from shared.db import Database
 
 # Seconds after which a host that no one asks anything starts what runs beside it.
 _SETTLE = 0.5
@@ -77,49 +70,19 @@ class Hosted:
         """
         self.service = service
         self.settings = settings
-        self.database = Database(settings.database_url, size=service.database.pool, name=service.name)
+        self.parts = Parts(service, settings)
+        self.database: Database = self.parts["db"]
         self.verifier = Verifier(Path(settings.auth_jwks_file))
-        self.objects = ObjectStore(settings, waiting=True)
-        self.calls = Calls(settings.urls())
-        self.hub = Hub(self._connect_broker)
-        self._broker: redis.asyncio.Redis | None = None
-        self._cache: redis.asyncio.Redis | None = None
         self._with_background = background
         self._background: Any = None
         self._answered = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         functions = load_http(service, only) if handlers is None else handlers
-        self.app = application(service, functions, self._providers(), self.verifier)
+        self.app = application(service, functions, self.parts, self.verifier)
 
     def document(self) -> bytes:
         """The service's OpenAPI document, as JSON."""
         return openapi.document(self.app)
-
-    def _providers(self) -> dict[str, Provider]:
-        return {
-            "db": Constant(self.database),
-            "objects": Constant(self.objects),
-            "calls": Constant(self.calls),
-            "hub": Constant(self.hub),
-            "settings": Constant(self.settings),
-            "broker": self._connect_broker,
-            "cache": self._connect_cache,
-            "user": authentication.asked_by,
-            "maybe_user": authentication.asked_by,
-            "idempotency": injected.idempotency,
-            "conditions": injected.conditions,
-            "page": injected.page,
-        }
-
-    def _connect_broker(self) -> Any:
-        if self._broker is None:
-            self._broker = connect_async(self.settings.broker_redis_url)
-        return self._broker
-
-    def _connect_cache(self) -> Any:
-        if self._cache is None:
-            self._cache = connect_async(self.settings.cache_redis_url)
-        return self._cache
 
     # Its life
 
@@ -139,10 +102,6 @@ class Hosted:
             lambda: pool.get_stats().get("pool_size", 0) - pool.get_stats().get("pool_available", 0),
             service=self.service.folder,
         )
-        objects_module.use(self.objects)
-        calls_module.use(self.calls)
-        if "cache" in self.service.uses:
-            caching.use(self._connect_cache())
 
     def warm(self) -> None:
         """Start what the first request does not need, once that has been answered or a moment has passed."""
@@ -152,27 +111,23 @@ class Hosted:
     async def _run_beside(self) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._answered.wait(), _SETTLE)
-        redis_module.use(self._connect_broker())
-        follow = asyncio.create_task(self.verifier.follow_revocations(self._connect_broker()))
+        follow = asyncio.create_task(self.verifier.follow_revocations(self.parts["broker"]))
         self._tasks.append(follow)
         if "objects" in self.service.uses:
             # Importing boto3 takes 300 ms; the first upload should not.
-            await asyncio.to_thread(lambda: self.objects.client)
+            await asyncio.to_thread(lambda: self.parts["objects"].client)
         loop = asyncio.get_running_loop()
 
         def start_background() -> Any:
             from runtime.delivery.background import start_background
-            from shared import progress
-            from shared.redis import connect
 
-            progress.use(progress.Publisher(connect(self.settings.broker_redis_url)))
-            return start_background(self.service, loop, self.database, self.settings)
+            return start_background(self.service, loop, self.parts)
 
         self._background = await asyncio.to_thread(start_background)
 
     def drain(self) -> None:
         """End what listens without end."""
-        self.hub.drain()
+        self.parts["hub"].drain()
 
     async def stop(self) -> None:
         """Stop the relay and the queue functions, then let go of every connection."""
@@ -183,15 +138,9 @@ class Hosted:
                 await task
         if self._background is not None:
             await asyncio.to_thread(self._background.stop)
-        await self.hub.close()
-        for client in (self._broker, self._cache):
-            if client is not None:
-                await client.aclose()
-        await self.calls.close()
-        self.objects.close()
-        await self.database.close()
+        await self.parts.close()
 
-    async def parts(self) -> dict[str, str]:
+    async def answering(self) -> dict[str, str]:
         """Which of its parts answer now."""
         checks: dict[str, Any] = {"database": self.database.ready()}
         if not self._answered.is_set():
@@ -203,11 +152,11 @@ class Hosted:
                 set(self.service.uses) - {"postgres"}, "starting"
             )
         if "broker" in self.service.uses:
-            checks["broker"] = _within(_answers(self._connect_broker()))
+            checks["broker"] = _within(_answers(self.parts["broker"]))
         if "cache" in self.service.uses:
-            checks["cache"] = _within(_answers(self._connect_cache()))
+            checks["cache"] = _within(_answers(self.parts["cache"].client))
         if "objects" in self.service.uses:
-            checks["objects"] = _within(asyncio.to_thread(self.objects.ready))
+            checks["objects"] = _within(asyncio.to_thread(self.parts["objects"].ready))
         found = await asyncio.gather(*checks.values())
         return {name: "up" if up else "away" for name, up in zip(checks, found, strict=True)}
 

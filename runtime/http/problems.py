@@ -107,7 +107,7 @@ def _field_errors(error: ValidationException) -> list[FieldError]:
     found = []
     for extra in error.extra if isinstance(error.extra, list) else []:
         message = str(extra.get("message", ""))
-        # The whole body is missing; what is wrong inside of one, runtime.binding says.
+        # The whole body is missing; what is wrong inside of one, runtime.http.binding says.
         missing = message == "'data'"
         found.append(FieldError("body", "is required") if missing else field_error(message, str(extra.get("key", ""))))
     if not found and (parameter := re.search(r"Missing required (\w+) parameter '([^']+)'", error.detail)) is not None:

@@ -1,22 +1,16 @@
 import os
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from emulator.servers.ai_stub import Stub
-from functions.ai import model_build, openai_chat, providers
+from functions.ai import model_build, openai_chat
 from functions.ai.labels import MODEL
-from shared import calls as calling
-from shared import clock, objects, progress, tasks
 from shared.calls import Calls
-from shared.ids import new_id
-from shared.objects import ObjectStore
 from shared.redis import connect
-from shared.settings import read
-from shared.tasks import Task
 from tests.eval import parts
+from tests.eval.at_work import AtWork
 
 
 @pytest.fixture(scope="session")
@@ -40,20 +34,12 @@ def worker_environment(environment: dict[str, str], model_dir: Path, monkeypatch
 
 
 @pytest.fixture
-def task(worker_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Task]:
-    """A task that runs, with its store and its progress on real parts, and an empty cache."""
-    settings = read(os.environ, service="ai")
-    connect(settings.cache_redis_url).flushall()
-    # Put back at the end: other tests of this process have parts of their own.
-    store = ObjectStore(settings)
-    monkeypatch.setattr(objects, "_store", store)
-    monkeypatch.setattr(progress, "_publisher", progress.Publisher(connect(settings.broker_redis_url)))
-    providers.use(None)
-    running = Task(new_id(), new_id(), new_id(), 1, clock.now() + timedelta(seconds=60))
-    with tasks.running(running):
-        yield running
-    providers.use(None)
-    store.close()
+def task(worker_environment: dict[str, str]) -> Iterator[AtWork]:
+    """A worker's functions with their store and their progress on real parts, an empty cache, and no one to ask."""
+    connect(worker_environment["CACHE_REDIS_URL"]).flushall()
+    at_work = AtWork()
+    yield at_work
+    at_work.close()
 
 
 @pytest.fixture(scope="session")
@@ -64,9 +50,10 @@ def neighbours(environment: dict[str, str]) -> Iterator[Calls]:
 
 
 @pytest.fixture
-def known(neighbours: Calls, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """The way to them, as the worker's functions find it."""
-    monkeypatch.setattr(calling, "_calls", neighbours)
+def known(neighbours: Calls, request: pytest.FixtureRequest) -> Calls:
+    """The way to them, for the task too where there is one."""
+    if "task" in request.fixturenames:
+        request.getfixturevalue("task").calls = neighbours
     return neighbours
 
 
@@ -78,7 +65,7 @@ def stub() -> Iterator[Stub]:
 
 
 @pytest.fixture
-def openai_task(stub: Stub, task: Task, monkeypatch: pytest.MonkeyPatch) -> Task:
+def openai_task(stub: Stub, task: AtWork, monkeypatch: pytest.MonkeyPatch) -> AtWork:
     """The same task in a worker that is set up for the OpenAI-compatible provider."""
     connect(os.environ["BROKER_REDIS_URL"]).delete(*connect(os.environ["BROKER_REDIS_URL"]).keys("spend:*") or ["none"])
     # Pauses are tested by what comes of them, not by waiting.

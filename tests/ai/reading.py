@@ -6,10 +6,10 @@ import msgspec
 
 from shared import progress
 from shared.redis import connect
-from shared.tasks import Task
+from tests.eval.at_work import AtWork
 
 
-def tokens(task: Task) -> list[tuple[str, str]]:
+def tokens(task: AtWork) -> list[tuple[str, str]]:
     """(run, text) of every token published for the task."""
     client = connect(os.environ["BROKER_REDIS_URL"])
     entries = client.xrange(progress.stream(task.subject))

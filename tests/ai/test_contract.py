@@ -1,36 +1,34 @@
 """One suite over both providers: what clients may rely on, whoever answers."""
 
-import os
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
+from msgspec import structs
 from PIL import Image
 
-from functions.ai import providers
-from functions.ai.answer_question import LONGEST, answer_question
-from functions.ai.interfaces import PhotoProvider, Question, QuestionProvider
-from functions.ai.providers import make
+from functions.ai.answer_question import LONGEST
+from functions.ai.interfaces import Answer, PhotoProvider, ProviderFailed, Question, QuestionProvider
 from functions.recycle_info import dataset
 from shared.calls import Calls
 from shared.errors import Unavailable
 from shared.messages import Answered, Place, Turn
-from shared.settings import read
-from shared.tasks import Task, TaskFailed
+from shared.tasks import TaskFailed
 from shared.waste_types import WASTE_TYPES
 from tests.ai.reading import tokens
 from tests.ai.test_embedded import jpeg, shipped
+from tests.eval.at_work import AtWork
 
 BOTH = pytest.mark.parametrize("which", ["embedded", "openai"])
 
 
 @pytest.fixture
-def photos(which: str, openai_task: Task) -> PhotoProvider:
-    return next(provider for provider in make(read(os.environ, service="ai")).photos if provider.provider == which)
+def photos(which: str, openai_task: AtWork) -> PhotoProvider:
+    return next(provider for provider in openai_task.providers.photos if provider.provider == which)
 
 
 @pytest.fixture
-def questions(which: str, openai_task: Task, known: Calls) -> QuestionProvider:
-    return next(provider for provider in make(read(os.environ, service="ai")).questions if provider.provider == which)
+def questions(which: str, openai_task: AtWork, known: Calls) -> QuestionProvider:
+    return next(provider for provider in openai_task.providers.questions if provider.provider == which)
 
 
 @BOTH
@@ -110,19 +108,19 @@ def test_the_nearest_center_is_looked_up_here_from_the_default_place(questions: 
 
 
 @BOTH
-def test_recycle_info_away_means_not_now(questions: QuestionProvider, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shared import calls as calling
+def test_recycle_info_away_means_not_now(which: str, openai_task: AtWork) -> None:
+    openai_task.calls = Calls({"api-recycle-info": "http://127.0.0.1:9"})
+    for provider in openai_task.providers.questions:
+        if provider.provider == which:
+            with pytest.raises(Unavailable):
+                ask(provider, "우유팩은 어떻게 버려요?")
 
-    monkeypatch.setattr(calling, "_calls", Calls({"api-recycle-info": "http://127.0.0.1:9"}))
-    with pytest.raises(Unavailable):
-        ask(questions, "우유팩은 어떻게 버려요?")
 
-
-def test_every_line_of_an_embedded_answer_is_an_items_own(task: Task, known: Calls) -> None:
+def test_every_line_of_an_embedded_answer_is_an_items_own(task: AtWork, known: Calls) -> None:
     from tests.eval.questions import grounded, own_lines
 
     lines = own_lines()
-    provider = make(read(os.environ, service="ai")).questions[-1]
+    provider = task.providers.questions[-1]
     for file in dataset.read_files():
         for item in file.items[:3]:
             for text in (f"{item.name} 버리는 방법", f"how to dispose of {item.name_en}"):
@@ -130,29 +128,29 @@ def test_every_line_of_an_embedded_answer_is_an_items_own(task: Task, known: Cal
                 assert grounded(answer, lines), answer.text
 
 
-def test_the_actor_streams_the_answer_and_returns_it(task: Task, known: Calls) -> None:
-    result = answer_question.fn(question="우유팩은 어떻게 버려요?", history=[], place=None)
+def test_the_actor_streams_the_answer_and_returns_it(task: AtWork, known: Calls) -> None:
+    result = task.ask("우유팩은 어떻게 버려요?")
     assert isinstance(result.record, Answered)
     assert "".join(text for _, text in tokens(task)) == result.payload.text
     assert result.record.sources[0].name == "우유팩"
     assert "우유팩은 어떻게" not in str(result.record), "a person's words are in no record"
 
 
-def test_the_actor_bounds_what_a_model_writes(openai_task: Task, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
+def test_the_actor_bounds_what_a_model_writes(openai_task: AtWork, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
     from emulator.servers.ai_stub import Rule
 
     stub.rules = [Rule(content="말" * 50 + " " + "긴말 " * 1400 + "\x00")]
-    result = answer_question.fn(question="우유팩은 어떻게 버려요?", history=[], place=None)
+    result = openai_task.ask("우유팩은 어떻게 버려요?")
     assert len(result.payload.text) <= LONGEST
     assert "\x00" not in result.payload.text
     assert sum(len(text) for _, text in tokens(openai_task)) <= LONGEST
 
 
-def test_an_answer_cut_in_the_middle_begins_anew_as_another_run(openai_task: Task, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
+def test_an_answer_cut_in_the_middle_begins_anew_as_another_run(openai_task: AtWork, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
     from emulator.servers.ai_stub import Rule
 
     stub.rules = [Rule(content="이렇게 버리면 되는데 그만", cut_after=2)]
-    result = answer_question.fn(question="우유팩은 어떻게 버려요?", history=[], place=None)
+    result = openai_task.ask("우유팩은 어떻게 버려요?")
     assert result.record.provider == "embedded"
     runs = [run for run, _ in tokens(openai_task)]
     assert len(set(runs)) == 2, "listeners see another run, and discard the first one's tokens"
@@ -160,22 +158,25 @@ def test_an_answer_cut_in_the_middle_begins_anew_as_another_run(openai_task: Tas
     assert "".join(last) == result.payload.text
 
 
-def test_an_identical_question_is_paid_for_once(openai_task: Task, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
-    first = answer_question.fn(question="우유팩은 어떻게 버려요?", history=[], place=None)
-    again = answer_question.fn(question="  우유팩은  어떻게 버려요? ", history=[], place=None)
+def test_an_identical_question_is_paid_for_once(openai_task: AtWork, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
+    first = openai_task.ask("우유팩은 어떻게 버려요?")
+    again = openai_task.ask("  우유팩은  어떻게 버려요? ")
     assert first.record == again.record
     assert first.payload.text == again.payload.text
     assert len(stub.requests) == 1
-    answer_question.fn(question="우유팩은 어떻게 버려요?", history=[Turn("user", "안녕")], place=None)
+    openai_task.ask("우유팩은 어떻게 버려요?", history=[Turn("user", "안녕")])
     assert len(stub.requests) == 2, "another conversation may mean another answer"
 
 
-def test_without_any_provider_the_task_fails_with_a_sentence(task: Task) -> None:
-    from shared.redis import connect
-
-    empty = providers.Providers((), (), providers.Cache(connect(os.environ["CACHE_REDIS_URL"])))
-    assert Path(os.environ["MODEL_DIR"]).is_dir()
+def test_without_any_provider_the_task_fails_with_a_sentence(task: AtWork) -> None:
     with pytest.raises(TaskFailed, match="not-answered"):
-        from functions.ai.answer_question import _answer
+        task.ask("?", providers=structs.replace(task.providers, questions=(Silent(),)))
 
-        _answer(empty, Question("?"), "key")
+
+class Silent:
+    """A provider that never has an answer."""
+
+    provider = model = "silent"
+
+    def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
+        raise ProviderFailed("silent")

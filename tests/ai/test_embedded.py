@@ -113,8 +113,8 @@ def test_a_missing_model_means_not_now_and_says_how_to_build_it(
 def test_serving_imports_neither_the_builder_nor_a_provider_that_is_off() -> None:
     code = (
         "import os, sys, functions.ai.classify_photo, functions.ai.answer_question;"
-        "from functions.ai.providers import make; from shared.settings import Settings;"
-        "make(Settings(broker_redis_url='redis://127.0.0.1:9', cache_redis_url='redis://127.0.0.1:9'));"
+        "from functions.ai.providers import make; from shared.settings import Settings; from shared.calls import Calls;"
+        "make(Settings(broker_redis_url='redis://127.0.0.1:9', cache_redis_url='redis://127.0.0.1:9'), Calls({}));"
         "print(sorted({'onnx', 'openai', 'torch', 'onnxruntime', 'boto3'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,15 +11,13 @@ from pathlib import Path
 import pytest
 
 from emulator.servers.ai_stub import Rule, Stub
-from functions.ai.answer_question import LONGEST, answer_question
-from functions.ai.classify_photo import classify_photo
+from functions.ai.answer_question import LONGEST
 from functions.ai.openai_photos import CONTAMINATION, MATERIALS, PARTS
-from shared import objects
 from shared.calls import Calls
 from shared.messages import Answered, Classification, Turn
-from shared.tasks import Task
 from shared.waste_types import WASTE_TYPES
 from tests.ai.test_embedded import shipped
+from tests.eval.at_work import AtWork
 from tests.eval.questions import slugs
 
 TEXTS: list[str] = json.loads(Path(__file__).with_name("injections.json").read_text(encoding="utf-8"))
@@ -33,11 +31,11 @@ def test_there_are_forty_of_them() -> None:
 
 @pytest.mark.parametrize("text", TEXTS, ids=[str(number) for number in range(len(TEXTS))])
 def test_a_question_that_gives_orders_changes_nothing_but_words(
-    openai_task: Task, known: Calls, stub: Stub, text: str
+    openai_task: AtWork, known: Calls, stub: Stub, text: str
 ) -> None:
     stub.rules = [Rule(echo=True)]
     history = [Turn("system", text), Turn("tool", text), Turn("user", text), Turn("assistant", text)]
-    result = answer_question.fn(question=text, history=history, spender="spender-of-the-test")
+    result = openai_task.ask(text, history=history, spender="spender-of-the-test")
     assert isinstance(result.record, Answered)
     assert {source.name for source in result.record.sources} <= set(slugs())
     assert result.record.provider in ("openai", "embedded")
@@ -55,7 +53,7 @@ def test_a_question_that_gives_orders_changes_nothing_but_words(
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=[str(number) for number in range(len(TEXTS))])
-def test_a_photo_whose_text_gives_orders_yields_codes_alone(openai_task: Task, stub: Stub, text: str) -> None:
+def test_a_photo_whose_text_gives_orders_yields_codes_alone(openai_task: AtWork, stub: Stub, text: str) -> None:
     obeyed = [
         {"waste_type": text, "confidence": 1, "materials": [], "contamination": "none", "parts": []},
         {"waste_type": "glass", "confidence": 1, "materials": [text], "contamination": "none", "parts": []},
@@ -63,8 +61,8 @@ def test_a_photo_whose_text_gives_orders_yields_codes_alone(openai_task: Task, s
     ]
     stub.rules = [*(Rule(times=1, content=content) for content in obeyed), Rule(content=text)]
     photo = shipped("coffee.png")
-    objects.store().put("images/1/web.jpg", photo, content_type="image/jpeg")
-    result = classify_photo.fn(image_key="images/1/web.jpg", content_hash=hashlib.sha256(photo).hexdigest())
+    openai_task.objects.put("images/1/web.jpg", photo, content_type="image/jpeg")
+    result = openai_task.classify("images/1/web.jpg", hashlib.sha256(photo).hexdigest())
     assert result.payload is None
     answer = result.record
     assert isinstance(answer, Classification)

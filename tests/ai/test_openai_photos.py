@@ -5,10 +5,9 @@ import pytest
 
 from emulator.servers.ai_stub import Rule, Stub
 from functions.ai.cache import look
-from functions.ai.classify_photo import classify_photo
-from shared import objects
 from shared.messages import Classification
 from tests.ai.test_embedded import shipped
+from tests.eval.at_work import AtWork
 from tests.storage import photos as made
 
 KEY = "images/1/a-web.jpg"
@@ -19,26 +18,25 @@ GLASS = {
     "contamination": "light",
     "parts": ["cap"],
 }
-pytestmark = pytest.mark.usefixtures("openai_task")
 
 
-def run(photo: bytes | None = None, spender: str = "someone") -> Classification:
+def run(openai_task: AtWork, photo: bytes | None = None, spender: str = "someone") -> Classification:
     photo = photo or shipped("coffee.png")
-    objects.store().put(KEY, photo, content_type="image/jpeg")
-    result = classify_photo.fn(image_key=KEY, content_hash=hashlib.sha256(photo).hexdigest(), spender=spender)
+    openai_task.objects.put(KEY, photo, content_type="image/jpeg")
+    result = openai_task.classify(KEY, hashlib.sha256(photo).hexdigest(), spender=spender)
     assert isinstance(result.record, Classification)
     return result.record
 
 
-def test_the_answer_is_codes_of_the_schema(stub: Stub) -> None:
+def test_the_answer_is_codes_of_the_schema(openai_task: AtWork, stub: Stub) -> None:
     stub.rules = [Rule(content=GLASS)]
-    answer = run()
+    answer = run(openai_task)
     assert (answer.waste_type, answer.confidence, answer.provider) == ("glass", 0.91, "openai")
     assert (answer.materials, answer.contamination, answer.parts) == (["glass", "steel"], "light", ["cap"])
 
 
-def test_only_the_instructions_and_the_web_size_image_leave(stub: Stub) -> None:
-    run(shipped("coffee.png"))
+def test_only_the_instructions_and_the_web_size_image_leave(openai_task: AtWork, stub: Stub) -> None:
+    run(openai_task, shipped("coffee.png"))
     (request,) = stub.requests
     assert set(request) == {"model", "messages", "max_completion_tokens", "response_format"}
     system, user = request["messages"]
@@ -76,66 +74,70 @@ def test_only_the_instructions_and_the_web_size_image_leave(stub: Stub) -> None:
     ],
     ids=lambda rule: str(rule)[5:60] if isinstance(rule, Rule) else None,
 )
-def test_whatever_goes_wrong_the_embedded_provider_answers_and_says_so(stub: Stub, rule: Rule) -> None:
+def test_whatever_goes_wrong_the_embedded_provider_answers_and_says_so(
+    openai_task: AtWork, stub: Stub, rule: Rule
+) -> None:
     stub.rules = [rule]
-    answer = run()
+    answer = run(openai_task)
     assert (answer.provider, answer.waste_type) == ("embedded", "general")
     assert 1 <= len(stub.requests) <= 3
 
 
-def test_a_busy_server_is_asked_again_after_a_pause(stub: Stub) -> None:
+def test_a_busy_server_is_asked_again_after_a_pause(openai_task: AtWork, stub: Stub) -> None:
     stub.rules = [Rule(times=1, status=429, retry_after=0.2), Rule(times=1, status=503), Rule(content=GLASS)]
-    assert run().provider == "openai"
+    assert run(openai_task).provider == "openai"
     assert len(stub.requests) == 3
 
 
-def test_an_invalid_answer_is_asked_for_again(stub: Stub) -> None:
+def test_an_invalid_answer_is_asked_for_again(openai_task: AtWork, stub: Stub) -> None:
     stub.rules = [Rule(times=1, content="{"), Rule(content=GLASS)]
-    assert run().waste_type == "glass"
+    assert run(openai_task).waste_type == "glass"
 
 
-def test_a_server_that_wants_a_long_pause_is_not_waited_for(stub: Stub) -> None:
+def test_a_server_that_wants_a_long_pause_is_not_waited_for(openai_task: AtWork, stub: Stub) -> None:
     stub.rules = [Rule(status=429, retry_after=60)]
-    assert run().provider == "embedded"
+    assert run(openai_task).provider == "embedded"
     assert len(stub.requests) == 1
 
 
-def test_a_slow_server_is_left_at_the_deadline(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_server_is_left_at_the_deadline(
+    openai_task: AtWork, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_PATIENCE", "1")
     stub.rules = [Rule(seconds=20)]
     begun = time.monotonic()
-    assert run().provider == "embedded"
+    assert run(openai_task).provider == "embedded"
     assert time.monotonic() - begun < 15
 
 
-def test_a_stand_ins_answer_is_not_kept(stub: Stub) -> None:
+def test_a_stand_ins_answer_is_not_kept(openai_task: AtWork, stub: Stub) -> None:
     stub.rules = [Rule(times=1, status=400), Rule(content=GLASS)]
-    assert run().provider == "embedded"
-    assert run().provider == "openai"
+    assert run(openai_task).provider == "embedded"
+    assert run(openai_task).provider == "openai"
 
 
-def test_the_same_photo_is_paid_for_once(stub: Stub) -> None:
-    assert run() == run()
+def test_the_same_photo_is_paid_for_once(openai_task: AtWork, stub: Stub) -> None:
+    assert run(openai_task) == run(openai_task)
     assert len(stub.requests) == 1
 
 
-def test_nearly_the_same_photo_is_paid_for_once(stub: Stub) -> None:
+def test_nearly_the_same_photo_is_paid_for_once(openai_task: AtWork, stub: Stub) -> None:
     first = made.encode(made.picture(800, 600), quality=95)
     second = made.encode(made.picture(800, 600).resize((640, 480)), quality=60)
     assert look(first).distance(look(second)) is not None
-    assert run(first) == run(second)
+    assert run(openai_task, first) == run(openai_task, second)
     assert len(stub.requests) == 1
-    run(shipped("coffee.png"))
+    run(openai_task, shipped("coffee.png"))
     assert len(stub.requests) == 2, "another photo is another question"
 
 
-def test_an_unsure_answer_is_unknown_with_its_candidate(stub: Stub) -> None:
+def test_an_unsure_answer_is_unknown_with_its_candidate(openai_task: AtWork, stub: Stub) -> None:
     stub.rules = [Rule(content=GLASS | {"confidence": 0.3})]
-    answer = run()
+    answer = run(openai_task)
     assert (answer.waste_type, answer.confidence) == ("unknown", 0.3)
     assert [candidate.waste_type for candidate in answer.candidates] == ["glass"]
 
 
-def test_a_server_that_counts_no_tokens_is_counted_for(stub: Stub) -> None:
+def test_a_server_that_counts_no_tokens_is_counted_for(openai_task: AtWork, stub: Stub) -> None:
     stub.rules = [Rule(content=GLASS, usage=False)]
-    assert run().provider == "openai"
+    assert run(openai_task).provider == "openai"

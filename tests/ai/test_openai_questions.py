@@ -1,12 +1,11 @@
 import pytest
 
 from emulator.servers.ai_stub import Rule, Stub
-from functions.ai.answer_question import answer_question
 from functions.ai.openai_questions import HISTORY_LETTERS, REMOVED, history, without_personal
 from shared.calls import Calls
 from shared.messages import Place, Turn
-from shared.tasks import Task
 from tests.ai.reading import tokens
+from tests.eval.at_work import AtWork
 
 
 @pytest.mark.parametrize(
@@ -51,9 +50,9 @@ def test_history_is_cut_to_its_budget_oldest_first_out() -> None:
     assert len(kept) == 4
 
 
-def test_only_rules_question_and_conversation_leave(openai_task: Task, known: Calls, stub: Stub) -> None:
-    answer_question.fn(
-        question="우유팩은 어떻게 버려요? 제 번호는 010-1234-5678",
+def test_only_rules_question_and_conversation_leave(openai_task: AtWork, known: Calls, stub: Stub) -> None:
+    openai_task.ask(
+        "우유팩은 어떻게 버려요? 제 번호는 010-1234-5678",
         history=[Turn("user", "me@example.com 안녕하세요"), Turn("assistant", "안녕하세요")],
         place=Place("우리 집", 37.123456, 127.123456),
         spender="spender-of-mine",
@@ -65,9 +64,9 @@ def test_only_rules_question_and_conversation_leave(openai_task: Task, known: Ca
     assert "우유팩" in request["messages"][1]["content"], "the rules are there"
 
 
-def test_tokens_come_while_the_model_is_still_writing(openai_task: Task, known: Calls, stub: Stub) -> None:
+def test_tokens_come_while_the_model_is_still_writing(openai_task: AtWork, known: Calls, stub: Stub) -> None:
     stub.rules = [Rule(content="하나 둘 셋 넷 다섯")]
-    result = answer_question.fn(question="우유팩은 어떻게 버려요?", history=[])
+    result = openai_task.ask("우유팩은 어떻게 버려요?")
     assert result.record.provider == "openai"
     assert [text for _, text in tokens(openai_task)] == ["하나", " 둘", " 셋", " 넷", " 다섯"]
 
@@ -88,15 +87,15 @@ def test_tokens_come_while_the_model_is_still_writing(openai_task: Task, known: 
     ids=["refusal", "filter", "error", "busy", "drop", "empty", "cut", "length", "slow"],
 )
 def test_whatever_goes_wrong_the_embedded_provider_answers(
-    openai_task: Task, known: Calls, stub: Stub, rule: Rule, monkeypatch: pytest.MonkeyPatch
+    openai_task: AtWork, known: Calls, stub: Stub, rule: Rule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_PATIENCE", "2")
     stub.rules = [rule]
-    result = answer_question.fn(question="우유팩은 어떻게 버려요?", history=[])
+    result = openai_task.ask("우유팩은 어떻게 버려요?")
     assert result.record.provider == "embedded"
     assert result.payload.text.startswith("우유팩")
 
 
-def test_a_failure_before_the_first_token_is_tried_again(openai_task: Task, known: Calls, stub: Stub) -> None:
+def test_a_failure_before_the_first_token_is_tried_again(openai_task: AtWork, known: Calls, stub: Stub) -> None:
     stub.rules = [Rule(times=1, status=503), Rule(content="이렇게 버려요")]
-    assert answer_question.fn(question="우유팩은 어떻게 버려요?", history=[]).record.provider == "openai"
+    assert openai_task.ask("우유팩은 어떻게 버려요?").record.provider == "openai"

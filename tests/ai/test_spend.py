@@ -5,13 +5,12 @@ from uuid import UUID
 import pytest
 
 from emulator.servers.ai_stub import Rule, Stub
-from functions.ai.answer_question import answer_question
 from shared import clock, spend
 from shared.ids import new_id
 from shared.redis import connect, connect_async
 from shared.spend import DayUsedUp, Limits, Purse
-from shared.tasks import Task
 from tests.ai.test_openai_photos import run
+from tests.eval.at_work import AtWork
 from tests.storage import photos as made
 
 
@@ -94,21 +93,23 @@ async def test_without_the_broker_nobody_is_stopped() -> None:
     await client.aclose()
 
 
-@pytest.mark.usefixtures("openai_task")
-def test_beyond_the_budget_the_embedded_provider_answers(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_the_budget_the_embedded_provider_answers(
+    openai_task: AtWork, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AI_PERSON_TOKENS", "3500")
-    assert run(made.encode(made.picture(300, 200))).provider == "openai"
+    assert run(openai_task, made.encode(made.picture(300, 200))).provider == "openai"
     for key in connect(os.environ["BROKER_REDIS_URL"]).keys("spend:*:someone"):
         connect(os.environ["BROKER_REDIS_URL"]).hset(key, "tokens", 3400)
-    assert run().provider == "embedded"
+    assert run(openai_task).provider == "embedded"
     assert len(stub.requests) == 1
-    assert run(made.encode(made.picture(200, 300)), spender="another").provider == "openai"
+    assert run(openai_task, made.encode(made.picture(200, 300)), spender="another").provider == "openai"
 
 
-@pytest.mark.usefixtures("openai_task")
-def test_when_nobody_can_count_nothing_is_spent(stub: Stub, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_nobody_can_count_nothing_is_spent(
+    openai_task: AtWork, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("BROKER_REDIS_URL", "redis://127.0.0.1:9")
-    assert run().provider == "embedded"
+    assert run(openai_task).provider == "embedded"
     assert stub.requests == []
 
 
@@ -117,27 +118,27 @@ def spent(who: str) -> int:
     return sum(int(client.hget(key, "tokens") or 0) for key in client.keys(f"spend:*:{who}"))
 
 
-@pytest.mark.usefixtures("openai_task")
 @pytest.mark.parametrize("rule", [Rule(status=401), Rule(status=429), Rule(status=503)], ids=["key", "busy", "stumble"])
-def test_what_the_server_turns_away_costs_nobody_anything(stub: Stub, rule: Rule) -> None:
+def test_what_the_server_turns_away_costs_nobody_anything(openai_task: AtWork, stub: Stub, rule: Rule) -> None:
     stub.rules = [rule]
-    assert run().provider == "embedded"
+    assert run(openai_task).provider == "embedded"
     assert (spent("someone"), spent("system")) == (0, 0), "a wrong key must not use up people's days"
 
 
-@pytest.mark.usefixtures("openai_task")
-def test_a_server_that_is_not_reached_costs_nobody_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_reached_costs_nobody_anything(
+    openai_task: AtWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
-    assert run().provider == "embedded"
+    assert run(openai_task).provider == "embedded"
     assert spent("someone") == 0
 
 
-@pytest.mark.usefixtures("openai_task", "known")
-def test_what_was_written_before_an_answer_broke_off_is_counted(stub: Stub) -> None:
+@pytest.mark.usefixtures("known")
+def test_what_was_written_before_an_answer_broke_off_is_counted(openai_task: AtWork, stub: Stub) -> None:
     stub.rules = [Rule(content="하나 둘 셋 " * 40, cut_after=90)]
-    assert answer_question.fn(question="우유팩은 어떻게 버려요?", spender="someone").record.provider == "embedded"
+    assert openai_task.ask("우유팩은 어떻게 버려요?", spender="someone").record.provider == "embedded"
     broken_off = spent("someone")
     stub.rules = [Rule(refusal="no")]
-    answer_question.fn(question="건전지는 어떻게 버려요?", spender="another")
+    openai_task.ask("건전지는 어떻게 버려요?", spender="another")
     assert broken_off > 150
     assert 0 < spent("another") < spent("system")

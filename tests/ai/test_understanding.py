@@ -5,23 +5,23 @@ import pytest
 from functions.ai import understanding
 from functions.ai.interfaces import Question
 from functions.ai.questions import Understood, understand
+from functions.ai.retrieval import Neighbours
+from shared.calls import Calls
 from shared.messages import Turn
 
-pytestmark = pytest.mark.usefixtures("known")
 
-
-def read(text: str, *said: str) -> Understood:
+def understood(known: Calls, text: str, *said: str) -> Understood:
     history = tuple(turn for before in said for turn in (Turn("user", before), Turn("assistant", "…")))
-    return understand(Question(text, history))
+    return understand(Question(text, history), Neighbours(known))
 
 
-def names(text: str, *said: str) -> list[str]:
-    return [item.name for item in read(text, *said).items]
+def names(known: Calls, text: str, *said: str) -> list[str]:
+    return [item.name for item in understood(known, text, *said).items]
 
 
-def test_what_was_done_with_a_thing_stands_between_the_words_of_its_name() -> None:
+def test_what_was_done_with_a_thing_stands_between_the_words_of_its_name(known: Calls) -> None:
     assert understanding.asked("요구르트 다 마신 병은?") == "요구르트 병은?"
-    assert names("메론 먹고 나온 껍질 어디에 버려요?") == names("메론 껍질 어디에 버려요?")
+    assert names(known, "메론 먹고 나온 껍질 어디에 버려요?") == names(known, "메론 껍질 어디에 버려요?")
 
 
 @pytest.mark.parametrize(
@@ -37,21 +37,21 @@ def test_what_was_done_with_a_thing_stands_between_the_words_of_its_name() -> No
         ("my suitcase is broken", "여행용 캐리어"),
     ],
 )
-def test_one_thing_is_meant_though_others_are_named(text: str, wanted: str) -> None:
-    assert names(text) == [wanted]
+def test_one_thing_is_meant_though_others_are_named(known: Calls, text: str, wanted: str) -> None:
+    assert names(known, text) == [wanted]
 
 
-def test_things_of_a_list_are_not_one_name() -> None:
-    assert names("식탁, 의자 버려 주세요") == ["책상", "의자"]
+def test_things_of_a_list_are_not_one_name(known: Calls) -> None:
+    assert names(known, "식탁, 의자 버려 주세요") == ["책상", "의자"]
 
 
 @pytest.mark.parametrize("text", ["더러우면요?", "비에 젖었으면?", "얼마예요?", "어디에 버려요?"])
-def test_a_remark_is_about_what_was_spoken_of(text: str) -> None:
-    assert names(text, "매트리스 버리는 법 알려 주세요") == ["매트리스"]
+def test_a_remark_is_about_what_was_spoken_of(known: Calls, text: str) -> None:
+    assert names(known, text, "매트리스 버리는 법 알려 주세요") == ["매트리스"]
 
 
-def test_another_thing_in_a_conversation_is_another_question() -> None:
-    assert names("냉동고도 같아요?", "세탁기는 어떻게 버려요?") == ["냉장고"]
+def test_another_thing_in_a_conversation_is_another_question(known: Calls) -> None:
+    assert names(known, "냉동고도 같아요?", "세탁기는 어떻게 버려요?") == ["냉장고"]
 
 
 @pytest.mark.parametrize(
@@ -66,10 +66,10 @@ def test_another_thing_in_a_conversation_is_another_question() -> None:
         "can I microwave a ceramic mug",
     ],
 )
-def test_a_thing_of_ours_alone_makes_no_question_of_ours(text: str) -> None:
-    assert not read(text).on_topic
+def test_a_thing_of_ours_alone_makes_no_question_of_ours(known: Calls, text: str) -> None:
+    assert not understood(known, text).on_topic
 
 
-def test_can_is_a_thing_only_where_it_is_one() -> None:
-    assert names("jeans, can they be recycled?") == ["헌옷"]
-    assert names("how do I recycle a can?") == ["음료수 캔"]
+def test_can_is_a_thing_only_where_it_is_one(known: Calls) -> None:
+    assert names(known, "jeans, can they be recycled?") == ["헌옷"]
+    assert names(known, "how do I recycle a can?") == ["음료수 캔"]

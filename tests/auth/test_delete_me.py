@@ -1,17 +1,16 @@
 """DELETE /me: here at once, elsewhere by messages"""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from functions.auth.delete_me import AGAIN_AFTER, SERVICES
 from functions.auth.erasure_confirmed import erasure_confirmed
-from runtime.delivery.envelope import call_of
 from shared import clock
-from shared.db import Database, bind
+from shared.db import Database
 from shared.ids import new_id
+from shared.messages import Outcome, TaskError
 from tests.auth.conftest import PASSWORD, Account, bearer
 
 ME = "/api/v1/auth/me"
@@ -70,22 +69,13 @@ async def test_a_wrong_password_or_a_stale_if_match_erases_nobody(
 
 @pytest.mark.parametrize(("status", "left"), [("success", 9), ("failure", 10)])
 async def test_only_a_confirmation_ends_a_message(
-    account: Account, db: Callable[[str], Awaitable[Database]], status: str, left: int
+    account: Account, db: Callable[[str], Awaitable[Database]], status: Literal["success", "failure"], left: int
 ) -> None:
     assert await erase(account, await account.login()) == 202
     database = await db("auth")
     row = (await messages(database, account))[0]
-    outcome = {
-        "task_id": str(row[0]),
-        "run_id": str(new_id()),
-        "subject": str(row[3]),
-        "status": status,
-        "completed_at": datetime.fromtimestamp(clock.time(), UTC).isoformat(),
-        "error": {"code": "internal", "message": "no"} if status == "failure" else None,
-    }
-    call = call_of(erasure_confirmed)
-    with bind(database):
-        await call.function(**call.bind({"outcome": outcome}))
+    error = TaskError("internal", "no") if status == "failure" else None
+    await erasure_confirmed(Outcome(row[0], new_id(), row[3], status, clock.now(), error=error), database)
     assert len(await messages(database, account)) == left
     async with database.connection() as conn:
         cur = await conn.execute("SELECT count(*) FROM failed_tasks WHERE id = %s", [row[0]])

@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 
 from functions.auth import revocations
 from functions.auth.announce_revocations import announce_revocations
-from runtime.delivery.envelope import call_of
+from functions.auth.messages import AnnounceRevocations
 from shared import identity
-from shared import redis as shared_redis
-from shared.db import Database, bind
+from shared.db import Database
 from shared.ids import new_id
 from shared.redis import connect_async
 
@@ -31,10 +31,7 @@ async def test_an_announcement_that_redis_did_not_hear_waits_in_the_outbox(
     assert len(messages) == 1
     async with Redis.from_url(broker_url, decode_responses=True) as redis:
         assert await redis.zscore(identity.REVOKED_KEY, str(session)) is None
-        shared_redis.use(redis)
-        call = call_of(announce_revocations)
-        with bind(database):
-            await call.function(**call.bind(messages[0]))
+        await announce_revocations(msgspec.convert(messages[0], AnnounceRevocations), redis)
         assert await redis.zscore(identity.REVOKED_KEY, str(session)) is not None
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from functions.auth.sweep import sweep
 from shared import clock
-from shared.db import Database, bind
+from shared.db import Database
 from tests.auth.conftest import PASSWORD, Account, bearer
 
 ME = "/api/v1/auth/me"
@@ -159,8 +159,7 @@ async def test_what_has_expired_is_swept(account: Account, db: Callable[[str], A
         await conn.execute(
             "UPDATE sessions SET expires_at = %s WHERE id = %s", [clock.now() - timedelta(seconds=1), sessions[0]["id"]]
         )
-    with bind(await db("auth")):
-        await sweep()
+    await sweep(await db("auth"))
     async with (await db("auth")).connection() as conn:
         cur = await conn.execute("SELECT count(*) FROM refresh_tokens WHERE user_id = %s", [account.id])
         assert await cur.fetchone() == (1,)

@@ -9,7 +9,6 @@ import os
 import random
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,20 +17,12 @@ from typing import Any
 from PIL import Image
 
 from emulator.servers.ai_stub import Stub
-from functions.ai import providers
-from functions.ai.answer_question import answer_question
-from functions.ai.classify_photo import classify_photo
 from functions.storage.images import make_copies
-from shared import calls as calling
-from shared import clock, objects, tasks
-from shared.ids import new_id
-from shared.objects import ObjectStore
 from shared.redis import connect
-from shared.settings import read
-from shared.tasks import Task
 from tests import support
 from tests.bench._system import system
 from tests.eval import parts
+from tests.eval.at_work import AtWork
 from tests.eval.photos import labels, skimage_folder
 from tests.eval.questions import OFF
 from tests.eval.questions import read as read_questions
@@ -61,12 +52,9 @@ def run() -> list[dict[str, Any]]:
         before = dict(os.environ)
         os.environ.update(wanted)
         try:
-            calling.use(calls)
-            objects.use(ObjectStore(read(os.environ, service="ai")))
-            with_cache = _day(environment, lambda: None)
-            without = _day(environment, connect(environment["CACHE_REDIS_URL"]).flushall)
+            with_cache = _day(environment, AtWork(calls), lambda: None)
+            without = _day(environment, AtWork(calls), connect(environment["CACHE_REDIS_URL"]).flushall)
         finally:
-            providers.use(None)
             os.environ.clear()
             os.environ.update(before)
     note = f"{PHOTOS} photos and {QUESTIONS} questions; with the cache beside without it"
@@ -83,13 +71,12 @@ def run() -> list[dict[str, Any]]:
     ]
 
 
-def _day(environment: dict[str, str], between: Callable[[], object]) -> tuple[float, float]:
+def _day(environment: dict[str, str], at_work: AtWork, between: Callable[[], object]) -> tuple[float, float]:
     """Dollars and seconds of the same day; `between` runs before each task."""
     broker = connect(environment["BROKER_REDIS_URL"])
     for key in broker.keys("spend:*"):
         broker.delete(key)
     connect(environment["CACHE_REDIS_URL"]).flushall()
-    providers.use(None)
     chance = random.Random(5)
     photos, questions = _photos(), [one for one in read_questions() if one.kind != OFF]
     begun = time.perf_counter()
@@ -98,14 +85,11 @@ def _day(environment: dict[str, str], between: Callable[[], object]) -> tuple[fl
         photo = _often(chance, photos)
         if chance.random() < 0.3:
             photo = _recompressed(photo)
-        objects.store().put("images/day/web.jpg", photo, content_type="image/jpeg")
-        with _task():
-            content_hash = hashlib.sha256(photo).hexdigest()
-            classify_photo.fn(image_key="images/day/web.jpg", content_hash=content_hash, spender="day")
+        at_work.objects.put("images/day/web.jpg", photo, content_type="image/jpeg")
+        at_work.classify("images/day/web.jpg", hashlib.sha256(photo).hexdigest(), spender="day")
     for _ in range(QUESTIONS):
         between()
-        with _task():
-            answer_question.fn(question=_often(chance, questions).text, history=[], spender="day")
+        at_work.ask(_often(chance, questions).text, spender="day")
     seconds = time.perf_counter() - begun
     micros = sum(int(broker.hget(key, "micros") or 0) for key in broker.keys("spend:*:system"))  # type: ignore[arg-type]
     return micros / 1_000_000, seconds
@@ -125,7 +109,3 @@ def _recompressed(photo: bytes) -> bytes:
     target = BytesIO()
     Image.open(BytesIO(photo)).save(target, "JPEG", quality=70)
     return target.getvalue()
-
-
-def _task() -> Any:
-    return tasks.running(Task(new_id(), new_id(), new_id(), 1, clock.now() + timedelta(seconds=60)))

@@ -5,24 +5,32 @@ import sys
 import tempfile
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
 from emulator.servers.redis import RedisServer
+from runtime.binding import bind_queue
 from runtime.delivery.broker import Broker
-from runtime.delivery.envelope import Call, arguments_of
 from runtime.delivery.relay import Row, to_message
 from runtime.delivery.worker import Worker
 from runtime.journal.journal import Journal
 from shared import clock
 from shared.ids import new_id
-from shared.tasks import TIME_LIMIT
+from shared.messages import Message
+from shared.triggers import queue
 
 TASKS = 200
 STOCK_TASKS = 20
+LIMIT = timedelta(minutes=10)
+
+
+class Act(Message, frozen=True):
+    actor: ClassVar[str] = "pickup/act"
+    number: int
 
 
 def ours(url: str, folder: Path, tasks: int) -> list[float]:
@@ -30,21 +38,20 @@ def ours(url: str, folder: Path, tasks: int) -> list[float]:
     begun = threading.Event()
     at = 0.0
 
-    def act(*, number: int) -> None:
+    @queue(Act)
+    def act(message: Act) -> None:
         nonlocal at
         at = time.perf_counter()
         begun.set()
 
     journal = Journal(folder / "pickup.db")
-    worker = Worker(
-        "pickup", Broker(url, consumer=journal.worker_id), journal, {"act": Call(act, arguments_of(act), 60.0)}
-    )
+    worker = Worker("pickup", Broker(url, consumer=journal.worker_id), journal, {"act": bind_queue(act, {})})
     worker.start()
     producer = Broker(url)
     times = []
     time.sleep(0.5)
     for number in range(tasks):
-        row = Row(new_id(), "pickup/act", {"number": number}, None, new_id(), None, clock.now(), TIME_LIMIT, 1, 0)
+        row = Row(new_id(), "pickup/act", {"number": number}, None, new_id(), None, clock.now(), LIMIT, 1, 0)
         begun.clear()
         sent = time.perf_counter()
         producer.publish([to_message("owner", row)])

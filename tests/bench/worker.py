@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from emulator.servers.redis import RedisServer
 
 TASKS = 6000
 ROUNDS = 3
+LIMIT = timedelta(minutes=10)
 
 STOCK = """
 import sys, dramatiq
@@ -52,12 +54,18 @@ import sys, threading
 from pathlib import Path
 from runtime.delivery.broker import Broker
 from runtime.journal.journal import Journal
-from runtime.delivery.envelope import Call, arguments_of
+from runtime.binding import bind_queue
 from runtime.delivery.worker import Worker
-def nothing(*, number: int) -> None: pass
+from shared.messages import Message
+from shared.triggers import queue
+class Nothing(Message, frozen=True):
+    actor = "bench/nothing"
+    number: int
+@queue(Nothing)
+def nothing(message: Nothing) -> None: pass
 journal = Journal(Path(sys.argv[2]))
 broker = Broker(sys.argv[1], consumer=journal.worker_id)
-Worker("bench", broker, journal, {"nothing": Call(nothing, arguments_of(nothing), 60.0)}, threads=8, prefetch=256).start()
+Worker("bench", broker, journal, {"nothing": bind_queue(nothing, {})}, threads=8, prefetch=256).start()
 threading.Event().wait()
 """
 
@@ -132,7 +140,6 @@ def ours(url: str, folder: Path, count: int) -> float:
     from runtime.delivery.relay import Row, to_message
     from shared import clock
     from shared.ids import new_id
-    from shared.tasks import TIME_LIMIT
 
     script = folder / "ours.py"
     script.write_text(OURS)
@@ -141,7 +148,7 @@ def ours(url: str, folder: Path, count: int) -> float:
     subject = UUID(int=1)
     messages: list[Any] = [
         to_message(
-            "owner", Row(new_id(), "bench/nothing", {"number": n}, "owner/done", subject, None, now, TIME_LIMIT, 1, 0)
+            "owner", Row(new_id(), "bench/nothing", {"number": n}, "owner/done", subject, None, now, LIMIT, 1, 0)
         )
         for n in range(count)
     ]

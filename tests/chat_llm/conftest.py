@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -12,15 +12,16 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from functions.chat_llm import answered
+from functions.chat_llm.answered import answered
 from runtime.http.host import build
-from shared import clock, progress, redis
+from shared import clock
 from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Answered, Outcome, Source, TaskError
+from shared.progress import Publisher
+from shared.redis import connect
 from tests import support
-from tests.conftest import Person, Serve
-from tests.support import run_actor
+from tests.conftest import Person, Serve, Take
 
 BASE = "/api/v1/chat/conversations"
 MILK_CARTON = Source(new_id(), "우유팩")
@@ -39,18 +40,11 @@ async def chat(db: Any) -> Database:
 
 
 @pytest.fixture
-async def publisher(broker_url: str) -> AsyncIterator[progress.Publisher]:
-    """The process's publisher and broker client, as a worker and a host with its background have them."""
-    broker = redis.connect_async(broker_url)
-    redis.use(broker)
-    client = redis.connect(broker_url)
-    publisher = progress.Publisher(client)
-    progress.use(publisher)
+def publisher(broker_url: str) -> Iterator[Publisher]:
+    """What a worker's progress goes through."""
+    publisher = Publisher(connect(broker_url))
     yield publisher
-    progress.use(None)  # type: ignore[arg-type]
-    client.close()
-    redis.use(None)  # type: ignore[arg-type]
-    await broker.aclose()
+    publisher.close()
 
 
 class Asked(Struct):
@@ -119,8 +113,8 @@ def failure(asked: Asked) -> Outcome:
     )
 
 
-async def give(chat: Database, outcome: Outcome) -> None:
-    await run_actor(answered.answered, chat, outcome=outcome)
+async def give(take: Take, outcome: Outcome) -> None:
+    await take(answered, outcome)
 
 
 class Event(Struct):

@@ -9,17 +9,19 @@ from uuid import UUID
 
 import pytest
 
+from runtime.binding import bind_queue
 from runtime.http.host import build
-from shared import progress
 from shared.db import Database
 from shared.errors import Unavailable
-from shared.messages import Answered, Turn
+from shared.messages import Answered, AnswerQuestion
+from shared.progress import Progress, Publisher, stream
 from shared.redis import connect
 from shared.tasks import Result, TaskFailed
+from shared.triggers import queue
 from tests import support
 from tests.chat_llm.conftest import ANSWER, BASE, MILK_CARTON, Listener
 from tests.conftest import Person, Serve
-from tests.runtime.owner import call, eventually, worker
+from tests.runtime.owner import eventually, worker
 
 
 class Mind:
@@ -29,8 +31,9 @@ class Mind:
         self.go_on = threading.Event()
         self.asked: list[tuple[str, list[str]]] = []
 
-    def __call__(self, *, question: str, history: list[Turn] | None = None) -> Result:
-        self.asked.append((question, [turn.content for turn in history or []]))
+    def __call__(self, message: AnswerQuestion, progress: Progress) -> Result:
+        question = message.question
+        self.asked.append((question, [turn.content for turn in message.history]))
         if question == "안 되는 질문":
             raise TaskFailed("not-answered", "The question could not be answered.")
         if question == "끊기는 질문" and len(self.asked) == 1:
@@ -46,11 +49,15 @@ class Mind:
 @pytest.fixture
 def mind(broker_url: str, tmp_path: Path) -> Iterator[Mind]:
     mind = Mind()
+
+    @queue(AnswerQuestion)
+    def answer_question(message: AnswerQuestion, progress: Progress) -> Result:
+        return mind(message, progress)
+
     with connect(broker_url) as client:
-        progress.use(progress.Publisher(client))
-        with worker(broker_url, tmp_path, "ai", {"answer_question": call(mind.__call__)}):
+        bound = bind_queue(answer_question, {"publisher": Publisher(client)})
+        with worker(broker_url, tmp_path, "ai", {"answer_question": bound}):
             yield mind
-        progress.use(None)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -129,7 +136,7 @@ async def test_a_conversation_deleted_while_it_is_answered_leaves_no_tokens(
     mind.go_on.set()
     assert (await read_all(listener))[-1][1]["error_code"] == "deleted"
     with connect(broker_url) as redis:
-        key = progress.stream(UUID(reply.rpartition("/")[2]))
+        key = stream(UUID(reply.rpartition("/")[2]))
         # The run goes on to its end; its outcome finds no row, and takes its tokens with it.
         await asyncio.to_thread(eventually, lambda: len(mind.asked) == 2, "the second run")
         await asyncio.to_thread(eventually, lambda: not redis.exists(key), "the stream is gone")

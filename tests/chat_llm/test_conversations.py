@@ -13,7 +13,7 @@ from shared.progress import Publisher, stream
 from shared.redis import connect
 from shared.tasks import forget
 from tests.chat_llm.conftest import BASE, ask, begin, give, success, tasks_of
-from tests.conftest import Person, Serve
+from tests.conftest import Person, Serve, Take
 
 
 async def test_a_conversation_begins_with_a_title_or_without(client: httpx.AsyncClient, person: Person) -> None:
@@ -84,7 +84,7 @@ async def test_a_title_that_can_not_be_kept_is_refused_by_name(
 
 
 async def test_deleting_a_conversation_leaves_nothing_of_it(
-    client: httpx.AsyncClient, person: Person, chat: Database, publisher: Publisher, broker_url: str
+    client: httpx.AsyncClient, person: Person, chat: Database, publisher: Publisher, broker_url: str, take: Take
 ) -> None:
     key = {"Idempotency-Key": "kept"}
     begun = await client.post(BASE, json={"title": "비밀 제목"}, headers=person.headers | key)
@@ -101,7 +101,7 @@ async def test_deleting_a_conversation_leaves_nothing_of_it(
     assert await tasks_of(chat, asked.reply) == []
     # What the run sends on, and its answer, find nobody.
     publisher.add(asked.reply, new_id(), "token", {"text": "비밀", "index": 1})
-    await give(chat, success(asked, "비밀"))
+    await give(take, success(asked, "비밀"))
     assert await left_of(chat, "비밀") == []
     with connect(broker_url) as redis:
         assert redis.exists(stream(asked.reply)) == 0

@@ -14,7 +14,7 @@ from shared.db import Database
 from shared.messages import Turn
 from shared.redis import connect
 from tests.chat_llm.conftest import ANSWER, BASE, MILK_CARTON, Location, ask, begin, failure, give, success
-from tests.conftest import Person, Serve
+from tests.conftest import Person, Serve, Take
 
 
 async def test_a_question_is_accepted_with_the_reply_to_come(
@@ -35,10 +35,10 @@ async def test_a_question_is_accepted_with_the_reply_to_come(
 
 
 async def test_the_answer_is_written_with_its_sources(
-    client: httpx.AsyncClient, person: Person, chat: Database
+    client: httpx.AsyncClient, person: Person, chat: Database, take: Take
 ) -> None:
     asked = await ask(client, person, chat, "우유팩은?")
-    await give(chat, success(asked))
+    await give(take, success(asked))
     read = await client.get(asked.path, headers=person.headers)
     reply = read.json()
     assert (reply["status"], reply["content"]) == ("success", ANSWER)
@@ -52,36 +52,35 @@ async def test_the_answer_is_written_with_its_sources(
 
 
 async def test_an_answer_that_comes_twice_changes_nothing(
-    client: httpx.AsyncClient, person: Person, chat: Database
+    client: httpx.AsyncClient, person: Person, chat: Database, take: Take
 ) -> None:
     asked = await ask(client, person, chat, "우유팩은?")
-    await give(chat, success(asked))
+    await give(take, success(asked))
     first = (await client.get(asked.path, headers=person.headers)).json()
-    await give(chat, success(asked, "something else"))
+    await give(take, success(asked, "something else"))
     assert (await client.get(asked.path, headers=person.headers)).json() == first
 
 
 async def test_a_failure_is_told_and_a_later_success_outranks_it(
-    client: httpx.AsyncClient, person: Person, chat: Database
+    client: httpx.AsyncClient, person: Person, chat: Database, take: Take
 ) -> None:
     asked = await ask(client, person, chat, "우유팩은?")
-    await give(chat, failure(asked))
+    await give(take, failure(asked))
     failed = (await client.get(asked.path, headers=person.headers)).json()
     assert (failed["status"], failed["content"], failed["error_code"]) == ("failure", "", "interrupted")
     assert failed["error"] == "The answer could not be written: please ask again."
-    await give(chat, success(asked))
+    await give(take, success(asked))
     risen = (await client.get(asked.path, headers=person.headers)).json()
     assert (risen["status"], risen["content"], risen["error"]) == ("success", ANSWER, None)
-    await give(chat, failure(asked))
+    await give(take, failure(asked))
     assert (await client.get(asked.path, headers=person.headers)).json() == risen
 
 
-@pytest.mark.usefixtures("publisher")
 async def test_an_outcome_never_touches_what_a_person_wrote(
-    client: httpx.AsyncClient, person: Person, chat: Database
+    client: httpx.AsyncClient, person: Person, chat: Database, take: Take
 ) -> None:
     asked = await ask(client, person, chat, "우유팩은?")
-    await give(chat, msgspec.structs.replace(success(asked), subject=UUID(asked.question)))
+    await give(take, msgspec.structs.replace(success(asked), subject=UUID(asked.question)))
     path = f"{BASE}/{asked.conversation}/messages/{asked.question}"
     assert (await client.get(path, headers=person.headers)).json()["content"] == "우유팩은?"
 
@@ -172,13 +171,15 @@ def test_a_title_ends_after_a_word_and_within_its_limit() -> None:
     assert history.title_of("가" * 300) == "가" * 59 + "…"
 
 
-async def test_a_follow_up_carries_what_was_said(client: httpx.AsyncClient, person: Person, chat: Database) -> None:
+async def test_a_follow_up_carries_what_was_said(
+    client: httpx.AsyncClient, person: Person, chat: Database, take: Take
+) -> None:
     first = await ask(client, person, chat, "생수병은?")
     assert first.message["history"] == []
     pending = await ask(client, person, chat, "뚜껑은?", first.conversation)
     assert [turn["content"] for turn in pending.message["history"]] == ["생수병은?"]
-    await give(chat, success(first, "라벨을 떼고 투명 페트병에 넣어요."))
-    await give(chat, failure(pending))
+    await give(take, success(first, "라벨을 떼고 투명 페트병에 넣어요."))
+    await give(take, failure(pending))
     third = await ask(client, person, chat, "그럼 라벨은?", first.conversation)
     assert [(turn["role"], turn["content"]) for turn in third.message["history"]] == [
         ("user", "생수병은?"),
@@ -203,11 +204,11 @@ def test_history_begins_with_what_the_person_said() -> None:
 
 
 async def test_a_question_is_accepted_while_the_broker_is_away(
-    serve: Serve, person: Person, chat: Database, free_port: int
+    serve: Serve, person: Person, chat: Database, free_port: int, take: Take
 ) -> None:
     client = await serve("chat_llm", BROKER_REDIS_URL=f"redis://127.0.0.1:{free_port}")
     asked = await ask(client, person, chat, "우유팩은?")
-    await give(chat, success(asked))
+    await give(take, success(asked))
     events = await client.get(f"{asked.path}/events", headers=person.headers)
     assert "event: done" in events.text
 

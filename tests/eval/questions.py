@@ -24,8 +24,8 @@ from msgspec import Struct
 
 from functions.ai.interfaces import Answer, Question
 from functions.ai.questions import FIXED, EmbeddedQuestions
+from functions.ai.retrieval import Neighbours
 from functions.recycle_info import dataset
-from shared import calls as calling
 from shared.messages import Turn
 from tests.eval import parts
 
@@ -112,20 +112,18 @@ def main() -> int:
     parser.add_argument("--mistakes", action="store_true", help="list the wrong answers of the tuning part")
     options = parser.parse_args()
     with parts.throwaway() as environment, parts.services(environment) as calls:
-        calling.use(calls)
         for name in SETS:
             print(f"\n### {name}\n")
-            _report(name, mistakes=options.mistakes)
+            _report(name, EmbeddedQuestions(Neighbours(calls)), mistakes=options.mistakes)
     return 0
 
 
-def _report(name: str, *, mistakes: bool) -> None:
+def _report(name: str, provider: EmbeddedQuestions, *, mistakes: bool) -> None:
     """Ask a set's questions and print its table."""
     asked, names, lines = read(name), slugs(), own_lines()
     held = held_out(asked) if name == SETS[0] else set()
     counts: dict[tuple[str, str], list[tuple[bool, bool]]] = defaultdict(list)
     wrong, times = [], []
-    provider = EmbeddedQuestions()
     for one in asked:
         begun = time.perf_counter()
         answer = provider.answer(one.question(), lambda _: None)

@@ -16,16 +16,16 @@ from msgspec import Struct
 from runtime.delivery import consumer as consumers
 from runtime.delivery.background import HostConsumer
 from runtime.delivery.broker import Broker
-from runtime.delivery.envelope import Call, arguments_of
 from runtime.delivery.relay import Relay
 from runtime.delivery.worker import Worker
 from runtime.journal import file, results
 from runtime.journal.drain import Syncer
 from runtime.journal.journal import Journal
 from shared import clock, tasks
-from shared.db import Database, database
+from shared.db import Database
 from shared.messages import Outcome
-from shared.tasks import Result, TaskFailed
+from shared.tasks import Result, Task, TaskFailed
+from tests.runtime.owner import call
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -76,12 +76,10 @@ def work(options: Options) -> None:
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
 
-    def effect(*, number: int) -> Result:
+    def effect(*, number: int, task: Task) -> Result:
         if options.seconds:
             time.sleep(options.seconds)
-        return Result(
-            record={"effect": effect_of(options.effects, tasks.current().id), "number": number}, payload={"t": "x"}
-        )
+        return Result(record={"effect": effect_of(options.effects, task.id), "number": number}, payload={"t": "x"})
 
     def fail(*, number: int) -> Result:
         raise TaskFailed("no-image", "The file is no image.")
@@ -100,7 +98,7 @@ def work(options: Options) -> None:
         broker.finish = shuffled  # type: ignore[method-assign]
     if options.kill:
         consumers.at = _killer(options.kill)
-    calls = {name: Call(known[name], arguments_of(known[name]), options.limit) for name in options.functions}
+    calls = {name: call(known[name], options.limit) for name in options.functions}
     worker = Worker(options.queue, broker, journal, calls, threads=options.threads, prefetch=options.prefetch)
     worker.start()
     told.wait()
@@ -108,11 +106,11 @@ def work(options: Options) -> None:
     broker.close()
 
 
-async def keep_outcome(outcome: Outcome) -> None:
+async def keep_outcome(outcome: Outcome, db: Database) -> None:
     """What an owner's reply function does: write it where states only rise, settle, in one transaction."""
     error = msgspec.to_builtins(outcome.error)
     hash_ = results.hash_result(outcome.status, outcome.record, outcome.payload, error)
-    async with database().transaction() as conn:
+    async with db.transaction() as conn:
         # `applied` counts how often the outcome took effect.
         await conn.execute(
             "INSERT INTO fault_rows AS f (id, status, run_id, result_hash, applied) VALUES (%s, %s, %s, %s, 1)"
@@ -130,16 +128,17 @@ def own(name: str, dsn: str, broker_url: str, clock_file: str) -> None:
     logging.disable(logging.CRITICAL)
     clock.use_file(clock_file)
 
-    async def worked(*, outcome: Outcome) -> None:
-        await keep_outcome(outcome)
-
     async def main() -> None:
         db = Database(dsn, size=4)
         await db.open()
+
+        async def worked(*, outcome: Outcome) -> None:
+            await keep_outcome(outcome, db)
+
         broker = Broker(broker_url)
         Relay(name, dsn, broker).start()
         loop = asyncio.get_running_loop()
-        HostConsumer(name, broker, {"worked": Call(worked, arguments_of(worked), 60.0)}, loop, db).start()
+        HostConsumer(name, broker, {"worked": call(worked)}, loop, db).start()
         await asyncio.Event().wait()
 
     asyncio.run(main())

@@ -73,7 +73,7 @@ class FaultOwner(Owner):
     """Keeps each outcome in `fault_rows`, in the transaction that settles it."""
 
     async def _worked(self, *, outcome: Outcome) -> None:
-        await process.keep_outcome(outcome)
+        await process.keep_outcome(outcome, self.database)
 
 
 class System:

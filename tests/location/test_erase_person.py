@@ -3,14 +3,12 @@
 from typing import Any
 
 import httpx
-from dramatiq.brokers.stub import StubBroker
 
-from runtime.loader import load_queue_functions
-from runtime.services import find
+from functions.location.erase_person import erase_person
 from shared.db import Database
+from shared.messages import ErasePerson
 from tests.conftest import Person
 from tests.location.conftest import PLACES
-from tests.support import run_actor
 
 
 async def test_an_erased_person_has_no_places_and_no_kept_answers(
@@ -20,10 +18,8 @@ async def test_an_erased_person_has_no_places_and_no_kept_answers(
     for someone in (person, another_person):
         headers = someone.headers | {"Idempotency-Key": "one"}
         assert (await location.post(PLACES, json=body, headers=headers)).status_code == 201
-    # Through the loader: five services have an actor of this name.
-    erase_person = load_queue_functions(find("location"), StubBroker())["erase_person"]
     for _ in range(2):
-        await run_actor(erase_person, database, user_id=person.id)
+        await erase_person(ErasePerson(person.id), database)
     assert (await location.get(PLACES, headers=person.headers)).json()["items"] == []
     assert len((await location.get(PLACES, headers=another_person.headers)).json()["items"]) == 1
     async with database.connection() as conn:

@@ -17,7 +17,7 @@ import pytest
 from functions.location import db as sql
 from functions.location.import_centers import import_centers, parse
 from functions.location.report import Progress, table
-from shared.db import Database, bind
+from shared.db import Database
 from shared.errors import Unavailable
 from tests.location.lists import as_csv, row
 
@@ -30,8 +30,7 @@ async def empty(database: Database) -> AsyncIterator[Database]:
     """The database without any imported center, before and after."""
     async with database.connection() as conn:
         await conn.execute("DELETE FROM recycle_centers WHERE source IN ('keco', 'sample')")
-    with bind(database):
-        yield database
+    yield database
     async with database.connection() as conn:
         await conn.execute("DELETE FROM recycle_centers WHERE source IN ('keco', 'sample')")
 
@@ -39,13 +38,14 @@ async def empty(database: Database) -> AsyncIterator[Database]:
 class Import:
     """Writes a file, imports it, and reads the report."""
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, database: Database, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.database = database
         self.file = folder / "centers.csv"
         self.capsys = capsys
 
     async def __call__(self, data: bytes) -> dict[str, Any]:
         self.file.write_bytes(data)
-        assert await import_centers([str(self.file), "--json"]) == 0
+        assert await import_centers([str(self.file), "--json"], self.database) == 0
         report: dict[str, Any] = json.loads(self.capsys.readouterr().out)
         assert set(report) == {"rows", "loaded", "updated", "unchanged", "repaired", "rejected", "details"}
         assert report["loaded"] + report["updated"] + report["unchanged"] + report["rejected"] == report["rows"]
@@ -60,8 +60,8 @@ class Import:
 
 
 @pytest.fixture
-def load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Import:
-    return Import(tmp_path, capsys)
+def load(database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Import:
+    return Import(database, tmp_path, capsys)
 
 
 async def centers(database: Database) -> dict[str, sql.CenterRow]:
@@ -231,7 +231,7 @@ async def test_a_failure_in_the_middle_leaves_everything_as_it_was(
 async def test_two_imports_at_once_load_every_center_once(empty: Database, tmp_path: Path) -> None:
     file = tmp_path / "centers.csv"
     file.write_bytes(as_csv([row(n, f"곳 {n}") for n in range(300)]))
-    assert await asyncio.gather(*(import_centers([str(file), "--json"]) for _ in range(3))) == [0, 0, 0]
+    assert await asyncio.gather(*(import_centers([str(file), "--json"], empty) for _ in range(3))) == [0, 0, 0]
     assert len(await centers(empty)) == 300
 
 
@@ -250,7 +250,7 @@ async def test_a_file_of_another_kind_loads_nothing_and_says_why_in_one_line(
 ) -> None:
     file = tmp_path / "centers.csv"
     file.write_bytes(data)
-    assert await import_centers([str(file), "--json"]) == 1
+    assert await import_centers([str(file), "--json"], empty) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
     assert says in shown.err
@@ -261,7 +261,7 @@ async def test_a_file_of_another_kind_loads_nothing_and_says_why_in_one_line(
 async def test_a_file_that_is_not_there_or_not_named_is_a_wrong_call(
     empty: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert await import_centers([str(tmp_path / "none.csv")]) == 2
+    assert await import_centers([str(tmp_path / "none.csv")], empty) == 2
     assert "can't be read" in capsys.readouterr().err
     for words in ([], ["a.csv", "--sample"]):
         with pytest.raises(SystemExit) as left:
@@ -272,7 +272,7 @@ async def test_a_file_that_is_not_there_or_not_named_is_a_wrong_call(
 async def test_a_file_in_which_every_row_is_bad_has_failed(empty: Database, tmp_path: Path) -> None:
     file = tmp_path / "centers.csv"
     file.write_bytes(as_csv([row(1, ""), row(2, "")]))
-    assert await import_centers([str(file)]) == 1
+    assert await import_centers([str(file)], empty) == 1
 
 
 async def test_without_the_database_nothing_is_said_to_be_loaded(
@@ -282,8 +282,8 @@ async def test_without_the_database_nothing_is_said_to_be_loaded(
     file.write_bytes(as_csv(THREE))
     away = Database(f"postgresql://nobody@127.0.0.1:{free_port}/none", size=1)
     await away.open()
-    with bind(away), pytest.raises(Unavailable):
-        await import_centers([str(file)])
+    with pytest.raises(Unavailable):
+        await import_centers([str(file)], away)
     await away.close()
     assert capsys.readouterr().out == ""
 
@@ -294,7 +294,7 @@ async def test_a_person_gets_a_table_with_what_was_rejected_first(
     file = tmp_path / "centers.csv"
     same = [row(n, f"곳 {n}", clctItemCn="투명패트병") for n in range(1, 8)]
     file.write_bytes(as_csv([*same, row(9, "")]))
-    assert await import_centers([str(file)]) == 0
+    assert await import_centers([str(file)], empty) == 0
     shown = capsys.readouterr()
     assert shown.err == ""  # no bar where there is no terminal
     lines = shown.out.splitlines()
@@ -324,11 +324,11 @@ def test_a_terminal_gets_a_bar_that_goes_away() -> None:
 
 
 async def test_the_project_s_own_sample_is_clean(empty: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    assert await import_centers(["--sample", "--json"]) == 0
+    assert await import_centers(["--sample", "--json"], empty) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["loaded"] == report["rows"] >= 30
     assert report["details"] == []
-    assert await import_centers(["--sample", "--json"]) == 0
+    assert await import_centers(["--sample", "--json"], empty) == 0
     assert json.loads(capsys.readouterr().out)["unchanged"] == report["rows"]
 
 

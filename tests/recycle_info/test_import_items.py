@@ -8,7 +8,7 @@ import pytest
 
 from functions.recycle_info import dataset
 from functions.recycle_info.import_items import import_items
-from shared.db import Database, bind
+from shared.db import Database
 
 ENTRY = """
 [[items]]
@@ -46,8 +46,7 @@ def write(folder: Path, *entries: tuple[str, str], category: str = "paper") -> P
 
 
 async def load(database: Database, capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, int]:
-    with bind(database):
-        assert await import_items([*map(str, args), "--json"]) == 0
+    assert await import_items([*map(str, args), "--json"], database) == 0
     report: dict[str, int] = json.loads(capsys.readouterr().out)
     return report
 
@@ -110,8 +109,7 @@ async def test_malformed_data_is_named_and_loads_nothing(
     before = await versions(empty)
     file = tmp_path / "paper.toml"
     file.write_text(broken(file.read_text(encoding="utf-8")), encoding="utf-8")
-    with bind(empty):
-        assert await import_items([str(tmp_path)]) == 1
+    assert await import_items([str(tmp_path)], empty) == 1
     assert named in capsys.readouterr().err
     assert await versions(empty) == before
 
@@ -121,8 +119,7 @@ async def test_a_folder_without_data_empties_nothing(
 ) -> None:
     await load(empty, capsys)
     before = await versions(empty)
-    with bind(empty):
-        assert await import_items([str(tmp_path)]) == 1
+    assert await import_items([str(tmp_path)], empty) == 1
     assert await versions(empty) == before
     assert before
 

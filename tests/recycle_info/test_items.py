@@ -1,6 +1,5 @@
 """GET /categories, GET /items and GET /items/{id}, and the erasure of a person"""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +8,8 @@ import pytest
 
 from functions.recycle_info import dataset
 from functions.recycle_info.erase_person import erase_person
-from shared.db import Database, bind
+from shared.db import Database
+from shared.messages import ErasePerson
 from tests.conftest import Person
 from tests.recycle_info.conftest import PREFIX
 
@@ -75,10 +75,8 @@ async def test_an_erased_person_has_searched_for_nothing(
 ) -> None:
     for somebody in (person, another_person):
         await client.get(f"{PREFIX}/search", params={"q": "신문지"}, headers=somebody.headers)
-    erase: Callable[..., Awaitable[None]] = erase_person.fn.__wrapped__
-    with bind(database):
-        await erase(user_id=person.id)
-        await erase(user_id=person.id)
+    await erase_person(ErasePerson(person.id), database)
+    await erase_person(ErasePerson(person.id), database)
     async with database.connection() as conn:
         cur = await conn.execute(
             "SELECT user_id, count(*) FROM user_queries WHERE user_id = ANY(%s) GROUP BY user_id",

@@ -82,18 +82,20 @@ async def http(folder: str, where: str) -> dict[str, int]:
 def worker(folder: str) -> dict[str, int]:
     import importlib
 
+    import runtime.delivery.worker  # noqa: F401 - loaded as a worker loads it
+    from runtime.binding import bind_queue
     from runtime.delivery.broker import Broker
-    from runtime.delivery.worker import call_of, use_parts
     from runtime.loader import load_queue_functions
+    from runtime.parts import Parts
     from runtime.services import find
     from shared.settings import read
 
     importlib.import_module("runtime.journal.syncer")
     service = find(folder)
-    use_parts(service, read(os.environ, service=folder, uses=service.uses))
+    parts = Parts(service, read(os.environ, service=folder, uses=service.uses))
     actors = load_queue_functions(service, Broker(os.environ["BROKER_REDIS_URL"], consumer="audit"))
     for actor in actors.values():
-        call_of(actor)
+        bind_queue(actor, parts)
     return dict.fromkeys(actors, 200)
 
 

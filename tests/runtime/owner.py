@@ -1,6 +1,7 @@
 """A small delivery system for tests: an owner with an outbox, its relay and consumer, and a worker with a journal."""
 
 import asyncio
+import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,16 +12,18 @@ from uuid import UUID
 
 import psycopg
 
+from runtime.binding import Call
 from runtime.delivery.background import HostConsumer
 from runtime.delivery.broker import Broker
-from runtime.delivery.envelope import Call, arguments_of
 from runtime.delivery.relay import Relay
 from runtime.delivery.worker import Worker
+from runtime.forms import Form
 from runtime.journal.journal import Journal
 from shared import tasks
-from shared.db import Database, database
+from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Message, Outcome
+from shared.tasks import Task
 
 
 class Work(Message, frozen=True):
@@ -30,9 +33,25 @@ class Work(Message, frozen=True):
     number: int = 0
 
 
-def call(function: Callable[..., Any], seconds: float = 60.0) -> Call:
-    """A function as the runtime calls it."""
-    return Call(function, arguments_of(function), seconds)
+def call(function: Callable[..., Any], seconds: float = 60.0, form: Form | None = None) -> Call:
+    """A function as the runtime calls it; it names its message's `number`, the `outcome` or the `task`, as it needs them."""
+    form = form or Form(Outcome if "outcome" in inspect.signature(function).parameters else Work)
+
+    def run(given: Any, task: Task) -> Any:
+        known = {"outcome": given, "task": task, "number": getattr(given, "number", None)}
+        return function(**{name: known[name] for name in inspect.signature(function).parameters})
+
+    return Call(run, form, seconds, asynchronous=inspect.iscoroutinefunction(function))
+
+
+def sending(actor: str, time_limit: float = 600.0) -> type[Work]:
+    """The class of messages to some actor, whose function may run so many seconds."""
+    return type("Work", (Work,), {"actor": actor, "time_limit": round(time_limit * 1000)}, frozen=True)
+
+
+def replying(actor: str) -> type[Outcome]:
+    """The class of outcomes that some function takes."""
+    return type("Worked", (Outcome,), {"actor": actor}, frozen=True)
 
 
 def eventually(look: Callable[[], Any], what: str = "", seconds: float = 30.0) -> Any:
@@ -96,21 +115,22 @@ class Owner:
         self.broker.close()
 
     async def _worked(self, *, outcome: Outcome) -> None:
-        async with database().transaction() as conn:
+        async with self.database.transaction() as conn:
             self.answers += 1
             if await tasks.settle(conn, outcome):
                 self.outcomes[outcome.task_id] = outcome
 
-    def enqueue(self, actor: str, *numbers: int, reply: bool = True, **options: Any) -> list[UUID]:
+    def enqueue(
+        self, actor: str, *numbers: int, reply: bool = True, time_limit: float = 600.0, **options: Any
+    ) -> list[UUID]:
         async def accept() -> list[UUID]:
             async with self.database.transaction() as conn:
                 return [
                     await tasks.enqueue(
                         conn,
-                        Work(number),
-                        actor=actor,
+                        sending(actor, time_limit)(number),
                         subject=new_id(),
-                        reply=f"{self.name}/worked" if reply else None,
+                        reply=replying(f"{self.name}/worked") if reply else None,
                         **options,
                     )
                     for number in numbers

@@ -11,7 +11,7 @@ import pytest
 
 from emulator.servers.postgres import Postgres
 from shared import silence, wake
-from shared.db import Database, bind, database
+from shared.db import Database
 from shared.errors import Busy, Problem, TooSlow, Unavailable
 
 Connect = Callable[[str], Awaitable[Database]]
@@ -202,11 +202,3 @@ async def test_values_travel_as_json_has_them(db: Connect) -> None:
             "SELECT 0.5::numeric, '2026-01-02 03:04:05'::timestamp, '{\"a\": [1]}'::jsonb, current_setting('timezone')"
         )
         assert await cursor.fetchone() == (0.5, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), {"a": [1]}, "UTC")
-
-
-async def test_the_function_now_running_has_its_services_database(db: Connect) -> None:
-    with pytest.raises(LookupError):
-        database()
-    users = await db("userinfo")
-    with bind(users):
-        assert database() is users

@@ -3,7 +3,6 @@ from collections.abc import Iterator
 import pytest
 from moto.server import ThreadedMotoServer
 
-from shared import objects, progress
 from shared.ids import new_id
 from shared.objects import ObjectStore
 from shared.settings import Settings
@@ -19,8 +18,8 @@ def bucket_address() -> Iterator[str]:
 
 
 @pytest.fixture
-def store(bucket_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    """A new bucket on moto's server, the store that queue functions find."""
+def store(bucket_address: str) -> Iterator[ObjectStore]:
+    """A new bucket on moto's server."""
     store = ObjectStore(
         Settings(
             s3_endpoint_url=bucket_address,
@@ -31,7 +30,5 @@ def store(bucket_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Obje
         )
     )
     store.client.create_bucket(Bucket=store.bucket, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
-    monkeypatch.setattr(objects, "_store", store)
-    monkeypatch.setattr(progress, "_publisher", None)
     yield store
     store.close()

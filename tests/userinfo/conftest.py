@@ -7,19 +7,20 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
-from dramatiq.brokers.stub import StubBroker
 
 from functions.storage.process_photo import process_photo
 from functions.userinfo.avatar_processed import avatar_processed
-from runtime.loader import load_queue_functions
-from runtime.services import find
+from functions.userinfo.erase_person import erase_person
 from shared import clock
 from shared.db import Database
 from shared.ids import new_id
-from shared.messages import Outcome, TaskError
-from shared.tasks import Task, TaskFailed, running
+from shared.messages import ErasePerson, Outcome, ProcessPhoto, TaskError
+from shared.objects import ObjectStore
+from shared.progress import Progress, Publisher
+from shared.redis import connect
+from shared.tasks import Task, TaskFailed
 from tests.conftest import Person, Serve
-from tests.support import photo, run_actor
+from tests.support import photo
 
 USERS = "/api/v1/users"
 
@@ -60,12 +61,13 @@ async def tasks_for(database: Database, actor: str) -> list[tuple[UUID, UUID, di
         return await cur.fetchall()
 
 
-def work(task_id: UUID, subject: UUID, message: dict[str, Any]) -> Outcome:
+def work(objects: ObjectStore, task_id: UUID, subject: UUID, message: dict[str, Any]) -> Outcome:
     """What the storage worker answers, without the worker around the function."""
     task = Task(task_id, new_id(), subject, 1, clock.now())
     try:
-        with running(task):
-            result = process_photo.fn(**message)
+        # No broker: what a task says of itself is a courtesy.
+        progress = Progress(Publisher(connect("redis://127.0.0.1:9")), task)
+        result = process_photo(ProcessPhoto(**message), objects, progress)
     except TaskFailed as failed:
         return Outcome(
             task_id, task.run_id, subject, "failure", clock.now(), error=TaskError(failed.code, failed.message)
@@ -74,12 +76,10 @@ def work(task_id: UUID, subject: UUID, message: dict[str, Any]) -> Outcome:
 
 
 async def erase(database: Database, user_id: UUID) -> None:
-    """Run the erasure. Through the loader: five services have an actor of this name."""
-    erase_person = load_queue_functions(find("userinfo"), StubBroker())["erase_person"]
-    await run_actor(erase_person, database, user_id=user_id)
+    await erase_person(ErasePerson(user_id), database)
 
 
-async def process_all(database: Database) -> None:
+async def process_all(database: Database, objects: ObjectStore) -> None:
     """Have every picture in the outbox checked, and its outcome taken."""
     for task in await tasks_for(database, "storage/process_photo"):
-        await run_actor(avatar_processed, database, outcome=work(*task))
+        await avatar_processed(work(objects, *task), database, objects)

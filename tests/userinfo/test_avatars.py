@@ -7,11 +7,10 @@ import pytest
 
 from functions.userinfo.avatar_processed import avatar_processed
 from functions.userinfo.sweep_uploads import sweep_uploads
-from shared import clock, objects, uploads
-from shared.db import Database, bind
-from shared.objects import ObjectMissing
+from shared import clock, uploads
+from shared.db import Database
+from shared.objects import ObjectMissing, ObjectStore
 from tests.conftest import Person
-from tests.support import run_actor
 from tests.userinfo.conftest import USERS, erase, process_all, set_avatar, tasks_for, upload, work
 
 ME = f"{USERS}/me"
@@ -38,7 +37,7 @@ async def deleted(database: Database) -> tuple[list[str], list[str]]:
 
 
 async def test_a_picture_is_shown_when_it_has_been_checked(
-    userinfo: httpx.AsyncClient, person: Person, database: Database
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
 ) -> None:
     key = await upload(userinfo, person)
     accepted = await set_avatar(userinfo, person, key)
@@ -46,14 +45,14 @@ async def test_a_picture_is_shown_when_it_has_been_checked(
     assert (accepted.json()["avatar_url"], accepted.json()["avatar_status"]) == (None, "pending")
     [(_, avatar_id, message)] = await tasks_for(database, PROCESS)
     assert message == {"image_key": key, "prefix": f"images/{avatar_id}"}
-    await process_all(database)
+    await process_all(database, objects)
     after = await profile(userinfo, person)
     assert after["avatar_status"] == "success"
     url = after["avatar_url"]
     assert url is not None
     assert url.startswith(f"http://cdn.test/images/{avatar_id}/")
     assert str(person.id) not in url
-    assert objects.store().size(url.removeprefix("http://cdn.test/")) > 0
+    assert objects.size(url.removeprefix("http://cdn.test/")) > 0
     # The raw upload goes, and the larger copy, which nobody is shown.
     keys, prefixes = await deleted(database)
     assert keys[0] == key
@@ -63,31 +62,31 @@ async def test_a_picture_is_shown_when_it_has_been_checked(
 
 
 async def test_a_new_picture_replaces_the_old_one_whose_objects_go(
-    userinfo: httpx.AsyncClient, person: Person, database: Database
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
 ) -> None:
     await set_avatar(userinfo, person, await upload(userinfo, person))
     [(_, first, _)] = await tasks_for(database, PROCESS)
-    await process_all(database)
+    await process_all(database, objects)
     old = (await profile(userinfo, person))["avatar_url"]
     await deleted(database)
     await set_avatar(userinfo, person, await upload(userinfo, person))
     during = await profile(userinfo, person)
     assert (during["avatar_url"], during["avatar_status"]) == (old, "pending")
-    await process_all(database)
+    await process_all(database, objects)
     assert (await profile(userinfo, person))["avatar_url"] not in (None, old)
     assert (await deleted(database))[1] == [f"images/{first}"]
 
 
 async def test_what_is_no_picture_is_refused_with_a_reason_and_the_old_one_stays(
-    userinfo: httpx.AsyncClient, person: Person, database: Database
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
 ) -> None:
     await set_avatar(userinfo, person, await upload(userinfo, person))
-    await process_all(database)
+    await process_all(database, objects)
     old = (await profile(userinfo, person))["avatar_url"]
     await deleted(database)
     key = await upload(userinfo, person, b"no picture at all")
     await set_avatar(userinfo, person, key)
-    await process_all(database)
+    await process_all(database, objects)
     after = await profile(userinfo, person)
     assert (after["avatar_url"], after["avatar_status"]) == (old, "failure")
     assert after["avatar_error"]
@@ -97,30 +96,30 @@ async def test_what_is_no_picture_is_refused_with_a_reason_and_the_old_one_stays
 
 
 async def test_null_takes_the_picture_away_and_a_late_result_does_not_bring_it_back(
-    userinfo: httpx.AsyncClient, person: Person, database: Database
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
 ) -> None:
     await set_avatar(userinfo, person, await upload(userinfo, person))
     [(_, first, _)] = await tasks_for(database, PROCESS)
-    await process_all(database)
+    await process_all(database, objects)
     await deleted(database)
     await set_avatar(userinfo, person, await upload(userinfo, person))
     [(_, second, _)] = await tasks_for(database, PROCESS)
     cleared = await userinfo.patch(ME, json={"avatar_url": None}, headers=person.headers)
     assert (cleared.json()["avatar_url"], cleared.json()["avatar_status"]) == (None, "none")
     assert await deleted(database) == ([], [f"images/{first}"])
-    await process_all(database)
+    await process_all(database, objects)
     assert (await profile(userinfo, person))["avatar_url"] is None
     assert (await deleted(database))[1] == [f"images/{second}"]
 
 
 async def test_of_two_pictures_the_last_one_wins_in_whatever_order_they_are_checked(
-    userinfo: httpx.AsyncClient, person: Person, database: Database
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
 ) -> None:
     for _ in range(2):
         await set_avatar(userinfo, person, await upload(userinfo, person))
     first, second = await tasks_for(database, PROCESS)
     for task in (second, first):
-        await run_actor(avatar_processed, database, outcome=work(*task))
+        await avatar_processed(work(objects, *task), database, objects)
     url = (await profile(userinfo, person))["avatar_url"]
     assert url is not None
     assert f"images/{second[1]}/" in url
@@ -128,15 +127,15 @@ async def test_of_two_pictures_the_last_one_wins_in_whatever_order_they_are_chec
 
 
 async def test_the_same_outcome_twice_changes_nothing(
-    userinfo: httpx.AsyncClient, person: Person, database: Database
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
 ) -> None:
     await set_avatar(userinfo, person, await upload(userinfo, person))
     [task] = await tasks_for(database, PROCESS)
-    outcome = work(*task)
-    await run_actor(avatar_processed, database, outcome=outcome)
+    outcome = work(objects, *task)
+    await avatar_processed(outcome, database, objects)
     before = await profile(userinfo, person)
     await deleted(database)
-    await run_actor(avatar_processed, database, outcome=outcome)
+    await avatar_processed(outcome, database, objects)
     assert await profile(userinfo, person) == before
     assert await deleted(database) == ([], [])
 
@@ -169,8 +168,7 @@ async def test_a_key_has_its_hour(
                 await uploads.use(conn, person.id, key)
         # What nobody used is gone before a day is over.
         clock.write_offset(str(file), 24 * 3600)
-        with bind(database):
-            await sweep_uploads()
+        await sweep_uploads(database)
         assert key in (await deleted(database))[0]
     finally:
         clock.use_file(None)
@@ -195,12 +193,12 @@ async def test_a_stale_picture_is_refused_and_its_key_stays_good(userinfo: httpx
 
 
 async def test_an_erased_person_s_objects_go_also_those_still_being_made(
-    userinfo: httpx.AsyncClient, person: Person, database: Database
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
 ) -> None:
     shown, waiting = await upload(userinfo, person), await upload(userinfo, person)
     await set_avatar(userinfo, person, shown)
     [(_, first, _)] = await tasks_for(database, PROCESS)
-    await process_all(database)
+    await process_all(database, objects)
     await deleted(database)
     await set_avatar(userinfo, person, waiting)
     [late] = await tasks_for(database, PROCESS)
@@ -209,7 +207,7 @@ async def test_an_erased_person_s_objects_go_also_those_still_being_made(
     assert set(keys) == {shown, waiting}
     assert set(prefixes) == {f"images/{first}", f"images/{late[1]}"}
     assert await tasks_for(database, PROCESS) == []
-    await run_actor(avatar_processed, database, outcome=work(*late))
+    await avatar_processed(work(objects, *late), database, objects)
     assert await deleted(database) == ([], [f"images/{late[1]}"])
     assert (await userinfo.get(f"{USERS}/{person.id}")).status_code == 404
 
@@ -231,7 +229,9 @@ async def test_what_comes_by_a_form_of_an_erased_person_is_deleted_when_the_form
     assert due >= before + uploads.LIFETIME
 
 
-async def test_a_form_takes_no_more_than_was_announced(userinfo: httpx.AsyncClient, person: Person) -> None:
+async def test_a_form_takes_no_more_than_was_announced(
+    userinfo: httpx.AsyncClient, person: Person, objects: ObjectStore
+) -> None:
     answer = await userinfo.post(
         f"{ME}/avatar/uploads", json={"content_type": "image/png", "size_bytes": 10}, headers=person.headers
     )
@@ -241,7 +241,7 @@ async def test_a_form_takes_no_more_than_was_announced(userinfo: httpx.AsyncClie
         stored = await outside.post(form["url"], data=form["fields"], files={"file": ("me.png", b"x" * 11)})
     assert stored.status_code in (400, 403)
     with pytest.raises(ObjectMissing):
-        objects.store().size(form["image_key"])
+        objects.size(form["image_key"])
     for wrong in (
         {"content_type": "image/gif", "size_bytes": 10},
         {"content_type": "image/png", "size_bytes": 1 << 24},

@@ -2,29 +2,27 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import httpx
 import msgspec
 import pytest
-from dramatiq.brokers.stub import StubBroker
 
-from functions.waste import photo_classified, photo_processed
+from functions.waste.erase_person import erase_person
 from functions.waste.fill_guides import fill_guides
-from functions.waste.guides import advise
-from runtime.loader import load_queue_functions
-from runtime.services import find
-from shared import calls, clock, messages, objects, redis, spend, uploads
-from shared.calls import Calls
-from shared.db import Database, bind
+from functions.waste.guides import Guides
+from functions.waste.photo_classified import photo_classified
+from functions.waste.photo_processed import photo_processed
+from shared import clock, spend, uploads
+from shared.db import Database
 from shared.ids import new_id
 from shared.item_ids import item_id
-from shared.messages import Candidate, Classification, Outcome, ProcessedPhoto, TaskError
-from shared.redis import connect_async
-from tests.conftest import Person, Serve
-from tests.support import photo, run_actor
+from shared.messages import Candidate, Classification, ErasePerson, Outcome, ProcessedPhoto, TaskError
+from shared.objects import ObjectStore
+from shared.redis import connect
+from tests.conftest import Person, Serve, Take
+from tests.support import photo
 
 BASE = "/api/v1/waste"
 
@@ -41,13 +39,10 @@ async def waste(db: Any) -> Database:
 
 
 @pytest.fixture
-async def asked(client: httpx.AsyncClient, recycle: str) -> AsyncIterator[None]:
-    """The service finds recycle-info."""
-    before = calls.calls()
-    calls.use(Calls({"api-recycle-info": recycle}))
-    yield
-    await calls.calls().close()
-    calls.use(before)
+async def asked(serve: Serve, take: Take, recycle: str) -> httpx.AsyncClient:
+    """The service where recycle-info answers."""
+    take.environment["SERVICE_URLS"] = urls = f"api-recycle-info={recycle}"
+    return await serve("waste", SERVICE_URLS=urls)
 
 
 async def upload(client: httpx.AsyncClient, person: Person, content: bytes | None = None) -> str:
@@ -113,24 +108,22 @@ CLOSE = Classification(
 )
 
 
-async def finish(waste: Database, analysis_id: str, answer: Classification = CLASSIFIED) -> None:
+async def finish(take: Take, waste: Database, analysis_id: str, answer: Classification = CLASSIFIED) -> None:
     """Answer as both workers would."""
     [(task_id, actor, _)] = await outbox(waste, analysis_id)
     assert actor == "storage/process_photo"
-    await run_actor(
-        photo_processed.photo_processed, waste, outcome=outcome(task_id, analysis_id, processed(analysis_id))
-    )
+    await take(photo_processed, outcome(task_id, analysis_id, processed(analysis_id)))
     [(task_id, actor, _)] = await outbox(waste, analysis_id)
     assert actor == "ai/classify_photo"
-    await run_actor(photo_classified.photo_classified, waste, outcome=outcome(task_id, analysis_id, answer))
+    await take(photo_classified, outcome(task_id, analysis_id, answer))
 
 
 async def test_an_accepted_photo_ends_with_an_answer(
-    client: httpx.AsyncClient, person: Person, waste: Database
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
 ) -> None:
     body = await accept(client, person)
     assert body["status"] == "pending"
-    await finish(waste, body["id"])
+    await finish(take, waste, body["id"])
     answer = await client.get(f"{BASE}/analyses/{body['id']}", headers=person.headers)
     analysis = answer.json()
     assert analysis["status"] == "success"
@@ -150,12 +143,12 @@ async def test_an_accepted_photo_ends_with_an_answer(
 
 
 async def test_a_file_that_is_no_image_ends_as_a_failure(
-    client: httpx.AsyncClient, person: Person, waste: Database
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
 ) -> None:
     body = await accept(client, person)
     [(task_id, _, _)] = await outbox(waste, body["id"])
     error = TaskError("not-an-image", "The file is no image.")
-    await run_actor(photo_processed.photo_processed, waste, outcome=outcome(task_id, body["id"], error=error))
+    await take(photo_processed, outcome(task_id, body["id"], error=error))
     analysis = (await client.get(f"{BASE}/analyses/{body['id']}", headers=person.headers)).json()
     assert analysis["status"] == "failure"
     assert analysis["error"] == "The file is no image."
@@ -163,24 +156,24 @@ async def test_a_file_that_is_no_image_ends_as_a_failure(
 
 
 async def test_a_result_that_comes_twice_changes_nothing(
-    client: httpx.AsyncClient, person: Person, waste: Database
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
 ) -> None:
     body = await accept(client, person)
     [(task_id, _, _)] = await outbox(waste, body["id"])
     first = outcome(task_id, body["id"], processed(body["id"]))
-    await run_actor(photo_processed.photo_processed, waste, outcome=first)
-    await run_actor(photo_processed.photo_processed, waste, outcome=first)
+    await take(photo_processed, first)
+    await take(photo_processed, first)
     assert [actor for _, actor, _ in await outbox(waste, body["id"])] == ["ai/classify_photo"]
 
 
 async def test_a_result_without_a_row_deletes_its_objects(
-    client: httpx.AsyncClient, person: Person, waste: Database
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
 ) -> None:
     body = await accept(client, person)
     [(task_id, _, _)] = await outbox(waste, body["id"])
     deleted = await client.delete(f"{BASE}/analyses/{body['id']}", headers=person.headers)
     assert deleted.status_code == 204
-    await run_actor(photo_processed.photo_processed, waste, outcome=outcome(task_id, body["id"], processed(body["id"])))
+    await take(photo_processed, outcome(task_id, body["id"], processed(body["id"])))
     rows = await outbox(waste, body["id"])
     assert [actor for _, actor, _ in rows] == ["storage/delete_objects"] * 2
     assert rows[1][2]["prefixes"] == [f"images/{body['id']}"]
@@ -207,12 +200,12 @@ async def test_a_key_that_was_never_uploaded_is_not_found(client: httpx.AsyncCli
 
 
 async def test_a_repeated_request_gets_the_first_answer(
-    client: httpx.AsyncClient, person: Person, waste: Database
+    client: httpx.AsyncClient, person: Person, waste: Database, objects: ObjectStore
 ) -> None:
     key = await upload(client, person)
     headers = person.headers | {"Idempotency-Key": "once"}
     first = await client.post(f"{BASE}/analyses", json={"image_key": key}, headers=headers)
-    objects.store().delete(key)
+    objects.delete(key)
     again = await client.post(f"{BASE}/analyses", json={"image_key": key}, headers=headers)
     assert (again.status_code, again.json(), again.headers["location"]) == (
         202,
@@ -228,10 +221,10 @@ async def test_a_repeated_request_gets_the_first_answer(
 
 
 async def test_the_events_of_a_finished_analysis_end_with_it(
-    client: httpx.AsyncClient, person: Person, waste: Database
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
 ) -> None:
     body = await accept(client, person)
-    await finish(waste, body["id"])
+    await finish(take, waste, body["id"])
     answer = await client.get(f"{BASE}/analyses/{body['id']}/events", headers=person.headers)
     assert answer.headers["content-type"].startswith("text/event-stream")
     last = answer.text.strip().split("\n\n")[-1]
@@ -254,10 +247,10 @@ async def test_an_analysis_deleted_while_it_is_followed_ends_the_stream_as_faile
 
 
 async def test_a_correction_stands_beside_the_answer(
-    client: httpx.AsyncClient, person: Person, waste: Database
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
 ) -> None:
     body = await accept(client, person)
-    await finish(waste, body["id"])
+    await finish(take, waste, body["id"])
     path = f"{BASE}/analyses/{body['id']}"
     read = await client.get(path, headers=person.headers)
     stale = await client.patch(path, json={"waste_type": "glass"}, headers=person.headers | {"If-Match": '"old"'})
@@ -276,42 +269,43 @@ async def test_a_correction_stands_beside_the_answer(
 
 
 async def test_what_the_photo_leaves_open_is_asked_and_the_guide_follows_the_choice(
-    client: httpx.AsyncClient, person: Person, waste: Database, asked: None
+    person: Person, waste: Database, asked: httpx.AsyncClient, take: Take
 ) -> None:
-    body = await accept(client, person)
-    await finish(waste, body["id"], CLOSE)
+    body = await accept(asked, person)
+    await finish(take, waste, body["id"], CLOSE)
     path = f"{BASE}/analyses/{body['id']}"
-    result = (await client.get(path, headers=person.headers)).json()["analysis_result"]
+    result = (await asked.get(path, headers=person.headers)).json()["analysis_result"]
     assert result["item"] == {"id": str(item_id("beer-bottle")), "name": "맥주병"}
     assert result["guide"]["item_ids"] == [str(item_id("beer-bottle"))], "the item's own guide"
     assert result["ask"]["options"] == ["glass", "pet_clear"]
     assert "페트병" in result["ask"]["question"]
-    chosen = (await client.patch(path, json={"waste_type": "pet_clear"}, headers=person.headers)).json()
+    chosen = (await asked.patch(path, json={"waste_type": "pet_clear"}, headers=person.headers)).json()
     assert (chosen["waste_type"], chosen["corrected_type"]) == ("glass", "pet_clear")
     after = chosen["analysis_result"]
     assert after["guide"]["steps"] != result["guide"]["steps"]
     assert {key: after[key] for key in ("item", "ask")} == {key: result[key] for key in ("item", "ask")}
-    back = (await client.patch(path, json={"waste_type": "glass"}, headers=person.headers)).json()
+    back = (await asked.patch(path, json={"waste_type": "glass"}, headers=person.headers)).json()
     assert back["analysis_result"] == result, "and follows back to the item"
-    again = await client.get(path, headers=person.headers)
+    again = await asked.get(path, headers=person.headers)
     assert again.json() == back
-    nothing = (await client.patch(path, json={"waste_type": "unknown"}, headers=person.headers)).json()
+    nothing = (await asked.patch(path, json={"waste_type": "unknown"}, headers=person.headers)).json()
     assert nothing["analysis_result"]["guide"] == {"steps": [], "do_not": [], "item_ids": [], "state": "complete"}
 
 
 async def test_a_person_who_is_faster_than_the_classifier_gets_the_guide_of_the_choice(
-    client: httpx.AsyncClient, person: Person, waste: Database, asked: None
+    person: Person, waste: Database, asked: httpx.AsyncClient, take: Take
 ) -> None:
-    body = await accept(client, person)
+    body = await accept(asked, person)
     path = f"{BASE}/analyses/{body['id']}"
-    early = await client.patch(path, json={"waste_type": "paper"}, headers=person.headers)
+    early = await asked.patch(path, json={"waste_type": "paper"}, headers=person.headers)
     assert early.json()["analysis_result"] is None
-    await finish(waste, body["id"], CLOSE)
-    with bind(waste):
-        await fill_guides()
-    analysis = (await client.get(path, headers=person.headers)).json()
+    await finish(take, waste, body["id"], CLOSE)
+    parts = await take.parts("waste")
+    await fill_guides(waste, parts["calls"], parts["cache"])
+    guides = Guides(parts["calls"], parts["cache"])
+    analysis = (await asked.get(path, headers=person.headers)).json()
     assert (analysis["waste_type"], analysis["corrected_type"]) == ("glass", "paper")
-    assert analysis["analysis_result"]["guide"] == msgspec.to_builtins((await advise("paper")).guide)
+    assert analysis["analysis_result"]["guide"] == msgspec.to_builtins((await guides.advise("paper")).guide)
 
 
 async def test_nobody_sees_another_persons_analysis(
@@ -355,22 +349,12 @@ async def test_an_upload_of_the_wrong_kind_is_refused(
     assert answer.json()["errors"][0]["field"] in ("content_type", "size_bytes")
 
 
-def test_every_message_names_an_actor() -> None:
-    assert messages.ProcessPhoto.actor == "storage/process_photo"
-
-
 async def test_what_comes_by_a_form_of_an_erased_person_is_deleted_when_the_form_has_ended(
-    client: httpx.AsyncClient, waste: Database, person: Person, environment: dict[str, str]
+    client: httpx.AsyncClient, waste: Database, person: Person, take: Take
 ) -> None:
     key = await upload(client, person)
-    erase_person = load_queue_functions(find("waste"), StubBroker())["erase_person"]
     before = clock.now()
-    async with connect_async(environment["BROKER_REDIS_URL"]) as broker:
-        redis.use(broker)
-        try:
-            await run_actor(erase_person, waste, user_id=person.id)
-        finally:
-            redis.use(None)  # type: ignore[arg-type]
+    await take(erase_person, ErasePerson(person.id))
     async with waste.connection() as conn:
         cursor = await conn.execute(
             "SELECT message, due_at FROM outbox WHERE actor = 'storage/delete_objects' AND message::text LIKE %s"
@@ -387,7 +371,7 @@ async def test_who_has_used_up_the_day_is_told_when_to_come_again_and_keeps_the_
     client: httpx.AsyncClient, person: Person, another_person: Person, broker_url: str
 ) -> None:
     key = await upload(client, person)
-    counters = redis.connect(broker_url)
+    counters = connect(broker_url)
     # What the worker does when it can't reserve enough.
     purse = spend.Purse(counters, spend.Limits(10, 10), spend.Limits(10**9, 10**9))
     assert purse.reserve(spend.spender(person.id), 11, 0) is None

@@ -1,7 +1,6 @@
 """The guide of an analysis: recycle-info's rules over HTTP, cached, and filled later when it was away."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
 import msgspec
@@ -10,62 +9,80 @@ import pytest
 from functions.recycle_info import dataset
 from functions.waste import db as sql
 from functions.waste.fill_guides import fill_guides
-from functions.waste.guides import Advice, advise
+from functions.waste.guides import Advice, Guides
 from functions.waste.model import Analysis, AnalysisResult, Candidate, Guide, NamedItem
-from shared import caching, calls, clock
+from shared import clock
+from shared.caching import Cache
 from shared.calls import Calls
-from shared.db import Database, bind
+from shared.db import Database
 from shared.ids import new_id
 from shared.item_ids import item_id
+from shared.redis import connect_async
 
 Connect = Callable[[str], Awaitable[Database]]
 
 
-@pytest.fixture(autouse=True)
-async def parts(cache_url: str) -> Any:
-    """An empty cache, and nobody to ask."""
-    from shared.redis import connect_async
-
-    client = connect_async(cache_url)
-    await client.flushdb()
-    caching.use(client)
-    calls.use(Calls({"api-recycle-info": "http://127.0.0.1:9"}))
-    yield
-    await calls.calls().close()
-    await client.aclose()
+@pytest.fixture
+async def cache(cache_url: str) -> AsyncIterator[Cache]:
+    """An empty one."""
+    cache = Cache(connect_async(cache_url))
+    await cache.client.flushdb()
+    yield cache
+    await cache.close()
 
 
-async def test_every_kind_of_waste_has_a_guide(recycle: str) -> None:
-    calls.use(Calls({"api-recycle-info": recycle}))
+@pytest.fixture
+async def here(recycle: str, cache: Cache) -> AsyncIterator[Guides]:
+    """Guides while recycle-info answers."""
+    calls = Calls({"api-recycle-info": recycle})
+    yield Guides(calls, cache)
+    await calls.close()
+
+
+NO_ONE = Calls({"api-recycle-info": "http://127.0.0.1:9"})
+
+
+@pytest.fixture
+def away(cache: Cache) -> Guides:
+    """Guides while recycle-info is away."""
+    return Guides(NO_ONE, cache)
+
+
+@pytest.fixture
+async def fill(recycle: str, cache: Cache, db: Connect) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """What the schedule does while recycle-info answers."""
+    waste, calls = await db("waste"), Calls({"api-recycle-info": recycle})
+    yield lambda: fill_guides(waste, calls, cache)
+    await calls.close()
+
+
+async def test_every_kind_of_waste_has_a_guide(here: Guides) -> None:
     for category in dataset.CATEGORIES:
-        guide = (await advise(category)).guide
+        guide = (await here.advise(category)).guide
         assert guide.state == "complete"
         assert guide.steps
         assert guide.do_not
         assert guide.item_ids
-    assert await advise("unknown") == Advice(Guide())
+    assert await here.advise("unknown") == Advice(Guide())
 
 
-async def test_a_guide_once_read_is_kept_while_recycle_info_is_away(recycle: str) -> None:
-    calls.use(Calls({"api-recycle-info": recycle}))
-    first = await advise("glass")
-    await calls.calls().close()
-    calls.use(Calls({"api-recycle-info": "http://127.0.0.1:9"}))
-    assert await advise("glass") == first
-    assert (await advise("metal")).guide.state == "missing"
+async def test_a_guide_once_read_is_kept_while_recycle_info_is_away(here: Guides, away: Guides) -> None:
+    first = await here.advise("glass")
+    assert await away.advise("glass") == first
+    assert (await away.advise("metal")).guide.state == "missing"
 
 
-async def test_a_guide_that_could_not_be_fetched_is_filled_later(recycle: str, db: Connect) -> None:
+async def test_a_guide_that_could_not_be_fetched_is_filled_later(
+    away: Guides, cache: Cache, fill: Callable[[], Awaitable[None]], db: Connect
+) -> None:
     waste, analysis_id, user_id = await db("waste"), new_id(), new_id()
-    result = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", (await advise("glass")).guide)
+    result = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", (await away.advise("glass")).guide)
     assert result.guide.state == "missing"
     async with waste.transaction() as conn:
         await sql.insert_analysis(conn, analysis_id, user_id, "uploads/x", clock.now())
         await sql.update_succeeded(conn, analysis_id, "glass", 0.9, result, clock.now())
-    with bind(waste):
-        await fill_guides()  # still away: nothing happens
-        calls.use(Calls({"api-recycle-info": recycle}))
-        await fill_guides()
+    await fill_guides(waste, NO_ONE, cache)  # still away: nothing happens
+    await fill()
     async with waste.connection() as conn:
         analysis = await sql.select_analysis(conn, analysis_id, user_id)
     assert analysis is not None
@@ -74,24 +91,20 @@ async def test_a_guide_that_could_not_be_fetched_is_filled_later(recycle: str, d
     assert msgspec.to_builtins(analysis.analysis_result.guide.steps)
 
 
-async def test_the_guide_of_an_item_is_its_own(recycle: str) -> None:
-    calls.use(Calls({"api-recycle-info": recycle}))
+async def test_the_guide_of_an_item_is_its_own(here: Guides, away: Guides) -> None:
     umbrella = item_id("umbrella")
-    advice = await advise("metal", umbrella)
+    advice = await here.advise("metal", umbrella)
     assert advice.item == NamedItem(umbrella, "우산")
     assert advice.guide.item_ids == [umbrella]
     assert advice.guide.state == "complete"
-    assert advice.guide.steps != (await advise("metal")).guide.steps
-    await calls.calls().close()
-    calls.use(Calls({"api-recycle-info": "http://127.0.0.1:9"}))
-    assert await advise("metal", umbrella) == advice, "kept while recycle-info is away"
+    assert advice.guide.steps != (await here.advise("metal")).guide.steps
+    assert await away.advise("metal", umbrella) == advice, "kept while recycle-info is away"
 
 
-async def test_an_item_of_another_kind_or_of_another_list_leaves_the_guide_of_the_kind(recycle: str) -> None:
-    calls.use(Calls({"api-recycle-info": recycle}))
-    glass = await advise("glass")
-    assert await advise("glass", item_id("umbrella")) == glass, "the person says it is glass"
-    assert await advise("glass", item_id("no-such-item")) == glass
+async def test_an_item_of_another_kind_or_of_another_list_leaves_the_guide_of_the_kind(here: Guides) -> None:
+    glass = await here.advise("glass")
+    assert await here.advise("glass", item_id("umbrella")) == glass, "the person says it is glass"
+    assert await here.advise("glass", item_id("no-such-item")) == glass
     assert glass.item is None
 
 
@@ -110,31 +123,33 @@ async def read(waste: Database, analysis_id: UUID, user_id: UUID) -> Analysis:
     return analysis
 
 
-async def test_an_item_whose_name_could_not_be_fetched_is_filled_with_its_guide(recycle: str, db: Connect) -> None:
+async def test_an_item_whose_name_could_not_be_fetched_is_filled_with_its_guide(
+    here: Guides, away: Guides, fill: Callable[[], Awaitable[None]], db: Connect
+) -> None:
     waste, user_id, umbrella = await db("waste"), new_id(), item_id("umbrella")
-    result = AnalysisResult([Candidate("metal", 0.9)], "embedded", "lite2", (await advise("metal", umbrella)).guide)
+    result = AnalysisResult(
+        [Candidate("metal", 0.9)], "embedded", "lite2", (await away.advise("metal", umbrella)).guide
+    )
     analysis_id = await analysed(waste, user_id, result, "metal")
     assert (await read(waste, analysis_id, user_id)).item_id == umbrella
-    calls.use(Calls({"api-recycle-info": recycle}))
-    with bind(waste):
-        await fill_guides()
+    await fill()
     filled = (await read(waste, analysis_id, user_id)).analysis_result
     assert filled is not None
     assert filled.item == NamedItem(umbrella, "우산")
-    assert filled.guide == (await advise("metal", umbrella)).guide
+    assert filled.guide == (await here.advise("metal", umbrella)).guide
 
 
-async def test_a_guide_that_is_filled_later_is_that_of_the_persons_word(recycle: str, db: Connect) -> None:
+async def test_a_guide_that_is_filled_later_is_that_of_the_persons_word(
+    here: Guides, away: Guides, fill: Callable[[], Awaitable[None]], db: Connect
+) -> None:
     waste, user_id = await db("waste"), new_id()
-    result = AnalysisResult([Candidate("metal", 0.9)], "embedded", "lite2", (await advise("metal")).guide)
+    result = AnalysisResult([Candidate("metal", 0.9)], "embedded", "lite2", (await away.advise("metal")).guide)
     analysis_id = await analysed(waste, user_id, result, "metal")
     analysis = await read(waste, analysis_id, user_id)
     analysis.corrected_type = "glass"
     async with waste.transaction() as conn:
         await sql.update_correction(conn, analysis)
-    calls.use(Calls({"api-recycle-info": recycle}))
-    with bind(waste):
-        await fill_guides()
+    await fill()
     filled = (await read(waste, analysis_id, user_id)).analysis_result
     assert filled is not None
-    assert filled.guide == (await advise("glass")).guide
+    assert filled.guide == (await here.advise("glass")).guide

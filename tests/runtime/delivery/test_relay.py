@@ -12,8 +12,7 @@ import pytest
 
 from runtime.delivery.broker import Broker
 from runtime.delivery.relay import Relay
-from runtime.services import ROOT
-from shared import clock, messages, tasks
+from shared import clock, tasks
 from shared.ids import new_id
 from shared.messages import Outcome, TaskError
 from tests.runtime.owner import Owner, call, eventually, worker
@@ -207,10 +206,3 @@ def test_old_idempotency_rows_are_deleted_after_a_day(owner: Owner, later: Any) 
     later(2 * 3600)
     owner.relay.wake()
     eventually(lambda: one(owner, "SELECT count(*) FROM idempotency WHERE scope = 'POST /x'") == 0)
-
-
-def test_a_message_knows_the_time_limit_of_its_actor() -> None:
-    known = [m for m in vars(messages).values() if isinstance(m, type) and issubclass(m, messages.Message)]
-    for message in (m for m in known if getattr(m, "actor", "")):
-        text = (ROOT / "functions" / f"{message.actor}.py").read_text()
-        assert f"time_limit={message.time_limit:_}" in text, message.actor

@@ -11,12 +11,10 @@ import pytest
 from msgspec import Struct
 
 from runtime.delivery import background
-from shared import tasks
-from shared.db import database
 from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.messages import Outcome
-from shared.tasks import Result, TaskFailed
+from shared.tasks import Result, Task, TaskFailed
 from tests.runtime.owner import Owner, call, eventually, worker
 
 
@@ -95,8 +93,8 @@ def test_a_function_that_meets_something_away_is_run_again(
 ) -> None:
     runs: list[UUID] = []
 
-    def hopeful(*, number: int) -> Result:
-        runs.append(tasks.current().run_id)
+    def hopeful(*, task: Task) -> Result:
+        runs.append(task.run_id)
         if len(runs) < 3:
             raise Unavailable("object store")
         return Result(record={"runs": len(runs)})
@@ -192,13 +190,11 @@ def test_a_worker_that_stops_gives_back_what_it_did_not_begin(
         eventually(lambda: owner.outbox() == 0, seconds=10)
 
 
-def test_an_api_service_runs_its_own_functions_on_its_loop_with_typedarguments_of(owner: Owner) -> None:
+def test_an_api_service_runs_its_own_functions_on_its_loop(owner: Owner) -> None:
     seen = []
 
-    async def own(*, number: int) -> None:
-        async with database().connection() as conn:
-            await conn.execute("SELECT 1")
-        seen.append((number, tasks.current().attempt))
+    async def own(*, number: int, task: Task) -> None:
+        seen.append((number, task.attempt))
 
     owner.consumer._calls["own"] = call(own)
     owner.enqueue(f"{owner.name}/own", 5, reply=False)
@@ -255,7 +251,7 @@ def test_an_api_function_whose_statement_never_ends_in_time_does_not_hold_up_the
     monkeypatch.setattr(background, "TRIES", 1)
 
     async def endless(*, number: int) -> None:
-        async with database().connection() as conn:
+        async with owner.database.connection() as conn:
             await conn.execute("SET statement_timeout = '10ms'")
             try:
                 await conn.execute("SELECT pg_sleep(60)")
