@@ -3,8 +3,10 @@
 import argparse
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 
 from runtime.services import ROOT, ServiceError, find, load_services
 
@@ -46,51 +48,74 @@ async def test_a_person_gets_an_answer(serve: Serve, person: Person) -> None:
 ''')
 QUEUE_WORKER = Template('''"""$sentence"""
 
-import dramatiq
-
+from shared.messages import $message
 from shared.tasks import Result, TaskFailed
+from shared.triggers import queue
 
 
-@dramatiq.actor(queue_name="$service", time_limit=60_000)
-def $name(*, text: str) -> Result:
-    """Do the work; its message is a Struct of shared/messages.py with the same fields.
+@queue($message)
+def $name(message: $message) -> Result:
+    """Do the work.
 
     Raises:
         TaskFailed: `empty-text`.
     """
-    if not text:
+    if not message.text:
         raise TaskFailed("empty-text", "There is no text to work on.")
-    return Result(record={"length": len(text)})
+    return Result(record={"length": len(message.text)})
 ''')
 QUEUE_WORKER_TEST = Template('''"""$sentence"""
 
 import pytest
 
 from functions.$service.$name import $name
+from shared.messages import $message
 from shared.tasks import TaskFailed
 
 
 def test_the_work_has_a_record() -> None:
-    assert $name.fn(text="병").record == {"length": 1}
+    assert $name($message(text="병")).record == {"length": 1}
 
 
 def test_what_can_not_be_done_says_why() -> None:
     with pytest.raises(TaskFailed, match="empty-text"):
-        $name.fn(text="")
+        $name($message(text=""))
+''')
+MESSAGE = Template('''
+
+class $message(Message, frozen=True):
+    """$sentence"""
+
+    actor: ClassVar[str] = "$service/$name"
+    time_limit: ClassVar[int] = 60_000
+    text: str
 ''')
 QUEUE_API = Template('''"""$sentence"""
 
-import dramatiq
-
-from shared.db import database
+from functions.$service.messages import $message
 from shared.messages import Outcome
+from shared.parts import Db
 from shared.tasks import settle
+from shared.triggers import queue
 
 
-@dramatiq.actor(queue_name="$service", time_limit=30_000)
-async def $name(*, outcome: Outcome) -> None:
-    async with database().transaction() as conn:
+@queue($message)
+async def $name(outcome: Outcome, db: Db) -> None:
+    async with db.transaction() as conn:
         await settle(conn, outcome)  # False: it came a second time
+''')
+OUTCOME = Template('''
+
+class $message(Outcome, frozen=True):
+    """$sentence"""
+
+    actor: ClassVar[str] = "$service/$name"
+''')
+MESSAGES = Template('''"""The outcomes that $service takes of its tasks."""
+
+from typing import ClassVar
+
+from shared.messages import Outcome
 ''')
 QUEUE_API_TEST = Template('''"""$sentence"""
 
@@ -101,24 +126,23 @@ from shared import clock
 from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Outcome
-from tests.support import run_actor
 
 
 async def test_an_outcome_may_come_twice(db: Callable[[str], Awaitable[Database]]) -> None:
     database = await db("$service")
     outcome = Outcome(new_id(), new_id(), new_id(), "success", clock.now())
     for _ in range(2):
-        await run_actor($name, database, outcome=outcome)
+        await $name(outcome, database)
 ''')
 SCHEDULE = Template('''"""$sentence"""
 
-from shared.db import database
+from shared.parts import Db
 from shared.triggers import schedule
 
 
 @schedule(every=$every)
-async def $name() -> None:
-    async with database().connection() as conn:
+async def $name(db: Db) -> None:
+    async with db.connection() as conn:
         await conn.execute("SELECT 1")  # put SQL into db.py
 ''')
 SCHEDULE_TEST = Template('''"""$sentence"""
@@ -126,13 +150,13 @@ SCHEDULE_TEST = Template('''"""$sentence"""
 from collections.abc import Awaitable, Callable
 
 from functions.$service.$name import $name
-from shared.db import Database, bind
+from shared.db import Database
 
 
 async def test_it_may_run_twice(db: Callable[[str], Awaitable[Database]]) -> None:
-    with bind(await db("$service")):
-        await $name()
-        await $name()
+    database = await db("$service")
+    await $name(database)
+    await $name(database)
 ''')
 COMMAND = Template('''"""$sentence"""
 
@@ -181,7 +205,8 @@ eco2 new service weather  # a service of its own
 
 _NEXT = {
     "http": "Next: its row in tests/contract/table.py, then `make test`.",
-    "worker": "Next: its message in shared/messages.py, an `enqueue` of it in an API service, then `make test`.",
+    "worker": "Next: an `enqueue` of its message in an API service, then `make test`.",
+    "outcome": "Next: `reply=` its class in the `enqueue` whose outcome it takes, then `make test`.",
 }
 
 
@@ -212,8 +237,15 @@ def _function(args: argparse.Namespace) -> int:
         raise ValueError(f"name it SERVICE/NAME, NAME in lower case with underscores: {args.target}")
     service = find(folder)
     words = {"service": service.folder, "name": name, "sentence": f"{name.replace('_', ' ').capitalize()}."}
-    if args.queue:
-        code, test = (QUEUE_WORKER, QUEUE_WORKER_TEST) if service.is_worker else (QUEUE_API, QUEUE_API_TEST)
+    words["message"] = _camel(name)
+    into: dict[Path, str] = {}
+    if args.queue and service.is_worker:
+        code, test = QUEUE_WORKER, QUEUE_WORKER_TEST
+        into[ROOT / "shared" / "messages.py"] = MESSAGE.substitute(words)
+    elif args.queue:
+        code, test = QUEUE_API, QUEUE_API_TEST
+        messages = service.path / "messages.py"
+        into[messages] = ("" if messages.exists() else MESSAGES.substitute(words)) + OUTCOME.substitute(words)
     elif service.is_worker:
         raise ValueError(f"{service.name} is a worker: it has queue functions only (--queue)")
     elif args.schedule is not None:
@@ -228,7 +260,8 @@ def _function(args: argparse.Namespace) -> int:
             service.path / f"{name}.py": code.substitute(words),
             ROOT / "tests" / service.folder / f"test_{name}.py": test.substitute(words),
         },
-        _NEXT.get("worker" if service.is_worker else "http" if code is HTTP else "", "Next: `make test`."),
+        _NEXT.get({HTTP: "http", QUEUE_WORKER: "worker", QUEUE_API: "outcome"}.get(code, ""), "Next: `make test`."),
+        into,
     )
 
 
@@ -240,7 +273,7 @@ def _route(route: str, prefix: str, name: str) -> dict[str, str]:
     ids = re.findall(r"\{(\w+):uuid\}", path)
     parameters = [f"{found}: FromPath[UUID]" for found in ids] + ["user: CurrentUser"]
     # A body comes with POST, PUT and PATCH: the request's Struct is the answer's until it differs.
-    answer = "".join(part.capitalize() for part in name.split("_")) + "Answer"
+    answer = f"{_camel(name)}Answer"
     has_body = method in ("POST", "PUT", "PATCH")
     if has_body:
         parameters.insert(len(ids), f"data: JSONBody[{answer}]")
@@ -269,6 +302,10 @@ def _route(route: str, prefix: str, name: str) -> dict[str, str]:
         "body": ', json={"text": "병"}' if has_body else "",
         "code": "200",
     }
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _signature(name: str, parameters: list[str], answer: str) -> str:
@@ -305,13 +342,18 @@ def _service(name: str) -> int:
     )
 
 
-def _write(files: dict[Path, str], then: str = "") -> int:
+def _write(files: dict[Path, str], then: str = "", into: Mapping[Path, str] = MappingProxyType({})) -> int:
+    """Write new files, and add to the end of those in `into`."""
     taken = [path for path in files if path.exists()]
     if taken:
         raise ValueError(f"{taken[0].relative_to(ROOT)} exists already: nothing was written")
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+        print(path.relative_to(ROOT))
+    for path, text in into.items():
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
         print(path.relative_to(ROOT))
     if then:
         print(then)

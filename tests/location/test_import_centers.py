@@ -265,7 +265,7 @@ async def test_a_file_that_is_not_there_or_not_named_is_a_wrong_call(
     assert "can't be read" in capsys.readouterr().err
     for words in ([], ["a.csv", "--sample"]):
         with pytest.raises(SystemExit) as left:
-            await import_centers(words)
+            await import_centers(words, empty)
         assert left.value.code == 2
 
 

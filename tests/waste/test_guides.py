@@ -20,10 +20,11 @@ from shared.item_ids import item_id
 from shared.redis import connect_async
 
 Connect = Callable[[str], Awaitable[Database]]
+Fill = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture
-async def cache(cache_url: str) -> AsyncIterator[Cache]:
+async def empty_cache(cache_url: str) -> AsyncIterator[Cache]:
     """An empty one."""
     cache = Cache(connect_async(cache_url))
     await cache.client.flushdb()
@@ -32,10 +33,10 @@ async def cache(cache_url: str) -> AsyncIterator[Cache]:
 
 
 @pytest.fixture
-async def here(recycle: str, cache: Cache) -> AsyncIterator[Guides]:
+async def here(recycle: str, empty_cache: Cache) -> AsyncIterator[Guides]:
     """Guides while recycle-info answers."""
     calls = Calls({"api-recycle-info": recycle})
-    yield Guides(calls, cache)
+    yield Guides(calls, empty_cache)
     await calls.close()
 
 
@@ -43,16 +44,16 @@ NO_ONE = Calls({"api-recycle-info": "http://127.0.0.1:9"})
 
 
 @pytest.fixture
-def away(cache: Cache) -> Guides:
+def away(empty_cache: Cache) -> Guides:
     """Guides while recycle-info is away."""
-    return Guides(NO_ONE, cache)
+    return Guides(NO_ONE, empty_cache)
 
 
 @pytest.fixture
-async def fill(recycle: str, cache: Cache, db: Connect) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+async def fill(recycle: str, empty_cache: Cache, db: Connect) -> AsyncIterator[Fill]:
     """What the schedule does while recycle-info answers."""
     waste, calls = await db("waste"), Calls({"api-recycle-info": recycle})
-    yield lambda: fill_guides(waste, calls, cache)
+    yield lambda: fill_guides(waste, calls, empty_cache)
     await calls.close()
 
 
@@ -73,7 +74,7 @@ async def test_a_guide_once_read_is_kept_while_recycle_info_is_away(here: Guides
 
 
 async def test_a_guide_that_could_not_be_fetched_is_filled_later(
-    away: Guides, cache: Cache, fill: Callable[[], Awaitable[None]], db: Connect
+    away: Guides, empty_cache: Cache, fill: Fill, db: Connect
 ) -> None:
     waste, analysis_id, user_id = await db("waste"), new_id(), new_id()
     result = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", (await away.advise("glass")).guide)
@@ -81,7 +82,7 @@ async def test_a_guide_that_could_not_be_fetched_is_filled_later(
     async with waste.transaction() as conn:
         await sql.insert_analysis(conn, analysis_id, user_id, "uploads/x", clock.now())
         await sql.update_succeeded(conn, analysis_id, "glass", 0.9, result, clock.now())
-    await fill_guides(waste, NO_ONE, cache)  # still away: nothing happens
+    await fill_guides(waste, NO_ONE, empty_cache)  # still away: nothing happens
     await fill()
     async with waste.connection() as conn:
         analysis = await sql.select_analysis(conn, analysis_id, user_id)
@@ -124,7 +125,7 @@ async def read(waste: Database, analysis_id: UUID, user_id: UUID) -> Analysis:
 
 
 async def test_an_item_whose_name_could_not_be_fetched_is_filled_with_its_guide(
-    here: Guides, away: Guides, fill: Callable[[], Awaitable[None]], db: Connect
+    here: Guides, away: Guides, fill: Fill, db: Connect
 ) -> None:
     waste, user_id, umbrella = await db("waste"), new_id(), item_id("umbrella")
     result = AnalysisResult(
@@ -140,7 +141,7 @@ async def test_an_item_whose_name_could_not_be_fetched_is_filled_with_its_guide(
 
 
 async def test_a_guide_that_is_filled_later_is_that_of_the_persons_word(
-    here: Guides, away: Guides, fill: Callable[[], Awaitable[None]], db: Connect
+    here: Guides, away: Guides, fill: Fill, db: Connect
 ) -> None:
     waste, user_id = await db("waste"), new_id()
     result = AnalysisResult([Candidate("metal", 0.9)], "embedded", "lite2", (await away.advise("metal")).guide)
