@@ -1,31 +1,31 @@
-"""The object store (S3): what the system keeps of photographs. boto3 is imported at first use, in the processes that use it."""
+"""The object store (S3): what the system keeps of photographs.
+
+Single objects and forms need boto3's signature alone (shared.s3); its client, imported at first use, lists and deletes many.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from msgspec import Struct
 
 from shared import clock, spans
 from shared.errors import Unavailable
+from shared.s3 import Bucket, Stumbled, whole
 
 if TYPE_CHECKING:
-    from botocore.awsrequest import AWSPreparedRequest
     from mypy_boto3_s3.client import S3Client
-    from urllib3 import PoolManager
+    from urllib3 import BaseHTTPResponse
 
     from shared.settings import Settings
 
 # S3 deletes at most so many keys in one request.
 _DELETE_BATCH = 1000
 _MISSING = {"404", "NoSuchKey", "NotFound"}
-# Seconds to connect, and to wait for bytes.
-_TIMEOUTS = (1, 10)
 
 
 class ObjectMissing(Exception):
@@ -34,10 +34,6 @@ class ObjectMissing(Exception):
 
 class ObjectTooLarge(Exception):
     """The object is larger than the reader allows."""
-
-
-class _Stumbled(OSError):
-    """No whole answer came; another one may."""
 
 
 class PresignedPost(Struct, frozen=True):
@@ -65,7 +61,7 @@ class ObjectStore:
     def __init__(self, settings: Settings, *, waiting: bool = False) -> None:
         """`waiting`: somebody waits for the answer, who is better told within two seconds that the store is away."""
         self._settings = settings
-        self._waiting = waiting
+        self._requests = Bucket(settings, waiting=waiting)
         self.bucket = settings.s3_bucket
 
     @cached_property
@@ -81,51 +77,14 @@ class ObjectStore:
             aws_secret_access_key=self._settings.aws_secret_access_key or None,
             config=Config(
                 signature_version="s3v4",
-                connect_timeout=0.5 if self._waiting else _TIMEOUTS[0],
-                read_timeout=1.3 if self._waiting else _TIMEOUTS[1],
-                retries={"total_max_attempts": 1 if self._waiting else 2, "mode": "standard"},
+                connect_timeout=self._requests.patience[0],
+                read_timeout=self._requests.patience[1],
+                retries={"total_max_attempts": self._requests.attempts, "mode": "standard"},
                 s3={"addressing_style": "path" if self._settings.s3_endpoint_url else "virtual"},
             ),
         )
 
-    @cached_property
-    def _http(self) -> PoolManager:
-        """Kept connections for `get`, with the certificates and the proxies that boto3 uses."""
-        from botocore.httpsession import get_cert_path
-        from botocore.utils import get_environ_proxies
-        from urllib3 import PoolManager, ProxyManager, Timeout
-
-        address = self.client.meta.endpoint_url
-        proxy = get_environ_proxies(address).get(address.partition(":")[0])
-        given: Any = {"timeout": Timeout(*_TIMEOUTS), "retries": False, "ca_certs": get_cert_path(verify=True)}
-        return ProxyManager(proxy, **given) if proxy else PoolManager(**given)
-
-    @cached_property
-    def _base(self) -> str:
-        """What stands before the keys in the addresses of objects, by boto3's word."""
-        example: Any = {"Bucket": self.bucket, "Key": "x"}
-        return self.client.generate_presigned_url("get_object", example).partition("?")[0].removesuffix("x")
-
-    def _signed(self, key: str) -> AWSPreparedRequest:
-        """A GET of an object with its signature."""
-        import boto3
-        from botocore.auth import S3SigV4Auth
-        from botocore.awsrequest import AWSRequest
-        from botocore.credentials import Credentials
-        from botocore.exceptions import NoCredentialsError
-
-        request = AWSRequest("GET", self._base + quote(key, safe="/~"))
-        if self._settings.aws_access_key_id:
-            found: Any = Credentials(self._settings.aws_access_key_id, self._settings.aws_secret_access_key)
-        else:
-            # The session that `client` was made by: a role's credentials are renewed there.
-            found = boto3.DEFAULT_SESSION and boto3.DEFAULT_SESSION.get_credentials()
-        if not found:
-            raise NoCredentialsError
-        S3SigV4Auth(found.get_frozen_credentials(), "s3", self._settings.aws_region).add_auth(request)
-        return request.prepare()
-
-    @contextmanager
+    @contextlib.contextmanager
     def _guard(self, key: str = "") -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -146,15 +105,14 @@ class ObjectStore:
         """
         expires_at = clock.now() + timedelta(seconds=seconds)
         with self._guard(key):
-            form = self.client.generate_presigned_post(
-                self.bucket,
+            fields = self._requests.form(
                 key,
-                Fields={"Content-Type": content_type},
-                Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, max_bytes]],
-                # boto3 counts from the machine's clock; the expiry is to be that of the system's.
-                ExpiresIn=seconds + round(clock.offset()),
+                {"Content-Type": content_type},
+                [{"Content-Type": content_type}, ["content-length-range", 1, max_bytes]],
+                # By the system's clock, which a test may move; the signature's own date is the machine's.
+                f"{expires_at:%Y-%m-%dT%H:%M:%SZ}",
             )
-        return PresignedPost(url=form["url"], fields=form["fields"], expires_at=expires_at)
+        return PresignedPost(url=self._requests.address, fields=fields, expires_at=expires_at)
 
     def size(self, key: str) -> int:
         """The object's size in bytes.
@@ -163,7 +121,10 @@ class ObjectStore:
             ObjectMissing: when there is none.
         """
         with self._guard(key):
-            return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
+            answer = self._ask("HEAD", key)
+            if answer.status == 404:
+                raise ObjectMissing(key)
+            return int(answer.headers["Content-Length"])
 
     def get(self, key: str, max_bytes: int) -> bytes:
         """The object's content.
@@ -173,43 +134,49 @@ class ObjectStore:
             ObjectTooLarge: when it has more than `max_bytes`; nothing more than that is read.
         """
         with self._guard(key):
-            try:
-                return self._fetch(key, max_bytes)
-            except _Stumbled:
-                # As boto3 does: the store may have closed a connection that was kept, or be busy for a moment.
-                return self._fetch(key, max_bytes)
-
-    def _fetch(self, key: str, max_bytes: int) -> bytes:
-        """One GET.
-
-        boto3's `get_object` takes 2.2 ms of a core, most of it in hooks that have nothing to do here. The same bytes by its
-        own signature take a third of that.
-        """
-        from urllib3.exceptions import HTTPError
-
-        request = self._signed(key)
-        try:
-            answer = self._http.urlopen(
-                "GET", request.url, headers=dict(request.headers), redirect=False, preload_content=False
-            )
-            # A body of another length than announced is an HTTPError too: half a photo would be taken for a damaged one.
-            if answer.status == 200 and int(answer.headers.get("Content-Length", max_bytes + 1)) > max_bytes:
-                answer.close()
-                raise ObjectTooLarge(key)
+            answer = self._ask("GET", key, max_bytes=max_bytes)
             content: bytes = answer.data
-        except HTTPError as error:
-            raise _Stumbled(type(error).__name__) from error
-        if answer.status == 404 and b"<Code>NoSuchKey<" in content:
-            raise ObjectMissing(key)
-        if answer.status != 200:
-            raise _Stumbled(f"the store answers {answer.status}")
-        return content
+            if answer.status == 200:
+                return content
+            if b"<Code>NoSuchKey<" in content:
+                raise ObjectMissing(key)
+            raise Stumbled("the store answers 404 of something else")
 
     def put(self, key: str, content: bytes, *, content_type: str, cache_control: str = "") -> None:
         """Store an object, replacing one of the same key."""
-        extra: Any = {"CacheControl": cache_control} if cache_control else {}
+        headers = {"Content-Type": content_type} | ({"Cache-Control": cache_control} if cache_control else {})
         with self._guard(key):
-            self.client.put_object(Bucket=self.bucket, Key=key, Body=content, ContentType=content_type, **extra)
+            if self._ask("PUT", key, content, headers).status == 404:
+                raise Stumbled("there is no such bucket")
+
+    def _ask(
+        self,
+        method: str,
+        key: str,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        max_bytes: int | None = None,
+    ) -> BaseHTTPResponse:
+        """The store's answer, read as a whole: 200, or 404. Of any other, and of half of one, another is asked for."""
+        for left in range(self._requests.attempts - 1, -1, -1):
+            try:
+                answer = self._requests.ask(method, key, body, headers)
+                length = answer.headers.get("Content-Length", "")
+                # One without a length too: how much of it there is would be seen at the end alone.
+                if (
+                    max_bytes is not None
+                    and answer.status == 200
+                    and not (length.isdigit() and int(length) <= max_bytes)
+                ):
+                    answer.close()
+                    raise ObjectTooLarge(key)
+                whole(answer)
+                break
+            except Stumbled:
+                if not left:
+                    raise
+        return answer
 
     def delete(self, *keys: str) -> None:
         """Delete objects; keys that are not there are no error."""
@@ -231,15 +198,18 @@ class ObjectStore:
         """Whether the bucket answers now."""
         try:
             with self._guard():
-                self.client.head_bucket(Bucket=self.bucket)
-        except (Unavailable, ObjectMissing):
+                return self._ask("HEAD", "").status == 200
+        except Unavailable:
             return False
-        return True
+
+    def warm(self) -> None:
+        """Import what a signature takes (100 ms), so that the first request need not."""
+        with contextlib.suppress(Unavailable):
+            self.presign_post("warm", content_type="text/plain", max_bytes=1, seconds=1)
 
     def close(self) -> None:
         """Close the connections, if any were opened."""
-        if "_http" in self.__dict__:
-            self._http.clear()
+        self._requests.close()
         if "client" in self.__dict__:
             self.client.close()
 

@@ -53,7 +53,7 @@ class UploadNotFound(NotFound):
 async def sign(objects: ObjectStore, user_id: UUID, request: UploadRequest) -> Upload:
     """Make a key that only this user can name, once, within the hour, and the form to upload the file with."""
     key = f"uploads/{user_id}/{secrets.token_hex(16)}"
-    # The first signature of a process imports boto3 (300 ms), so not on the event loop.
+    # The first signature of a process imports parts of boto3 (100 ms), so not on the event loop.
     form = await asyncio.to_thread(
         objects.presign_post,
         key,

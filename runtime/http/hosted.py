@@ -114,8 +114,7 @@ class Hosted:
         follow = asyncio.create_task(self.verifier.follow_revocations(self.parts["broker"]))
         self._tasks.append(follow)
         if "objects" in self.service.uses:
-            # Importing boto3 takes 300 ms; the first upload should not.
-            await asyncio.to_thread(lambda: self.parts["objects"].client)
+            await asyncio.to_thread(self.parts["objects"].warm)
         loop = asyncio.get_running_loop()
 
         def start_background() -> Any:

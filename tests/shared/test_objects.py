@@ -1,6 +1,11 @@
-"""Fetching an object: what the other methods leave to boto3, this one does itself."""
+"""Single objects and forms, by boto3's signature without its client."""
 
+import base64
+import json
+import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +13,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from shared.errors import Unavailable
 from shared.objects import ObjectMissing, ObjectStore, ObjectTooLarge
@@ -61,7 +67,6 @@ def test_what_was_put_is_got_again(s3: S3, key: str, content: bytes) -> None:
 def test_without_keys_in_the_settings_the_machines_own_credentials_sign(
     s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
     with made(s3, aws_access_key_id="", aws_secret_access_key="") as store, pytest.raises(ObjectMissing):
@@ -69,7 +74,6 @@ def test_without_keys_in_the_settings_the_machines_own_credentials_sign(
 
 
 def test_without_any_credentials_the_store_can_not_answer(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -80,6 +84,66 @@ def test_without_any_credentials_the_store_can_not_answer(s3: S3, monkeypatch: p
 def test_an_object_that_is_not_there_is_missing(s3: S3) -> None:
     with made(s3) as store, pytest.raises(ObjectMissing):
         store.get("images/none.jpg", 10)
+
+
+def test_a_form_is_the_one_that_boto3_makes(s3: S3) -> None:
+    for settings, config in (
+        ({"s3_endpoint_url": s3.url}, {"addressing_style": "path"}),
+        ({"s3_endpoint_url": ""}, {"addressing_style": "virtual"}),
+    ):
+        with made(s3, **settings) as store:
+            ours = store.presign_post("uploads/1", content_type="image/png", max_bytes=9, seconds=60)
+        client = boto3.client(
+            "s3",
+            endpoint_url=settings["s3_endpoint_url"] or None,
+            region_name=Settings().aws_region,
+            aws_access_key_id=s3.access_key,
+            aws_secret_access_key=s3.secret_key,
+            config=Config(signature_version="s3v4", s3=config),
+        )
+        theirs = client.generate_presigned_post(
+            s3.bucket,
+            "uploads/1",
+            Fields={"Content-Type": "image/png"},
+            Conditions=[{"Content-Type": "image/png"}, ["content-length-range", 1, 9]],
+            ExpiresIn=60,
+        )
+        assert ours.url == theirs["url"]
+        assert set(ours.fields) == set(theirs["fields"])
+        policies = [json.loads(base64.b64decode(fields["policy"])) for fields in (ours.fields, theirs["fields"])]
+        for policy in policies:
+            policy["conditions"] = [c for c in policy["conditions"] if "x-amz-date" not in c]
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", policy.pop("expiration"))
+        assert policies[0] == policies[1]
+
+
+def test_a_size_is_told_and_the_bucket_answers(s3: S3) -> None:
+    with made(s3) as store:
+        store.put("images/five", b"12345", content_type="image/jpeg", cache_control="max-age=5")
+        assert store.size("images/five") == 5
+        found = store.client.head_object(Bucket=s3.bucket, Key="images/five")
+        assert (found["ContentType"], found["CacheControl"]) == ("image/jpeg", "max-age=5")
+        with pytest.raises(ObjectMissing):
+            store.size("images/none")
+        assert store.ready()
+    with made(s3, s3_bucket="another-bucket") as store:
+        assert not store.ready()
+        with pytest.raises(Unavailable):
+            store.put("images/1", b"x", content_type="image/jpeg")
+
+
+def test_what_one_process_needs_is_no_client(s3: S3) -> None:
+    code = """
+import sys
+from shared.objects import ObjectStore
+from shared.settings import Settings
+keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+store = ObjectStore(Settings(s3_endpoint_url=sys.argv[1], s3_bucket=sys.argv[2], **keys))
+store.presign_post("uploads/1", content_type="image/png", max_bytes=9, seconds=60)
+store.ready()
+sys.exit(int("boto3" in sys.modules or "botocore.client" in sys.modules))
+"""
+    assert subprocess.run([sys.executable, "-c", code, s3.url, s3.bucket]).returncode == 0
 
 
 def test_more_than_is_allowed_is_not_read(s3: S3) -> None:
