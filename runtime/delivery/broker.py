@@ -1,10 +1,11 @@
 """The broker: Dramatiq's Redis broker with its gaps closed. It carries messages and wakes workers; it guarantees nothing.
 
-Keys and messages are Dramatiq's own (a list of ids, a hash of messages, a set of fetched ids for each consumer). What
-differs, and why:
+Keys and messages are Dramatiq's own (`keys.py`). What differs, and why:
 
-- a fetch waits on a list that every publication pushes to (`….wake`), where the stock consumer polls with a growing pause;
-- one script sends the results, acks and gives the leases back, so a batch costs one round trip;
+- a fetch waits on a list that every publication pushes to, where the stock consumer polls with a growing pause;
+- one script sends the results, acks and gives the leases back, so a batch costs one round trip (`scripts/*.lua`);
+- what is not of this moment (a backlog, what is published again) waits in a list of its own beside the queue's: every fourth
+  fetch begins there, the others with what is new, so neither waits for the other;
 - no delay queues and no retries: both strand in a live worker's set of fetched messages after an outage. The relay has them;
 - consumers that died are found by Redis's clock and on every beat, not with a chance of 0.1 % and by the clock of a client
   (which, 61 s ahead, made healthy tasks run twice);
@@ -14,6 +15,7 @@ differs, and why:
 import contextlib
 import os
 from collections.abc import Container, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import dramatiq
@@ -22,159 +24,21 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import DecodeError
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
-NAMESPACE = "dramatiq"
+from runtime.delivery import keys
+
 # Seconds without a beat after which another consumer takes a consumer's messages back.
 DEAD_AFTER = 15
-# Seconds a lease on a task id lasts; the worker renews it every third of that.
+# Seconds a lease on a task id lasts; the worker renews it every sixth of that.
 LEASE = 30
 # An idle consumer looks for itself that often, in seconds: for messages of a producer that pushes no wake-up.
 LOOK = 2.0
+# Every so many fetches the late list comes first.
+LATE_TURN = 4
 _PATIENCE = 3.0
-
-_PUBLISH = """
-local woken = {}
-for i = 1, #ARGV, 3 do
-  local queue = KEYS[1] .. ':' .. ARGV[i]
-  redis.call('hset', queue .. '.msgs', ARGV[i + 1], ARGV[i + 2])
-  redis.call('rpush', queue, ARGV[i + 1])
-  woken[queue .. '.wake'] = (woken[queue .. '.wake'] or 0) + 1
-end
-for key, count in pairs(woken) do
-  -- More tokens than consumers that could be asleep help nobody.
-  for _ = 1, math.min(count, 64 - redis.call('llen', key)) do redis.call('rpush', key, '1') end
-end
-"""
-
-# The pop stands first: after the first write a script is not refused at maxmemory, and a consumer that takes and acks is
-# what frees memory.
-_FETCH = """
-redis.replicate_commands()
-local queue, consumer, count, holder, lease = KEYS[1] .. ':' .. ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local acks = KEYS[1] .. ':__acks__.' .. consumer .. '.' .. ARGV[1]
-local found = {}
-for _, id in ipairs(redis.call('lpop', queue, count) or {}) do
-  local data = redis.call('hget', queue .. '.msgs', id)
-  local free = true
-  if data and holder ~= '' then
-    local key = KEYS[1] .. ':lease:' .. (string.match(id, '^([^/]+)/') or id)
-    local held = redis.call('get', key)
-    -- An earlier life of the same worker is dead for certain: it held the lock on the journal. A copy of what this life
-    -- works on is the process's own to drop.
-    free = not held or string.sub(held, 1, #consumer + 1) == consumer .. ':'
-    if free then redis.call('set', key, holder, 'PX', lease) end
-  end
-  if data and free then
-    redis.call('sadd', acks, id)
-    found[#found + 1] = id
-    found[#found + 1] = data
-  else
-    redis.call('hdel', queue .. '.msgs', id)
-  end
-end
-redis.pcall('zadd', KEYS[1] .. ':__heartbeats__', redis.call('time')[1] * 1000, consumer)
-return found
-"""
-
-# The sends stand first: at maxmemory the first of them is refused before anything was changed.
-_FINISH = """
-local queue, consumer, sends, acks = KEYS[1] .. ':' .. ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local at, woken = 5, {}
-for _ = 1, sends do
-  local to = KEYS[1] .. ':' .. ARGV[at]
-  redis.call('hset', to .. '.msgs', ARGV[at + 1], ARGV[at + 2])
-  redis.call('rpush', to, ARGV[at + 1])
-  woken[to .. '.wake'] = (woken[to .. '.wake'] or 0) + 1
-  at = at + 3
-end
-for key, count in pairs(woken) do
-  for _ = 1, math.min(count, 64 - redis.call('llen', key)) do redis.call('rpush', key, '1') end
-end
-for _ = 1, acks do
-  local id, holder = ARGV[at], ARGV[at + 1]
-  if redis.call('srem', KEYS[1] .. ':__acks__.' .. consumer .. '.' .. ARGV[1], id) > 0 then
-    redis.call('hdel', queue .. '.msgs', id)
-  end
-  if holder ~= '' then
-    local key = KEYS[1] .. ':lease:' .. (string.match(id, '^([^/]+)/') or id)
-    if redis.call('get', key) == holder then redis.call('del', key) end
-  end
-  at = at + 2
-end
-"""
-
-_REQUEUE = """
-local queue = KEYS[1] .. ':' .. ARGV[1]
-local acks = KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1]
-local these = ARGV[3] == 'these'
-local known, working, count = {}, {}, 0
-local function task(id) return string.match(id, '^([^/]+)/') or id end
-for i = 4, #ARGV do
-  known[ARGV[i]] = true
-  working[task(ARGV[i])] = not these
-end
-for _, id in ipairs(redis.call('smembers', acks)) do
-  if (known[id] or false) == these then
-    redis.call('srem', acks, id)
-    -- With its lease, or whoever fetches it next would take it for a second copy and drop it.
-    local key = KEYS[1] .. ':lease:' .. task(id)
-    local held = not working[task(id)] and redis.call('get', key)
-    if held and string.sub(held, 1, #ARGV[2] + 1) == ARGV[2] .. ':' then redis.call('del', key) end
-    if redis.call('hexists', queue .. '.msgs', id) > 0 then
-      redis.call('rpush', queue, id)
-      redis.call('rpush', queue .. '.wake', '1')
-      count = count + 1
-    end
-  end
-end
-redis.call('ltrim', queue .. '.wake', 0, 63)
-return count
-"""
-
-# Each relay asks at every turn: the whole INFO would be two hundred lines to read each time. At maxmemory there is
-# no mark.
-_LIFE = """
-redis.replicate_commands()
-redis.pcall('set', KEYS[1], ARGV[1], 'NX')
-return {
-  string.match(redis.call('info', 'server'), 'run_id:(%x+)') or '',
-  string.match(redis.call('info', 'memory'), 'maxmemory_policy:([%w-]+)') or 'noeviction',
-  redis.call('get', KEYS[1]),
-}
-"""
-
-_BEAT = """
-redis.replicate_commands()
-local now = redis.call('time')[1] * 1000
-local beats = KEYS[1] .. ':__heartbeats__'
-redis.pcall('zadd', beats, now, ARGV[2])
-local queue, moved = KEYS[1] .. ':' .. ARGV[1], 0
-for _, dead in ipairs(redis.call('zrangebyscore', beats, 0, now - ARGV[3])) do
-  local acks = KEYS[1] .. ':__acks__.' .. dead .. '.' .. ARGV[1]
-  for _, id in ipairs(redis.call('smembers', acks)) do
-    -- The lease too: the message would be dropped as a second copy of what the dead one works on.
-    local key = KEYS[1] .. ':lease:' .. (string.match(id, '^([^/]+)/') or id)
-    local held = redis.call('get', key)
-    if held and string.sub(held, 1, #dead + 1) == dead .. ':' then redis.call('del', key) end
-    if redis.call('hexists', queue .. '.msgs', id) > 0 then
-      redis.call('rpush', queue, id)
-      redis.call('rpush', queue .. '.wake', '1')
-      moved = moved + 1
-    end
-  end
-  redis.call('del', acks)
-  -- A consumer of several queues stays listed until each queue's own consumers have looked.
-  if now - redis.call('zscore', beats, dead) > 20 * ARGV[3] then redis.call('zrem', beats, dead) end
-end
-for i = 5, #ARGV do
-  local key = KEYS[1] .. ':lease:' .. ARGV[i]
-  local held = redis.call('get', key)
-  if held == ARGV[4] then redis.call('pexpire', key, 30000)
-  elseif not held then redis.pcall('set', key, ARGV[4], 'PX', 30000) end
-end
-return moved
-"""
+_SCRIPTS = Path(__file__).with_name("scripts")
 
 
 class BrokerUnfit(Exception):
@@ -191,6 +55,23 @@ class Delivery(msgspec.Struct, frozen=True):
     id: str
     queue: str
     message: dramatiq.Message[Any]
+
+
+class Life(msgspec.Struct, frozen=True):
+    """A life of the server: `mark` changes with a restart and with a FLUSHALL, after either messages may be lost.
+
+    `full` is the part of maxmemory that is in use, 0 to 1; 0 where there is no limit.
+    """
+
+    mark: str
+    full: float
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """How many messages wait in a queue: of this moment, and late ones."""
+
+    waiting: int
+    late: int
 
 
 class _Sound(msgspec.Struct, frozen=True):
@@ -218,19 +99,19 @@ class Broker(RedisBroker):
             socket_timeout=_PATIENCE,
             retry=Retry(NoBackoff(), 1),
         )
-        super().__init__(client=client, middleware=[], namespace=NAMESPACE)  # type: ignore[no-untyped-call]
+        super().__init__(client=client, middleware=[], namespace=keys.NAMESPACE)  # type: ignore[no-untyped-call]
         self.actor_options |= {"time_limit"}
         self.broker_id = consumer or os.urandom(8).hex()
         # This life of the process, as the holder of leases.
         self.holder = f"{self.broker_id}:{os.urandom(4).hex()}"
-        self._stop_key = f"{self.namespace}:stop:{self.holder}"
+        self._stop_key = keys.stop(self.holder)
+        self._fetches = 0
         self._waiting = redis.Redis.from_url(
             url, socket_connect_timeout=_PATIENCE, socket_timeout=LOOK + _PATIENCE, retry=Retry(NoBackoff(), 0)
         )
-        register = client.register_script
-        self._publish, self._fetch = register(_PUBLISH), register(_FETCH)
-        self._finish, self._requeue = register(_FINISH), register(_REQUEUE)
-        self._beat, self._life = register(_BEAT), register(_LIFE)
+        self._publish, self._fetch = _script(client, "publish"), _script(client, "fetch")
+        self._finish, self._requeue = _script(client, "finish"), _script(client, "requeue")
+        self._beat, self._life = _script(client, "beat"), _script(client, "life")
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare a queue, and no delay queue beside it."""
@@ -246,21 +127,49 @@ class Broker(RedisBroker):
         self.publish([message])
         return message
 
-    def publish(self, messages: Sequence[dramatiq.Message[Any]]) -> None:
-        """Put messages into their queues and wake who waits there.
+    def publish(self, messages: Sequence[dramatiq.Message[Any]], *, late: Container[str] = ()) -> dict[str, Depth]:
+        """Put messages into their queues and wake who waits there; return how many wait in each of these queues now.
+
+        Args:
+            late: ids of those messages that are not of this moment.
 
         Raises:
             BrokerFull: at maxmemory; nothing was put.
             redis.RedisError: away.
         """
-        if messages:
-            with _full():
-                self._publish(keys=[self.namespace], args=list(_packed(messages)))
+        if not messages:
+            return {}
+        queues = _numbered(messages)
+        names: list[str] = []
+        for queue in queues:
+            names += (keys.waiting(queue), keys.late(queue), keys.messages(queue), keys.wake(queue))
+        arguments: list[Any] = []
+        for message in messages:
+            where = "late" if message.message_id in late else ""
+            arguments += (queues[message.queue_name], where, *_packed(message))
+        with _full():
+            found = self._publish(keys=names, args=arguments)
+        return {queue: Depth(found[2 * n], found[2 * n + 1]) for queue, n in queues.items()}
 
     def fetch(self, queue: str, count: int, *, lease: bool = False) -> list[Delivery]:
         """Take up to `count` messages; with `lease`, those whose task nobody works on now (a second copy is dropped)."""
+        self._fetches += 1
         found = self._fetch(
-            keys=[self.namespace], args=[queue, self.broker_id, count, self.holder if lease else "", LEASE * 1000]
+            keys=[
+                keys.waiting(queue),
+                keys.late(queue),
+                keys.messages(queue),
+                keys.fetched(self.broker_id, queue),
+                keys.HEARTBEATS,
+            ],
+            args=[
+                self.broker_id,
+                count,
+                self.holder if lease else "",
+                LEASE * 1000,
+                keys.lease("%s"),
+                "" if self._fetches % LATE_TURN else "late",
+            ],
         )
         deliveries = []
         for id_, data in zip(found[::2], found[1::2], strict=True):
@@ -276,7 +185,7 @@ class Broker(RedisBroker):
 
     def wait(self, queue: str, seconds: float = LOOK) -> None:
         """Wait until something was put into the queue since the last wait, at most so many seconds (up to LOOK)."""
-        self._waiting.blpop([f"{self.namespace}:{queue}.wake", self._stop_key], min(seconds, LOOK))
+        self._waiting.blpop([keys.wake(queue), self._stop_key], min(seconds, LOOK))
 
     def stop_waiting(self) -> None:
         """Wake this consumer's own `wait`, for a stop that need not wait."""
@@ -298,50 +207,88 @@ class Broker(RedisBroker):
             BrokerFull: at maxmemory; nothing was done. Acks alone are always taken.
             redis.RedisError: away; perhaps done. Both are safe to repeat.
         """
-        args: list[Any] = [queue, self.broker_id, len(sends), len(acks), *_packed(sends)]
+        queues = _numbered(sends)
+        names = [keys.messages(queue), keys.fetched(self.broker_id, queue)]
+        for to in queues:
+            names += (keys.waiting(to), keys.messages(to), keys.wake(to))
+        arguments: list[Any] = [len(sends), keys.lease("%s")]
+        for message in sends:
+            arguments += (queues[message.queue_name], *_packed(message))
         for id_ in acks:
-            args += (id_, self.holder if id_ in leased else "")
+            arguments += (id_, self.holder if id_ in leased else "")
         with _full():
-            self._finish(keys=[self.namespace], args=args)
+            self._finish(keys=names, args=arguments)
 
     def requeue(self, queue: str, ids: Iterable[str]) -> int:
         """Give fetched messages back unworked; return how many."""
-        return int(self._requeue(keys=[self.namespace], args=[queue, self.broker_id, "these", *ids]))
+        return self._put_back(queue, "these", ids)
 
     def reclaim(self, queue: str, known: Iterable[str] = ()) -> int:
         """Put back what this consumer's set holds beyond `known`: a swallowed answer's, or an earlier life's; return how many."""
-        return int(self._requeue(keys=[self.namespace], args=[queue, self.broker_id, "others", *known]))
+        return self._put_back(queue, "others", known)
+
+    def _put_back(self, queue: str, which: str, ids: Iterable[str]) -> int:
+        names = [keys.waiting(queue), keys.messages(queue), keys.fetched(self.broker_id, queue), keys.wake(queue)]
+        return int(self._requeue(keys=names, args=[self.broker_id, keys.lease("%s"), which, *ids]))
 
     def beat(self, queue: str, leases: Iterable[str] = ()) -> int:
         """Say that this consumer lives, renew its leases (task ids), take back messages of dead consumers; return how many."""
-        return int(
-            self._beat(keys=[self.namespace], args=[queue, self.broker_id, DEAD_AFTER * 1000, self.holder, *leases])
-        )
+        names = [keys.HEARTBEATS, keys.waiting(queue), keys.messages(queue), keys.wake(queue)]
+        patterns = (keys.fetched("%s", queue), keys.lease("%s"))
+        arguments: list[Any] = [self.broker_id, DEAD_AFTER * 1000, *patterns, self.holder, LEASE * 1000, *leases]
+        return int(self._beat(keys=names, args=arguments))
 
-    def life(self) -> str:
-        """Which life of the server this is: changes with a restart and with a FLUSHALL, after either messages may be lost.
+    def life(self) -> Life:
+        """Which life of the server this is, and how full it is.
 
         Raises:
             BrokerUnfit: the server may evict queues.
         """
-        run_id, policy, mark = (
-            str(part or b"", "ascii")
-            for part in self._life(keys=[f"{self.namespace}:__life__"], args=[os.urandom(8).hex()])
+        run_id, policy, mark, used, most = (
+            str(part or b"", "ascii") for part in self._life(keys=[keys.LIFE], args=[os.urandom(8).hex()])
         )
         if policy != "noeviction":
             raise BrokerUnfit(
                 f"the broker evicts keys when it is full (maxmemory-policy {policy}) and would lose"
                 " tasks: set maxmemory-policy noeviction, or point BROKER_REDIS_URL at the broker instead of the cache"
             )
-        return f"{run_id}:{mark}"
+        return Life(f"{run_id}:{mark}", int(used) / int(most) if int(most) else 0.0)
+
+    def depths(self, queues: Sequence[str]) -> dict[str, Depth]:
+        """How many messages wait in each queue."""
+        if not queues:
+            return {}
+        with self.client.pipeline(transaction=False) as pipe:
+            for queue in queues:
+                pipe.llen(keys.waiting(queue))
+                pipe.llen(keys.late(queue))
+            found = pipe.execute()
+        return {queue: Depth(found[2 * n], found[2 * n + 1]) for n, queue in enumerate(queues)}
 
     def depth(self, queue: str) -> int:
         """How many messages wait in the queue."""
-        return int(self.client.llen(f"{self.namespace}:{queue}"))
+        found = self.depths([queue])[queue]
+        return found.waiting + found.late
+
+    def say_disabled(self, names: Iterable[str]) -> None:
+        """Tell every consumer which functions ("folder/name") are switched off: what the broker holds for them is parked, too."""
+        self.client.set(keys.DISABLED, msgspec.json.encode(sorted(names)))
+
+    def disabled(self) -> frozenset[str]:
+        """Which functions are switched off, as far as a relay has said."""
+        found: Any = self.client.get(keys.DISABLED)
+        with contextlib.suppress(msgspec.DecodeError):
+            return frozenset(msgspec.json.decode(found or b"[]", type=list[str]))
+        return frozenset()
 
     def close(self) -> None:
         self.client.close()
         self._waiting.close()
+
+
+def _script(client: redis.Redis, name: str) -> Script:
+    text = "".join((_SCRIPTS / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", name))
+    return client.register_script(text)
 
 
 @contextlib.contextmanager
@@ -349,15 +296,17 @@ def _full() -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as error:
-        # Before Redis 7 the server's OOM inside a script arrives as the script's error.
-        if isinstance(error, redis.OutOfMemoryError) or "OOM" in str(error):
+        # Inside a script an older server's OOM arrives as the script's error, not as OutOfMemoryError.
+        if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in str(error):
             raise BrokerFull("the broker is at maxmemory") from None
         raise
 
 
-def _packed(messages: Iterable[dramatiq.Message[Any]]) -> Iterable[Any]:
-    for message in messages:
-        id_ = f"{message.message_id}/{os.urandom(6).hex()}"
-        yield message.queue_name
-        yield id_
-        yield message.copy(options={"redis_message_id": id_}).encode()
+def _numbered(messages: Iterable[dramatiq.Message[Any]]) -> dict[str, int]:
+    """The queues of messages, each with its number."""
+    return {queue: number for number, queue in enumerate(dict.fromkeys(message.queue_name for message in messages))}
+
+
+def _packed(message: dramatiq.Message[Any]) -> tuple[str, bytes]:
+    id_ = f"{message.message_id}/{os.urandom(6).hex()}"
+    return id_, message.copy(options={"redis_message_id": id_}).encode()

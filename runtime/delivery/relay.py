@@ -1,15 +1,18 @@
 """The relay: takes due tasks from the outbox to the broker. It is the only retry, delay and schedule there is.
 
-One thread in the service's host, with a connection of its own. It leases due rows by moving `due_at` to the time of the
-next attempt, commits, and publishes: a row that gets no answer is published again after the function's time limit and an
+One thread in the service's host, with a connection of its own. It takes due rows by moving `due_at` to the time of the next
+attempt, commits, and publishes: a row that gets no answer is published again after the function's time limit and an
 allowance, doubling up to 15 minutes, without end. When the broker was restarted or flushed, all of its rows go at once.
+
+A queue holds no more than a little work: the rest waits here, where it costs the broker nothing and where what is new need
+not wait behind it (`Room`).
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -18,55 +21,33 @@ import msgspec
 import psycopg
 import redis
 from msgspec import Struct
-from psycopg.rows import class_row
 
 from runtime import pg, telemetry
-from runtime.delivery.broker import Broker, BrokerFull, BrokerUnfit
-from shared import clock, idempotency, spans, wake
+from runtime.delivery import outbox
+from runtime.delivery.broker import Broker, BrokerFull, BrokerUnfit, Depth
+from runtime.delivery.outbox import Row, State
+from shared import clock, idempotency, spans, supervision, wake
 
 log = logging.getLogger("eco2.relay")
 
-# A message may wait that long in a queue, beyond the function's own time limit, before it counts as lost.
-ALLOWANCE = timedelta(seconds=30)
-LONGEST = timedelta(minutes=15)
 # Seconds by which this process's clock may be set back before the times in the outbox are looked at again.
 STEP = 5.0
-BATCH = 200
 # Rows of another replica's transactions, and rows that become due, are found at the latest after this, in seconds (of the
 # machine's clock: so short a wait need not notice that the system's was moved). What this process accepts wakes it at once.
 LOOK = 2.0
+# While more is due than the queues take, it looks after them again and again, with pauses that double up to the longer one, in
+# seconds: a queue whose worker works is never empty for want of a look.
+LOOK_AGAIN, LOOK_LATER = 0.02, 0.5
+# Seconds within which every consumer knows what was switched on again.
+KNOWN = 10.0
+# So many messages wait in a queue, and so many late ones beside them, and no more are published to it: at the speed of a
+# worker that does nothing, the work of a tenth of a second.
+ROOM = 400
+# Above this part of the broker's memory nothing is published: results, streams and revocations have the rest.
+FULL = 0.75
 # Housekeeping (old idempotency keys, settings, gauges), in seconds.
 CHORES = 10.0
-FAILED_KEPT = timedelta(days=7)
-
-_LEASE = """
-UPDATE outbox SET attempts = attempts + 1, published_to = %(life)s,
-    due_at = %(now)s + LEAST((time_limit + %(allowance)s) * power(2, LEAST(attempts, 20)),
-        GREATEST(%(longest)s, time_limit + %(allowance)s))
-WHERE id IN (SELECT id FROM outbox WHERE due_at <= %(now)s AND actor <> ALL(%(disabled)s)
-    ORDER BY due_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
-RETURNING id, actor, message::text AS message, reply, subject, traceparent, created_at, time_limit, attempts, retries
-"""
-# Times that no right clock has written: a relay that was a day ahead, or whose host was, left its tasks lying for a day.
-_MEND = """
-UPDATE outbox SET due_at = %(now)s WHERE due_at > %(now)s AND (attempts = 0 AND due_at = created_at
-    OR attempts > 0 AND due_at > %(now)s + GREATEST(%(longest)s, time_limit + %(allowance)s) + %(allowance)s)
-"""
-
-
-class Row(Struct, frozen=True):
-    """An outbox row on its way."""
-
-    id: UUID
-    actor: str
-    message: dict[str, Any]
-    reply: str | None
-    subject: UUID
-    traceparent: str | None
-    created_at: datetime
-    time_limit: timedelta
-    attempts: int
-    retries: int
+SCHEDULE_LIMIT = timedelta(minutes=10)
 
 
 class Envelope(Struct, frozen=True):
@@ -113,44 +94,71 @@ def to_message(service: str, row: Row) -> dramatiq.Message[Any]:
     )
 
 
+class Room:
+    """Which queues take more: looked up where one was full, and otherwise known from the last publication."""
+
+    def __init__(self) -> None:
+        self._full: dict[str, Depth] = {}
+
+    def note(self, depths: dict[str, Depth]) -> None:
+        for queue, depth in depths.items():
+            if depth.waiting >= ROOM or depth.late >= ROOM:
+                self._full[queue] = depth
+            else:
+                self._full.pop(queue, None)
+
+    def look(self, broker: Broker) -> None:
+        self.note(broker.depths(list(self._full)))
+
+    def full(self) -> dict[str, tuple[bool, bool]]:
+        """Which queues are full: of what is of this moment, and of late ones."""
+        return {queue: (depth.waiting >= ROOM, depth.late >= ROOM) for queue, depth in self._full.items()}
+
+    @property
+    def closed(self) -> list[str]:
+        """Queues that take nothing of this moment."""
+        return [queue for queue, depth in self._full.items() if depth.waiting >= ROOM]
+
+    @property
+    def closed_late(self) -> list[str]:
+        """Queues that take nothing late."""
+        return [queue for queue, depth in self._full.items() if depth.late >= ROOM]
+
+
 class Relay:
     """The relay of one service. `start`, then `stop`; `wake` at any time, from any thread.
 
     Attributes:
         trouble: why it waits just now; empty while it works.
-        depth: tasks accepted and not yet answered, some seconds ago; `oldest` of them in seconds; `retried` three times or more.
+        state: what waits for an answer, some seconds ago.
+        on_disabled: called in the relay's thread with the names of all functions that are off, when they change.
     """
 
     def __init__(self, service: str, dsn: str, broker: Broker, schedules: dict[str, float] | None = None) -> None:
         self.service = service
         self.trouble = ""
-        self.depth = self.retried = self.published = 0
-        self.oldest = 0.0
+        self.state = State(0, 0.0, 0)
+        self.published = 0
+        self.on_disabled: Callable[[list[str]], None] = lambda names: None
         self._dsn = dsn
         self._broker = broker
         self._schedules = schedules or {}
-        self._disabled: list[str] = []
-        # Called in the relay's thread with the names of all functions that are off, when they change.
-        self.on_disabled: Callable[[list[str]], None] = lambda names: None
+        self._disabled: list[str] | None = None
         self._life = ""
+        self._full = 0.0
+        self._room = Room()
         self._ahead: float | None = None
         self._looked = self._chores = 0.0
         self._slots: dict[str, int] = {}
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._connection: psycopg.Connection[Any] | None = None
-        self._thread = threading.Thread(target=self._run, name=f"relay-{service}", daemon=True)
+        self._loop: supervision.ThreadLoop | None = None
         self._unregister = wake.register(self.wake)
-        for name, help_text, read in (
-            ("eco2_outbox_depth", "Tasks accepted and not yet answered", lambda: self.depth),
-            ("eco2_outbox_age_seconds", "Age of the oldest task not yet answered", lambda: self.oldest),
-            ("eco2_outbox_retried", "Tasks published three times or more without an answer", lambda: self.retried),
-            ("eco2_outbox_published_total", "Messages that the relay published", lambda: self.published),
-        ):
-            telemetry.gauges.add(name, help_text, read, service=service)
+        self._observe()
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop = supervision.thread(f"relay-{self.service}", self._run)
 
     def wake(self) -> None:
         self._wake.set()
@@ -164,25 +172,32 @@ class Relay:
         """Finish what is being published, then end. What is left in the outbox is another replica's, or the next start's."""
         self._unregister()
         self._stopping.set()
-        self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join(10)
+        if self._loop is not None:
+            self._loop.stopping()
+            self._wake.set()
+            self._loop.stop(10)
+
+    def _observe(self) -> None:
+        for name, help_text, read in (
+            ("eco2_outbox_depth", "Tasks accepted and not yet answered, up to 10,000", lambda: self.state.depth),
+            ("eco2_outbox_age_seconds", "Age of the oldest task not yet answered", lambda: self.state.oldest),
+            (
+                "eco2_outbox_retried",
+                "Tasks published three times or more without an answer, up to 10,000",
+                lambda: self.state.retried,
+            ),
+            ("eco2_outbox_published_total", "Messages that the relay published", lambda: self.published),
+        ):
+            telemetry.gauges.add(name, help_text, read, service=self.service)
 
     def _run(self) -> None:
         pause = 0.1
         while not self._stopping.is_set():
             try:
-                conn = self._connect()
-                if not 0 <= (now := clock.time()) - self._chores < CHORES:
-                    self._chores = now
-                    self._do_chores(conn)
-                self._follow_clock(conn)
-                self._follow_broker(conn)
-                self._insert_due_schedules(conn)
-                more = self._publish_due(conn) == BATCH
+                more = self._turn()
                 pause, self.trouble = 0.1, ""
                 if not more:
-                    self._wake.wait(LOOK)
+                    self._rest()
             except (psycopg.Error, redis.RedisError, OSError, BrokerFull, BrokerUnfit) as error:
                 said = f"{type(error).__name__}: {error}".strip().splitlines()[0]
                 if not self.trouble:
@@ -191,15 +206,36 @@ class Relay:
                 if isinstance(error, psycopg.Error):
                     self._disconnect()
                 else:
-                    self._life = ""
+                    self._looked = 0.0
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 1.0)
-            except Exception:  # the outermost point of the thread
-                # A thread that ended for a bug would stop all tasks and say nothing.
-                log.exception("the relay of %s stumbled and goes on", self.service)
-                self._stopping.wait(1.0)
             self._wake.clear()
         self._disconnect()
+
+    def _rest(self) -> None:
+        """Wait until something new may be due, or until a queue that was full takes more."""
+        end, pause = time.monotonic() + LOOK, LOOK_AGAIN
+        full = self._room.full()
+        while not self._wake.wait(min(pause, LOOK) if full else LOOK) and time.monotonic() < end:
+            self._room.look(self._broker)
+            if self._room.full() != full:
+                return
+            pause = min(pause * 2, LOOK_LATER)
+
+    def _turn(self) -> bool:
+        """Do what is to be done now; return whether there may be more."""
+        conn = self._connect()
+        if not 0 <= (now := clock.time()) - self._chores < CHORES:
+            self._chores = now
+            self._do_chores(conn)
+        self._follow_clock(conn)
+        self._follow_broker(conn)
+        self._insert_due_schedules(conn)
+        if self._full >= FULL:
+            raise BrokerFull(
+                f"{self._full:.0%} of its memory is in use, the rest is for results: tasks wait in the outbox"
+            )
+        return self._publish_due(conn)
 
     def _connect(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
@@ -215,37 +251,45 @@ class Relay:
         ahead = clock.time() - time.monotonic()
         # At the start, and after the clock was set back: not each turn, or two clocks would outbid each other for ever.
         if self._ahead is None or ahead < self._ahead - STEP:
-            conn.execute(_MEND, {"now": clock.now(), "longest": LONGEST, "allowance": ALLOWANCE})
+            outbox.mend_times(conn, clock.now())
         self._ahead = ahead
 
     def _follow_broker(self, conn: psycopg.Connection[Any]) -> None:
         # A restarted broker may have lost its last second, a flushed one everything: what it had goes out again now.
-        if self._life and time.monotonic() - self._looked < LOOK / 2:
+        if self._looked and time.monotonic() - self._looked < LOOK / 2:
             return
         life = self._broker.life()
-        self._looked = time.monotonic()
-        if life != self._life:
-            conn.execute(
-                "UPDATE outbox SET due_at = %s WHERE published_to IS NOT NULL AND published_to <> %s AND due_at > %s",
-                [now := clock.now(), life, now],
-            )
-            self._life = life
+        self._looked, self._full = time.monotonic(), life.full
+        if life.mark != self._life:
+            outbox.publish_lost(conn, clock.now(), life.mark)
+            if self._disabled is not None:
+                self._broker.say_disabled(self._disabled)
+            self._life = life.mark
 
-    def _publish_due(self, conn: psycopg.Connection[Any]) -> int:
-        with conn.cursor(row_factory=class_row(Row)) as cursor:
-            rows = cursor.execute(
-                _LEASE,
-                {
-                    "now": clock.now(),
-                    "life": self._life,
-                    "allowance": ALLOWANCE,
-                    "longest": LONGEST,
-                    "disabled": self._disabled,
-                    "batch": BATCH,
-                },
-            ).fetchall()
+    def _publish_due(self, conn: psycopg.Connection[Any]) -> bool:
+        """Publish what is due and has room; return whether there was anything."""
+        rows = outbox.take(
+            conn,
+            clock.now(),
+            self._life,
+            closed=self._room.closed,
+            closed_late=self._room.closed_late,
+            disabled=self._disabled or [],
+        )
         if not rows:
-            return 0
+            return False
+        try:
+            self._room.note(self._broker.publish(self._messages(rows), late={str(row.id) for row in rows if row.late}))
+        except (redis.RedisError, OSError, BrokerFull):
+            # Not a second attempt spent. If this update fails too, they wait their time.
+            outbox.give_back(conn, [row.id for row in rows])
+            raise
+        if spans.on():
+            for row in rows:
+                spans.event(row.actor, "publish", row.traceparent or "", task=str(row.id), attempt=row.attempts)
+        return True
+
+    def _messages(self, rows: Iterable[Row]) -> list[dramatiq.Message[Any]]:
         messages = []
         for row in rows:
             try:
@@ -254,63 +298,31 @@ class Relay:
             except (ValueError, OverflowError, msgspec.DecodeError) as error:
                 # A row that no message can be made of waits its time, counts its attempts, and holds up nobody.
                 log.error("task %s for %s can't be published: %s", row.id, row.actor, error)
-        try:
-            self._broker.publish(messages)
-        except (redis.RedisError, OSError, BrokerFull):
-            # Not a second attempt spent: the broker never had them. If this update fails too, they wait their time.
-            conn.execute(
-                "UPDATE outbox SET due_at = created_at, attempts = greatest(attempts - 1, 0), published_to = NULL"
-                " WHERE id = ANY(%s)",
-                [[row.id for row in rows]],
-            )
-            raise
         self.published += len(messages)
-        if spans.on():
-            for row in rows:
-                spans.event(row.actor, "publish", row.traceparent or "", task=str(row.id), attempt=row.attempts)
-        return len(rows)
+        return messages
 
     def _insert_due_schedules(self, conn: psycopg.Connection[Any]) -> None:
         for name, every in self._schedules.items():
             slot = int(clock.time() // every)
-            if self._slots.get(name) == slot:
-                continue
-            id_ = uuid5(NAMESPACE_URL, f"eco2:{self.service}/{name}/{slot}")
-            conn.execute(
-                "WITH first AS (INSERT INTO schedule_slots (name, slot) VALUES (%(name)s, %(slot)s) ON CONFLICT (name)"
-                # A slot from further on than the next is a wrong clock's, and would stop the schedule until then.
-                " DO UPDATE SET slot = excluded.slot WHERE schedule_slots.slot < excluded.slot"
-                " OR schedule_slots.slot > excluded.slot + 1 RETURNING slot)"
-                " INSERT INTO outbox (id, actor, message, subject, created_at, due_at, time_limit)"
-                # One that has not run (disabled, stuck) stands for this one too: a bad night leaves one, not hundreds.
-                " SELECT %(id)s, %(actor)s, '{}', %(id)s, %(now)s, %(now)s, %(limit)s FROM first"
-                " WHERE NOT EXISTS (SELECT FROM outbox WHERE actor = %(actor)s) ON CONFLICT (id) DO NOTHING",
-                {
-                    "name": name,
-                    "slot": slot,
-                    "id": id_,
-                    "actor": f"{self.service}/{name}",
-                    "now": clock.now(),
-                    "limit": timedelta(minutes=10),
-                },
-            )
-            self._slots[name] = slot
+            if self._slots.get(name) != slot:
+                id_ = uuid5(NAMESPACE_URL, f"eco2:{self.service}/{name}/{slot}")
+                outbox.insert_scheduled(conn, id_, f"{self.service}/{name}", slot, clock.now(), SCHEDULE_LIMIT)
+                self._slots[name] = slot
 
     def _do_chores(self, conn: psycopg.Connection[Any]) -> None:
         now = clock.now()
-        row = conn.execute("SELECT value FROM public.settings WHERE key = 'functions.disabled'").fetchone()
-        disabled = [str(name) for name in row[0]] if row else []
+        self._follow_settings(conn)
+        outbox.sweep(conn, now, idempotency.LIFETIME)
+        self.state = outbox.state(conn, now)
+
+    def _follow_settings(self, conn: psycopg.Connection[Any]) -> None:
+        disabled = outbox.disabled(conn)
         if disabled != self._disabled:
-            self._disabled = disabled
             self.on_disabled(disabled)
-        conn.execute(
-            "DELETE FROM idempotency WHERE ctid = ANY(ARRAY(SELECT ctid FROM idempotency WHERE created_at < %s LIMIT 5000))",
-            [now - idempotency.LIFETIME],
-        )
-        conn.execute("DELETE FROM failed_tasks WHERE failed_at < %s", [now - FAILED_KEPT])
-        row = conn.execute(
-            "SELECT count(*), min(created_at), count(*) FILTER (WHERE attempts >= 3) FROM outbox"
-        ).fetchone()
-        assert row is not None
-        self.depth, self.retried = row[0], row[2]
-        self.oldest = (now - row[1]).total_seconds() if row[1] else 0.0
+            # Also at the start: what was said last may be from before the last relay ended.
+            self._broker.say_disabled(disabled)
+            enabled = [name for name in self._disabled or [] if name not in disabled]
+            self._disabled = disabled
+            if enabled:
+                # A consumer that does not know yet would drop them once more.
+                outbox.publish_enabled(conn, clock.now() + timedelta(seconds=KNOWN), enabled)
