@@ -88,7 +88,9 @@ def flushed_and_full(system: System) -> dict[str, Any]:
     count = 1000 if system.full else 300
     system.accept(count)
     client = redis.Redis.from_url(system.redis.url)
-    system.until(lambda: client.llen(f"dramatiq:{system.queue}") == count, "all are queued", time_flies=False)
+    system.until(
+        lambda: system.owner.broker.depth(system.queue) >= min(count, 300), "some are queued", time_flies=False
+    )
     client.flushall()
     system.worker(threads=4, prefetch=32)
     system.drain()

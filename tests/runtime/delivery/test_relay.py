@@ -7,9 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import dramatiq
 import psycopg
 import pytest
 
+from runtime.delivery import relay as relays
 from runtime.delivery.broker import Broker
 from runtime.delivery.relay import Relay
 from shared import clock, tasks
@@ -206,3 +208,43 @@ def test_old_idempotency_rows_are_deleted_after_a_day(owner: Owner, later: Any) 
     later(2 * 3600)
     owner.relay.wake()
     eventually(lambda: one(owner, "SELECT count(*) FROM idempotency WHERE scope = 'POST /x'") == 0)
+
+
+def test_a_queue_that_no_one_empties_holds_some_work_and_the_rest_waits_in_the_outbox(
+    owner: Owner, queue: str, later: Any
+) -> None:
+    owner.enqueue(f"{queue}/act", *range(3 * relays.ROOM), delay=60)
+    later(3600)
+    depth = eventually(lambda: (found := owner.broker.depths([queue])[queue]).late >= relays.ROOM and found)
+    assert depth.late < 2 * relays.ROOM
+    # What is new passes by, and so does what is for others.
+    owner.enqueue(f"{queue}/act", 1)
+    owner.enqueue(f"{queue}-2/act", 1)
+    eventually(lambda: owner.broker.depths([queue])[queue].waiting == 1 and waiting(owner.broker, f"{queue}-2") == 1)
+    # And the next go as soon as there is room.
+    taken = len(owner.broker.fetch(queue, relays.ROOM + 1))
+    assert taken == relays.ROOM + 1
+    eventually(lambda: waiting(owner.broker, queue) >= relays.ROOM)
+
+
+def test_a_broker_that_is_nearly_full_gets_no_tasks_and_results_have_the_rest(owner: Owner, queue: str) -> None:
+    client = owner.broker.client
+    used: Any = client.info("memory")
+    client.config_set("maxmemory", int(used["used_memory"] / 0.85))
+    try:
+        eventually(lambda: "BrokerFull" in owner.relay.trouble)
+        owner.enqueue(f"{queue}/act", 1)
+        eventually(lambda: owner.outbox() == 1)
+        assert waiting(owner.broker, queue) == 0
+        owner.broker.finish(queue, [], [dramatiq.Message(f"{queue}-results", "act", (), {}, {})])
+    finally:
+        client.config_set("maxmemory", 0)
+    eventually(lambda: waiting(owner.broker, queue) == 1)
+    assert owner.relay.trouble == ""
+
+
+def test_what_is_late_and_what_is_new_take_turns(owner: Owner, queue: str) -> None:
+    messages = [dramatiq.Message(queue, "act", (), {"number": n}, {}, str(n)) for n in range(16)]
+    owner.broker.publish(messages, late={str(n) for n in range(8)})
+    order = [owner.broker.fetch(queue, 1)[0].message.kwargs["number"] < 8 for _ in range(8)]
+    assert sorted(order) == [False] * 6 + [True] * 2
