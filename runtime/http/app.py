@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Litestar, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
-from runtime.http import authentication, injected, openapi, problems
+from runtime.http import authentication, injected, problems
 from runtime.http.binding import Provider, bind, parameters
 from runtime.http.response import DataResponse
 from runtime.services import Service
@@ -18,10 +18,8 @@ from shared.identity import Verifier
 MAX_BODY = 256 * 1024
 
 
-def application(
-    service: Service, handlers: Sequence[HTTPRouteHandler], parts: Mapping[Any, Any], verifier: Verifier
-) -> Litestar:
-    """The application that answers below the service's prefix."""
+def bound(handlers: Sequence[HTTPRouteHandler], parts: Mapping[Any, Any], verifier: Verifier) -> list[HTTPRouteHandler]:
+    """The handlers with their parts inside, each asking for the token that its parameters imply."""
     providers: dict[str, Provider] = {
         "user": authentication.asked_by,
         "maybe_user": authentication.asked_by,
@@ -29,38 +27,33 @@ def application(
         "conditions": injected.conditions,
         "page": injected.page,
     }
-    made: list[bytes] = []
+    found = []
+    for handler in handlers:
+        found.append(bind(handler, parts, providers))
+        found[-1].before_request = authentication.before_request(parameters(handler), verifier)
+    return found
 
-    # Functions and no methods: Litestar copies its handlers deeply, and what they are bound to with them.
+
+def application(service: Service, handlers: Sequence[HTTPRouteHandler], document: Callable[[], bytes]) -> Litestar:
+    """The application that answers below the service's prefix, with bound handlers and the OpenAPI document's bytes."""
+
+    # A function and no method: Litestar copies its handlers deeply, and what they are bound to with them.
     @get("/openapi.json", include_in_schema=False)
-    async def document() -> Response[bytes]:
-        if not made:
-            made.append(openapi.document(app))
-        return Response(made[0], media_type="application/json")
+    async def openapi_json() -> Response[bytes]:
+        return Response(document(), media_type="application/json")
 
-    def complete(handler: HTTPRouteHandler) -> HTTPRouteHandler:
-        names = parameters(handler)
-        bound = bind(handler, parts, providers)
-        bound.before_request = authentication.before_request(names, verifier)
-        openapi.describe(bound, names)
-        return bound
-
-    app = Litestar(
+    return Litestar(
         route_handlers=[
-            Router(
-                path=service.prefix,
-                tags=[service.short],
-                # OPTIONS first, or Litestar makes its own.
-                route_handlers=[*_options([*handlers, document]), *map(complete, handlers), document],
-            )
+            # OPTIONS first, or Litestar makes its own.
+            Router(service.prefix, route_handlers=[*_options([*handlers, openapi_json]), *handlers, openapi_json])
         ],
         exception_handlers={Exception: problems.handle},
         response_class=DataResponse,
         request_max_body_size=MAX_BODY,
         logging_config=None,
-        openapi_config=openapi.config(service),
+        # Made when it is asked for (runtime.http.openapi).
+        openapi_config=None,
     )
-    return app
 
 
 def _options(handlers: Sequence[HTTPRouteHandler]) -> Iterator[HTTPRouteHandler]:

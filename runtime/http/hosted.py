@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime import telemetry
 from runtime.http import openapi
-from runtime.http.app import application
+from runtime.http.app import application, bound
 from runtime.loader import load_http
 from runtime.parts import Parts
 from runtime.services import Service
@@ -78,11 +79,10 @@ class Hosted:
         self._answered = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         functions = load_http(service, only) if handlers is None else handlers
-        self.app = application(service, functions, self.parts, self.verifier)
-
-    def document(self) -> bytes:
-        """The service's OpenAPI document, as JSON."""
-        return openapi.document(self.app)
+        found = bound(functions, self.parts, self.verifier)
+        # The service's OpenAPI document, as JSON.
+        self.document = cache(lambda: openapi.document(service, functions, found))
+        self.app = application(service, found, self.document)
 
     # Its life
 

@@ -6,17 +6,18 @@ stale. Errors bring theirs along (shared.http.problems).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from runtime.http.authentication import ASKING
+from runtime.http.binding import parameters
 from runtime.services import Service
 from shared.errors import (
     BadInput,
@@ -46,23 +47,7 @@ _HEADERS = {
 }
 
 
-def config(service: Service) -> OpenAPIConfig:
-    """What Litestar is told of the document."""
-    return OpenAPIConfig(
-        title=f"Eco² {service.name}",
-        version="1",
-        # Litestar's own router answers every unknown address below it with a page in HTML: out of the edge's reach, then,
-        # and the document is a route of ours.
-        path="/litestar",
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
-        operation_id_creator=lambda handler, method, path: f"{service.folder}_{handler.fn.__name__}",
-        components=Components(
-            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
-        ),
-    )
-
-
-def describe(handler: HTTPRouteHandler, names: set[str]) -> None:
+def _describe(handler: HTTPRouteHandler, names: set[str]) -> None:
     """Note at a handler what follows from the names of its parameters."""
     kinds: list[type[Problem]] = []
     if names & ASKING:
@@ -83,8 +68,23 @@ def describe(handler: HTTPRouteHandler, names: set[str]) -> None:
         handler.responses[304] = ResponseSpec(None, generate_examples=False, description="The client has it already.")
 
 
-def document(app: Litestar) -> bytes:
-    """The application's document, as JSON."""
+def document(service: Service, handlers: Sequence[HTTPRouteHandler], bound: Sequence[HTTPRouteHandler]) -> bytes:
+    """The document of a service's handlers, as JSON, by an application of its own: few processes are ever asked for it."""
+    for handler, given in zip(handlers, bound, strict=True):
+        _describe(given, parameters(handler))
+    app = Litestar(
+        [Router(service.prefix, tags=[service.short], route_handlers=bound)],
+        openapi_config=OpenAPIConfig(
+            title=f"Eco² {service.name}",
+            version="1",
+            render_plugins=[JsonRenderPlugin()],
+            operation_id_creator=lambda handler, method, path: f"{service.folder}_{handler.fn.__name__}",
+            components=Components(
+                security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+            ),
+        ),
+        logging_config=None,
+    )
     content = app.openapi_schema.to_schema()
     _complete(content)
     # Litestar names Page[Item] after all modules on the way; clients make class names of it.

@@ -1,0 +1,153 @@
+"""What each of our replacements of a part of Litestar gains a request: the same application with it switched off.
+
+In one process, without a network: the CPU time of a call of the ASGI application, with and without in turns.
+"""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import msgspec
+import uvloop
+from litestar import Litestar, Response, get, post
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from runtime.http import app as app_module
+from runtime.http.binding import Provider
+from runtime.http.hosted import Hosted
+from runtime.services import find
+from shared.http import CurrentUser, Db
+from shared.ids import new_id
+from shared.settings import Settings
+from tests.support import Keys, access_token
+
+ROUNDS = 41
+REQUESTS = 300
+
+
+class Order(Struct):
+    name: Annotated[str, Meta(min_length=3, max_length=100)]
+    count: Annotated[int, Meta(ge=1, le=1000)]
+    tags: list[str] = []
+
+
+@get("/hello")
+async def hello(user: CurrentUser, db: Db) -> dict[str, str]:
+    return {"hello": "world"}
+
+
+@post("/orders", status_code=201)
+async def orders(data: JSONBody[Order]) -> Order:
+    return data
+
+
+def through_litestar(handler: HTTPRouteHandler, parts: Any, providers: dict[str, Provider]) -> HTTPRouteHandler:
+    """What `bind` replaces: Litestar resolves the dependencies, and converts the body."""
+    result = copy.copy(handler)
+    user = providers["user"]
+    given: dict[str, Callable[[], Any]] = {"user": lambda: user(), "db": lambda: parts["db"]}
+    result.dependencies = {name: Provide(provider, sync_to_thread=False) for name, provider in given.items()}
+    result.responses = {}
+    return result
+
+
+@contextmanager
+def switched_off(name: str, instead: Any) -> Iterator[None]:
+    """The application is built with Litestar's own."""
+    ours = getattr(app_module, name)
+    setattr(app_module, name, instead)
+    try:
+        yield
+    finally:
+        setattr(app_module, name, ours)
+
+
+SWITCHES: dict[str, tuple[str, Any]] = {
+    "answers (DataResponse)": ("DataResponse", Response),
+    "binding": ("bind", through_litestar),
+}
+
+
+def rows(keys: Keys) -> list[dict[str, Any]]:
+    """One row for each replacement and request."""
+    service = msgspec.structs.replace(find("auth"), prefix="/bench")
+    settings = Settings(database_url="postgresql://nobody@127.0.0.1:9/none", auth_jwks_file=str(keys.public))
+
+    def build() -> Litestar:
+        return Hosted(service, settings, background=False, handlers=[hello, orders]).app
+
+    apps = {"": build()}
+    for name, (attribute, instead) in SWITCHES.items():
+        with switched_off(attribute, instead):
+            apps[name] = build()
+    token = f"Bearer {access_token(keys, new_id(), new_id())}".encode()
+    order = b'{"name":"bottle","count":3,"tags":["pet","clear"]}'
+    found = []
+    for what, request in (("GET", _call("GET", "hello", token, b"")), ("POST", _call("POST", "orders", token, order))):
+        spent = uvloop.run(_measure(apps, request))
+        for name in SWITCHES:
+            found.append(
+                {
+                    "name": f"host: {what} without our {name}",
+                    "ours": spent[""],
+                    "raw": spent[name],
+                    "ratio": spent[""] / spent[name],
+                    "budget": "–",
+                    "unit": "µs CPU in the application",
+                    "note": f"gains {spent[name] - spent['']:.1f} µs",
+                }
+            )
+    return found
+
+
+Call = Callable[[Litestar], Any]
+
+
+def _call(method: str, path: str, token: bytes, body: bytes) -> Call:
+    headers = [(b"host", b"bench"), (b"authorization", token), (b"content-type", b"application/json")]
+    headers.append((b"content-length", str(len(body)).encode()))
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message.get("status", 200) not in (200, 201):
+            raise RuntimeError(f"answered {message['status']}")
+
+    def call(app: Litestar) -> Any:
+        path_ = f"/bench/{path}"
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "server": ("bench", 80),
+            "client": ("bench", 1),
+            "scheme": "http",
+            "method": method,
+            "root_path": "",
+            "path": path_,
+            "raw_path": path_.encode(),
+            "query_string": b"",
+            "headers": list(headers),
+            "state": {},
+        }
+        return app(scope, receive, send)
+
+    return call
+
+
+async def _measure(apps: dict[str, Litestar], call: Call) -> dict[str, float]:
+    spent: dict[str, list[float]] = {name: [] for name in apps}
+    for _ in range(ROUNDS):
+        for name, app in apps.items():
+            before = time.process_time()
+            for _ in range(REQUESTS):
+                await call(app)
+            spent[name].append((time.process_time() - before) / REQUESTS * 1e6)
+    return {name: statistics.median(found) for name, found in spent.items()}
