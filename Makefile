@@ -57,6 +57,7 @@ check: install    ## formatting, lint, import rules, strict types
 	$(BIN)/ruff check --quiet .
 	$(BIN)/lint-imports > build/lint-imports.log 2>&1 || { cat build/lint-imports.log; exit 1; }
 	$(BIN)/mypy
+	$(BIN)/python -m tests.wiring
 
 # Each process of pytest has servers of its own, and half of the suite waits: three keep two cores busy.
 WORKERS ?= 3

@@ -66,7 +66,8 @@ class Parts(Mapping[Any, Any]):
 
     def _make(self, name: Any) -> Any:
         if isinstance(name, Made):
-            hints = get_type_hints(name.by, include_extras=True)
+            maker = name.by.__init__ if inspect.isclass(name.by) else name.by
+            hints = get_type_hints(maker, include_extras=True)
             needs = inspect.signature(name.by).parameters
             return name.by(**{need: self[binding.made(hints[need]) or need] for need in needs})
         uses = _USES.get(name)

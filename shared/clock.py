@@ -29,13 +29,19 @@ def _map(path: str | None) -> mmap.mmap | None:
         return mmap.mmap(file.fileno(), SIZE, prot=mmap.PROT_READ)
 
 
-_file = _map(os.environ.get("ECO2_CLOCK_FILE"))
+class _Clock:
+    """The file that this process follows, if any."""
+
+    def __init__(self, path: str | None) -> None:
+        self.file = _map(path)
+
+
+_clock = _Clock(os.environ.get("ECO2_CLOCK_FILE"))
 
 
 def use_file(path: str | None) -> None:
     """Follow another clock file, or the machine's clock with None (for tests and forked processes)."""
-    global _file
-    _file = _map(path)
+    _clock.file = _map(path)
 
 
 def write_offset(path: str, seconds: float) -> None:
@@ -46,7 +52,7 @@ def write_offset(path: str, seconds: float) -> None:
 
 def offset() -> float:
     """Seconds by which the system's clock is ahead of the machine's."""
-    return _OFFSET.unpack_from(_file)[0] if _file is not None else 0.0
+    return _OFFSET.unpack_from(_clock.file)[0] if _clock.file is not None else 0.0
 
 
 def time() -> float:
@@ -61,7 +67,7 @@ def now() -> datetime:
 
 def wait(event: threading.Event, seconds: float) -> bool:
     """Wait for the event, at most so many seconds of the system's clock; return whether it was set."""
-    if _file is None or seconds <= _SHORT:
+    if _clock.file is None or seconds <= _SHORT:
         return event.wait(max(0.0, seconds))
     end = _time.monotonic() + seconds + offset()
     while (left := end - _time.monotonic() - offset()) > 0:
@@ -77,7 +83,7 @@ def sleep(seconds: float) -> None:
 
 async def asleep(seconds: float) -> None:
     """Suspend this task for so many seconds of the system's clock."""
-    if _file is None or seconds <= _SHORT:
+    if _clock.file is None or seconds <= _SHORT:
         await asyncio.sleep(max(0.0, seconds))
         return
     end = _time.monotonic() + seconds + offset()

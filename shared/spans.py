@@ -16,27 +16,33 @@ import msgspec
 
 from shared import clock, trace
 
-_address: tuple[str, int] | None = None
-_socket: socket.socket | None = None
-_service = ""
+
+class _Sender:
+    """Where this process's spans go, if anywhere, and whose they are."""
+
+    address: tuple[str, int] | None = None
+    wire: socket.socket | None = None
+    service = ""
+
+
+_sender = _Sender()
 # A datagram's safe size on loopback; SQL and names are cut to fit.
 _LONGEST = 8000
 
 
 def configure(service: str) -> None:
     """Send spans where ECO2_SPANS says, under this service's name; without it this module does nothing."""
-    global _address, _socket, _service
-    _service = service
+    _sender.service = service
     host, _, port = os.environ.get("ECO2_SPANS", "").rpartition(":")
     if host and port.isdigit():
-        _address = (host, int(port))
-        _socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        _socket.setblocking(False)
+        _sender.wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        _sender.wire.setblocking(False)
+        _sender.address = (host, int(port))
 
 
 def on() -> bool:
     """Whether anybody looks."""
-    return _address is not None
+    return _sender.address is not None
 
 
 def send(
@@ -50,13 +56,13 @@ def send(
     **attributes: Any,
 ) -> None:
     """Tell of one span; `traceparent` carries its trace and its own id, `parent` is the parent's traceparent or id."""
-    if _socket is None or _address is None or len(traceparent) < 55:
+    if _sender.wire is None or _sender.address is None or len(traceparent) < 55:
         return
     span = {
         "trace": traceparent[3:35],
         "id": traceparent[36:52],
         "parent": parent[36:52] if len(parent) >= 55 else parent,
-        "service": _service,
+        "service": _sender.service,
         "name": name,
         "kind": kind,
         "start": started,
@@ -64,7 +70,7 @@ def send(
         "attributes": {key: value for key, value in attributes.items() if value is not None},
     }
     try:
-        _socket.sendto(msgspec.json.encode(span)[:_LONGEST], _address)
+        _sender.wire.sendto(msgspec.json.encode(span)[:_LONGEST], _sender.address)
     except OSError:
         return  # nobody looks any more, or the buffer is full
 
@@ -73,7 +79,7 @@ def send(
 def span(name: str, kind: str, **attributes: Any) -> Iterator[None]:
     """The block as a span below what the context does now."""
     within = trace.current()
-    if _address is None or not within:
+    if _sender.address is None or not within:
         yield
         return
     started, at = time.perf_counter(), clock.time()
@@ -92,7 +98,7 @@ def span(name: str, kind: str, **attributes: Any) -> Iterator[None]:
 def event(name: str, kind: str, traceparent: str = "", **attributes: Any) -> None:
     """Something that happened at a moment, below what the context does now or below the trace given."""
     within = traceparent or trace.current()
-    if _address is None or len(within) < 55:
+    if _sender.address is None or len(within) < 55:
         return
     own = f"{within[:36]}{getrandbits(64):016x}{within[52:]}"
     send(name, kind, traceparent=own, parent=within, started=clock.time(), seconds=0.0, **attributes)

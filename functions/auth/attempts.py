@@ -10,20 +10,20 @@ import ipaddress
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 from msgspec import Struct
 
 from functions.auth import passwords
-from shared import clock
+from shared import clock, parts
 from shared.errors import Forbidden, TooMany, Unauthorized, Unavailable
+from shared.parts import Made
 from shared.redis import within
 from shared.settings import Settings
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 
 class TooManyAttempts(TooMany):
@@ -67,9 +67,6 @@ end
 return 'ok'
 """
 
-_alone_until = 0.0
-_own: dict[str, float] = {}
-
 
 def address_of(request: Request[Any, Any, Any], settings: Settings) -> str:
     """The client's address; of IPv6 the /64, which is what one client gets.
@@ -90,80 +87,88 @@ def address_of(request: Request[Any, Any, Any], settings: Settings) -> str:
     return str(address)
 
 
-@asynccontextmanager
-async def attempt(broker: "Redis", *, account: UUID | str, address: str) -> AsyncIterator[None]:
-    """Wait for a place to check a password in, and count the block as a failed try when it raises 401 or 403.
+class Limiter:
+    """One for all requests of a process, which counts here what it can't count for all."""
 
-    Args:
-        account: the user's id, or the login somebody tried where there is no such user: both are limited alike.
+    def __init__(self, broker: parts.Broker) -> None:
+        self._broker = broker
+        self._alone_until = 0.0
+        self._own: dict[str, float] = {}
 
-    Raises:
-        TooManyAttempts: when the account or the address has had its share of failures.
-        passwords.Busy: as `passwords.slot`.
-    """
-    buckets = [Bucket(_key("account", str(account)), *ACCOUNT), Bucket(_key("address", address), *ADDRESS)]
-    # The look comes after the wait: a thousand guesses sent at once would else all pass before the first has failed.
-    async with passwords.slot(address):
-        wait = await _wait(broker, buckets)
-        if wait > 0:
-            raise TooManyAttempts(retry_after=wait)
+    @asynccontextmanager
+    async def attempt(self, *, account: UUID | str, address: str) -> AsyncIterator[None]:
+        """Wait for a place to check a password in, and count the block as a failed try when it raises 401 or 403.
+
+        Args:
+            account: the user's id, or the login somebody tried where there is no such user: both are limited alike.
+            address: the client's, as `address_of` says.
+
+        Raises:
+            TooManyAttempts: when the account or the address has had its share of failures.
+            passwords.Busy: as `passwords.slot`.
+        """
+        buckets = [Bucket(_key("account", str(account)), *ACCOUNT), Bucket(_key("address", address), *ADDRESS)]
+        # The look comes after the wait: a thousand guesses sent at once would else all pass before the first has failed.
+        async with passwords.slot(address):
+            wait = await self._wait(buckets)
+            if wait > 0:
+                raise TooManyAttempts(retry_after=wait)
+            try:
+                yield
+            except (Unauthorized, Forbidden):
+                await self._count(buckets)
+                raise
+        await self.forget(account)
+
+    async def forget(self, *accounts: UUID | str) -> None:
+        """Forget an account's failures: after a right password, and with the person."""
+        keys = [_key("account", str(account)) for account in accounts]
+        for key in keys:
+            self._own.pop(key, None)
+        if time.monotonic() < self._alone_until:
+            return
         try:
-            yield
-        except (Unauthorized, Forbidden):
-            await _count(broker, buckets)
-            raise
-    await forget(broker, account)
+            async with within("broker"):
+                await self._broker.delete(*keys)
+        except Unavailable:
+            self._go_alone()
+
+    async def _wait(self, buckets: Sequence[Bucket]) -> float:
+        now = clock.time()
+        alone = [self._own.get(b.key, 0.0) + b.interval - b.burst * b.interval - now for b in buckets]
+        shared = await self._evaluate(_LOOK, buckets)
+        return max(0.0, *alone, float(shared or 0.0))
+
+    async def _count(self, buckets: Sequence[Bucket]) -> None:
+        if await self._evaluate(_COUNT, buckets) is not None:
+            return
+        now = clock.time()
+        for bucket in buckets:
+            self._own[bucket.key] = max(self._own.pop(bucket.key, 0.0), now) + bucket.interval
+        while len(self._own) > _REMEMBERED:
+            del self._own[next(iter(self._own))]
+
+    async def _evaluate(self, script: str, buckets: Sequence[Bucket]) -> str | None:
+        """Run a script on the buckets; None while Redis is away."""
+        if time.monotonic() < self._alone_until:
+            return None
+        keys = [bucket.key for bucket in buckets]
+        numbers = [str(number) for bucket in buckets for number in (bucket.burst, bucket.interval)]
+        try:
+            async with within("broker"):
+                return str(await self._broker.eval(script, len(keys), *keys, str(clock.time()), *numbers))
+        except Unavailable:
+            self._go_alone()
+            return None
+
+    def _go_alone(self) -> None:
+        self._alone_until = time.monotonic() + ALONE_SECONDS
 
 
-async def forget(broker: "Redis", *accounts: UUID | str) -> None:
-    """Forget an account's failures: after a right password, and with the person."""
-    keys = [_key("account", str(account)) for account in accounts]
-    for key in keys:
-        _own.pop(key, None)
-    if time.monotonic() < _alone_until:
-        return
-    try:
-        async with within("broker"):
-            await broker.delete(*keys)
-    except Unavailable:
-        _go_alone()
+# What a handler names: `limiter: GuessLimiter`.
+GuessLimiter = NamedDependency[SkipValidation[Annotated[Limiter, Made(Limiter)]]]
 
 
 def _key(kind: str, value: str) -> str:
     # A hash: the broker's files should name nobody.
     return f"auth:failures:{kind}:{hashlib.sha256(value.lower().encode()).hexdigest()[:32]}"
-
-
-async def _wait(broker: "Redis", buckets: Sequence[Bucket]) -> float:
-    alone = max((_own.get(b.key, 0.0) + b.interval - b.burst * b.interval - clock.time() for b in buckets), default=0.0)
-    shared = await _evaluate(broker, _LOOK, buckets)
-    return max(alone, float(shared) if shared is not None else 0.0)
-
-
-async def _count(broker: "Redis", buckets: Sequence[Bucket]) -> None:
-    if await _evaluate(broker, _COUNT, buckets) is not None:
-        return
-    now = clock.time()
-    for bucket in buckets:
-        _own[bucket.key] = max(_own.pop(bucket.key, 0.0), now) + bucket.interval
-    while len(_own) > _REMEMBERED:
-        del _own[next(iter(_own))]
-
-
-async def _evaluate(broker: "Redis", script: str, buckets: Sequence[Bucket]) -> str | None:
-    """Run a script on the buckets; None while Redis is away."""
-    if time.monotonic() < _alone_until:
-        return None
-    numbers = [str(number) for bucket in buckets for number in (bucket.burst, bucket.interval)]
-    try:
-        async with within("broker"):
-            answer = await broker.eval(script, len(buckets), *(b.key for b in buckets), str(clock.time()), *numbers)
-    except Unavailable:
-        _go_alone()
-        return None
-    return str(answer)
-
-
-def _go_alone() -> None:
-    global _alone_until
-    _alone_until = time.monotonic() + ALONE_SECONDS

@@ -33,11 +33,12 @@ async def change_password(
     db: Db,
     broker: Broker,
     settings: Settings,
+    limiter: attempts.GuessLimiter,
     conditions: Conditional,
 ) -> None:
     passwords.prepare(data.new_password, "new_password")
     _, credentials = await known(db, user, conditions)
-    async with attempts.attempt(broker, account=user.id, address=attempts.address_of(request, settings)):
+    async with limiter.attempt(account=user.id, address=attempts.address_of(request, settings)):
         await check(data.current_password, credentials)
         new_hash = await passwords.hashed(data.new_password, "new_password")
     async with db.transaction() as conn:

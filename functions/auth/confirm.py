@@ -38,7 +38,7 @@ async def known(db: Db, user: CurrentUser, conditions: Conditional) -> tuple[sql
 
 
 async def check(given: str, credentials: sql.Credentials) -> None:
-    """Compare the password. To be called inside `attempts.attempt`, which counts what fails.
+    """Compare the password. To be called inside `Limiter.attempt`, which counts what fails.
 
     Raises:
         WrongPassword: it is another one.

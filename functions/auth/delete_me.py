@@ -41,10 +41,11 @@ async def delete_me(
     db: Db,
     broker: Broker,
     settings: Settings,
+    limiter: attempts.GuessLimiter,
     conditions: Conditional,
 ) -> None:
     person, credentials = await known(db, user, conditions)
-    async with attempts.attempt(broker, account=user.id, address=attempts.address_of(request, settings)):
+    async with limiter.attempt(account=user.id, address=attempts.address_of(request, settings)):
         await check(data.password, credentials)
     async with db.transaction() as conn:
         ended = await sql.delete_person(conn, user.id)
@@ -62,4 +63,4 @@ async def delete_me(
                 )
     await revocations.announce(db, broker, ended)
     # Failures may have been counted under any of the three (functions.auth.login).
-    await attempts.forget(broker, user.id, person.username, person.email)
+    await limiter.forget(user.id, person.username, person.email)

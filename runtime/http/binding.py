@@ -37,8 +37,9 @@ Provider = Callable[..., Any]
 
 
 def parameters(handler: HTTPRouteHandler) -> set[str]:
-    """The names of a handler's parameters."""
-    return set(inspect.signature(handler.fn).parameters)
+    """The names of a handler's parameters, without parts of the service's own."""
+    hints = get_type_hints(handler.fn, include_extras=True)
+    return {name for name in inspect.signature(handler.fn).parameters if made(hints[name]) is None}
 
 
 def bind(handler: HTTPRouteHandler, parts: Mapping[Any, Any], providers: Mapping[str, Provider]) -> HTTPRouteHandler:

@@ -138,6 +138,22 @@ class Owner:
 
         return self.wait(accept())  # type: ignore[no-any-return]
 
+    def accept(self, *messages: Message) -> list[UUID]:
+        """Enqueue messages of any class; the owner takes their outcomes."""
+
+        async def accept() -> list[UUID]:
+            async with self.database.transaction() as conn:
+                reply = replying(f"{self.name}/worked")
+                return [await tasks.enqueue(conn, message, subject=new_id(), reply=reply) for message in messages]
+
+        return self.wait(accept())  # type: ignore[no-any-return]
+
+    def ask_again(self, task_id: UUID) -> None:
+        """Let the relay publish a task now that it would publish later."""
+        with psycopg.connect(self.dsn) as conn:
+            conn.execute("UPDATE outbox SET due_at = created_at WHERE id = %s", [task_id])
+        self.relay.wake()
+
     def outbox(self) -> int:
         with psycopg.connect(self.dsn) as conn:
             row = conn.execute("SELECT count(*) FROM outbox").fetchone()

@@ -1,5 +1,6 @@
 """What is wrong with a service.toml or a function's file is one line that says where, before anything runs."""
 
+import inspect
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from dramatiq.brokers.stub import StubBroker
 from litestar import Litestar, Router
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 
+from runtime.http.binding import parameters
 from runtime.loader import LoadError, discover, load_http, load_queue_functions
 from runtime.services import ROOT, Service, ServiceError, find, load_services
 from shared.db import Database
@@ -97,6 +100,11 @@ def test_a_route_belongs_to_one_function(tmp_path: Path) -> None:
         discover(find("waste"), tmp_path)
 
 
+def parameters_of(handlers: list[HTTPRouteHandler]) -> set[str]:
+    """The names of their parameters, without parts of the service's own."""
+    return {name for handler in handlers for name in parameters(handler)}
+
+
 APIS = [service for service in load_services().values() if not service.is_worker]
 PROVIDED = ("db", "user", "maybe_user", "idempotency", "conditions", "page", "objects", "calls", "hub", "settings")
 
@@ -104,7 +112,8 @@ PROVIDED = ("db", "user", "maybe_user", "idempotency", "conditions", "page", "ob
 @pytest.mark.parametrize("service", APIS, ids=lambda service: service.folder)
 def test_each_http_function_mounts_in_a_bare_litestar_app(service: Service) -> None:
     handlers = load_http(service)
-    providers = {name: Provide(lambda: None, sync_to_thread=False) for name in (*PROVIDED, "broker", "cache")}
+    own = {name for handler in handlers for name in inspect.signature(handler.fn).parameters} - parameters_of(handlers)
+    providers = {name: Provide(lambda: None, sync_to_thread=False) for name in (*PROVIDED, "broker", "cache", *own)}
     app = Litestar([Router(service.prefix, route_handlers=handlers)], dependencies=providers)
     served = {route.path for route in app.routes}
     assert {service.prefix + path for handler in handlers for path in handler.paths} <= served
