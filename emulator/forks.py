@@ -7,23 +7,22 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Mapping
-from typing import Any
 
+from emulator.pipe import OrderPipe
 from emulator.process import Command, StartError, spawn
 from runtime.services import ROOT
 
+# Seconds for the template to import what it holds, or to make a child.
 _PATIENCE = 30.0
+_ENDED = "the template of all services ended; see its log"
 
 
 class Forked:
     """A child of the template, with what the supervisor uses of subprocess.Popen."""
 
-    def __init__(self, template: "Template", pid: int, stdin: Any) -> None:
-        self.template = template
+    def __init__(self, pid: int, orders: OrderPipe | None) -> None:
         self.pid = pid
-        self.stdin = stdin
+        self.orders = orders
         self.returncode: int | None = None
         self.ended = asyncio.Event()
 
@@ -41,9 +40,8 @@ class Forked:
     def end(self, code: int) -> None:
         self.returncode = code
         self.ended.set()
-        if self.stdin is not None:
-            with contextlib.suppress(OSError):
-                self.stdin.close()
+        if self.orders is not None:
+            self.orders.close()
 
 
 Process = subprocess.Popen[bytes] | Forked
@@ -143,27 +141,42 @@ class Template:
         self.ready.set()
         for birth in self.births.values():
             if not birth.done():
-                birth.set_exception(StartError("the template of all services ended; see its log"))
+                birth.set_exception(StartError(_ENDED))
         self.births.clear()
         for child in list(self.children.values()):
             child.end(-signal.SIGKILL)
         self.children.clear()
 
-    async def fork(self, command: Command, module: str, arguments: tuple[str, ...], orders: bool) -> Forked:
-        """A new child that runs `module:function` with the command's environment, log and listener."""
-        await asyncio.wait_for(self.ready.wait(), _PATIENCE)
+    async def fork(self, command: Command, module: str, arguments: tuple[str, ...], orders: bool = False) -> Forked:
+        """A new child that runs `module:function` with the command's environment, log and listener.
+
+        Raises:
+            StartError: the template has gone, or does not answer; the latter is ended, so that the next one may.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self.ready.wait()
+                return await self._fork(command, module, arguments, orders)
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                self.close()
+            why = "does not answer" if isinstance(error, TimeoutError) else error.strerror
+            raise StartError(f"{command.name} did not start: the template of all services: {why}") from None
+
+    async def _fork(self, command: Command, module: str, arguments: tuple[str, ...], orders: bool) -> Forked:
         if self.socket is None:
-            raise StartError(f"{command.name} did not start: the template of all services ended; see its log")
+            raise StartError(f"{command.name} did not start: {_ENDED}")
         self.count += 1
+        number = self.count
         descriptors, names = list(command.pass_fds), ["listener"] * len(command.pass_fds)
-        stdin = None
+        pipe = None
         if orders:
             read, write = os.pipe()
             descriptors.append(read)
             names.append("stdin")
-            stdin = os.fdopen(write, "wb")
+            pipe = OrderPipe(write)
         order = {
-            "id": self.count,
+            "id": number,
             "name": command.name,
             "module": module,
             "arguments": arguments,
@@ -174,14 +187,19 @@ class Template:
             "descriptors": names,
         }
         birth: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.births[self.count] = birth
+        self.births[number] = birth
         try:
             socket.send_fds(self.socket, [json.dumps(order).encode()], descriptors)
+            pid = await birth
+        except BaseException:
+            if pipe is not None:
+                pipe.close()
+            raise
         finally:
+            self.births.pop(number, None)
             if orders:
                 os.close(read)
-        pid = await asyncio.wait_for(birth, _PATIENCE)
-        child = Forked(self, pid, stdin)
+        child = Forked(pid, pipe)
         if pid in self.early:
             child.end(self.early.pop(pid))
         else:
@@ -203,7 +221,3 @@ class Template:
             self.process.kill()
             self.process.wait()
         self._lost()
-
-
-def template_command(env: Mapping[str, str], log: Any) -> Command:
-    return Command("template", [sys.executable, "-m", "emulator.template"], env, log, cwd=ROOT)

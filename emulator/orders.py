@@ -2,29 +2,43 @@
 
 import asyncio
 import os
-import signal
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
-from emulator import probe
 from emulator.control import Handler, Say
-from emulator.forks import exited
-from emulator.network.proxy import Fault
+from emulator.fleet import Fleet
+from emulator.keeper import Keeper
+from emulator.network.faults import Faults
+from emulator.network.links import Fault
 from emulator.process import CalledWrongly, StartError
-from emulator.state import snapshots
-from runtime.services import suggestion
-
-if TYPE_CHECKING:
-    from emulator.supervisor import Running, Supervisor
+from emulator.setup import Setup
+from emulator.standstill import Standstill
+from emulator.system import System
 
 
 class Orders:
-    """The orders that one supervisor takes."""
+    """The orders that one emulator takes."""
 
-    def __init__(self, supervisor: "Supervisor") -> None:
-        self.supervisor = supervisor
-        self._one_snapshot = asyncio.Lock()
+    def __init__(
+        self,
+        system: System,
+        fleet: Fleet,
+        setup: Setup,
+        faults: Faults,
+        order_proxy: Callable[[], None],
+        stop: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._system = system
+        self._fleet = fleet
+        self._setup = setup
+        self._faults = faults
+        self._order_proxy = order_proxy
+        self._stop_all = stop
+        self._say = say
+        self._standstill = Standstill(system, fleet, setup)
         self._handlers: dict[str, Handler] = {
             "status": self._status,
             "environment": self._environment,
@@ -32,7 +46,7 @@ class Orders:
             "restart": self._restart,
             "kill": self._kill,
             "pause": self._pause,
-            "resume": self._pause,
+            "resume": self._resume,
             "fault-add": self._fault_add,
             "fault-clear": self._fault_clear,
             "fault-list": self._fault_list,
@@ -52,154 +66,101 @@ class Orders:
         return await handler(request, say)
 
     async def _status(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        kept = [f"{name}: {error}" for name, error in self.supervisor.reload_errors.items()]
-        return {"about": self.supervisor.about(), "troubles": [*self.supervisor.troubles, *kept]}
+        keepers = self._fleet.keepers.values()
+        stale = [f"{keeper.part.name}: {keeper.stale}" for keeper in keepers if keeper.stale]
+        return {"about": self.about(), "troubles": [*self._setup.troubles, *stale]}
+
+    def about(self) -> dict[str, Any]:
+        """What `eco2 status --json` prints."""
+        parts = self._fleet.about()
+        for name, url in self._system.existing.urls.items():
+            address = url.rpartition("@")[2]  # never a password
+            parts.insert(0, {"name": name, "kind": "server", "pid": None, "state": "existing", "address": address})
+        return {
+            "pid": os.getpid(),
+            "gateway": self._system.addresses.gateway_url,
+            "parts": parts,
+            "state_folder": str(self._system.state.path),
+        }
 
     async def _environment(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
         name = request.get("service")
-        if name:
-            if name not in self.supervisor.system.services:
-                raise StartError(f"there is no service {name}")
-            return {"environment": self.supervisor.system.environment(self.supervisor.system.services[name])}
-        return {"environment": self.supervisor.system.outside_environment()}
+        if not name:
+            return {"environment": self._system.environments.outside()}
+        if name not in self._system.services:
+            raise StartError(f"there is no service {name}")
+        return {"environment": self._system.environments.service(self._system.services[name])}
 
     async def _stop(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        self.supervisor.say("stopping: asked by `eco2 down`")
-        asyncio.get_running_loop().call_later(0.05, self.supervisor.stopping.set)
+        self._stop_all()
         return {"pid": os.getpid()}
 
-    def pick(self, name: str) -> "Running":
-        """The part of that name. StartError with the names there are."""
-        running = self.supervisor.running
-        if name not in running:
-            raise CalledWrongly(f"there is no part {name}{suggestion(name, running)}")
-        return running[name]
+    # One part, or all replicas of it
+
+    async def _each(self, request: dict[str, Any], do: Callable[[Keeper], None]) -> dict[str, Any]:
+        chosen = self._fleet.pick(str(request.get("part")))
+        for keeper in chosen:
+            do(keeper)
+        return {"part": chosen[0].about(), "parts": [keeper.about() for keeper in chosen]}
 
     async def _restart(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        running = self.pick(str(request.get("part")))
-        await self.supervisor.replace(running, overlapping=running.part.kind == "service")
-        return {"part": running.about()}
+        chosen = self._fleet.pick(str(request.get("part")))
+        await asyncio.gather(*(keeper.renew(overlapping=keeper.part.kind == "service") for keeper in chosen))
+        return {"part": chosen[0].about(), "parts": [keeper.about() for keeper in chosen]}
 
     async def _kill(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        running = self.pick(str(request.get("part")))
-        if running.process is not None and running.process.poll() is None:
-            running.process.kill()
-        return {"part": running.about()}
+        return await self._each(request, Keeper.kill)
 
     async def _pause(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        running = self.pick(str(request.get("part")))
-        pausing = request["do"] == "pause"
-        if running.process is None or running.process.poll() is not None or running.state not in ("ready", "paused"):
-            raise StartError(f"{running.part.name} is {running.state}")
-        os.killpg(running.process.pid, signal.SIGSTOP if pausing else signal.SIGCONT)
-        running.state = "paused" if pausing else "ready"
-        await self.supervisor.changed()
-        return {"part": running.about()}
+        return await self._each(request, Keeper.pause)
+
+    async def _resume(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        return await self._each(request, Keeper.resume)
 
     # Snapshots
 
-    def _no_existing_servers(self) -> None:
-        if self.supervisor.system.existing.urls:
-            raise StartError(
-                f"snapshots need the embedded servers, and {', '.join(self.supervisor.system.existing.urls)} is your own"
-            )
-
     async def _snapshot_save(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        self._no_existing_servers()
         name = str(request["name"])
-        async with self._one_snapshot:
-            fresh = snapshots.begin(self.supervisor.state, name)
-            # Redis may keep what it has answered in memory for the moment of a background flush; not from here on.
-            await self._redis_flush("always")
-            # Clients first: what servers are asked then is answered, and they rest.
-            kinds = ("service", "worker", "syncer", "server")
-            chosen = [r for kind in kinds for r in self.supervisor.running.values() if r.part.kind == kind]
-            pids = [
-                r.process.pid
-                for r in chosen
-                if r.process is not None and r.process.poll() is None and r.state != "paused"
-            ]
-            frozen = snapshots.freeze(pids)
-            try:
-                await asyncio.to_thread(snapshots.copy, self.supervisor.state, fresh)
-            finally:
-                snapshots.thaw(frozen)
-                await self._redis_flush("everysec")
-            about = await asyncio.to_thread(snapshots.finish, self.supervisor.state, fresh, name)
-        self.supervisor.say(f"snapshot {name} was saved")
+        about = await self._standstill.save(name)
+        self._say(f"snapshot {name} was saved")
         return {"said": f"{name} is saved: {about['bytes'] / 1e6:.1f} MB"}
 
-    async def _redis_flush(self, how: str) -> None:
-        broker = self.supervisor.system.broker
-        order = f"AUTH {broker.password}\r\nCONFIG SET appendfsync {how}\r\nPING\r\n".encode()
-        await probe.ask(broker.port, order, b"+PONG\r\n", timeout=2)
-
     async def _snapshot_restore(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        self._no_existing_servers()
         name = str(request["name"])
-        async with self._one_snapshot:
-            await asyncio.to_thread(snapshots.stage, self.supervisor.state, name)
-            chosen = [
-                r for r in self.supervisor.running.values() if r.part.kind in ("service", "worker", "syncer", "server")
-            ]
-            self.supervisor.may_start.clear()
-            try:
-                for running in chosen:
-                    running.replaced.set()
-                    running.again.set()
-                    if running.process is not None and running.process.poll() is None:
-                        # As a crash would: what they hold is of the state that goes.
-                        number = signal.SIGQUIT if running.part.name == "postgres" else signal.SIGKILL
-                        running.process.send_signal(signal.SIGCONT)
-                        running.process.send_signal(number)
-                        running.state = "restarting"
-                old = [running.process for running in chosen]
-                await asyncio.gather(*(exited(process) for process in old if process is not None))
-                await asyncio.to_thread(snapshots.swap, self.supervisor.state)
-                self.supervisor.done["migrations"].clear()
-            finally:
-                self.supervisor.may_start.set()
-            # Roles' passwords are this state's, and migrations those of this checkout.
-            await self.supervisor.prepare()
-            async with self.supervisor.moved:
-                await self.supervisor.moved.wait_for(
-                    lambda: all(r.process not in old and r.state in ("ready", "failed") for r in chosen)
-                )
-        self.supervisor.say(f"snapshot {name} was restored")
+        await self._standstill.restore(name)
+        self._say(f"snapshot {name} was restored")
         return {"said": f"{name} is restored"}
 
     # Faults
 
     async def _fault_add(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        faults = self.supervisor.faults
-        fault = msgspec.convert({**request["fault"], "id": faults.new_id()}, Fault)
-        links = self.supervisor.system.links()
+        fault = msgspec.convert({**request["fault"], "id": self._faults.new_id()}, Fault)
+        links = self._system.addresses.links()
         if not any(fault.hits(link) for link in links):
             known = sorted({link.target for link in links if fault.source in (None, link.source)})
             whence = f" from {fault.source}" if fault.source else ""
             raise CalledWrongly(f"no connection{whence} to {fault.target}; there are {', '.join(known) or 'none'}")
         seconds = request.get("seconds")
-        faults.add(fault, seconds)
+        self._faults.add(fault, seconds)
         if seconds:
             # Of the machine's time: a fault is part of the test, not of the system.
             asyncio.get_running_loop().call_later(seconds, self._end_faults, fault.id)
-        self.supervisor.order_proxy()
-        self.supervisor.say(f"fault {faults.line(fault.id)}")
-        return {"faults": [faults.line(fault.id)], "id": fault.id}
+        self._order_proxy()
+        self._say(f"fault {self._faults.line(fault.id)}")
+        return {"faults": [self._faults.line(fault.id)], "id": fault.id}
 
     async def _fault_clear(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
         wanted = request.get("id")
-        if wanted is not None and wanted not in self.supervisor.faults:
+        if wanted is not None and wanted not in self._faults:
             raise CalledWrongly(f"there is no fault {wanted}")
         self._end_faults(wanted)
         return await self._fault_list(request, say)
 
     def _end_faults(self, wanted: str | None) -> None:
         """End one fault, or all."""
-        for name in self.supervisor.faults.end(wanted):
-            self.supervisor.say(f"fault {name} is over")
-        self.supervisor.order_proxy()
+        for name in self._faults.end(wanted):
+            self._say(f"fault {name} is over")
+        self._order_proxy()
 
     async def _fault_list(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
-        faults = self.supervisor.faults
-        return {"faults": [faults.line(name) for name in faults]}
+        return {"faults": [self._faults.line(name) for name in self._faults]}

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 # Loaded before any fork: between fork and exec only async-signal-safe work is allowed, and loading a library is not.
@@ -228,6 +229,17 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def state_of(pid: int) -> Literal["runs", "standing", "gone"]:
+    """What a process does just now: it runs, stands still (SIGSTOP, a debugger), or is gone (a zombie is)."""
+    if not alive(pid):
+        return "gone"
+    try:
+        letter = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "runs" if not Path("/proc/self/stat").exists() else "gone"
+    return "standing" if letter in ("T", "t") else "runs"
 
 
 def born(pid: int) -> str | None:

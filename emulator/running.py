@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 from emulator import control
-from emulator.parts import default_state
 from emulator.process import StartError
-from emulator.state.folder import State
+from emulator.state.folder import State, default_state
 
 
 def environment(service: str | None = None, state: Path | None = None) -> dict[str, str]:

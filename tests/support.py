@@ -31,7 +31,7 @@ class S3(Struct, frozen=True):
 
 @contextmanager
 def s3(folder: Path, port: int = 0) -> Iterator[S3]:
-    """Run `python -m emulator.servers.s3` on a folder for the time of the block."""
+    """Run `python -m emulator.servers.s3.server` on a folder for the time of the block."""
     from emulator.state.folder import State
 
     port = port or State(folder).port("s3-of-tests")
@@ -47,7 +47,7 @@ def s3(folder: Path, port: int = 0) -> Iterator[S3]:
         "AWS_SECRET_ACCESS_KEY": server.secret_key,
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "emulator.servers.s3"], env=environment, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "emulator.servers.s3.server"], env=environment, stdout=subprocess.DEVNULL
     )
     try:
         deadline = time.monotonic() + 60

@@ -9,7 +9,7 @@ from functools import wraps
 from pathlib import Path
 
 from emulator.process import CalledWrongly, StartError
-from emulator.state.folder import State
+from emulator.state.folder import State, default_state
 
 LONGEST = 366 * 86400.0
 Main = Callable[[argparse.Namespace], int]
@@ -24,8 +24,6 @@ def add_state(parser: argparse.ArgumentParser) -> None:
 
 
 def state_of(args: argparse.Namespace) -> State:
-    from emulator.parts import default_state
-
     if args.name is not None and not args.name.replace("-", "").replace("_", "").isalnum():
         raise CalledWrongly(f"{args.name!r} is no name: letters, digits, - and _")
     return State(args.state or default_state(os.environ, args.name))

@@ -72,7 +72,7 @@ def _with(state: State, words: list[str]) -> int:
 
             async def command() -> None:
                 nonlocal code
-                environment = os.environ | supervisor.system.outside_environment()
+                environment = os.environ | supervisor.system.environments.outside()
                 try:
                     process = await asyncio.create_subprocess_exec(
                         *words, env=environment, preexec_fn=lambda: die_with(emulator, signal.SIGTERM)

@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def amount(kind: str, text: str) -> dict[str, float]:
-    """The fields of emulator.network.proxy.Fault that an amount means. CalledWrongly with an example when it cannot be read."""
+    """The fields of emulator.network.links.Fault that an amount means. CalledWrongly with an example when it cannot be read."""
     if kind in ("cut", "hang"):
         if text:
             raise CalledWrongly(f"{kind} takes no amount")

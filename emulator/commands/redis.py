@@ -44,6 +44,7 @@ def main(args: argparse.Namespace) -> int:
         place = ["-h", address.hostname or "127.0.0.1", "-p", str(address.port or 6379)]
         os.execv(program, [program, *place, *args.arguments])  # noqa: S606 - becomes it, no shell
     with redis.Redis.from_url(url) as client:
+        client.response_callbacks.clear()  # the server's own words: PONG, not True
         return _one(client, args.arguments) if args.arguments else _console(client, args.kind)
 
 

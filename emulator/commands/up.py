@@ -78,8 +78,8 @@ async def _run(args: argparse.Namespace, state: State, terminal: Terminal) -> in
 
     async def on_ready(supervisor: Supervisor) -> None:
         seconds = time.monotonic() - supervisor.started_at
-        print(screen(supervisor.about(), seconds, supervisor.troubles, terminal.colour), flush=True)
-        files = [supervisor.system.log(name) for name in supervisor.running]
+        print(screen(supervisor.about(), seconds, supervisor.setup.troubles, terminal.colour), flush=True)
+        files = [supervisor.system.log(name) for name in supervisor.fleet.keepers]
         ends = {log: log.stat().st_size if log.exists() else 0 for log in files}
         streaming.append(asyncio.create_task(terminal.stream(files, lambda log: ends[log])))
 

@@ -2,8 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
-from emulator.network.proxy import Fault
+import msgspec
+
+from emulator.network.links import Fault, Link, Order
 
 
 class Faults:
@@ -33,8 +36,10 @@ class Faults:
             del self._held[name]
         return ended
 
-    def all(self) -> list[Fault]:
-        return [fault for fault, _ in self._held.values()]
+    def order(self, links: list[Link]) -> dict[str, Any]:
+        """What the proxy is to be told: all links, and the faults that hold."""
+        order: dict[str, Any] = msgspec.to_builtins(Order(links, [fault for fault, _ in self._held.values()]))
+        return order
 
     def line(self, name: str) -> str:
         """One fault for a person."""

@@ -3,60 +3,25 @@ swallow.
 
 A *link* is one listening port for one source (a service) and one target (a server or a service). A *fault* applies to
 all links of a target, or to those of one source. Chance comes from a seed, one generator a link, so that a run can be
-had again. In the emulator it is a process of its own (`python -m emulator.network.proxy`), told on standard input, one JSON
-line at a time, the whole list of links and faults that should hold now; in tests it is a thread (`ProxyThread`).
+had again. It is a process of its own (`python -m emulator.network.proxy`), told on standard input, one JSON line at a time,
+the whole list of links and faults that should hold now; whether it does what it was told last, it answers on HEALTH_PORT.
 """
 
 import asyncio
 import contextlib
-import json
+import os
 import random
 import socket
 import struct
 import sys
-import threading
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Literal, Self
 
 import msgspec
-from msgspec import Struct
 
-Kind = Literal["cut", "hang", "latency", "throttle", "reset", "swallow"]
+from emulator.network.links import Fault, Kind, Link, Order
+from shared import supervision
+
 CHUNK = 64 * 1024
-
-
-class Link(Struct, frozen=True):
-    """Connections of `source` to `target` arrive at `port` and go on to `host:to_port`."""
-
-    source: str
-    target: str
-    port: int
-    to_port: int
-    host: str = "127.0.0.1"
-
-
-class Fault(Struct, frozen=True, kw_only=True):
-    """What is wrong with the connections to `target` (from `source`, or from everywhere).
-
-    cut: connections are reset, new ones too · hang: nothing moves, connections stay open · latency: each piece of an
-    answer comes `seconds` ± `spread` later · throttle: at most `rate` bytes a second each way and connection · reset:
-    a piece of a request resets the connection, with the given `chance` · swallow: the request arrives, its answer is
-    lost with the connection, with the given `chance`.
-    """
-
-    id: str
-    target: str
-    kind: Kind
-    source: str | None = None
-    seconds: float = 0.0
-    spread: float = 0.0
-    rate: float = 0.0
-    chance: float = 1.0
-
-    def hits(self, link: Link) -> bool:
-        names = (link.target, link.target.partition("-")[0])  # "redis" names redis-broker and redis-cache
-        return self.target in ("*", *names) and self.source in (None, link.source)
 
 
 class _Connection:
@@ -224,86 +189,49 @@ class Proxy:
         await self.apply((), ())
 
 
-class ProxyThread:
-    """The proxy on an event loop of its own, for tests: `with ProxyThread() as proxy: port = proxy.link("postgres",
-    5432)`.
-    """
+class Served:
+    """The proxy as a process: it obeys, and says whether it could."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int) -> None:
         self.proxy = Proxy(seed)
-        self.links: list[Link] = []
-        self.faults: list[Fault] = []
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+        self.trouble = "not told yet what should hold"
 
-    def _run(self) -> None:
-        self.loop.run_forever()
-        self.loop.close()
+    async def run(self) -> None:
+        """Serve until standard input ends."""
+        health = await asyncio.start_server(self._answer, "127.0.0.1", int(os.environ["HEALTH_PORT"]))
+        orders = asyncio.StreamReader(limit=1 << 20)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+        while line := await orders.readline():
+            await self._obey(line)
+        health.close()
+        await self.proxy.close()
 
-    def __enter__(self) -> Self:
-        self.thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        asyncio.run_coroutine_threadsafe(self.proxy.close(), self.loop).result(10)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-
-    def link(self, target: str, to_port: int, source: str = "test", port: int = 0, host: str = "127.0.0.1") -> int:
-        """Stand before `host:to_port`; return the port to use instead."""
-        if port == 0:
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                port = probe.getsockname()[1]
-        self.links.append(Link(source, target, port, to_port, host))
-        self._apply()
-        return port
-
-    def add(self, target: str, kind: Kind, **how: Any) -> Fault:
-        """Begin a fault; `how` are the fields of Fault (source, seconds, spread, rate, chance)."""
-        fault = Fault(id=f"f{len(self.faults) + 1}", target=target, kind=kind, **how)
-        self.faults.append(fault)
-        self._apply()
-        return fault
-
-    def clear(self, fault: Fault | None = None) -> None:
-        """End one fault, or all."""
-        self.faults = [other for other in self.faults if fault is not None and other is not fault]
-        self._apply()
-
-    def _apply(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.proxy.apply(self.links, self.faults), self.loop).result(10)
-
-
-class Order(Struct):
-    """One line of standard input: what should hold now."""
-
-    links: list[Link]
-    faults: list[Fault]
-
-
-async def serve(seed: int) -> None:
-    """Obey orders from standard input until it closes; answer each with one line."""
-    proxy = Proxy(seed)
-    orders = asyncio.StreamReader(limit=1 << 20)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    while line := await orders.readline():
+    async def _obey(self, line: bytes) -> None:
         try:
             order = msgspec.json.decode(line, type=Order)
-            await proxy.apply(order.links, order.faults)
-            answer: dict[str, Any] = {"ok": True}
+            await self.proxy.apply(order.links, order.faults)
+            self.trouble = ""
         except (OSError, msgspec.DecodeError) as error:
-            answer = {"ok": False, "error": str(error)}
-        print(json.dumps(answer), flush=True)
-    await proxy.close()
+            self.trouble = str(error)
+            print(f"not obeyed: {error}", flush=True)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Any request: 200 while it does what it was told."""
+        reasons = [said for said in (self.trouble, *supervision.troubles()) if said]
+        body = msgspec.json.encode({"ready": not reasons, "reasons": reasons, "loops": supervision.states()})
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            await reader.readuntil(b"\r\n\r\n")
+            status = "503 Service Unavailable" if reasons else "200 OK"
+            head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            writer.write(head.encode() + body)
+            await writer.drain()
+        writer.close()
 
 
 def run(arguments: list[str]) -> None:
     import uvloop
 
-    uvloop.run(serve(int(arguments[0]) if arguments else 0))
+    uvloop.run(Served(int(arguments[0]) if arguments else 0).run())
 
 
 if __name__ == "__main__":

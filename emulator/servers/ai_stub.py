@@ -17,7 +17,6 @@ in place of an image.
 """
 
 import argparse
-import hashlib
 import json
 import re
 import socket
@@ -30,12 +29,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
+from emulator.servers.ai_recording import Recorded, key_of, read_recording, slim
+from emulator.servers.ai_script import Rule, read_script
 from emulator.state.folder import State
+from shared import supervision
 
 _PHOTO = {
     "waste_type": "pet_clear",
@@ -44,55 +45,6 @@ _PHOTO = {
     "contamination": "none",
     "parts": ["cap", "label"],
 }
-
-
-class Rule(Struct, kw_only=True, forbid_unknown_fields=True):
-    """How to answer a request.
-
-    Attributes:
-        match: a regular expression that the last user message's text must hold.
-        kind: only photos (a JSON schema is asked for) or only questions.
-        times: how often the rule answers; then the next one does.
-        content: the answer; anything but text is sent as JSON.
-        echo: answer with the last user message itself: a model that obeys whoever writes to it.
-        refusal: refuse with this text.
-        finish: the finish reason; "length" is a cut answer.
-        status: an error of this HTTP status instead.
-        code: the error's code, as in "insufficient_quota".
-        retry_after: seconds, as the error's header.
-        raw: this body, whatever it is, with status 200.
-        seconds: wait before the first byte.
-        token_seconds: wait before each piece of a streamed answer.
-        cut_after: end the connection after so many pieces of a streamed answer.
-        drop: end the connection without an answer.
-        usage: say what was used (a server may not).
-    """
-
-    match: str = ""
-    kind: Literal["photo", "question", ""] = ""
-    times: int | None = None
-    content: Any = None
-    echo: bool = False
-    refusal: str = ""
-    finish: str = "stop"
-    status: int = 200
-    code: str = ""
-    retry_after: float | None = None
-    raw: str | None = None
-    seconds: float = 0.0
-    token_seconds: float = 0.0
-    cut_after: int | None = None
-    drop: bool = False
-    usage: bool = True
-
-
-class Recorded(Struct, frozen=True):
-    """An exchange: the request with hashes in place of images, and what was answered."""
-
-    request: dict[str, Any]
-    status: int
-    type: str
-    body: str
 
 
 class Stub:
@@ -109,7 +61,7 @@ class Stub:
     ) -> None:
         self.rules = rules or []
         self.upstream = upstream.rstrip("/")
-        self._recorded = {_key(one.request): one for one in read_recording(replay)} if replay else {}
+        self._recorded = {key_of(one.request): one for one in read_recording(replay)} if replay else {}
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self._record = record
@@ -124,10 +76,11 @@ class Stub:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> "Stub":
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="ai-stub").start()
+        self._loop = supervision.thread("ai-stub", lambda: self._server.serve_forever(0.05))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._loop.stopping()
         self._server.shutdown()
         self._server.server_close()
 
@@ -152,7 +105,7 @@ class Stub:
 
     def recorded(self, request: dict[str, Any]) -> Recorded | None:
         """What was answered to this request when it was recorded."""
-        return self._recorded.get(_key(_slim(request)))
+        return self._recorded.get(key_of(slim(request)))
 
     def note(self, request: dict[str, Any], headers: dict[str, str]) -> None:
         with self._lock:
@@ -163,13 +116,9 @@ class Stub:
         """Record an exchange, where that is wanted."""
         if self._record is None:
             return
-        line = msgspec.json.encode(Recorded(_slim(request), status, type_, body.decode(errors="replace")))
+        line = msgspec.json.encode(Recorded(slim(request), status, type_, body.decode(errors="replace")))
         with self._lock, self._record.open("ab") as file:
             file.write(line + b"\n")
-
-
-def _key(slim: dict[str, Any]) -> str:
-    return json.dumps(slim, sort_keys=True)
 
 
 def _last(request: dict[str, Any]) -> str:
@@ -179,17 +128,6 @@ def _last(request: dict[str, Any]) -> str:
             content = message["content"]
             return content if isinstance(content, str) else " ".join(p.get("text", "") for p in content)
     return ""
-
-
-def _slim(value: Any) -> Any:
-    """The same with a hash in place of each data URL."""
-    if isinstance(value, dict):
-        return {key: _slim(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_slim(inner) for inner in value]
-    if isinstance(value, str) and value.startswith("data:"):
-        return f"data:sha256,{hashlib.sha256(value.encode()).hexdigest()}"
-    return value
 
 
 def _content(request: dict[str, Any], rule: Rule) -> str:
@@ -211,7 +149,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _letters(request: dict[str, Any]) -> int:
-    return sum(len(json.dumps(_slim(message), ensure_ascii=False)) for message in request["messages"])
+    return sum(len(json.dumps(slim(message), ensure_ascii=False)) for message in request["messages"])
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -377,30 +315,6 @@ def environment(wanted: str | None, environ: Mapping[str, str], state: State) ->
         return
     with Stub(port=state.port("ai-stub")) as stub:
         yield {**environ, "OPENAI_BASE_URL": stub.url, "OPENAI_API_KEY": "stub"}
-
-
-def read_script(path: Path) -> list[Rule]:
-    """The rules of a script.
-
-    Raises:
-        ValueError: with one line that says what is wrong with it.
-    """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Rule])
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def read_recording(path: Path) -> list[Recorded]:
-    """The exchanges of a recording.
-
-    Raises:
-        ValueError: with one line that says what is wrong with it.
-    """
-    try:
-        return [msgspec.json.decode(line, type=Recorded) for line in path.read_bytes().splitlines() if line]
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def main(arguments: list[str] | None = None) -> int:

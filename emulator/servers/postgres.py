@@ -66,6 +66,7 @@ class Postgres:
         self.uid = NOBODY if os.geteuid() == 0 else None
         self.log = self.state.path / "logs" / "postgres.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
         self._home: Path | None = None
 
     # Where things lie
@@ -185,12 +186,11 @@ class Postgres:
             lines = (self.cluster / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        return (
-            len(lines) >= 8
-            and lines[7].strip() == "ready"
-            and self.process is not None
-            and int(lines[0]) == self.process.pid
-        )
+        return len(lines) >= 8 and lines[7].strip() == "ready" and int(lines[0]) == self._pid
+
+    def adopt(self, pid: int) -> None:
+        """Take a process that somebody else started as this server's."""
+        self._pid = pid
 
     def start(self) -> "Postgres":
         """Start and wait. StartError in one line: port taken, disk full, folder read-only."""
@@ -205,6 +205,7 @@ class Postgres:
             command = self.command()
             start = logged(command)
             self.process = spawn(command)
+            self.adopt(self.process.pid)
             try:
                 wait_ready(self.process, command, self.ready, 60, start)
                 break

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from emulator.process import StartError, free_port
-from runtime.services import load_services
+from runtime.services import ROOT, load_services
 
 # What other users of the machine must not pass through to: requests, raw photographs with their positions, answers.
 _CLOSED = ("logs", "objects", "journals")
@@ -117,3 +117,10 @@ class State:
         if kept != before:
             self.write_json("ports.json", kept)
         return {name: kept[name] for name in names}
+
+
+def default_state(environ: Mapping[str, str] = os.environ, name: str | None = None) -> Path:
+    """`.eco2/` of the checkout, the folder of a named emulator beside it, or ECO2_STATE."""
+    if name:
+        return ROOT / ".eco2" / "named" / name
+    return Path(environ["ECO2_STATE"]) if environ.get("ECO2_STATE") else ROOT / ".eco2"

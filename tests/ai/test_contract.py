@@ -137,7 +137,7 @@ def test_the_actor_streams_the_answer_and_returns_it(task: AtWork, known: Calls)
 
 
 def test_the_actor_bounds_what_a_model_writes(openai_task: AtWork, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
-    from emulator.servers.ai_stub import Rule
+    from emulator.servers.ai_script import Rule
 
     stub.rules = [Rule(content="말" * 50 + " " + "긴말 " * 1400 + "\x00")]
     result = openai_task.ask("우유팩은 어떻게 버려요?")
@@ -147,7 +147,7 @@ def test_the_actor_bounds_what_a_model_writes(openai_task: AtWork, known: Calls,
 
 
 def test_an_answer_cut_in_the_middle_begins_anew_as_another_run(openai_task: AtWork, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
-    from emulator.servers.ai_stub import Rule
+    from emulator.servers.ai_script import Rule
 
     stub.rules = [Rule(content="이렇게 버리면 되는데 그만", cut_after=2)]
     result = openai_task.ask("우유팩은 어떻게 버려요?")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from emulator.servers.ai_stub import Rule, Stub
+from emulator.servers.ai_script import Rule
+from emulator.servers.ai_stub import Stub
 from functions.ai.answer_question import LONGEST
 from functions.ai.openai_photos import CONTAMINATION, MATERIALS, PARTS
 from shared.calls import Calls

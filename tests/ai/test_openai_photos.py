@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from emulator.servers.ai_stub import Rule, Stub
+from emulator.servers.ai_script import Rule
+from emulator.servers.ai_stub import Stub
 from functions.ai.cache import look
 from shared.messages import Classification
 from tests.ai.test_embedded import shipped

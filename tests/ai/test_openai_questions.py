@@ -1,6 +1,7 @@
 import pytest
 
-from emulator.servers.ai_stub import Rule, Stub
+from emulator.servers.ai_script import Rule
+from emulator.servers.ai_stub import Stub
 from functions.ai.openai_questions import HISTORY_LETTERS, REMOVED, history, without_personal
 from shared.calls import Calls
 from shared.messages import Place, Turn

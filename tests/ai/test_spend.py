@@ -4,7 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from emulator.servers.ai_stub import Rule, Stub
+from emulator.servers.ai_script import Rule
+from emulator.servers.ai_stub import Stub
 from shared import clock, spend
 from shared.ids import new_id
 from shared.redis import connect, connect_async

@@ -6,7 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from emulator.servers.ai_stub import Rule, Stub, environment, read_script
+from emulator.servers.ai_script import Rule, read_script
+from emulator.servers.ai_stub import Stub, environment
 from emulator.state.folder import State
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg
 
-from emulator.network.proxy import ProxyThread
 from runtime.journal.drain import Syncer
 from runtime.journal.file import written
 from runtime.journal.journal import Journal
@@ -20,6 +19,7 @@ from shared.ids import new_id
 from tests.faults import process
 from tests.faults.system import System, must, through
 from tests.faults.table import row
+from tests.proxies import ProxyThread
 
 
 def _start(task_id: str | None = None) -> Start:

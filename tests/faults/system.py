@@ -24,7 +24,6 @@ from uuid import UUID
 import psycopg
 from msgspec import Struct
 
-from emulator.network.proxy import ProxyThread
 from emulator.servers.postgres import Postgres
 from emulator.servers.redis import RedisServer
 from runtime import migrate
@@ -35,6 +34,7 @@ from runtime.journal.drain import Syncer
 from shared import clock
 from shared.messages import Outcome
 from tests.faults import process
+from tests.proxies import ProxyThread
 from tests.runtime.owner import Owner, call, event_loop
 
 _CONTEXT = get_context("forkserver")

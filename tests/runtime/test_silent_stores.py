@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from emulator.network.proxy import ProxyThread
 from shared.db import Database
 from shared.errors import Unavailable
 from shared.redis import connect_async, within
 from tests.conftest import Person, Serve
+from tests.proxies import ProxyThread
 
 # Seconds after which a test gives up: without a limit of its own the wait would last for 20, or for ever.
 GIVE_UP = 8.0

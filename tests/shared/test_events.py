@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from emulator.network.proxy import ProxyThread
 from shared import events, progress
 from shared.events import Hub, follow
 from shared.ids import new_id
 from shared.progress import Publisher
 from shared.redis import connect, connect_async
+from tests.proxies import ProxyThread
 
 
 @pytest.fixture

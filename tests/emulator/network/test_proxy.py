@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from emulator.network.proxy import Fault, Link, ProxyThread
+from emulator.network.links import Fault, Link
+from tests.proxies import ProxyThread
 
 
 class Echo(socketserver.BaseRequestHandler):

@@ -49,7 +49,7 @@ class Store:
             "AWS_SECRET_ACCESS_KEY": "secret",
             "ECO2_CLOCK_FILE": str(clock_file),
         }
-        command = Command("s3", [sys.executable, "-m", "emulator.servers.s3"], env, self.folder / "s3.log")
+        command = Command("s3", [sys.executable, "-m", "emulator.servers.s3.server"], env, self.folder / "s3.log")
         self.process = spawn(command)
         wait_ready(self.process, command, self.ready)
         return self

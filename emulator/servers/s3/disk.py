@@ -20,7 +20,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from emulator.servers.sigv4 import S3Error, parse_query
+from emulator.servers.s3.errors import S3Error
+from emulator.servers.s3.signature import parse_query
 from shared import clock
 
 # Parts of a bucket's address that are no setting.

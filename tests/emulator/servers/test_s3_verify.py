@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from emulator.servers.sigv4 import Keys, Moment, Request, S3Error, sign_headers, verify
+from emulator.servers.s3.errors import S3Error
+from emulator.servers.s3.signature import Keys, Moment, Request, sign_headers
+from emulator.servers.s3.verify import verify
 
 KEYS = Keys({"AKIAIOSFODNN7EXAMPLE": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}, "us-east-1")
 THEN = datetime(2013, 5, 24, tzinfo=UTC)

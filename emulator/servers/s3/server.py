@@ -1,7 +1,7 @@
-"""The object store: moto's S3 behind a check of every signature, with the objects on disk (`python -m emulator.servers.s3`).
+"""The object store: moto's S3 behind a check of every signature, objects on disk (`python -m emulator.servers.s3.server`).
 
 moto keeps objects in memory and lets everybody in. Here each request is first checked as S3 would
-(emulator/servers/sigv4.py), then given to moto, and what it changed is on disk (fsync, then rename) before the answer leaves.
+(verify.py, post_policy.py), then given to moto, and what it changed is on disk (fsync, then rename) before the answer leaves.
 Settings come from the environment: HOST, PORT, S3_DATA (a folder), S3_BUCKET (made at start), AWS_REGION,
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
 """
@@ -28,8 +28,11 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import get_input_stream
 
-from emulator.servers.s3_disk import Disk
-from emulator.servers.sigv4 import Keys, Moment, Request, S3Error, verify, verify_post
+from emulator.servers.s3.disk import Disk
+from emulator.servers.s3.errors import S3Error
+from emulator.servers.s3.post_policy import verify_post
+from emulator.servers.s3.signature import Keys, Moment, Request
+from emulator.servers.s3.verify import verify
 from shared import clock
 
 # A single request to S3 carries at most 5 GB. Here it is held in memory: enough for photographs and test data.

@@ -1,0 +1,154 @@
+"""Who listens where, and who reaches whom through which link of the proxy."""
+
+import socket
+from collections.abc import Iterable, Mapping
+
+from emulator.existing import Existing
+from emulator.network.links import Link
+from emulator.process import StartError
+from emulator.servers.postgres import Postgres
+from emulator.servers.redis import RedisServer
+from emulator.state.folder import State
+from runtime.services import Service
+
+GATEWAY_PORT = 8000
+_USES = {"postgres": "postgres", "broker": "redis-broker", "cache": "redis-cache", "objects": "s3"}
+
+
+class Addresses:
+    """The ports of one emulator: kept from run to run, free when it starts."""
+
+    def __init__(
+        self,
+        state: State,
+        services: Mapping[str, Service],
+        existing: Existing,
+        servers: tuple[Postgres, RedisServer, RedisServer],
+    ) -> None:
+        self._state = state
+        self._services = services
+        self._existing = existing
+        self._postgres, self._broker, self._cache = servers
+        # A listening socket for each replica of a service: connections wait in it while its process starts anew.
+        self.listeners = {s.name: listen(state.port(s.name)) for s in services.values() if not s.is_worker}
+        names = ["postgres", "redis-broker", "redis-cache", "s3", "proxy"]
+        self.ports = state.ports(dict.fromkeys([*names, *self._health_names()]))
+        self._postgres.port = self.ports["postgres"]
+        self._broker.port, self._cache.port = self.ports["redis-broker"], self.ports["redis-cache"]
+        self._link_ports = state.ports(dict.fromkeys(self._pairs()))
+        self.gateway: socket.socket
+
+    def _health_names(self) -> Iterable[str]:
+        for service in self._services.values():
+            if service.is_worker:
+                yield from (f"health-worker-{service.short}", f"health-syncer-{service.short}")
+
+    def open_gateway(self, wanted: int | None) -> None:
+        """Listen on the port asked for or nothing; without one on the last run's, 8000, or the next that is free."""
+        if wanted:
+            try:
+                self.gateway = listen(wanted)
+                return
+            except OSError as error:
+                why = (error.strerror or "unusable").lower()
+                raise StartError(
+                    f"port {wanted} for the gateway: {why}; take another, or none for the next free one"
+                ) from None
+        kept = (self._state.read_json("ports.json", dict[str, int]) or {}).get("gateway")
+        for port in [*([kept] if kept else []), *range(GATEWAY_PORT, GATEWAY_PORT + 100)]:
+            try:
+                self.gateway = listen(port)
+            except OSError:
+                continue
+            ports = self._state.read_json("ports.json", dict[str, int]) or {}
+            self._state.write_json("ports.json", ports | {"gateway": port})
+            return
+        raise StartError(f"no free port for the gateway from {GATEWAY_PORT} on")
+
+    def close(self) -> None:
+        for listener in [*self.listeners.values(), self.gateway]:
+            listener.close()
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://127.0.0.1:{self.gateway.getsockname()[1]}"
+
+    def another_port(self, server: str) -> int:
+        """A new port for a server that lost its own to somebody else."""
+        self.ports[server] = self._state.port(server)
+        return self.ports[server]
+
+    # Links
+
+    def _pairs(self) -> list[str]:
+        """Every connection between two parts, as `source>target`."""
+        pairs = []
+        for service in self._services.values():
+            for use in service.uses:
+                pairs.append(f"{service.name}>{_USES[use]}")
+            pairs += [f"{service.name}>{callee}" for callee in service.calls]
+            if service.is_worker:
+                pairs.append(f"syncer-{service.short}>postgres")
+            else:
+                pairs.append(f"gateway>{service.name}")
+        return [*pairs, "gateway>s3"]
+
+    def links(self) -> list[Link]:
+        """What the proxy should stand between. Servers of the developer's own are reached directly."""
+        found = []
+        for pair, port in self._link_ports.items():
+            source, _, target = pair.partition(">")
+            if target not in self._existing:
+                found.append(Link(source, target, port, self.port_of(target)))
+        return found
+
+    def port_of(self, target: str) -> int:
+        """Where a part listens itself."""
+        if target in self.listeners:
+            return int(self.listeners[target].getsockname()[1])
+        servers = {"postgres": self._postgres.port, "redis-broker": self._broker.port, "redis-cache": self._cache.port}
+        return servers.get(target) or self.ports[target]
+
+    def _reach(self, target: str, source: str | None) -> int:
+        """The port by which `source` reaches a part: its link's, or the part's own for a person (None)."""
+        return self._link_ports.get(f"{source}>{target}") or self.port_of(target)
+
+    # Addresses
+
+    def dsn(self, role: str, search_path: str, source: str | None = None) -> str:
+        """A role's connection string, through the proxy for a part (`source`), else direct."""
+        if "postgres" in self._existing:
+            return self._existing.dsn(role, self._state.secret(role), search_path)
+        direct = self._postgres.dsn(role, search_path=search_path)
+        return _on(self._reach("postgres", source), direct, self._postgres.port)
+
+    def redis(self, target: str, source: str | None = None) -> str:
+        """The URL of redis-broker or redis-cache."""
+        if target in self._existing:
+            return self._existing.urls[target]
+        server = self._broker if target == "redis-broker" else self._cache
+        return _on(self._reach(target, source), server.url, server.port)
+
+    def s3(self, source: str | None = None) -> str:
+        return self._existing.urls.get("s3") or f"http://127.0.0.1:{self._reach('s3', source)}"
+
+    def service(self, name: str, source: str | None = None) -> str:
+        return f"http://127.0.0.1:{self._reach(name, source)}"
+
+
+def _on(port: int, url: str, own: int) -> str:
+    return url.replace(f"127.0.0.1:{own}", f"127.0.0.1:{port}")
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket that the emulator keeps. OSError when the port is taken."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    listener.set_inheritable(False)
+    return listener

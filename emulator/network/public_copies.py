@@ -1,0 +1,62 @@
+"""Public copies of images below /cdn, read from the object store as CloudFront does."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from urllib.parse import quote, urlsplit
+
+import httpcore
+
+from emulator.network.refusals import Refused, Scope, Send, away
+from emulator.servers.s3.signature import sign_headers
+
+_CONNECT = 2.0
+# What a public copy's answer may carry from the store to the browser.
+_CDN_HEADERS = {b"content-type", b"content-length", b"content-range", b"accept-ranges"}
+_CDN_HEADERS |= {b"etag", b"last-modified", b"cache-control"}
+_IMMUTABLE = b"public, max-age=31536000, immutable"
+
+
+class PublicCopies:
+    """Reads copies with the store's keys from `environ`."""
+
+    def __init__(self, pool: httpcore.AsyncConnectionPool, environ: Mapping[str, str]) -> None:
+        self._pool = pool
+        self._environ = environ
+        self._store = urlsplit(environ["S3_ENDPOINT_URL"])
+
+    async def answer(self, key: str, scope: Scope, send: Send, request_id: bytes) -> None:
+        missing = Refused(404, "not-found", "Not Found", "There is no public copy here.")
+        if not key.startswith("images/") or ".." in key.split("/"):
+            raise missing
+        path = f"/{self._environ['S3_BUCKET']}/{quote(key)}"
+        signed = sign_headers(
+            scope["method"],
+            self._store.netloc,
+            path,
+            self._environ["AWS_ACCESS_KEY_ID"],
+            self._environ["AWS_SECRET_ACCESS_KEY"],
+            self._environ["AWS_REGION"],
+            datetime.now(UTC),
+        )
+        headers = [(name.encode(), value.encode()) for name, value in signed.items()]
+        headers += [(name, value) for name, value in scope["headers"] if name in (b"if-none-match", b"range")]
+        timeouts = {"connect": _CONNECT, "read": _CONNECT, "write": _CONNECT, "pool": None}
+        url = httpcore.URL(
+            scheme=self._store.scheme, host=self._store.hostname or "", port=self._store.port, target=path
+        )
+        try:
+            answer = await self._pool.request(scope["method"], url, headers=headers, extensions={"timeout": timeouts})
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+            raise away("the object store") from None
+        if answer.status in (403, 404):
+            raise missing
+        if answer.status not in (200, 206, 304, 416):
+            raise away("the object store")
+        kept = [(name.lower(), value) for name, value in answer.headers if name.lower() in _CDN_HEADERS]
+        if not any(name == b"cache-control" for name, _ in kept):
+            kept.append((b"cache-control", _IMMUTABLE))
+        # A copy is what the system made of a photograph; still nobody should take it for a page.
+        kept += [(b"x-content-type-options", b"nosniff"), (b"access-control-allow-origin", b"*")]
+        kept.append((b"x-request-id", request_id))
+        await send({"type": "http.response.start", "status": answer.status, "headers": kept})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.content})

@@ -1,0 +1,1 @@
+"""The object store: moto's S3 behind a check of every signature, with the objects on disk."""

@@ -1,0 +1,203 @@
+"""What the system consists of on this machine: every part with its program, its environment, and how to see that it is ready."""
+
+import difflib
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from emulator import probe
+from emulator.addresses import Addresses
+from emulator.environments import Environments
+from emulator.existing import Existing
+from emulator.part import Part, Run, file_name
+from emulator.process import Command, StartError
+from emulator.servers.postgres import Postgres
+from emulator.servers.redis import RedisServer
+from emulator.state.folder import State
+from runtime.services import ROOT, Service, load_services, seconds
+
+
+class System:
+    """All parts of one emulator, wired to each other through the proxy."""
+
+    def __init__(
+        self, state: State, port: int | None, environ: Mapping[str, str], seed: int = 0, debug: str | None = None
+    ) -> None:
+        """`debug` is the service that a debugger may enter, by its folder or name, or `all`. StartError for an unknown one."""
+        self.state = state
+        self.seed = seed
+        self.environ = environ
+        self.services = load_services()
+        self.existing = Existing.of(environ)
+        debugged = self._to_debug(debug) if debug else ()
+        self.postgres = Postgres(state.path)
+        self.broker, self.cache = RedisServer(state.path, "broker"), RedisServer(state.path, "cache")
+        servers = (self.postgres, self.broker, self.cache)
+        self.addresses = Addresses(state, self.services, self.existing, servers)
+        self.addresses.open_gateway(port)
+        self.environments = Environments(state, self.services, environ, self.existing, self.addresses)
+        self._debug_ports = state.ports(dict.fromkeys(f"debug-{name}" for name in debugged))
+
+    def _to_debug(self, wanted: str) -> tuple[str, ...]:
+        chosen = tuple(s.name for s in self.services.values() if wanted in ("all", s.name, s.folder, s.short))
+        if not chosen:
+            known = [s.name for s in self.services.values()]
+            near = difflib.get_close_matches(wanted, [*known, *self.services], 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise StartError(f"no service {wanted} to debug: {hint}")
+        return chosen
+
+    @property
+    def superuser_dsn(self) -> str:
+        return self.existing.urls.get("postgres") or self.postgres.superuser_dsn
+
+    def log(self, name: str) -> Path:
+        return self.state.path / "logs" / f"{file_name(name)}.log"
+
+    def parts(self) -> list[Part]:
+        """Every part in the order of its start."""
+        found = [part for part in self._servers() if part.name not in self.existing]
+        found.append(self._proxy())
+        for service in self.services.values():
+            found.append(self._worker(service) if service.is_worker else self._service(service))
+        found += [self._syncer(service) for service in self.services.values() if service.is_worker]
+        return [*found, self._gateway(), self._dashboard()]
+
+    def _python(
+        self,
+        name: str,
+        module: str,
+        arguments: tuple[str, ...],
+        env: Mapping[str, str],
+        listener: socket.socket | None = None,
+    ) -> Callable[[], Command]:
+        fds = (listener.fileno(),) if listener is not None else ()
+        env = {**env, "LISTEN_FD": str(fds[0])} if fds else env
+        argv = [sys.executable, "-m", module, *arguments]
+        command = Command(name, argv, env, self.log(name), None, signal.SIGTERM, signal.SIGKILL, ROOT, fds)
+        return lambda: command
+
+    # Servers
+
+    def _servers(self) -> list[Part]:
+        return [self._postgres(), *map(self._redis, (self.broker, self.cache)), self._s3()]
+
+    def _postgres(self) -> Part:
+        server = self.postgres
+
+        async def prepare(run: Run) -> None:
+            try:
+                making = server.begin_cluster()
+            except OSError as error:
+                raise StartError(f"postgres cannot use {self.state.path}: {error.strerror}") from None
+            if making is not None:
+                await run(making)
+                server.end_cluster()
+
+        async def ready() -> bool:
+            return server.ready()
+
+        def another_port() -> None:
+            server.port = self.addresses.another_port("postgres")
+
+        part = Part("postgres", "server", server.command, ready, f"127.0.0.1:{server.port}", grace=20)
+        part.prepare, part.started, part.another_port = prepare, server.adopt, another_port
+        return part
+
+    def _redis(self, server: RedisServer) -> Part:
+        async def prepare(_: Run) -> None:
+            try:
+                server.prepare()
+            except OSError as error:
+                raise StartError(f"{server.name} cannot use {self.state.path}: {error.strerror}") from None
+
+        def another_port() -> None:
+            server.port = self.addresses.another_port(server.name)
+            server.prepare()
+
+        answers = probe.redis(lambda: server.url)
+        part = Part(server.name, "server", server.command, answers, f"127.0.0.1:{server.port}")
+        part.prepare, part.another_port = prepare, another_port
+        return part
+
+    def _s3(self) -> Part:
+        port = self.addresses.ports["s3"]
+        env = self.environments.base() | self.environments.store_keys()
+        env |= {"PORT": str(port), "S3_DATA": str(self.state.path / "objects")}
+        command = self._python("s3", "emulator.servers.s3.server", (), env)
+        part = Part("s3", "server", command, probe.http(port, "/_ready"), f"http://127.0.0.1:{port}")
+        part.module = "emulator.servers.s3.server:main"
+        return part
+
+    # The network
+
+    def _proxy(self) -> Part:
+        port, seed = self.addresses.ports["proxy"], (str(self.seed),)
+        env = self.environments.base() | {"HEALTH_PORT": str(port)}
+        command = self._python("proxy", "emulator.network.proxy", seed, env)
+        part = Part("proxy", "proxy", command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}", orders=True)
+        part.module, part.arguments = "emulator.network.proxy:run", seed
+        return part
+
+    def _gateway(self) -> Part:
+        listener, url = self.addresses.gateway, self.addresses.gateway_url
+        command = self._python("gateway", "emulator.network.gateway", (), self.environments.gateway(), listener)
+        ready = probe.http(int(listener.getsockname()[1]), "/_gateway")
+        part = Part("gateway", "gateway", command, ready, url, orders=True)
+        part.module = "emulator.network.gateway:main"
+        return part
+
+    def _dashboard(self) -> Part:
+        port = self.state.port("dashboard")
+        env = self.environments.base() | {"PORT": str(port), "ECO2_GATEWAY_URL": self.addresses.gateway_url}
+        command = self._python("dashboard", "emulator.dashboard", (), env)
+        ready = probe.http(port, "/_emulator/ready")
+        part = Part("dashboard", "dashboard", command, ready, f"http://127.0.0.1:{port}")
+        part.module = "emulator.dashboard.__main__:main"
+        return part
+
+    # Services
+
+    def _service(self, service: Service) -> Part:
+        listener = self.addresses.listeners[service.name]
+        port = self.addresses.port_of(service.name)
+        env = self.environments.service(service) | {"PORT": str(port)} | self._debug_environment(service.name)
+        command = self._python(service.name, "runtime.http.host", (service.folder,), env, listener)
+        part = Part(service.name, "service", command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
+        part.needs, part.grace = ("migrations",), seconds(service.run.grace)
+        part.module, part.arguments, part.folder = "runtime.http.host:run", (service.folder,), service.folder
+        self._debug(part)
+        return part
+
+    def _worker(self, service: Service) -> Part:
+        port = self.addresses.ports[f"health-worker-{service.short}"]
+        env = self.environments.service(service) | {"HEALTH_PORT": str(port)} | self._debug_environment(service.name)
+        command = self._python(service.name, "runtime.delivery.worker", (service.folder,), env)
+        part = Part(service.name, "worker", command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
+        part.needs = ("keys", "model") if service.folder == "ai" else ("keys",)
+        part.grace = min(seconds(service.run.grace), 20)
+        part.module, part.arguments, part.folder = "runtime.delivery.worker:main", (service.folder,), service.folder
+        self._debug(part)
+        return part
+
+    def _syncer(self, service: Service) -> Part:
+        name = f"syncer-{service.short}"
+        port = self.addresses.ports[f"health-syncer-{service.short}"]
+        env = self.environments.service(service, name) | {"HEALTH_PORT": str(port)}
+        command = self._python(name, "runtime.journal.syncer", (service.folder,), env)
+        part = Part(name, "syncer", command, probe.http(port, "/healthz"), f"http://127.0.0.1:{port}")
+        part.needs = ("migrations", service.name)
+        part.module, part.arguments, part.folder = "runtime.journal.syncer:main", (service.folder,), service.folder
+        return part
+
+    def _debug_environment(self, name: str) -> dict[str, str]:
+        port = self._debug_ports.get(f"debug-{name}")
+        return {"ECO2_DEBUG_PORT": str(port)} if port else {}
+
+    def _debug(self, part: Part) -> None:
+        part.debug = self._debug_ports.get(f"debug-{part.name}")
+        if part.debug:
+            # Who stands at a breakpoint cannot end by itself.
+            part.grace = min(part.grace, 1)
