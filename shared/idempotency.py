@@ -57,8 +57,11 @@ class Idempotency:
         if self.key is None:
             return None
         cursor = await connection.execute(
-            "SELECT body_hash, status, headers, answer FROM idempotency"
-            " WHERE user_id = %s AND scope = %s AND key = %s AND created_at > %s",
+            """
+            SELECT body_hash, status, headers, answer
+            FROM idempotency
+            WHERE user_id = %s AND scope = %s AND key = %s AND created_at > %s
+            """,
             [self.user_id, self.scope, self.key, clock.now() - LIFETIME],
         )
         row = await cursor.fetchone()
@@ -95,11 +98,13 @@ class Idempotency:
         content = msgspec.to_builtins(answer)
         if self.key is not None:
             await connection.execute(
-                "INSERT INTO idempotency (user_id, scope, key, body_hash, status, headers, answer, created_at)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
-                " ON CONFLICT (user_id, scope, key) DO UPDATE SET body_hash = excluded.body_hash,"
-                " status = excluded.status, headers = excluded.headers, answer = excluded.answer,"
-                " created_at = excluded.created_at",
+                """
+                INSERT INTO idempotency (user_id, scope, key, body_hash, status, headers, answer, created_at)
+                VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+                ON CONFLICT (user_id, scope, key) DO UPDATE
+                SET body_hash = excluded.body_hash, status = excluded.status, headers = excluded.headers,
+                    answer = excluded.answer, created_at = excluded.created_at
+                """,
                 [
                     self.user_id,
                     self.scope,

@@ -84,7 +84,7 @@ async def check_uploaded(objects: ObjectStore, key: str) -> None:
         raise UploadNotFound from None
 
 
-async def use(connection: Connection, user_id: UUID, key: str) -> None:
+async def redeem(connection: Connection, user_id: UUID, key: str) -> None:
     """Take the key in the transaction that accepts the work on it.
 
     Raises:
@@ -92,7 +92,11 @@ async def use(connection: Connection, user_id: UUID, key: str) -> None:
     """
     now = clock.now()
     cursor = await connection.execute(
-        "UPDATE uploads SET used_at = %s WHERE image_key = %s AND user_id = %s AND used_at IS NULL AND expires_at > %s",
+        """
+        UPDATE uploads
+        SET used_at = %s
+        WHERE image_key = %s AND user_id = %s AND used_at IS NULL AND expires_at > %s
+        """,
         [now, key, user_id, now],
     )
     if cursor.rowcount != 1:

@@ -55,8 +55,15 @@ async def select_credentials_by_login(conn: Connection, login: str) -> Credentia
     """Find a person by username or email, in any case; the two can't be confused, for only one of them has an @."""
     cur = conn.cursor(row_factory=class_row(Credentials))
     await cur.execute(
-        "SELECT id, password_hash FROM users WHERE lower(username) = lower(%(login)s)"
-        " UNION ALL SELECT id, password_hash FROM users WHERE lower(email) = lower(%(login)s)",
+        """
+        SELECT id, password_hash
+        FROM users
+        WHERE lower(username) = lower(%(login)s)
+        UNION ALL
+        SELECT id, password_hash
+        FROM users
+        WHERE lower(email) = lower(%(login)s)
+        """,
         {"login": login},
     )
     return await cur.fetchone()
@@ -66,7 +73,12 @@ async def select_credentials(conn: Connection, user_id: UUID, session_id: UUID) 
     """The person's credentials, while this session of theirs lives."""
     cur = conn.cursor(row_factory=class_row(Credentials))
     await cur.execute(
-        "SELECT u.id, u.password_hash FROM users u JOIN sessions s ON s.user_id = u.id WHERE u.id = %s AND s.id = %s",
+        """
+        SELECT u.id, u.password_hash
+        FROM users u
+        JOIN sessions s ON s.user_id = u.id
+        WHERE u.id = %s AND s.id = %s
+        """,
         [user_id, session_id],
     )
     return await cur.fetchone()
@@ -85,8 +97,12 @@ async def select_person(conn: Connection, user_id: UUID, session_id: UUID) -> Pe
     """The person, while this session of theirs lives: here a revocation counts at once."""
     cur = conn.cursor(row_factory=class_row(Person))
     await cur.execute(
-        "SELECT u.id, u.username, u.email, u.created_at FROM users u JOIN sessions s ON s.user_id = u.id"
-        " WHERE u.id = %s AND s.id = %s",
+        """
+        SELECT u.id, u.username, u.email, u.created_at
+        FROM users u
+        JOIN sessions s ON s.user_id = u.id
+        WHERE u.id = %s AND s.id = %s
+        """,
         [user_id, session_id],
     )
     return await cur.fetchone()
@@ -127,9 +143,15 @@ async def select_sessions(
     cur = conn.cursor(row_factory=class_row(SessionRow))
     created_at, id_ = after or (None, None)
     await cur.execute(
-        "SELECT id, user_id, token, expires_at, created_at FROM sessions WHERE user_id = %(user_id)s"
-        " AND expires_at > %(now)s AND (%(id)s::uuid IS NULL OR (created_at, id) < (%(created_at)s::timestamp, %(id)s))"
-        " ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
+        """
+        SELECT id, user_id, token, expires_at, created_at
+        FROM sessions
+        WHERE user_id = %(user_id)s
+            AND expires_at > %(now)s
+            AND (%(id)s::uuid IS NULL OR (created_at, id) < (%(created_at)s::timestamp, %(id)s))
+        ORDER BY created_at DESC, id DESC
+        LIMIT %(limit)s
+        """,
         {
             "user_id": user_id,
             "now": now,
@@ -145,7 +167,12 @@ async def select_sessions(
 async def select_session_for_update(conn: Connection, user_id: UUID, session_id: UUID) -> SessionRow | None:
     cur = conn.cursor(row_factory=class_row(SessionRow))
     await cur.execute(
-        "SELECT id, user_id, token, expires_at, created_at FROM sessions WHERE id = %s AND user_id = %s FOR UPDATE",
+        """
+        SELECT id, user_id, token, expires_at, created_at
+        FROM sessions
+        WHERE id = %s AND user_id = %s
+        FOR UPDATE
+        """,
         [session_id, user_id],
     )
     return await cur.fetchone()
@@ -155,8 +182,12 @@ async def select_session_by_token_for_update(conn: Connection, token_hash: str) 
     """The session that this refresh token belongs or once belonged to, locked: refreshes of a session take turns."""
     cur = conn.cursor(row_factory=class_row(SessionRow))
     await cur.execute(
-        "SELECT id, user_id, token, expires_at, created_at FROM sessions"
-        " WHERE id = (SELECT session_id FROM refresh_tokens WHERE token = %s) FOR UPDATE",
+        """
+        SELECT id, user_id, token, expires_at, created_at
+        FROM sessions
+        WHERE id = (SELECT session_id FROM refresh_tokens WHERE token = %s)
+        FOR UPDATE
+        """,
         [token_hash],
     )
     return await cur.fetchone()

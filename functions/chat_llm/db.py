@@ -67,7 +67,12 @@ async def select_conversation_for_update(conn: Connection, conversation_id: UUID
     """The same, with the row locked: no message is added meanwhile."""
     async with conn.cursor(row_factory=class_row(Conversation)) as cursor:
         await cursor.execute(
-            "SELECT id, title, created_at, message_count FROM conversations WHERE id = %s AND user_id = %s FOR UPDATE",
+            """
+            SELECT id, title, created_at, message_count
+            FROM conversations
+            WHERE id = %s AND user_id = %s
+            FOR UPDATE
+            """,
             [conversation_id, user_id],
         )
         return await cursor.fetchone()
@@ -80,9 +85,13 @@ async def select_conversations(
     at, id_ = (after[0].replace(tzinfo=None), after[1]) if after else ("infinity", _LAST_ID)
     async with conn.cursor(row_factory=class_row(Conversation)) as cursor:
         await cursor.execute(
-            "SELECT id, title, created_at, message_count FROM conversations"
-            " WHERE user_id = %s AND (created_at, id) < (%s::timestamp, %s)"
-            " ORDER BY created_at DESC, id DESC LIMIT %s",
+            """
+            SELECT id, title, created_at, message_count
+            FROM conversations
+            WHERE user_id = %s AND (created_at, id) < (%s::timestamp, %s)
+            ORDER BY created_at DESC, id DESC
+            LIMIT %s
+            """,
             [user_id, at, id_, limit],
         )
         return await cursor.fetchall()
@@ -98,8 +107,12 @@ async def update_for_exchange(conn: Connection, conversation_id: UUID, user_id: 
     Holds the row's lock to the end of the transaction, so positions are given out in the order of the commits.
     """
     cursor = await conn.execute(
-        "UPDATE conversations SET message_count = message_count + 2, title = COALESCE(title, %s)"
-        " WHERE id = %s AND user_id = %s RETURNING message_count - 1",
+        """
+        UPDATE conversations
+        SET message_count = message_count + 2, title = COALESCE(title, %s)
+        WHERE id = %s AND user_id = %s
+        RETURNING message_count - 1
+        """,
         [title, conversation_id, user_id],
     )
     row = await cursor.fetchone()
@@ -114,8 +127,10 @@ async def insert_exchange(
     reply = Message(new_id(), "assistant", "", "pending", [], position + 1, None, None, None, None, None, at, None)
     async with conn.cursor() as cursor:
         await cursor.executemany(
-            "INSERT INTO messages (id, conversation_id, role, content, status, position, created_at, completed_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            """
+            INSERT INTO messages (id, conversation_id, role, content, status, position, created_at, completed_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+            """,
             [
                 [m.id, conversation_id, m.role, m.content, m.status, m.position, m.created_at, m.completed_at]
                 for m in (asked, reply)
@@ -128,9 +143,14 @@ async def select_messages(conn: Connection, conversation_id: UUID, after: int, l
     """Oldest first, from the position after `after`. Whose conversation it is, the caller has looked up."""
     async with conn.cursor(row_factory=class_row(Message)) as cursor:
         await cursor.execute(
-            "SELECT id, role, content, status, sources, position, language, provider, model, error, error_code,"
-            " created_at, completed_at FROM messages"
-            " WHERE conversation_id = %s AND position > %s ORDER BY position LIMIT %s",
+            """
+            SELECT id, role, content, status, sources, position, language, provider, model, error, error_code,
+                   created_at, completed_at
+            FROM messages
+            WHERE conversation_id = %s AND position > %s
+            ORDER BY position
+            LIMIT %s
+            """,
             [conversation_id, after, limit],
         )
         return await cursor.fetchall()
@@ -139,9 +159,13 @@ async def select_messages(conn: Connection, conversation_id: UUID, after: int, l
 async def select_message(conn: Connection, conversation_id: UUID, message_id: UUID, user_id: UUID) -> Message | None:
     async with conn.cursor(row_factory=class_row(Message)) as cursor:
         await cursor.execute(
-            "SELECT m.id, m.role, m.content, m.status, m.sources, m.position, m.language, m.provider, m.model, m.error,"
-            " m.error_code, m.created_at, m.completed_at FROM messages m JOIN conversations c ON c.id = m.conversation_id"
-            " WHERE m.id = %s AND c.id = %s AND c.user_id = %s",
+            """
+            SELECT m.id, m.role, m.content, m.status, m.sources, m.position, m.language, m.provider, m.model,
+                   m.error, m.error_code, m.created_at, m.completed_at
+            FROM messages m
+            JOIN conversations c ON c.id = m.conversation_id
+            WHERE m.id = %s AND c.id = %s AND c.user_id = %s
+            """,
             [message_id, conversation_id, user_id],
         )
         return await cursor.fetchone()
@@ -151,8 +175,13 @@ async def select_turns(conn: Connection, conversation_id: UUID, limit: int, char
     """The last messages that say something, newest first, each cut to so many characters."""
     async with conn.cursor(row_factory=class_row(Turn)) as cursor:
         await cursor.execute(
-            "SELECT role, left(content, %s) AS content FROM messages"
-            " WHERE conversation_id = %s AND status = 'success' ORDER BY position DESC LIMIT %s",
+            """
+            SELECT role, left(content, %s) AS content
+            FROM messages
+            WHERE conversation_id = %s AND status = 'success'
+            ORDER BY position DESC
+            LIMIT %s
+            """,
             [characters, conversation_id, limit],
         )
         return await cursor.fetchall()
@@ -167,8 +196,12 @@ async def select_reply_for_update(conn: Connection, message_id: UUID) -> bool:
 async def update_answered(conn: Connection, message_id: UUID, text: str, record: Answered, at: datetime) -> None:
     """End in success, also after an earlier failure; a second success changes nothing."""
     await conn.execute(
-        "UPDATE messages SET status = 'success', content = %s, sources = %s, language = %s, provider = %s, model = %s,"
-        " error = NULL, error_code = NULL, completed_at = %s WHERE id = %s AND status <> 'success'",
+        """
+        UPDATE messages
+        SET status = 'success', content = %s, sources = %s, language = %s, provider = %s, model = %s,
+            error = NULL, error_code = NULL, completed_at = %s
+        WHERE id = %s AND status <> 'success'
+        """,
         [
             text,
             Jsonb(msgspec.to_builtins(record.sources)),
@@ -184,8 +217,11 @@ async def update_answered(conn: Connection, message_id: UUID, text: str, record:
 async def update_failed(conn: Connection, message_id: UUID, error: TaskError, at: datetime) -> None:
     """End in failure, unless it has ended already: states only rise."""
     await conn.execute(
-        "UPDATE messages SET status = 'failure', error = %s, error_code = %s, completed_at = %s"
-        " WHERE id = %s AND status = 'pending'",
+        """
+        UPDATE messages
+        SET status = 'failure', error = %s, error_code = %s, completed_at = %s
+        WHERE id = %s AND status = 'pending'
+        """,
         [error.message, error.code, at, message_id],
     )
 
@@ -193,16 +229,27 @@ async def update_failed(conn: Connection, message_id: UUID, error: TaskError, at
 async def delete_conversation(conn: Connection, conversation_id: UUID, user_id: UUID) -> list[UUID]:
     """Delete a conversation that the caller has locked; return the ids of its replies, which may have tasks."""
     cursor = await conn.execute(
-        "WITH gone AS (DELETE FROM messages WHERE conversation_id = %s RETURNING id, role)"
-        " SELECT id FROM gone WHERE role = 'assistant'",
+        """
+        WITH gone AS (
+            DELETE FROM messages
+            WHERE conversation_id = %s
+            RETURNING id, role
+        )
+        SELECT id
+        FROM gone
+        WHERE role = 'assistant'
+        """,
         [conversation_id],
     )
     replies = [row[0] for row in await cursor.fetchall()]
     await conn.execute("DELETE FROM conversations WHERE id = %s", [conversation_id])
     # Answers kept for repeats hold the questions, and the title.
     await conn.execute(
-        "DELETE FROM idempotency WHERE user_id = %s"
-        " AND (scope LIKE '%%/conversations/' || %s::text || '/%%' OR answer ->> 'id' = %s::text)",
+        """
+        DELETE FROM idempotency
+        WHERE user_id = %s
+            AND (scope LIKE '%%/conversations/' || %s::text || '/%%' OR answer ->> 'id' = %s::text)
+        """,
         [user_id, conversation_id, conversation_id],
     )
     return replies
@@ -214,8 +261,16 @@ async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
     cursor = await conn.execute("SELECT id FROM conversations WHERE user_id = %s ORDER BY id FOR UPDATE", [user_id])
     conversations = [row[0] for row in await cursor.fetchall()]
     cursor = await conn.execute(
-        "WITH gone AS (DELETE FROM messages WHERE conversation_id = ANY(%s) RETURNING id, role)"
-        " SELECT id FROM gone WHERE role = 'assistant'",
+        """
+        WITH gone AS (
+            DELETE FROM messages
+            WHERE conversation_id = ANY(%s)
+            RETURNING id, role
+        )
+        SELECT id
+        FROM gone
+        WHERE role = 'assistant'
+        """,
         [conversations],
     )
     replies = [row[0] for row in await cursor.fetchall()]

@@ -108,10 +108,14 @@ async def select_places(
     cur = conn.cursor(row_factory=class_row(Place))
     created_at, id_ = after or (None, None)
     await cur.execute(
-        "SELECT id, name, address, latitude, longitude, is_default, created_at FROM user_locations"
-        " WHERE user_id = %(user_id)s"
-        " AND (%(id)s::uuid IS NULL OR (created_at, id) < (%(created_at)s::timestamp, %(id)s))"
-        " ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
+        """
+        SELECT id, name, address, latitude, longitude, is_default, created_at
+        FROM user_locations
+        WHERE user_id = %(user_id)s
+            AND (%(id)s::uuid IS NULL OR (created_at, id) < (%(created_at)s::timestamp, %(id)s))
+        ORDER BY created_at DESC, id DESC
+        LIMIT %(limit)s
+        """,
         {
             "user_id": user_id,
             # Naive: a cast from timestamptz would go through the connection's time zone.
@@ -126,8 +130,11 @@ async def select_places(
 async def select_place(conn: Connection, user_id: UUID, place_id: UUID) -> Place | None:
     cur = conn.cursor(row_factory=class_row(Place))
     await cur.execute(
-        "SELECT id, name, address, latitude, longitude, is_default, created_at FROM user_locations"
-        " WHERE id = %s AND user_id = %s",
+        """
+        SELECT id, name, address, latitude, longitude, is_default, created_at
+        FROM user_locations
+        WHERE id = %s AND user_id = %s
+        """,
         [place_id, user_id],
     )
     return await cur.fetchone()
@@ -136,8 +143,12 @@ async def select_place(conn: Connection, user_id: UUID, place_id: UUID) -> Place
 async def select_place_for_update(conn: Connection, user_id: UUID, place_id: UUID) -> Place | None:
     cur = conn.cursor(row_factory=class_row(Place))
     await cur.execute(
-        "SELECT id, name, address, latitude, longitude, is_default, created_at FROM user_locations"
-        " WHERE id = %s AND user_id = %s FOR UPDATE",
+        """
+        SELECT id, name, address, latitude, longitude, is_default, created_at
+        FROM user_locations
+        WHERE id = %s AND user_id = %s
+        FOR UPDATE
+        """,
         [place_id, user_id],
     )
     return await cur.fetchone()
@@ -147,9 +158,11 @@ async def insert_place(conn: Connection, user_id: UUID, place: Place) -> Place:
     """Write a place; return it as it reads from now on (coordinates have eight decimals)."""
     cur = conn.cursor(row_factory=class_row(Place))
     await cur.execute(
-        "INSERT INTO user_locations (id, user_id, name, address, latitude, longitude, is_default, created_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
-        " RETURNING id, name, address, latitude, longitude, is_default, created_at",
+        """
+        INSERT INTO user_locations (id, user_id, name, address, latitude, longitude, is_default, created_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+        RETURNING id, name, address, latitude, longitude, is_default, created_at
+        """,
         [
             *(place.id, user_id, place.name, place.address, place.latitude, place.longitude),
             *(place.is_default, place.created_at.replace(tzinfo=None)),
@@ -163,8 +176,12 @@ async def insert_place(conn: Connection, user_id: UUID, place: Place) -> Place:
 async def update_place(conn: Connection, place: Place) -> Place:
     cur = conn.cursor(row_factory=class_row(Place))
     await cur.execute(
-        "UPDATE user_locations SET name = %s, address = %s, latitude = %s, longitude = %s, is_default = %s"
-        " WHERE id = %s RETURNING id, name, address, latitude, longitude, is_default, created_at",
+        """
+        UPDATE user_locations
+        SET name = %s, address = %s, latitude = %s, longitude = %s, is_default = %s
+        WHERE id = %s
+        RETURNING id, name, address, latitude, longitude, is_default, created_at
+        """,
         [place.name, place.address, place.latitude, place.longitude, place.is_default, place.id],
     )
     written = await cur.fetchone()
@@ -262,8 +279,12 @@ async def select_inside(
 async def select_center(conn: Connection, center_id: UUID) -> Center | None:
     cur = conn.cursor(row_factory=class_row(Center))
     await cur.execute(
-        "SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note, other_address"
-        " FROM recycle_centers WHERE id = %s",
+        """
+        SELECT id, name, address, latitude, longitude, phone, operating_hours, items, item_names, phone_note,
+               other_address
+        FROM recycle_centers
+        WHERE id = %s
+        """,
         [center_id],
     )
     return await cur.fetchone()
@@ -304,8 +325,10 @@ async def select_known_word(conn: Connection, letters: str, pattern: str) -> boo
     """Whether a word of a name or an address is this one, in decomposed letters, or else matches the LIKE pattern."""
     # The whole word first: a very common one is part of ten thousand others, and all of them would be collected.
     cur = await conn.execute(
-        "SELECT EXISTS (SELECT FROM center_words WHERE word = normalize(%s, NFC))"
-        " OR EXISTS (SELECT FROM center_words WHERE letters LIKE %s)",
+        """
+        SELECT EXISTS (SELECT FROM center_words WHERE word = normalize(%s, NFC))
+            OR EXISTS (SELECT FROM center_words WHERE letters LIKE %s)
+        """,
         [letters, pattern],
         prepare=False,
     )
@@ -325,11 +348,19 @@ async def select_similar_words(conn: Connection, letters: str, limit: int) -> li
     await conn.execute("SET LOCAL enable_seqscan = off")
     cur = conn.cursor(row_factory=scalar_row)
     await cur.execute(
-        "SELECT letters FROM"
-        " (SELECT letters, public.similarity(%(letters)s, letters) AS likeness"
-        " FROM center_words WHERE near && but_one_letter(%(letters)s) LIMIT 200) AS alike"
-        # Two strings of one hash may have nothing else in common.
-        " WHERE likeness > 0.1 ORDER BY likeness DESC, letters LIMIT %(limit)s",
+        """
+        SELECT letters
+        FROM (
+            SELECT letters, public.similarity(%(letters)s, letters) AS likeness
+            FROM center_words
+            WHERE near && but_one_letter(%(letters)s)
+            LIMIT 200
+        ) AS alike
+        -- Two strings of one hash may have nothing else in common.
+        WHERE likeness > 0.1
+        ORDER BY likeness DESC, letters
+        LIMIT %(limit)s
+        """,
         {"letters": letters, "limit": limit},
         prepare=False,
     )
@@ -361,8 +392,13 @@ async def lock_centers(conn: Connection) -> None:
 async def select_rows_of_source(conn: Connection, source: str) -> list[CenterRow]:
     cur = conn.cursor(row_factory=class_row(CenterRow))
     await cur.execute(
-        "SELECT id, name, address, other_address, latitude, longitude, phone, phone_note, operating_hours, items, item_names,"
-        " source_serial, source_region FROM recycle_centers WHERE source = %s ORDER BY id",
+        """
+        SELECT id, name, address, other_address, latitude, longitude, phone, phone_note, operating_hours, items,
+               item_names, source_serial, source_region
+        FROM recycle_centers
+        WHERE source = %s
+        ORDER BY id
+        """,
         [source],
     )
     return await cur.fetchall()
@@ -371,13 +407,16 @@ async def select_rows_of_source(conn: Connection, source: str) -> list[CenterRow
 async def insert_centers(conn: Connection, source: str, rows: Sequence[CenterRow]) -> None:
     """Write new centers with one statement, for the triggers of this table are run for each statement."""
     await conn.execute(
-        "INSERT INTO recycle_centers (id, name, address, other_address, latitude, longitude, phone, phone_note,"
-        " operating_hours, items, item_names, source_serial, source_region, source)"
-        " SELECT id, name, address, other_address, latitude, longitude, phone, phone_note, operating_hours, items,"
-        " item_names, source_serial, source_region, %s"
-        " FROM jsonb_to_recordset(%s) AS new (id uuid, name text, address text, other_address text, latitude numeric,"
-        " longitude numeric, phone text, phone_note text, operating_hours jsonb, items text[], item_names text[],"
-        " source_serial text, source_region text)",
+        """
+        INSERT INTO recycle_centers (id, name, address, other_address, latitude, longitude, phone, phone_note,
+                                     operating_hours, items, item_names, source_serial, source_region, source)
+        SELECT id, name, address, other_address, latitude, longitude, phone, phone_note, operating_hours, items,
+               item_names, source_serial, source_region, %s
+        FROM jsonb_to_recordset(%s) AS new (id uuid, name text, address text, other_address text,
+                                            latitude numeric, longitude numeric, phone text, phone_note text,
+                                            operating_hours jsonb, items text[], item_names text[],
+                                            source_serial text, source_region text)
+        """,
         [source, Jsonb(msgspec.to_builtins(list(rows)))],
     )
 
@@ -385,12 +424,17 @@ async def insert_centers(conn: Connection, source: str, rows: Sequence[CenterRow
 async def update_centers(conn: Connection, rows: Sequence[CenterRow]) -> None:
     """Write all facts of centers that are there already, with one statement."""
     await conn.execute(
-        "UPDATE recycle_centers AS old SET name = new.name, address = new.address,"
-        " other_address = new.other_address, latitude = new.latitude, longitude = new.longitude, phone = new.phone,"
-        " phone_note = new.phone_note, operating_hours = new.operating_hours, items = new.items,"
-        " item_names = new.item_names, source_serial = new.source_serial, source_region = new.source_region"
-        " FROM jsonb_to_recordset(%s) AS new (id uuid, name text, address text, other_address text, latitude numeric,"
-        " longitude numeric, phone text, phone_note text, operating_hours jsonb, items text[], item_names text[],"
-        " source_serial text, source_region text) WHERE old.id = new.id",
+        """
+        UPDATE recycle_centers AS old
+        SET name = new.name, address = new.address, other_address = new.other_address, latitude = new.latitude,
+            longitude = new.longitude, phone = new.phone, phone_note = new.phone_note,
+            operating_hours = new.operating_hours, items = new.items, item_names = new.item_names,
+            source_serial = new.source_serial, source_region = new.source_region
+        FROM jsonb_to_recordset(%s) AS new (id uuid, name text, address text, other_address text,
+                                            latitude numeric, longitude numeric, phone text, phone_note text,
+                                            operating_hours jsonb, items text[], item_names text[],
+                                            source_serial text, source_region text)
+        WHERE old.id = new.id
+        """,
         [Jsonb(msgspec.to_builtins(list(rows)))],
     )

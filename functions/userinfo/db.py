@@ -81,9 +81,16 @@ async def select_profile(conn: Connection, user_id: UUID) -> Profile:
     """The profile; the defaults for a person who has written nothing yet."""
     cur = conn.cursor(row_factory=class_row(Profile))
     await cur.execute(
-        "SELECT user_id, nickname, avatar_url, bio, updated_at, CASE WHEN wanted_avatar_id IS NOT NULL THEN 'pending'"
-        " WHEN avatar_error IS NOT NULL THEN 'failure' WHEN avatar_url IS NOT NULL THEN 'success' ELSE 'none' END"
-        " AS avatar_status, avatar_error FROM profiles WHERE user_id = %s",
+        """
+        SELECT user_id, nickname, avatar_url, bio, updated_at,
+               CASE WHEN wanted_avatar_id IS NOT NULL THEN 'pending'
+                    WHEN avatar_error IS NOT NULL THEN 'failure'
+                    WHEN avatar_url IS NOT NULL THEN 'success'
+                    ELSE 'none' END AS avatar_status,
+               avatar_error
+        FROM profiles
+        WHERE user_id = %s
+        """,
         [user_id],
     )
     return await cur.fetchone() or Profile(user_id, None, None, None, _since(user_id), "none", None)
@@ -103,9 +110,12 @@ async def select_public_profile(conn: Connection, user_id: UUID) -> PublicProfil
 async def upsert_profile(conn: Connection, profile: Profile, now: datetime) -> None:
     """Write what a person may write by hand."""
     await conn.execute(
-        "INSERT INTO profiles (user_id, nickname, bio, updated_at) VALUES (%s, %s, %s, %s)"
-        " ON CONFLICT (user_id) DO UPDATE SET nickname = excluded.nickname, bio = excluded.bio,"
-        " updated_at = excluded.updated_at",
+        """
+        INSERT INTO profiles (user_id, nickname, bio, updated_at)
+        VALUES (%s, %s, %s, %s)
+        ON CONFLICT (user_id) DO UPDATE
+        SET nickname = excluded.nickname, bio = excluded.bio, updated_at = excluded.updated_at
+        """,
         [profile.user_id, profile.nickname, profile.bio, now.replace(tzinfo=None)],
     )
 
@@ -119,9 +129,13 @@ async def select_settings(conn: Connection, user_id: UUID) -> Settings:
 
 async def upsert_settings(conn: Connection, user_id: UUID, settings: Settings) -> None:
     await conn.execute(
-        "INSERT INTO settings (user_id, notification_enabled, language, theme) VALUES (%s, %s, %s, %s)"
-        " ON CONFLICT (user_id) DO UPDATE SET notification_enabled = excluded.notification_enabled,"
-        " language = excluded.language, theme = excluded.theme",
+        """
+        INSERT INTO settings (user_id, notification_enabled, language, theme)
+        VALUES (%s, %s, %s, %s)
+        ON CONFLICT (user_id) DO UPDATE
+        SET notification_enabled = excluded.notification_enabled, language = excluded.language,
+            theme = excluded.theme
+        """,
         [user_id, settings.notification_enabled, settings.language, settings.theme],
     )
 
@@ -136,9 +150,12 @@ async def insert_avatar(conn: Connection, avatar: Avatar, now: datetime) -> None
         [avatar.id, avatar.user_id, avatar.image_key],
     )
     await conn.execute(
-        "INSERT INTO profiles (user_id, wanted_avatar_id, updated_at) VALUES (%s, %s, %s)"
-        " ON CONFLICT (user_id) DO UPDATE SET wanted_avatar_id = excluded.wanted_avatar_id, avatar_error = NULL,"
-        " updated_at = excluded.updated_at",
+        """
+        INSERT INTO profiles (user_id, wanted_avatar_id, updated_at)
+        VALUES (%s, %s, %s)
+        ON CONFLICT (user_id) DO UPDATE
+        SET wanted_avatar_id = excluded.wanted_avatar_id, avatar_error = NULL, updated_at = excluded.updated_at
+        """,
         [avatar.user_id, avatar.id, now.replace(tzinfo=None)],
     )
 
@@ -165,8 +182,11 @@ async def select_avatar_state(conn: Connection, user_id: UUID) -> AvatarState:
 async def update_avatar(conn: Connection, user_id: UUID, avatar_id: UUID, url: str, now: datetime) -> None:
     """Show a picture that was checked."""
     await conn.execute(
-        "UPDATE profiles SET avatar_id = %s, avatar_url = %s, wanted_avatar_id = NULL, avatar_error = NULL,"
-        " updated_at = %s WHERE user_id = %s",
+        """
+        UPDATE profiles
+        SET avatar_id = %s, avatar_url = %s, wanted_avatar_id = NULL, avatar_error = NULL, updated_at = %s
+        WHERE user_id = %s
+        """,
         [avatar_id, url, now.replace(tzinfo=None), user_id],
     )
 
@@ -182,8 +202,11 @@ async def update_avatar_refused(conn: Connection, user_id: UUID, error: str, now
 async def update_no_avatar(conn: Connection, user_id: UUID) -> None:
     """Show no picture, and wait for none."""
     await conn.execute(
-        "UPDATE profiles SET avatar_id = NULL, avatar_url = NULL, wanted_avatar_id = NULL, avatar_error = NULL"
-        " WHERE user_id = %s",
+        """
+        UPDATE profiles
+        SET avatar_id = NULL, avatar_url = NULL, wanted_avatar_id = NULL, avatar_error = NULL
+        WHERE user_id = %s
+        """,
         [user_id],
     )
 

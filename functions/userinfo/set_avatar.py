@@ -59,7 +59,7 @@ async def set_avatar(
             return seen
         await sql.lock_person(conn, user.id)
         conditions.require(await sql.select_profile(conn, user.id))
-        await uploads.use(conn, user.id, data.image_key)
+        await uploads.redeem(conn, user.id, data.image_key)
         avatar = sql.Avatar(new_id(), user.id, data.image_key)
         await sql.insert_avatar(conn, avatar, clock.now())
         message = ProcessPhoto(image_key=avatar.image_key, prefix=avatars.prefix(avatar.id))

@@ -42,7 +42,7 @@ async def create_analysis(
     async with db.transaction() as conn:
         if (seen := await idempotency.claim(conn)) is not None:
             return seen
-        await uploads.use(conn, user.id, data.image_key)
+        await uploads.redeem(conn, user.id, data.image_key)
         analysis = await sql.insert_analysis(conn, new_id(), user.id, data.image_key, clock.now())
         message = ProcessPhoto(image_key=data.image_key, prefix=f"images/{analysis.id}")
         await enqueue(conn, message, subject=analysis.id, reply=PhotoProcessed)

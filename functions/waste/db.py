@@ -57,9 +57,14 @@ async def select_analyses(
     """Newest first, from the row after `after`."""
     async with conn.cursor(row_factory=class_row(Analysis)) as cursor:
         await cursor.execute(
-            f"SELECT {_COLUMNS} FROM analyses a WHERE a.user_id = %(user)s"  # noqa: S608 - our own columns
-            " AND (%(at)s::timestamp IS NULL OR (a.created_at, a.id) < (%(at)s::timestamp, %(id)s::uuid))"
-            " ORDER BY a.created_at DESC, a.id DESC LIMIT %(limit)s",
+            f"""
+            SELECT {_COLUMNS}
+            FROM analyses a
+            WHERE a.user_id = %(user)s
+                AND (%(at)s::timestamp IS NULL OR (a.created_at, a.id) < (%(at)s::timestamp, %(id)s::uuid))
+            ORDER BY a.created_at DESC, a.id DESC
+            LIMIT %(limit)s
+            """,  # noqa: S608 - our own columns
             {"user": user_id, "at": after and after[0].replace(tzinfo=None), "id": after and after[1], "limit": limit},
         )
         return await cursor.fetchall()
@@ -84,8 +89,13 @@ async def select_owner_for_update(conn: Connection, analysis_id: UUID) -> Owner 
 
 async def select_stats(conn: Connection, user_id: UUID) -> Stats:
     cursor = await conn.execute(
-        "SELECT COALESCE(corrected_type, waste_type) AS type, count(*), min(created_at) FROM analyses"
-        " WHERE user_id = %s AND status = 'success' GROUP BY 1 ORDER BY 2 DESC, 1",
+        """
+        SELECT COALESCE(corrected_type, waste_type) AS type, count(*), min(created_at)
+        FROM analyses
+        WHERE user_id = %s AND status = 'success'
+        GROUP BY 1
+        ORDER BY 2 DESC, 1
+        """,
         [user_id],
     )
     rows = await cursor.fetchall()
@@ -119,8 +129,11 @@ async def update_stored(conn: Connection, analysis_id: UUID, image_url: str) -> 
 
 async def insert_image(conn: Connection, image_id: UUID, analysis_id: UUID, key: str, url: str, at: datetime) -> None:
     await conn.execute(
-        "INSERT INTO images (id, analysis_id, s3_key, cloudfront_url, uploaded_at) VALUES (%s, %s, %s, %s, %s)"
-        " ON CONFLICT (s3_key) DO NOTHING",
+        """
+        INSERT INTO images (id, analysis_id, s3_key, cloudfront_url, uploaded_at)
+        VALUES (%s, %s, %s, %s, %s)
+        ON CONFLICT (s3_key) DO NOTHING
+        """,
         [image_id, analysis_id, key, url, at],
     )
 
@@ -128,8 +141,11 @@ async def insert_image(conn: Connection, image_id: UUID, analysis_id: UUID, key:
 async def update_failed(conn: Connection, analysis_id: UUID, code: str, message: str, at: datetime) -> None:
     """End in failure, unless it has succeeded: states only rise."""
     await conn.execute(
-        "UPDATE analyses SET status = 'failure', error = %s, error_code = %s, completed_at = %s"
-        " WHERE id = %s AND status = 'pending'",
+        """
+        UPDATE analyses
+        SET status = 'failure', error = %s, error_code = %s, completed_at = %s
+        WHERE id = %s AND status = 'pending'
+        """,
         [message, code, at, analysis_id],
     )
 
@@ -139,8 +155,12 @@ async def update_succeeded(
 ) -> None:
     """End in success, also after an earlier failure; a second success changes nothing."""
     await conn.execute(
-        "UPDATE analyses SET status = 'success', waste_type = %s, confidence = %s, analysis_result = %s,"
-        " error = NULL, error_code = NULL, completed_at = %s WHERE id = %s AND status <> 'success'",
+        """
+        UPDATE analyses
+        SET status = 'success', waste_type = %s, confidence = %s, analysis_result = %s, error = NULL,
+            error_code = NULL, completed_at = %s
+        WHERE id = %s AND status <> 'success'
+        """,
         [waste_type, round(confidence, 4), Jsonb(msgspec.to_builtins(result)), at, analysis_id],
     )
 

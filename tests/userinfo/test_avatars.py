@@ -165,7 +165,7 @@ async def test_a_key_has_its_hour(
             from shared import uploads
 
             with pytest.raises(uploads.UploadNotFound):
-                await uploads.use(conn, person.id, key)
+                await uploads.redeem(conn, person.id, key)
         # What nobody used is gone before a day is over.
         clock.write_offset(str(file), 24 * 3600)
         await sweep_uploads(database)
