@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test quick test-ui check lint types unit faults contract client bench eval images k8s-check render lock format clean
+.PHONY: help install up down test quick test-ui check lint types unit faults contract client bench eval images k8s-check render lock house format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -104,6 +104,9 @@ lock: install     ## resolve the dependencies anew
 	$(UV) pip compile --quiet --universal --no-header --python-version 3.11 -c locks/dev.txt -c locks/uv.txt locks/dev.txt locks/uv.txt -o build/pylock.toml
 	$(BIN)/python -m tests.wheels build/pylock.toml > locks/wheels.txt
 	echo checkov | $(UV) pip compile --quiet --generate-hashes --no-header --python-version 3.11 - -o locks/checkov.txt
+
+house: install    ## the figures of the house; fails on a new import circle or a broken wall
+	@$(BIN)/python -m tests.house
 
 format: install   ## rewrite the code in the house style
 	$(BIN)/ruff format .
