@@ -19,8 +19,9 @@ import psycopg
 from runtime.binding import Call, bind_queue, bind_schedule
 from runtime.delivery.broker import Broker, Delivery
 from runtime.delivery.consumer import Consumer, log, observe
-from runtime.delivery.envelope import SETTLED, answer, envelope, storable
-from runtime.delivery.relay import Envelope, Relay
+from runtime.delivery.envelope import SETTLED, Envelope, envelope, outcome_message, storable
+from runtime.delivery.limits import within
+from runtime.delivery.relay import Relay
 from runtime.forms import Form, Refused
 from runtime.http import switch
 from shared import clock, spans, tasks, trace
@@ -48,7 +49,7 @@ class HostConsumer(Consumer):
         self,
         service: str,
         broker: Broker,
-        calls: Mapping[str, Call],
+        functions: Mapping[str, Call],
         loop: asyncio.AbstractEventLoop,
         database: Database,
         *,
@@ -56,7 +57,7 @@ class HostConsumer(Consumer):
     ) -> None:
         # More than run at once: their acks, and the fetch of the next, go by the batch.
         super().__init__(service, broker, together * 8)
-        self._calls = dict(calls)
+        self._functions = dict(functions)
         self._loop = loop
         self._database = database
         self._together = asyncio.Semaphore(together)
@@ -80,7 +81,7 @@ class HostConsumer(Consumer):
             log.error("dropped a message for %s that no relay made: %s", name, error)
             self.done(delivery)
             return
-        call = self._calls.get(name)
+        call = self._functions.get(name)
         if call is None and name != SETTLED:
             log.warning("%s has no function %s: its message goes back", self.service, name)
             self.later(1.0, lambda: self.done(delivery, ack=False))
@@ -137,26 +138,26 @@ class HostConsumer(Consumer):
             traceparent=trace.current(),
         )
         outcome = Outcome(sent.id, run_id, sent.subject, "success", now)
-        name, kind = f"{self.service}/{function}", "result" if sent.answer else "task"
+        name, kind = f"{self.service}/{function}", "result" if sent.is_outcome else "task"
         try:
             with spans.span(name, kind, task=str(sent.id)):
-                async with asyncio.timeout(call.seconds):
+                async with within(call.seconds):
                     result = await call.run(given, task)
             if isinstance(result, Result):
                 record, payload = msgspec.to_builtins(result.record), msgspec.to_builtins(result.payload)
                 outcome = msgspec.structs.replace(outcome, record=record, payload=payload)
         except TaskFailed as failed:
-            if sent.answer:
+            if sent.is_outcome:
                 raise
             error = TaskError(failed.code, storable(failed.message))
             outcome = msgspec.structs.replace(outcome, status="failure", error=error)
-        if sent.answer:
+        if sent.is_outcome:
             return []
         outcome = msgspec.structs.replace(outcome, completed_at=clock.now())
         if sent.reply is None and sent.service == self.service:
             await self._settle(outcome)
             return []
-        return [answer(sent, outcome)]
+        return [outcome_message(sent, outcome)]
 
     async def _settle(self, outcome: Outcome) -> None:
         async with self._database.transaction() as conn:
@@ -206,11 +207,11 @@ def start_background(service: Service, loop: asyncio.AbstractEventLoop, parts: M
 
     settings: Settings = parts["settings"]
     broker = Broker(settings.broker_redis_url)
-    calls = {name: bind_queue(actor, parts) for name, actor in load_queue_functions(service, broker).items()}
+    functions = {name: bind_queue(actor, parts) for name, actor in load_queue_functions(service, broker).items()}
     schedules = load_schedules(service)
     for name, (_, function) in schedules.items():
-        calls[name] = bind_schedule(function, parts)
-    for name, call in calls.items():
+        functions[name] = bind_schedule(function, parts)
+    for name, call in functions.items():
         if not call.asynchronous:
             raise LoadError(
                 f"functions/{service.folder}/{name}.py: it runs on its host's event loop: make it `async def`"
@@ -220,8 +221,8 @@ def start_background(service: Service, loop: asyncio.AbstractEventLoop, parts: M
     )
     relay.on_disabled = partial(switch.turn, service)
     together = max(1, service.database.pool // 2)
-    consumer = HostConsumer(service.folder, broker, calls, loop, parts["db"], together=together)
-    observe(consumer, broker, calls)
+    consumer = HostConsumer(service.folder, broker, functions, loop, parts["db"], together=together)
+    observe(consumer, broker, functions)
     relay.start()
     consumer.start()
     return Background(relay, consumer, broker)

@@ -21,6 +21,7 @@ from runtime import telemetry
 from runtime.binding import Call
 from runtime.delivery.broker import Broker, BrokerFull, BrokerUnfit, Delivery
 from runtime.forms import Refused
+from shared import supervision
 
 log = logging.getLogger("eco2.worker")
 
@@ -32,25 +33,21 @@ UNSENT = 10_000
 BEAT = 5.0
 
 
-def reach(point: str) -> None:
-    """A named point of a run's way; tests/faults kills a process at one through `at`."""
-    if at is not None:
-        at(point)
-
-
-at: Callable[[str], None] | None = None
-
-
 class Consumer:
     """What every runner of queue functions does: fetch, send and ack in batches, and beat.
 
     Three threads, so that a slow function stops neither the beats nor the acks of others. A subclass gets each batch in
-    `take` and calls `done` for every delivery, once.
+    `take` and calls `done` for every delivery, once. `reach` is told each point of a run's way that it comes to: a test ends
+    the process just there.
     """
 
     leases = False
+    # What to do when a loop is lost that has something of a task in its hands: the process ends, and what the broker, the
+    # outbox and the journal know of the task brings it again.
+    give_up = staticmethod(supervision.end_process)
 
     def __init__(self, service: str, broker: Broker, prefetch: int, least: int = 1) -> None:
+        self.reach: Callable[[str], None] = lambda point: None
         self.service = service
         self.broker = broker
         self.prefetch = prefetch
@@ -59,6 +56,8 @@ class Consumer:
         self.trouble = ""
         self.finished = 0
         self.refused = 0
+        # Names ("folder/function") of what an operator switched off, as far as it is known here.
+        self.disabled: frozenset[str] = frozenset()
         self._held: dict[str, Delivery] = {}
         self._room = threading.Condition()
         self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
@@ -70,14 +69,15 @@ class Consumer:
         self._over = threading.Event()
         self._nudge = threading.Event()  # the keeping thread has something new to keep
         self._lost = True
-        self._threads = [
-            threading.Thread(target=self._guarded, args=(target,), name=f"{service}-{name}", daemon=True)
-            for name, target in (("fetch", self._fetch), ("finish", self._finish), ("keep", self._keep))
-        ]
+        self._loops: dict[str, supervision.ThreadLoop] = {}
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        for name, loop, again in (
+            ("fetch", self._fetch, True),
+            ("finish", self._finish, False),
+            ("keep", self._keep, True),
+        ):
+            self._loops[name] = supervision.thread(f"{self.service}-{name}", loop, again=again, give_up=self.give_up)
 
     @property
     def held(self) -> int:
@@ -110,16 +110,6 @@ class Consumer:
             heapq.heappush(self._later, (time.monotonic() + seconds, self._count, action))
         self._nudge.set()
 
-    def _guarded(self, loop: Callable[[], None]) -> None:
-        # The outermost point of a thread. A thread that ended for a bug would stop all tasks of the process and say nothing.
-        while True:
-            try:
-                return loop()
-            except Exception:  # the outermost point of a thread
-                log.exception("a thread of %s stumbled and goes on", self.service)
-                if self._over.wait(1.0):
-                    return None
-
     def _fetch(self) -> None:
         self._lost, pause = True, 0.1
         while not self._stopping.is_set():
@@ -133,6 +123,7 @@ class Consumer:
                     # A cut connection may have swallowed a fetch's answer: those messages are ours and nobody knows.
                     self._lost = False
                     self.broker.life()
+                    self.disabled = self.broker.disabled()
                     self.broker.reclaim(self.service, list(self._held))
                     pause, self.trouble = 0.1, ""
                 deliveries = self.broker.fetch(self.service, room, lease=self.leases)
@@ -145,11 +136,26 @@ class Consumer:
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 1.0)
                 continue
-            reach("received")
+            self.reach("received")
             with self._room:
                 for delivery in deliveries:
                     self._held[delivery.id] = delivery
-            self.take(deliveries)
+            try:
+                self.take([delivery for delivery in deliveries if not self._park(delivery)])
+            except BaseException:  # raised again
+                # Nobody knows which were taken: they go back, and what is under way drops its second copy.
+                for delivery in deliveries:
+                    self.done(delivery, leased=self.leases, ack=False)
+                raise
+
+    def _park(self, delivery: Delivery) -> bool:
+        """Whether its function is switched off. Then its row in the outbox is all that is left of it, until it is on again."""
+        name = f"{self.service}/{delivery.message.actor_name}"
+        if name not in self.disabled:
+            return False
+        log.info("%s is switched off, its message goes: task %s waits", name, delivery.message.message_id)
+        self.done(delivery, leased=self.leases)
+        return True
 
     def _say(self, error: Exception) -> None:
         if not self.trouble:
@@ -172,6 +178,10 @@ class Consumer:
                     batch.append(further)
             try:
                 self._finish_batch(batch)
+            except Exception:  # a bug costs this batch its acks, which the next reclaim brings, and not the loop
+                log.exception("%s could not finish %d messages", self.service, len(batch))
+                # Nobody holds them any more, so the next reclaim brings what was not acked.
+                self._lost = True
             finally:
                 with self._room:
                     for done in batch:
@@ -189,9 +199,9 @@ class Consumer:
         while True:
             try:
                 if acks or sends:
-                    reach("sending")
+                    self.reach("sending")
                     self.broker.finish(self.service, acks, sends, leased=leased)
-                    reach("acked")
+                    self.reach("acked")
                 if back:
                     self.broker.requeue(self.service, back)
                 break
@@ -206,10 +216,6 @@ class Consumer:
                 if self._over.wait(pause):
                     break
                 pause = min(pause * 2, 1.0)
-            except Exception:  # raised again
-                # Nobody holds them any more, so the next reclaim brings what was not acked.
-                self._lost = True
-                raise
 
     def _keep(self) -> None:
         beat = 0.0
@@ -225,6 +231,7 @@ class Consumer:
                         self._unsent += unsent
                         raise
                     self.broker.beat(self.service, self.leased_tasks())
+                    self.disabled = self.broker.disabled()
                 except (redis.RedisError, OSError, BrokerFull) as error:
                     log.debug("no beat: %s", error)
                 self.chores()
@@ -248,18 +255,26 @@ class Consumer:
 
     def stop_fetching(self) -> None:
         self._stopping.set()
+        if "fetch" in self._loops:
+            self._loops["fetch"].stopping()
         self.broker.stop_waiting()
+
+    def join_fetching(self, seconds: float) -> None:
+        """Wait until nothing more comes into `take`, at most so many seconds."""
+        self._loops["fetch"].stop(max(0.1, seconds))
 
     def finish_all(self, seconds: float) -> None:
         """Send what is done, give back what is not, end the threads. Nothing new is taken from `stop_fetching` on."""
         end = time.monotonic() + seconds
-        self._threads[0].join(max(0.1, min(seconds, 6.0)))
+        self.join_fetching(min(seconds, 6.0))
+        self._loops["finish"].stopping()
         self._done.put(None)
-        self._threads[1].join(max(0.1, end - time.monotonic()))
+        self._loops["finish"].stop(max(0.1, end - time.monotonic()))
+        self._loops["keep"].stopping()
         self._over.set()
         self._nudge.set()
-        self._threads[1].join()
-        self._threads[2].join()
+        self._loops["finish"].stop()
+        self._loops["keep"].stop()
         with contextlib.suppress(redis.RedisError, OSError):
             self.broker.reclaim(self.service)
 
@@ -271,7 +286,7 @@ class _Done(Struct, frozen=True):
     ack: bool
 
 
-def observe(consumer: Consumer, broker: Broker, calls: Mapping[str, Call]) -> None:
+def observe(consumer: Consumer, broker: Broker, functions: Mapping[str, Call]) -> None:
     """Have the consumer's numbers, and those of its functions' messages, shown at /metrics."""
 
     def depth() -> float | None:
@@ -288,7 +303,7 @@ def observe(consumer: Consumer, broker: Broker, calls: Mapping[str, Call]) -> No
     ):
         telemetry.gauges.add(name, help_text, read, service=consumer.service)
     help_text = "Fields of messages that this version does not know, and left out"
-    for function, call in calls.items():
+    for function, call in functions.items():
         if call.form is not None:
             read = partial(getattr, call.form, "unknown")
             telemetry.gauges.add(

@@ -1,18 +1,75 @@
-"""What a message carries beside its fields, and the messages that take outcomes back."""
+"""Messages: a task on its way to its function, and its outcome on the way back."""
 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import dramatiq
 import msgspec
+from msgspec import Struct
 
-from runtime.delivery.relay import Envelope
+from runtime.delivery.outbox import Row
 from shared import clock
 from shared.messages import Outcome
 
 # The runtime's own actor in every API service: ends a task that nobody takes the outcome of.
 SETTLED = "__settled__"
+
+
+class Envelope(Struct, frozen=True):
+    """What a message carries beside the actor's arguments, as `options["task"]`. `service` is the owner's folder.
+
+    `deadline` is when the relay publishes the task again, in RFC 3339: a copy that is older still may run.
+    """
+
+    id: UUID
+    subject: UUID
+    service: str
+    queued_at: str
+    reply: str | None = None
+    traceparent: str = ""
+    attempt: int = 1
+    retries: int = 0
+    deadline: str = ""
+    # An Outcome on its way back, not a task.
+    is_outcome: bool = msgspec.field(default=False, name="answer")
+
+
+def task_message(service: str, row: Row) -> dramatiq.Message[Any]:
+    """The message that takes an outbox row to its function."""
+    folder, _, function = row.actor.partition("/")
+    envelope = Envelope(
+        id=row.id,
+        subject=row.subject,
+        service=service,
+        queued_at=row.created_at.isoformat(),
+        reply=row.reply,
+        traceparent=row.traceparent or "",
+        attempt=row.attempts,
+        retries=row.retries,
+        deadline=(clock.now() + row.time_limit).isoformat(),
+    )
+    return _message(folder, function, row.message, envelope)
+
+
+def outcome_message(sent: Envelope, outcome: Outcome) -> dramatiq.Message[Any]:
+    """The message that takes an outcome to the owner of its task."""
+    folder, _, function = (sent.reply or f"{sent.service}/{SETTLED}").partition("/")
+    envelope = msgspec.structs.replace(sent, is_outcome=True, deadline="")
+    return _message(folder, function, {"outcome": msgspec.to_builtins(outcome)}, envelope)
+
+
+def _message(folder: str, function: str, arguments: dict[str, Any], envelope: Envelope) -> dramatiq.Message[Any]:
+    return dramatiq.Message(
+        queue_name=folder,
+        actor_name=function,
+        args=(),
+        kwargs=arguments,
+        options={"task": msgspec.to_builtins(envelope)},
+        message_id=str(envelope.id),
+        message_timestamp=int(clock.time() * 1000),
+    )
 
 
 def envelope(message: dramatiq.Message[Any]) -> Envelope:
@@ -21,23 +78,12 @@ def envelope(message: dramatiq.Message[Any]) -> Envelope:
     Raises:
         msgspec.ValidationError: it was not made by a relay.
     """
-    return msgspec.convert(message.options.get("task"), Envelope)
-
-
-def answer(sent: Envelope, outcome: Outcome) -> dramatiq.Message[Any]:
-    """The message that takes an outcome to the owner of its task."""
-    folder, _, function = (sent.reply or f"{sent.service}/{SETTLED}").partition("/")
-    return dramatiq.Message(
-        queue_name=folder,
-        actor_name=function,
-        args=(),
-        kwargs={"outcome": msgspec.to_builtins(outcome)},
-        options={"task": msgspec.to_builtins(msgspec.structs.replace(sent, answer=True, deadline=""))},
-        message_id=str(sent.id),
-        message_timestamp=int(clock.time() * 1000),
-    )
+    found = msgspec.convert(message.options.get("task"), Envelope)
+    if message.message_id != str(found.id):
+        raise msgspec.ValidationError("its id is not its task's")
+    return found
 
 
 def storable(text: str) -> str:
-    # A message for a person must not be what keeps the task from ending.
+    """A message for a person as every store takes it: it must not be what keeps the task from ending."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()[:2000]

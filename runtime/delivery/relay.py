@@ -14,17 +14,17 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 import dramatiq
 import msgspec
 import psycopg
 import redis
-from msgspec import Struct
 
 from runtime import pg, telemetry
 from runtime.delivery import outbox
 from runtime.delivery.broker import Broker, BrokerFull, BrokerUnfit, Depth
+from runtime.delivery.envelope import task_message
 from runtime.delivery.outbox import Row, State
 from shared import clock, idempotency, spans, supervision, wake
 
@@ -48,50 +48,6 @@ FULL = 0.75
 # Housekeeping (old idempotency keys, settings, gauges), in seconds.
 CHORES = 10.0
 SCHEDULE_LIMIT = timedelta(minutes=10)
-
-
-class Envelope(Struct, frozen=True):
-    """What a message carries beside the actor's arguments, as `options["task"]`. `service` is the owner's folder.
-
-    `deadline` is when the relay publishes the task again, in RFC 3339: a copy that is older still may run.
-    """
-
-    id: UUID
-    subject: UUID
-    service: str
-    queued_at: str
-    reply: str | None = None
-    traceparent: str = ""
-    attempt: int = 1
-    retries: int = 0
-    deadline: str = ""
-    # An Outcome on its way back, not a task.
-    answer: bool = False
-
-
-def to_message(service: str, row: Row) -> dramatiq.Message[Any]:
-    """The Dramatiq message of an outbox row."""
-    folder, _, function = row.actor.partition("/")
-    envelope = Envelope(
-        id=row.id,
-        subject=row.subject,
-        service=service,
-        queued_at=row.created_at.isoformat(),
-        reply=row.reply,
-        traceparent=row.traceparent or "",
-        attempt=row.attempts,
-        retries=row.retries,
-        deadline=(clock.now() + row.time_limit).isoformat(),
-    )
-    return dramatiq.Message(
-        queue_name=folder,
-        actor_name=function,
-        args=(),
-        kwargs=row.message,
-        options={"task": msgspec.to_builtins(envelope)},
-        message_id=str(row.id),
-        message_timestamp=int(clock.time() * 1000),
-    )
 
 
 class Room:
@@ -294,7 +250,7 @@ class Relay:
         for row in rows:
             try:
                 arguments = msgspec.json.decode(str(row.message), type=dict[str, Any])
-                messages.append(to_message(self.service, msgspec.structs.replace(row, message=arguments)))
+                messages.append(task_message(self.service, msgspec.structs.replace(row, message=arguments)))
             except (ValueError, OverflowError, msgspec.DecodeError) as error:
                 # A row that no message can be made of waits its time, counts its attempts, and holds up nobody.
                 log.error("task %s for %s can't be published: %s", row.id, row.actor, error)

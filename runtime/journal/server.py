@@ -14,10 +14,13 @@ import struct
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from shared import supervision
 
 log = logging.getLogger("eco2.journal")
 
@@ -108,6 +111,7 @@ class Server:
         self._activity = activity
         self._open: set[socket.socket] = set()
         self._socket: socket.socket | None = None
+        self._loop: supervision.ThreadLoop | None = None
         try:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self._socket.bind(_address(path))
@@ -116,9 +120,11 @@ class Server:
             log.warning("no server for the journal, its syncer writes inside the lock: %s", error)
             self.close()
             return
-        threading.Thread(target=self._accept, args=(self._socket,), name="journal-server", daemon=True).start()
+        self._loop = supervision.thread("journal-server", partial(self._accept, self._socket))
 
     def close(self) -> None:
+        if self._loop is not None:
+            self._loop.stopping()
         for each in (self._socket, *self._open):
             if each is not None:
                 with contextlib.suppress(OSError):

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from runtime.journal.file import JournalFile
+from shared import supervision
 
 T = TypeVar("T")
 log = logging.getLogger("eco2.journal")
@@ -61,8 +62,8 @@ class Writer:
         self._door = threading.Lock()
         self._closed = False
         self._giving_up = threading.Event()
-        self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
-        self._thread.start()
+        # Not started twice: what it had in its hands would never be answered.
+        self._loop = supervision.thread("journal", self._write, again=False)
 
     def submit(self, run: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> "Future[T]":
         """Have `run` called in the next group; with `durable`, what it wrote is on the disk when the future is done."""
@@ -89,11 +90,12 @@ class Writer:
             if self._closed:
                 return False
             self._closed = True
+            self._loop.stopping()
             self._queue.put(None)
         if not self.trouble:
-            self._thread.join(30)
+            self._loop.stop(30)
         self._giving_up.set()
-        self._thread.join()
+        self._loop.stop()
         return True
 
     def _write(self) -> None:

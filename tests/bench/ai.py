@@ -26,7 +26,8 @@ from functions.ai import model_build
 from functions.ai.labels import MODEL
 from functions.storage.images import make_copies
 from runtime.delivery.broker import Broker
-from runtime.delivery.relay import Row, to_message
+from runtime.delivery.envelope import task_message
+from runtime.delivery.outbox import Row
 from shared import clock
 from shared.ids import new_id
 from shared.objects import ObjectStore
@@ -172,7 +173,7 @@ def _send(broker: Broker, first: int, count: int) -> None:
             "content_hash": hashlib.sha256(str(number).encode()).hexdigest(),
         }
         row = Row(new_id(), "ai/classify_photo", arguments, "owner/took", new_id(), None, clock.now(), LIMIT, 1, 0)
-        broker.publish([to_message("owner", row)])
+        broker.publish([task_message("owner", row)])
 
 
 def _wait(process: psutil.Popen, broker: Broker, count: int) -> None:

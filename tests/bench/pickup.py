@@ -15,8 +15,9 @@ from dramatiq.brokers.redis import RedisBroker
 from emulator.servers.redis import RedisServer
 from runtime.binding import bind_queue
 from runtime.delivery.broker import Broker
-from runtime.delivery.relay import Row, to_message
-from runtime.delivery.worker import Worker
+from runtime.delivery.envelope import task_message
+from runtime.delivery.outbox import Row
+from runtime.delivery.working import Worker
 from runtime.journal.journal import Journal
 from shared import clock
 from shared.ids import new_id
@@ -54,7 +55,7 @@ def ours(url: str, folder: Path, tasks: int) -> list[float]:
         row = Row(new_id(), "pickup/act", {"number": number}, None, new_id(), None, clock.now(), LIMIT, 1, 0)
         begun.clear()
         sent = time.perf_counter()
-        producer.publish([to_message("owner", row)])
+        producer.publish([task_message("owner", row)])
         begun.wait(10)
         times.append(at - sent)
         # Idle again: the consumer is back in its wait, at another phase of it each time.

@@ -55,7 +55,7 @@ from pathlib import Path
 from runtime.delivery.broker import Broker
 from runtime.journal.journal import Journal
 from runtime.binding import bind_queue
-from runtime.delivery.worker import Worker
+from runtime.delivery.working import Worker
 from shared.messages import Message
 from shared.triggers import queue
 class Nothing(Message, frozen=True):
@@ -137,7 +137,8 @@ def celery(url: str, folder: Path, count: int) -> float:
 def ours(url: str, folder: Path, count: int) -> float:
     """Our worker: lease, journal, terminal commits on the disk, result sent, ack."""
     from runtime.delivery.broker import Broker
-    from runtime.delivery.relay import Row, to_message
+    from runtime.delivery.envelope import task_message
+    from runtime.delivery.outbox import Row
     from shared import clock
     from shared.ids import new_id
 
@@ -147,7 +148,7 @@ def ours(url: str, folder: Path, count: int) -> float:
     now = clock.now()
     subject = UUID(int=1)
     messages: list[Any] = [
-        to_message(
+        task_message(
             "owner", Row(new_id(), "bench/nothing", {"number": n}, "owner/done", subject, None, now, LIMIT, 1, 0)
         )
         for n in range(count)

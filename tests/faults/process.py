@@ -13,11 +13,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from runtime.delivery import consumer as consumers
 from runtime.delivery.background import HostConsumer
 from runtime.delivery.broker import Broker
 from runtime.delivery.relay import Relay
-from runtime.delivery.worker import Worker
+from runtime.delivery.working import Worker
 from runtime.journal import file, results
 from runtime.journal.drain import Syncer
 from runtime.journal.journal import Journal
@@ -96,10 +95,10 @@ def work(options: Options) -> None:
             finish(queue, acks, many, **how)
 
         broker.finish = shuffled  # type: ignore[method-assign]
-    if options.kill:
-        consumers.at = _killer(options.kill)
     calls = {name: call(known[name], options.limit) for name in options.functions}
     worker = Worker(options.queue, broker, journal, calls, threads=options.threads, prefetch=options.prefetch)
+    if options.kill:
+        worker.reach = _killer(options.kill)
     worker.start()
     told.wait()
     worker.stop(options.grace)

@@ -16,7 +16,7 @@ from runtime.binding import Call
 from runtime.delivery.background import HostConsumer
 from runtime.delivery.broker import Broker
 from runtime.delivery.relay import Relay
-from runtime.delivery.worker import Worker
+from runtime.delivery.working import Worker
 from runtime.forms import Form
 from runtime.journal.journal import Journal
 from shared import tasks

@@ -102,7 +102,7 @@ def test_a_schedule_runs_once_a_slot_however_many_relays_there_are(owner: Owner,
     async def sweep() -> None:
         runs.append(clock.time() // 3600)
 
-    owner.consumer._calls["sweep"] = call(sweep)
+    owner.consumer._functions["sweep"] = call(sweep)
     relays = [Relay(owner.name, owner.dsn, owner.broker, {"sweep": 3600.0}) for _ in range(3)]
     for relay in relays:
         relay.start()
@@ -134,7 +134,7 @@ def test_a_schedule_goes_on_after_a_clock_was_wrong_for_a_while(owner: Owner, la
     async def sweep() -> None:
         runs.append(clock.time() // 3600)
 
-    owner.consumer._calls["sweep"] = call(sweep)
+    owner.consumer._functions["sweep"] = call(sweep)
     relay = Relay(owner.name, owner.dsn, owner.broker, {"sweep": 3600.0})
     relay.start()
     for moved, count in ((0, 1), (86_400, 2), (-86_400, 3), (3600, 4)):

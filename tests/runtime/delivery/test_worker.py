@@ -1,5 +1,7 @@
 """A worker runs functions, journals them and answers; an API service runs its own on the event loop."""
 
+import contextlib
+import sqlite3
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +13,9 @@ import pytest
 from msgspec import Struct
 
 from runtime.delivery import background
+from runtime.delivery.consumer import Consumer
+from runtime.journal import server
+from shared import supervision
 from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.messages import Outcome
@@ -196,7 +201,7 @@ def test_an_api_service_runs_its_own_functions_on_its_loop(owner: Owner) -> None
     async def own(*, number: int, task: Task) -> None:
         seen.append((number, task.attempt))
 
-    owner.consumer._calls["own"] = call(own)
+    owner.consumer._functions["own"] = call(own)
     owner.enqueue(f"{owner.name}/own", 5, reply=False)
     eventually(lambda: owner.outbox() == 0)
     assert seen == [(5, 1)]
@@ -210,7 +215,7 @@ def test_an_api_function_that_fails_by_a_bug_is_brought_again_by_the_relay(owner
         if len(tries) < 3:
             raise ZeroDivisionError
 
-    owner.consumer._calls["buggy"] = call(buggy)
+    owner.consumer._functions["buggy"] = call(buggy)
     owner.enqueue(f"{owner.name}/buggy", 5, reply=False)
     eventually(lambda: owner.outbox() == 0)
     assert len(tries) == 3
@@ -238,7 +243,7 @@ def test_an_api_function_that_misses_another_part_does_not_hold_up_the_others(
     async def easy(*, number: int) -> None:
         done.append(number)
 
-    owner.consumer._calls |= {"needy": call(needy), "easy": call(easy)}
+    owner.consumer._functions |= {"needy": call(needy), "easy": call(easy)}
     owner.enqueue(f"{owner.name}/needy", *range(owner.consumer.prefetch * 2), reply=False)
     owner.enqueue(f"{owner.name}/easy", 1, reply=False)
     eventually(lambda: done == [1])
@@ -263,8 +268,44 @@ def test_an_api_function_whose_statement_never_ends_in_time_does_not_hold_up_the
     async def easy(*, number: int) -> None:
         done.append(number)
 
-    owner.consumer._calls |= {"endless": call(endless), "easy": call(easy)}
+    owner.consumer._functions |= {"endless": call(endless), "easy": call(easy)}
     owner.enqueue(f"{owner.name}/endless", *range(owner.consumer.prefetch * 2), reply=False)
     owner.enqueue(f"{owner.name}/easy", 1, reply=False)
     eventually(lambda: done == [1])
     assert owner.outbox() == owner.consumer.prefetch * 2
+
+
+def test_every_loop_of_a_worker_and_a_relay_may_die_and_the_work_goes_on_or_the_process_ends(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_up: list[str] = []
+    monkeypatch.setattr(Consumer, "give_up", staticmethod(lambda name, reason: given_up.append(name)))
+    others = {loop.name for loop in supervision.loops() if loop is not owner.relay._loop}
+    functions = {"act": call(lambda *, number: Result(record={"number": number}))}
+    with worker(broker_url, tmp_path, queue, functions, threads=2) as running:
+        mine = {loop.name: loop for loop in supervision.loops() if loop.name not in others}
+        held = {f"{queue}-finish", f"{queue}-0", f"{queue}-1", "journal"}
+        assert mine.keys() == held | {
+            f"{queue}-fetch",
+            f"{queue}-keep",
+            "journal-server",
+            "limits",
+            f"relay-{owner.name}",
+        }
+        # What has something of a task in its hands takes the process along, and everything else starts again.
+        assert {name for name, loop in mine.items() if not loop._rules.again} == held
+        for loop in (loop for name, loop in mine.items() if name not in held):
+            loop.kill()
+            # Whatever it waits for comes now.
+            client = server.Client(running.journal.path)
+            with contextlib.suppress(sqlite3.OperationalError):
+                client.ask("drop", "another file", "local_tasks", [])
+            client.close()
+            running._nudge.set()
+            owner.relay.wake()
+            ids = owner.enqueue(f"{queue}/act", 1, 2)
+            eventually(lambda ids=ids: owner.outcomes.keys() >= set(ids))
+            eventually(lambda loop=loop: (loop.ends, loop.state) == (1, "runs"))
+        mine[f"{queue}-0"].kill()
+        owner.enqueue(f"{queue}/act", *range(8))
+        eventually(lambda: given_up == [f"{queue}-0"])

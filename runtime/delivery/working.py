@@ -1,0 +1,261 @@
+"""A worker's threads: they take tasks from the broker through the journal to their functions, and the outcomes back.
+
+Lease, journal `pending`, work, journal the terminal state, send the Outcome to its owner, ack, in this order, so that a
+process killed between any two of them loses nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from functools import partial
+
+import msgspec
+
+from runtime.binding import Call
+from runtime.delivery.broker import Broker, Delivery
+from runtime.delivery.consumer import Consumer
+from runtime.delivery.envelope import envelope, outcome_message
+from runtime.delivery.limits import Limits
+from runtime.delivery.run import Work, outcome_of, run
+from runtime.forms import Refused
+from runtime.journal.journal import Journal
+from runtime.journal.states import Ended, Start
+from runtime.journal.writer import JournalClosed
+from shared import spans, supervision
+from shared.errors import Unavailable
+from shared.ids import new_id
+
+log = logging.getLogger("eco2.worker")
+
+# A function that met something away is tried again here after these pauses, in seconds; then it is the relay's turn.
+PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
+# Seconds between two looks for payloads that are a day old.
+FORGET = 600.0
+
+
+class Worker(Consumer):
+    """Runs the functions of a service with a journal, in `threads` threads."""
+
+    leases = True
+
+    def __init__(
+        self,
+        service: str,
+        broker: Broker,
+        journal: Journal,
+        functions: Mapping[str, Call],
+        *,
+        threads: int = 2,
+        prefetch: int | None = None,
+    ) -> None:
+        # While all threads are busy two messages come at a time, with one fetch and one commit of their `pending`.
+        prefetch = prefetch or threads + 2
+        super().__init__(service, broker, prefetch, max(1, min(2, prefetch - threads)))
+        self.journal = journal
+        self.limits = Limits()
+        self._functions = dict(functions)
+        self._threads = threads
+        self._tasks: dict[str, str] = {}
+        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._runners: list[supervision.ThreadLoop] = []
+        self._forgot = time.monotonic()
+
+    def start(self) -> None:
+        super().start()
+        self._runners = [
+            supervision.thread(f"{self.service}-{slot}", partial(self._run, slot), again=False, give_up=self.give_up)
+            for slot in range(self._threads)
+        ]
+
+    def stop(self, grace: float) -> None:
+        """Take nothing new, finish what runs within `grace` seconds, give the rest back, close the journal."""
+        end = time.monotonic() + grace
+        self.stop_fetching()
+        self.join_fetching(end - time.monotonic() - 2)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting = self._work.get_nowait()
+                if waiting is not None:
+                    self._give_back(waiting)
+        for runner in self._runners:
+            runner.stopping()
+            self._work.put(None)
+        for runner in self._runners:
+            runner.stop(max(0.0, end - time.monotonic() - 2))
+        self.journal.close()
+        self.finish_all(max(1.0, end - time.monotonic()))
+        self.limits.close()
+
+    def leased_tasks(self) -> list[str]:
+        if self.journal.trouble:
+            # Nothing ends here until the disk is mended: another worker may have them when the relay asks again.
+            return []
+        with self._room:
+            return list(self._tasks)
+
+    def chores(self) -> None:
+        if time.monotonic() - self._forgot > FORGET:
+            self._forgot = time.monotonic()
+            self.journal.forget_payloads()
+
+    # From the broker into the journal
+
+    def take(self, deliveries: list[Delivery]) -> None:
+        try:
+            works = [work for delivery in deliveries if (work := self._receive(delivery)) is not None]
+            if works:
+                self._begin(works)
+        except BaseException:  # raised again
+            with self._room:
+                for delivery in deliveries:
+                    self._tasks.pop(delivery.message.message_id, None)
+            raise
+
+    def _receive(self, delivery: Delivery) -> Work | None:
+        message = delivery.message
+        with self._room:
+            if message.message_id in self._tasks:
+                # A second copy of what this process has in its hands: the first one's outcome is for both.
+                self.done(delivery)
+                return None
+        try:
+            sent = envelope(message)
+        except msgspec.ValidationError as error:
+            log.error("dropped a message for %s that no relay made: %s", message.actor_name, error)
+            self.done(delivery, leased=True)
+            return None
+        function = self._functions.get(message.actor_name)
+        if function is None:
+            # Newer code elsewhere may know it: back into the queue, but not at once, or it would go round like a top.
+            log.warning("%s has no function %s: its message goes back", self.service, message.actor_name)
+            self.later(1.0, lambda: self.done(delivery, ack=False))
+            return None
+        try:
+            given = function.read(message.kwargs)
+        except Refused as refused:
+            self.refuse(delivery, sent.id, refused)
+            return None
+        with self._room:
+            self._tasks[message.message_id] = delivery.id
+        start = Start(
+            task_id=message.message_id,
+            name=message.actor_name,
+            run_id=str(new_id()),
+            queued_at=sent.queued_at,
+            retries=sent.retries,
+            traceparent=sent.traceparent,
+        )
+        return Work(delivery, sent, function, given, start)
+
+    def _begin(self, works: list[Work]) -> None:
+        try:
+            found = self.journal.begin([work.start for work in works]).result()
+        except JournalClosed:
+            for work in works:
+                self._give_back(work)
+            return
+        except Exception as error:  # noqa: BLE001 - one task's own fault, which must not hold up the others
+            if len(works) > 1:
+                for work in works:
+                    self._begin([work])
+            else:
+                log.error("task %s can't be journalled: %s", works[0].start.task_id, error)
+                self._put_off(works[0])
+            return
+        self.reach("journalled")
+        for work, ended in zip(works, found, strict=True):
+            if spans.on():
+                spans.event(
+                    work.start.name, "journal", work.sent.traceparent, task=work.start.task_id, status="pending"
+                )
+            if ended is None:
+                self._work.put(work)
+            else:
+                self._send(work, ended)
+
+    # In a thread of its own
+
+    def _run(self, slot: int) -> None:
+        while (work := self._work.get()) is not None:
+            try:
+                self._take_up(slot, work)
+            except Exception:  # the outermost point of a thread, which must not end with one task
+                log.exception("task %s stumbled", work.start.task_id)
+                self._put_off(work)
+
+    def _take_up(self, slot: int, work: Work) -> None:
+        if work.tries and not self._stopping.is_set():
+            work = msgspec.structs.replace(work, start=msgspec.structs.replace(work.start, run_id=str(new_id())))
+            try:
+                (ended,) = self.journal.begin([work.start]).result()
+            except JournalClosed:
+                self._give_back(work)
+                return
+            if ended is not None:
+                self._send(work, ended)
+                return
+        if self._stopping.is_set():
+            self._give_back(work)
+            return
+        self.journal.working(slot, work.start.run_id)
+        try:
+            self.reach("working")
+            ended, started_at = run(self.service, work, self.limits)
+            self.reach("done")
+        except Unavailable as away:
+            self._not_now(work, away)
+        else:
+            future = self.journal.end(ended, work.start, started_at)
+            future.add_done_callback(partial(self._ended, work, ended))
+        finally:
+            self.journal.working(slot, "")
+
+    def _not_now(self, work: Work, away: Unavailable) -> None:
+        if work.tries < len(PAUSES) and not self._stopping.is_set():
+            log.info("%s waits: %s", work.start.name, away)
+            again = msgspec.structs.replace(work, tries=work.tries + 1)
+            self.later(PAUSES[work.tries], lambda: self._work.put(again))
+            return
+        log.warning("%s put off task %s: %s", work.start.name, work.start.task_id, away)
+        self._put_off(work)
+
+    # From the journal to the owner
+
+    def _ended(self, work: Work, ended: Ended, written: Future[None]) -> None:
+        failed = written.exception()
+        if failed is None:
+            self.reach("ended")
+            spans.event(work.start.name, "journal", work.sent.traceparent, task=ended.task_id, status=ended.status)
+            self._send(work, ended)
+        else:
+            if not isinstance(failed, JournalClosed):
+                log.error("task %s could not be journalled: %s", ended.task_id, failed)
+            self._give_back(work)
+
+    def _send(self, work: Work, ended: Ended) -> None:
+        try:
+            outcome = outcome_of(work.sent, ended)
+        except (ValueError, TypeError, msgspec.DecodeError):
+            log.exception("what the journal has of task %s can't be sent", ended.task_id)
+            self._put_off(work)
+            return
+        self._forget(work)
+        self.done(work.delivery, [outcome_message(work.sent, outcome)], leased=True)
+
+    def _give_back(self, work: Work) -> None:
+        self._forget(work)
+        self.done(work.delivery, leased=True, ack=False)
+
+    def _put_off(self, work: Work) -> None:
+        # Acked, so that it frees its place: the relay brings the task again.
+        self._forget(work)
+        self.done(work.delivery, leased=True)
+
+    def _forget(self, work: Work) -> None:
+        with self._room:
+            self._tasks.pop(work.start.task_id, None)
