@@ -78,3 +78,29 @@ async def new_account(
 async def account(new_account: Callable[[], Awaitable[Account]]) -> Account:
     """One of them."""
     return await new_account()
+
+
+ME = "/api/v1/auth/me"
+
+
+SESSIONS = "/api/v1/auth/sessions"
+
+
+async def status(account: Account, tokens: dict[str, Any]) -> int:
+    return (await account.client.get(ME, headers=bearer(tokens))).status_code
+
+
+async def erase(account: Account, tokens: dict[str, Any], password: str = PASSWORD, **headers: str) -> int:
+    answer = await account.client.request(
+        "DELETE", ME, json={"password": password}, headers={**bearer(tokens), **headers}
+    )
+    return answer.status_code
+
+
+async def messages(database: Database, account: Account) -> list[tuple[Any, ...]]:
+    async with database.connection() as conn:
+        cur = await conn.execute(
+            "SELECT id, actor, due_at - created_at, subject, reply FROM outbox WHERE message ->> 'user_id' = %s",
+            [str(account.id)],
+        )
+        return await cur.fetchall()

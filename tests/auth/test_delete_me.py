@@ -1,35 +1,12 @@
 """DELETE /me: here at once, elsewhere by messages"""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
 
 import pytest
 
 from functions.auth.delete_me import AGAIN_AFTER, SERVICES
-from functions.auth.erasure_confirmed import erasure_confirmed
-from shared import clock
 from shared.db import Database
-from shared.ids import new_id
-from shared.messages import Outcome, TaskError
-from tests.auth.conftest import PASSWORD, Account, bearer
-
-ME = "/api/v1/auth/me"
-
-
-async def erase(account: Account, tokens: dict[str, Any], password: str = PASSWORD, **headers: str) -> int:
-    answer = await account.client.request(
-        "DELETE", ME, json={"password": password}, headers={**bearer(tokens), **headers}
-    )
-    return answer.status_code
-
-
-async def messages(database: Database, account: Account) -> list[tuple[Any, ...]]:
-    async with database.connection() as conn:
-        cur = await conn.execute(
-            "SELECT id, actor, due_at - created_at, subject, reply FROM outbox WHERE message ->> 'user_id' = %s",
-            [str(account.id)],
-        )
-        return await cur.fetchall()
+from tests.auth.conftest import ME, PASSWORD, Account, bearer, erase, messages
 
 
 async def test_each_service_is_told_now_and_again_after_twenty_minutes(
@@ -65,18 +42,3 @@ async def test_a_wrong_password_or_a_stale_if_match_erases_nobody(
     assert await erase(account, await account.login(), password, **headers) == status
     assert await messages(await db("auth"), account) == []
     await account.login()
-
-
-@pytest.mark.parametrize(("status", "left"), [("success", 9), ("failure", 10)])
-async def test_only_a_confirmation_ends_a_message(
-    account: Account, db: Callable[[str], Awaitable[Database]], status: Literal["success", "failure"], left: int
-) -> None:
-    assert await erase(account, await account.login()) == 202
-    database = await db("auth")
-    row = (await messages(database, account))[0]
-    error = TaskError("internal", "no") if status == "failure" else None
-    await erasure_confirmed(Outcome(row[0], new_id(), row[3], status, clock.now(), error=error), database)
-    assert len(await messages(database, account)) == left
-    async with database.connection() as conn:
-        cur = await conn.execute("SELECT count(*) FROM failed_tasks WHERE id = %s", [row[0]])
-        assert await cur.fetchone() == (0,)

@@ -1,4 +1,4 @@
-"""The signing keys, their rotation, and GET /jwks.json"""
+"""The signing keys and their rotation"""
 
 import stat
 from collections.abc import Awaitable, Callable
@@ -103,17 +103,6 @@ def test_an_unusable_file_is_one_line_that_names_it(
     error = capsys.readouterr().err
     assert keys.SIGNING_FILE in error
     assert error.count("\n") == 1
-
-
-async def test_the_public_keys_are_served_to_anybody(auth: httpx.AsyncClient) -> None:
-    answer = await auth.get("/api/v1/auth/jwks.json")
-    assert answer.status_code == 200
-    assert "max-age" in answer.headers["cache-control"]
-    for key in answer.json()["keys"]:
-        assert set(key) == {"kid", "x", "kty", "crv", "alg", "use"}
-        assert (key["kty"], key["crv"], key["alg"]) == ("OKP", "Ed25519", "EdDSA")
-    same = await auth.get("/api/v1/auth/jwks.json", headers={"If-None-Match": answer.headers["etag"]})
-    assert same.status_code == 304
 
 
 async def test_a_signing_key_that_can_not_be_read_stops_the_start_with_its_name(

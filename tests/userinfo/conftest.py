@@ -83,3 +83,31 @@ async def process_all(database: Database, objects: ObjectStore) -> None:
     """Have every picture in the outbox checked, and its outcome taken."""
     for task in await tasks_for(database, "storage/process_photo"):
         await avatar_processed(work(objects, *task), database, objects)
+
+
+ME = f"{USERS}/me"
+
+
+SETTINGS = f"{USERS}/me/settings"
+
+
+PROCESS, DELETE = "storage/process_photo", "storage/delete_objects"
+
+
+@pytest.fixture(autouse=True)
+async def no_tasks(database: Database) -> None:
+    async with database.connection() as conn:
+        await conn.execute("DELETE FROM outbox")
+
+
+async def profile(client: httpx.AsyncClient, person: Person) -> dict[str, str | None]:
+    return dict((await client.get(ME, headers=person.headers)).json())
+
+
+async def deleted(database: Database) -> tuple[list[str], list[str]]:
+    """Keys and prefixes that the storage worker is to delete; and forget them."""
+    messages = [message for _, _, message in await tasks_for(database, DELETE)]
+    async with database.connection() as conn:
+        await conn.execute("DELETE FROM outbox WHERE actor = %s", [DELETE])
+    keys = [key for message in messages for key in message.get("keys", [])]
+    return keys, [prefix for message in messages for prefix in message.get("prefixes", [])]

@@ -1,0 +1,48 @@
+"""A new password"""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.auth.conftest import PASSWORD, Account, bearer, status
+
+PASSWORD_PATH = "/api/v1/auth/password"
+
+
+async def change(account: Account, tokens: dict[str, Any], current: str, new: str, **headers: str) -> httpx.Response:
+    body = {"current_password": current, "new_password": new}
+    return await account.client.put(PASSWORD_PATH, json=body, headers={**bearer(tokens), **headers})
+
+
+async def test_a_new_password_ends_the_other_sessions(account: Account) -> None:
+    here, there = await account.login(), await account.login()
+    assert (await change(account, here, PASSWORD, "a new password")).status_code == 204
+    assert await status(account, here) == 200
+    assert await status(account, there) == 401
+    body = {"refresh_token": there["refresh_token"]}
+    assert (await account.client.post("/api/v1/auth/refresh", json=body)).status_code == 401
+    old = await account.client.post("/api/v1/auth/login", json={"username": account.username, "password": PASSWORD})
+    assert old.status_code == 401
+    await account.login(password="a new password")
+
+
+async def test_the_wrong_current_password_changes_nothing(account: Account) -> None:
+    here, there = await account.login(), await account.login()
+    answer = await change(account, here, "not it at all", "a new password")
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:eco2:auth:wrong-password")
+    assert await status(account, there) == 200
+    await account.login()
+
+
+@pytest.mark.parametrize("new", ["short", "비밀번호" * 7, "a" * 65, "eight\u0000888"])
+async def test_a_bad_new_password_is_named(account: Account, new: str) -> None:
+    answer = await change(account, await account.login(), PASSWORD, new)
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == ["new_password"]
+
+
+async def test_a_stolen_access_token_guesses_no_password(account: Account) -> None:
+    tokens = await account.login()
+    answers = [await change(account, tokens, "not it at all", "a new password") for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [403] * 10 + [429]

@@ -1,0 +1,29 @@
+"""The form that a picture is uploaded with"""
+
+import httpx
+import pytest
+
+from shared.objects import ObjectMissing, ObjectStore
+from tests.conftest import Person
+from tests.userinfo.conftest import ME
+
+
+async def test_a_form_takes_no_more_than_was_announced(
+    userinfo: httpx.AsyncClient, person: Person, objects: ObjectStore
+) -> None:
+    answer = await userinfo.post(
+        f"{ME}/avatar/uploads", json={"content_type": "image/png", "size_bytes": 10}, headers=person.headers
+    )
+    form = answer.json()
+    assert form["image_key"].startswith(f"uploads/{person.id}/")
+    async with httpx.AsyncClient(trust_env=False) as outside:
+        stored = await outside.post(form["url"], data=form["fields"], files={"file": ("me.png", b"x" * 11)})
+    assert stored.status_code in (400, 403)
+    with pytest.raises(ObjectMissing):
+        objects.size(form["image_key"])
+    for wrong in (
+        {"content_type": "image/gif", "size_bytes": 10},
+        {"content_type": "image/png", "size_bytes": 1 << 24},
+    ):
+        refused = await userinfo.post(f"{ME}/avatar/uploads", json=wrong, headers=person.headers)
+        assert refused.status_code == 400

@@ -1,0 +1,37 @@
+"""A picture by its upload's key"""
+
+import httpx
+
+from shared.db import Database
+from tests.conftest import Person
+from tests.userinfo.conftest import PROCESS, set_avatar, tasks_for, upload
+
+
+async def test_a_key_is_one_person_s_and_good_once(
+    userinfo: httpx.AsyncClient, person: Person, another_person: Person
+) -> None:
+    key = await upload(userinfo, person)
+    assert (await set_avatar(userinfo, another_person, key)).status_code == 404
+    assert (await set_avatar(userinfo, person, key)).status_code == 202
+    assert (await set_avatar(userinfo, person, key)).status_code == 404
+    never = f"uploads/{person.id}/{'0' * 32}"
+    assert (await set_avatar(userinfo, person, never)).status_code == 404
+    assert (await set_avatar(userinfo, person, "elsewhere")).status_code == 400
+
+
+async def test_the_same_idempotency_key_sets_a_picture_once(
+    userinfo: httpx.AsyncClient, person: Person, database: Database
+) -> None:
+    key = await upload(userinfo, person)
+    first = await set_avatar(userinfo, person, key, **{"Idempotency-Key": "one"})
+    second = await set_avatar(userinfo, person, key, **{"Idempotency-Key": "one"})
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json() == second.json()
+    assert len(await tasks_for(database, PROCESS)) == 1
+
+
+async def test_a_stale_picture_is_refused_and_its_key_stays_good(userinfo: httpx.AsyncClient, person: Person) -> None:
+    key = await upload(userinfo, person)
+    for stale in (key, key[:-4] + "0000"):
+        assert (await set_avatar(userinfo, person, stale, **{"If-Match": '"stale"'})).status_code == 412
+    assert (await set_avatar(userinfo, person, key)).status_code == 202
