@@ -10,6 +10,7 @@ import pytest
 from functions.location import db as sql
 from shared.db import Database
 from shared.ids import new_id
+from tests.conftest import Person
 
 CENTERS = "/api/v1/locations/centers"
 PLACES = "/api/v1/locations/me"
@@ -63,3 +64,16 @@ async def put(database: Database) -> AsyncIterator[Put]:
     yield write
     async with database.connection() as conn:
         await conn.execute("DELETE FROM recycle_centers WHERE source = %s", [source])
+
+
+# In the sea west of Jeju: nobody else's centers are near.
+LAT, LON = 33.3, 125.2
+
+
+HOME = {"name": "집", "address": "서울특별시 중구 세종대로 110", "latitude": 37.5663, "longitude": 126.9779}
+
+
+async def add(client: httpx.AsyncClient, person: Person, **changed: Any) -> dict[str, Any]:
+    answer = await client.post(PLACES, json=HOME | changed, headers=person.headers)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())

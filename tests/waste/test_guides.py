@@ -1,60 +1,9 @@
 """The guide of an analysis: recycle-info's rules over HTTP, cached, and filled later when it was away."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from uuid import UUID
-
-import msgspec
-import pytest
-
 from functions.recycle_info import dataset
-from functions.waste import db as sql
-from functions.waste.fill_guides import fill_guides
 from functions.waste.guides import Advice, Guides
-from functions.waste.model import Analysis, AnalysisResult, Candidate, Guide, NamedItem
-from shared import clock
-from shared.caching import Cache
-from shared.calls import Calls
-from shared.db import Database
-from shared.ids import new_id
+from functions.waste.model import Guide, NamedItem
 from shared.item_ids import item_id
-from shared.redis import connect_async
-
-Connect = Callable[[str], Awaitable[Database]]
-Fill = Callable[[], Awaitable[None]]
-
-
-@pytest.fixture
-async def empty_cache(cache_url: str) -> AsyncIterator[Cache]:
-    """An empty one."""
-    cache = Cache(connect_async(cache_url))
-    await cache.client.flushdb()
-    yield cache
-    await cache.close()
-
-
-@pytest.fixture
-async def here(recycle: str, empty_cache: Cache) -> AsyncIterator[Guides]:
-    """Guides while recycle-info answers."""
-    calls = Calls({"api-recycle-info": recycle})
-    yield Guides(calls, empty_cache)
-    await calls.close()
-
-
-NO_ONE = Calls({"api-recycle-info": "http://127.0.0.1:9"})
-
-
-@pytest.fixture
-def away(empty_cache: Cache) -> Guides:
-    """Guides while recycle-info is away."""
-    return Guides(NO_ONE, empty_cache)
-
-
-@pytest.fixture
-async def fill(recycle: str, empty_cache: Cache, db: Connect) -> AsyncIterator[Fill]:
-    """What the schedule does while recycle-info answers."""
-    waste, calls = await db("waste"), Calls({"api-recycle-info": recycle})
-    yield lambda: fill_guides(waste, calls, empty_cache)
-    await calls.close()
 
 
 async def test_every_kind_of_waste_has_a_guide(here: Guides) -> None:
@@ -73,25 +22,6 @@ async def test_a_guide_once_read_is_kept_while_recycle_info_is_away(here: Guides
     assert (await away.advise("metal")).guide.state == "missing"
 
 
-async def test_a_guide_that_could_not_be_fetched_is_filled_later(
-    away: Guides, empty_cache: Cache, fill: Fill, db: Connect
-) -> None:
-    waste, analysis_id, user_id = await db("waste"), new_id(), new_id()
-    result = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", (await away.advise("glass")).guide)
-    assert result.guide.state == "missing"
-    async with waste.transaction() as conn:
-        await sql.insert_analysis(conn, analysis_id, user_id, "uploads/x", clock.now())
-        await sql.update_succeeded(conn, analysis_id, "glass", 0.9, result, clock.now())
-    await fill_guides(waste, NO_ONE, empty_cache)  # still away: nothing happens
-    await fill()
-    async with waste.connection() as conn:
-        analysis = await sql.select_analysis(conn, analysis_id, user_id)
-    assert analysis is not None
-    assert analysis.analysis_result is not None
-    assert analysis.analysis_result.guide.state == "complete"
-    assert msgspec.to_builtins(analysis.analysis_result.guide.steps)
-
-
 async def test_the_guide_of_an_item_is_its_own(here: Guides, away: Guides) -> None:
     umbrella = item_id("umbrella")
     advice = await here.advise("metal", umbrella)
@@ -107,50 +37,3 @@ async def test_an_item_of_another_kind_or_of_another_list_leaves_the_guide_of_th
     assert await here.advise("glass", item_id("umbrella")) == glass, "the person says it is glass"
     assert await here.advise("glass", item_id("no-such-item")) == glass
     assert glass.item is None
-
-
-async def analysed(waste: Database, user_id: UUID, result: AnalysisResult, waste_type: str) -> UUID:
-    analysis_id = new_id()
-    async with waste.transaction() as conn:
-        await sql.insert_analysis(conn, analysis_id, user_id, "uploads/x", clock.now())
-        await sql.update_succeeded(conn, analysis_id, waste_type, 0.9, result, clock.now())
-    return analysis_id
-
-
-async def read(waste: Database, analysis_id: UUID, user_id: UUID) -> Analysis:
-    async with waste.connection() as conn:
-        analysis = await sql.select_analysis(conn, analysis_id, user_id)
-    assert analysis is not None
-    return analysis
-
-
-async def test_an_item_whose_name_could_not_be_fetched_is_filled_with_its_guide(
-    here: Guides, away: Guides, fill: Fill, db: Connect
-) -> None:
-    waste, user_id, umbrella = await db("waste"), new_id(), item_id("umbrella")
-    result = AnalysisResult(
-        [Candidate("metal", 0.9)], "embedded", "lite2", (await away.advise("metal", umbrella)).guide
-    )
-    analysis_id = await analysed(waste, user_id, result, "metal")
-    assert (await read(waste, analysis_id, user_id)).item_id == umbrella
-    await fill()
-    filled = (await read(waste, analysis_id, user_id)).analysis_result
-    assert filled is not None
-    assert filled.item == NamedItem(umbrella, "우산")
-    assert filled.guide == (await here.advise("metal", umbrella)).guide
-
-
-async def test_a_guide_that_is_filled_later_is_that_of_the_persons_word(
-    here: Guides, away: Guides, fill: Fill, db: Connect
-) -> None:
-    waste, user_id = await db("waste"), new_id()
-    result = AnalysisResult([Candidate("metal", 0.9)], "embedded", "lite2", (await away.advise("metal")).guide)
-    analysis_id = await analysed(waste, user_id, result, "metal")
-    analysis = await read(waste, analysis_id, user_id)
-    analysis.corrected_type = "glass"
-    async with waste.transaction() as conn:
-        await sql.update_correction(conn, analysis)
-    await fill()
-    filled = (await read(waste, analysis_id, user_id)).analysis_result
-    assert filled is not None
-    assert filled.guide == (await here.advise("glass")).guide

@@ -1,11 +1,9 @@
-"""Questions and their replies: accepted in one transaction, answered by outcomes in any order."""
+"""A question that is accepted, with what was said before"""
 
 import asyncio
 from typing import Any
-from uuid import UUID
 
 import httpx
-import msgspec
 import pytest
 
 from functions.chat_llm import history
@@ -13,7 +11,7 @@ from shared import spend
 from shared.db import Database
 from shared.messages import Turn
 from shared.redis import connect
-from tests.chat_llm.conftest import ANSWER, BASE, MILK_CARTON, Location, ask, begin, failure, give, success
+from tests.chat_llm.conftest import BASE, Location, ask, begin, failure, give, success
 from tests.conftest import Person, Serve, Take
 
 
@@ -34,57 +32,6 @@ async def test_a_question_is_accepted_with_the_reply_to_come(
     assert (reply["role"], reply["content"], reply["status"], reply["sources"]) == ("assistant", "", "pending", [])
 
 
-async def test_the_answer_is_written_with_its_sources(
-    client: httpx.AsyncClient, person: Person, chat: Database, take: Take
-) -> None:
-    asked = await ask(client, person, chat, "우유팩은?")
-    await give(take, success(asked))
-    read = await client.get(asked.path, headers=person.headers)
-    reply = read.json()
-    assert (reply["status"], reply["content"]) == ("success", ANSWER)
-    assert reply["sources"] == [{"item_id": str(MILK_CARTON.item_id), "name": "우유팩"}]
-    assert (reply["provider"], reply["language"], reply["error"]) == ("embedded", "ko", None)
-    same = await client.get(asked.path, headers=person.headers | {"If-None-Match": read.headers["etag"]})
-    assert same.status_code == 304
-    async with chat.connection() as conn:
-        cursor = await conn.execute("SELECT count(*) FROM outbox WHERE subject = %s", [asked.reply])
-        assert await cursor.fetchone() == (0,)
-
-
-async def test_an_answer_that_comes_twice_changes_nothing(
-    client: httpx.AsyncClient, person: Person, chat: Database, take: Take
-) -> None:
-    asked = await ask(client, person, chat, "우유팩은?")
-    await give(take, success(asked))
-    first = (await client.get(asked.path, headers=person.headers)).json()
-    await give(take, success(asked, "something else"))
-    assert (await client.get(asked.path, headers=person.headers)).json() == first
-
-
-async def test_a_failure_is_told_and_a_later_success_outranks_it(
-    client: httpx.AsyncClient, person: Person, chat: Database, take: Take
-) -> None:
-    asked = await ask(client, person, chat, "우유팩은?")
-    await give(take, failure(asked))
-    failed = (await client.get(asked.path, headers=person.headers)).json()
-    assert (failed["status"], failed["content"], failed["error_code"]) == ("failure", "", "interrupted")
-    assert failed["error"] == "The answer could not be written: please ask again."
-    await give(take, success(asked))
-    risen = (await client.get(asked.path, headers=person.headers)).json()
-    assert (risen["status"], risen["content"], risen["error"]) == ("success", ANSWER, None)
-    await give(take, failure(asked))
-    assert (await client.get(asked.path, headers=person.headers)).json() == risen
-
-
-async def test_an_outcome_never_touches_what_a_person_wrote(
-    client: httpx.AsyncClient, person: Person, chat: Database, take: Take
-) -> None:
-    asked = await ask(client, person, chat, "우유팩은?")
-    await give(take, msgspec.structs.replace(success(asked), subject=UUID(asked.question)))
-    path = f"{BASE}/{asked.conversation}/messages/{asked.question}"
-    assert (await client.get(path, headers=person.headers)).json()["content"] == "우유팩은?"
-
-
 async def test_a_question_sent_twice_with_one_key_is_asked_once(
     client: httpx.AsyncClient, person: Person, chat: Database
 ) -> None:
@@ -100,27 +47,6 @@ async def test_a_question_sent_twice_with_one_key_is_asked_once(
     assert (await client.get(f"{BASE}/{conversation}", headers=person.headers)).json()["message_count"] == 2
     other = await client.post(path, json={"content": "병은?"}, headers=headers)
     assert (other.status_code, other.json()["type"]) == (409, "urn:eco2:idempotency:key-reused")
-
-
-async def test_the_messages_are_paged_oldest_first_and_stand_still(
-    client: httpx.AsyncClient, person: Person, chat: Database
-) -> None:
-    conversation = await begin(client, person)
-    path = f"{BASE}/{conversation}/messages"
-    for number in range(3):
-        await client.post(path, json={"content": f"질문 {number}"}, headers=person.headers)
-    first = (await client.get(f"{path}?limit=3", headers=person.headers)).json()
-    # What is said meanwhile comes at the end and moves nothing.
-    await client.post(path, json={"content": "질문 3"}, headers=person.headers)
-    second = (await client.get(f"{path}?limit=3&cursor={first['next_cursor']}", headers=person.headers)).json()
-    third = (await client.get(f"{path}?limit=3&cursor={second['next_cursor']}", headers=person.headers)).json()
-    items = first["items"] + second["items"] + third["items"]
-    assert [item["role"] for item in items] == ["user", "assistant"] * 4
-    assert [item["content"] for item in items[::2]] == [f"질문 {number}" for number in range(4)]
-    assert [item["position"] for item in items] == list(range(1, 9))
-    assert third["next_cursor"] is None
-    empty = (await client.get(f"{BASE}/{await begin(client, person)}/messages", headers=person.headers)).json()
-    assert empty == {"items": [], "next_cursor": None}
 
 
 async def test_questions_at_the_same_instant_get_places_of_their_own(client: httpx.AsyncClient, person: Person) -> None:

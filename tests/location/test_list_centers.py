@@ -1,4 +1,4 @@
-"""Collection centers near a point, in a map view, open at a moment, taking an item"""
+"""The collection centers near a point or on a map"""
 
 import math
 import random
@@ -9,12 +9,7 @@ import httpx
 import pytest
 
 from functions.location.hours import compose
-from shared.ids import new_id
-from tests.location.conftest import CENTERS, Put, center
-
-# In the sea west of Jeju: nobody else's centers are near.
-LAT, LON = 33.3, 125.2
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri")
+from tests.location.conftest import CENTERS, LAT, LON, Put, center
 
 
 def haversine(lat: float, lon: float, other_lat: float, other_lon: float) -> float:
@@ -28,33 +23,6 @@ async def near(client: httpx.AsyncClient, **params: Any) -> list[str]:
     answer = await client.get(CENTERS, params={"lat": LAT, "lon": LON} | params)
     assert answer.status_code == 200, answer.text
     return [item["name"] for item in answer.json()["items"]]
-
-
-async def test_a_center_has_the_contract_s_fields(location: httpx.AsyncClient, put: Put) -> None:
-    hours = compose(dict.fromkeys(WEEKDAYS, "09:00~18:00") | dict.fromkeys(("sat", "sun", "holiday"), "휴무"))
-    facts: dict[str, Any] = {"items": ["pet_clear", "metal"], "item_names": ["투명페트병", "캔"], "phone": "02-120"}
-    [id_] = await put(center("계약의 예", LAT, LON, operating_hours=hours, **facts))
-    answer = await location.get(f"{CENTERS}/{id_}")
-    assert answer.json() == {
-        "id": str(id_),
-        "name": "계약의 예",
-        "address": "서울특별시 중구 세종대로 110",
-        "latitude": LAT,
-        "longitude": LON,
-        "operating_hours": hours,
-        "phone_note": None,
-        "other_address": None,
-        **facts,
-    }
-    again = await location.get(f"{CENTERS}/{id_}", headers={"If-None-Match": answer.headers["ETag"]})
-    assert again.status_code == 304
-
-
-async def test_an_unknown_center_is_not_found(location: httpx.AsyncClient) -> None:
-    for path in (f"{CENTERS}/{new_id()}", f"{CENTERS}/none"):
-        answer = await location.get(path)
-        assert answer.status_code == 404
-        assert answer.headers["content-type"].startswith("application/problem+json")
 
 
 async def test_the_nearest_come_first_by_great_circle_and_not_by_degrees(location: httpx.AsyncClient, put: Put) -> None:

@@ -1,0 +1,46 @@
+"""The storage worker's answer about a photo"""
+
+import httpx
+
+from functions.waste.photo_processed import photo_processed
+from shared.db import Database
+from shared.messages import TaskError
+from tests.conftest import Person, Take
+from tests.waste.conftest import BASE, accept, outbox, outcome, processed
+
+
+async def test_a_file_that_is_no_image_ends_as_a_failure(
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
+) -> None:
+    body = await accept(client, person)
+    [(task_id, _, _)] = await outbox(waste, body["id"])
+    error = TaskError("not-an-image", "The file is no image.")
+    await take(photo_processed, outcome(task_id, body["id"], error=error))
+    analysis = (await client.get(f"{BASE}/analyses/{body['id']}", headers=person.headers)).json()
+    assert analysis["status"] == "failure"
+    assert analysis["error"] == "The file is no image."
+    assert analysis["error_code"] == "not-an-image"
+
+
+async def test_a_result_that_comes_twice_changes_nothing(
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
+) -> None:
+    body = await accept(client, person)
+    [(task_id, _, _)] = await outbox(waste, body["id"])
+    first = outcome(task_id, body["id"], processed(body["id"]))
+    await take(photo_processed, first)
+    await take(photo_processed, first)
+    assert [actor for _, actor, _ in await outbox(waste, body["id"])] == ["ai/classify_photo"]
+
+
+async def test_a_result_without_a_row_deletes_its_objects(
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
+) -> None:
+    body = await accept(client, person)
+    [(task_id, _, _)] = await outbox(waste, body["id"])
+    deleted = await client.delete(f"{BASE}/analyses/{body['id']}", headers=person.headers)
+    assert deleted.status_code == 204
+    await take(photo_processed, outcome(task_id, body["id"], processed(body["id"])))
+    rows = await outbox(waste, body["id"])
+    assert [actor for _, actor, _ in rows] == ["storage/delete_objects"] * 2
+    assert rows[1][2]["prefixes"] == [f"images/{body['id']}"]
