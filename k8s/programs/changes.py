@@ -6,9 +6,11 @@ No git range is looked at, so that a failed or skipped rollout heals itself at t
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from k8s.programs.images import TOOLS, Image, Record
+from k8s.programs.objects import ObjectChange, texts
 from runtime.closure import Closure
 
 
@@ -30,24 +32,53 @@ class ServiceChange(Struct, frozen=True):
     functions: list[FunctionChange] = []
     why: list[list[str]] = []
     record: Record | None = None
+    objects: list[ObjectChange] = []
+    before: str = ""  # of a rollout that was not finished: the tag of the last that was
 
 
 class Plan(Struct, frozen=True):
-    """One entry a service, and one for the image with the tools."""
+    """One entry a service, one for the image with the tools, and one for each object of no service that would change."""
 
     services: list[ServiceChange]
     tools: ServiceChange | None = None
+    base: list[ObjectChange] = []
+
+    def nothing(self) -> bool:
+        """Whether all is as it should be."""
+        entries = [*self.services, *([self.tools] if self.tools else [])]
+        return not self.base and all(entry.change == "unchanged" for entry in entries)
 
 
-def compare(images: Iterable[Image], running: Mapping[str, Record]) -> Plan:
-    """The plan. `running` is keyed by service name; a record may know no more than its tag."""
-    changes = {image.name: _compare(image, running.get(image.name)) for image in images}
+def compare(
+    images: Iterable[Image], running: Mapping[str, Record], objects: Iterable[ObjectChange] = (), registry: str = ""
+) -> Plan:
+    """The plan. `running` is keyed by service name; a record may know no more than its tag. `objects` would change."""
+    objects = list(objects)
+    changes = {}
+    for image in images:
+        own = [change for change in objects if change.service == image.name]
+        changes[image.name] = _with_objects(_compare(image, running.get(image.name), registry), own)
     gone = {n: ServiceChange(n, "", record.tag, "removed") for n, record in running.items() if n not in changes}
     tools = changes.pop(TOOLS, None)
-    return Plan([*changes.values(), *(gone[name] for name in sorted(gone))], tools)
+    services = [*changes.values(), *(gone[name] for name in sorted(gone))]
+    return Plan(services, tools, [change for change in objects if not change.service])
 
 
-def _compare(image: Image, old: Record | None) -> ServiceChange:
+def _with_objects(change: ServiceChange, objects: list[ObjectChange]) -> ServiceChange:
+    """Add what would change in a service's objects beside its image: settings that its pods read, replicas, policies."""
+    why = [[f"setting {name}", change.service] for name in sorted({n for o in objects for n in o.reads})]
+    why += [[o.id, change.service] for o in objects if o.change != "new" and any(not _of_image(x) for x in o.diff)]
+    if change.change == "new" or not why:
+        return msgspec.structs.replace(change, objects=objects)
+    kind = "manifests" if change.change == "unchanged" else change.change
+    return msgspec.structs.replace(change, change=kind, why=[*change.why, *why], objects=objects)
+
+
+def _of_image(line: str) -> bool:
+    return line.split(":", 1)[0].endswith(".image")
+
+
+def _compare(image: Image, old: Record | None, registry: str) -> ServiceChange:
     name, record = image.name, image.record
     if old is None:
         why = [["nothing is running"]]
@@ -55,6 +86,9 @@ def _compare(image: Image, old: Record | None) -> ServiceChange:
         return ServiceChange(name, record.tag, None, "new", functions, record=record)
     if old.tag == record.tag and not old.finished:
         why = [[f"the rollout of {record.tag} has not been finished", name]]
+        return ServiceChange(name, record.tag, old.tag, "changed", [], why, record, before=old.before)
+    if registry and old.registry and old.registry != registry:
+        why = [[f"registry {old.registry} -> {registry}", name]]
         return ServiceChange(name, record.tag, old.tag, "changed", [], why, record)
     if old.tag == record.tag:
         same = not old.manifest or old.manifest == record.manifest
@@ -100,8 +134,8 @@ def label(key: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
 
 def text(plan: Plan) -> str:
     """The plan for a person."""
-    lines = []
-    for service in [*plan.services, *([plan.tools] if plan.tools else [])]:
+    lines = texts(plan.base)
+    for service in [*([plan.tools] if plan.tools else []), *plan.services]:
         tag = service.tag if service.change != "removed" else service.running_tag
         lines.append(f"{service.service:20} {service.change:10} {tag}")
         if service.change == "new":
@@ -109,7 +143,12 @@ def text(plan: Plan) -> str:
             continue
         for chain in service.why:
             lines.append(f"    {' > '.join(chain)}")
+        lines += [f"    {line}" for line in texts(o for o in service.objects if _worth_showing(o))]
         for function in service.functions:
             lines.append(f"    {function.function}")
             lines += [f"        {' > '.join(chain)}" for chain in function.why]
     return "\n".join(line for line in lines if line)
+
+
+def _worth_showing(change: ObjectChange) -> bool:
+    return change.change == "refused" or any(not _of_image(line) for line in change.diff)

@@ -32,7 +32,8 @@ class Record(Struct, frozen=True):
     """What an image was made from: enough to say, against another, what changed.
 
     `inputs` maps files, libraries and settings to digests or versions; `manifest` is the digest of the service's manifests.
-    `finished` is false of what the cluster was told to run by a rollout that did not come to its end.
+    `finished` is false of what the cluster was told to run by a rollout that did not come to its end; `before` is then the tag of
+    the last that did. `registry` is where the running image came from, empty where that is not known.
     """
 
     tag: str
@@ -40,6 +41,8 @@ class Record(Struct, frozen=True):
     inputs: dict[str, str] = {}
     manifest: str = ""
     finished: bool = True
+    before: str = ""
+    registry: str = ""
 
 
 class Image(Struct, frozen=True):

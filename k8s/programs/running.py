@@ -1,5 +1,6 @@
 """What runs: asked of the cluster, or read from a file."""
 
+import base64
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +9,7 @@ import msgspec
 
 from k8s.programs.cluster import Cluster
 from k8s.programs.images import TOOLS, Record
-from k8s.programs.manifests import NAMESPACE
+from k8s.programs.manifests import DATABASE_NAMESPACE, MONITORING_NAMESPACE, NAMESPACE
 from runtime.services import ROOT
 
 # Records of so many tags are kept, so that a bare tag can be explained.
@@ -49,21 +50,39 @@ def ask_cluster(cluster: Cluster) -> dict[str, Record]:
     Raises:
         ClusterError: the cluster does not answer, or kubectl is not installed.
     """
-    found = {}
-    listed = cluster.list("deployments,statefulsets", NAMESPACE, "eco2/service")
-    known = {}
-    for item in cluster.list("configmaps", NAMESPACE, "eco2/record"):
-        record = msgspec.json.decode(item["data"]["record.json"], type=Record)
-        known[item["metadata"]["labels"]["eco2/record"], record.tag] = record
-    for item in listed:
-        name = item["metadata"]["labels"]["eco2/service"]
-        if item["metadata"]["name"] == name:
-            tag = item["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2]
-            # A deploy leaves its record when all is done: without one it was interrupted, or somebody else applied it.
-            found[name] = known.get((name, tag)) or msgspec.structs.replace(recall(tag), finished=False)
+    finished = {}
+    for item in cluster.select("configmaps", NAMESPACE, "eco2/record"):
+        finished[item["metadata"]["labels"]["eco2/record"]] = msgspec.json.decode(
+            item["data"]["record.json"], type=Record
+        )
     # The tools run now and then, as jobs: what was deployed last is what the next one runs.
-    found |= {name: record for (name, _), record in known.items() if name == TOOLS}
+    found = {name: record for name, record in finished.items() if name == TOOLS}
+    for item in cluster.select("deployments,statefulsets", NAMESPACE, "eco2/service"):
+        name = item["metadata"]["labels"]["eco2/service"]
+        if item["metadata"]["name"] != name:
+            continue
+        image, _, tag = item["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")
+        record = finished.get(name) or Record("")
+        if record.tag != tag:
+            # A deploy leaves its record when all is done: this one was interrupted, or somebody else changed the image.
+            record = msgspec.structs.replace(recall(tag), finished=False, before=record.tag)
+        found[name] = msgspec.structs.replace(record, registry=image.rpartition("/")[0])
     return found
+
+
+def ask_secrets(cluster: Cluster) -> dict[tuple[str, str], dict[str, str]]:
+    """The cluster's Secrets of our namespaces: namespace and name to keys and values.
+
+    Raises:
+        ClusterError: the cluster does not answer.
+    """
+    return {
+        (space, found["metadata"]["name"]): {
+            key: base64.b64decode(value).decode("utf-8", "replace") for key, value in (found.get("data") or {}).items()
+        }
+        for space in (NAMESPACE, DATABASE_NAMESPACE, MONITORING_NAMESPACE)
+        for found in cluster.select("secrets", space)
+    }
 
 
 def _memory(root: Path = ROOT) -> Path:

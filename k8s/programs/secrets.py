@@ -1,7 +1,8 @@
-"""Makes the cluster's secrets: strong, random, and seen by nobody. Nothing secret is ever in git.
+"""Makes the cluster's secrets: strong, random, and seen by no one. Nothing secret is ever in git.
 
-`eco2 secrets init` makes only what is missing, so that it may run again; `--to DIR` writes the manifests to a folder (0600)
-instead of the cluster, for a vault or a look.
+`eco2 secrets init` makes only what is missing, so that it may run again; what is there is never written. Of the Secrets, four
+are the source of all passwords and are made first; the others follow from them. So a run that was cut off anywhere is finished
+by the next with the same passwords. `--to DIR` writes the manifests to a folder (0600) instead, for a vault or a look.
 """
 
 import argparse
@@ -16,8 +17,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from k8s.programs import manifests
-from k8s.programs.cluster import Cluster, ClusterError
+from k8s.programs.cluster import Cluster, ClusterError, chosen, options
+from k8s.programs.deploy import make_namespaces
+from k8s.programs.environments import UnknownEnvironment
+from k8s.programs.lock import Locked, alone
 from k8s.programs.manifests import labels
+from k8s.programs.running import ask_secrets
 from k8s.programs.templates import Document, dump
 from runtime.migrate import DATABASE, OWNER
 from runtime.services import Service, load_services
@@ -27,6 +32,14 @@ REDIS = {"broker": "broker:6379", "cache": "cache:6379"}
 
 Values = dict[tuple[str, str], dict[str, str]]  # (namespace, name) of a Secret to its keys and values
 
+# Where each password that has a Secret of its own is.
+SOURCES = {
+    "postgres": ("database", "postgres-superuser"),
+    "grafana": ("monitoring", "grafana"),
+    "broker": ("eco2", "broker-redis"),
+    "cache": ("eco2", "cache-redis"),
+}
+
 
 def password() -> str:
     """256 random bits, in letters that need no quoting anywhere."""
@@ -35,8 +48,8 @@ def password() -> str:
 
 def dsn(role: str, secret: str, schema: str | None = None) -> str:
     """A role's connection string, in the form of SEED.md."""
-    options = f"?options=-c%20search_path%3D{schema}" if schema else ""
-    return f"postgresql://{role}:{quote(secret, safe='')}@{POSTGRES}/{DATABASE}{options}"
+    chosen_path = f"?options=-c%20search_path%3D{schema}" if schema else ""
+    return f"postgresql://{role}:{quote(secret, safe='')}@{POSTGRES}/{DATABASE}{chosen_path}"
 
 
 def roles(services: Mapping[str, Service]) -> list[str]:
@@ -44,29 +57,42 @@ def roles(services: Mapping[str, Service]) -> list[str]:
     return [OWNER, *sorted({service.database.role for service in services.values()})]
 
 
+def redis_url(part: str, secret: str) -> str:
+    """The address of the broker or the cache."""
+    return f"redis://:{secret}@{REDIS[part]}/0"
+
+
+def redis_values(secret: str, old: str = "") -> dict[str, str]:
+    """What a Redis server reads: its password, or two that are both good while one takes the other's place."""
+    both = f"user default on >{old} >{secret} ~* &* +@all\n"
+    return {"auth.conf": both if old else f"requirepass {secret}\n", "password": secret}
+
+
+def readers(role: str, services: Mapping[str, Service]) -> list[tuple[tuple[str, str], str, str | None]]:
+    """The Secrets with a role's connection string: namespace and name, key, and the schema of its search path."""
+    if role == OWNER:
+        return [(("database", "tools"), "MIGRATION_DB_URL", None), (("eco2", "migrations"), "MIGRATION_DB_URL", None)]
+    found = [service for service in services.values() if service.database.role == role]
+    return [(("eco2", service.name), service.database.env, service.database.schema) for service in found]
+
+
 def from_passwords(passwords: Mapping[str, str], services: Mapping[str, Service]) -> Values:
-    """All Secrets that follow from the passwords: of each role, of `postgres`, and of the two Redis."""
-    redis = {part: f"redis://:{passwords[part]}@{address}/0" for part, address in REDIS.items()}
+    """All Secrets that follow from the passwords, the sources first: of each role, of `postgres`, and of the two Redis."""
+    superuser = f"postgresql://postgres:{passwords['postgres']}@{POSTGRES}/postgres"
     found: Values = {
-        ("database", "postgres-superuser"): {"password": passwords["postgres"]},
+        **{SOURCES[name]: {"password": passwords[name]} for name in ("postgres", "grafana")},
+        **{SOURCES[part]: redis_values(passwords[part]) for part in REDIS},
         ("database", "role-passwords"): {
             **{role: passwords[role] for role in roles(services)},
-            "POSTGRES_SUPERUSER_URL": f"postgresql://postgres:{passwords['postgres']}@{POSTGRES}/postgres",
+            "POSTGRES_SUPERUSER_URL": superuser,
         },
-        ("database", "tools"): {"MIGRATION_DB_URL": dsn(OWNER, passwords[OWNER])},
-        ("eco2", "migrations"): {"MIGRATION_DB_URL": dsn(OWNER, passwords[OWNER])},
-        **{
-            ("eco2", f"{part}-redis"): {"auth.conf": f"requirepass {passwords[part]}\n", "password": passwords[part]}
-            for part in REDIS
-        },
-        ("monitoring", "grafana"): {"password": passwords["grafana"]},
     }
+    for role in roles(services):
+        for where, key, schema in readers(role, services):
+            found.setdefault(where, {})[key] = dsn(role, passwords[role], schema)
     for service in services.values():
-        own = {
-            service.database.env: dsn(service.database.role, passwords[service.database.role], service.database.schema)
-        }
-        own |= {f"{part.upper()}_REDIS_URL": url for part, url in redis.items() if part in service.uses}
-        found["eco2", service.name] = own
+        urls = {f"{p.upper()}_REDIS_URL": redis_url(p, passwords[p]) for p in REDIS if p in service.uses}
+        found["eco2", service.name] |= urls
     return found
 
 
@@ -95,9 +121,10 @@ def read_keys(folder: Path) -> tuple[str, str]:
 
 
 def secret(space: str, name: str, values: Mapping[str, str]) -> Document:
-    """A Secret's manifest."""
+    """A Secret's manifest. In `data`: a key that an apply leaves out of `stringData` would stay in the cluster for ever."""
     metadata = {"namespace": space, "labels": labels("secrets")}
-    return manifests.document("Secret", name, "v1", metadata=metadata, type="Opaque", stringData=dict(values))
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    return manifests.document("Secret", name, "v1", metadata=metadata, type="Opaque", data=data)
 
 
 def jwks(public: str) -> Document:
@@ -107,33 +134,11 @@ def jwks(public: str) -> Document:
     )
 
 
-def existing(space: str, name: str, cluster: Cluster) -> dict[str, str] | None:
-    """A Secret's values in the cluster, or None where there is none.
-
-    Raises:
-        ClusterError: the cluster does not answer.
-    """
-    found = cluster.get("secret", name, space)
-    if found is None:
-        return None
-    data = found.get("data") or {}
-    return {key: base64.b64decode(value).decode() for key, value in data.items()}
-
-
-def current_passwords(services: Mapping[str, Service], cluster: Cluster) -> dict[str, str]:
-    """The passwords that the cluster's Secrets hold; what is missing there is missing here.
-
-    Raises:
-        ClusterError: the cluster does not answer.
-    """
-    found: dict[str, str] = {}
-    held = existing("database", "role-passwords", cluster) or {}
-    found |= {role: held[role] for role in roles(services) if role in held}
-    places = {"postgres": ("database", "postgres-superuser"), "grafana": ("monitoring", "grafana")}
-    places |= {part: ("eco2", f"{part}-redis") for part in REDIS}
-    for name, place in places.items():
-        if value := (existing(*place, cluster) or {}).get("password"):
-            found[name] = value
+def current_passwords(held: Values, services: Mapping[str, Service]) -> dict[str, str]:
+    """The passwords that the cluster's Secrets hold; what is missing there is missing here."""
+    of_roles = held.get(("database", "role-passwords"), {})
+    found = {role: of_roles[role] for role in roles(services) if role in of_roles}
+    found |= {name: held[place]["password"] for name, place in SOURCES.items() if "password" in held.get(place, {})}
     return found
 
 
@@ -143,58 +148,83 @@ def documents(
     """Manifests of all Secrets, and of the public keys."""
     found = [secret(space, name, values) for (space, name), values in from_passwords(passwords, services).items()]
     if keys is not None:
-        found += [secret("eco2", "auth-signing-key", {"value": keys[0]}), jwks(keys[1])]
+        # The public set first: nothing is ever signed with a key that no one can look up.
+        found += [jwks(keys[1]), secret("eco2", "auth-signing-key", {"value": keys[0]})]
     return found
 
 
-def init(cluster: Cluster, folder: Path | None) -> list[str]:
-    """Make what is missing; return the names of what was made.
+def init(cluster: Cluster) -> list[str]:
+    """Make what is missing in the cluster; return its names.
 
     Raises:
         ClusterError: the cluster does not answer.
     """
     services = load_services()
-    passwords = {} if folder else current_passwords(services, cluster)
-    names = ["postgres", "grafana", *REDIS, *roles(services)]
-    fresh = [name for name in names if name not in passwords]
-    passwords |= {name: password() for name in fresh}
-    keys = None if not folder and existing("eco2", "auth-signing-key", cluster) else signing_keys()
-    made = documents(passwords, keys, services)
-    if folder:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / "secrets.yaml", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(dump(made, header=""))
-    else:
-        cluster.apply(made)
-    return [*fresh, *(["signing key"] if keys else [])]
+    held = ask_secrets(cluster)
+    passwords = current_passwords(held, services)
+    for name in ["postgres", "grafana", *REDIS, *roles(services)]:
+        passwords.setdefault(name, password())
+    made = []
+    for (space, name), values in from_passwords(passwords, services).items():
+        lacking = {key: value for key, value in values.items() if key not in held.get((space, name), {})}
+        if lacking:
+            # Keys that people have added (OPENAI_API_KEY) and those that are there keep their values.
+            cluster.apply([secret(space, name, {**held.get((space, name), {}), **lacking})])
+            made.append(f"{space}/{name}")
+    if ("eco2", "auth-signing-key") not in held:
+        private, public = signing_keys()
+        cluster.apply([jwks(public)])
+        cluster.apply([secret("eco2", "auth-signing-key", {"value": private})])
+        made.append("eco2/auth-signing-key")
+    return made
+
+
+def write(folder: Path) -> None:
+    """Write a whole set to `secrets.yaml` in a folder, readable by its owner alone.
+
+    Raises:
+        FileExistsError: there is one already.
+    """
+    services = load_services()
+    passwords = {name: password() for name in ["postgres", "grafana", *REDIS, *roles(services)]}
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / "secrets.yaml", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as out:
+        out.write(dump(documents(passwords, signing_keys(), services), header=""))
 
 
 EXAMPLES = """\
-eco2 secrets init --context prod  # into the cluster
-eco2 secrets init --to secrets/  # into files, readable by you alone
+eco2 secrets init --env prod  # into the cluster
+eco2 secrets init --to secrets/  # into a file, readable by you alone
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Make strong secrets for the cluster: what is there already stays."
     parser.add_argument("what", choices=["init"], help="what is missing is made")
-    parser.add_argument("--context", help="kubectl's context (default: the current one)")
+    options(parser)
     parser.add_argument(
-        "--to", type=Path, metavar="DIR", help="write the manifests there instead, readable by you alone"
+        "--to", type=Path, metavar="DIR", help="write all manifests there instead, readable by you alone"
     )
 
 
 def main(args: argparse.Namespace) -> int:
     try:
-        made = init(Cluster(args.context), args.to)
+        if args.to:
+            write(args.to)
+            print(f"made: {args.to / 'secrets.yaml'}")
+            return 0
+        cluster = chosen(args)
+        make_namespaces(cluster)
+        with alone(cluster, "secrets init"):
+            made = init(cluster)
     except FileExistsError as error:
         print(
             f"eco2 secrets: {error.filename} is there already; a new set would not open what the old one closed",
             file=sys.stderr,
         )
         return 1
-    except ClusterError as error:
+    except (ClusterError, Locked, UnknownEnvironment) as error:
         print(f"eco2 secrets: {error}", file=sys.stderr)
         return 1
     print(f"made: {', '.join(made)}" if made else "all secrets are there")

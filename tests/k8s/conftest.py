@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from k8s.programs.deploy import overlay_documents, put_images
 from k8s.programs.environments import environment
 from k8s.programs.images import TOOLS, wanted
 from k8s.programs.jobs import migration_job, prepare_job
 from k8s.programs.templates import Document
+from k8s.programs.wanted import overlay_documents, put_images
 from runtime.closure import Checkout
 from runtime.services import ROOT
+from tests.k8s.api.server import Server
 
 PARTS = ("functions", "shared", "runtime", "k8s", "emulator", "locks", "pyproject.toml")
 
@@ -63,9 +64,15 @@ def eco2(checkout: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedPr
     return functools.partial(run_eco2, checkout, tmp_path)
 
 
+def environment_of(home: Path) -> dict[str, str]:
+    """The environment of a command with its state, its programs and its cluster in the folder `home`."""
+    env = {"PATH": str(home / "bin"), "ECO2_STATE": str(home / "state"), "HOME": str(home)}
+    return {**env, "KUBECONFIG": str(home / "kubeconfig")}
+
+
 def run_eco2(root: Path, home: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a checkout, with its state and its programs in the folder `home`."""
-    env = {"PATH": str(home / "bin"), "ECO2_STATE": str(home / "state"), "HOME": str(home), **environ}
+    env = {**environment_of(home), **environ}
     program = [sys.executable, "-m", "runtime.cli", *words]
     return subprocess.run(program, cwd=root, env=env, capture_output=True, text=True, check=False)
 
@@ -75,6 +82,46 @@ def kubectl_or_skip() -> str:
     if program is None:
         pytest.skip("kubectl is not installed: it brings the kustomize that puts overlays together")
     return program
+
+
+def make_cluster(home: Path) -> Server:
+    """An API server, and a `kubectl` on the PATH of `run_eco2` that finds it."""
+    (home / "bin").mkdir(exist_ok=True)
+    (home / "bin/kubectl").symlink_to(kubectl_or_skip())
+    return Server(home)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A cluster in which nothing runs."""
+    server = make_cluster(tmp_path)
+    for name, value in environment_of(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def first_deploy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the `objects` of a cluster, and the state beside it, after a first deploy of this checkout."""
+    home = tmp_path_factory.mktemp("deployed")
+    server = make_cluster(home)
+    try:
+        for words in (["secrets", "init"], ["deploy", "--timeout", "60"]):
+            done = run_eco2(ROOT, home, *words)
+            assert done.returncode == 0, done.stderr
+        server.store.save(home / "objects")
+    finally:
+        server.close()
+    return home
+
+
+@pytest.fixture
+def deployed(cluster: Server, first_deploy: Path, tmp_path: Path) -> Server:
+    """A cluster that runs this checkout."""
+    cluster.store.load(first_deploy / "objects")
+    shutil.copytree(first_deploy / "state", tmp_path / "state", dirs_exist_ok=True)
+    return cluster
 
 
 @pytest.fixture(scope="session", params=["dev", "prod"])

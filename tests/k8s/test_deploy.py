@@ -1,281 +1,252 @@
-"""`eco2 deploy`, `eco2 secrets` and `eco2 rotate` against a cluster that is a program on the PATH: it keeps objects in a folder.
+"""`eco2 deploy` and `eco2 plan` by the real kubectl, against an API server that refuses what a real one does (tests/k8s/api)."""
 
-No API server can be had offline, so what is tested is what we ask of it, in which order, and what happens when it refuses.
-"""
-
-import base64
 import json
 import re
-import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
 import yaml
 
-from emulator.servers.postgres import Postgres
-from runtime import migrate
 from runtime.services import ROOT
-from tests.k8s.conftest import kubectl_or_skip, run_eco2
+from tests.k8s.api.controllers import Rule
+from tests.k8s.api.kinds import Document
+from tests.k8s.api.server import Server
 
 Eco2 = Callable[..., subprocess.CompletedProcess[str]]
-
-# Understands what our programs say; hands `kustomize` to the true one.
-KUBECTL = """#!{python}
-import base64, json, os, subprocess, sys
-from pathlib import Path
-store = Path(__file__).parent.parent / "cluster"
-words = sys.argv[1:]
-space = "eco2"
-clean = []
-while words:
-    word = words.pop(0)
-    if word in ("--namespace", "-n"):
-        space = words.pop(0)
-    elif word == "--context":
-        words.pop(0)
-    else:
-        clean.append(word)
-verb = clean[0]
-with (store / "log").open("a") as log:
-    log.write(" ".join([space, *clean]) + "\\n")
-if verb == "kustomize":
-    sys.exit(subprocess.run([{kubectl!r}, *clean]).returncode)
-if (store / "away").exists():
-    sys.exit("The connection to the server was refused")
-broken = (store / "broken").read_text().split() if (store / "broken").exists() else []
-if verb in ("apply", "create"):
-    import yaml
-    for found in yaml.safe_load_all(sys.stdin.read()):
-        if found:
-            name = found["metadata"]["name"]
-            where = found["metadata"].get("namespace", "-")
-            if verb == "create" and (store / f"{{where}}.{{found['kind'].lower()}}.{{name}}.json").exists():
-                sys.exit("Error from server (AlreadyExists)")
-            for key, value in found.pop("stringData", {{}}).items():
-                found.setdefault("data", {{}})[key] = base64.b64encode(value.encode()).decode()
-            (store / f"{{where}}.{{found['kind'].lower()}}.{{name}}.json").write_text(json.dumps(found))
-            with (store / "log").open("a") as log:
-                log.write(f"  applied {{found['kind']}}/{{name}}\\n")
-elif verb == "get":
-    kinds = [kind.rstrip("s") for kind in clean[1].split(",")]
-    if clean[1] in ("secret", "configmap"):
-        file = store / f"{{space}}.{{clean[1]}}.{{clean[2]}}.json"
-        sys.stdout.write(file.read_text() if file.exists() else "")
-    else:
-        label = clean[clean.index("--selector") + 1]
-        items = [json.loads(f.read_text()) for k in kinds for f in sorted(store.glob(f"{{space}}.{{k}}.*.json"))]
-        items = [item for item in items if label in item["metadata"].get("labels", {{}})]
-        sys.stdout.write(json.dumps({{"items": items}}))
-elif verb in ("rollout", "wait"):
-    target = next(word for word in clean if "/" in word).partition("/")[2]
-    if (store / "interrupt").exists():
-        import signal
-        (store / "interrupt").unlink()
-        os.kill(os.getppid(), signal.SIGINT)
-    if clean[1] == "undo":
-        (store / "broken").write_text(" ".join(name for name in broken if name.startswith("stuck:")))
-    elif any(target.startswith(name.removeprefix("stuck:")) for name in broken):
-        sys.exit(f"error: {{target}} exceeded its progress deadline")
-elif verb == "logs":
-    print('column "x" does not exist')
-elif verb == "delete":
-    kind, _, name = clean[1].partition("/")
-    (store / f"{{space}}.{{kind}}.{{name}}.json").unlink(missing_ok=True)
-"""
-
-
-class Cluster:
-    """The folder that plays the cluster."""
-
-    def __init__(self, store: Path) -> None:
-        self.store = store
-
-    def log(self) -> list[str]:
-        file = self.store / "log"
-        lines = file.read_text().splitlines() if file.exists() else []
-        file.unlink(missing_ok=True)
-        return [re.sub(r"[0-9a-f]{16}", "TAG", line) for line in lines if " kustomize " not in line]
-
-    def break_(self, *names: str) -> None:
-        (self.store / "broken").write_text(" ".join(names))
-
-    def secret(self, space: str, name: str) -> dict[str, str]:
-        data = json.loads((self.store / f"{space}.secret.{name}.json").read_text())["data"]
-        return {key: base64.b64decode(value).decode() for key, value in data.items()}
-
-
-def make_cluster(tmp_path: Path) -> Cluster:
-    store, folder = tmp_path / "cluster", tmp_path / "bin"
-    store.mkdir()
-    folder.mkdir()
-    program = folder / "kubectl"
-    program.write_text(KUBECTL.format(python=sys.executable, kubectl=kubectl_or_skip()))
-    program.chmod(0o755)
-    for needed in ("sh", "env"):
-        (folder / needed).symlink_to(str(shutil.which(needed)))
-    return Cluster(store)
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return make_cluster(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def first_deploy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `cluster` and `state` after a first deploy of this checkout: most tests begin there."""
-    folder = tmp_path_factory.mktemp("deployed")
-    make_cluster(folder)
-    done = run_eco2(ROOT, folder, "deploy")
-    assert done.returncode == 0, done.stderr
-    (folder / "cluster/log").unlink()
-    return folder
-
-
-@pytest.fixture
-def deployed(cluster: Cluster, first_deploy: Path, tmp_path: Path) -> Cluster:
-    """A cluster that runs this checkout."""
-    for part in ("cluster", "state"):
-        shutil.copytree(first_deploy / part, tmp_path / part, dirs_exist_ok=True)
-    return cluster
+QUICK = ("--timeout", "30")
 
 
 def change(checkout: Path, file: str) -> None:
     path = checkout / file
-    path.write_text(path.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8") + "\nCHANGED = True\n", encoding="utf-8")
 
 
-def test_a_first_deploy_brings_everything_and_a_second_nothing(eco2: Eco2, cluster: Cluster) -> None:
-    assert eco2("render").returncode == 0
-    done = eco2("deploy")
-    assert done.returncode == 0, done.stderr
-    assert len([line for line in done.stdout.splitlines() if "(new) ->" in line]) == 9
-    again = eco2("deploy")
-    assert (again.returncode, again.stdout) == (0, "nothing to deploy\n")
-    found = {entry["service"]: entry["change"] for entry in json.loads(eco2("plan", "--json").stdout)["services"]}
-    assert set(found.values()) == {"unchanged"}
+def written(cluster: Server) -> list[str]:
+    """What was changed since the last look, in order: `PATCH deployments/api-auth`; tags as TAG, the lock left out."""
+    found = []
+    for method, path, content_type in cluster.requests:
+        resource = re.sub(r"[0-9a-f]{16}", "TAG", "/".join(path.split("/")[-2:]))
+        if "leases" not in path and not content_type.startswith("dry"):
+            found.append(f"{method} {resource}")
+    cluster.requests.clear()
+    return found
 
 
-def test_only_what_changed_is_rolled_out_migrations_first(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
+def template(cluster: Server, kind: str, name: str, space: str = "eco2") -> Document:
+    found: Document = cluster.store.objects[kind, space, name]["spec"]["template"]
+    return found
+
+
+def image(cluster: Server, kind: str, name: str) -> str:
+    found: str = template(cluster, kind, name)["spec"]["containers"][0]["image"]
+    return found
+
+
+def test_after_a_deploy_nothing_is_left_to_do(eco2: Eco2, deployed: Server) -> None:
+    done = eco2("deploy", *QUICK)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "nothing to deploy\n", "")
+    plan = json.loads(eco2("plan", "--json").stdout)
+    assert {entry["change"] for entry in [*plan["services"], plan["tools"]]} == {"unchanged"}
+    assert plan["base"] == []
+
+
+def test_only_what_changed_is_rolled_out_migrations_first(eco2: Eco2, deployed: Server, checkout: Path) -> None:
     change(checkout, "functions/waste/delete_analysis.py")
     (checkout / "functions/waste/migrations/0099_less.after.sql").write_text("SELECT 1;\n")
-    assert eco2("render").returncode == 0
-    done = eco2("deploy", "--service", "waste")
+    before = {name: image(deployed, "Deployment", name) for name in ("api-auth", "api-waste")}
+    done = eco2("deploy", *QUICK, "--service", "waste")
     assert done.returncode == 0, done.stderr
-    unsaid = (
-        "eco2 apply --server-side --force-conflicts --field-manager=eco2 --filename -",
-        "eco2 create --filename -",
-        "applied ConfigMap/deploy-lock",
-    )
-    steps = [line for line in deployed.log() if " get " not in line and line.strip() not in unsaid]
-    assert steps[:3] == [
-        "eco2 delete job/migrate-waste-TAG-before --ignore-not-found",
-        "  applied Job/migrate-waste-TAG-before",
-        "eco2 wait --for=condition=complete --timeout=300s job/migrate-waste-TAG-before",
-    ]
-    applied = [line for line in steps if "applied Deployment" in line]
-    assert applied == ["  applied Deployment/api-waste"]
-    waited = steps.index("eco2 rollout status deployment/api-waste --timeout=300s")
-    assert steps[waited + 1 :] == [
-        "eco2 delete job/migrate-waste-TAG-after --ignore-not-found",
-        "  applied Job/migrate-waste-TAG-after",
-        "eco2 wait --for=condition=complete --timeout=300s job/migrate-waste-TAG-after",
-        "  applied ConfigMap/record-api-waste",
-        "eco2 delete configmap/deploy-lock --ignore-not-found",
-    ]
+    steps = [step for step in written(deployed) if "POST" not in step]
+    first, last = steps.index("PATCH jobs/migrate-waste-TAG-before"), steps.index("PATCH jobs/migrate-waste-TAG-after")
+    assert first < steps.index("PATCH deployments/api-waste", first) < last
+    assert steps[last + 1 :] == ["PATCH configmaps/record-api-waste"]
+    assert image(deployed, "Deployment", "api-auth") == before["api-auth"]
+    assert image(deployed, "Deployment", "api-waste") != before["api-waste"]
 
 
-def test_a_rollout_that_fails_goes_back_and_stays_in_the_plan(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
+def test_a_rollout_that_fails_goes_back_with_the_pod_s_own_reason(eco2: Eco2, deployed: Server, checkout: Path) -> None:
+    before = image(deployed, "Deployment", "api-auth")
     change(checkout, "functions/auth/login.py")
     change(checkout, "functions/waste/db.py")
-    assert eco2("render").returncode == 0
-    deployed.break_("api-auth")
-    done = eco2("deploy", "--service", "auth", "--service", "waste")
+    deployed.controllers.rules = [Rule(rf"api-auth-.*(?<!{before[-16:]})$", "pullfail")]
+    done = eco2("deploy", *QUICK, "--service", "auth", "--service", "waste")
     assert done.returncode == 1
-    assert "was rolled back" in done.stderr
-    steps = deployed.log()
-    undone = steps.index("eco2 rollout undo deployment/api-auth")
-    assert steps[undone + 1].startswith("eco2 rollout status deployment/api-auth")
-    assert not [line for line in steps if "api-waste" in line]
-    records = [line for line in steps if "ConfigMap/record" in line]
-    assert records == []
+    assert f"api-auth did not become ready and was rolled back to {before[-16:]}: pod api-auth-" in done.stderr
+    assert "host: ImagePullBackOff: Back-off pulling image" in done.stderr
+    assert image(deployed, "Deployment", "api-auth") == before
+    assert "PATCH deployments/api-waste" not in written(deployed)[-3:]
+    # It stays in the plan, and comes when its reason is gone.
+    deployed.controllers.rules = []
+    assert "functions/auth/login.py > auth/login > api-auth" in eco2("plan").stdout
 
 
-def test_migrations_that_fail_stop_before_any_pod(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
+def test_migrations_that_fail_stop_before_any_pod_and_show_their_log(
+    eco2: Eco2, deployed: Server, checkout: Path
+) -> None:
+    before = image(deployed, "Deployment", "api-auth")
     (checkout / "functions/auth/migrations/0099_broken.sql").write_text("SELECT 1;\n")
-    assert eco2("render").returncode == 0
-    deployed.break_("migrate-auth")
-    done = eco2("deploy", "--service", "auth")
+    deployed.controllers.rules = [Rule(r"^migrate-auth", "fail")]
+    deployed.logs["migrate-auth"] = 'column "x" does not exist\n'
+    done = eco2("deploy", *QUICK, "--service", "auth")
     assert done.returncode == 1
-    assert "nothing was rolled out" in done.stderr
+    assert "nothing of it was rolled out" in done.stderr
     assert 'column "x" does not exist' in done.stderr
-    assert not [line for line in deployed.log() if "Deployment/api-auth" in line]
+    assert image(deployed, "Deployment", "api-auth") == before
 
 
-def test_a_rollback_that_fails_too_is_said(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
-    change(checkout, "functions/auth/login.py")
-    deployed.break_("stuck:api-auth")
-    done = eco2("deploy")
-    assert done.returncode == 1
-    assert "deployment/api-auth did not go back either" in done.stderr
-    assert "was rolled back" not in done.stderr
-
-
-def test_a_rollout_without_an_end_is_finished_by_the_next_deploy(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
-    (checkout / "functions/auth/migrations/0099_less.after.sql").write_text("SELECT 1;\n")
-    deployed.break_("stuck:api-auth")
-    assert eco2("deploy", "--service", "auth").returncode == 1
-    deployed.break_()
-    assert "has not been finished > api-auth" in eco2("plan").stdout
-    deployed.log()
-    done = eco2("deploy")
+def test_a_changed_setting_rolls_its_readers_and_no_others(eco2: Eco2, deployed: Server, checkout: Path) -> None:
+    toml = checkout / "k8s/environments.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").replace("https://cdn.eco2.example", "https://new.example"))
+    assert eco2("render").returncode == 0
+    plan = eco2("plan").stdout
+    assert "- data.CDN_BASE_URL: https://cdn.eco2.example\n    + data.CDN_BASE_URL: https://new.example" in plan
+    assert "setting CDN_BASE_URL > api-waste" in plan
+    before = {
+        key: dict(found) for key, found in deployed.store.objects.items() if key[0] in ("Deployment", "StatefulSet")
+    }
+    done = eco2("deploy", *QUICK)
     assert done.returncode == 0, done.stderr
-    assert "  applied Job/migrate-auth-TAG-after" in deployed.log()
+    rolled = {key[2] for key, found in before.items() if deployed.store.objects[key]["spec"] != found["spec"]}
+    assert rolled == {"api-waste", "api-userinfo", "worker-storage", "worker-ai"}
     assert eco2("deploy").stdout == "nothing to deploy\n"
 
 
-def test_ctrl_c_says_what_goes_on_and_leaves_no_lock(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
-    change(checkout, "functions/auth/login.py")
-    (deployed.store / "interrupt").touch()
-    done = eco2("deploy")
-    assert done.returncode == 130
+def test_a_changed_file_of_the_base_is_shown_and_rolls_what_reads_it(
+    eco2: Eco2, deployed: Server, checkout: Path
+) -> None:
+    conf = checkout / "k8s/base/postgres/postgresql.conf"
+    conf.write_text(conf.read_text(encoding="utf-8").replace("work_mem = '6MB'", "work_mem = '8MB'"))
+    plan = eco2("plan").stdout
+    assert "ConfigMap database/postgres-config" in plan
+    assert "-work_mem = '6MB'" in plan
+    assert "+work_mem = '8MB'" in plan
+    assert "its pods read: postgres-config" in plan
+    done = eco2("deploy", *QUICK)
+    assert done.returncode == 0, done.stderr
     assert (
-        done.stderr
-        == "eco2 deploy: interrupted: the cluster goes on with what it was told; deploy again to finish it\n"
+        "work_mem = '8MB'"
+        in deployed.store.objects["ConfigMap", "database", "postgres-config"]["data"]["postgresql.conf"]
     )
-    assert eco2("deploy").returncode == 0
 
 
-def test_what_somebody_applied_by_hand_is_recorded_by_a_deploy(eco2: Eco2, deployed: Cluster) -> None:
-    (deployed.store / "eco2.configmap.record-api-auth.json").unlink()
-    assert "has not been finished > api-auth" in eco2("plan").stdout
-    assert eco2("deploy").returncode == 0
+def test_an_apply_by_hand_leaves_what_runs(eco2: Eco2, deployed: Server, checkout: Path) -> None:
+    change(checkout, "functions/auth/login.py")
+    assert eco2("deploy", *QUICK, "--service", "auth").returncode == 0
+    before = {
+        key: found["spec"]["template"]
+        for key, found in deployed.store.objects.items()
+        if key[0] in ("Deployment", "StatefulSet")
+    }
+    words = ["kubectl", "apply", "-k", str(ROOT / "k8s/overlays/prod")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {key: deployed.store.objects[key]["spec"]["template"] for key in before} == before
     assert eco2("deploy").stdout == "nothing to deploy\n"
 
 
-def test_two_deploys_at_once_are_refused(eco2: Eco2, deployed: Cluster) -> None:
-    lock = deployed.store / "eco2.configmap.deploy-lock.json"
-    lock.write_text(json.dumps({"data": {"holder": "somewhere, process 1"}}))
+def test_an_apply_by_hand_where_nothing_runs_is_refused_for_what_has_no_tag(cluster: Server) -> None:
+    words = ["kubectl", "apply", "-k", str(ROOT / "k8s/overlays/prod")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert (
+        'Deployment.apps "api-auth" is invalid: spec.template.spec.containers[0].image: Required value' in done.stderr
+    )
+    ours = [
+        key
+        for key in cluster.store.objects
+        if key[0] in ("Deployment", "StatefulSet") and key[2].startswith(("api-", "worker-"))
+    ]
+    assert ours == []
+
+
+def test_a_changed_registry_moves_everything(eco2: Eco2, deployed: Server, checkout: Path) -> None:
+    toml = checkout / "k8s/environments.toml"
+    toml.write_text(toml.read_text(encoding="utf-8").replace('"registry.eco2.example/eco2"', '"other.example/eco2"'))
+    assert eco2("render").returncode == 0
+    plan = json.loads(eco2("plan", "--json").stdout)
+    assert {entry["change"] for entry in plan["services"]} == {"changed"}
+    done = eco2("deploy", *QUICK, "--service", "auth")  # a job of the same name and another image is made anew
+    assert done.returncode == 0, done.stderr
+    assert image(deployed, "Deployment", "api-auth").startswith("other.example/eco2/api-auth:")
+
+
+def test_what_can_not_be_changed_in_place_is_said_before_anything_is_done(
+    eco2: Eco2, deployed: Server, checkout: Path
+) -> None:
+    file = checkout / "k8s/base/postgres/postgres.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("storage: 100Gi", "storage: 200Gi"))
+    done = eco2("deploy", *QUICK)
+    assert done.returncode == 1
+    assert "StatefulSet database/k8s-postgresql" in done.stderr
+    assert "updates to statefulset spec for fields other than" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not [step for step in written(deployed) if "record" in step]
+
+
+def test_a_missing_image_is_found_before_any_pod_needs_it(
+    eco2: Eco2, deployed: Server, checkout: Path, tmp_path: Path
+) -> None:
+    change(checkout, "functions/auth/login.py")
+    program = tmp_path / "bin/skopeo"
+    program.write_text("#!/bin/sh\necho 'manifest unknown' >&2\nexit 1\n")
+    program.chmod(0o755)
+    done = eco2("deploy", *QUICK)
+    assert done.returncode == 1
+    assert re.search(
+        r"the registry does not have registry\.eco2\.example/eco2/api-auth:[0-9a-f]{16}: eco2 build", done.stderr
+    )
+
+
+def test_what_is_transient_is_tried_again(eco2: Eco2, deployed: Server) -> None:
+    left = [2]
+
+    def busy(method: str, path: str) -> tuple[int, str] | None:
+        if path.endswith("/deployments") and left[0]:
+            left[0] -= 1
+            return 503, "the server is currently unable to handle the request"
+        return None
+
+    deployed.answers_instead = busy
+    done = eco2("plan")
+    assert done.returncode == 0, done.stderr
+    assert left == [0]
+
+
+@pytest.mark.parametrize("command", ["plan", "deploy"])
+def test_a_cluster_that_refuses_is_said_in_a_line(eco2: Eco2, cluster: Server, command: str) -> None:
+    cluster.answers_instead = lambda method, path: (401, "Unauthorized")
+    done = eco2(command)
+    assert done.returncode == 1
+    assert re.fullmatch(rf"eco2 {command}: kubectl .*\n", done.stderr)
+
+
+def test_without_secrets_nothing_is_begun(eco2: Eco2, cluster: Server) -> None:
     done = eco2("deploy")
     assert done.returncode == 1
-    assert "another deploy is under way (somewhere, process 1)" in done.stderr
-    assert "kubectl -n eco2 delete configmap deploy-lock" in done.stderr
-    assert lock.exists()
+    assert "the cluster lacks the Secrets database/postgres-superuser" in done.stderr
+    assert "eco2 secrets init" in done.stderr
+    assert not [key for key in cluster.store.objects if key[0] == "Deployment"]
 
 
-def test_a_dry_run_touches_nothing(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
+def test_what_somebody_did_to_a_record_is_made_good(eco2: Eco2, deployed: Server) -> None:
+    del deployed.store.objects["ConfigMap", "eco2", "record-api-auth"]
+    assert "has not been finished > api-auth" in eco2("plan").stdout
+    assert eco2("deploy", *QUICK).returncode == 0
+    assert eco2("deploy").stdout == "nothing to deploy\n"
+
+
+def test_a_dry_run_touches_nothing(eco2: Eco2, deployed: Server, checkout: Path) -> None:
     change(checkout, "functions/auth/login.py")
+    before = deployed.store.version
     done = eco2("deploy", "--dry-run")
     assert done.returncode == 0
     assert "functions/auth/login.py > auth/login > api-auth" in done.stdout
-    assert not [line for line in deployed.log() if "apply" in line]
+    assert deployed.store.version == before
 
 
-def test_manifests_that_are_not_current_are_not_deployed(eco2: Eco2, deployed: Cluster, checkout: Path) -> None:
+def test_manifests_that_are_not_current_are_not_deployed(eco2: Eco2, deployed: Server, checkout: Path) -> None:
     toml = checkout / "functions/auth/service.toml"
     toml.write_text(toml.read_text(encoding="utf-8").replace('cpu = "250m"', 'cpu = "260m"'), encoding="utf-8")
     done = eco2("deploy")
@@ -283,93 +254,18 @@ def test_manifests_that_are_not_current_are_not_deployed(eco2: Eco2, deployed: C
     assert "run `eco2 render`" in done.stderr
 
 
-def test_a_cluster_that_is_away_is_said_in_a_line(eco2: Eco2, cluster: Cluster) -> None:
-    (cluster.store / "away").touch()
-    for command in ("plan", "deploy"):
-        refused = eco2(command)
-        assert refused.returncode == 1
-        assert "The connection to the server was refused" in refused.stderr
-        assert len(refused.stderr.splitlines()) == 1
-
-
-# Secrets
-
-
-def test_secrets_are_strong_made_once_and_shown_to_nobody(eco2: Eco2, cluster: Cluster) -> None:
-    done = eco2("secrets", "init")
-    assert done.returncode == 0, done.stderr
-    passwords = cluster.secret("database", "role-passwords")
-    roles = {name: value for name, value in passwords.items() if not name.startswith("POSTGRES")}
-    assert len(roles) == 8
-    assert len(set(roles.values())) == 8
-    assert all(len(value) >= 43 for value in roles.values())
-    assert not [value for value in roles.values() if value in done.stdout + done.stderr]
-    url = cluster.secret("eco2", "api-auth")["API_AUTH_DB_URL"]
-    assert url == (
-        f"postgresql://api_auth_role:{roles['api_auth_role']}@k8s-postgresql:5432/ecoeco?options=-c%20search_path%3Dauth"
-    )
-    again = eco2("secrets", "init")
-    assert again.stdout == "all secrets are there\n"
-    assert cluster.secret("database", "role-passwords") == passwords
-
-
-def test_secrets_for_a_vault_are_for_their_owner_alone(eco2: Eco2, tmp_path: Path) -> None:
-    done = eco2("secrets", "init", "--to", str(tmp_path / "vault"))
-    assert done.returncode == 0, done.stderr
-    file = tmp_path / "vault/secrets.yaml"
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert {d["kind"] for d in yaml.safe_load_all(file.read_text())} == {"Secret", "ConfigMap"}
-    assert eco2("secrets", "init", "--to", str(tmp_path / "vault")).returncode == 1
-
-
-def test_a_rotated_key_is_public_before_it_signs(eco2: Eco2, cluster: Cluster) -> None:
-    assert eco2("rotate", "keys").returncode == 1
-    assert eco2("secrets", "init").returncode == 0
-    before = json.loads(cluster.secret("eco2", "auth-signing-key")["value"])["keys"]
-    cluster.log()
-    done = eco2("rotate", "keys")
-    assert done.returncode == 0, done.stderr
-    after = json.loads(cluster.secret("eco2", "auth-signing-key")["value"])["keys"]
-    assert [key["kid"] for key in after[1:]] == [key["kid"] for key in before]
-    assert after[0]["sign_from"] > 0
-    applied = [line.strip() for line in cluster.log() if "applied" in line]
-    assert applied == ["applied ConfigMap/jwks", "applied Secret/auth-signing-key"]
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Postgres]:
-    server = Postgres(tmp_path / "rotation", durable=False).start()
-    try:
-        migrate.prepare(server.superuser_dsn, server.state.passwords())
-        yield server
-    finally:
-        server.destroy()
-
-
-def test_a_rotated_password_opens_the_database_and_the_old_one_does_not(
-    eco2: Eco2, cluster: Cluster, own: Postgres
-) -> None:
-    assert eco2("secrets", "init").returncode == 0
-    old = own.dsn("api_auth_role", search_path="auth")
-    with psycopg.connect(old) as session:
-        cluster.log()
-        done = eco2("rotate", "passwords", "--role", "api_auth_role", POSTGRES_SUPERUSER_URL=own.superuser_dsn)
-        assert done.returncode == 0, done.stderr
-        # What is open stays open.
-        assert session.execute("SELECT 1").fetchone() == (1,)
-    new = cluster.secret("database", "role-passwords")["api_auth_role"]
-    assert new in cluster.secret("eco2", "api-auth")["API_AUTH_DB_URL"]
-    with psycopg.connect(old, password=new) as session:
-        assert session.execute("SELECT current_user").fetchone() == ("api_auth_role",)
-    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(old)
-    nowhere = "postgresql://postgres@127.0.0.1:1/postgres"
-    assert eco2("rotate", "passwords", POSTGRES_SUPERUSER_URL=nowhere).returncode == 1
-    assert cluster.secret("database", "role-passwords")["api_auth_role"] == new
-    assert "eco2 rollout restart deployment/api-auth" in cluster.log()
-
-
-def test_an_unknown_role_is_refused(eco2: Eco2, cluster: Cluster) -> None:
-    done = eco2("rotate", "passwords", "--role", "api_aut_role", POSTGRES_SUPERUSER_URL="postgresql://x")
-    assert done.returncode == 1
-    assert "did you mean api_auth_role?" in done.stderr
+def test_every_object_of_ours_has_its_own_namespace() -> None:
+    """kubectl is told no namespace for all: the real one refuses objects of another."""
+    for overlay in ("dev", "prod"):
+        done = subprocess.run(
+            ["kubectl", "kustomize", str(ROOT / "k8s/overlays" / overlay)], capture_output=True, text=True, check=True
+        )
+        for found in yaml.safe_load_all(done.stdout):
+            cluster_wide = found["kind"] in (
+                "Namespace",
+                "StorageClass",
+                "PriorityClass",
+                "ClusterRole",
+                "ClusterRoleBinding",
+            )
+            assert ("namespace" in found["metadata"]) != cluster_wide, found["metadata"]["name"]

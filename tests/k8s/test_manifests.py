@@ -151,7 +151,7 @@ def test_ingress_and_autoscalers_point_at_what_exists(overlay: list[Document]) -
 def test_every_configuration_and_secret_that_a_pod_names_is_made(overlay: list[Document]) -> None:
     passwords = dict.fromkeys(["postgres", "grafana", *secrets.REDIS, *secrets.roles(load_services())], "x")
     made = {
-        (d["metadata"]["namespace"], d["metadata"]["name"]): set(d["stringData"])
+        (d["metadata"]["namespace"], d["metadata"]["name"]): set(d["data"])
         for d in secrets.documents(passwords, ("private", "public"), load_services())
         if d["kind"] == "Secret"
     }

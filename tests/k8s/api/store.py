@@ -1,0 +1,402 @@
+"""The objects of the test's cluster, and the API server's rules about them: what it refuses, and in which words."""
+
+import base64
+import copy
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.k8s.api import fields
+from tests.k8s.api.kinds import BY_PLURAL, KINDS, Document, Kind, add_defaults, pod_spec
+
+
+class Refused(Exception):
+    """A request that the API server does not do, as it answers it."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.reason, self.message = code, reason, message
+
+
+Key = tuple[str, str, str]  # kind, namespace, name
+_STATEFULSET_MAY_CHANGE = {
+    *("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit"),
+    *("persistentVolumeClaimRetentionPolicy", "minReadySeconds"),
+}
+BY_KIND = {kind.kind: kind for kind in KINDS}
+
+
+class Store:
+    """Every method holds the lock; `changed` is told after each change, outside of it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.objects: dict[Key, Document] = {}
+        self.version = 100
+        self.events: list[tuple[int, str, Document]] = []
+        self.news = threading.Condition(self.lock)
+        self.changed: Callable[[], None] = lambda: None
+        for name in ("default", "kube-system"):
+            self.create(BY_KIND["Namespace"], "", {"metadata": {"name": name}}, "system")
+
+    # Reading
+
+    def get(self, kind: Kind, space: str, name: str) -> Document:
+        with self.lock:
+            found = self.objects.get((kind.kind, space, name))
+            if found is None:
+                raise Refused(404, "NotFound", f'{kind.full} "{name}" not found')
+            return copy.deepcopy(found)
+
+    def select(self, kind: Kind, space: str, labels: str = "", field: str = "") -> list[Document]:
+        with self.lock:
+            found = [o for (k, s, _), o in sorted(self.objects.items()) if k == kind.kind and space in ("", s)]
+            return [copy.deepcopy(o) for o in found if matches_labels(o, labels) and matches_fields(o, field)]
+
+    # Changing
+
+    def create(self, kind: Kind, space: str, body: Document, manager: str, *, dry: bool = False) -> Document:
+        with self.lock:
+            self._check_place(kind, space, body)
+            name = body["metadata"]["name"]
+            if body["metadata"].get("resourceVersion"):
+                raise Refused(500, "", "resourceVersion should not be set on objects to be created")
+            if (kind.kind, space, name) in self.objects:
+                raise Refused(409, "AlreadyExists", f'{kind.full} "{name}" already exists')
+            owners = fields.after_update(None, self._typed(kind, body), manager)
+            return self._put(kind, space, None, body, owners, dry=dry)
+
+    def replace(
+        self, kind: Kind, space: str, name: str, body: Document, manager: str, *, dry: bool = False
+    ) -> Document:
+        with self.lock:
+            self._check_place(kind, space, body, name)
+            live = self.get(kind, space, name)
+            self._check_version(kind, live, body)
+            body.setdefault("status", live.get("status")) if "status" in live else None
+            return self._put(kind, space, live, body, fields.after_update(live, body, manager), dry=dry)
+
+    def patch(
+        self,
+        kind: Kind,
+        space: str,
+        name: str,
+        change: Callable[[Document], Document],
+        manager: str,
+        *,
+        dry: bool = False,
+    ) -> Document:
+        with self.lock:
+            live = self.get(kind, space, name)
+            body = change(live)
+            self._check_version(kind, live, body)
+            return self._put(kind, space, live, body, fields.after_update(live, body, manager), dry=dry)
+
+    def apply(
+        self, kind: Kind, space: str, name: str, body: Document, manager: str, *, force: bool, dry: bool = False
+    ) -> tuple[Document, bool]:
+        """Server-side apply; and whether the object is new."""
+        with self.lock:
+            if body["metadata"].get("managedFields"):
+                raise Refused(400, "BadRequest", "metadata.managedFields must be nil")
+            self._check_place(kind, space, body, name)
+            live = self.objects.get((kind.kind, space, name))
+            body = self._typed(kind, body)
+            if live is not None:
+                self._check_version(kind, live, body)
+            try:
+                result, owners = fields.apply(copy.deepcopy(live) if live else None, body, manager, force=force)
+            except fields.Conflict as clash:
+                who = clash.owners[0][0]
+                how = next(how for (name_, how) in fields.owned(live or {}) if name_ == who)
+                using = f" using {kind.version}" if how == "Update" else ""
+                listed = ", ".join(field for _, field in clash.owners)
+                count = f"{len(clash.owners)} conflict" + ("s" if len(clash.owners) > 1 else "")
+                raise Refused(
+                    409, "Conflict", f'Apply failed with {count}: conflict with "{who}"{using}: {listed}'
+                ) from None
+            return self._put(kind, space, live, result, owners, dry=dry), live is None
+
+    def delete(self, kind: Kind, space: str, name: str, options: Document | None = None) -> Document:
+        with self.lock:
+            live = self.get(kind, space, name)
+            given = (options or {}).get("preconditions", {})
+            for key, word, rest in (
+                ("uid", "UID", "deleted and then recreated"),
+                ("resourceVersion", "ResourceVersion", "modified"),
+            ):
+                is_, was = live["metadata"][key], given.get(key)
+                if was not in (None, is_):
+                    text = f"the {word} in the precondition ({was}) does not match the {word} in record ({is_})"
+                    text = f'on {kind.kind} "{name}": {text}. The object might have been {rest}'
+                    raise Refused(409, "Conflict", f"Operation cannot be fulfilled {text}")
+            propagation = (options or {}).get("propagationPolicy", "")
+            if propagation == "Foreground":
+                live["metadata"].setdefault("finalizers", []).append("foregroundDeletion")
+            if live["metadata"].get("finalizers") or live.get("spec", {}).get("finalizers"):
+                live["metadata"].setdefault("deletionTimestamp", now())
+                live["metadata"].setdefault("deletionGracePeriodSeconds", 0)
+                return self._keep((kind.kind, space, name), live, "MODIFIED")
+            return self._drop((kind.kind, space, name))
+
+    def set_status(self, key: Key, status: Document) -> None:
+        """What a controller writes."""
+        with self.lock:
+            live = self.objects.get(key)
+            if live is not None and live.get("status") != status:
+                self._keep(key, {**live, "status": status}, "MODIFIED")
+
+    def finish(self, key: Key, finalizer: str) -> None:
+        """A controller's work on a deletion is done."""
+        with self.lock:
+            live = copy.deepcopy(self.objects[key])
+            live["metadata"]["finalizers"] = [f for f in live["metadata"].get("finalizers", []) if f != finalizer]
+            if live["metadata"]["finalizers"]:
+                self._keep(key, live, "MODIFIED")
+            else:
+                self._drop(key)
+
+    # Rules
+
+    def _check_place(self, kind: Kind, space: str, body: Document, name: str = "") -> None:
+        metadata = body.setdefault("metadata", {})
+        if kind.namespaced:
+            if metadata.setdefault("namespace", space) != space:
+                text = "the namespace of the provided object does not match the namespace sent on the request"
+                raise Refused(400, "BadRequest", text)
+            if ("Namespace", "", space) not in self.objects:
+                raise Refused(404, "NotFound", f'namespaces "{space}" not found')
+        if name and metadata.setdefault("name", name) != name:
+            text = f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
+            raise Refused(400, "BadRequest", text)
+
+    def _check_version(self, kind: Kind, live: Document, body: Document) -> None:
+        version = body["metadata"].get("resourceVersion", "")
+        if version not in ("", live["metadata"]["resourceVersion"]):
+            raise Refused(
+                409,
+                "Conflict",
+                f'Operation cannot be fulfilled on {kind.full} "{live["metadata"]["name"]}": the object has been modified;'
+                " please apply your changes to the latest version and try again",
+            )
+
+    def _typed(self, kind: Kind, body: Document) -> Document:
+        body = {**body, "apiVersion": kind.version, "kind": kind.kind}
+        known = {"apiVersion", "kind", "metadata", "data", "binaryData", "immutable"}
+        if kind.kind == "ConfigMap" and (unknown := sorted(set(body) - known)):
+            where = f"{body['metadata'].get('namespace')}/{body['metadata'].get('name')}; /v1, Kind=ConfigMap"
+            raise Refused(
+                500, "", f"failed to create typed patch object ({where}): .{unknown[0]}: field not declared in schema"
+            )
+        return body
+
+    def _validate(self, kind: Kind, live: Document | None, new: Document) -> None:
+        name = new["metadata"]["name"]
+
+        def invalid(text: str) -> Refused:
+            return Refused(422, "Invalid", f'{kind.full_kind} "{name}" is invalid: {text}')
+
+        pod = pod_spec(new)
+        if pod is not None:
+            where = {"Pod": "spec", "CronJob": "spec.jobTemplate.spec.template.spec"}.get(
+                kind.kind, "spec.template.spec"
+            )
+            for group in ("initContainers", "containers"):
+                for place, container in enumerate(pod.get(group, [])):
+                    if not container.get("image"):
+                        raise invalid(f"{where}.{group}[{place}].image: Required value")
+        spec, old = new.get("spec", {}), (live or {}).get("spec", {})
+        if kind.kind in ("Deployment", "StatefulSet", "DaemonSet"):
+            labels = spec["template"]["metadata"].get("labels", {})
+            if not spec["selector"].get("matchLabels", {}).items() <= labels.items():
+                shown = json.dumps(labels, separators=(",", ":"))
+                text = f"spec.template.metadata.labels: Invalid value: {shown}: `selector` does not match template `labels`"
+                raise invalid(text)
+        if live is None:
+            return
+        if new["metadata"].get("uid") not in (None, live["metadata"]["uid"]):
+            raise invalid(f'metadata.uid: Invalid value: "{new["metadata"]["uid"]}": field is immutable')
+        if kind.kind in ("Deployment", "DaemonSet") and spec["selector"] != old["selector"]:
+            shown = json.dumps(spec["selector"], separators=(",", ":"))
+            raise invalid(f"spec.selector: Invalid value: {shown}: field is immutable")
+        if kind.kind == "StatefulSet" and any(
+            spec.get(key) != old.get(key) for key in {*spec, *old} - _STATEFULSET_MAY_CHANGE
+        ):
+            listed = "'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit',"
+            raise invalid(
+                f"spec: Forbidden: updates to statefulset spec for fields other than {listed}"
+                " 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+            )
+        if kind.kind == "Job":
+            for key in ("template", "completions", "selector", "completionMode"):
+                if spec.get(key) != old.get(key):
+                    shown = json.dumps(spec.get(key), separators=(",", ":"))
+                    raise invalid(f"spec.{key}: Invalid value: {shown}: field is immutable")
+        if kind.kind in ("ConfigMap", "Secret") and live.get("immutable") and live.get("data") != new.get("data"):
+            raise invalid("data: Forbidden: field is immutable when `immutable` is set")
+        if kind.kind == "Secret" and live.get("type") != new.get("type"):
+            raise invalid(f'type: Invalid value: "{new.get("type")}": field is immutable')
+        if kind.kind == "StorageClass" and live.get("parameters") != new.get("parameters"):
+            shown = json.dumps(new.get("parameters"), separators=(",", ":"))
+            raise invalid(f"parameters: Invalid value: {shown}: field is immutable")
+        if kind.kind == "Service" and old.get("clusterIP") not in (None, spec.get("clusterIP")):
+            raise invalid(f'spec.clusterIPs[0]: Invalid value: ["{spec.get("clusterIP")}"]: may not change once set')
+        if kind.kind in ("RoleBinding", "ClusterRoleBinding") and live["roleRef"] != new["roleRef"]:
+            ref = new["roleRef"]
+            shown = json.dumps(
+                {"APIGroup": ref["apiGroup"], "Kind": ref["kind"], "Name": ref["name"]}, separators=(",", ":")
+            )
+            raise invalid(f"roleRef: Invalid value: {shown}: cannot change roleRef")
+
+    def _put(
+        self, kind: Kind, space: str, live: Document | None, body: Document, owners: dict[Any, Any], *, dry: bool
+    ) -> Document:
+        found = {**copy.deepcopy(body), "apiVersion": kind.version, "kind": kind.kind}
+        for key, text in (found.pop("stringData", None) or {}).items():
+            found.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
+        add_defaults(found)
+        if live and kind.kind == "Job":
+            _keep_job(live, found)
+        self._validate(kind, live, found)
+        metadata = found["metadata"]
+        old = (live or {}).get("metadata", {})
+        metadata["uid"] = old.get("uid") or str(uuid.uuid4())
+        metadata["creationTimestamp"] = old.get("creationTimestamp") or now()
+        if "deletionTimestamp" in old:
+            metadata["deletionTimestamp"] = old["deletionTimestamp"]
+        if "spec" in found and kind.kind not in ("Namespace",):
+            same = live is not None and live.get("spec") == found.get("spec")
+            metadata["generation"] = old.get("generation", 1) if same else old.get("generation", 0) + 1
+        if live is None and kind.kind == "Job":
+            _own_job(found)
+        metadata["managedFields"] = [
+            {
+                "manager": manager,
+                "operation": operation,
+                "apiVersion": kind.version,
+                "time": now(),
+                "fieldsType": "FieldsV1",
+                "fieldsV1": fields.to_fields(paths),
+            }
+            for (manager, operation), paths in sorted(owners.items())
+        ]
+        metadata["resourceVersion"] = old.get("resourceVersion", "")
+        if live is not None and _same(live, found):
+            return copy.deepcopy(live)
+        if dry:
+            return found
+        return self._keep((kind.kind, space, metadata["name"]), found, "MODIFIED" if live else "ADDED")
+
+    def _keep(self, key: Key, found: Document, what: str) -> Document:
+        self.version += 1
+        found["metadata"]["resourceVersion"] = str(self.version)
+        self.objects[key] = found
+        self._tell(what, found)
+        return copy.deepcopy(found)
+
+    def _drop(self, key: Key) -> Document:
+        found = self.objects.pop(key)
+        self.version += 1
+        self._tell("DELETED", found)
+        return found
+
+    def _tell(self, what: str, found: Document) -> None:
+        self.events.append((self.version, what, copy.deepcopy(found)))
+        self.news.notify_all()
+        self.changed()
+
+    def watch(self, kind: Kind, space: str, since: int, seconds: float) -> Iterator[tuple[str, Document]]:
+        """Changes after a version, as they come."""
+        end = datetime.now(UTC).timestamp() + seconds
+        place = 0
+        while True:
+            with self.lock:
+                while place >= len(self.events):
+                    left = end - datetime.now(UTC).timestamp()
+                    if left <= 0 or not self.news.wait(left):
+                        return
+                version, what, found = self.events[place]
+                place += 1
+            if version > since and found["kind"] == kind.kind and space in ("", found["metadata"].get("namespace", "")):
+                yield what, found
+
+    # To keep and to bring back
+
+    def save(self, file: Path) -> None:
+        with self.lock:
+            file.write_text(json.dumps({"version": self.version, "objects": list(self.objects.items())}))
+
+    def load(self, file: Path) -> None:
+        with self.lock:
+            held = json.loads(file.read_text())
+            self.version = held["version"]
+            self.objects = {tuple(key): found for key, found in held["objects"]}
+
+
+def _same(live: Document, found: Document) -> bool:
+    def without(document: Document) -> Document:
+        metadata = {k: v for k, v in document["metadata"].items() if k not in ("managedFields", "resourceVersion")}
+        return {**document, "metadata": metadata}
+
+    owners = [
+        sorted(
+            (e["manager"], e["operation"], json.dumps(e["fieldsV1"], sort_keys=True))
+            for e in d["metadata"].get("managedFields", [])
+        )
+        for d in (live, found)
+    ]
+    return without(live) == without(found) and owners[0] == owners[1]
+
+
+def _own_job(found: Document) -> None:
+    """The server gives each Job labels of its own, by which it knows its pods."""
+    marks = {"batch.kubernetes.io/job-name": found["metadata"]["name"], "job-name": found["metadata"]["name"]}
+    marks["batch.kubernetes.io/controller-uid"] = marks["controller-uid"] = found["metadata"]["uid"]
+    template = found["spec"]["template"]
+    for metadata in (found["metadata"], template.setdefault("metadata", {})):
+        metadata["labels"] = {**(metadata.get("labels") or {}), **marks}
+    found["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": found["metadata"]["uid"]}}
+
+
+def _keep_job(live: Document, found: Document) -> None:
+    old = live["spec"]["template"]["metadata"].get("labels", {})
+    new = found["spec"]["template"].setdefault("metadata", {}).setdefault("labels", {})
+    marks = {key: value for key, value in old.items() if "controller-uid" in key or "job-name" in key}
+    new.update(marks)
+    found["metadata"]["labels"] = {**(found["metadata"].get("labels") or {}), **marks}
+    found["spec"].setdefault("selector", live["spec"]["selector"])
+
+
+def matches_labels(found: Document, selector: str) -> bool:
+    labels = found["metadata"].get("labels") or {}
+    for part in filter(None, selector.split(",")):
+        name, equals, value = part.replace("==", "=").partition("=")
+        if (labels.get(name) != value) if equals else (name not in labels):
+            return False
+    return True
+
+
+def matches_fields(found: Document, selector: str) -> bool:
+    for part in filter(None, selector.split(",")):
+        path, _, value = part.partition("=")
+        at: Any = found
+        for step in path.split("."):
+            at = at.get(step, "") if isinstance(at, dict) else ""
+        if at != value:
+            return False
+    return True
+
+
+def now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def kind_at(version: str, plural: str) -> Kind:
+    found = BY_PLURAL.get((version, plural))
+    if found is None:
+        raise Refused(404, "NotFound", "the server could not find the requested resource")
+    return found

@@ -1,0 +1,176 @@
+"""The test's API server answers as a real one did: each recorded request is made again, and the answers are compared.
+
+The recordings (tests/k8s/recordings) are of Kubernetes 1.36 with kubectl 1.32. What is left out of the comparison is in
+`VOLATILE` and, request by request with its reason, in `NOT_PLAYED`.
+"""
+
+import copy
+import http.client
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.k8s.api.kinds import KINDS, Document
+from tests.k8s.api.server import Server
+
+FOLDER = Path(__file__).parent / "recordings"
+# Times, ids, and what controllers and admission write beside the request.
+VOLATILE = {
+    "clusterIP",
+    "clusterIPs",
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "managedFields",
+    "generation",
+    "status",
+    "selfLink",
+}
+# What our programs never ask for, so that the test's server does not play it.
+NOT_PLAYED = {
+    "/persistentvolumeclaims": "claims follow from volume controllers",
+    "/pods": "single pods are made by controllers alone",
+    '"kind": "Table"': "a form for people",
+    "managedFields must be nil": "the recorder keeps managedFields out of requests",
+    "expected string": "types of single values: the validator of tests/k8s/test_manifests.py sees to them",
+    "configmaps/second": "owners that kubectl moves from the time before server-side apply",
+    "dta": "the same for a patch by client-side apply",
+}
+
+
+def steps() -> Iterator[Any]:
+    for file in sorted(FOLDER.glob("*.json")):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        yield pytest.param(found["steps"], id=file.stem)
+
+
+def exchanges(step: Document) -> list[Document]:
+    return [entry for entry in step.get("requests") or [step] if "request" in entry]
+
+
+def played(request: Document, answer: Document) -> bool:
+    text = f"{request['path']} {request.get('content_type')} {json.dumps(answer.get('body'))[:400]}"
+    return not any(part in text for part in NOT_PLAYED)
+
+
+def plain(found: Any) -> Any:
+    """An object without what differs from one cluster to the next."""
+    if isinstance(found, dict):
+        kept = {
+            key: plain(value) for key, value in found.items() if key not in VOLATILE and "controller-uid" not in key
+        }
+        annotations = kept.get("annotations", {})
+        if isinstance(annotations, dict):
+            annotations.pop("deployment.kubernetes.io/revision", None)
+            annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
+        return {key: value for key, value in kept.items() if value not in ({}, [], None)}
+    return [plain(item) for item in found] if isinstance(found, list) else found
+
+
+def reason(body: Document) -> str:
+    """What a refusal says, without the refused value: a template is printed whole."""
+    text = re.sub(r"Invalid value: .*: ", "Invalid value: ... ", body.get("message", ""))
+    return re.sub(r"in (precondition|record) \([^)]*\)", r"in \1", text)
+
+
+def owners(found: Document) -> list[tuple[str, str]]:
+    """The owners by apply; those by other changes are seen in the conflicts that they make."""
+    entries = [entry for entry in found["metadata"].get("managedFields", []) if entry["operation"] == "Apply"]
+    return sorted((entry["manager"], json.dumps(entry["fieldsV1"], sort_keys=True)) for entry in entries)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path)
+    made.controllers.close()  # the requests alone
+    yield made
+    made._http.shutdown()
+    made._http.server_close()
+
+
+class Replay:
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.versions: dict[str, str] = {}  # recorded resourceVersion to ours
+
+    def ask(self, request: Document) -> tuple[int, Document]:
+        host, port = self.server._http.server_address[:2]
+        connection = http.client.HTTPConnection(str(host), int(port), timeout=10)
+        body = copy.deepcopy(request.get("body"))
+        if isinstance(body, dict) and (version := (body.get("metadata") or {}).get("resourceVersion")):
+            body["metadata"]["resourceVersion"] = self.versions.get(version, "1")
+        try:
+            headers = {"Content-Type": request.get("content_type") or "application/json", "User-Agent": "curl/8"}
+            connection.request(
+                request["method"], request["path"], json.dumps(body) if body is not None else None, headers
+            )
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def seed(self, found: Document) -> None:
+        """The recording begins with an object that is there."""
+        kind = next((kind for kind in KINDS if kind.kind == found["kind"]), None)
+        if kind is None:  # the text of an OpenAPI document and the like
+            return
+        space = found["metadata"].get("namespace", "") if kind.namespaced else ""
+        self.need_namespace(space)
+        key = (kind.kind, space, found["metadata"]["name"])
+        with self.server.store.lock:
+            if key not in self.server.store.objects or kind.kind == "Namespace":
+                self.server.store._keep(key, copy.deepcopy(found), "ADDED")
+
+    def forget(self, found: Document) -> None:
+        with self.server.store.lock:
+            key = (found["kind"], found["metadata"].get("namespace", ""), found["metadata"]["name"])
+            self.server.store.objects.pop(key, None)
+
+    def forget_all(self, space: str, name: str) -> None:
+        with self.server.store.lock:
+            for key in [key for key in self.server.store.objects if key[1:] == (space, name)]:
+                self.server.store.objects.pop(key)
+
+    def need_namespace(self, space: str) -> None:
+        if space and ("Namespace", "", space) not in self.server.store.objects and "nowhere" not in space:
+            self.ask({"method": "POST", "path": "/api/v1/namespaces", "body": {"metadata": {"name": space}}})
+
+
+@pytest.mark.parametrize("recorded", list(steps()))
+def test_a_recorded_request_gets_the_recorded_answer(recorded: list[Document], server: Server) -> None:
+    replay = Replay(server)
+    compared = 0
+    for step in recorded:
+        for exchange in exchanges(step):
+            request, answer = exchange["request"], exchange["answer"]
+            if not played(request, answer):
+                continue
+            where = f"{step['says']}: {request['method']} {request['path']}"
+            if found := re.search(r"/namespaces/([^/?]+)/", request["path"]):
+                replay.need_namespace(found[1])
+            body = answer.get("body") or {}
+            if request["method"] == "GET" and answer["status"] == 200 and "metadata" in body and "items" not in body:
+                replay.seed(body)
+            # Between two steps the recorder tidied up.
+            if answer["status"] == 201 and request["method"] in ("POST", "PATCH"):
+                replay.forget(body)
+            if answer["status"] == 404 and (gone := re.search(r"/namespaces/([^/]+)/\w+/([^/?]+)$", request["path"])):
+                replay.forget_all(gone[1], gone[2])
+            status, got = replay.ask(request)
+            assert status == answer["status"], f"{where}: {got.get('message')}"
+            compared += 1
+            if status >= 300:
+                assert reason(got) == reason(body), where
+                continue
+            if "metadata" in got and "items" not in got and body["kind"] != "Scale" and request["method"] != "DELETE":
+                replay.versions[body["metadata"].get("resourceVersion", "")] = got["metadata"].get(
+                    "resourceVersion", ""
+                )
+                assert plain(got) == plain(body), where
+                if "apply-patch" in (request.get("content_type") or "") and body["metadata"].get("managedFields"):
+                    assert owners(got) == owners(body), where
+    assert compared >= 8

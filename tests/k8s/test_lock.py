@@ -1,0 +1,90 @@
+"""One command at a time changes a cluster, and one that died keeps no other out."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from k8s.programs import lock
+from k8s.programs.cluster import Cluster
+from k8s.programs.lock import Locked, alone
+from tests.k8s.api.kinds import Document
+from tests.k8s.api.server import Server
+
+KEY = ("Lease", "eco2", lock.NAME)
+
+
+@pytest.fixture(autouse=True)
+def namespace(cluster: Server) -> None:
+    Cluster().apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "eco2"}}])
+
+
+def lease(holder: str, renewed: datetime) -> Document:
+    text = f"{renewed:%Y-%m-%dT%H:%M:%S.%fZ}"
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": lock.LASTS, "renewTime": text, "acquireTime": text}
+    metadata = {"name": lock.NAME, "namespace": "eco2"}
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+
+def test_a_second_is_refused_and_told_of_the_first(cluster: Server) -> None:
+    with (
+        alone(Cluster(), "deploy"),
+        pytest.raises(Locked, match=r"`eco2 deploy` is changing the cluster \(on .*process"),
+        alone(Cluster(), "rotate keys"),
+    ):
+        pass
+    assert KEY not in cluster.store.objects
+
+
+def test_one_elsewhere_that_renews_keeps_others_out(cluster: Server) -> None:
+    Cluster().create(lease("elsewhere 12 deploy", datetime.now(UTC)))
+    with pytest.raises(Locked, match="on elsewhere, process 12"), alone(Cluster(), "deploy"):
+        pass
+    assert KEY in cluster.store.objects
+
+
+def test_one_elsewhere_that_has_not_renewed_is_dead(cluster: Server) -> None:
+    Cluster().create(lease("elsewhere 12 deploy", datetime.now(UTC) - timedelta(seconds=lock.LASTS + 5)))
+    with alone(Cluster(), "deploy"):
+        assert cluster.store.objects[KEY]["spec"]["holderIdentity"].startswith(f"{socket.gethostname()} {os.getpid()}")
+
+
+def test_one_of_this_machine_that_was_killed_is_dead_at_once(cluster: Server) -> None:
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
+    Cluster().create(lease(f"{socket.gethostname()} {gone.stdout.strip()} deploy", datetime.now(UTC)))
+    with alone(Cluster(), "deploy"):
+        pass
+
+
+def test_what_has_lost_its_lock_changes_nothing_more(cluster: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "EVERY", 0.05)
+    mine = Cluster()
+    with alone(mine, "deploy"):
+        other = lease("elsewhere 12 deploy", datetime.now(UTC))
+        with cluster.store.lock:
+            other["metadata"] |= {"uid": "other", "resourceVersion": str(cluster.store.version + 1)}
+            cluster.store._keep(KEY, other, "MODIFIED")
+        with pytest.raises(Locked, match="the lock was lost"):
+            for _ in range(100):
+                mine.apply([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "eco2"}}])
+    assert cluster.store.objects[KEY]["spec"]["holderIdentity"] == "elsewhere 12 deploy"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_deploy_that_is_told_to_end_gives_the_lock_back(deployed: Server, number: int, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "runtime.cli", "deploy"]
+    first = len(deployed.requests)
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        deployed.after_change = lambda count: process.send_signal(number) if count == first else None
+        said = process.communicate(timeout=60)[1]
+    deployed.after_change = lambda _: None
+    assert process.returncode == 130
+    assert said == "eco2 deploy: interrupted: the cluster goes on with what it was told; deploy again to finish it\n"
+    assert KEY not in deployed.store.objects

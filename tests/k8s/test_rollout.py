@@ -1,0 +1,124 @@
+"""Waiting for pods: what is enough, what is too much, and whose words are repeated."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from k8s.programs.cluster import Cluster
+from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout
+from tests.k8s.api.controllers import Rule
+from tests.k8s.api.kinds import Document
+from tests.k8s.api.server import Server
+
+PATIENCE = Patience(6.0)
+
+
+def workload(kind: str, image: str = "x:1", replicas: int = 2) -> Document:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "host", "image": image}]},
+            },
+        },
+    }
+
+
+def job(image: str = "x:1") -> Document:
+    pod = {"containers": [{"name": "job", "image": image}], "restartPolicy": "Never"}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "once", "namespace": "default"},
+        "spec": {"template": {"spec": pod}},
+    }
+
+
+def roll_out(kind: str = "Deployment", image: str = "x:1", say: Callable[[str], object] = print) -> None:
+    cluster = Cluster()
+    cluster.apply([workload(kind, image)])
+    await_rollout(cluster, kind.lower(), "web", "default", PATIENCE, say)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_a_rollout_has_ended_when_all_pods_are_new_and_ready(cluster: Server, kind: str) -> None:
+    roll_out(kind)
+    roll_out(kind, "x:2")
+    pods = [found for (k, _, _), found in cluster.store.objects.items() if k == "Pod"]
+    assert {pod["spec"]["containers"][0]["image"] for pod in pods} == {"x:2"}
+    assert len(pods) == 2
+
+
+@pytest.mark.parametrize(
+    ("does", "words"),
+    [
+        ("pullfail", r'host: ImagePullBackOff: Back-off pulling image "x:2".*not found'),
+        ("crash", r"host: CrashLoopBackOff: .*\n    Traceback\n    KeyError: 'DSN'"),
+        ("nonode", r"has no node: 0/13 nodes are available"),
+        ("unready", r"took longer than 6 s: .*; pod web-\S+ host runs and is not ready"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_a_pod_that_does_not_start_is_quoted(cluster: Server, kind: str, does: str, words: str) -> None:
+    roll_out(kind)
+    cluster.controllers.rules = [Rule(r"^web-\S+ x:2$", does)]
+    cluster.logs["web-"] = "Traceback\nKeyError: 'DSN'\n"
+    with pytest.raises(RolloutError, match=words):
+        roll_out(kind, "x:2")
+
+
+def test_what_may_yet_pass_is_said_and_waited_for(cluster: Server) -> None:
+    said: list[str] = []
+    roll_out()
+    cluster.controllers.rules = [Rule(r"^web-\S+ x:2$", "unready")]
+
+    def mend(text: str) -> None:
+        said.append(text)
+        cluster.controllers.rules = []
+
+    roll_out("Deployment", "x:2", mend)
+    assert len(said) == 1
+    assert "host runs and is not ready" in said[0]
+
+
+def test_old_pods_that_fail_are_no_reason_to_give_up(cluster: Server) -> None:
+    cluster.controllers.rules = [Rule(r" x:1$", "crash")]
+    Cluster().apply([workload("StatefulSet")])
+    time.sleep(0.3)
+    roll_out("StatefulSet", "x:2")
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_an_undone_rollout_is_not_called_failed_for_what_was_before(cluster: Server, kind: str) -> None:
+    roll_out(kind)
+    cluster.controllers.rules = [Rule(r"^web-\S+ x:2$", "pullfail")]
+    with pytest.raises(RolloutError):
+        roll_out(kind, "x:2")
+    Cluster().undo(kind.lower(), "web", "default")
+    await_rollout(Cluster(), kind.lower(), "web", "default", PATIENCE)
+    found = cluster.store.objects[kind, "default", "web"]
+    assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "x:1"
+
+
+def test_a_job_ends_well_or_with_its_log(cluster: Server) -> None:
+    Cluster().apply([job()])
+    await_job(Cluster(), "once", "default", PATIENCE)
+    Cluster().delete("job", "once", "default")
+    cluster.controllers.rules = [Rule("^once", "fail")]
+    cluster.logs["once"] = "relation does not exist\n"
+    Cluster().apply([job()])
+    with pytest.raises(RolloutError, match=r"job/once failed: .*backoff limit\n    relation does not exist"):
+        await_job(Cluster(), "once", "default", PATIENCE)
+
+
+def test_a_job_whose_image_is_not_there_says_so_and_not_that_it_failed(cluster: Server) -> None:
+    cluster.controllers.rules = [Rule("^once", "pullfail")]
+    Cluster().apply([job("gone:1")])
+    with pytest.raises(RolloutError, match=r"job: ImagePullBackOff: .*gone:1"):
+        await_job(Cluster(), "once", "default", PATIENCE)

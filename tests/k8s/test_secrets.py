@@ -1,0 +1,303 @@
+"""`eco2 secrets` and `eco2 rotate`: by the real kubectl on an API server that refuses what a real one does, on real servers."""
+
+import base64
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis as redis_client
+import yaml
+
+from emulator.servers.postgres import Postgres
+from emulator.servers.redis import RedisServer
+from k8s.programs import secrets
+from k8s.programs.cluster import Cluster
+from runtime import migrate
+from runtime.services import load_services
+from tests.k8s.api.kinds import Document
+from tests.k8s.api.server import Server
+
+Eco2 = Callable[..., subprocess.CompletedProcess[str]]
+QUICK = ("--timeout", "30")
+
+
+def secret(cluster: Server, space: str, name: str) -> dict[str, str]:
+    data = cluster.store.objects["Secret", space, name].get("data", {})
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+def every(cluster: Server) -> dict[tuple[str, str], dict[str, str]]:
+    return {key[1:]: secret(cluster, *key[1:]) for key in cluster.store.objects if key[0] == "Secret"}
+
+
+@pytest.fixture
+def made(cluster: Server) -> Server:
+    """A cluster with its Secrets and no pods."""
+    documents = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in ("eco2", "database", "monitoring")
+    ]
+    Cluster().apply(documents)
+    secrets.init(Cluster())
+    return cluster
+
+
+def test_secrets_are_strong_made_once_and_shown_to_no_one(eco2: Eco2, cluster: Server) -> None:
+    done = eco2("secrets", "init")
+    assert done.returncode == 0, done.stderr
+    passwords = secret(cluster, "database", "role-passwords")
+    roles = {name: value for name, value in passwords.items() if not name.startswith("POSTGRES")}
+    assert len(roles) == 8
+    assert len(set(roles.values())) == 8
+    assert all(len(value) >= 43 for value in roles.values())
+    assert not [value for value in roles.values() if value in done.stdout + done.stderr]
+    url = secret(cluster, "eco2", "api-auth")["API_AUTH_DB_URL"]
+    assert url == (
+        f"postgresql://api_auth_role:{roles['api_auth_role']}@k8s-postgresql:5432/ecoeco?options=-c%20search_path%3Dauth"
+    )
+    before = every(cluster)
+    assert eco2("secrets", "init").stdout == "all secrets are there\n"
+    assert every(cluster) == before
+
+
+def test_secrets_of_every_namespace_are_made(made: Server) -> None:
+    assert {space for space, _ in every(made)} == {"eco2", "database", "monitoring"}
+    assert secret(made, "database", "tools") == secret(made, "eco2", "migrations")
+
+
+def test_keys_that_people_added_stay(eco2: Eco2, made: Server) -> None:
+    change = {"stringData": {"OPENAI_API_KEY": "sk-x"}}
+    Cluster().patch("secret", "worker-ai", "eco2", change)
+    del made.store.objects["Secret", "eco2", "worker-ai"]["data"]["BROKER_REDIS_URL"]
+    assert eco2("secrets", "init").stdout == "made: eco2/worker-ai\n"
+    assert secret(made, "eco2", "worker-ai")["OPENAI_API_KEY"] == "sk-x"
+
+
+def test_a_first_set_that_was_cut_off_anywhere_is_finished_with_the_same_passwords(cluster: Server) -> None:
+    """Cut off after each second write, and run again: at the end all Secrets agree."""
+    Cluster().apply(
+        [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in ("eco2", "database", "monitoring")]
+    )
+    count = len(
+        secrets.from_passwords(dict.fromkeys([*secrets.SOURCES, *secrets.roles(load_services())], "x"), load_services())
+    )
+    for _ in range(count // 2 + 3):
+        written = 0
+
+        def cut_off() -> None:
+            nonlocal written
+            written += 1
+            if written > 2:
+                raise KeyboardInterrupt
+
+        mine = Cluster()
+        mine.may_change = cut_off
+        before = every(cluster)
+        with contextlib.suppress(KeyboardInterrupt):
+            secrets.init(mine)
+        assert before.items() <= every(cluster).items()
+    assert secrets.init(Cluster()) == []
+    found = every(cluster)
+    passwords = secrets.current_passwords(found, load_services())
+    expected = secrets.from_passwords(passwords, load_services())
+    assert {place: found[place] for place in expected} == expected
+
+
+def test_secrets_for_a_vault_are_for_their_owner_alone(eco2: Eco2, tmp_path: Path) -> None:
+    done = eco2("secrets", "init", "--to", str(tmp_path / "vault"))
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "vault/secrets.yaml"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert {d["kind"] for d in yaml.safe_load_all(file.read_text())} == {"Secret", "ConfigMap"}
+    assert eco2("secrets", "init", "--to", str(tmp_path / "vault")).returncode == 1
+
+
+# Rotation
+
+
+def test_a_rotated_key_is_public_before_it_signs(eco2: Eco2, made: Server) -> None:
+    before = json.loads(secret(made, "eco2", "auth-signing-key")["value"])["keys"]
+    made.requests.clear()
+    done = eco2("rotate", "keys")
+    assert done.returncode == 0, done.stderr
+    after = json.loads(secret(made, "eco2", "auth-signing-key")["value"])["keys"]
+    assert [key["kid"] for key in after[1:]] == [key["kid"] for key in before]
+    assert after[0]["sign_from"] > 0
+    applied = [path.split("/")[-1] for method, path, _ in made.requests if method == "PATCH"]
+    assert applied == ["jwks", "auth-signing-key"]
+
+
+def test_before_there_are_secrets_nothing_is_rotated(eco2: Eco2, cluster: Server) -> None:
+    Cluster().apply(
+        [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in ("eco2", "database", "monitoring")]
+    )
+    done = eco2("rotate", "keys")
+    assert done.returncode == 1
+    assert done.stderr == "eco2 rotate: the cluster has no secrets yet: eco2 secrets init\n"
+
+
+def test_an_unknown_role_is_refused(eco2: Eco2, cluster: Server) -> None:
+    done = eco2("rotate", "passwords", "--role", "api_aut_role")
+    assert done.returncode == 1
+    assert "did you mean api_auth_role?" in done.stderr
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Postgres]:
+    server = Postgres(tmp_path / "rotation", durable=False).start()
+    try:
+        yield server
+    finally:
+        server.destroy()
+
+
+@pytest.fixture
+def database(made: Server, own: Postgres, monkeypatch: pytest.MonkeyPatch) -> Postgres:
+    """A PostgreSQL whose roles have the passwords of the cluster's Secrets, and a deployment that reads one of them."""
+    passwords = secrets.current_passwords(every(made), load_services())
+    migrate.prepare(own.superuser_dsn, {role: passwords[role] for role in secrets.roles(load_services())})
+    monkeypatch.setenv("POSTGRES_SUPERUSER_URL", own.superuser_dsn)
+    source = {"name": "API_AUTH_DB_URL", "valueFrom": {"secretKeyRef": {"name": "api-auth", "key": "API_AUTH_DB_URL"}}}
+    Cluster().apply([deployment("api-auth", source)])
+    return own
+
+
+def deployment(name: str, variable: Document) -> Document:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "eco2"},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "host", "image": "x:1", "env": [variable]}]},
+            },
+        },
+    }
+
+
+def opens(own: Postgres, url: str) -> str:
+    """Who a service is that logs in with its Secret's address; raises where it is not let in."""
+    address = url.replace("k8s-postgresql:5432", f"127.0.0.1:{own.port}")
+    with psycopg.connect(address) as conn:
+        row = conn.execute("SELECT current_user").fetchone()
+        conn.execute("SELECT count(*) FROM pg_tables")
+    assert row is not None
+    return str(row[0])
+
+
+def test_a_rotated_password_opens_the_database_and_the_old_one_does_not(
+    eco2: Eco2, made: Server, database: Postgres
+) -> None:
+    old = secret(made, "eco2", "api-auth")["API_AUTH_DB_URL"]
+    assert opens(database, old) == "api_auth_role"
+    done = eco2("rotate", "passwords", "--role", "api_auth_role", *QUICK, POSTGRES_SUPERUSER_URL=database.superuser_dsn)
+    assert done.returncode == 0, done.stderr
+    new = secret(made, "eco2", "api-auth")["API_AUTH_DB_URL"]
+    assert new.startswith("postgresql://api_auth_role:")
+    assert opens(database, new) == "api_auth_role"
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        opens(database, old)
+    with psycopg.connect(database.superuser_dsn) as conn:
+        assert conn.execute("SELECT 1 FROM pg_roles WHERE rolname = 'api_auth_role_next'").fetchone() is None
+    assert secret(made, "database", "rotation") == {}
+
+
+def test_a_rotation_that_is_killed_at_any_step_locks_no_one_out_and_is_finished_by_the_next(
+    made: Server, database: Postgres
+) -> None:
+    """kill -9 after each write in turn. What a pod was started with, and what it would be started with, gets in."""
+    words = [sys.executable, "-m", "runtime.cli", "rotate", "passwords", "--role", "api_auth_role", *QUICK]
+    step = 0
+    while True:
+        started_with = secret(made, "eco2", "api-auth")["API_AUTH_DB_URL"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            first = len(made.requests)
+            made.after_change = lambda number, at=first + step, p=process: p.kill() if number == at else None
+            said = process.communicate(timeout=100)[1]
+        made.after_change = lambda number: None
+        if process.returncode == 0:
+            break
+        assert process.returncode == -9, said
+        assert opens(database, secret(made, "eco2", "api-auth")["API_AUTH_DB_URL"]) == "api_auth_role"
+        moved = template_reads(made) != ""
+        if not moved or step == 0:
+            assert opens(database, started_with) == "api_auth_role"
+        step += 1
+    assert step >= 5
+    assert opens(database, secret(made, "eco2", "api-auth")["API_AUTH_DB_URL"]) == "api_auth_role"
+
+
+def template_reads(cluster: Server) -> str:
+    template = cluster.store.objects["Deployment", "eco2", "api-auth"]["spec"]["template"]
+    return str(template["metadata"].get("annotations", {}).get("eco2/reads", ""))
+
+
+def test_a_database_that_is_away_leaves_the_secrets_as_they_are(eco2: Eco2, made: Server) -> None:
+    before = secret(made, "eco2", "api-auth")
+    nowhere = "postgresql://postgres@127.0.0.1:1/postgres"
+    done = eco2("rotate", "passwords", "--role", "api_auth_role", POSTGRES_SUPERUSER_URL=nowhere)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) <= 3
+    assert secret(made, "eco2", "api-auth") == before
+
+
+def test_the_superuser_s_password_is_rotated_even_after_a_run_that_was_cut_off(
+    eco2: Eco2, made: Server, database: Postgres
+) -> None:
+    old = secret(made, "database", "postgres-superuser")["password"]
+    done = eco2("rotate", "superuser", POSTGRES_SUPERUSER_URL=database.superuser_dsn)
+    assert done.returncode == 0, done.stderr
+    new = secret(made, "database", "postgres-superuser")["password"]
+    assert new != old
+    assert new in secret(made, "database", "role-passwords")["POSTGRES_SUPERUSER_URL"]
+
+
+def test_a_rotated_redis_takes_both_passwords_until_the_last_pod_has_the_new(
+    eco2: Eco2, made: Server, tmp_path: Path
+) -> None:
+    servers = {"broker": RedisServer(tmp_path / "redis", "broker"), "cache": RedisServer(tmp_path / "redis", "cache")}
+    old = {}
+    for part, server in servers.items():
+        old[part] = server.start().password
+        Cluster().apply([secrets.secret(*secrets.SOURCES[part], secrets.redis_values(old[part]))])
+    try:
+        urls = {f"{part.upper()}_REDIS_URL": f"redis://127.0.0.1:{server.port}/0" for part, server in servers.items()}
+        source = {"name": "B", "valueFrom": {"secretKeyRef": {"name": "api-auth", "key": "BROKER_REDIS_URL"}}}
+        Cluster().apply([deployment("api-auth", source)])
+        both: list[bool] = []
+
+        def look(number: int) -> None:
+            if "deployments/api-auth" in made.requests[number][1]:
+                new = secret(made, "eco2", "api-auth")["BROKER_REDIS_URL"].split(":")[2].split("@")[0]
+                both.append(all(greets(servers["broker"], word) for word in (old["broker"], new)))
+
+        made.after_change = look
+        done = eco2("rotate", "redis", *QUICK, **urls)
+        assert done.returncode == 0, done.stderr
+        assert both == [True]
+        for part, server in servers.items():
+            held = secret(made, "eco2", f"{part}-redis")
+            assert held["password"] != old[part]
+            assert held["auth.conf"] == f"requirepass {held['password']}\n"
+            assert greets(server, held["password"])
+            assert not greets(server, old[part])
+    finally:
+        for server in servers.values():
+            server.stop()
+
+
+def greets(server: RedisServer, password: str) -> bool:
+    session = redis_client.Redis(port=server.port, password=password)
+    try:
+        return bool(session.ping())
+    except redis_client.AuthenticationError:
+        return False
+    finally:
+        session.close()
