@@ -36,6 +36,22 @@ class Settings(Struct, frozen=True, kw_only=True):
     aws_secret_access_key: str = ""
     auth_jwks_file: str = ""
     auth_signing_key_file: str = ""
+    # Where people's browsers reach this API, for addresses that providers and mails lead back to.
+    public_url: str = ""
+    # The app's own address: mails link to it.
+    app_url: str = ""
+    # smtp://user:password@host:587 (STARTTLS where it is offered) or smtps://; empty: no mail is sent.
+    smtp_url: str = ""
+    mail_from: str = "Eco² <no-reply@localhost>"
+    # A TOML file with what each provider (kakao, google, naver) gave us; empty: nobody signs in with one.
+    oauth_providers_file: str = ""
+    # Addresses that a sign-in may lead back to, with commas; a path holds all below it, a port `*` any port of this machine.
+    oauth_return_to: str = ""
+    # What one person may begin in a minute, and one address register in an hour.
+    quota_uploads: Annotated[int, Meta(ge=1)] = 120
+    quota_analyses: Annotated[int, Meta(ge=1)] = 120
+    quota_messages: Annotated[int, Meta(ge=1)] = 60
+    quota_registrations: Annotated[int, Meta(ge=1)] = 60
     # Proxies in front that append to X-Forwarded-For: the client's address is that many entries from the right.
     trusted_hops: Annotated[int, Meta(ge=0, le=10)] = 0
     journal_path: str = ""
@@ -84,6 +100,8 @@ _SCHEMES = {
     "s3_endpoint_url": ("http", "https"),
     "cdn_base_url": ("http", "https"),
     "openai_base_url": ("http", "https"),
+    "public_url": ("http", "https"),
+    "smtp_url": ("smtp", "smtps"),
 }
 
 

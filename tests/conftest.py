@@ -143,6 +143,8 @@ def environment(
             f"{service.name}=http://127.0.0.1:9" for service in services.values() if service.prefix
         ),
         "LOG_FORMAT": "text",
+        # All persons of all tests come from one address.
+        "QUOTA_REGISTRATIONS": "100000",
     }
 
 

@@ -1,29 +1,21 @@
-"""How often passwords may be guessed: per account and per address, counted in the broker's Redis for all replicas.
+"""How often passwords may be guessed: per name tried and per address. Only failures count (shared/rates.py)."""
 
-Only failures count. Each bucket is one number (the generic cell rate algorithm): a burst, then one try per interval.
-With Redis away each process goes on counting for itself, with the same limits. Nobody is locked out because Redis is
-down, and a guesser gains a factor of the number of replicas at most; letting all tries pass, or none, would be worse.
-"""
-
-import hashlib
 import ipaddress
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from litestar import Request
-from litestar.di import NamedDependency
-from litestar.params import SkipValidation
-from msgspec import Struct
 
 from functions.auth import passwords
-from shared import clock, parts
-from shared.errors import Forbidden, TooMany, Unauthorized, Unavailable
-from shared.parts import Made
-from shared.redis import within
+from shared import rates
+from shared.errors import Forbidden, TooMany, Unauthorized
+from shared.rates import Bucket
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 
 class TooManyAttempts(TooMany):
@@ -32,40 +24,32 @@ class TooManyAttempts(TooMany):
     type = "urn:eco2:auth:too-many-attempts"
 
 
-class Bucket(Struct, frozen=True):
-    """`burst` failures at once, then one per `interval` seconds."""
-
-    key: str
-    burst: int
-    interval: float
-
-
-# 10 wrong passwords at once and 40 an hour for an account; from one address (a school, an office) 100 and 400.
-ACCOUNT = (10, 90.0)
+# 10 wrong passwords at once and 40 an hour for a name; from one address (a school, an office) 100 and 400.
+NAME = (10, 90.0)
 ADDRESS = (100, 9.0)
-# After a failure of Redis this process counts alone for a while, so that not each login waits for a time-out.
-ALONE_SECONDS = 5.0
-_REMEMBERED = 10_000
 
-# Each key holds the moment at which its bucket is empty again. Returns the seconds to wait, as text; 0 if none.
-_LOOK = """
-local now, wait = tonumber(ARGV[1]), 0
-for i, key in ipairs(KEYS) do
-  local burst, interval = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
-  local full = tonumber(redis.call('GET', key) or '0')
-  wait = math.max(wait, full + interval - burst * interval - now)
-end
-return string.format('%.3f', wait)
-"""
-_COUNT = """
-local now = tonumber(ARGV[1])
-for i, key in ipairs(KEYS) do
-  local burst, interval = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
-  local full = math.max(tonumber(redis.call('GET', key) or '0'), now) + interval
-  redis.call('SET', key, string.format('%.3f', full), 'EX', math.ceil(burst * interval))
-end
-return 'ok'
-"""
+
+def login(name: str) -> Bucket:
+    """The bucket of a username or an email address as it was typed, whether anybody has it or not.
+
+    Each has its own, a person's too: one bucket for both would tell that they belong together.
+    """
+    return rates.bucket("login", name, *NAME)
+
+
+def logins_from(address: str) -> Bucket:
+    """The bucket of all logins from one address."""
+    return rates.bucket("login-address", address, *ADDRESS)
+
+
+def registrations_from(address: str, settings: Settings) -> Bucket:
+    """The bucket of new accounts from one address."""
+    return rates.bucket("register", address, settings.quota_registrations, 3600.0 / settings.quota_registrations)
+
+
+def confirmation(user_id: UUID) -> Bucket:
+    """The bucket of a person who is signed in and confirms something: a stranger's wrong logins do not fill it."""
+    return rates.bucket("confirm", user_id, *NAME)
 
 
 def address_of(request: Request[Any, Any, Any], settings: Settings) -> str:
@@ -87,88 +71,28 @@ def address_of(request: Request[Any, Any, Any], settings: Settings) -> str:
     return str(address)
 
 
-class Limiter:
-    """One for all requests of a process, which counts here what it can't count for all."""
+@asynccontextmanager
+async def attempt(broker: "Redis", bucket: Bucket, *more: Bucket, address: str) -> AsyncIterator[None]:
+    """Wait for a place to check a password in, and count the block as a failed try when it raises 401 or 403.
 
-    def __init__(self, broker: parts.Broker) -> None:
-        self._broker = broker
-        self._alone_until = 0.0
-        self._own: dict[str, float] = {}
+    Args:
+        bucket: `login` or `confirmation`; emptied when the password is right.
+        more: further buckets, which stay as they are then.
+        address: the client's, `address_of`, for its place in the queue.
 
-    @asynccontextmanager
-    async def attempt(self, *, account: UUID | str, address: str) -> AsyncIterator[None]:
-        """Wait for a place to check a password in, and count the block as a failed try when it raises 401 or 403.
-
-        Args:
-            account: the user's id, or the login somebody tried where there is no such user: both are limited alike.
-            address: the client's, as `address_of` says.
-
-        Raises:
-            TooManyAttempts: when the account or the address has had its share of failures.
-            passwords.Busy: as `passwords.slot`.
-        """
-        buckets = [Bucket(_key("account", str(account)), *ACCOUNT), Bucket(_key("address", address), *ADDRESS)]
-        # The look comes after the wait: a thousand guesses sent at once would else all pass before the first has failed.
-        async with passwords.slot(address):
-            wait = await self._wait(buckets)
-            if wait > 0:
-                raise TooManyAttempts(retry_after=wait)
-            try:
-                yield
-            except (Unauthorized, Forbidden):
-                await self._count(buckets)
-                raise
-        await self.forget(account)
-
-    async def forget(self, *accounts: UUID | str) -> None:
-        """Forget an account's failures: after a right password, and with the person."""
-        keys = [_key("account", str(account)) for account in accounts]
-        for key in keys:
-            self._own.pop(key, None)
-        if time.monotonic() < self._alone_until:
-            return
+    Raises:
+        TooManyAttempts: when one of the buckets has had its share of failures.
+        passwords.Busy: as `passwords.slot`.
+    """
+    buckets = [bucket, *more]
+    # The look comes after the wait: a thousand guesses sent at once would else all pass before the first has failed.
+    async with passwords.slot(address):
+        wait = await rates.wait(broker, buckets)
+        if wait > 0:
+            raise TooManyAttempts(retry_after=wait)
         try:
-            async with within("broker"):
-                await self._broker.delete(*keys)
-        except Unavailable:
-            self._go_alone()
-
-    async def _wait(self, buckets: Sequence[Bucket]) -> float:
-        now = clock.time()
-        alone = [self._own.get(b.key, 0.0) + b.interval - b.burst * b.interval - now for b in buckets]
-        shared = await self._evaluate(_LOOK, buckets)
-        return max(0.0, *alone, float(shared or 0.0))
-
-    async def _count(self, buckets: Sequence[Bucket]) -> None:
-        if await self._evaluate(_COUNT, buckets) is not None:
-            return
-        now = clock.time()
-        for bucket in buckets:
-            self._own[bucket.key] = max(self._own.pop(bucket.key, 0.0), now) + bucket.interval
-        while len(self._own) > _REMEMBERED:
-            del self._own[next(iter(self._own))]
-
-    async def _evaluate(self, script: str, buckets: Sequence[Bucket]) -> str | None:
-        """Run a script on the buckets; None while Redis is away."""
-        if time.monotonic() < self._alone_until:
-            return None
-        keys = [bucket.key for bucket in buckets]
-        numbers = [str(number) for bucket in buckets for number in (bucket.burst, bucket.interval)]
-        try:
-            async with within("broker"):
-                return str(await self._broker.eval(script, len(keys), *keys, str(clock.time()), *numbers))
-        except Unavailable:
-            self._go_alone()
-            return None
-
-    def _go_alone(self) -> None:
-        self._alone_until = time.monotonic() + ALONE_SECONDS
-
-
-# What a handler names: `limiter: GuessLimiter`.
-GuessLimiter = NamedDependency[SkipValidation[Annotated[Limiter, Made(Limiter)]]]
-
-
-def _key(kind: str, value: str) -> str:
-    # A hash: the broker's files should name nobody.
-    return f"auth:failures:{kind}:{hashlib.sha256(value.lower().encode()).hexdigest()[:32]}"
+            yield
+        except (Unauthorized, Forbidden):
+            await rates.count(broker, buckets)
+            raise
+    await rates.forget(broker, [bucket])

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from functions.auth import attempts, passwords, revocations
 from functions.auth import db as sql
-from functions.auth.confirm import GivenPassword, WrongPassword, check, known
+from functions.auth.confirm import GivenPassword, SignInAgain, WrongPassword, check, known
 from shared.errors import BadInput, PreconditionFailed, Unauthorized
 from shared.http import Broker, Conditional, CurrentUser, Db, Settings, problems
 
@@ -22,7 +22,7 @@ class PasswordRequest(Struct):
     "/password",
     status_code=204,
     responses=problems(
-        BadInput, Unauthorized, WrongPassword, PreconditionFailed, attempts.TooManyAttempts, passwords.Busy
+        BadInput, Unauthorized, WrongPassword, SignInAgain, PreconditionFailed, attempts.TooManyAttempts, passwords.Busy
     ),
     summary="Change the password",
 )
@@ -33,12 +33,12 @@ async def change_password(
     db: Db,
     broker: Broker,
     settings: Settings,
-    limiter: attempts.GuessLimiter,
     conditions: Conditional,
 ) -> None:
     passwords.prepare(data.new_password, "new_password")
-    _, credentials = await known(db, user, conditions)
-    async with limiter.attempt(account=user.id, address=attempts.address_of(request, settings)):
+    person, credentials = await known(db, user, conditions)
+    await passwords.refuse_common(data.new_password, "new_password", person.username, person.email)
+    async with attempts.attempt(broker, attempts.confirmation(user.id), address=attempts.address_of(request, settings)):
         await check(data.current_password, credentials)
         new_hash = await passwords.hashed(data.new_password, "new_password")
     async with db.transaction() as conn:

@@ -1,11 +1,13 @@
 """Asks a person for their password once more, before what a stolen token must not be able to do."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from msgspec import Meta
 
 from functions.auth import db as sql
 from functions.auth import passwords
+from shared import clock
 from shared.errors import Forbidden, Unauthorized
 from shared.http import Conditional, CurrentUser, Db
 
@@ -37,11 +39,26 @@ async def known(db: Db, user: CurrentUser, conditions: Conditional) -> tuple[sql
     return person, credentials
 
 
+class SignInAgain(Forbidden):
+    """This account has no password: sign in with your provider again, and repeat this within ten minutes."""
+
+    type = "urn:eco2:auth:sign-in-again"
+
+
+# So fresh is a sign-in that proves who somebody is as a password would.
+FRESH = timedelta(minutes=10)
+
+
 async def check(given: str, credentials: sql.Credentials) -> None:
     """Compare the password. To be called inside `Limiter.attempt`, which counts what fails.
 
     Raises:
         WrongPassword: it is another one.
+        SignInAgain: the account has none, and the session is not fresh.
     """
+    if not credentials.has_password:
+        if credentials.signed_in_at is None or clock.now() - credentials.signed_in_at > FRESH:
+            raise SignInAgain
+        return
     if not await passwords.matches(given, credentials.password_hash):
         raise WrongPassword

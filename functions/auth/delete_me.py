@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from functions.auth import attempts, passwords, revocations
 from functions.auth import db as sql
-from functions.auth.confirm import GivenPassword, WrongPassword, check, known
+from functions.auth.confirm import GivenPassword, SignInAgain, WrongPassword, check, known
 from functions.auth.messages import ErasureConfirmed
-from shared import tasks
+from shared import rates, tasks
 from shared.errors import BadInput, PreconditionFailed, Unauthorized
 from shared.http import Broker, Conditional, CurrentUser, Db, Settings, problems
 from shared.ids import new_id
@@ -30,7 +30,7 @@ class EraseRequest(Struct):
     "/me",
     status_code=202,
     responses=problems(
-        BadInput, Unauthorized, WrongPassword, PreconditionFailed, attempts.TooManyAttempts, passwords.Busy
+        BadInput, Unauthorized, WrongPassword, SignInAgain, PreconditionFailed, attempts.TooManyAttempts, passwords.Busy
     ),
     summary="Erase my account",
 )
@@ -41,11 +41,10 @@ async def delete_me(
     db: Db,
     broker: Broker,
     settings: Settings,
-    limiter: attempts.GuessLimiter,
     conditions: Conditional,
 ) -> None:
     person, credentials = await known(db, user, conditions)
-    async with limiter.attempt(account=user.id, address=attempts.address_of(request, settings)):
+    async with attempts.attempt(broker, attempts.confirmation(user.id), address=attempts.address_of(request, settings)):
         await check(data.password, credentials)
     async with db.transaction() as conn:
         ended = await sql.delete_person(conn, user.id)
@@ -62,5 +61,5 @@ async def delete_me(
                     delay=delay,
                 )
     await revocations.announce(db, broker, ended)
-    # Failures may have been counted under any of the three (functions.auth.login).
-    await limiter.forget(user.id, person.username, person.email)
+    names = [attempts.login(person.username), attempts.login(person.email), attempts.confirmation(user.id)]
+    await rates.forget(broker, names)

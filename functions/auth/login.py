@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from functions.auth import attempts, passwords, tokens
 from functions.auth import db as sql
 from shared.errors import BadInput, Unauthorized
-from shared.http import Db, Settings, problems
+from shared.http import Broker, Db, Settings, problems
 
 
 class LoginRequest(Struct):
@@ -35,16 +35,12 @@ class InvalidCredentials(Unauthorized):
     summary="Log in",
 )
 async def login(
-    data: JSONBody[LoginRequest],
-    request: Request[Any, Any, Any],
-    db: Db,
-    settings: Settings,
-    limiter: attempts.GuessLimiter,
+    data: JSONBody[LoginRequest], request: Request[Any, Any, Any], db: Db, broker: Broker, settings: Settings
 ) -> tokens.Tokens:
     async with db.connection() as conn:
         found = await sql.select_credentials_by_login(conn, data.username)
-    account = found.id if found else data.username
-    async with limiter.attempt(account=account, address=attempts.address_of(request, settings)):
+    address = attempts.address_of(request, settings)
+    async with attempts.attempt(broker, attempts.login(data.username), attempts.logins_from(address), address=address):
         if not await passwords.matches(data.password, found.password_hash if found else None) or found is None:
             raise InvalidCredentials
     async with db.transaction() as conn:

@@ -1,6 +1,6 @@
 """What auth sends to itself, and the outcomes that it takes of its tasks."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from shared.messages import Message, Outcome
@@ -12,6 +12,15 @@ class AnnounceRevocations(Message, frozen=True):
     actor: ClassVar[str] = "auth/announce_revocations"
     time_limit: ClassVar[int] = 10_000
     session_ids: list[UUID]
+
+
+class SendMail(Message, frozen=True):
+    """Write to a person's address. The one-time token is made when the mail is: a message that lies about holds none."""
+
+    actor: ClassVar[str] = "auth/send_mail"
+    time_limit: ClassVar[int] = 60_000
+    user_id: UUID
+    purpose: Literal["verify", "reset"]
 
 
 class ErasureConfirmed(Outcome, frozen=True):

@@ -1,6 +1,7 @@
 """Passwords: bcrypt in a thread, a few at a time, and never more of a password than bcrypt can see."""
 
 import asyncio
+import functools
 import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -86,6 +87,30 @@ def prepare(password: str, field: str) -> bytes:
         message = f"has {len(encoded)} bytes in UTF-8; at most {LONGEST_BYTES} are possible, choose a shorter one"
         raise BadInput(field, message)
     return encoded
+
+
+async def refuse_common(password: str, field: str, *own: str) -> None:
+    """Refuse a new password that a guesser tries first; `own` are the person's name and address.
+
+    Raises:
+        BadInput: it is among the 30,000 commonest, one character over and over, or the name or the address.
+    """
+    folded = unicodedata.normalize("NFC", password).strip().lower()
+    if len(set(folded)) <= 1:
+        raise BadInput(field, "is one character over and over: choose one that is harder to guess")
+    names = {part for name in own for part in (name.lower(), name.lower().partition("@")[0])}
+    if folded in names:
+        raise BadInput(field, "is your own name or address: choose one that is harder to guess")
+    if folded in await asyncio.to_thread(_common):
+        raise BadInput(field, "is one of the commonest passwords: choose one that is harder to guess")
+
+
+@functools.cache
+def _common() -> frozenset[str]:
+    # Most of it is about words and surnames; a process that registers nobody never loads it.
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+    return frozenset(FREQUENCY_LISTS["passwords"])
 
 
 async def hashed(password: str, field: str) -> str:

@@ -9,10 +9,12 @@ from psycopg.errors import UniqueViolation
 
 from functions.auth import attempts, passwords
 from functions.auth import db as sql
-from shared import clock
-from shared.errors import BadInput, Conflict
-from shared.http import Db, Settings, problems
+from functions.auth.messages import SendMail
+from shared import clock, rates
+from shared.errors import BadInput, Conflict, TooMany
+from shared.http import Broker, Db, Settings, problems
 from shared.ids import new_id
+from shared.tasks import enqueue
 from shared.text import pattern
 
 # RFC 5321 §4.1.2: a dot-string or a quoted string, then a domain of two labels or more (§2.3.5) or an address literal.
@@ -49,23 +51,35 @@ class EmailTaken(Conflict):
     type = "urn:eco2:auth:email-taken"
 
 
+class TooManyRegistrations(TooMany):
+    """Too many people register from this address: try again later."""
+
+    type = "urn:eco2:auth:too-many-registrations"
+
+
 @post(
     "/register",
     status_code=201,
-    responses=problems(BadInput, UsernameTaken, EmailTaken, passwords.Busy),
+    responses=problems(BadInput, UsernameTaken, EmailTaken, TooManyRegistrations, passwords.Busy),
     summary="Register",
 )
 async def register(
-    data: JSONBody[RegisterRequest], request: Request[Any, Any, Any], db: Db, settings: Settings
+    data: JSONBody[RegisterRequest], request: Request[Any, Any, Any], db: Db, broker: Broker, settings: Settings
 ) -> sql.Person:
     if len(data.email.rpartition("@")[0]) > 64:
         raise BadInput("email", "has more than 64 characters before the @")
-    async with passwords.slot(attempts.address_of(request, settings)):
+    passwords.prepare(data.password, "password")
+    await passwords.refuse_common(data.password, "password", data.username, data.email)
+    address = attempts.address_of(request, settings)
+    await rates.take(broker, attempts.registrations_from(address, settings), problem=TooManyRegistrations)
+    async with passwords.slot(address):
         password_hash = await passwords.hashed(data.password, "password")
     person = sql.Person(new_id(), data.username, data.email, clock.now())
     try:
-        async with db.connection() as conn:
+        async with db.transaction() as conn:
             await sql.insert_person(conn, person, password_hash)
+            if settings.smtp_url:
+                await enqueue(conn, SendMail(person.id, "verify"), subject=person.id)
     except UniqueViolation as error:
         raise (EmailTaken if "email" in (error.diag.constraint_name or "") else UsernameTaken) from None
     return person

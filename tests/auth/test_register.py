@@ -31,7 +31,7 @@ async def test_a_person_registers_and_logs_in_by_name_and_by_email_in_any_case(a
     body = a_body()
     answer = await auth.post(PATH, json=body)
     assert answer.status_code == 201
-    assert set(answer.json()) == {"id", "username", "email", "created_at"}
+    assert set(answer.json()) == {"id", "username", "email", "created_at", "email_verified", "has_password"}
     assert answer.json()["username"] == body["username"]
     for login in (body["username"].upper(), body["email"].title()):
         tokens = await auth.post("/api/v1/auth/login", json={"username": login, "password": body["password"]})

@@ -1,0 +1,1 @@
+"""What a deployed system meets outside of itself: a mail server and identity providers, on this machine."""

@@ -1,0 +1,21 @@
+"""The providers that people can sign in with here."""
+
+from typing import Annotated
+
+from litestar import get
+from msgspec import Meta, Struct
+
+from functions.auth import providers
+from shared.http import Settings
+
+
+class ProviderName(Struct, frozen=True):
+    """`provider` stands in addresses, `name` on a button."""
+
+    provider: Annotated[str, Meta(examples=["kakao"])]
+    name: Annotated[str, Meta(examples=["카카오"])]
+
+
+@get("/oauth/providers", summary="List providers")
+async def list_providers(settings: Settings) -> list[ProviderName]:
+    return [ProviderName(name, provider.name) for name, provider in providers.known(settings).items()]

@@ -1,0 +1,82 @@
+"""Leads the browser to a provider, which asks the person and sends them back (`oauth_callback.py`)."""
+
+import secrets
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Request, Response, get
+from litestar.params import FromPath, FromQuery
+from msgspec import Meta
+
+from functions.auth import attempts, one_time, providers, returning
+from functions.auth import db as sql
+from shared import clock, rates
+from shared.db import Connection
+from shared.errors import BadInput, TooMany
+from shared.http import Broker, Db, Settings, problems
+
+# How long a person may take at the provider.
+LIFE = timedelta(minutes=10)
+# Sign-ins begun from one address: 60 at once (a school), then one in two seconds. Each is a row.
+BEGUN = (60, 2.0)
+
+ReturnTo = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=400,
+        pattern=r"^[!-~]*$",
+        description="Where the browser is led back to, with `?code=` or `?error=`; one of OAUTH_RETURN_TO.",
+        examples=["http://localhost:5173/signed-in"],
+    ),
+]
+Challenge = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]{43}$",
+        description="PKCE: BASE64URL(SHA-256(code_verifier)), of a verifier that the app keeps to itself.",
+        examples=["E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"],
+    ),
+]
+
+
+@get(
+    "/oauth/{provider:str}/start",
+    status_code=303,
+    responses=problems(BadInput, providers.UnknownProvider, TooMany),
+    summary="Sign in with a provider",
+)
+async def start_oauth(
+    provider: FromPath[str],
+    return_to: FromQuery[ReturnTo],
+    code_challenge: FromQuery[Challenge],
+    request: Request[Any, Any, Any],
+    db: Db,
+    broker: Broker,
+    settings: Settings,
+) -> Response[None]:
+    providers.find(provider, settings)
+    returning.check(return_to, settings)
+    await rates.take(broker, rates.bucket("oauth-start", attempts.address_of(request, settings), *BEGUN))
+    async with db.connection() as conn:
+        url = await begin(conn, provider, settings, return_to=return_to, code_challenge=code_challenge)
+    return providers.redirect(url)
+
+
+async def begin(
+    conn: Connection,
+    name: str,
+    settings: Settings,
+    *,
+    return_to: str,
+    code_challenge: str,
+    user_id: UUID | None = None,
+) -> str:
+    """Keep a sign-in that is under way; return the provider's page that asks the person."""
+    state, kept = one_time.new()
+    nonce, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
+    expires_at = clock.now() + LIFE
+    await sql.insert_flow(conn, sql.Flow(kept, name, nonce, verifier, return_to, code_challenge, user_id, expires_at))
+    provider = providers.find(name, settings)
+    return providers.authorize_url(name, provider, settings, state=state, nonce=nonce, verifier=verifier)
