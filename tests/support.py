@@ -50,19 +50,24 @@ def s3(folder: Path, port: int = 0) -> Iterator[S3]:
         [sys.executable, "-m", "emulator.servers.s3.server"], env=environment, stdout=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                httpx.get(f"{server.url}/_ready", trust_env=False).raise_for_status()
-                break
-            except httpx.HTTPError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        wait_until_ready(f"{server.url}/_ready", process)
         yield server
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the program that serves this address; raise its last failure when it has ended or takes a minute."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            httpx.get(url, trust_env=False).raise_for_status()
+            return
+        except httpx.HTTPError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 class Keys(Struct, frozen=True):

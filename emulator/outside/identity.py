@@ -28,6 +28,21 @@ CODE_SECONDS = 60.0
 PAGE = Path(__file__).with_name("consent.html")
 
 
+def providers_file(base_url: str) -> str:
+    """What auth finds in OAUTH_PROVIDERS_FILE, so that all its providers are these."""
+    blocks = []
+    for name in PROVIDERS:
+        base = f"{base_url}/{name}"
+        lines = [f"[{name}]", f'client_id = "{CLIENT_ID}"', f'client_secret = "{CLIENT_SECRET}"']
+        lines += [f'authorize_url = "{base}/authorize"', f'token_url = "{base}/token"']
+        if name == "naver":
+            lines += [f'userinfo_url = "{base}/userinfo"']
+        else:
+            lines += [f'issuer = "{base}"', f'jwks_url = "{base}/jwks.json"']
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
 class Grant(Struct):
     """What a code stands for."""
 

@@ -48,6 +48,7 @@ async def delete_me(
         await check(data.password, credentials)
     async with db.transaction() as conn:
         ended = await sql.delete_person(conn, user.id)
+        await tasks.forget(conn, user.id)  # letters that are still to be written
         # The subject is the erasure: what comes back, and what is logged, need not name the person.
         erasure = new_id()
         for delay in (0.0, AGAIN_AFTER):

@@ -1,6 +1,11 @@
 """A registered person for auth's own tests, without the time that real passwords take."""
 
-from collections.abc import Awaitable, Callable
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -8,11 +13,14 @@ import httpx
 import pytest
 from msgspec import Struct
 
+from emulator.outside import identity
+from emulator.process import free_port
 from functions.auth import db as sql
 from functions.auth import passwords
 from shared import clock
 from shared.db import Database
 from shared.ids import new_id
+from tests import support
 
 PASSWORD = "correct horse battery"
 # bcrypt of PASSWORD at the least cost: real ones take 0.3 s to check.
@@ -38,6 +46,67 @@ class Account(Struct):
 def bearer(tokens: dict[str, Any]) -> dict[str, str]:
     """The header that tokens make."""
     return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+class Outside(Struct):
+    """A mail server and identity providers, as the emulator has them."""
+
+    url: str
+    environment: dict[str, str]
+
+    def letters(self, to: str) -> list[dict[str, Any]]:
+        """What was written to an address, newest first."""
+        return list(httpx.get(f"{self.url}/mail", params={"to": to}, trust_env=False).raise_for_status().json())
+
+
+@pytest.fixture(scope="session")
+def outside(state: Path) -> Iterator[Outside]:
+    """A running `python -m emulator.outside`, and the settings that lead auth to it."""
+    port, smtp = free_port(), free_port()
+    url, public = f"http://127.0.0.1:{port}", "http://api.test"
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PORT": str(port),
+        "SMTP_PORT": str(smtp),
+        "MAIL_DIR": str(state / "mail"),
+        "OAUTH_REDIRECTS": public + "/api/v1/auth/oauth/{provider}/callback",
+    }
+    file = state / "providers.toml"
+    file.write_text(identity.providers_file(url), encoding="utf-8")
+    process = subprocess.Popen([sys.executable, "-m", "emulator.outside"], env=environment)
+    try:
+        support.wait_until_ready(f"{url}/_ready", process)
+        yield Outside(
+            url,
+            {
+                "SMTP_URL": f"smtp://127.0.0.1:{smtp}",
+                "OAUTH_PROVIDERS_FILE": str(file),
+                "OAUTH_RETURN_TO": "http://localhost:*,https://app.eco2.example/auth",
+                "PUBLIC_URL": public,
+                "APP_URL": "https://app.eco2.example",
+            },
+        )
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+
+
+@pytest.fixture
+async def reached(serve: Callable[..., Awaitable[httpx.AsyncClient]], outside: Outside) -> httpx.AsyncClient:
+    """The auth service with the world outside set up."""
+    return await serve("auth", **outside.environment)
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Iterator[Callable[[float], None]]:
+    """Moves the clock forward."""
+    file = str(tmp_path / "clock")
+    before = clock.offset()
+    clock.write_offset(file, before)
+    clock.use_file(file)
+    yield lambda seconds: clock.write_offset(file, clock.offset() + seconds)
+    clock.use_file(os.environ.get("ECO2_CLOCK_FILE"))
 
 
 # What is in force outside of tests.

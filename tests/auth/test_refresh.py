@@ -1,16 +1,13 @@
 """POST /refresh: one line of tokens a session, whatever is lost, repeated, raced or stolen"""
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
 
 from functions.auth import tokens as tokens_module
-from shared import clock
 from shared.db import Database
 from tests.auth.conftest import Account, bearer
 
@@ -23,17 +20,6 @@ async def refresh(account: Account, token: str) -> httpx.Response:
 
 async def alive(account: Account, tokens: dict[str, Any]) -> bool:
     return (await account.client.get("/api/v1/auth/me", headers=bearer(tokens))).status_code == 200
-
-
-@pytest.fixture
-def later(tmp_path: Path) -> Iterator[Callable[[float], None]]:
-    """Moves the clock forward."""
-    file = str(tmp_path / "clock")
-    before = clock.offset()
-    clock.write_offset(file, before)
-    clock.use_file(file)
-    yield lambda seconds: clock.write_offset(file, clock.offset() + seconds)
-    clock.use_file(os.environ.get("ECO2_CLOCK_FILE"))
 
 
 async def test_tokens_are_exchanged_for_new_ones_of_the_same_session(account: Account) -> None:

@@ -130,3 +130,24 @@ async def test_of_six_registrations_of_one_name_at_once_one_succeeds(auth: httpx
     body = a_body()
     answers = await asyncio.gather(*(auth.post(PATH, json=body) for _ in range(6)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 5
+
+
+@pytest.mark.parametrize("password", ["password1", "        ", "1111111111", "iloveyou1"])
+async def test_a_password_that_is_guessed_first_is_refused_and_says_why(auth: httpx.AsyncClient, password: str) -> None:
+    answer = await auth.post(PATH, json=a_body(password=password))
+    assert wrong_fields(answer) == ["password"]
+    assert "guess" in answer.json()["errors"][0]["message"]
+
+
+async def test_the_own_name_is_no_password(auth: httpx.AsyncClient) -> None:
+    body = a_body()
+    for password in (body["username"].upper(), body["email"]):
+        assert wrong_fields(await auth.post(PATH, json=body | {"password": password[:64]})) == ["password"]
+
+
+async def test_one_address_registers_so_many_an_hour(serve: Callable[..., Awaitable[httpx.AsyncClient]]) -> None:
+    auth = await serve("auth", QUOTA_REGISTRATIONS="2", TRUSTED_HOPS="1")
+    headers = {"X-Forwarded-For": f"2001:db8:{new_id().hex[-4:]}:{new_id().hex[-4:]}::1"}
+    answers = [await auth.post(PATH, json=a_body(), headers=headers) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
+    assert int(answers[2].headers["retry-after"]) > 0

@@ -32,7 +32,7 @@ PREFIXES = {
     "chat_llm": "/api/v1/chat",
 }
 
-USER = "id username email created_at"
+USER = "id username email created_at email_verified has_password"
 TOKENS = "access_token token_type expires_in refresh_token"
 PROFILE = "user_id nickname avatar_url bio updated_at"
 SETTINGS = "notification_enabled language theme"
@@ -71,6 +71,25 @@ TABLE = [
     Row("auth", "DELETE", "/me", 202, body="password", named=(202,)),
     Row("auth", "PUT", "/password", 204, body="current_password new_password", named=(204,)),
     Row("auth", "GET", "/jwks.json", 200, "keys", public=True),
+    Row("auth", "POST", "/password/forgot", 202, body="email", named=(202,), public=True),
+    Row("auth", "POST", "/password/reset", 204, body="token new_password", named=(204, 400), public=True),
+    Row("auth", "POST", "/email/verification", 202, named=(202,)),
+    Row("auth", "POST", "/email/verify", 204, body="token", named=(204,), public=True),
+    Row("auth", "GET", "/oauth/providers", 200, "provider name", public=True),
+    Row(
+        "auth",
+        "GET",
+        "/oauth/{}/start",
+        303,
+        query="return_to code_challenge",
+        named=(303,),
+        public=True,
+    ),
+    Row("auth", "GET", "/oauth/{}/callback", 303, named=(303,), public=True),
+    Row("auth", "POST", "/oauth/exchange", 200, TOKENS, "code code_verifier", named=(200,), public=True),
+    Row("auth", "GET", "/identities", 200, "provider email created_at"),
+    Row("auth", "POST", "/identities/{}", 200, "url", "return_to code_challenge", named=(200,)),
+    Row("auth", "DELETE", "/identities/{}", 204, named=(204,)),
     Row("userinfo", "GET", "/me", 200, PROFILE),
     Row("userinfo", "PATCH", "/me", 200, PROFILE, "nickname bio avatar_url"),
     Row("userinfo", "POST", "/me/avatar/uploads", 201, UPLOAD, "content_type size_bytes", named=(201,)),

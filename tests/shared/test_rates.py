@@ -1,0 +1,77 @@
+"""Buckets: shared through Redis, and by a process alone while Redis is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from shared import rates
+from shared.errors import TooMany
+from shared.ids import new_id
+from shared.redis import connect_async
+
+
+@pytest.fixture
+async def broker(broker_url: str) -> AsyncIterator[Any]:
+    rates.alone.until = 0.0
+    async with connect_async(broker_url) as client:
+        yield client
+
+
+def a_bucket(burst: int = 3, interval: float = 60.0) -> rates.Bucket:
+    return rates.bucket("test", new_id(), burst, interval)
+
+
+async def test_a_burst_fits_and_no_more_also_when_all_come_at_once(broker: Any) -> None:
+    bucket = a_bucket()
+    came = await asyncio.gather(*(rates.take(broker, bucket) for _ in range(10)), return_exceptions=True)
+    assert [isinstance(one, TooMany) for one in came].count(False) == 3
+
+
+async def test_the_answer_says_when_the_next_fits(broker: Any) -> None:
+    bucket = a_bucket()
+    for _ in range(3):
+        await rates.take(broker, bucket)
+    with pytest.raises(TooMany) as refused:
+        await rates.take(broker, bucket)
+    assert 55 <= int(refused.value.headers["Retry-After"]) <= 60
+
+
+async def test_what_does_not_fit_into_one_counts_in_none(broker: Any) -> None:
+    full, empty = a_bucket(burst=1), a_bucket(burst=1)
+    await rates.take(broker, full)
+    with pytest.raises(TooMany):
+        await rates.take(broker, full, empty)
+    await rates.take(broker, empty)
+
+
+async def test_a_look_counts_nothing_and_a_count_asks_nothing(broker: Any) -> None:
+    bucket = a_bucket(burst=1)
+    assert await rates.wait(broker, [bucket]) == 0
+    assert await rates.wait(broker, [bucket]) == 0
+    await rates.count(broker, [bucket])
+    assert await rates.wait(broker, [bucket]) > 0
+    await rates.forget(broker, [bucket])
+    assert await rates.wait(broker, [bucket]) == 0
+
+
+async def test_with_redis_away_the_same_limit_holds_in_each_process() -> None:
+    rates.alone.until = 0.0
+    bucket = a_bucket()
+    async with connect_async("redis://127.0.0.1:1") as nowhere:
+        for _ in range(3):
+            await rates.take(nowhere, bucket)
+        with pytest.raises(TooMany):
+            await rates.take(nowhere, bucket)
+    rates.alone.until = 0.0
+
+
+async def test_a_process_remembers_a_bounded_number_of_buckets() -> None:
+    alone = rates._Alone()
+    alone.count([a_bucket() for _ in range(rates._REMEMBERED + 50)])
+    assert len(alone.empty_at) == rates._REMEMBERED
+
+
+def test_a_key_names_nobody() -> None:
+    assert "kim" not in rates.bucket("login", "kim@example.com", 1, 1.0).key
