@@ -12,8 +12,7 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Response, get
-from litestar.params import FromPath, FromQuery, QueryParameter
-from msgspec import Meta
+from litestar.params import FromPath, QueryParameter
 from psycopg.errors import UniqueViolation
 
 from functions.auth import db as sql
@@ -27,7 +26,6 @@ log = logging.getLogger(__name__)
 
 # How long the app may take to exchange the code.
 LIFE = timedelta(seconds=60)
-Text = Annotated[str, Meta(max_length=2000, pattern=r"^[^\x00]*$")]
 
 
 class UnknownState(BadInput):
@@ -53,9 +51,10 @@ async def oauth_callback(
     provider: FromPath[str],
     db: Db,
     settings: Settings,
-    given: Annotated[Text, QueryParameter(name="state")] = "",  # `state` means Litestar's own
-    code: FromQuery[Text] = "",
-    error: FromQuery[Text] = "",
+    # `state` means Litestar's own.
+    given: Annotated[str, QueryParameter(name="state", max_length=2000, description="As it was sent.")] = "",
+    code: Annotated[str, QueryParameter(max_length=2000, description="The provider's, for its tokens.")] = "",
+    error: Annotated[str, QueryParameter(max_length=2000, description="Why there is no code.")] = "",
 ) -> Response[None]:
     known = providers.find(provider, settings)
     async with db.connection() as conn:

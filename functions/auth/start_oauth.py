@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, Response, get
-from litestar.params import FromPath, FromQuery
+from litestar.openapi.spec import Example
+from litestar.params import FromPath, QueryParameter
 from msgspec import Meta
 
 from functions.auth import attempts, one_time, providers, returning
@@ -21,24 +22,16 @@ LIFE = timedelta(minutes=10)
 # Sign-ins begun from one address: 60 at once (a school), then one in two seconds. Each is a row.
 BEGUN = (60, 2.0)
 
+PRINTABLE, S256 = r"^[!-~]*$", r"^[A-Za-z0-9_-]{43}$"
+_RETURN_TO = "Where the browser is led back to, with `?code=` or `?error=`; one of OAUTH_RETURN_TO."
+_CHALLENGE = "PKCE: BASE64URL(SHA-256(code_verifier)), of a verifier that the app keeps to itself."
+_EXAMPLES = ("http://localhost:5173/signed-in", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")
+# The same two in a body and in a query: Litestar knows a query's limits by marks of its own.
 ReturnTo = Annotated[
     str,
-    Meta(
-        min_length=1,
-        max_length=400,
-        pattern=r"^[!-~]*$",
-        description="Where the browser is led back to, with `?code=` or `?error=`; one of OAUTH_RETURN_TO.",
-        examples=["http://localhost:5173/signed-in"],
-    ),
+    Meta(min_length=1, max_length=400, pattern=PRINTABLE, description=_RETURN_TO, examples=[_EXAMPLES[0]]),
 ]
-Challenge = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9_-]{43}$",
-        description="PKCE: BASE64URL(SHA-256(code_verifier)), of a verifier that the app keeps to itself.",
-        examples=["E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"],
-    ),
-]
+Challenge = Annotated[str, Meta(pattern=S256, description=_CHALLENGE, examples=[_EXAMPLES[1]])]
 
 
 @get(
@@ -49,8 +42,19 @@ Challenge = Annotated[
 )
 async def start_oauth(
     provider: FromPath[str],
-    return_to: FromQuery[ReturnTo],
-    code_challenge: FromQuery[Challenge],
+    return_to: Annotated[
+        str,
+        QueryParameter(
+            min_length=1,
+            max_length=400,
+            pattern=PRINTABLE,
+            description=_RETURN_TO,
+            examples=[Example(value=_EXAMPLES[0])],
+        ),
+    ],
+    code_challenge: Annotated[
+        str, QueryParameter(pattern=S256, description=_CHALLENGE, examples=[Example(value=_EXAMPLES[1])])
+    ],
     request: Request[Any, Any, Any],
     db: Db,
     broker: Broker,

@@ -13,7 +13,7 @@ from shared.redis import connect_async
 
 
 @pytest.fixture
-async def broker(broker_url: str) -> AsyncIterator[Any]:
+async def client(broker_url: str) -> AsyncIterator[Any]:
     rates.alone.until = 0.0
     async with connect_async(broker_url) as client:
         yield client
@@ -23,37 +23,37 @@ def a_bucket(burst: int = 3, interval: float = 60.0) -> rates.Bucket:
     return rates.bucket("test", new_id(), burst, interval)
 
 
-async def test_a_burst_fits_and_no_more_also_when_all_come_at_once(broker: Any) -> None:
+async def test_a_burst_fits_and_no_more_also_when_all_come_at_once(client: Any) -> None:
     bucket = a_bucket()
-    came = await asyncio.gather(*(rates.take(broker, bucket) for _ in range(10)), return_exceptions=True)
+    came = await asyncio.gather(*(rates.take(client, bucket) for _ in range(10)), return_exceptions=True)
     assert [isinstance(one, TooMany) for one in came].count(False) == 3
 
 
-async def test_the_answer_says_when_the_next_fits(broker: Any) -> None:
+async def test_the_answer_says_when_the_next_fits(client: Any) -> None:
     bucket = a_bucket()
     for _ in range(3):
-        await rates.take(broker, bucket)
+        await rates.take(client, bucket)
     with pytest.raises(TooMany) as refused:
-        await rates.take(broker, bucket)
+        await rates.take(client, bucket)
     assert 55 <= int(refused.value.headers["Retry-After"]) <= 60
 
 
-async def test_what_does_not_fit_into_one_counts_in_none(broker: Any) -> None:
+async def test_what_does_not_fit_into_one_counts_in_none(client: Any) -> None:
     full, empty = a_bucket(burst=1), a_bucket(burst=1)
-    await rates.take(broker, full)
+    await rates.take(client, full)
     with pytest.raises(TooMany):
-        await rates.take(broker, full, empty)
-    await rates.take(broker, empty)
+        await rates.take(client, full, empty)
+    await rates.take(client, empty)
 
 
-async def test_a_look_counts_nothing_and_a_count_asks_nothing(broker: Any) -> None:
+async def test_a_look_counts_nothing_and_a_count_asks_nothing(client: Any) -> None:
     bucket = a_bucket(burst=1)
-    assert await rates.wait(broker, [bucket]) == 0
-    assert await rates.wait(broker, [bucket]) == 0
-    await rates.count(broker, [bucket])
-    assert await rates.wait(broker, [bucket]) > 0
-    await rates.forget(broker, [bucket])
-    assert await rates.wait(broker, [bucket]) == 0
+    assert await rates.wait(client, [bucket]) == 0
+    assert await rates.wait(client, [bucket]) == 0
+    await rates.count(client, [bucket])
+    assert await rates.wait(client, [bucket]) > 0
+    await rates.forget(client, [bucket])
+    assert await rates.wait(client, [bucket]) == 0
 
 
 async def test_with_redis_away_the_same_limit_holds_in_each_process() -> None:
