@@ -31,7 +31,7 @@ class Addresses:
         self._postgres, self._broker, self._cache = servers
         # A listening socket for each replica of a service: connections wait in it while its process starts anew.
         self.listeners = {s.name: listen(state.port(s.name)) for s in services.values() if not s.is_worker}
-        names = ["postgres", "redis-broker", "redis-cache", "s3", "proxy"]
+        names = ["postgres", "redis-broker", "redis-cache", "s3", "proxy", "outside", "smtp"]
         self.ports = state.ports(dict.fromkeys([*names, *self._health_names()]))
         self._postgres.port = self.ports["postgres"]
         self._broker.port, self._cache.port = self.ports["redis-broker"], self.ports["redis-cache"]

@@ -81,7 +81,9 @@ class Environments:
             env["SERVICE_URLS"] = ",".join(f"{name}={addresses.service(name, source)}" for name in service.calls)
         if "AUTH_SIGNING_KEY_FILE" in service.secrets.required:
             env["AUTH_SIGNING_KEY_FILE"] = self._key("signing.json")
-        for name in (*service.egress, *service.secrets.optional):
+        if "SMTP_URL" in service.secrets.optional:
+            env |= self._world()
+        for name in (*service.egress, *service.settings, *service.secrets.optional):
             if self._environ.get(name):
                 env[name] = self._environ[name]
         if service.is_worker:
@@ -90,6 +92,27 @@ class Environments:
         else:
             env["TRUSTED_HOPS"] = "1"
         return env
+
+    def _world(self) -> dict[str, str]:
+        """The mail server and the identity providers of this machine, and where a sign-in may lead back to."""
+        return {
+            "SMTP_URL": f"smtp://127.0.0.1:{self._addresses.ports['smtp']}",
+            "OAUTH_PROVIDERS_FILE": str(self._state.path / "providers.toml"),
+            "OAUTH_RETURN_TO": "http://localhost:*,http://127.0.0.1:*",
+            "PUBLIC_URL": self._addresses.gateway_url,
+            # Everybody who registers here comes from this machine.
+            "QUOTA_REGISTRATIONS": "5000",
+        }
+
+    def outside_world(self) -> dict[str, str]:
+        """What `emulator.outside` finds."""
+        return self.base() | {
+            "PORT": str(self._addresses.ports["outside"]),
+            "SMTP_PORT": str(self._addresses.ports["smtp"]),
+            "MAIL_DIR": str(self._state.path / "mail"),
+            "OAUTH_REDIRECTS": self._addresses.gateway_url + "/api/v1/auth/oauth/{provider}/callback",
+            "OAUTH_PROVIDERS_FILE": str(self._state.path / "providers.toml"),
+        }
 
     def gateway(self) -> dict[str, str]:
         """What the gateway finds: the routes by prefix, and what opens the store for public copies."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from emulator.process import Command
 
-Kind = Literal["server", "proxy", "service", "worker", "syncer", "gateway", "dashboard"]
+Kind = Literal["server", "proxy", "service", "worker", "syncer", "gateway", "dashboard", "outside"]
 
 # Runs a program to its end; StartError when it fails.
 Run = Callable[[Command], Awaitable[None]]

@@ -63,7 +63,7 @@ class System:
         for service in self.services.values():
             found.append(self._worker(service) if service.is_worker else self._service(service))
         found += [self._syncer(service) for service in self.services.values() if service.is_worker]
-        return [*found, self._gateway(), self._dashboard()]
+        return [*found, self._gateway(), self._dashboard(), self._outside()]
 
     def _python(
         self,
@@ -156,6 +156,13 @@ class System:
         ready = probe.http(port, "/_emulator/ready")
         part = Part("dashboard", "dashboard", command, ready, f"http://127.0.0.1:{port}")
         part.module = "emulator.dashboard.__main__:main"
+        return part
+
+    def _outside(self) -> Part:
+        port = self.addresses.ports["outside"]
+        command = self._python("outside", "emulator.outside", (), self.environments.outside_world())
+        part = Part("outside", "outside", command, probe.http(port, "/_ready"), f"http://127.0.0.1:{port}")
+        part.module = "emulator.outside.__main__:main"
         return part
 
     # Services

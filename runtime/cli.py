@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fault": ("emulator.commands.fault", "cut, slow or break a connection"),
     "kill": ("emulator.commands.kill", "kill a part, as a crash would"),
     "pause": ("emulator.commands.pause", "stop a part without ending it, or let it go on"),
+    "mail": ("emulator.commands.mail", "read what the system has written to people"),
     "clock": ("emulator.commands.clock", "move the system's clock"),
     # the runtime
     "functions": ("runtime.commands.functions", "list every function with its trigger, service and file"),
@@ -60,7 +61,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 GROUPS = {
     "The system on this machine": (
-        *("up", "down", "status", "logs", "reset", "exec", "invoke", "psql", "redis", "snapshot", "export"),
+        *("up", "down", "status", "logs", "reset", "exec", "invoke", "psql", "redis", "snapshot", "export", "mail"),
         *("fault", "kill", "pause", "clock"),
     ),
     "Functions and tasks": (

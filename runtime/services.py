@@ -73,6 +73,7 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     dependencies: str = ""
     calls: list[str] = []
     egress: list[str] = []
+    settings: list[str] = []  # variables of its own that an environment sets, none of them secret
     secrets: SecretsSpec = SecretsSpec()
     journal: JournalSpec | None = None
     functions: dict[str, FunctionSpec] = {}

@@ -99,6 +99,15 @@ async def take(broker: Redis, *buckets: Bucket, problem: type[TooMany] = TooMany
         raise problem(retry_after=waits)
 
 
+async def quota(broker: Redis, kind: str, user_id: UUID, a_minute: int) -> None:
+    """Count one of a person's that they may do so often in a minute.
+
+    Raises:
+        TooMany: they have used up this minute's.
+    """
+    await take(broker, bucket(kind, user_id, a_minute, 60.0 / a_minute))
+
+
 async def forget(broker: Redis, buckets: Sequence[Bucket]) -> None:
     """Empty them."""
     for one in buckets:

@@ -52,6 +52,9 @@ def build(folder: Path, base_url: str, redirects: tuple[str, ...], smtp_port: in
 def main() -> None:
     port = int(os.environ["PORT"])
     redirects = tuple(os.environ["OAUTH_REDIRECTS"].split(","))
+    if file := os.environ.get("OAUTH_PROVIDERS_FILE"):
+        # Before this is ready: auth reads it once, at the first sign-in.
+        Path(file).write_text(identity.providers_file(f"http://127.0.0.1:{port}"), encoding="utf-8")
     app = build(Path(os.environ["MAIL_DIR"]), f"http://127.0.0.1:{port}", redirects, int(os.environ["SMTP_PORT"]))
     config = uvicorn.Config(
         app, host="127.0.0.1", port=port, log_config=None, access_log=False, ws="none", lifespan="on"

@@ -66,7 +66,9 @@ def known(settings: Settings) -> dict[str, Provider]:
     Raises:
         SettingsError: the file can't be read or lacks something; the message names it.
     """
-    return _read(settings.oauth_providers_file) if settings.oauth_providers_file else {}
+    file = settings.oauth_providers_file
+    # In a pod the variable is always there, and the file only with its Secret.
+    return _read(file) if file and Path(file).exists() else {}
 
 
 @functools.cache

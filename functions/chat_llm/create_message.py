@@ -11,9 +11,9 @@ from functions.chat_llm import db as sql
 from functions.chat_llm import history, places
 from functions.chat_llm.create_conversation import PATH
 from functions.chat_llm.messages import QuestionAnswered
-from shared import clock, spend
-from shared.errors import NotFound, Unavailable
-from shared.http import Broker, Calls, CurrentUser, Db, Idem, problems
+from shared import clock, rates, spend
+from shared.errors import NotFound, TooMany, Unavailable
+from shared.http import Broker, Calls, CurrentUser, Db, Idem, Settings, problems
 from shared.messages import AnswerQuestion
 from shared.spend import DayUsedUp
 from shared.tasks import enqueue
@@ -43,7 +43,7 @@ class Exchange(Struct):
 @post(
     "/conversations/{conversation_id:uuid}/messages",
     status_code=202,
-    responses=problems(DayUsedUp),
+    responses=problems(TooMany, DayUsedUp),
     summary="Ask",
 )
 async def create_message(
@@ -54,6 +54,7 @@ async def create_message(
     db: Db,
     broker: Broker,
     calls: Calls,
+    settings: Settings,
     idempotency: Idem,
 ) -> Response[Exchange]:
     seen: Response[Any] | None
@@ -66,6 +67,7 @@ async def create_message(
         turns = history.within_budget(
             await sql.select_turns(conn, conversation_id, history.TURNS, history.TURN_CHARACTERS)
         )
+    await rates.quota(broker, "messages", user.id, settings.quota_messages)
     await spend.check(broker, user.id)
     place, away = None, False
     if places.about_a_way([data.content, *(turn.content for turn in turns[-4:] if turn.role == "user")]):

@@ -9,8 +9,9 @@ from msgspec import Meta, Struct
 from functions.waste import db as sql
 from functions.waste.messages import PhotoProcessed
 from functions.waste.model import Analysis
-from shared import clock, spend, uploads
-from shared.http import Broker, CurrentUser, Db, Idem, Objects, problems
+from shared import clock, rates, spend, uploads
+from shared.errors import TooMany
+from shared.http import Broker, CurrentUser, Db, Idem, Objects, Settings, problems
 from shared.ids import new_id
 from shared.messages import ProcessPhoto
 from shared.spend import DayUsedUp
@@ -28,15 +29,22 @@ class AnalysisRequest(Struct):
     ]
 
 
-@post("/analyses", status_code=202, responses=problems(UploadNotFound, DayUsedUp), summary="Analyse a photo")
+@post("/analyses", status_code=202, responses=problems(UploadNotFound, TooMany, DayUsedUp), summary="Analyse a photo")
 async def create_analysis(
-    data: JSONBody[AnalysisRequest], user: CurrentUser, db: Db, objects: Objects, broker: Broker, idempotency: Idem
+    data: JSONBody[AnalysisRequest],
+    user: CurrentUser,
+    db: Db,
+    objects: Objects,
+    broker: Broker,
+    settings: Settings,
+    idempotency: Idem,
 ) -> Response[Analysis]:
     # A repeat gets its answer although the upload is used by now, and gone soon.
     seen: Response[Any] | None
     async with db.connection() as conn:
         if (seen := await idempotency.find(conn)) is not None:
             return seen
+    await rates.quota(broker, "analyses", user.id, settings.quota_analyses)
     await spend.check(broker, user.id)
     await uploads.check_uploaded(objects, data.image_key)
     async with db.transaction() as conn:

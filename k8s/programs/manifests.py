@@ -170,6 +170,9 @@ def _reaches(service: Service) -> list[Document]:
     # A worker's journal is copied to the object store, whatever its functions use.
     if "objects" in service.uses or service.egress or service.is_worker:
         found.append({"to": [INTERNET], "ports": ports(443)})
+    if "SMTP_URL" in service.secrets.optional:
+        # Mail by submission (RFC 6409, RFC 8314), and the providers that people sign in with.
+        found.append({"to": [INTERNET], "ports": ports(443, 465, 587)})
     return [*found, *({"to": [pods(name)], "ports": ports(PORT)} for name in service.calls)]
 
 

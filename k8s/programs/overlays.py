@@ -4,7 +4,7 @@ from typing import Any
 
 from k8s.programs.environments import Environment
 from k8s.programs.templates import Document, dump, fill
-from k8s.programs.variables import provider_settings
+from k8s.programs.variables import own_settings, provider_settings
 from runtime.services import Service
 
 
@@ -13,7 +13,7 @@ def kustomization(**rest: Any) -> Document:
     return {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", **rest}
 
 
-def settings(env: Environment) -> dict[str, str]:
+def settings(env: Environment, services: list[Service]) -> dict[str, str]:
     """What an environment sets, by the variable's name."""
     return {
         "S3_ENDPOINT_URL": env.s3_endpoint_url,
@@ -27,6 +27,8 @@ def settings(env: Environment) -> dict[str, str]:
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "info",
         **provider_settings(),
+        **own_settings(services),
+        "PUBLIC_URL": f"https://{env.domain}",
         **env.settings,
     }
 
@@ -35,7 +37,7 @@ def overlay(env: Environment, services: list[Service]) -> dict[str, str]:
     """The files of an overlay, by name."""
     made = fill(
         "settings",
-        settings=settings(env),
+        settings=settings(env, services),
         services=sorted(service.name for service in services if not service.is_worker),
         networks=[{"ipBlock": {"cidr": cidr}} for cidr in env.load_balancer_cidrs],
     )

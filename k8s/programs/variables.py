@@ -48,6 +48,12 @@ def provider_settings() -> dict[str, str]:
     }
 
 
+def own_settings(services: list[Service]) -> dict[str, str]:
+    """The variables that services name as their own, with the defaults of `shared.settings`."""
+    defaults = {field.name.upper(): field.default for field in msgspec.structs.fields(Settings)}
+    return {name: str(defaults[name]) for service in services for name in service.settings}
+
+
 def environment(service: Service) -> list[Document]:
     """The environment of a service's processes."""
     found = [secret(service.database.env, service.name)]
@@ -55,6 +61,7 @@ def environment(service: Service) -> list[Document]:
     found += object_store() if "objects" in service.uses else []
     found += [setting(name) for name in service.egress]
     found += [setting(name) for name in provider_settings() if service.egress]
+    found += [setting(name) for name in service.settings]
     for variable in (*service.secrets.required, *service.secrets.optional):
         if variable.endswith("_FILE"):
             found.append(value(variable, f"{_secret_file(variable)[1]}/value"))
@@ -95,7 +102,8 @@ def key_files(service: Service) -> tuple[list[Document], list[Document]]:
     for variable in (*service.secrets.required, *service.secrets.optional):
         if variable.endswith("_FILE"):
             name, path = _secret_file(variable)
-            volumes.append({"name": name, "secret": {"secretName": name, "defaultMode": 0o440}})
+            optional = {"optional": True} if variable in service.secrets.optional else {}
+            volumes.append({"name": name, "secret": {"secretName": name, "defaultMode": 0o440} | optional})
             mounts.append({"name": name, "mountPath": path, "readOnly": True})
     return volumes, mounts
 

@@ -1,0 +1,23 @@
+"""How many messages one person may send in a minute."""
+
+from collections.abc import Awaitable, Callable
+
+import httpx
+
+from tests.conftest import Person
+
+BASE = "/api/v1/chat/conversations"
+
+
+async def test_messages_over_the_quota_are_429_but_a_repeat_is_answered(
+    serve: Callable[..., Awaitable[httpx.AsyncClient]], person: Person
+) -> None:
+    client = await serve("chat_llm", QUOTA_MESSAGES="2")
+    conversation = (await client.post(BASE, json={}, headers=person.headers)).json()["id"]
+
+    async def ask(key: str) -> int:
+        headers = person.headers | {"Idempotency-Key": key}
+        body = {"content": "페트병은?"}
+        return (await client.post(f"{BASE}/{conversation}/messages", json=body, headers=headers)).status_code
+
+    assert [await ask(key) for key in ("a", "b", "c", "a")] == [202, 202, 429, 202]

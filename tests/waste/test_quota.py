@@ -1,0 +1,29 @@
+"""What one person may begin in a minute; another person has a minute of their own."""
+
+from collections.abc import Awaitable, Callable
+
+import httpx
+
+from tests.conftest import Person
+
+UPLOAD = {"content_type": "image/jpeg", "size_bytes": 1000}
+
+
+async def test_uploads_over_the_quota_are_429_and_say_when(
+    serve: Callable[..., Awaitable[httpx.AsyncClient]], person: Person, another_person: Person
+) -> None:
+    client = await serve("waste", QUOTA_UPLOADS="3")
+    path = "/api/v1/waste/uploads"
+    answers = [await client.post(path, json=UPLOAD, headers=person.headers) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 429]
+    assert 15 <= int(answers[3].headers["retry-after"]) <= 20
+    assert (await client.post(path, json=UPLOAD, headers=another_person.headers)).status_code == 201
+
+
+async def test_analyses_too(serve: Callable[..., Awaitable[httpx.AsyncClient]], person: Person) -> None:
+    client = await serve("waste", QUOTA_ANALYSES="2")
+    body = {"image_key": f"uploads/{person.id}/{'0' * 32}"}
+    statuses = [
+        (await client.post("/api/v1/waste/analyses", json=body, headers=person.headers)).status_code for _ in range(3)
+    ]
+    assert statuses == [404, 404, 429]
