@@ -9,7 +9,7 @@ from emulator.outside.mailbox import Letter, Mailbox
 EXAMPLES = """\
 eco2 mail  # the newest letter
 eco2 mail --to kim@example.com -n 3  # the newest three to one address
-eco2 mail --json | jq -r '.[0].text'  # for a program
+eco2 mail --json  # all of them, for a program
 """
 
 
