@@ -109,7 +109,7 @@ def flushed_and_full(system: System) -> dict[str, Any]:
 @row(17, "every message delivered 5 times", "one effect each")
 def delivered_five_times(system: System) -> dict[str, Any]:
     publish = system.owner.broker.publish
-    system.owner.broker.publish = lambda messages: publish(list(messages) * 5)  # type: ignore[method-assign]
+    system.owner.broker.publish = lambda messages, **how: publish(list(messages) * 5, **how)  # type: ignore[method-assign]
     system.owner.start()
     for name in ("w1", "w2", "w3"):
         system.worker(name, threads=2, prefetch=8)
