@@ -70,7 +70,7 @@ async def create_message(
     await rates.quota(broker, "messages", user.id, settings.quota_messages)
     await spend.check(broker, user.id)
     place, away = None, False
-    if places.about_a_way([data.content, *(turn.content for turn in turns[-4:] if turn.role == "user")]):
+    if places.may_ask_the_way([data.content, *(turn.content for turn in turns[-4:] if turn.role == "user")]):
         try:
             place = await places.default_place(calls, request.headers["Authorization"].partition(" ")[2])
         except Unavailable:

@@ -36,8 +36,8 @@ class _Places(Struct):
     next_cursor: str | None = None
 
 
-def about_a_way(texts: Iterable[str]) -> bool:
-    """Whether one of the texts seems to ask where something is. Too often rather than too seldom."""
+def may_ask_the_way(texts: Iterable[str]) -> bool:
+    """Whether one of the texts may ask where something is: too often rather than too seldom, for the ai worker decides."""
     return any(_WAY.search(text) for text in texts)
 
 

@@ -49,43 +49,9 @@ def bind(handler: HTTPRouteHandler, parts: Mapping[Any, Any], providers: Mapping
         LoadError: it names a part that its service does not use.
     """
     function = handler.fn
-    hints = get_type_hints(function, include_extras=True)
-    signature = inspect.signature(function)
-    constants: dict[str, Any] = {}
-    steps: list[tuple[str, Callable[..., Any], tuple[str, ...], bool]] = []
-    wanted: dict[str, inspect.Parameter] = {}
-
-    def provide(name: str) -> None:
-        provider = providers[name]
-        if any(step[0] == name for step in steps):
-            return
-        own = (
-            inspect.signature(provider).parameters if inspect.isfunction(provider) or inspect.ismethod(provider) else {}
-        )
-        own_hints = get_type_hints(provider, include_extras=True) if own else {}
-        for parameter in own.values():
-            if parameter.name in providers:
-                provide(parameter.name)
-            else:
-                wanted[parameter.name] = _keyword(parameter, own_hints[parameter.name])
-        steps.append((name, provider, tuple(own), inspect.iscoroutinefunction(provider)))
-
-    body: Any = None
-    for parameter in signature.parameters.values():
-        name, own = parameter.name, made(hints[parameter.name])
-        if name in _BOUND:
-            constants[name] = parts[name]
-        elif name in _AT_FIRST or own is not None:
-            steps.append((name, partial(parts.__getitem__, own or name), (), False))
-        elif name in providers:
-            provide(name)
-        elif name == "data":
-            given = hints[name]
-            body = _plain(given)
-            wanted["data"] = _keyword(parameter, Annotated[given, SkipValidationMarker()])
-        else:
-            wanted[name] = _keyword(parameter, hints[name])
-    kept = frozenset(signature.parameters)
+    needs = _Needs(function, parts, providers)
+    body, steps, constants = needs.body, needs.steps, needs.constants
+    kept = frozenset(inspect.signature(function).parameters)
 
     async def bound(**values: Any) -> Any:
         if body is not None and "data" in values:
@@ -96,10 +62,59 @@ def bind(handler: HTTPRouteHandler, parts: Mapping[Any, Any], providers: Mapping
         arguments = {name: value for name, value in values.items() if name in kept} if steps else values
         return await function(**arguments, **constants)
 
-    _dress(bound, function, wanted, hints.get("return", None))
+    _dress(bound, function, needs)
     result = copy.copy(handler)
     result.responses = dict(handler.responses or {})
     return result(bound)
+
+
+class _Needs:
+    """What a handler's parameters name.
+
+    Attributes:
+        constants: parts that are the same for every request.
+        steps: name, provider, what it needs of the others, and whether it is awaited: in their order, for each request.
+        wanted: what Litestar gives, the providers' own parameters among it.
+        body: the type of `data`; None without.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], parts: Mapping[Any, Any], providers: Mapping[str, Provider]
+    ) -> None:
+        self.constants: dict[str, Any] = {}
+        self.steps: list[tuple[str, Provider, tuple[str, ...], bool]] = []
+        self.wanted: dict[str, inspect.Parameter] = {}
+        self.body: Any = None
+        self._providers = providers
+        hints = get_type_hints(function, include_extras=True)
+        self.answer = hints.get("return")
+        for name, parameter in inspect.signature(function).parameters.items():
+            own = made(hints[name])
+            if name in _BOUND:
+                self.constants[name] = parts[name]
+            elif name in _AT_FIRST or own is not None:
+                self.steps.append((name, partial(parts.__getitem__, own or name), (), False))
+            elif name in providers:
+                self._provide(name)
+            elif name == "data":
+                self.body = _plain(hints[name])
+                self.wanted[name] = _keyword(parameter, Annotated[hints[name], SkipValidationMarker()])
+            else:
+                self.wanted[name] = _keyword(parameter, hints[name])
+
+    def _provide(self, name: str) -> None:
+        if any(step[0] == name for step in self.steps):
+            return
+        provider = self._providers[name]
+        looked_at = inspect.isfunction(provider) or inspect.ismethod(provider)
+        own = inspect.signature(provider).parameters if looked_at else {}
+        hints = get_type_hints(provider, include_extras=True) if own else {}
+        for parameter in own.values():
+            if parameter.name in self._providers:
+                self._provide(parameter.name)
+            else:
+                self.wanted[parameter.name] = _keyword(parameter, hints[parameter.name])
+        self.steps.append((name, provider, tuple(own), inspect.iscoroutinefunction(provider)))
 
 
 def _plain(hint: Any) -> Any:
@@ -122,14 +137,11 @@ def _keyword(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:
     return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hint)
 
 
-def _dress(
-    bound: Callable[..., Awaitable[Any]],
-    function: Callable[..., Any],
-    wanted: dict[str, inspect.Parameter],
-    answer: Any,
-) -> None:
+def _dress(bound: Callable[..., Awaitable[Any]], function: Callable[..., Any], needs: _Needs) -> None:
     """Make the bound function look like the handler to whoever inspects it."""
     bound.__name__, bound.__qualname__, bound.__module__ = function.__name__, function.__qualname__, function.__module__
     bound.__doc__ = function.__doc__
-    bound.__annotations__ = {name: parameter.annotation for name, parameter in wanted.items()} | {"return": answer}
-    bound.__signature__ = inspect.Signature(list(wanted.values()), return_annotation=answer)  # type: ignore[attr-defined]
+    bound.__annotations__ = {name: parameter.annotation for name, parameter in needs.wanted.items()}
+    bound.__annotations__["return"] = needs.answer
+    signature = inspect.Signature(list(needs.wanted.values()), return_annotation=needs.answer)
+    bound.__signature__ = signature  # type: ignore[attr-defined] # what inspect looks at first

@@ -7,6 +7,7 @@ from functions.chat_llm import places
 from shared.db import Database
 from tests.chat_llm.conftest import Location, ask
 from tests.conftest import Person, Serve
+from tests.eval.questions import SETS, read
 
 HOME = {"name": "집", "address": "서울", "latitude": 37.5665, "longitude": 126.978, "is_default": True}
 WORK = HOME | {"name": "회사", "latitude": 37.4, "is_default": False}
@@ -108,10 +109,16 @@ async def test_a_question_is_accepted_while_location_has_its_own_troubles(
         "the closest recycling centre",
     ],
 )
-def test_questions_about_a_way_are_noticed(question: str) -> None:
-    assert places.about_a_way([question])
+def test_questions_may_ask_the_way_are_noticed(question: str) -> None:
+    assert places.may_ask_the_way([question])
 
 
 @pytest.mark.parametrize("question", ["우유팩은 씻어야 해요?", "Can I recycle a pizza box?", "안녕하세요"])
-def test_questions_about_items_are_not_about_a_way(question: str) -> None:
-    assert not places.about_a_way([question])
+def test_questions_about_items_are_not_may_ask_the_way(question: str) -> None:
+    assert not places.may_ask_the_way([question])
+
+
+def test_every_question_that_the_evaluation_answers_with_a_way_is_noticed() -> None:
+    ways = [asked.text for name in SETS for asked in read(name) if asked.kind == "way"]
+    assert [text for text in ways if not places.may_ask_the_way([text])] == []
+    assert len(ways) > 15
