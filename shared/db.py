@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,9 +49,17 @@ _AWAY = (
 )
 
 
+# Whether the request that this context answers has changed anything that stays.
+_changed: ContextVar[bool] = ContextVar("changed", default=False)
+
+
 def problem_of(error: BaseException) -> Unavailable | None:
     """What a failure of the database is to the client; None when it is none of the database's (a wrong statement)."""
-    if isinstance(error, (*_COLLIDED, psycopg.errors.LockNotAvailable)):
+    if isinstance(error, _COLLIDED):
+        busy = Busy()
+        busy.undone = not _changed.get()
+        return busy
+    if isinstance(error, psycopg.errors.LockNotAvailable):
         return Busy()
     if isinstance(error, psycopg.errors.QueryCanceled):
         return TooSlow()
@@ -88,12 +97,20 @@ class _Cursor(psycopg.AsyncCursor[Any]):
         tries = 0
         while True:
             try:
-                return await super().execute(query, params, **options)
+                await super().execute(query, params, **options)
             except _COLLIDED:
                 tries += 1
-                if tries == TRIES or self.connection.info.transaction_status != TransactionStatus.IDLE:
+                if tries == TRIES or not self._alone():
                     raise
+            else:
+                if self._alone() and not (self.statusmessage or "").startswith("SELECT"):
+                    _changed.set(True)
+                return self
             await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - so that the two do not meet again, no secret
+
+    def _alone(self) -> bool:
+        """Whether the statement is a transaction of its own."""
+        return self.connection.pgconn.transaction_status == TransactionStatus.IDLE
 
 
 class _SeenCursor(_Cursor):
@@ -207,6 +224,7 @@ class Database:
             connection.enqueued = False
             async with connection.transaction():
                 yield connection
+            _changed.set(True)
             if connection.enqueued:
                 wake.wake()
 

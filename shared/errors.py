@@ -136,6 +136,8 @@ class Busy(Unavailable):
     """Others hold what this needs, and nothing was changed: repeat the request in a moment."""
 
     type = "urn:eco2:busy"
+    # Whether all of what the request did so far is undone, and it may be done again at once.
+    undone = False
 
 
 class TooSlow(Unavailable):

@@ -11,8 +11,10 @@ for false and "null" for null, none of which the OpenAPI document allows.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
@@ -22,7 +24,7 @@ from litestar.params import SkipValidationMarker
 
 from runtime.binding import made
 from runtime.http import problems
-from shared.errors import BadInput
+from shared.errors import BadInput, Busy
 
 if TYPE_CHECKING:
     from litestar.handlers import HTTPRouteHandler
@@ -60,6 +62,13 @@ def bind(handler: HTTPRouteHandler, parts: Mapping[Any, Any], providers: Mapping
             value = provider(**{need: values[need] for need in needs})
             values[name] = await value if is_async else value
         arguments = {name: value for name, value in values.items() if name in kept} if steps else values
+        try:
+            return await function(**arguments, **constants)
+        except Busy as busy:
+            if not busy.undone:
+                raise
+        # Its transaction collided with another's and was the first that it did: once more, when the other is through.
+        await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - apart from the other, no secret
         return await function(**arguments, **constants)
 
     _dress(bound, function, needs)

@@ -1,5 +1,6 @@
 """The host: what every function of every service gets without asking for it."""
 
+import asyncio
 import re
 from typing import Annotated, Any
 from uuid import UUID
@@ -80,7 +81,23 @@ async def store(data: JSONBody[dict[str, str]], db: Db) -> int:
         return int(row[0]) if row else 0
 
 
-HANDLERS = [order, drop, mine, make_mine, thing, broken, in_range, pages, store]
+_tries: list[str] = []
+
+
+@post("/collisions", status_code=201)
+async def collide(data: JSONBody[dict[str, str]], db: Db) -> int:
+    """Collides at the first try, before or after a transaction that stays."""
+    _tries.append(data["when"])
+    if data["when"] == "later":
+        async with db.transaction() as conn:
+            await conn.execute("SELECT 1")
+    async with db.transaction() as conn:
+        if len(_tries) == 1:
+            await conn.execute("DO $$ BEGIN RAISE 'x' USING ERRCODE = 'deadlock_detected'; END $$")
+    return len(_tries)
+
+
+HANDLERS = [collide, order, drop, mine, make_mine, thing, broken, in_range, pages, store]
 BASE = "/api/v1/auth"
 
 
@@ -243,6 +260,15 @@ async def test_the_person_is_the_tokens_and_nobody_else(client: httpx.AsyncClien
 
 async def test_what_postgresql_refuses_to_store_is_bad_input(client: httpx.AsyncClient) -> None:
     assert problem(await client.post(f"{BASE}/store", json={"text": "a\x00b"}), 400)["errors"]
+
+
+async def test_a_request_whose_first_transaction_collides_is_done_again_and_no_other(client: httpx.AsyncClient) -> None:
+    for when, status, tries in (("first", 201, 2), ("later", 503, 1)):
+        _tries.clear()
+        # As uvicorn does: each request in a context of its own.
+        answer = await asyncio.create_task(client.post(f"{BASE}/collisions", json={"when": when}))
+        assert (answer.status_code, len(_tries)) == (status, tries)
+    assert problem(answer, 503)["type"] == "urn:eco2:busy"
 
 
 async def test_ids_are_given_and_honoured(client: httpx.AsyncClient) -> None:
