@@ -103,6 +103,13 @@ class TooLarge(Problem):
     type = "urn:eco2:too-large"
 
 
+class LineTooLong(Problem):
+    """The address is too long: it may have 8 KiB."""
+
+    status = 414
+    type = "urn:eco2:address-too-long"
+
+
 class UnsupportedMedia(Problem):
     """Send the body as application/json."""
 
@@ -118,6 +125,27 @@ class TooMany(Problem):
 
     def __init__(self, detail: str | None = None, *, retry_after: float = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(max(1, round(retry_after)))})
+
+
+class HeadTooLarge(Problem):
+    """The request's headers are too large: with the address they may have 32 KiB."""
+
+    status = 431
+    type = "urn:eco2:headers-too-large"
+
+
+class NotImplementedHere(Problem):
+    """A body comes as it is, or in chunks: no other Transfer-Encoding is taken."""
+
+    status = 501
+    type = "urn:eco2:not-implemented"
+
+
+class VersionNotSupported(Problem):
+    """Ask in HTTP/1.1."""
+
+    status = 505
+    type = "urn:eco2:http-version-not-supported"
 
 
 class Unavailable(Problem):

@@ -9,16 +9,18 @@ from types import FrameType
 import uvicorn
 from uvicorn.server import ServerState
 
+from runtime.http.patience import Patience
 from shared import clock
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class _State(ServerState):
-    """Makes the Date header when an answer needs one, where uvicorn makes it each second, needed or not."""
+    """Makes the Date header when an answer needs one, where uvicorn makes it each second; and has the server's patience."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         self._config = config
+        self.patience = Patience()
         self._second = 0
         self._headers: Headers = []
         super().__init__()
