@@ -73,11 +73,11 @@ class Neighbours:
         self._calls = calls
 
     def search(self, query: str, limit: int = 20) -> list[Item]:
-        """Items that fit a text, best first."""
+        """Items that are like a text, best first, down to resemblances: the caller reads the text itself."""
         query = " ".join(query.replace("\x00", " ").split())[:LONGEST_QUERY]
         if not query:
             return []
-        params = {"q": query, "limit": limit}
+        params = {"q": query, "limit": limit, "floor": 0}
         return self._calls.get_blocking("api-recycle-info", "/api/v1/recycle/search", _Found, params).items
 
     def nearest(self, place: Place, waste_type: str | None, limit: int = 3) -> list[Center]:

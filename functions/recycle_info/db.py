@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
 import msgspec
@@ -30,6 +30,22 @@ class Category(Struct, frozen=True):
     do_not_do_en: Annotated[str, Meta(examples=["Do not put it in with food on it."])]
 
 
+class Said(TypedDict):
+    """The same in both languages."""
+
+    ko: Annotated[str, Meta(min_length=2, max_length=300, examples=["네, 물로 헹굽니다."])]
+    en: Annotated[str, Meta(min_length=2, max_length=300, examples=["Yes, rinse it."])]
+
+
+class Source(TypedDict):
+    """Where a rule comes from; `date` is the day, month or year whose state is told."""
+
+    title: Annotated[str, Meta(examples=["「재활용가능자원의 분리수거 등에 관한 지침」 별표 1"])]
+    title_en: Annotated[str, Meta(examples=["Guideline on the separate collection of recyclable resources, annex 1"])]
+    publisher: Annotated[str, Meta(examples=["환경부"])]
+    date: Annotated[str, Meta(examples=["2024-02-15"])]
+
+
 class Item(Struct, frozen=True, kw_only=True):
     """A thing people throw away, in Korean and, in the fields ending with `_en`, in English."""
 
@@ -47,6 +63,31 @@ class Item(Struct, frozen=True, kw_only=True):
     description_en: Annotated[str | None, Meta(examples=["A plastic bottle for shampoo."])]
     how_to_recycle_en: Annotated[Lines | None, Meta(examples=["Empty and rinse it.\\nTake off the pump."])]
     do_not_do_en: Annotated[Lines | None, Meta(examples=["Do not leave the pump on."])]
+    why: Annotated[str | None, Meta(examples=["펌프에는 금속 스프링이 들어 있습니다."])]
+    why_en: Annotated[str | None, Meta(examples=["The pump has a metal spring inside."])]
+    bins: Annotated[list[str], Meta(description="Bins and services that the steps name.", examples=[["plastics"]])]
+    exceptions: Annotated[
+        dict[str, Said],
+        Meta(
+            description="What to do when it is dirty, broken, mixed …",
+            examples=[
+                {
+                    "dirty": {
+                        "ko": "씻어도 지지 않으면 종량제봉투에 버립니다.",
+                        "en": "If it stays dirty, use the pay-as-you-throw bag.",
+                    }
+                }
+            ],
+        ),
+    ]
+    answers: Annotated[
+        dict[str, Said],
+        Meta(
+            description="Short answers by what is asked: rinse, label, lid, crush, toilet, rain …",
+            examples=[{"rinse": {"ko": "네, 물로 헹굽니다.", "en": "Yes, rinse it."}}],
+        ),
+    ]
+    source: Source | None
 
 
 class FoundItem(Item, frozen=True, kw_only=True):
@@ -76,13 +117,39 @@ class UserQuery(Struct, frozen=True):
     created_at: datetime
 
 
+CATEGORIES = """
+    SELECT c.category, c.name_ko, c.name_en, count(i.id) AS count,
+           c.how_to_recycle, c.do_not_do, c.how_to_recycle_en, c.do_not_do_en
+    FROM categories c LEFT JOIN items i ON i.category = c.category
+    GROUP BY c.category
+    ORDER BY c.position
+"""
+# Two statements: with "category IS NULL OR ..." PostgreSQL's generic plan would use no index.
+ITEMS = """
+    SELECT i.id, i.name, i.category, i.description, i.how_to_recycle, i.do_not_do,
+           coalesce(i.images, '[]') AS images, i.slug, i.name_en, i.synonyms, i.synonyms_en, i.description_en,
+           i.how_to_recycle_en, i.do_not_do_en, i.why, i.why_en, i.bins, i.exceptions, i.answers, i.source
+    FROM items i WHERE (name, id) > (%(name)s, %(id)s)
+    ORDER BY name, id LIMIT %(limit)s
+"""
+ITEMS_OF_CATEGORY = """
+    SELECT i.id, i.name, i.category, i.description, i.how_to_recycle, i.do_not_do,
+           coalesce(i.images, '[]') AS images, i.slug, i.name_en, i.synonyms, i.synonyms_en, i.description_en,
+           i.how_to_recycle_en, i.do_not_do_en, i.why, i.why_en, i.bins, i.exceptions, i.answers, i.source
+    FROM items i WHERE category = %(category)s AND (name, id) > (%(name)s, %(id)s)
+    ORDER BY name, id LIMIT %(limit)s
+"""
+ITEM = """
+    SELECT i.id, i.name, i.category, i.description, i.how_to_recycle, i.do_not_do,
+           coalesce(i.images, '[]') AS images, i.slug, i.name_en, i.synonyms, i.synonyms_en, i.description_en,
+           i.how_to_recycle_en, i.do_not_do_en, i.why, i.why_en, i.bins, i.exceptions, i.answers, i.source
+    FROM items i WHERE i.id = %(id)s
+"""
+
+
 async def select_categories(conn: Connection) -> list[Category]:
     cur = conn.cursor(row_factory=class_row(Category))
-    await cur.execute(
-        "SELECT c.category, c.name_ko, c.name_en, count(i.id) AS count, c.how_to_recycle, c.do_not_do,"
-        " c.how_to_recycle_en, c.do_not_do_en FROM categories c LEFT JOIN items i ON i.category = c.category"
-        " GROUP BY c.category ORDER BY c.position"
-    )
+    await cur.execute(CATEGORIES)
     return await cur.fetchall()
 
 
@@ -92,72 +159,127 @@ async def select_items(
     """Items by name, of one category or all, behind the (name, id) `after`."""
     cur = conn.cursor(row_factory=class_row(Item))
     name, id_ = after or ("", UUID(int=0))
-    await cur.execute(
-        "SELECT id, name, category, description, how_to_recycle, do_not_do, coalesce(images, '[]') AS images, slug,"
-        " name_en, synonyms, synonyms_en, description_en, how_to_recycle_en, do_not_do_en FROM items"
-        " WHERE (%(category)s::text IS NULL OR category = %(category)s) AND (name, id) > (%(name)s, %(id)s)"
-        " ORDER BY name, id LIMIT %(limit)s",
-        {"category": category, "name": name, "id": id_, "limit": limit},
-    )
+    statement = ITEMS if category is None else ITEMS_OF_CATEGORY
+    await cur.execute(statement, {"category": category, "name": name, "id": id_, "limit": limit})
     return await cur.fetchall()
 
 
 async def select_item(conn: Connection, item_id: UUID) -> Item | None:
     cur = conn.cursor(row_factory=class_row(Item))
-    await cur.execute(
-        "SELECT id, name, category, description, how_to_recycle, do_not_do, coalesce(images, '[]') AS images, slug,"
-        " name_en, synonyms, synonyms_en, description_en, how_to_recycle_en, do_not_do_en FROM items WHERE id = %s",
-        [item_id],
-    )
+    await cur.execute(ITEM, {"id": item_id})
     return await cur.fetchone()
 
 
+# An answer's least score. Below it there are resemblances, which are no answer: a part of the query that is a name, a word of
+# several, a name that is spelt somewhat alike.
+FLOOR = 0.6
+
 # Names near a phrase or a word of the query (the function `near` of the migrations), and names that a part of the query
 # sounds like. An item's score is that of its best name; words of a query count together, each by its share, but never as
-# much as the whole.
+# much as the whole. `sure` is what may be answered: the score of the rest stays below the floor.
 SEARCH = """
 WITH needle AS MATERIALIZED (
-    SELECT word, share, fold(word) AS folded, sound(word) AS sound, is_word
+    SELECT word, share, is_word, word ~ '^[ -~]*$' AS is_ascii,
+           fold(word) AS folded, sound(word) AS sound, skeleton(word) AS skeleton, shortened(word) AS shortened
     FROM unnest(%(needles)s::text[], %(shares)s::float8[], %(is_word)s::bool[]) AS n (word, share, is_word)
-), scored AS (
-    SELECT n.item_id, needle.word, needle.is_word, needle.share * max(CASE
-        WHEN n.folded = needle.folded THEN CASE WHEN n.is_synonym THEN 0.97 ELSE 1 END
-        WHEN n.sound = needle.sound THEN 0.94
-        WHEN starts_with(n.sound, needle.sound) THEN 0.72 + 0.2 * length(needle.sound) / length(n.sound)
-        WHEN strpos(n.sound, needle.sound) > 0 THEN 0.6 + 0.2 * length(needle.sound) / length(n.sound)
-        -- Letters to change, which weigh less in a long name; levenshtein takes 255 characters at most.
-        ELSE greatest(0.01, 0.74 - 0.12 * power(
-            10.0 / (5 + greatest(length(n.sound), length(needle.sound)))
-            * public.levenshtein(left(n.sound, 255), needle.sound), 1.5)) END) AS score
+), compared AS (
+    SELECT n.item_id, n.is_synonym, n.folded, n.sound, n.skeleton, needle.word, needle.is_word, needle.share,
+           needle.folded AS wanted, needle.sound AS heard, needle.skeleton AS consonants, needle.is_ascii,
+           n.name, strpos(n.sound, needle.sound) AS at,
+           -- Whether the name has the word as a word, and not as letters in the middle of others: love is in no gloves.
+           strpos(' ' || lower(n.name), ' ' || needle.word) > 0 AS has_word,
+           greatest(length(n.sound), length(needle.sound)) AS letters,
+           -- levenshtein takes 255 characters at most.
+           public.levenshtein(left(n.sound, 255), left(needle.sound, 255)) AS differing,
+           -- Also two letters that changed places.
+           n.shortened && needle.shortened AS misspelt
     FROM needle CROSS JOIN LATERAL near(needle.word) n
-    GROUP BY n.item_id, needle.word, needle.is_word, needle.share
-), part AS (
-    SELECT n.item_id, max(0.05 + 0.8 * p.share) AS score
-    FROM unnest(%(parts)s::text[], %(part_shares)s::float8[]) AS p (word, share)
-    JOIN item_names n ON n.sound = sound(p.word) GROUP BY n.item_id
+), scored AS (
+    SELECT item_id, word, is_word, share, bool_or(sure) AS sure,
+           share * max(CASE WHEN NOT sure OR is_word THEN score ELSE greatest(score, 0.72 - 0.01 * least(differing, 5)) END)
+               AS score
+    FROM (
+        SELECT item_id, word, is_word, share, differing, CASE
+                WHEN folded = wanted THEN CASE WHEN is_synonym THEN 0.97 ELSE 1 END
+                WHEN sound = heard THEN 0.94
+                WHEN at = 1 THEN 0.72 + 0.2 * length(heard) / letters
+                WHEN at > 1 THEN 0.6 + 0.2 * length(heard) / letters
+                -- Letters to change, which weigh less in a long name.
+                ELSE greatest(0.01, 0.74 - 0.12 * power(10.0 / (5 + letters) * differing, 1.5))
+            END AS score, CASE
+                WHEN folded = wanted OR sound = heard THEN TRUE
+                WHEN is_word THEN FALSE
+                -- As it is written, and most of the name: 불교 sounds like the beginning of 불꽃, 탱크 is no 물탱크, and a whole
+                -- word before others only says what kind of thing it is: 거북이 is no 거북이 어항.
+                WHEN at > 0 THEN strpos(folded, wanted) > 0 AND length(heard) > 3 AND length(heard) >= letters * CASE
+                    WHEN is_ascii THEN CASE WHEN has_word THEN 0.6 ELSE 2 END
+                    WHEN word LIKE '%% %%' AND has_word THEN 0.5
+                    WHEN starts_with(lower(name), word || ' ') THEN 0.75
+                    WHEN at = 1 THEN 0.65
+                    WHEN at + length(heard) = length(sound) + 1 THEN CASE WHEN has_word THEN 0.5 ELSE 0.7 END
+                    ELSE 2 END
+                -- A wrong vowel in a short Korean name; a letter in a longer one, two and three in long ones.
+                WHEN letters < 6 THEN is_ascii AND letters = 5 AND misspelt AND skeleton = consonants
+                WHEN letters < 8 AND NOT is_ascii THEN differing = 1 AND skeleton = consonants
+                ELSE left(sound, 1) = left(heard, 1) AND (
+                    misspelt OR is_ascii AND differing = 2 AND skeleton = consonants
+                    OR differing <= CASE WHEN letters < 12 THEN 1 WHEN letters < 17 THEN 2 ELSE 3 END)
+            END AS sure
+        FROM compared) AS each
+    GROUP BY item_id, word, is_word, share
 ), initial AS (
     SELECT item_id, max(CASE WHEN initials = %(initials)s THEN CASE WHEN is_synonym THEN 0.78 ELSE 0.8 END
         ELSE 0.5 + 0.2 * length(%(initials)s) / length(initials) END) AS score
     FROM item_names WHERE %(initials)s <> '' AND initials >= %(initials)s AND initials < %(initials)s || chr(1114111)
     GROUP BY item_id
 ), best AS (
-    SELECT item_id, max(score) AS score FROM (
-        SELECT item_id, score FROM scored WHERE NOT is_word
-        UNION ALL SELECT item_id, 0.85 * sum(score) FROM scored WHERE is_word GROUP BY item_id
-        UNION ALL SELECT item_id, score FROM part
-        UNION ALL SELECT item_id, score FROM initial) AS each
+    SELECT item_id, max(CASE WHEN sure THEN greatest(score, %(floor)s) ELSE least(score, %(floor)s - 0.01) END) AS score FROM (
+        SELECT item_id, score, sure FROM scored WHERE NOT is_word
+        UNION ALL
+        SELECT item_id, 0.85 * sum(score), FALSE FROM scored WHERE is_word GROUP BY item_id
+        UNION ALL
+        -- All words in one name, in another order or with others between them.
+        SELECT item_id, 0.8, TRUE
+        FROM (SELECT DISTINCT item_id, name, word, share FROM compared WHERE is_word AND has_word) AS held
+        -- What a thing is stands last: 유리 식탁 is no 식탁 유리.
+        GROUP BY item_id, name HAVING sum(share) > 0.99 AND (name ~ '^[ -~]*$' OR name LIKE '%%' || %(last)s)
+        UNION ALL
+        -- The food itself is no packing of its own.
+        SELECT n.item_id, 0.6 + 0.05 * p.share, TRUE
+        FROM unnest(%(wholes)s::text[], %(whole_shares)s::float8[]) AS p (word, share)
+        JOIN item_names n ON n.sound = sound(p.word) AND n.folded = fold(p.word)
+        JOIN items i ON i.id = n.item_id AND i.category <> 'food'
+        UNION ALL
+        SELECT n.item_id, 0.05 + 0.8 * p.share, FALSE
+        FROM unnest(%(parts)s::text[], %(part_shares)s::float8[]) AS p (word, share)
+        JOIN item_names n ON n.sound = sound(p.word)
+        UNION ALL
+        SELECT n.item_id, 0.05 + 0.8 * p.share, TRUE
+        FROM unnest(%(names)s::text[], %(name_shares)s::float8[]) AS p (word, share)
+        JOIN item_names n ON n.sound = sound(p.word) AND (n.folded = fold(p.word) OR length(n.sound) > 7)
+        UNION ALL
+        SELECT n.item_id, 0.6 + 0.1 * h.share, TRUE
+        FROM unnest(%(heads)s::text[], %(befores)s::text[], %(bounded)s::bool[], %(head_shares)s::float8[])
+             AS h (word, before, bounded, share)
+        -- As it is written: 용기 sounds like 옹기.
+        JOIN item_names n ON n.sound = sound(h.word) AND n.folded = fold(h.word)
+        WHERE h.bounded OR length(h.before) > 1 AND EXISTS (SELECT FROM item_names WHERE sound = sound(h.before))
+        UNION ALL
+        SELECT item_id, score, score > 0.7 OR length(%(initials)s) > 2 FROM initial) AS each
     GROUP BY item_id
 )
-SELECT i.id, i.name, i.category, i.description, i.how_to_recycle, i.do_not_do, coalesce(i.images, '[]') AS images, i.slug,
-    i.name_en, i.synonyms, i.synonyms_en, i.description_en, i.how_to_recycle_en, i.do_not_do_en,
-    round(least(best.score, 1)::numeric, 4) AS score
-FROM (SELECT item_id, score FROM best ORDER BY score DESC, item_id LIMIT %(limit)s) AS best JOIN items i ON i.id = best.item_id
+SELECT i.id, i.name, i.category, i.description, i.how_to_recycle, i.do_not_do,
+       coalesce(i.images, '[]') AS images, i.slug, i.name_en, i.synonyms, i.synonyms_en, i.description_en,
+       i.how_to_recycle_en, i.do_not_do_en, i.why, i.why_en, i.bins, i.exceptions, i.answers, i.source,
+       round(least(best.score, 1)::numeric, 4) AS score
+FROM (SELECT item_id, score FROM best ORDER BY score DESC, item_id LIMIT %(limit)s) AS best
+JOIN items i ON i.id = best.item_id
 ORDER BY best.score DESC, length(i.name), i.name, i.id
 """
 
 
 async def select_found(conn: Connection, asked: Asked, limit: int) -> list[FoundItem]:
-    """The items whose names fit the query, best first."""
+    """The items whose names are like the query, best first; only those from FLOOR are an answer."""
     cur = conn.cursor(row_factory=class_row(FoundItem))
     await cur.execute(SEARCH, search_parameters(asked, limit))
     return await cur.fetchall()
@@ -171,18 +293,39 @@ def search_parameters(asked: Asked, limit: int) -> dict[str, Any]:
         "is_word": [False] * len(asked.phrases) + [True] * len(asked.words),
         "parts": list(asked.parts),
         "part_shares": list(asked.parts.values()),
+        "names": list(asked.names),
+        "name_shares": list(asked.names.values()),
+        "wholes": list(asked.wholes),
+        "whole_shares": list(asked.wholes.values()),
+        "heads": [head.text for head in asked.heads],
+        "befores": [head.before for head in asked.heads],
+        "bounded": [head.bounded for head in asked.heads],
+        "head_shares": [head.share for head in asked.heads],
+        "last": next(reversed(asked.words), ""),
         "initials": asked.initials,
+        "floor": FLOOR,
         "limit": limit,
     }
+
+
+INSERT_QUERY = """
+    INSERT INTO user_queries (id, user_id, query, result, created_at)
+    VALUES (%(id)s, %(user_id)s, %(query)s, %(result)s, %(created_at)s)
+"""
+QUERIES = """
+    SELECT id, query, result, created_at FROM user_queries
+    WHERE user_id = %(user_id)s AND (created_at, id) < (%(created_at)s::timestamp, %(id)s)
+    ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""
+_LAST_ID = UUID(int=(1 << 128) - 1)
 
 
 async def insert_query(
     conn: Connection, id_: UUID, user_id: UUID, query: str, result: Sequence[AskedItem], now: datetime
 ) -> None:
-    await conn.execute(
-        "INSERT INTO user_queries (id, user_id, query, result, created_at) VALUES (%s, %s, %s, %s, %s)",
-        [id_, user_id, query, Jsonb([{"item_id": str(item.item_id), "name": item.name} for item in result]), now],
-    )
+    found = Jsonb([{"item_id": str(item.item_id), "name": item.name} for item in result])
+    values = {"id": id_, "user_id": user_id, "query": query, "result": found, "created_at": now}
+    await conn.execute(INSERT_QUERY, values)
 
 
 async def select_queries(
@@ -190,19 +333,9 @@ async def select_queries(
 ) -> list[UserQuery]:
     """The person's searches, newest first, from the row behind `after`."""
     cur = conn.cursor(row_factory=dict_row)
-    created_at, id_ = after or (None, None)
-    await cur.execute(
-        "SELECT id, query, result, created_at FROM user_queries WHERE user_id = %(user_id)s"
-        " AND (%(id)s::uuid IS NULL OR (created_at, id) < (%(created_at)s::timestamp, %(id)s))"
-        " ORDER BY created_at DESC, id DESC LIMIT %(limit)s",
-        {
-            "user_id": user_id,
-            # Naive: a cast from timestamptz would go through the connection's time zone.
-            "created_at": created_at.replace(tzinfo=None) if created_at else None,
-            "id": id_,
-            "limit": limit,
-        },
-    )
+    # Naive: a cast from timestamptz would go through the connection's time zone.
+    created_at, id_ = (after[0].replace(tzinfo=None), after[1]) if after else ("infinity", _LAST_ID)
+    await cur.execute(QUERIES, {"user_id": user_id, "created_at": created_at, "id": id_, "limit": limit})
     return [
         UserQuery(
             row["id"],
@@ -224,32 +357,47 @@ async def delete_person(conn: Connection, user_id: UUID) -> None:
     await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
 
 
+UPSERT_CATEGORY = """
+    INSERT INTO categories AS c (
+        category, name_ko, name_en, position, how_to_recycle, do_not_do, how_to_recycle_en, do_not_do_en)
+    VALUES (
+        %(category)s, %(name_ko)s, %(name_en)s, %(position)s,
+        %(how_to_recycle)s, %(do_not_do)s, %(how_to_recycle_en)s, %(do_not_do_en)s)
+    ON CONFLICT (category) DO UPDATE SET
+        (name_ko, name_en, position, how_to_recycle, do_not_do, how_to_recycle_en, do_not_do_en) = (
+            excluded.name_ko, excluded.name_en, excluded.position, excluded.how_to_recycle, excluded.do_not_do,
+            excluded.how_to_recycle_en, excluded.do_not_do_en)
+    WHERE c.* IS DISTINCT FROM excluded.*
+"""
+# Whole rows are compared: a column that a later migration adds is compared too.
+UPSERT_ITEMS = """
+    INSERT INTO items AS i (
+        id, name, category, description, how_to_recycle, do_not_do, images, slug, name_en, synonyms, synonyms_en,
+        description_en, how_to_recycle_en, do_not_do_en, why, why_en, bins, exceptions, answers, source)
+    SELECT
+        id, name, category, description, how_to_recycle, do_not_do, images, slug, name_en, synonyms, synonyms_en,
+        description_en, how_to_recycle_en, do_not_do_en, why, why_en, bins, exceptions, answers, source
+    FROM jsonb_populate_recordset(NULL::items, %s)
+    ON CONFLICT (id) DO UPDATE SET
+        (name, category, description, how_to_recycle, do_not_do, images, slug, name_en, synonyms, synonyms_en,
+         description_en, how_to_recycle_en, do_not_do_en, why, why_en, bins, exceptions, answers, source) = (
+            excluded.name, excluded.category, excluded.description, excluded.how_to_recycle, excluded.do_not_do,
+            excluded.images, excluded.slug, excluded.name_en, excluded.synonyms, excluded.synonyms_en,
+            excluded.description_en, excluded.how_to_recycle_en, excluded.do_not_do_en, excluded.why, excluded.why_en,
+            excluded.bins, excluded.exceptions, excluded.answers, excluded.source)
+    WHERE i.* IS DISTINCT FROM excluded.*
+    -- A row that this statement inserted was locked or deleted by nobody.
+    RETURNING (xmax = 0)
+"""
+
+
 async def lock_items(conn: Connection) -> None:
     """Make others who load items wait until this transaction ends; readers go on."""
     await conn.execute("LOCK TABLE items IN SHARE ROW EXCLUSIVE MODE")
 
 
 async def upsert_category(conn: Connection, category: Category, position: int) -> None:
-    await conn.execute(
-        "INSERT INTO categories AS c (category, name_ko, name_en, position, how_to_recycle, do_not_do, how_to_recycle_en,"
-        " do_not_do_en) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (category) DO UPDATE SET"
-        " name_ko = excluded.name_ko, name_en = excluded.name_en, position = excluded.position,"
-        " how_to_recycle = excluded.how_to_recycle, do_not_do = excluded.do_not_do,"
-        " how_to_recycle_en = excluded.how_to_recycle_en, do_not_do_en = excluded.do_not_do_en"
-        " WHERE (c.name_ko, c.name_en, c.position, c.how_to_recycle, c.do_not_do, c.how_to_recycle_en, c.do_not_do_en)"
-        " IS DISTINCT FROM (excluded.name_ko, excluded.name_en, excluded.position, excluded.how_to_recycle,"
-        " excluded.do_not_do, excluded.how_to_recycle_en, excluded.do_not_do_en)",
-        [
-            category.category,
-            category.name_ko,
-            category.name_en,
-            position,
-            category.how_to_recycle,
-            category.do_not_do,
-            category.how_to_recycle_en,
-            category.do_not_do_en,
-        ],
-    )
+    await conn.execute(UPSERT_CATEGORY, {**msgspec.structs.asdict(category), "position": position})
 
 
 async def delete_categories(conn: Connection, kept: Sequence[str]) -> int:
@@ -258,27 +406,8 @@ async def delete_categories(conn: Connection, kept: Sequence[str]) -> int:
 
 
 async def upsert_items(conn: Connection, items: Sequence[Item]) -> tuple[int, int]:
-    """Write the items that do not stand there as they are; return how many were new and how many changed."""
-    cur = await conn.execute(
-        "INSERT INTO items AS i (id, name, category, description, how_to_recycle, do_not_do, images, slug, name_en,"
-        " synonyms, synonyms_en, description_en, how_to_recycle_en, do_not_do_en)"
-        " SELECT id, name, category, description, how_to_recycle, do_not_do, images, slug, name_en, synonyms, synonyms_en,"
-        " description_en, how_to_recycle_en, do_not_do_en FROM jsonb_populate_recordset(NULL::items, %s)"
-        " ON CONFLICT (id) DO UPDATE SET"
-        " name = excluded.name, category = excluded.category, description = excluded.description,"
-        " how_to_recycle = excluded.how_to_recycle, do_not_do = excluded.do_not_do, images = excluded.images,"
-        " slug = excluded.slug, name_en = excluded.name_en, synonyms = excluded.synonyms,"
-        " synonyms_en = excluded.synonyms_en, description_en = excluded.description_en,"
-        " how_to_recycle_en = excluded.how_to_recycle_en, do_not_do_en = excluded.do_not_do_en"
-        " WHERE (i.name, i.category, i.description, i.how_to_recycle, i.do_not_do, i.images, i.slug, i.name_en,"
-        " i.synonyms, i.synonyms_en, i.description_en, i.how_to_recycle_en, i.do_not_do_en) IS DISTINCT FROM"
-        " (excluded.name, excluded.category, excluded.description, excluded.how_to_recycle, excluded.do_not_do,"
-        " excluded.images, excluded.slug, excluded.name_en, excluded.synonyms, excluded.synonyms_en,"
-        " excluded.description_en, excluded.how_to_recycle_en, excluded.do_not_do_en)"
-        # A row that this statement inserted was locked or deleted by nobody.
-        " RETURNING (xmax = 0)",
-        [Jsonb(msgspec.to_builtins(items))],
-    )
+    """Write the items that are not there as they are; return how many were new and how many changed."""
+    cur = await conn.execute(UPSERT_ITEMS, [Jsonb(msgspec.to_builtins(items))])
     written = [bool(row[0]) for row in await cur.fetchall()]
     return written.count(True), written.count(False)
 

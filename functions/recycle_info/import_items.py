@@ -13,9 +13,12 @@ from shared.db import Connection
 from shared.parts import Db
 from shared.triggers import command
 
+# Items written by one statement: on a slow machine a thousand of them would pass the role's statement timeout.
+BATCH = 200
+
 
 class Report(Struct):
-    """What a load did: added + updated + unchanged = rows; `removed` counts items that stand in no file any more."""
+    """What a load did: added + updated + unchanged = rows; `removed` counts items that are in no file any more."""
 
     rows: int = 0
     added: int = 0
@@ -54,6 +57,9 @@ async def load(conn: Connection, files: list[dataset.File]) -> Report:
     items = [dataset.to_item(entry, file.category) for file in files for entry in file.items]
     # First what is gone: its slug may stand in the files again under another name.
     removed = await sql.delete_items(conn, [item.id for item in items])
-    added, updated = await sql.upsert_items(conn, items)
+    added = updated = 0
+    for first in range(0, len(items), BATCH):
+        new, changed = await sql.upsert_items(conn, items[first : first + BATCH])
+        added, updated = added + new, updated + changed
     await sql.delete_categories(conn, [file.category for file in files])
     return Report(len(items), added, updated, len(items) - added - updated, removed)

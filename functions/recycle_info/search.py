@@ -16,13 +16,19 @@ from shared.ids import new_id
 
 # How many of the items found are kept with a person's query.
 KEPT = 5
+# The score from which a name is like enough to ask back.
+GUESSED = 0.3
 
 
 class Found(Struct):
-    """The items, best first, and the query they answer."""
+    """The items, best first, and the query they answer.
+
+    No item is an answer too: then `did_you_mean` is the name most like the query, if there is one that is like it at all.
+    """
 
     items: list[sql.FoundItem]
     query: Annotated[str, Meta(examples=["샴푸통"])]
+    did_you_mean: Annotated[str | None, Meta(examples=[None])] = None
 
 
 @get("/search", responses=problems(BadInput, Unauthorized), summary="Search items")
@@ -40,12 +46,28 @@ async def search(
         ),
     ],
     limit: Annotated[int, QueryParameter(ge=1, le=100, description="Items at most.")] = 20,
+    floor: Annotated[
+        float,
+        QueryParameter(
+            ge=0,
+            le=1,
+            description="The least score of an item; a lower one lets resemblances in too.",
+        ),
+    ] = sql.FLOOR,
 ) -> Found:
     async with db.connection() as conn:
-        found = await sql.select_found(conn, words.read(q), limit)
+        like = await sql.select_found(conn, words.read(q), limit)
+        found = [item for item in like if item.score >= floor]
         if maybe_user is not None:
             # A GET that writes, which API.md asks for: "with a token the query is kept". It is one short insert, and only
             # the person who asked ever sees it.
             kept = [sql.AskedItem(item.id, item.name) for item in found[:KEPT]]
             await sql.insert_query(conn, new_id(), maybe_user.id, q, kept, clock.now())
-    return Found(found, q)
+    return Found(found, q, _did_you_mean(q, like) if not found else None)
+
+
+def _did_you_mean(query: str, like: list[sql.FoundItem]) -> str | None:
+    """The name of the item most like the query, in the query's language."""
+    if not like or like[0].score < GUESSED:
+        return None
+    return like[0].name_en if query.isascii() else like[0].name

@@ -1,6 +1,7 @@
 """The project's own items, loaded as `eco2 import items` does."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -24,3 +25,9 @@ async def database(db: Callable[[str], Awaitable[Database]]) -> Database:
 async def client(database: Database, serve: Callable[..., Awaitable[httpx.AsyncClient]]) -> httpx.AsyncClient:
     """The service, with all items in its database."""
     return await serve("recycle-info")
+
+
+async def get(client: httpx.AsyncClient, path: str, **query: Any) -> Any:
+    answer = await client.get(f"{PREFIX}{path}", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from functions.recycle_info import dataset
-from tests.conftest import Person
+from functions.recycle_info import db as sql
 from tests.recycle_info.conftest import PREFIX
 
 
@@ -41,21 +41,7 @@ async def test_a_clear_bottle_is_found_by(client: httpx.AsyncClient, q: str) -> 
 async def test_an_answer_carries_all_there_is_to_say_in_both_languages(client: httpx.AsyncClient) -> None:
     (item,) = await find(client, "투명 페트병", limit=1)
     assert item["score"] == 1
-    assert set(item) == {
-        *(
-            "id",
-            "name",
-            "category",
-            "description",
-            "how_to_recycle",
-            "do_not_do",
-            "images",
-            "slug",
-            "synonyms",
-            "score",
-        ),
-        *("name_en", "synonyms_en", "description_en", "how_to_recycle_en", "do_not_do_en"),
-    }
+    assert set(item) == {name for struct in (sql.FoundItem, sql.Item) for name in struct.__struct_fields__}
     assert len(item["how_to_recycle"].split("\n")) == len(item["how_to_recycle_en"].split("\n")) == 4
 
 
@@ -90,26 +76,62 @@ async def test_a_bad_token_is_401_though_none_is_needed(client: httpx.AsyncClien
     assert answer.status_code == 401
 
 
-async def test_with_a_token_the_query_is_kept_and_can_be_forgotten(
-    client: httpx.AsyncClient, person: Person, another_person: Person
+@pytest.mark.parametrize(
+    ("q", "slug"),
+    [
+        ("성냥", "matches"),
+        ("matches", "matches"),
+        ("드라이아이스", "dry-ice"),
+        ("toothpick", "toothpick"),
+        ("cutting board", "wooden-cutting-board"),
+        ("비누", "soap"),
+    ],
+)
+async def test_what_met_a_neighbour_once_is_found(client: httpx.AsyncClient, q: str, slug: str) -> None:
+    assert (await find(client, q))[0]["slug"] == slug
+
+
+@pytest.mark.parametrize("q", ["유튜브", "유니콘", "민주주의", "elephant", "쓰레기 봉투 가격", "거북이", "불교"])
+async def test_below_the_floor_there_is_no_item(client: httpx.AsyncClient, q: str) -> None:
+    assert await find(client, q) == []
+
+
+@pytest.mark.parametrize(
+    ("q", "meant"),
+    [("쓰레기 봉투 가격", "종량제봉투"), ("뷁뷁", None), ("zzzzzz", None), ("페트병", None)],
+)
+async def test_no_answer_asks_back_where_something_is_alike(
+    client: httpx.AsyncClient, q: str, meant: str | None
 ) -> None:
-    for q in ("신문지", "페트병", "책"):
-        await client.get(f"{PREFIX}/search", params={"q": q}, headers=person.headers)
-    await client.get(f"{PREFIX}/search", params={"q": "상자"}, headers=another_person.headers)
-    await client.get(f"{PREFIX}/search", params={"q": "노트"})
-    first = (await client.get(f"{PREFIX}/queries", headers=person.headers, params={"limit": 2})).json()
-    assert [kept["query"] for kept in first["items"]] == ["책", "페트병"]
-    assert first["items"][0]["result"][0]["name"] == "책"
-    assert set(first["items"][0]) == {"id", "query", "result", "created_at"}
-    query = {"cursor": first["next_cursor"]}
-    rest = (await client.get(f"{PREFIX}/queries", headers=person.headers, params=query)).json()
-    assert ([kept["query"] for kept in rest["items"]], rest["next_cursor"]) == (["신문지"], None)
-    assert (await client.delete(f"{PREFIX}/queries", headers=person.headers)).status_code == 204
-    assert (await client.get(f"{PREFIX}/queries", headers=person.headers)).json()["items"] == []
-    others = (await client.get(f"{PREFIX}/queries", headers=another_person.headers)).json()["items"]
-    assert [kept["query"] for kept in others] == ["상자"]
+    answer = (await client.get(f"{PREFIX}/search", params={"q": q})).json()
+    assert answer["did_you_mean"] == meant
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
-async def test_a_history_needs_a_token(client: httpx.AsyncClient, method: str) -> None:
-    assert (await client.request(method, f"{PREFIX}/queries")).status_code == 401
+async def test_a_caller_that_reads_the_text_itself_gets_resemblances_too(client: httpx.AsyncClient) -> None:
+    q = "쓰레기 봉투 가격"
+    found = await find(client, q, floor=0)
+    assert found
+    assert all(item["score"] < sql.FLOOR for item in found)
+
+
+@pytest.mark.parametrize(
+    ("q", "slug"),
+    [
+        ("나무의자", "chair"),  # what it is made of is a name too
+        ("녹슨 가위", "scissors"),  # a word of its own
+        ("장롱이 낡아서 버리려고요", "wardrobe"),  # what is thrown away is what is mentioned
+        ("거울이 깨졌을 때", "mirror"),  # what has become of it
+        ("햇반 뚜껑", "instant-rice-container"),  # a part of it
+        ("에어후라이어", "airfryer"),  # as people spell it
+        ("ㄱㅈㅈ", "dry-battery"),
+        ("칫솔은 재활용이 되나요", "toothbrush"),
+    ],
+)
+async def test_a_thing_is_found_in_what_people_say(client: httpx.AsyncClient, q: str, slug: str) -> None:
+    assert slug in [item["slug"] for item in (await find(client, q))[:3]]
+
+
+@pytest.mark.parametrize("floor", ["-0.1", "1.1", "x"])
+async def test_a_floor_that_is_none_is_400(client: httpx.AsyncClient, floor: str) -> None:
+    answer = await client.get(f"{PREFIX}/search", params={"q": "종이", "floor": floor})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "floor")

@@ -1,0 +1,52 @@
+"""The lists' statements, planned as PostgreSQL plans them once it no longer looks at the values."""
+
+import json
+import re
+
+import pytest
+
+from functions.recycle_info import db as sql
+from shared.db import Database
+
+TYPES = {
+    "id": "uuid",
+    "user_id": "uuid",
+    "name": "text",
+    "category": "text",
+    "created_at": "timestamp",
+    "limit": "bigint",
+}
+VALUES = {
+    "uuid": "'00000000-0000-0000-0000-000000000000'",
+    "text": "'가'",
+    "timestamp": "'2026-01-01'",
+    "bigint": "20",
+}
+
+
+@pytest.mark.parametrize(
+    ("statement", "condition"),
+    [
+        (sql.ITEMS, "(ROW((name)::text, id) > ROW($1, $2))"),
+        (sql.ITEMS_OF_CATEGORY, "(((category)::text = $1) AND (ROW((name)::text, id) > ROW($2, $3)))"),
+        (sql.QUERIES, "((user_id = $1) AND (ROW(created_at, id) < ROW($2, $3)))"),
+    ],
+)
+async def test_a_page_is_read_from_where_it_begins_under_a_generic_plan(
+    database: Database, statement: str, condition: str
+) -> None:
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
+    numbered = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement)
+    types = [TYPES[name] for name in names]
+    async with database.transaction() as conn:
+        await conn.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        # The tables are small here; what is asked is what the index is used for.
+        await conn.execute("SET LOCAL enable_seqscan = off")
+        await conn.execute(f"PREPARE listed ({', '.join(types)}) AS {numbered}")  # type: ignore[arg-type]  # text of this test
+        values = ", ".join(VALUES[type_] for type_ in types)
+        cur = await conn.execute(f"EXPLAIN (FORMAT JSON) EXECUTE listed ({values})")  # type: ignore[arg-type]  # the same
+        plan = json.dumps((await cur.fetchall())[0][0])
+        await conn.execute("DEALLOCATE listed")
+    assert json.dumps(condition)[1:-1] in plan, plan
+    assert '"Index Cond"' in plan
+    assert "Sort" not in plan

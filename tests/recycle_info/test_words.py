@@ -1,0 +1,32 @@
+"""What a query is taken apart into."""
+
+import pytest
+
+from functions.recycle_info import words
+
+
+def test_what_is_asked_about_a_thing_is_not_the_thing() -> None:
+    assert list(words.read("다 쓴 건전지는 어떻게 버려요?").phrases) == ["건전지"]
+    assert list(words.read("how do I recycle an old pizza box").phrases) == ["pizza box"]
+    assert list(words.read("치킨뼈는 음식물 쓰레기로 버리나요").phrases) == ["치킨뼈"]
+
+
+def test_the_text_as_it_was_typed_is_tried_too() -> None:
+    assert words.read("음식물처리기").names["음식물처리기"] >= 1
+
+
+def test_a_head_needs_a_word_of_its_own_or_a_name_before_it() -> None:
+    (chair,) = [head for head in words.read("녹슨 의자").heads if head.text == "의자"]
+    assert (chair.before, chair.bounded) == ("녹슨", True)
+    (tube,) = [head for head in words.read("유튜브").heads if head.text == "튜브"]
+    assert (tube.before, tube.bounded) == ("유", False)
+
+
+@pytest.mark.parametrize("query", ["", "?!", "🍕"])
+def test_without_a_letter_nothing_is_asked_for(query: str) -> None:
+    assert words.read(query) == words.Asked()
+
+
+def test_a_spelling_is_read_as_the_dictionary_has_it() -> None:
+    assert list(words.read("에어후라이어").phrases) == ["에어프라이어"]
+    assert "에어후라이어" in words.read("에어후라이어").names
