@@ -9,6 +9,8 @@ import pytest
 from functions.recycle_info import dataset, import_items
 from shared.db import Database
 
+# Read once: a second of each test otherwise.
+FILES = dataset.read_files()
 PREFIX = "/api/v1/recycle"
 
 
@@ -17,7 +19,7 @@ async def database(db: Callable[[str], Awaitable[Database]]) -> Database:
     """recycle-info's database with all items."""
     found = await db("recycle-info")
     async with found.transaction() as conn:
-        await import_items.load(conn, dataset.read_files())
+        await import_items.load(conn, FILES)
     return found
 
 
