@@ -1,7 +1,7 @@
 """What a function consists of: the files, libraries and settings that its process may load, and one hash over them.
 
 The lint, the emulator's reload, the images and the deploy plan all ask here. Files are read, never imported, and nothing but
-their names below the checkout and their contents counts: not the path, the order, the times or the operating system.
+their names below the checkout and what they mean counts: not the path, the order, the times, comments or the operating system.
 
 - A module brings every parent package's `__init__` and each package's data files (whatever in its folder is not Python).
 - Imports inside functions count. Those under `if TYPE_CHECKING:` never run, and don't.
@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from runtime import loader
+from runtime.meaning import meaning, parsed
 from runtime.services import ROOT, Service, load_services
 
 OWN = ("functions", "shared", "runtime", "emulator", "k8s")
@@ -139,7 +140,7 @@ class Checkout:
             ClosureError: a file imports what neither the checkout nor the lock has.
         """
         service = self.services[function.service]
-        walk = _Walk(self, service.name, parts(service), service.dependencies)
+        walk = _Walk(self, service.name, parts(service), self._pool(service.dependencies))
         walk.start(function.module, *(WORKER if service.is_worker else HOST))
         inputs = dict(walk.inputs)
         for key, value in self._settings(service):
@@ -151,11 +152,21 @@ class Checkout:
     def reach(self, *modules: str, service: Service | None = None) -> dict[str, str]:
         """The inputs, files and libraries alone, of some modules: in a service's process, or in one that uses all parts."""
         name = service.name if service else modules[0]
-        walk = _Walk(
-            self, name, parts(service) if service else {*PARTS.values()}, service.dependencies if service else ""
-        )
+        uses, group = (parts(service), service.dependencies) if service else ({*PARTS.values()}, "")
+        return self._walk(name, uses, self._pool(group), modules)
+
+    def maker(self, service: Service, made: dict[str, str]) -> dict[str, str]:
+        """The inputs of the module that makes something for a service's image: it runs with its own group's libraries alone."""
+        return self._walk(service.name, parts(service), self.lock.group(made["group"]), [made["module"]])
+
+    def _walk(self, name: str, uses: set[str], pool: set[str], modules: Iterable[str]) -> dict[str, str]:
+        walk = _Walk(self, name, uses, pool)
         walk.start(*modules)
         return walk.inputs
+
+    def _pool(self, group: str) -> set[str]:
+        """The libraries that a process of a service may load."""
+        return self.lock.base() | self.lock.group(group)
 
     def made(self, service: Service) -> dict[str, str] | None:
         """What is made for a service's image where it is built: the module that makes it, and its dependency group."""
@@ -172,11 +183,23 @@ class Checkout:
         return sorted(path.relative_to(self.root).as_posix() for path in found)
 
     def content(self, file: str) -> str:
-        """The digest of a file. Line ends of text files don't count: a checkout on Windows may have others."""
+        """The digest of what a file means: of Python code (see `runtime.meaning`), or of all that is in any other.
+
+        Raises:
+            ClosureError: it is Python code, and can't be read as such.
+        """
         if file not in self._digests:
-            data = (self.root / file).read_bytes()
-            self._digests[file] = digest(data if b"\0" in data else data.replace(b"\r\n", b"\n"))
+            try:
+                of_code = file.endswith(".py")
+                self._digests[file] = meaning(_text(self.root / file)) if of_code else self.text(file)
+            except SyntaxError as error:
+                raise ClosureError(f"{file}, line {error.lineno}: {error.msg}") from None
         return self._digests[file]
+
+    def text(self, file: str) -> str:
+        """The digest of a file's contents. Line ends of text files don't count: a checkout on Windows may have others."""
+        data = (self.root / file).read_bytes()
+        return digest(data if b"\0" in data else data.replace(b"\r\n", b"\n"))
 
     def module_file(self, name: str) -> str | None:
         """The file of an own module or package, or None."""
@@ -237,11 +260,11 @@ def _data(folder: Path) -> Iterator[Path]:
 class _Walk:
     """One breadth-first walk over imports, so that `via` names the shortest way."""
 
-    def __init__(self, checkout: Checkout, name: str, parts: set[str], group: str) -> None:
+    def __init__(self, checkout: Checkout, name: str, parts: set[str], pool: set[str]) -> None:
         self.checkout = checkout
         self.name = name
         self.parts = parts
-        self.group = group
+        self.pool = pool  # the libraries that an import which says no name may mean
         self.inputs: dict[str, str] = {}
         self.via: dict[str, str | None] = {}
         self._queue: list[tuple[str, str | None]] = []
@@ -293,7 +316,7 @@ class _Walk:
             if wanted.whole:
                 self._queue.extend((module, file) for module in self._below(wanted.name))
         elif not wanted.name:
-            self._libraries(self.checkout.lock.base() | self.checkout.lock.group(self.group), file)
+            self._libraries(self.pool, file)
         elif top not in sys.stdlib_module_names and top != "__main__":
             self._libraries([self.checkout.lock.distribution(top, file)], file)
 
@@ -401,7 +424,7 @@ def _text(file: Path) -> str:
 @functools.lru_cache(maxsize=2048)
 def _read(code: str, package: str, dynamic: bool) -> list[Import]:
     found = _Imports(package, dynamic=dynamic)
-    found.visit(ast.parse(code))
+    found.visit(parsed(code))
     return list(dict.fromkeys(found.found))
 
 

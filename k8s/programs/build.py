@@ -40,13 +40,14 @@ def gather(checkout: Checkout, image: Image, folder: Path) -> None:
     Raises:
         BuildError: a library can't be fetched, or what is made for the image fails.
     """
+    texts = {file: checkout.text(file) for file in image.files}
     for file in image.files:
         target = folder / "app" / file
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(checkout.root / file, target)
     # The tag was computed a moment ago: what it says must be what the image holds.
     read_again = Checkout(checkout.root)
-    if changed := [file for file in image.files if read_again.content(file) != checkout.content(file)]:
+    if changed := [file for file in image.files if read_again.text(file) != texts[file]]:
         raise BuildError(f"changed while the image was being built: {', '.join(changed)}")
     shutil.copyfile(checkout.root / CONTAINERFILE, folder / "Containerfile")
     (folder / "made").mkdir()

@@ -13,6 +13,8 @@ from k8s.programs.images import TOOLS, Image, Record
 from k8s.programs.objects import ObjectChange, texts
 from runtime.closure import Closure
 
+Change = Literal["unchanged", "changed", "new", "manifests", "removed"]
+
 
 class FunctionChange(Struct, frozen=True):
     """A function to be rolled out; each entry of `why` is a chain from an input to the image."""
@@ -28,11 +30,12 @@ class ServiceChange(Struct, frozen=True):
     service: str
     tag: str
     running_tag: str | None
-    change: Literal["unchanged", "changed", "new", "manifests", "removed"]
+    change: Change
     functions: list[FunctionChange] = []
     why: list[list[str]] = []
     record: Record | None = None
     objects: list[ObjectChange] = []
+    text_only: list[str] = []  # files of which comments or the like changed: the image stays as it is
     before: str = ""  # of a rollout that was not finished: the tag of the last that was
 
 
@@ -93,7 +96,9 @@ def _compare(image: Image, old: Record | None, registry: str) -> ServiceChange:
     if old.tag == record.tag:
         same = not old.manifest or old.manifest == record.manifest
         why = [] if same else [["manifests (eco2 render)", name]]
-        return ServiceChange(name, record.tag, old.tag, "unchanged" if same else "manifests", [], why, record)
+        kind: Change = "unchanged" if same else "manifests"
+        texts = sorted(file for file, text in record.texts.items() if old.texts.get(file, text) != text)
+        return ServiceChange(name, record.tag, old.tag, kind, [], why, record, text_only=texts)
     if not old.functions:
         why = [[f"image {old.tag}, of which nothing is known"]]
         functions = [_function(image, closure, why) for closure in image.closures]
@@ -141,6 +146,8 @@ def text(plan: Plan) -> str:
         if service.change == "new":
             lines.append(f"    {len(service.functions)} functions; none of them runs" if service.functions else "")
             continue
+        if service.text_only:
+            lines.append(f"    text only: {', '.join(service.text_only)}")
         for chain in service.why:
             lines.append(f"    {' > '.join(chain)}")
         lines += [f"    {line}" for line in texts(o for o in service.objects if _worth_showing(o))]

@@ -26,7 +26,7 @@ from k8s.programs.manifests import document, labels
 from k8s.programs.objects import ObjectChange, identity, service_of
 from k8s.programs.plan import REASONS, Situation, against_cluster
 from k8s.programs.render import stale
-from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout
+from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout, drop_broken
 from k8s.programs.room import RoomError
 from k8s.programs.templates import Document
 from runtime.closure import Checkout
@@ -143,6 +143,8 @@ class Deployment:
             kind, space, name = identity(found)
             try:
                 self.cluster.undo(kind.lower(), name, space)
+                if kind == "StatefulSet":
+                    drop_broken(self.cluster, name, space)
                 self._wait(found)
             except (ClusterError, RolloutError) as error:
                 stuck.append(f"{kind.lower()}/{name} did not go back either ({error})")

@@ -33,7 +33,8 @@ class Record(Struct, frozen=True):
 
     `inputs` maps files, libraries and settings to digests or versions; `manifest` is the digest of the service's manifests.
     `finished` is false of what the cluster was told to run by a rollout that did not come to its end; `before` is then the tag of
-    the last that did. `registry` is where the running image came from, empty where that is not known.
+    the last that did. `texts` are digests of whole files, comments and all. `registry` is where the running image came from,
+    empty where that is not known.
     """
 
     tag: str
@@ -41,6 +42,7 @@ class Record(Struct, frozen=True):
     inputs: dict[str, str] = {}
     manifest: str = ""
     finished: bool = True
+    texts: dict[str, str] = {}
     before: str = ""
     registry: str = ""
 
@@ -76,7 +78,7 @@ def _service_image(checkout: Checkout, service: Service) -> Image:
     inputs = image_inputs(checkout, service)
     held = checkout.reach(*_beside(service), service=service)
     extra = [f"functions/{service.folder}/service.toml", *_migrations(checkout, service)]
-    image = _image(service.name, service.folder, checkout.functions(service), inputs, held, extra)
+    image = _image(checkout, service.name, service.folder, checkout.functions(service), inputs, held, extra)
     record = msgspec.structs.replace(image.record, manifest=manifest_digest(service))
     module = "runtime.delivery.worker" if service.is_worker else "runtime.http.host"
     return msgspec.structs.replace(image, module=module, record=record, service=service)
@@ -95,11 +97,19 @@ def _migrations(checkout: Checkout, service: Service) -> list[str]:
 def _tools_image(checkout: Checkout) -> Image:
     inputs = tool_inputs(checkout)
     extra = [file for file in inputs if file.endswith((".toml", ".sql"))]
-    return _image(TOOLS, "dump", [], inputs, checkout.reach(*TOOL_MODULES) | checkout.libraries(TOOL_LIBRARIES), extra)
+    return _image(
+        checkout, TOOLS, "dump", [], inputs, checkout.reach(*TOOL_MODULES) | checkout.libraries(TOOL_LIBRARIES), extra
+    )
 
 
 def _image(
-    name: str, target: str, closures: list[Closure], inputs: dict[str, str], held: dict[str, str], extra: list[str]
+    checkout: Checkout,
+    name: str,
+    target: str,
+    closures: list[Closure],
+    inputs: dict[str, str],
+    held: dict[str, str],
+    extra: list[str],
 ) -> Image:
     functions = {closure.function.name: closure.hash for closure in closures}
     every: dict[str, str] = dict(inputs)
@@ -109,7 +119,8 @@ def _image(
     tag = digest(json.dumps([functions, inputs], sort_keys=True).encode())[:16]
     files = sorted({key for key in held if "/" in key} | {*extra})
     libraries = sorted(key.removeprefix("library ") for key in held if key.startswith("library "))
-    record = Record(tag, functions, dict(sorted(every.items())))
+    texts = {file: checkout.text(file)[:12] for file in files if file.endswith(".py")}
+    record = Record(tag, functions, dict(sorted(every.items())), texts=texts)
     return Image(name, target, "k8s.tools.backup", record, closures, inputs, files, libraries)
 
 
@@ -118,7 +129,7 @@ def image_inputs(checkout: Checkout, service: Service) -> dict[str, str]:
     files = [CONTAINERFILE, *_migrations(checkout, service)]
     inputs = {file: checkout.content(file) for file in files} | checkout.reach(*_beside(service), service=service)
     if made := checkout.made(service):
-        inputs |= checkout.reach(made["module"], service=service) | checkout.group(made["group"])
+        inputs |= checkout.maker(service, made) | checkout.group(made["group"])
     return inputs
 
 

