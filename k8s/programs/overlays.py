@@ -50,21 +50,38 @@ def overlay(env: Environment, services: list[Service]) -> dict[str, str]:
         )
     ]
     if env.small:
-        patches += _small()
+        patches += _small(services)
     top = kustomization(resources=["../../base", "settings.yaml"], patches=patches)
     return {"kustomization.yaml": dump([top]), "settings.yaml": dump(made)}
 
 
-def _small() -> list[Document]:
-    """One replica of everything, on whatever node has room."""
+def _small(services: list[Service]) -> list[Document]:
+    """One replica of everything, on whatever node has room, on small volumes."""
     scale = [{"op": "replace", "path": f"/spec/{edge}Replicas", "value": n} for edge, n in (("min", 1), ("max", 2))]
-    anywhere = {"op": "remove", "path": "/spec/template/spec/nodeSelector"}
     patches = [patch("HorizontalPodAutoscaler", *scale)]
-    patches += [patch(kind, anywhere) for kind in ("Deployment", "StatefulSet")]
-    return [*patches, patch("CronJob", {**anywhere, "path": "/spec/jobTemplate/spec/template/spec/nodeSelector"})]
+    anywhere = {"nodeSelector": None, "affinity": None}
+    patches += [_merge(kind, {"template": {"spec": anywhere}}) for kind in ("Deployment", "StatefulSet")]
+    patches.append(_merge("CronJob", {"jobTemplate": {"spec": {"template": {"spec": anywhere}}}}))
+    # One pod alone must not go before its successor is there.
+    surge = {"op": "replace", "path": "/spec/strategy/rollingUpdate", "value": {"maxSurge": 1, "maxUnavailable": 0}}
+    patches.append(patch("Deployment", surge, labels="eco2/service"))
+    volumes = {"k8s-postgresql": "10Gi", "broker": "2Gi", "prometheus": "5Gi"}
+    volumes |= {service.name: "5Gi" for service in services if service.is_worker}
+    path = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage"
+    return patches + [
+        patch("StatefulSet", {"op": "replace", "path": path, "value": size}, name=name)
+        for name, size in volumes.items()
+    ]
 
 
-def patch(kind: str, *operations: Document, name: str | None = None) -> Document:
-    """A JSON patch of all objects of a kind, or of one."""
-    target = {"kind": kind} | ({"name": name} if name else {})
+def _merge(kind: str, spec: Document) -> Document:
+    """A merge patch of all objects of a kind: fields that are None go, where they are."""
+    version = "batch/v1" if kind == "CronJob" else "apps/v1"
+    found = {"apiVersion": version, "kind": kind, "metadata": {"name": "any"}, "spec": spec}
+    return {"target": {"kind": kind}, "patch": dump([found], header="")}
+
+
+def patch(kind: str, *operations: Document, name: str = "", labels: str = "") -> Document:
+    """A JSON patch of all objects of a kind, of those with a label, or of one."""
+    target = {"kind": kind} | ({"name": name} if name else {}) | ({"labelSelector": labels} if labels else {})
     return {"target": target, "patch": dump([list(operations)], header="")}  # type: ignore[list-item]

