@@ -118,14 +118,11 @@ def _bound(function: Callable[..., Any], parts: Mapping[str, Any], takes: type[S
     publisher: Publisher | None = parts["publisher"] if "progress" in per_run else None
 
     def call(given: Any, task: Task) -> Any:
-        arguments: dict[str, Any] = {}
-        if message is not None:
-            arguments[message] = given
-        if per_run:
-            if "task" in per_run:
-                arguments["task"] = task
-            if publisher is not None:
-                arguments["progress"] = Progress(publisher, task)
+        arguments = {} if message is None else {message: given}
+        if "task" in per_run:
+            arguments["task"] = task
+        if publisher is not None:
+            arguments["progress"] = Progress(publisher, task)
         return run(**arguments)
 
     return Call(call, Form(takes) if takes else None, seconds, inspect.iscoroutinefunction(function))

@@ -28,6 +28,9 @@ class Form:
         self.takes = takes
         self.unknown = 0
         self._known = _known(inspect.type_info(takes))
+        # Most messages are of this version and hold no Struct within: they are read at the price of one comparison.
+        self._names = self._known.names if self._known else frozenset()
+        self._deep = tuple(self._known.inner) if self._known else ()
         self._said: set[str] = set()
 
     def read(self, fields: dict[str, Any]) -> Any:
@@ -36,6 +39,19 @@ class Form:
         Raises:
             Refused: a field without a default is missing, has another type, or seems to have changed its name.
         """
+        if not fields.keys() <= self._names:
+            self._meet(fields)
+        else:
+            for name in self._deep:
+                if fields.get(name):
+                    self._meet(fields)
+                    break
+        try:
+            return msgspec.convert(fields, self.takes)
+        except msgspec.ValidationError as error:
+            raise Refused(str(error)) from None
+
+    def _meet(self, fields: dict[str, Any]) -> None:
         for where, unknown, missing in _strangers(self._known, fields, ""):
             if missing:
                 raise Refused(f"{where}{', '.join(missing)} seems to be called {', '.join(unknown)} now")
@@ -43,10 +59,6 @@ class Form:
             for name in unknown - self._said:
                 self._said.add(name)
                 log.warning("%s has a field that this version does not know: %s%s", self.takes.__name__, where, name)
-        try:
-            return msgspec.convert(fields, self.takes)
-        except msgspec.ValidationError as error:
-            raise Refused(str(error)) from None
 
 
 class _Known(Struct):

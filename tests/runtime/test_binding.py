@@ -3,16 +3,18 @@
 from typing import Annotated, Any
 
 import pytest
+from dramatiq.brokers.stub import StubBroker
 
 from functions.waste.messages import PhotoProcessed
 from runtime.binding import bind_command, bind_queue, bind_schedule
-from runtime.loader import LoadError
+from runtime.loader import LoadError, discover, load_command, load_queue_functions, load_schedules
 from runtime.parts import Parts
-from runtime.services import find
+from runtime.services import Service, find, load_services
 from shared.ids import new_id
 from shared.messages import ErasePerson, Outcome, ProcessPhoto
 from shared.objects import ObjectStore
 from shared.parts import Db, Made, Objects, Progress, Settings, Task
+from shared.settings import read
 from shared.triggers import queue
 from tests.conftest import Take
 
@@ -138,8 +140,6 @@ async def test_a_part_that_the_service_does_not_use_is_said_at_start(environment
 
 
 def test_a_worker_makes_no_part_that_its_functions_do_not_name(environment: dict[str, str]) -> None:
-    from shared.settings import read
-
     service = find("storage")
     parts = Parts(service, read(environment, service="storage"))
     made = actor(lambda message, objects: None, ProcessPhoto, "process_photo")
@@ -159,3 +159,16 @@ def test_an_outcome_is_read_from_where_every_version_puts_it() -> None:
     read = bound.read({"outcome": sent | {"status": "success", "completed_at": clock.now().isoformat()}})
     assert isinstance(read, PhotoProcessed)
     assert str(read.task_id) == ids[0]
+
+
+@pytest.mark.parametrize("service", load_services().values(), ids=lambda service: service.folder)
+async def test_every_function_of_the_system_is_bound(service: Service, environment: dict[str, str]) -> None:
+    parts = Parts(service, read(environment, service=service.folder, database_env=service.database.env))
+    bound = {name: bind_queue(actor, parts) for name, actor in load_queue_functions(service, StubBroker()).items()}
+    bound |= {name: bind_schedule(function, parts) for name, (_, function) in load_schedules(service).items()}
+    assert {call.asynchronous for call in bound.values()} == {not service.is_worker}
+    for function in discover(service):
+        if function.trigger == "command":
+            _, command = load_command({service.folder: service}, function.where.rpartition(" ")[2])
+            assert callable(bind_command(command, parts))
+    await parts.close()

@@ -114,7 +114,7 @@ def test_an_api_function_that_can_not_read_its_message_leaves_it_to_the_relay(ow
     async def count(*, number: int) -> None:
         done.append(number)
 
-    owner.consumer._calls["count"] = call(count)
+    owner.consumer._functions["count"] = call(count)
 
     class Renamed(sending(f"{owner.name}/count"), frozen=True):  # type: ignore[misc]
         number: str = "many"
