@@ -12,10 +12,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tests.faults import rows_owner, rows_syncer, rows_worker
+from tests.faults import rows_frozen, rows_owner, rows_syncer, rows_worker
 from tests.faults.system import Bench, bench
 from tests.faults.table import ROWS, Row
 
+assert rows_frozen
 assert rows_owner
 assert rows_syncer
 assert rows_worker

@@ -76,8 +76,8 @@ def work(options: Options) -> None:
     signal.signal(signal.SIGTERM, lambda *_: told.set())
 
     def effect(*, number: int, task: Task) -> Result:
-        if options.seconds:
-            time.sleep(options.seconds)
+        for _ in range(20 if options.seconds else 0):
+            time.sleep(options.seconds / 20)
         return Result(record={"effect": effect_of(options.effects, task.id), "number": number}, payload={"t": "x"})
 
     def fail(*, number: int) -> Result:

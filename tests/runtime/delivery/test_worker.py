@@ -9,10 +9,13 @@ from typing import Any
 from uuid import UUID
 
 import dramatiq
+import psycopg
 import pytest
 from msgspec import Struct
+from psycopg.types.json import Jsonb
 
-from runtime.delivery import background
+from emulator.servers.postgres import Postgres
+from runtime.delivery import background, consumer, relay
 from runtime.delivery.consumer import Consumer
 from runtime.journal import server
 from shared import supervision
@@ -309,3 +312,32 @@ def test_every_loop_of_a_worker_and_a_relay_may_die_and_the_work_goes_on_or_the_
         mine[f"{queue}-0"].kill()
         owner.enqueue(f"{queue}/act", *range(8))
         eventually(lambda: given_up == [f"{queue}-0"])
+
+
+def test_what_the_broker_holds_of_a_function_that_is_switched_off_waits_until_it_is_on_again(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "BEAT", 0.2)
+    monkeypatch.setattr(relay, "KNOWN", 0.5)
+    ran: list[int] = []
+    functions = {"act": call(lambda *, number: ran.append(number)), "other": call(lambda *, number: None)}
+    (first,) = owner.enqueue(f"{queue}/act", 1)
+    eventually(lambda: owner.broker.depth(queue) == 1)
+    with psycopg.connect(postgres.dsn("migrator"), autocommit=True) as conn:
+        setting = "UPDATE public.settings SET value = %s WHERE key = 'functions.disabled'"
+        conn.execute(setting, [Jsonb([f"{queue}/act"])])
+        try:
+            owner.relay.look_at_settings()
+            eventually(lambda: owner.broker.disabled() == {f"{queue}/act"})
+            with worker(broker_url, tmp_path, queue, functions) as running:
+                (second,) = owner.enqueue(f"{queue}/other", 2)
+                eventually(lambda: second in owner.outcomes and running.held == 0)
+                assert (ran, owner.broker.depth(queue), owner.outbox()) == ([], 0, 1)
+                conn.execute(setting, [Jsonb([])])
+                owner.relay.look_at_settings()
+                eventually(lambda: first in owner.outcomes)
+                assert ran == [1]
+        finally:
+            conn.execute(setting, [Jsonb([])])
+            owner.relay.look_at_settings()
+            eventually(lambda: owner.broker.disabled() == frozenset())
