@@ -78,6 +78,8 @@ class Syncer:
         self._reader = Reader(path, self._lock)
         self._marks = Marks(path, self._lock, self._reader)
         self._records = Records(worker, dsn, lambda point: self.reach(point))
+        # What PostgreSQL has, perhaps not on its disk yet: the place in its log, and the revisions by rowid.
+        self._put_down: deque[tuple[int, dict[int, int]]] = deque()
         self._lanes = ThreadPoolExecutor(LANES, "to-postgres")
 
     def close(self) -> None:
@@ -135,7 +137,7 @@ class Syncer:
     def _drain_tasks(self, done: Cycle) -> None:
         # Rows that change while the cycle runs keep their rowid: without an end it would never be done with a busy worker.
         last, after = self._reader.last_rowid(), 0
-        under_way: deque[tuple[Batch, Future[None]]] = deque()
+        under_way: deque[tuple[Batch, Future[int]]] = deque()
         try:
             while True:
                 begun, activity = time.monotonic(), self._marks.activity
@@ -156,8 +158,10 @@ class Syncer:
                     time.sleep(PATIENCE * (time.monotonic() - begun))
             while under_way:
                 self._finish(*under_way.popleft(), done)
+            self._mark_flushed(done, wait=True)
         finally:
             wait(future for _, future in under_way)
+            self._put_down.clear()
 
     def _fitting(self, after: int, last: int) -> int:
         """How many of the next rows a batch may hold for its size in bytes: at least one."""
@@ -166,23 +170,34 @@ class Syncer:
         limit, self._limit = self._limit, min(self._batch, self._limit * 2)
         return min(limit, BESIDE) if self._beside else limit
 
-    def _put(self, batch: Batch) -> None:
+    def _put(self, batch: Batch) -> int:
         self.reach("read")
-        self._records.put(batch)
+        return self._records.put(batch)
 
-    def _finish(self, batch: Batch, put: Future[None], done: Cycle) -> None:
+    def _finish(self, batch: Batch, put: Future[int], done: Cycle) -> None:
         try:
-            put.result()
+            place = put.result()
         except REFUSED:
             self._halve(batch.rowids, done)
         else:
-            self._mark(batch, done)
+            self._put_down.append((place, batch.revisions))
+            self._mark_flushed(done)
 
-    def _mark(self, batch: Batch, done: Cycle) -> None:
+    def _mark_flushed(self, done: Cycle, *, wait: bool = False) -> None:
+        """Mark what is on PostgreSQL's disk of what was put; with `wait`, all of it."""
+        if not self._put_down:
+            return
+        if wait:
+            self._records.flush(max(place for place, _ in self._put_down))
+        flushed = self._records.flushed()
+        while self._put_down and self._put_down[0][0] <= flushed:
+            self._mark(self._put_down.popleft()[1], done)
+
+    def _mark(self, revisions: dict[int, int], done: Cycle) -> None:
         self.reach("committed")
-        marked = self._marks.synced(batch, BESIDE_MARK if self._beside else MARK)
+        marked = self._marks.synced(revisions, BESIDE_MARK if self._beside else MARK)
         done.synced += marked
-        done.changed += len(batch.revisions) - marked
+        done.changed += len(revisions) - marked
         self.reach("marked")
 
     def _drain_unreadable(self, after: int, last: int, done: Cycle) -> int:
@@ -198,8 +213,7 @@ class Syncer:
             try:
                 batch = self._reader.batch(half[0] - 1, half[-1], len(half))
                 if batch.revisions:
-                    self._put(batch)
-                    self._mark(batch, done)
+                    self._put_down.append((self._put(batch), batch.revisions))
             except REFUSED as error:
                 if len(half) > 1:
                     self._halve(half, done)
@@ -224,7 +238,7 @@ class Syncer:
         try:
             batch = self._reader.events(rowids[0] - 1, rowids[-1], len(rowids))
             if batch.revisions:
-                self._records.put_events(batch)
+                self._records.flush(self._records.put_events(batch))
                 done.events += self._marks.events(batch.rowids)
         except REFUSED as error:
             if middle := len(rowids) // 2:

@@ -7,7 +7,7 @@ from typing import Any
 
 from runtime.journal import server
 from runtime.journal.file import Lock, open_file
-from runtime.journal.reader import Batch, Reader, by_revision
+from runtime.journal.reader import Reader, by_revision
 
 
 class Marks:
@@ -30,11 +30,11 @@ class Marks:
         """Whether a worker has done the writing so far."""
         return self._own is None
 
-    def synced(self, batch: Batch, size: int) -> int:
-        """Mark rows whose revision is unchanged, `size` in a transaction; return how many were."""
-        rowids = batch.rowids
+    def synced(self, revisions: dict[int, int], size: int) -> int:
+        """Mark rows (revisions by rowid) whose revision is unchanged, `size` in a transaction; return how many were."""
+        rowids = list(revisions)
         return sum(
-            self._write("mark", by_revision(rowids[first : first + size], batch.revisions))
+            self._write("mark", by_revision(rowids[first : first + size], revisions))
             for first in range(0, len(rowids), size)
         )
 

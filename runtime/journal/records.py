@@ -2,10 +2,15 @@
 
 History events have ids made from their runs, and both tables are written in the order of their keys: any number of syncers
 may send overlapping rows, in any order, again and again.
+
+A statement does not wait for the disk (`synchronous_commit` is off): what is put is as good as done, and rows are marked in the
+journal once PostgreSQL's log is on the disk beyond the place where it was after them (`flushed`). So a drain costs the disk a
+few large writes and not one for each statement, of which the worker's own commits would feel each.
 """
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -104,6 +109,11 @@ DELETE FROM tasks.task_history
  WHERE id IN (SELECT id FROM tasks.task_history WHERE timestamp < %(before)s LIMIT %(bite)s)
 """
 _BITE = 2000
+_INSERTED = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
+_FLUSHED = "SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn"
+_MARK_LOG = "SELECT pg_logical_emit_message(true, 'eco2', 'synced')"
+# Seconds after which the log is asked to be written at once: three of PostgreSQL's own rounds.
+PATIENCE = 0.6
 
 
 class Records:
@@ -115,16 +125,33 @@ class Records:
         self._dsn = dsn
         self._free: list[psycopg.Connection[Any]] = []
 
-    def put(self, batch: Batch) -> None:
-        """Write a batch of tasks with the events that follow from it, in one statement."""
+    def put(self, batch: Batch) -> int:
+        """Write a batch of tasks with the events that follow from it, in one statement; return its place in the log."""
         with self._connection() as conn:
             self._reach("connected")
             conn.execute(_WRITE, [batch.rows, self.worker, clock.now()], prepare=True)
+            return _place(conn)
 
-    def put_events(self, batch: Batch) -> None:
-        """Write events of runs that a later one replaced."""
+    def put_events(self, batch: Batch) -> int:
+        """Write events of runs that a later one replaced; return their place in the log."""
         with self._connection() as conn:
             conn.execute(_WRITE_EVENTS, [batch.rows], prepare=True)
+            return _place(conn)
+
+    def flushed(self) -> int:
+        """Up to which place PostgreSQL's log is on the disk."""
+        with self._connection() as conn:
+            return _number(conn, _FLUSHED)
+
+    def flush(self, place: int) -> None:
+        """Wait until the log is on the disk up to this place: PostgreSQL writes it a few times a second anyway."""
+        end = time.monotonic() + PATIENCE
+        while self.flushed() < place:
+            if time.monotonic() > end:
+                with self._connection() as conn, conn.transaction():
+                    conn.execute("SET LOCAL synchronous_commit = on")
+                    conn.execute(_MARK_LOG)
+            time.sleep(0.02)
 
     def quarantine(self, names: Names, reason: str) -> None:
         """Name a refused row and its reason, for an operator."""
@@ -167,6 +194,7 @@ class Records:
             conn = self._free.pop()
         except IndexError:
             conn = pg.connect(self._dsn, f"eco2-syncer-{self.worker}")
+            conn.execute("SET synchronous_commit = off")
         try:
             yield conn
         finally:
@@ -174,6 +202,16 @@ class Records:
                 conn.close()
             else:
                 self._free.append(conn)
+
+
+def _place(conn: psycopg.Connection[Any]) -> int:
+    return _number(conn, _INSERTED)
+
+
+def _number(conn: psycopg.Connection[Any], query: str) -> int:
+    row = conn.execute(query, prepare=True).fetchone()
+    assert row is not None, "a function's result is one row"
+    return int(row[0])
 
 
 def reason(error: Exception) -> str:

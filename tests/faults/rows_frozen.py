@@ -67,7 +67,7 @@ def frozen_worker(system: System) -> dict[str, Any]:
 def frozen_machine(system: System) -> dict[str, Any]:
     limit, long = (LIMIT, LONG) if system.full else (2.0, 4.0)
     owner = system.spawn(process.own, system.owner.name, system.owner_dsn, system.redis.url, str(system.clock_file))
-    worker = system.worker(threads=2, seconds=limit / 4, limit=limit)
+    worker = system.worker(threads=2, seconds=limit / 2, limit=limit)
     assert owner.pid
     assert worker.pid
     assert system.redis.process
@@ -75,7 +75,7 @@ def frozen_machine(system: System) -> dict[str, Any]:
     broker, database = system.redis.process.pid, system.postgres.process.pid
     for which in ([owner.pid], [broker], [database], [owner.pid, broker, database, worker.pid]):
         system.accept(4)
-        time.sleep(limit / 8)
+        time.sleep(limit / 4)
         _freeze([pid for one in which for pid in _family(one)], long)
         system.drain()
     _no_failures(system)

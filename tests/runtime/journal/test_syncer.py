@@ -274,9 +274,9 @@ def test_large_results_make_small_batches(
     sizes = []
     put = syncer._records.put
 
-    def note(batch: Batch) -> None:
+    def note(batch: Batch) -> int:
         sizes.append(len(batch.rows))
-        put(batch)
+        return put(batch)
 
     monkeypatch.setattr(syncer._records, "put", note)
     assert syncer.cycle().synced == 7
@@ -477,3 +477,23 @@ def test_a_value_that_json_can_not_hold_is_quarantined_alone(
     journal.submit(lambda db: db.execute(sql, [begun[2].task_id])).result()
     done = syncer.cycle()
     assert (done.synced, done.quarantined) == (4, 1)
+
+
+def test_rows_are_marked_only_when_postgresql_has_them_on_its_disk(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        run(journal, start())
+    places: list[int] = []
+    real_put, real_flushed = syncer._records.put, syncer._records.flushed
+
+    def put(batch: Batch) -> int:
+        places.append(real_put(batch))
+        return places[-1]
+
+    marked: list[int] = []
+    monkeypatch.setattr(syncer._records, "put", put)
+    syncer.reach = lambda point: marked.append(real_flushed()) if point == "committed" else None
+    assert syncer.cycle().synced == 3
+    assert len(places) == len(marked) == 1
+    assert places[0] <= marked[0]
