@@ -131,11 +131,27 @@ class Classification(Struct, frozen=True):
 
 
 class Place(Struct, frozen=True):
-    """A point that a question about the nearest center starts from, in degrees."""
+    """A point that a question about the nearest center starts from, in degrees.
+
+    `municipality` is the district or city that its address names, such as 마포구: who knows fees and collection days.
+    """
 
     name: str
     latitude: float
     longitude: float
+    municipality: str = ""
+
+
+class Photo(Struct, frozen=True):
+    """What an analysis says of the photo that a question is about. `waste_type` is the person's choice where they made one."""
+
+    status: str  # pending, success or failure
+    waste_type: str | None = None
+    confidence: float | None = None
+    chosen: bool = False
+    candidates: list[Candidate] = []
+    item_id: UUID | None = None
+    ask: str = ""  # the question that the photo leaves open, in words
 
 
 class Turn(Struct, frozen=True):
@@ -155,6 +171,7 @@ class AnswerQuestion(Message, frozen=True):
     history: list[Turn] = []
     place: Place | None = None
     place_away: bool = False  # location could not be asked: no one knows whether there is a place
+    photo: Photo | None = None
 
 
 class Source(Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from shared.messages import Answered, Classification, Place, Turn
+from shared.messages import Answered, Classification, Photo, Place, Turn
 
 
 class ProviderFailed(Exception):
@@ -31,7 +31,8 @@ class PhotoProvider(Protocol):
 class Question(Struct, frozen=True):
     """A question with what came before it. `place` is where the person is, for questions about the nearest center.
 
-    `place_away` says that location could not be asked for it. `deadline` is the task's.
+    `place_away` says that location could not be asked for it. `deadline` is the task's. `photo` is what an analysis of the
+    person's own says, for a question about it.
     """
 
     text: str
@@ -40,6 +41,7 @@ class Question(Struct, frozen=True):
     spender: str = ""
     place_away: bool = False
     deadline: datetime | None = None
+    photo: Photo | None = None
 
 
 class Answer(Struct, frozen=True):

@@ -11,22 +11,41 @@ from shared.messages import Place
 LONGEST_QUERY = 500
 
 
-class Item(Struct, frozen=True):
-    """An item as recycle-info answers it; steps stand one a line. `score` is the search's, 0 to 1."""
+class Rules(Struct, frozen=True, kw_only=True):
+    """How something is thrown away, in both languages; steps are one a line."""
+
+    category: str
+    name_en: str | None = None
+    how_to_recycle: str | None = None
+    do_not_do: str | None = None
+    how_to_recycle_en: str | None = None
+    do_not_do_en: str | None = None
+
+    def steps(self, language: str) -> list[str]:
+        return _lines((self.how_to_recycle_en if language == "en" else None) or self.how_to_recycle)
+
+    def warnings(self, language: str) -> list[str]:
+        return _lines((self.do_not_do_en if language == "en" else None) or self.do_not_do)
+
+
+class Item(Rules, frozen=True, kw_only=True):
+    """An item as recycle-info answers it. `score` is the search's, 0 to 1.
+
+    `answers` are short answers by what is asked (rinse, label, toilet ...), `exceptions` what changes when the thing is dirty,
+    broken, swollen ...; each in both languages.
+    """
 
     id: UUID
     name: str
-    category: str
     score: float = 0.0
     description: str | None = None
-    how_to_recycle: str | None = None
-    do_not_do: str | None = None
-    name_en: str | None = None
     synonyms: list[str] = []
     synonyms_en: list[str] = []
     description_en: str | None = None
-    how_to_recycle_en: str | None = None
-    do_not_do_en: str | None = None
+    why: str | None = None
+    why_en: str | None = None
+    answers: dict[str, dict[str, str]] = {}
+    exceptions: dict[str, dict[str, str]] = {}
 
     def names(self) -> list[str]:
         """Every name it is known by, in both languages."""
@@ -38,11 +57,25 @@ class Item(Struct, frozen=True):
     def described(self, language: str) -> str:
         return (self.description_en if language == "en" else None) or self.description or ""
 
-    def steps(self, language: str) -> list[str]:
-        return _lines((self.how_to_recycle_en if language == "en" else None) or self.how_to_recycle)
+    def reason(self, language: str) -> str:
+        return (self.why_en if language == "en" else None) or self.why or ""
 
-    def warnings(self, language: str) -> list[str]:
-        return _lines((self.do_not_do_en if language == "en" else None) or self.do_not_do)
+    def answer(self, aspect: str, language: str) -> str:
+        """The short answer to that, or ""."""
+        return self.answers.get(aspect, {}).get(language, "")
+
+    def exception(self, case: str, language: str) -> str:
+        """What changes then, or ""."""
+        return self.exceptions.get(case, {}).get(language, "")
+
+
+class Category(Rules, frozen=True, kw_only=True):
+    """A kind of waste and what holds for all of it."""
+
+    name_ko: str
+
+    def called(self, language: str) -> str:
+        return (self.name_en if language == "en" else None) or self.name_ko
 
 
 def _lines(text: str | None) -> list[str]:
@@ -67,7 +100,7 @@ class _Centers(Struct):
 
 
 class Neighbours:
-    """The two services that are asked. Both methods raise Unavailable while theirs is away."""
+    """The two services that are asked. Every method raises Unavailable while its service is away."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -77,8 +110,17 @@ class Neighbours:
         query = " ".join(query.replace("\x00", " ").split())[:LONGEST_QUERY]
         if not query:
             return []
-        params = {"q": query, "limit": limit, "floor": 0}
+        params: dict[str, str | int] = {"q": query, "limit": limit, "floor": 0}
         return self._calls.get_blocking("api-recycle-info", "/api/v1/recycle/search", _Found, params).items
+
+    def item(self, item_id: UUID) -> Item:
+        """One item. Raises Missing, which is an Unavailable, where it is gone."""
+        return self._calls.get_blocking("api-recycle-info", f"/api/v1/recycle/items/{item_id}", Item)
+
+    def category(self, waste_type: str) -> Category | None:
+        """What holds for a kind of waste; None for `unknown`, which has no rules."""
+        found = self._calls.get_blocking("api-recycle-info", "/api/v1/recycle/categories", list[Category])
+        return next((category for category in found if category.category == waste_type), None)
 
     def nearest(self, place: Place, waste_type: str | None, limit: int = 3) -> list[Center]:
         """The nearest centers, of those that take a waste type when one is given."""

@@ -18,20 +18,35 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from uuid import uuid5
 
 import msgspec
 from msgspec import Struct
 
 from functions.ai.interfaces import Answer, Question
-from functions.ai.questions import FIXED, EmbeddedQuestions
+from functions.ai.answers import FIXED, OFF_TOPIC
+from functions.ai.questions import EmbeddedQuestions
 from functions.ai.retrieval import Neighbours
 from functions.recycle_info import dataset
-from shared.messages import Turn
+from shared.messages import Photo, Turn
 from tests.eval import parts
 
-SETS = ("questions", "questions_everyday")
-"""Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording."""
+SETS = ("questions", "questions_everyday", "questions_blind")
+"""Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
+before the rules for aspects, dangers, photos and what we do not know were tried on anything."""
 OFF = "off topic"
+
+
+class Shown(Struct, frozen=True):
+    """What a question's photo was classified as; `item` is a slug."""
+
+    waste_type: str
+    confidence: float
+    item: str = ""
+
+    def photo(self) -> Photo:
+        item_id = uuid5(dataset.NAMESPACE, self.item) if self.item else None
+        return Photo("success", self.waste_type, self.confidence, item_id=item_id)
 
 
 class Asked(Struct, frozen=True):
@@ -41,10 +56,13 @@ class Asked(Struct, frozen=True):
     text: str
     wanted: list[list[str]]
     history: list[str] = []
+    first: str = ""
+    """An expression that the answer's first line must hold."""
+    photo: Shown | None = None
 
     def question(self) -> Question:
         turns = [turn for said in self.history for turn in (Turn("user", said), Turn("assistant", "…"))]
-        return Question(self.text, tuple(turns))
+        return Question(self.text, tuple(turns), photo=self.photo and self.photo.photo())
 
 
 def read(name: str = SETS[0]) -> list[Asked]:
@@ -98,12 +116,11 @@ def right(asked: Asked, answer: Answer, names: dict[str, str]) -> bool:
     found = {names[source.name] for source in answer.record.sources}
     if asked.kind == OFF:
         return not found and declined(answer)
-    return any(found == set(wanted) for wanted in asked.wanted or [[]])
+    line = answer.text.partition("\n")[0]
+    return any(found == set(wanted) for wanted in asked.wanted or [[]]) and bool(re.search(asked.first, line))
 
 
 def declined(answer: Answer) -> bool:
-    from functions.ai.questions import OFF_TOPIC
-
     return answer.text in OFF_TOPIC
 
 
@@ -133,7 +150,7 @@ def _report(name: str, provider: EmbeddedQuestions, *, mistakes: bool) -> None:
         counts[one.kind, part].append(result)
         if part == "tuning" and not all(result):
             found = " ".join(names[source.name] for source in answer.record.sources)
-            wrong.append(f"  {one.kind}: {identity(one)} -> {found or answer.text[:40]!r}, wanted {one.wanted}")
+            wrong.append(f"  {one.kind}: {identity(one)} -> {found or '-'}, wanted {one.wanted} {one.first}\n      {answer.text.splitlines()[0][:90]}")
     print(f"{len(asked)} questions ({len(held)} held out), median {sorted(times)[len(times) // 2] * 1000:.0f} ms\n")
     print("| kind | tuning right | held out right | grounded |\n|---|---|---|---|")
     for kind in dict.fromkeys(one.kind for one in asked):

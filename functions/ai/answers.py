@@ -1,0 +1,259 @@
+"""The embedded answer in words: the line that answers first, then the steps; recycle-info's own lines and few fixed sentences."""
+
+import re
+from collections.abc import Iterator
+
+from functions.ai import mentions as naming
+from functions.ai.facts import plain
+from functions.ai.interfaces import Question
+from functions.ai.retrieval import Category, Center, Item, Neighbours, Rules
+from functions.ai.rules import Understood
+from functions.ai.vocabulary import LINES_OF, MATERIALS, TEXTS
+from shared.errors import Unavailable
+from shared.messages import Photo
+
+FIXED = frozenset(text for texts in TEXTS.values() for text in texts.values())
+"""Every sentence of ours beside the items' own lines, the situations' lines and the yes or no before one."""
+OFF_TOPIC = frozenset(texts["off"] for texts in TEXTS.values())
+
+_SURE = 0.8
+_LIKELY = 0.55
+_YES_OR_NO = re.compile(r"(네|아니요|Yes|No)\b[,.]?\s*")
+
+
+class Noun(str):
+    """A word that a sentence may give a particle: `{kind:로}` is 종이로 and 종이팩으로."""
+
+    _AFTER_CONSONANT = {"예요": "이에요", "로": "으로", "라면": "이라면"}
+
+    def __format__(self, particle: str) -> str:
+        if not particle:
+            return str(self)
+        last = (ord(self[-1]) - ord("가")) % 28 if self and "가" <= self[-1] <= "힣" else 0
+        closed = last > 0 and not (particle == "로" and last == 8)  # 서울로
+        return str(self) + (self._AFTER_CONSONANT[particle] if closed else particle)
+
+
+def say(understood: Understood, question: Question, neighbours: Neighbours) -> Iterator[str]:
+    """The answer's pieces, in their order."""
+    texts = TEXTS[understood.language]
+    if not understood.on_topic:
+        yield texts["off"]
+        return
+    lead = "\n".join(first(understood, question))
+    yield lead
+    if understood.photo is not None and understood.photo.status != "success":
+        return
+    if understood.near:
+        yield from ("\n\n",) if lead else ()
+        yield from _way(understood, question, texts, neighbours)
+        lead = lead or "."
+    for number, item in enumerate(understood.items):
+        yield from ("\n\n",) if number or lead else ()
+        yield from _item(item, understood, many=len(understood.items) > 1)
+    if understood.category is not None and not understood.why:
+        yield from ("\n\n",) if lead else ()
+        yield from _category(understood.category, understood)
+    if not lead and not understood.items and understood.category is None:
+        names = ", ".join(item.called(understood.language) for item in understood.guesses)
+        yield texts["ask" if not names else "guess" if len(understood.guesses) > 1 else "guess_one"].format(names=names)
+
+
+def first(understood: Understood, question: Question) -> list[str]:
+    """What comes before the items: the line of safety, what we don't know, the photo, the answer to what was asked."""
+    texts = TEXTS[understood.language]
+    if understood.situation is not None:
+        return [understood.situation.line(understood.language)]
+    if understood.unknown is not None:
+        return _unknown(understood, question, texts)
+    lines = _photo(understood, texts) if understood.photo is not None else []
+    if len(understood.items) == 1 and understood.part is None and not understood.why:
+        lines = [*answering(understood.items[0], understood), *lines]
+    return lines
+
+
+def answering(item: Item, understood: Understood) -> list[str]:
+    """The item's own short answers to what is asked of it: what changes in its state, then yes, no or how."""
+    language, aspect = understood.language, understood.aspect
+    lines: list[str] = []
+    if "stuck" in understood.cases:
+        lines += _stuck(item, understood)
+    lines += [line for case in understood.cases if (line := item.exception(case, language))]
+    if aspect == "bin" and understood.bin is not None:
+        lines += _bin(item, understood)
+    elif aspect is not None and (line := item.answer(aspect, language)):
+        lines.append(_other_way(line, understood) if understood.negated else line)
+    elif aspect is not None:
+        about = LINES_OF[aspect]
+        own = [line for line in (*item.steps(language), *item.warnings(language)) if _speaks(line, about)]
+        lines += own[:1]
+    return list(dict.fromkeys(lines[:2]))
+
+
+def _stuck(item: Item, understood: Understood) -> list[str]:
+    """What to do with a part that does not come off, where the item says it."""
+    language = understood.language
+    said = [item.answer(understood.aspect or "label", language), item.exception("mixed", language)]
+    own = [*said, *item.steps(language), *item.warnings(language)]
+    return [line for line in own if line and _NOT_OFF.search(plain(line))][:1]
+
+
+_NOT_OFF = re.compile(r"안 떨어|떨어지지 않|어려우면|어려운|못 떼|come off|stubborn|can't be taken apart|hard to")
+
+
+def _bin(item: Item, understood: Understood) -> list[str]:
+    """Yes or no to the bin that was asked for: yes where the item's own collection is that one."""
+    texts, language = TEXTS[understood.language], understood.language
+    line = item.answer("recycle", language) or item.described(language)
+    if understood.bin == item.category:
+        return [_other_way(line, understood) if understood.negated else line]
+    bare = _YES_OR_NO.sub("", line, count=1)
+    word = texts["yes"] if understood.negated else texts["no"]
+    return [f"{word}, {bare}"] if _YES_OR_NO.match(line) or line != item.described(language) else [line]
+
+
+def _other_way(line: str, understood: Understood) -> str:
+    """The answer to the question turned round: "안 씻어도 돼?" is no where "씻어야 돼?" is yes."""
+    said = _YES_OR_NO.match(line)
+    if said is None:
+        return line
+    texts = TEXTS[understood.language]
+    word = texts["no"] if said[1] == texts["yes"] else texts["yes"]
+    return f"{word}, {line[said.end() :]}"
+
+
+def _speaks(line: str, words: list[str]) -> bool:
+    return any(word in plain(line) for word in words)
+
+
+def _unknown(understood: Understood, question: Question, texts: dict[str, str]) -> list[str]:
+    """That we don't know, and who does; a free pickup is known, so it comes first."""
+    assert understood.unknown is not None
+    language = understood.language
+    line = texts["unknown"].format(what=understood.unknown.what(language), who=who(question, texts))
+    pickups = [item.answer("pickup", language) for item in understood.items]
+    free = [pickup for pickup in pickups if re.search("무상|무료|free", pickup)]
+    if understood.unknown.name == "fee" and free:
+        return free[:1]
+    return [line, *[pickup for pickup in pickups if pickup][:1]]
+
+
+def who(question: Question, texts: dict[str, str]) -> str:
+    """Whom to ask: the municipality of the default place where it is known."""
+    place = question.place
+    if place is None:
+        return texts["who"]
+    if place.municipality:
+        return texts["who_here"].format(municipality=place.municipality)
+    return texts["who_place"].format(place=place.name)
+
+
+def _photo(understood: Understood, texts: dict[str, str]) -> list[str]:
+    """What the photo shows, how sure that is, and where it can be mended."""
+    photo = understood.photo
+    assert photo is not None
+    if photo.status != "success":
+        return [texts[f"photo_{'pending' if photo.status == 'pending' else 'failed'}"]]
+    language = understood.language
+    if understood.said_type is not None:
+        return [texts["photo_if"].format(kind=kind(understood.said_type, language)), texts["photo_mend"]]
+    if photo.waste_type in (None, "unknown"):
+        return [texts["photo_unknown"], *([photo.ask] if photo.ask and language == "ko" else [])]
+    seen = kind(photo.waste_type or "", language)
+    if understood.items:
+        lines = [texts["photo_item"].format(name=Noun(understood.items[0].called(language)), kind=seen)]
+    elif photo.chosen:
+        lines = [texts["photo_chosen"].format(kind=seen)]
+    else:
+        sure = photo.confidence or 0.0
+        how = "photo_sure" if sure >= _SURE else "photo_likely" if sure >= _LIKELY else "photo_unsure"
+        lines = [texts[how].format(kind=seen)]
+    return lines + (_reasons(understood, photo, texts) if understood.why else [])
+
+
+def _reasons(understood: Understood, photo: Photo, texts: dict[str, str]) -> list[str]:
+    language = understood.language
+    lines = []
+    if photo.confidence is not None and not photo.chosen:
+        lines.append(texts["photo_percent"].format(percent=round(photo.confidence * 100)))
+    others = [kind(one.waste_type, language) for one in photo.candidates if one.waste_type != photo.waste_type][:3]
+    if others:
+        lines.append(texts["photo_others"].format(names=", ".join(others)))
+    lines += [reason for item in understood.items if (reason := item.reason(language))]
+    lines += [photo.ask] if photo.ask and language == "ko" else []
+    return [*lines, texts["photo_mend"]]
+
+
+def kind(waste_type: str, language: str) -> Noun:
+    """A kind of waste as a sentence names it."""
+    words = MATERIALS.get(waste_type)
+    return Noun((words.is_en if language == "en" else words.is_ko) if words else waste_type)
+
+
+def _item(item: Item, understood: Understood, *, many: bool) -> Iterator[str]:
+    """One item's own lines: of the part asked about, or all; among several things each answers first."""
+    language, texts = understood.language, TEXTS[understood.language]
+    name, description = item.called(language), item.described(language)
+    if understood.part is not None:
+        part, word = understood.part
+        lines = [line for line in (description, *item.steps(language), *item.warnings(language)) if line]
+        if lines := [line for line in lines if naming.speaks_of(line, part)]:
+            yield texts["part"].format(name=name, part=word)
+            yield from (f"\n- {line}" for line in lines)
+            return
+    answers = answering(item, understood) if many else []
+    if answers:
+        yield texts["said"].format(name=name, line=answers[0])
+        yield from (f"\n{line}" for line in (*answers[1:], description) if line)
+    else:
+        yield f"{name}: {description}" if description else name
+    yield from _steps(item, understood.language)
+
+
+def _category(category: Category, understood: Understood) -> Iterator[str]:
+    """What holds for a kind of waste, with the lines about what is asked first."""
+    language = understood.language
+    about = LINES_OF.get(understood.aspect or "", [])
+    own = [line for line in (*category.steps(language), *category.warnings(language)) if _speaks(line, about)]
+    yield category.called(language) + ":"
+    yield from (f"\n{line}" for line in own[:1])
+    yield from _steps(category, language)
+
+
+def _steps(rules: Rules, language: str) -> Iterator[str]:
+    texts = TEXTS[language]
+    if steps := rules.steps(language):
+        yield f"\n\n{texts['steps']}"
+        yield from (f"\n{number}. {step}" for number, step in enumerate(steps, 1))
+    if warnings := rules.warnings(language):
+        yield f"\n\n{texts['warnings']}"
+        yield from (f"\n- {warning}" for warning in warnings)
+
+
+def _way(understood: Understood, question: Question, texts: dict[str, str], neighbours: Neighbours) -> Iterator[str]:
+    """The nearest centers from the person's default place; location away costs this part of the answer alone."""
+    place = question.place
+    if place is None:
+        yield texts["away" if question.place_away else "no_place"]
+        return
+    try:
+        centers = neighbours.nearest(place, understood.items[0].category if understood.items else None)
+    except Unavailable:
+        yield texts["away"]
+        return
+    if not centers:
+        yield texts["no_center"].format(place=place.name)
+        return
+    yield texts["centers"].format(place=place.name)
+    for number, center in enumerate(centers, 1):
+        yield "\n" + texts["center"].format(
+            number=number, name=center.name, distance=_distance(center), address=center.address
+        )
+
+
+def _distance(center: Center) -> str:
+    return (
+        f"{center.distance_m / 1000:.1f} km" if center.distance_m >= 1000 else f"{round(center.distance_m, -1):.0f} m"
+    )
+
+

@@ -1,0 +1,122 @@
+"""What is known of a question from its text alone: computed once, before anything is looked up."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from functions.ai.interfaces import Question
+from functions.ai.vocabulary import (
+    ASPECTS,
+    CASES,
+    GRAMMAR,
+    KINDS,
+    MISSPELT,
+    ROLES,
+    SITUATIONS,
+    SPELLINGS,
+    TOPICS,
+    UNKNOWNS,
+    Situation,
+    Unknown,
+)
+
+Language = Literal["ko", "en"]
+
+# Longest text that is looked at: a question is at most 4000 characters, and only its beginning is about anything.
+LONGEST = 600
+# Letters of a remark: a longer text says itself what it is about.
+_REMARK = 40
+
+_HANGUL = re.compile(r"[가-힣ㄱ-ㆎ]")
+# "요거트 먹고 난 통" asks for the 요거트 통: what was done with the thing before is between the two words of its name.
+_AFTER_USE = re.compile(
+    rf"(?<=[가-힣])\s+(?:{ROLES.before_use.source}\s*)?{ROLES.after_use.source}\s+(?:빈\s*)?"
+    rf"(?=(?:{ROLES.stuff.source}\s*)?{ROLES.holders.source})"
+)
+_FOLLOWS = re.compile(rf"(?:{GRAMMAR.openers.source}[,.!\s]*)*{GRAMMAR.leads.source}")
+
+
+def plain(text: str) -> str:
+    """One line, of compatible characters, in lower case."""
+    return " ".join(unicodedata.normalize("NFKC", text).lower().split())[:LONGEST]
+
+
+def asked(text: str) -> str:
+    """A question as the rules read it: plain, spelt as names are, without what was done with a thing before."""
+    spelt = MISSPELT.sub(lambda match: SPELLINGS.get(match[0].replace(" ", ""), match[0]), plain(text))
+    return _AFTER_USE.sub(" ", spelt)
+
+
+def language(text: str, before: Sequence[str] = ()) -> Language:
+    """Korean where there is Hangul, English where there are letters only, else what was spoken before."""
+    for said in (text, *before):
+        if _HANGUL.search(said):
+            return "ko"
+        if re.search(r"[a-zA-Z]{2}", said):
+            return "en"
+    return "ko"
+
+
+class Facts(Struct, frozen=True):
+    """A question's text and what its words say. Each truth is one list of `words/` found in the text, or not."""
+
+    text: str
+    language: Language
+    said: tuple[str, ...]
+    """What the person said before, oldest first."""
+    short: bool
+    disposal: bool
+    whole: bool
+    state: bool
+    elsewhere: bool
+    money: bool
+    near: bool
+    place: bool
+    follows: bool
+    refers: bool
+    orders: bool
+    why: bool
+    isnt: bool
+    turns: bool
+    negated: bool
+    aspect: str | None
+    cases: tuple[str, ...]
+    kind: str | None
+    situation: Situation | None
+    unknown: Unknown | None
+
+
+def facts(question: Question) -> Facts:
+    """Read a question; nothing is looked up."""
+    text = asked(question.text)
+    said = tuple(turn.content for turn in question.history if turn.role == "user")
+    follows = _FOLLOWS.match(text) is not None
+    refers = GRAMMAR.refers.within(text)
+    return Facts(
+        text=text,
+        language=language(question.text, said[::-1]),
+        said=said,
+        short=len(text) <= _REMARK,
+        disposal=TOPICS.disposal.within(text),
+        whole=TOPICS.complete.within(text),
+        state=any(words.within(text) for words in (TOPICS.state, TOPICS.handling, TOPICS.as_bin)),
+        elsewhere=TOPICS.elsewhere.within(text),
+        money=TOPICS.money.within(text),
+        near=TOPICS.near.within(text),
+        place=TOPICS.place.within(text),
+        follows=follows or refers,
+        refers=refers,
+        orders=TOPICS.orders.within(text),
+        why=TOPICS.why.within(text),
+        isnt=TOPICS.isnt.within(text),
+        turns=TOPICS.beside_photo.within(text),
+        negated=GRAMMAR.negated.count(text) % 2 == 1,
+        aspect=next((name for name, words in ASPECTS.items() if words.within(text)), None),
+        cases=tuple(name for name, words in CASES.items() if words.within(text)),
+        kind=next((name for words, name in KINDS.values() if words.within(text)), None),
+        situation=next((one for one in SITUATIONS if one.there(text)), None),
+        unknown=next((one for one in UNKNOWNS if one.there(text)), None),
+    )

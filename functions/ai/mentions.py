@@ -1,0 +1,217 @@
+"""Names of items in a text, and what each thing named is to the question."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from msgspec import Struct
+
+from functions.ai.facts import plain
+from functions.ai.retrieval import Item
+from functions.ai.vocabulary import GRAMMAR, PART_WORDS, PARTS, ROLES, TOPICS
+
+_HANGUL = re.compile(r"[가-힣]")
+_PARTICLE = re.compile(GRAMMAR.particles.source)
+_MEASURED = re.compile(rf"(?:{GRAMMAR.counts.source}|\d)\s*$")
+_NO_NAME = re.compile(GRAMMAR.no_names.source)
+
+
+class Mention(Struct, frozen=True):
+    """An item named in a text, and where: offsets into the plain text."""
+
+    item: Item
+    start: int
+    end: int
+
+
+def mentions(text: str, items: Iterable[Item]) -> list[Mention]:
+    """The items whose names are in the (plain) text, longest names first served, in the order of the text."""
+    letters = _Letters(text)
+    found = [Mention(item, *span) for item in items for name in item.names() for span in letters.find(plain(name))]
+    # Longer names say more ("페트병 뚜껑" before "페트병"); among equals the search's order holds (sort is stable).
+    found.sort(key=lambda mention: mention.start - mention.end)
+    taken: list[Mention] = []
+    for mention in found:
+        free = all(mention.end <= other.start or mention.start >= other.end for other in taken)
+        if free and all(mention.item.id != other.item.id for other in taken):
+            taken.append(mention)
+    return sorted(taken, key=lambda mention: mention.start)
+
+
+class _Letters:
+    """A text without blanks and signs, in which names are looked for: people write "페트병뚜껑" and "페트병 뚜껑"."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.places = [place for place, letter in enumerate(text) if letter.isalnum()]
+        self.squeezed = "".join(text[place] for place in self.places)
+        # Whether a word of the text begins here; one more for the end.
+        self.begins = [
+            number == 0 or self.places[number - 1] != place - 1 for number, place in enumerate(self.places)
+        ] + [True]
+
+    def find(self, name: str) -> Iterable[tuple[int, int]]:
+        """Where a name is, as offsets into the text."""
+        name = "".join(letter for letter in name if letter.isalnum())
+        start = self.squeezed.find(name) if name else -1
+        while start >= 0:
+            end = start + len(name)
+            if self._whole(name, start, end) and not self._otherwise(self.places[start], self.places[end - 1] + 1):
+                yield self.places[start], self.places[end - 1] + 1
+            start = self.squeezed.find(name, start + 1)
+
+    def _otherwise(self, start: int, end: int) -> bool:
+        """Whether the letters are another word, two things of a list ("식탁, 의자"), or a measure ("한 박스")."""
+        return bool(
+            _NO_NAME.match(self.text, start)
+            or re.search(r"[,/·;]", self.text[start:end])
+            or (GRAMMAR.measures.is_all(self.text[start:end]) and _MEASURED.search(self.text[:start]))
+        )
+
+    def _whole(self, name: str, start: int, end: int) -> bool:
+        """Whether it is the name there, and not letters in the middle of other words."""
+        word_end = next(number for number in range(end, len(self.begins)) if self.begins[number])
+        rest = self.squeezed[end:word_end]
+        if name.isascii():
+            return self.begins[start] and (rest in ("", "s", "es") or not rest[0].isascii())
+        # Short Korean names are syllables of many other words: 병 in 생수병, 김치 in 김치찌개.
+        if len(name) <= 2:
+            return self.begins[start] and (not rest or _PARTICLE.fullmatch(rest) is not None or rest.startswith("수거"))
+        return self.begins[start] or len(name) >= 4
+
+
+# What follows a thing that is not the one thrown away: dirt on it, what it is wrapped in, what it came with.
+_DIRT = re.compile(rf"[이가을도만]?\s*(?:물[이가]?\s*)?(?:{ROLES.degree.source}\s*)?{ROLES.dirt.source}")
+_TOOL = re.compile(rf"(?:으로|로|에)\s*(?:잘\s*)?{ROLES.wrapped.source}")
+_WITH = re.compile(rf"{ROLES.together.source}(?![가-힣])")
+_WITH_A = re.compile(rf"{ROLES.together.source}\s*$")
+_ORIGIN = re.compile(rf"\s*{ROLES.origin.source}")
+_MADE_OF = re.compile(rf"{ROLES.made_of.source}(?![가-힣])")
+_AND = re.compile(rf"\s*{GRAMMAR.joins.source}(?:\s*(?:,|a|an|the|and|그리고))*\s*")
+_OF = re.compile(rf"\s*(?:{GRAMMAR.belongs.source})?\s*")
+_PART_OF = re.compile(r"s?\s*(?:of|from|on)\s*(?:a|an|the|my)?\s*")
+
+
+def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
+    """The mentions that are to be thrown away: "빨대는 플라스틱인가요?" is about the straw, "피자박스 기름 묻었으면" the box.
+
+    The others stay when nothing else is named, or when a list names them ("페트병, 캔, 종이컵"). With `follows`, something
+    was said before that the text may be about: then dirt and wrappings are not what it is about, even alone.
+    """
+    beside = [one for one in named if _beside(one, text, follows=follows)]
+    if len(beside) < len(named) or follows:
+        named = [one for one in named if one not in beside]
+    # "콜라 페트병": what was in it says which bottle.
+    contents = [
+        one
+        for one, other in pairs(named)
+        if text[one.end : other.start] == " "
+        and one.item.category == "food" != other.item.category
+        and not ROLES.where.is_all(text[other.start : other.end])
+    ]
+    kept = [
+        one
+        for one in named
+        if not ROLES.where.is_all(text[one.start : one.end])
+        and not _MADE_OF.match(text, one.end)
+        and not (_ORIGIN.match(text, one.end) and one is not named[-1])
+        and one not in contents
+    ]
+    if not kept:
+        return list(named)
+    joined = [both for both in pairs(named) if _AND.fullmatch(text[both[0].end : both[1].start])]
+    listed = {one.start for both in joined for one in both}
+    return [mention for mention in named if mention in kept or mention.start in listed]
+
+
+def _beside(one: Mention, text: str, *, follows: bool) -> bool:
+    """Whether it is what another thing is with, dirty of, or wrapped in."""
+    return bool(
+        (text[: one.start].isascii() and _WITH_A.search(text, 0, one.start))
+        or _DIRT.match(text, one.end)
+        or _TOOL.match(text, one.end)
+        or (follows and ROLES.where.is_all(text[one.start : one.end]) and _WITH.match(text, one.end))
+    )
+
+
+def pairs(named: Sequence[Mention]) -> list[tuple[Mention, Mention]]:
+    return list(pairwise(named))
+
+
+def only_bins(named: Sequence[Mention], text: str) -> bool:
+    """Whether all that is named is what something is thrown into: the thing itself has no name of ours."""
+    return bool(named) and all(ROLES.bin.is_all(text[one.start : one.end]) for one in named)
+
+
+def part(text: str, outside: Sequence[Mention] = ()) -> tuple[str, str] | None:
+    """The part that a text asks about and the word for it; words inside of mentions are names, no parts."""
+    for kind, pattern in _PART_WORDS.items():
+        for match in pattern.finditer(text):
+            if all(match.end() <= mention.start or match.start() >= mention.end for mention in outside):
+                return kind, match["word"]
+    return None
+
+
+def _part_pattern(words: Sequence[str]) -> re.Pattern[str]:
+    """Any of the words with particles at most: "뚜껑은", and neither "뚜껑으로" nor "심지"."""
+    korean = "|".join(re.escape(word) for word in words if not word.isascii())
+    english = "|".join(re.escape(word) for word in words if word.isascii())
+    tail = rf"(?!으?로(?![가-힣]))(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
+    return re.compile(rf"(?P<word>(?:{korean}){tail}|(?<![a-z])(?:{english})(?![a-z]))")
+
+
+_PART_WORDS = {kind: _part_pattern(words) for kind, words in PART_WORDS.items()}
+_ANY_PART = "|".join(words.source for words in PARTS.values())
+_IS_PART = re.compile(rf"(?:{ROLES.stuff.source}\s?)?(?:{_ANY_PART})")
+
+
+def part_and_whole(named: Sequence[Mention], text: str) -> tuple[Mention, Mention] | None:
+    """Two neighbouring mentions of which one is a part of the other: (part, whole)."""
+    for one, other in pairs(named):
+        between = text[one.end : other.start]
+        if is_part(text[other.start : other.end]) and _OF.fullmatch(between):
+            return other, one
+        if is_part(text[one.start : one.end]) and _PART_OF.fullmatch(between):
+            return one, other
+    return None
+
+
+def is_part(text: str) -> bool:
+    """Whether a text is nothing but a word for a part."""
+    return _IS_PART.fullmatch(text) is not None
+
+
+def speaks_of(line: str, kind: str) -> bool:
+    """Whether a rule's line is about that part."""
+    return PARTS[kind].within(plain(line))
+
+
+_END = re.compile(rf"(?:{GRAMMAR.particles.source})?[\s?!.~ㅠㅜㅎㅋ]*")
+_PART_AT_END = re.compile(rf"(?:{_ANY_PART}){_END.pattern}$")
+
+
+def only_names(named: Sequence[Mention], text: str) -> bool:
+    """Whether a text only names what to be rid of: a list of things, or Korean that ends with a thing or a part of it.
+
+    English questions about anything end with a name ("how do I boil eggs").
+    """
+    if any(_AND.fullmatch(text[one.end : other.start]) for one, other in pairs(named)):
+        return True
+    ends = bool(named) and (_END.fullmatch(text, named[-1].end) or _PART_AT_END.search(text, named[-1].end))
+    return bool(ends) and bool(_HANGUL.search(text))
+
+
+_STRAY = 1
+_STRAY_EN = 3
+
+
+def plainly_about(text: str, named: Sequence[Mention]) -> bool:
+    """Whether hardly a letter of a text is neither a thing's name nor what a question about throwing it away may hold."""
+    rest = list(text)
+    for mention in named:
+        rest[mention.start : mention.end] = " " * (mention.end - mention.start)
+    line = "".join(rest)
+    for expected in (*PARTS.values(), TOPICS.disposal, TOPICS.near, ROLES.where, GRAMMAR.filler):
+        line = expected.without(line)
+    stray = _STRAY if _HANGUL.search(text) else _STRAY_EN
+    return sum(letter.isalnum() for letter in line) <= stray

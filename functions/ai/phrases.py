@@ -1,0 +1,102 @@
+"""Lists of phrases, as the files in `words/` hold them, compiled to one pattern each.
+
+A phrase is what people write, in small letters. A blank may be left out in Korean. `*` ends an English word with any ending, `...`
+is up to three words, `^` and `$` are where a Korean word begins and ends, `<name>` is any phrase of the file's list `name`.
+An English phrase is whole words; a Korean one may stand inside of a word, as stems do.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+FOLDER = Path(__file__).parent / "words"
+T = TypeVar("T")
+
+
+class Phrases(Struct, forbid_unknown_fields=True):
+    """A list as it is written. Where a phrase of `unless` is, no phrase of the list counts."""
+
+    ko: list[str] = []
+    en: list[str] = []
+    unless: list[str] = []
+
+
+class Words:
+    """A list that is ready to be looked for in a plain text."""
+
+    def __init__(self, phrases: Phrases, others: Mapping[str, Phrases] | None = None) -> None:
+        self.source = either([*phrases.ko, *phrases.en], others)
+        unless = f"(?:{either(phrases.unless, others)})|" if phrases.unless else ""
+        self._wanted = re.compile(f"{unless}(?P<wanted>{self.source})")
+        self._whole = re.compile(self.source)
+
+    def all(self, text: str) -> Iterator[re.Match[str]]:
+        """Where its phrases are."""
+        return (match for match in self._wanted.finditer(text) if match["wanted"] is not None)
+
+    def within(self, text: str) -> bool:
+        """Whether one of its phrases is anywhere in the text."""
+        return any(True for _ in self.all(text))
+
+    def count(self, text: str) -> int:
+        return sum(1 for _ in self.all(text))
+
+    def is_all(self, text: str) -> bool:
+        """Whether the text is one of its phrases and nothing else."""
+        return self._whole.fullmatch(text) is not None
+
+    def without(self, text: str) -> str:
+        """The text with blanks in place of its phrases."""
+        return self._whole.sub(" ", text)
+
+
+def either(phrases: list[str], others: Mapping[str, Phrases] | None = None) -> str:
+    """An expression for any of the phrases, the longest first; one that matches nothing for no phrase."""
+    ordered = sorted(phrases, key=len, reverse=True)
+    return "(?:" + ("|".join(_pattern(phrase, others or {}) for phrase in ordered) if ordered else r"(?!)") + ")"
+
+
+def _pattern(phrase: str, others: Mapping[str, Phrases]) -> str:
+    pieces = re.split(r"(<\w+>)", phrase)
+    return "".join(
+        either([*others[piece[1:-1]].ko, *others[piece[1:-1]].en], {})
+        if piece.startswith("<")
+        else _letters(piece)
+        for piece in pieces
+    )
+
+
+def _letters(text: str) -> str:
+    if not text.isascii() or not any(letter.isalpha() for letter in text):
+        begins, ends = text.startswith("^"), text.endswith("$")
+        body = r"\s?".join(re.escape(word) for word in text.removeprefix("^").removesuffix("$").split(" "))
+        return (r"(?<![가-힣])" if begins else "") + body + (r"(?![가-힣])" if ends else "")
+    body = re.escape(text).replace(r"\ \.\.\.\ ", r"\s+(?:\w+\s+){0,3}").replace(r"\ ", r"\s+").replace(r"\*", r"\w*")
+    return rf"(?<![a-z]){body}(?![a-z])"
+
+
+def read(name: str, into: type[T]) -> T:
+    """A file of `words/`, in the shape that its reader needs.
+
+    Raises:
+        ValueError: it has another shape; the message names the file.
+    """
+    try:
+        return msgspec.convert(tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8")), into)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ValueError(f"words/{name}.toml: {error}") from error
+
+
+def lists(name: str, into: type[T]) -> T:
+    """A file of lists as a Struct with a field of Words for each: none may be missing and none more."""
+    found = read(name, dict[str, Phrases])
+    fields: Any = {key: Words(phrases, found) for key, phrases in found.items()}
+    wrong = set(fields) ^ set(getattr(into, "__struct_fields__"))
+    if wrong:
+        raise ValueError(f"words/{name}.toml: {', '.join(sorted(wrong))}: in the file or in the program alone")
+    return into(**fields)

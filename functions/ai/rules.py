@@ -1,0 +1,432 @@
+"""What a question is about: an ordered list of named rules over facts that are computed once. The first that fits decides."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from functions.ai import mentions as naming
+from functions.ai.facts import Facts, Language, facts, plain
+from functions.ai.interfaces import Question
+from functions.ai.mentions import Mention
+from functions.ai.retrieval import Category, Item, Neighbours
+from functions.ai.vocabulary import BINS, KINLESS, MATERIAL_WORDS, Situation, Unknown
+from shared.calls import Missing
+from shared.messages import Photo, Turn
+
+MOST_ITEMS = 4
+"""Things answered at once; a longer list is no one's question."""
+
+# Items looked at for the things that a question names: a short name in a long question has a small score.
+_MANY = 40
+# A search score from which a thing is meant though its name is not written as ours are ("패트병", "frying pans").
+_MEANT = 0.62
+_GUESSED = 0.35
+# A score from which an item found for "<thing> <part>" may be that part.
+_PART = 0.35
+
+
+class Understood(Struct, frozen=True):
+    """What a question is about, for whoever words the answer.
+
+    `aspect` is what is asked of the things (a name of an item's `answers`, or `bin` with `bin` the category asked for), `cases`
+    how they are. A `situation` is a danger, whose line comes first. `unknown` is what the municipality knows.
+    """
+
+    rule: str
+    language: Language
+    items: tuple[Item, ...] = ()
+    part: tuple[str, str] | None = None
+    near: bool = False
+    on_topic: bool = True
+    guesses: tuple[Item, ...] = ()
+    aspect: str | None = None
+    bin: str | None = None
+    negated: bool = False
+    cases: tuple[str, ...] = ()
+    situation: Situation | None = None
+    unknown: Unknown | None = None
+    photo: Photo | None = None
+    category: Category | None = None
+    why: bool = False
+    said_type: str | None = None
+    """The kind of waste that the person says it is, against the photo's."""
+
+
+class Scene(Struct, frozen=True):
+    """The facts, and what the search adds to them."""
+
+    facts: Facts
+    found: list[Item]
+    mentioned: list[Mention]
+    first: list[Mention]
+    """The things named, parts among them."""
+    named: list[Mention]
+    """The things named that are asked about."""
+    both: tuple[Mention, Mention] | None
+    part: tuple[str, str] | None
+    near: bool
+    about: bool
+    """Whether the text speaks of throwing away, or of a way."""
+    leans: bool
+    """Whether it leans on what was said before."""
+    plainly: bool
+    on_topic: bool
+    bin: str | None
+
+
+class Asking:
+    """A question with its scene, and what some rules look up beyond it."""
+
+    def __init__(self, question: Question, neighbours: Neighbours) -> None:
+        self.question = question
+        self.neighbours = neighbours
+        self.scene = scene(facts(question), neighbours)
+
+    def understood(self, rule: str, items: Sequence[Item] = (), **more: Any) -> Understood:
+        """The answer of a rule, with what is asked of the items."""
+        fact = self.scene.facts
+        given = {
+            "near": self.scene.near,
+            "aspect": "bin" if self.scene.bin and fact.aspect in (None, "recycle") else fact.aspect,
+            "bin": self.scene.bin,
+            "negated": fact.negated,
+            "cases": fact.cases,
+        } | more
+        return Understood(rule, fact.language, tuple(items)[:MOST_ITEMS], **given)
+
+    def topic(self) -> list[Item]:
+        """What the conversation is about, for a question that leans on it."""
+        turns = list(self.question.history)
+        for number in range(len(turns) - 1, max(-1, len(turns) - 9), -1):
+            if turns[number].role == "user" and (items := self._spoken_of(turns[number].content, turns[number + 1 :])):
+                return items
+        return []
+
+    def _spoken_of(self, text: str, after: Sequence[Turn]) -> list[Item]:
+        before = facts(Question(text))
+        found = self.neighbours.search(before.text, _MANY)
+        named = naming.things(naming.mentions(before.text, found), before.text)
+        if before.disposal or before.state or naming.plainly_about(before.text, named):
+            if named and not naming.only_bins(named, before.text):
+                return [mention.item for mention in named[:MOST_ITEMS]]
+            if found and found[0].score >= _MEANT and not before.refers:
+                return [found[0]]
+        return self._answered(after)
+
+    def _answered(self, after: Sequence[Turn]) -> list[Item]:
+        """The item that the answer to a turn was about: it says its name before a colon ("이거 어떻게 버려?")."""
+        for line in after[0].content.splitlines() if after and after[0].role == "assistant" else ():
+            name, colon, _ = line.partition(":")
+            if colon:
+                found = self.neighbours.search(name, 3)
+                return [item for item in found if name in (item.name, item.name_en)][:1]
+        return []
+
+    def called(self, name: str) -> list[Item]:
+        """The item of exactly that name."""
+        return [item for item in self.neighbours.search(name, 5) if item.name == name][:1]
+
+
+def scene(fact: Facts, neighbours: Neighbours) -> Scene:
+    """Look for the things that a text names. One search.
+
+    Raises:
+        Unavailable: recycle-info is away.
+    """
+    text = fact.text
+    found = neighbours.search(text, _MANY)
+    mentioned = naming.mentions(text, found)
+    first = naming.things(mentioned, text, follows=bool(fact.said))[:MOST_ITEMS]
+    near = fact.near and bool(first or fact.place)
+    about = fact.disposal or near
+    only_parts = all(naming.is_part(text[one.start : one.end]) for one in first)
+    # A remark that names nothing new is about what was spoken of: "기름이 많이 묻었으면?"
+    remark = not first and fact.short and (not fact.whole or naming.plainly_about(text, mentioned))
+    leans = bool(fact.said) and (remark or fact.follows or (bool(first) and only_parts and not fact.whole))
+    # "And the cap?" after a bottle asks for no headgear.
+    named = [one for one in first if not (leans and naming.is_part(text[one.start : one.end]))]
+    plainly = naming.plainly_about(text, named)
+    if naming.only_bins(named, text) and not plainly:
+        named = []
+    both = naming.part_and_whole(named, text)
+    on_topic = about or plainly or both is not None or fact.state or naming.only_names(named, text)
+    kept = [one for one in named if both is None or one is not both[0]]
+    return Scene(
+        facts=fact,
+        found=found,
+        mentioned=mentioned,
+        first=first,
+        named=kept,
+        both=both,
+        part=naming.part(text, kept),
+        near=near,
+        about=about,
+        leans=leans,
+        plainly=plainly,
+        on_topic=on_topic,
+        bin=_bin(text, kept),
+    )
+
+
+# What follows the name of a bin when a text asks for it, and not when it is what a thing is made of.
+_INTO = re.compile(
+    r"\s?(?:류|수거함|함|통|쪽)?\s?(?:으로|로|에다가?|에|인가|인지|이야|야|이에요|예요|맞|되나|되는|돼|될|일까|임|이죠|못|안 되)(?!\s?(?:된|만든|만들|싸|감싸|담))"
+    r"|(?:\s(?:recycling|bin|collection|waste))?\s*[?.!]*$"
+)
+
+
+def _bin(text: str, named: Sequence[Mention]) -> str | None:
+    """The category of the bin that a text asks for, outside of the things' names: "플라스틱에 넣어도 되나요"."""
+    for category, words in BINS.items():
+        for match in words.all(text):
+            outside = all(match.end() <= one.start or match.start() >= one.end for one in named)
+            if outside and _INTO.match(text, match.end()):
+                return category
+    return None
+
+
+# --- the rules ---------------------------------------------------------------------------------------------------------
+
+
+def gives_orders(ask: Asking) -> Understood | None:
+    """A text that tells us how to work asks for nothing, unless it asks how to throw a thing away as well."""
+    scene = ask.scene
+    if scene.facts.orders and not (scene.named and scene.facts.whole):
+        return ask.understood("gives_orders", on_topic=False, near=False)
+    return None
+
+
+def in_danger(ask: Asking) -> Understood | None:
+    """Something dangerous: its line comes first, whatever else is asked."""
+    situation = ask.scene.facts.situation
+    if situation is None or (ask.scene.facts.elsewhere and not ask.scene.about and not ask.scene.facts.state):
+        return None
+    items = [one.item for one in ask.scene.named]
+    special = ask.called(situation.item) if situation.item else []
+    if special and not any(situation.there(plain(" ".join(item.names()))) for item in items):
+        # The thing as it is now has rules of its own: a swollen battery is no battery for the box.
+        items = special if not items or situation.name in _OWN_RULES else items
+    if not items and not special and not ask.scene.about:
+        return None
+    return ask.understood("in_danger", items or special, situation=situation)
+
+
+_OWN_RULES = {"broken_lamp", "swollen_battery", "mercury", "hot_battery"}
+
+
+def not_ours_to_know(ask: Asking) -> Understood | None:
+    """Fees, fines and days: the municipality's, so never an item that merely sounds alike."""
+    unknown = ask.scene.facts.unknown
+    if unknown is None:
+        return _fee_of_before(ask)
+    items = [one.item for one in ask.scene.named] if unknown.about_item else []
+    items = items or (ask.topic() if unknown.about_item and ask.scene.leans else [])
+    return ask.understood("not_ours_to_know", items, unknown=unknown, near=False)
+
+
+def _fee_of_before(ask: Asking) -> Understood | None:
+    """ "얼마예요?" after a thing asks for the fee of throwing it away."""
+    scene = ask.scene
+    if not (scene.facts.money and scene.leans and not scene.named):
+        return None
+    items = ask.topic()
+    return ask.understood("not_ours_to_know", items, aspect="pickup", near=False) if items else None
+
+
+def about_the_photo(ask: Asking) -> Understood | None:
+    """A question that comes with a photo and names no other thing is about what the photo shows."""
+    photo, scene = ask.question.photo, ask.scene
+    named = [one for one in scene.named if not _is_material(scene.facts.text[one.start : one.end])]
+    if photo is None or (named and (scene.facts.turns or not scene.facts.refers)):
+        return None
+    said_type = _said_type(scene.facts.text) if scene.facts.isnt else None
+    seen = said_type if said_type and said_type != photo.waste_type else photo.waste_type
+    said_type = seen if seen != photo.waste_type else None
+    items = _photographed(ask, photo) if said_type is None else []
+    category = ask.neighbours.category(seen) if seen and not items and photo.status == "success" else None
+    return ask.understood(
+        "about_the_photo",
+        items,
+        photo=photo,
+        category=category,
+        why=scene.facts.why and scene.facts.aspect not in _ASPECTS_OF_PHOTO,
+        said_type=said_type,
+    )
+
+
+# "이거 씻어야 되는 거 맞아?" asks for no reason.
+_ASPECTS_OF_PHOTO = {"rinse", "label", "lid", "toilet", "drain", "rain", "crush", "wrapped", "battery", "data"}
+
+
+def _photographed(ask: Asking, photo: Photo) -> list[Item]:
+    if photo.item_id is None or photo.status != "success":
+        return []
+    try:
+        item = ask.neighbours.item(photo.item_id)
+    except Missing:
+        return []
+    # A person's correction says another kind: then it is not that item.
+    return [item] if item.category == photo.waste_type else []
+
+
+def _is_material(text: str) -> bool:
+    return any(words.is_all(text) for words in MATERIAL_WORDS.values())
+
+
+def _said_type(text: str) -> str | None:
+    """The last kind of waste that a text names: "플라스틱 아닌데? 유리야"."""
+    found = [(match.end(), len(match[0]), name) for name, words in MATERIAL_WORDS.items() for match in words.all(text)]
+    return max(found)[2] if found else None
+
+
+def about_something_else(ask: Asking) -> Understood | None:
+    """Cooking, buying, repairing and the like, or a price: none of our business unless it is to be thrown away as well."""
+    fact, scene = ask.scene.facts, ask.scene
+    money = fact.money and not (scene.leans and not scene.named)
+    if (fact.elsewhere or money) and not fact.disposal:
+        return ask.understood("about_something_else", on_topic=False)
+    return None
+
+
+def named_in_passing(ask: Asking) -> Understood | None:
+    """A thing of ours alone makes no question of ours; after a question of ours it does ("두유팩도 똑같아?")."""
+    scene = ask.scene
+    if not (scene.named or scene.both) or scene.on_topic:
+        return None
+    if scene.facts.said and scene.facts.short and ask.topic():
+        return None
+    return ask.understood("named_in_passing", on_topic=False)
+
+
+def part_of_a_thing(ask: Asking) -> Understood | None:
+    """A part of a thing named here or before: the part's own item, or the thing's lines about it."""
+    scene = ask.scene
+    whole = [one.item for one in scene.named] or _meant(ask)
+    if scene.part is None and scene.both is None:
+        return None
+    if scene.part is None or not (whole or scene.leans or scene.plainly):
+        return None
+    topic = whole or ask.topic()
+    if not topic:
+        return None
+    named = scene.both[0].item if scene.both else None
+    if named is None and scene.leans and scene.first and not scene.named:
+        named = scene.first[0].item
+    if len(topic) == 1 and scene.facts.aspect in topic[0].answers and scene.facts.state and not scene.both:
+        # "페트병 라벨 떼야 해?" is answered by the bottle; "라벨은 어디에?" by the label.
+        return ask.understood("part_of_a_thing", topic)
+    items, part = _parted(topic[0], scene.part, named, ask.neighbours)
+    return ask.understood("part_of_a_thing", [*items, *topic[1:]] if len(topic) > 1 else items, part=part)
+
+
+def things_named(ask: Asking) -> Understood | None:
+    """The things that the text names."""
+    items = [one.item for one in ask.scene.named]
+    return ask.understood("things_named", items) if items else None
+
+
+def thing_meant(ask: Asking) -> Understood | None:
+    """No name as ours are written, but a search that is sure."""
+    items = _meant(ask)
+    return ask.understood("thing_meant", items) if items else None
+
+
+def _meant(ask: Asking) -> list[Item]:
+    scene = ask.scene
+    best = scene.found[0] if scene.found and scene.found[0].score >= _MEANT else None
+    own = scene.about or scene.facts.state or not scene.leans
+    if best is None or scene.named or (scene.part and scene.leans) or not own or (scene.leans and scene.plainly):
+        return []
+    return [best]
+
+
+def what_was_spoken_of(ask: Asking) -> Understood | None:
+    """A question that leans on the conversation, or holds nothing but asking."""
+    scene = ask.scene
+    if not (scene.leans or scene.plainly):
+        return None
+    items = ask.topic()
+    if items and scene.facts.kind:
+        items = _of_kind(items[0], scene.facts.kind, ask.neighbours)
+    return ask.understood("what_was_spoken_of", items) if items else None
+
+
+def unclear(ask: Asking) -> Understood | None:
+    """A question of ours about a thing that we don't know: ask back."""
+    scene = ask.scene
+    guesses = tuple(item for item in scene.found[:3] if item.score >= _GUESSED)
+    if scene.about or (guesses and " " not in scene.facts.text):
+        return ask.understood("unclear", guesses=guesses)
+    return None
+
+
+def off_topic(ask: Asking) -> Understood:
+    """Nothing of ours."""
+    return ask.understood("off_topic", on_topic=False, near=False)
+
+
+RULES: tuple[Callable[[Asking], Understood | None], ...] = (
+    gives_orders,
+    in_danger,
+    not_ours_to_know,
+    about_the_photo,
+    about_something_else,
+    named_in_passing,
+    part_of_a_thing,
+    things_named,
+    thing_meant,
+    what_was_spoken_of,
+    unclear,
+    off_topic,
+)
+
+
+def understand(question: Question, neighbours: Neighbours) -> Understood:
+    """Read a question with its history and photo. One search as a rule; a follow-up costs one or two more.
+
+    Raises:
+        Unavailable: recycle-info is away.
+    """
+    ask = Asking(question, neighbours)
+    return next(found for rule in RULES if (found := rule(ask)) is not None)
+
+
+# --- parts and kinds of things -----------------------------------------------------------------------------------------
+
+
+def _parted(
+    whole: Item, wanted: tuple[str, str], named: Item | None, neighbours: Neighbours
+) -> tuple[tuple[Item, ...], tuple[str, str] | None]:
+    """The item that is the part itself, where there is one; else the thing, of which only the part's lines are said.
+
+    `named` is an item that goes by the part's name, which may be another thing altogether (a cap is headgear too).
+    """
+    part, word = wanted
+    if any(naming.speaks_of(name, part) for name in (whole.name, whole.name_en or "")):
+        return (whole,), None
+    # A bottle of glass has another cap than one of plastic: the thing's own collection first.
+    found = sorted(neighbours.search(f"{whole.name} {word}", 8), key=lambda item: item.category != whole.category)
+    for item in found:
+        parts_name = any(naming.speaks_of(name, part) for name in (item.name, item.name_en or ""))
+        if parts_name and item.score >= _PART and _kin(whole, item):
+            return (item,), None
+    if named is not None and named.category == whole.category:
+        return (named,), None
+    return (whole,), wanted
+
+
+def _kin(whole: Item, part: Item) -> bool:
+    """Whether the part's names speak of the whole thing: 페트병 뚜껑 of 생수병, by a name they share a beginning with."""
+    words = {word for name in whole.names() for word in plain(name).split()} - KINLESS
+    return any(word in plain(name) for name in part.names() for word in words if len(word) > 1)
+
+
+def _of_kind(topic: Item, kind: str, neighbours: Neighbours) -> list[Item]:
+    """The thing of another kind than the one named before, where there is such an item; else that one."""
+    for base in reversed(topic.name.split()):
+        for item in neighbours.search(f"{kind} {base}", 5):
+            if any(name.startswith(kind) and base in name for name in item.names()):
+                return [item]
+    return [topic]

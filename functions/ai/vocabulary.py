@@ -1,0 +1,160 @@
+"""The words of both languages that questions are read by: the files in `words/`, read once. `checker.py` checks them."""
+
+import re
+
+from msgspec import Struct
+
+from functions.ai.phrases import Phrases, Words, either, lists, read
+
+
+class Grammar(Struct, frozen=True):
+    """Small words; see `words/grammar.toml`."""
+
+    particles: Words
+    joins: Words
+    belongs: Words
+    openers: Words
+    leads: Words
+    refers: Words
+    counts: Words
+    measures: Words
+    no_names: Words
+    filler: Words
+    negated: Words
+
+
+class Topics(Struct, frozen=True):
+    """What a question is about; see `words/topics.toml`."""
+
+    disposal: Words
+    complete: Words
+    state: Words
+    handling: Words
+    as_bin: Words
+    collections: Words
+    bin_tail: Words
+    asks: Words
+    elsewhere: Words
+    money: Words
+    near: Words
+    place: Words
+    orders: Words
+    why: Words
+    isnt: Words
+    beside_photo: Words
+
+
+class Roles(Struct, frozen=True):
+    """What a named thing is to a question; see `words/roles.toml`."""
+
+    where: Words
+    bin: Words
+    degree: Words
+    dirt: Words
+    wrapped: Words
+    together: Words
+    origin: Words
+    made_of: Words
+    stuff: Words
+    after_use: Words
+    before_use: Words
+    holders: Words
+    kinless: Words
+
+
+class Kind(Struct, forbid_unknown_fields=True):
+    name: str
+    ko: list[str]
+    en: list[str]
+
+
+class Aspect(Struct, forbid_unknown_fields=True):
+    lines: list[str]
+    ko: list[str]
+    en: list[str]
+    unless: list[str] = []
+
+
+class SituationWords(Struct, forbid_unknown_fields=True):
+    item: str
+    all: list[list[str]]
+    ko: str
+    en: str
+    unless: list[str] = []
+
+
+class UnknownWords(Struct, forbid_unknown_fields=True):
+    ko: list[str]
+    en: list[str]
+    item: bool = False
+    needs: list[str] = []
+    unless: list[str] = []
+    what_ko: str = ""
+    what_en: str = ""
+    helper: bool = False
+
+
+class Material(Struct, forbid_unknown_fields=True):
+    is_ko: str
+    is_en: str
+    ko: list[str]
+    en: list[str]
+
+
+class Situation:
+    """A danger: when it is there, what is to be done first, and the item whose rules follow."""
+
+    def __init__(self, name: str, words: SituationWords) -> None:
+        self.name = name
+        self.item = words.item
+        self._lines = {"ko": words.ko, "en": words.en}
+        self._all = [Words(Phrases(ko=phrases)) for phrases in words.all]
+        self._unless = Words(Phrases(ko=words.unless))
+
+    def line(self, language: str) -> str:
+        return self._lines[language]
+
+    def there(self, text: str) -> bool:
+        return all(words.within(text) for words in self._all) and not self._unless.within(text)
+
+
+class Unknown:
+    """Something that the items can't say: each municipality decides it."""
+
+    def __init__(self, name: str, words: UnknownWords, others: dict[str, UnknownWords]) -> None:
+        self.name = name
+        self.about_item = words.item
+        self._what = {"ko": words.what_ko, "en": words.what_en}
+        needed = [words, *(others[need] for need in words.needs)]
+        self._all = [Words(Phrases(one.ko, one.en, one.unless)) for one in needed]
+
+    def what(self, language: str) -> str:
+        return self._what[language]
+
+    def there(self, text: str) -> bool:
+        return all(words.within(text) for words in self._all)
+
+
+_kinless = read("roles", dict[str, Phrases])["kinless"]
+_aspects = read("aspects", dict[str, Aspect])
+_unknowns = read("unknowns", dict[str, UnknownWords])
+
+GRAMMAR = lists("grammar", Grammar)
+TOPICS = lists("topics", Topics)
+ROLES = lists("roles", Roles)
+KINLESS = {*_kinless.ko, *_kinless.en}
+PARTS = {name: Words(words) for name, words in read("parts", dict[str, Phrases]).items()}
+PART_WORDS = {name: [*words.ko, *words.en] for name, words in read("parts", dict[str, Phrases]).items()}
+KINDS = {name: (Words(Phrases(kind.ko, kind.en)), kind.name) for name, kind in read("kinds", dict[str, Kind]).items()}
+SPELLINGS = read("spellings", dict[str, str])
+ASPECTS = {name: Words(Phrases(aspect.ko, aspect.en, aspect.unless)) for name, aspect in _aspects.items()}
+LINES_OF = {name: aspect.lines for name, aspect in _aspects.items()}
+CASES = {name: Words(words) for name, words in read("cases", dict[str, Phrases]).items()}
+BINS = {name: Words(words) for name, words in read("bins", dict[str, Phrases]).items()}
+SITUATIONS = [Situation(name, words) for name, words in read("situations", dict[str, SituationWords]).items()]
+UNKNOWNS = [Unknown(name, words, _unknowns) for name, words in _unknowns.items() if not words.helper]
+MATERIALS = read("materials", dict[str, Material])
+MATERIAL_WORDS = {name: Words(Phrases(words.ko, words.en)) for name, words in MATERIALS.items()}
+TEXTS = read("lines", dict[str, dict[str, str]])
+
+MISSPELT = re.compile(either(list(SPELLINGS)))
