@@ -40,18 +40,27 @@ def answer_question(message: AnswerQuestion, providers: Answering, progress: Pro
         Unavailable: recycle-info is away.
     """
     asked = Question(
-        message.question, tuple(message.history), message.place, message.spender, message.place_away, task.deadline
+        message.question,
+        tuple(message.history),
+        message.place,
+        message.spender,
+        message.place_away,
+        task.deadline,
+        message.photo,
     )
     key = question_key(*(said for turn in asked.history for said in (turn.role, turn.content)), "user", asked.text)
-    # With a place, the answer may be the person's own.
     model = providers.questions[0].model
-    alike = asked.place is None and not asked.place_away
-    kept = providers.cache.get(f"question:{model}", key, _Kept) if alike else None
+    kept = providers.cache.get(f"question:{model}", key, _Kept) if _anyones(asked) else None
     if kept is not None:
         metrics.cached("question", "same")
         progress.publish_token(kept.text, 0)
         return Result(record=kept.record, payload=Text(kept.text))
     return _answer(providers, asked, key, progress)
+
+
+def _anyones(asked: Question) -> bool:
+    """Whether the answer is the same for whoever asks: nothing of a person's home or photo goes into it."""
+    return asked.place is None and not asked.place_away and asked.photo is None
 
 
 def _answer(providers: Providers, asked: Question, key: str, progress: Progress) -> Result:
@@ -72,8 +81,7 @@ def _answer(providers: Providers, asked: Question, key: str, progress: Progress)
         if (
             provider is providers.questions[0]
             and len(providers.questions) > 1
-            and asked.place is None
-            and not asked.place_away
+            and _anyones(asked)
             and answer.record.sources
         ):
             providers.cache.put(f"question:{provider.model}", key, _Kept(text, answer.record))

@@ -21,17 +21,18 @@ _LIKELY = 0.55
 _YES_OR_NO = re.compile(r"(네|아니요|Yes|No)\b[,.]?\s*")
 
 
+_AFTER_CONSONANT = {"예요": "이에요", "로": "으로", "라면": "이라면"}
+
+
 class Noun(str):
     """A word that a sentence may give a particle: `{kind:로}` is 종이로 and 종이팩으로."""
-
-    _AFTER_CONSONANT = {"예요": "이에요", "로": "으로", "라면": "이라면"}
 
     def __format__(self, particle: str) -> str:
         if not particle:
             return str(self)
         last = (ord(self[-1]) - ord("가")) % 28 if self and "가" <= self[-1] <= "힣" else 0
         closed = last > 0 and not (particle == "로" and last == 8)  # 서울로
-        return str(self) + (self._AFTER_CONSONANT[particle] if closed else particle)
+        return str(self) + (_AFTER_CONSONANT[particle] if closed else particle)
 
 
 def say(understood: Understood, question: Question, neighbours: Neighbours) -> Iterator[str]:
@@ -255,5 +256,3 @@ def _distance(center: Center) -> str:
     return (
         f"{center.distance_m / 1000:.1f} km" if center.distance_m >= 1000 else f"{round(center.distance_m, -1):.0f} m"
     )
-
-

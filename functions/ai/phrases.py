@@ -1,8 +1,8 @@
 """Lists of phrases, as the files in `words/` hold them, compiled to one pattern each.
 
-A phrase is what people write, in small letters. A blank may be left out in Korean. `*` ends an English word with any ending, `...`
-is up to three words, `^` and `$` are where a Korean word begins and ends, `<name>` is any phrase of the file's list `name`.
-An English phrase is whole words; a Korean one may stand inside of a word, as stems do.
+A phrase is what people write, in small letters. A blank may be left out in Korean. `*` ends an English word with any ending,
+`...` is up to three words, `^` and `$` are where a Korean word begins and ends, `<name>` is any phrase of the file's list of
+that name. An English phrase is whole words; a Korean one may stand inside of a word, as stems do.
 """
 
 import re
@@ -16,6 +16,7 @@ from msgspec import Struct
 
 FOLDER = Path(__file__).parent / "words"
 T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
 
 
 class Phrases(Struct, forbid_unknown_fields=True):
@@ -64,9 +65,7 @@ def either(phrases: list[str], others: Mapping[str, Phrases] | None = None) -> s
 def _pattern(phrase: str, others: Mapping[str, Phrases]) -> str:
     pieces = re.split(r"(<\w+>)", phrase)
     return "".join(
-        either([*others[piece[1:-1]].ko, *others[piece[1:-1]].en], {})
-        if piece.startswith("<")
-        else _letters(piece)
+        either([*others[piece[1:-1]].ko, *others[piece[1:-1]].en], {}) if piece.startswith("<") else _letters(piece)
         for piece in pieces
     )
 
@@ -92,11 +91,11 @@ def read(name: str, into: type[T]) -> T:
         raise ValueError(f"words/{name}.toml: {error}") from error
 
 
-def lists(name: str, into: type[T]) -> T:
+def lists(name: str, into: type[S]) -> S:
     """A file of lists as a Struct with a field of Words for each: none may be missing and none more."""
     found = read(name, dict[str, Phrases])
     fields: Any = {key: Words(phrases, found) for key, phrases in found.items()}
-    wrong = set(fields) ^ set(getattr(into, "__struct_fields__"))
+    wrong = set(fields) ^ set(into.__struct_fields__)
     if wrong:
         raise ValueError(f"words/{name}.toml: {', '.join(sorted(wrong))}: in the file or in the program alone")
     return into(**fields)

@@ -11,7 +11,7 @@ from functions.ai.facts import Facts, Language, facts, plain
 from functions.ai.interfaces import Question
 from functions.ai.mentions import Mention
 from functions.ai.retrieval import Category, Item, Neighbours
-from functions.ai.vocabulary import BINS, KINLESS, MATERIAL_WORDS, Situation, Unknown
+from functions.ai.vocabulary import BINS, KINLESS, MATERIAL_WORDS, ROLES, Situation, Unknown
 from shared.calls import Missing
 from shared.messages import Photo, Turn
 
@@ -172,8 +172,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
 
 # What follows the name of a bin when a text asks for it, and not when it is what a thing is made of.
 _INTO = re.compile(
-    r"\s?(?:류|수거함|함|통|쪽)?\s?(?:으로|로|에다가?|에|인가|인지|이야|야|이에요|예요|맞|되나|되는|돼|될|일까|임|이죠|못|안 되)(?!\s?(?:된|만든|만들|싸|감싸|담))"
-    r"|(?:\s(?:recycling|bin|collection|waste))?\s*[?.!]*$"
+    ROLES.into.source + rf"(?!\s?{ROLES.made.source})" + r"|(?:\s(?:recycling|bin|collection|waste))?\s*[?.!]*$"
 )
 
 

@@ -60,6 +60,9 @@ class Roles(Struct, frozen=True):
     before_use: Words
     holders: Words
     kinless: Words
+    into: Words
+    bin_ends: Words
+    made: Words
 
 
 class Kind(Struct, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from functions.chat_llm import db as sql
-from functions.chat_llm import history, places
+from functions.chat_llm import history, photos, places
 from functions.chat_llm.create_conversation import PATH
 from functions.chat_llm.messages import QuestionAnswered
 from shared import clock, rates, spend
@@ -21,9 +21,10 @@ from shared.text import NO_NUL
 
 
 class MessageRequest(Struct):
-    """What the person says."""
+    """What the person says, and the analysis of a photo of theirs that it is about."""
 
     content: Annotated[str, Meta(min_length=1, max_length=4000, pattern=NO_NUL, examples=["우유팩은 어떻게 버려요?"])]
+    analysis_id: UUID | None = None
 
 
 class Reply(Struct):
@@ -69,10 +70,12 @@ async def create_message(
         )
     await rates.quota(broker, "messages", user.id, settings.quota_messages)
     await spend.check(broker, user.id)
+    token = request.headers["Authorization"].partition(" ")[2]
+    photo = await photos.seen(calls, data.analysis_id, token) if data.analysis_id else None
     place, away = None, False
     if places.may_ask_the_way([data.content, *(turn.content for turn in turns[-4:] if turn.role == "user")]):
         try:
-            place = await places.default_place(calls, request.headers["Authorization"].partition(" ")[2])
+            place = await places.default_place(calls, token)
         except Unavailable:
             away = True  # the question is about more than a way, as a rule
     async with db.transaction() as conn:
@@ -83,7 +86,7 @@ async def create_message(
             raise NotFound
         message, reply = await sql.insert_exchange(conn, conversation_id, position, data.content, clock.now())
         payer = spend.spender(user.id)
-        task = AnswerQuestion(question=data.content, history=turns, place=place, place_away=away, spender=payer)
+        task = AnswerQuestion(data.content, payer, turns, place, away, photo)
         await enqueue(conn, task, subject=reply.id, reply=QuestionAnswered)
         headers = {"Location": f"{PATH}/{conversation_id}/messages/{reply.id}"}
         exchange = Exchange(message, Reply(reply.id, reply.status))

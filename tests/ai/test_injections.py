@@ -40,7 +40,7 @@ def test_a_question_that_gives_orders_changes_nothing_but_words(
     assert isinstance(result.record, Answered)
     assert {source.name for source in result.record.sources} <= set(slugs())
     assert result.record.provider in ("openai", "embedded")
-    assert result.record.model in ("gpt-4.1-mini", "items-1")
+    assert result.record.model in ("gpt-4.1-mini", "items-2")
     assert len(result.payload.text) <= LONGEST
     assert len(stub.requests) <= 1, "one question, one request"
     for request in stub.requests:

@@ -9,12 +9,19 @@ from tests.chat_llm.conftest import Location, ask
 from tests.conftest import Person, Serve
 from tests.eval.questions import SETS, read
 
-HOME = {"name": "집", "address": "서울", "latitude": 37.5665, "longitude": 126.978, "is_default": True}
+NOWHERE = "http://127.0.0.1:9"
+HOME = {
+    "name": "집",
+    "address": "서울 마포구 월드컵로 212",
+    "latitude": 37.5665,
+    "longitude": 126.978,
+    "is_default": True,
+}
 WORK = HOME | {"name": "회사", "latitude": 37.4, "is_default": False}
 
 
 async def serve_with(serve: Serve, url: str) -> httpx.AsyncClient:
-    return await serve("chat_llm", SERVICE_URLS=f"api-location={url}")
+    return await serve("chat_llm", SERVICE_URLS=f"api-location={url},api-waste={NOWHERE}")
 
 
 async def test_a_question_about_the_nearest_center_carries_the_default_place(
@@ -23,7 +30,8 @@ async def test_a_question_about_the_nearest_center_carries_the_default_place(
     location.places = [WORK, HOME]
     client = await serve_with(serve, location.url)
     asked = await ask(client, person, chat, "가까운 수거함이 어디예요?")
-    assert asked.message["place"] == {"name": "집", "latitude": 37.5665, "longitude": 126.978}
+    here = {"name": "집", "latitude": 37.5665, "longitude": 126.978, "municipality": "마포구"}
+    assert asked.message["place"] == here, "no street of the address"
     [request] = location.requests
     assert request.startswith("GET /api/v1/locations/me?")
     assert f"Bearer {person.token}" in request
@@ -109,12 +117,12 @@ async def test_a_question_is_accepted_while_location_has_its_own_troubles(
         "the closest recycling centre",
     ],
 )
-def test_questions_may_ask_the_way_are_noticed(question: str) -> None:
+def test_questions_that_may_ask_the_way_are_noticed(question: str) -> None:
     assert places.may_ask_the_way([question])
 
 
 @pytest.mark.parametrize("question", ["우유팩은 씻어야 해요?", "Can I recycle a pizza box?", "안녕하세요"])
-def test_questions_about_items_are_not_may_ask_the_way(question: str) -> None:
+def test_questions_about_items_ask_no_way(question: str) -> None:
     assert not places.may_ask_the_way([question])
 
 
@@ -122,3 +130,27 @@ def test_every_question_that_the_evaluation_answers_with_a_way_is_noticed() -> N
     ways = [asked.text for name in SETS for asked in read(name) if asked.kind == "way"]
     assert [text for text in ways if not places.may_ask_the_way([text])] == []
     assert len(ways) > 15
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["종량제봉투 얼마예요?", "수거일이 무슨 요일이야?", "과태료 있나요", "how much is a trash bag?", "which days?"],
+)
+def test_what_the_municipality_decides_asks_where_somebody_lives(question: str) -> None:
+    assert places.may_ask_the_way([question])
+
+
+@pytest.mark.parametrize(
+    ("address", "municipality"),
+    [
+        ("서울특별시 중구 세종대로 110", "중구"),
+        ("서울 마포구 월드컵로 212", "마포구"),
+        ("강원특별자치도 춘천시 시청길 11", "춘천시"),
+        ("경기 수원시 팔달구 효원로 1", "수원시"),
+        ("부산광역시 기장군 기장읍 기장대로 560", "기장군"),
+        ("집", ""),
+        ("", ""),
+    ],
+)
+def test_of_an_address_only_the_municipality_goes_on(address: str, municipality: str) -> None:
+    assert places.municipality(address) == municipality

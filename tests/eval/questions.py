@@ -18,16 +18,17 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
-from uuid import uuid5
 
 import msgspec
 from msgspec import Struct
 
-from functions.ai.interfaces import Answer, Question
 from functions.ai.answers import FIXED, OFF_TOPIC
+from functions.ai.interfaces import Answer, Question
 from functions.ai.questions import EmbeddedQuestions
 from functions.ai.retrieval import Neighbours
+from functions.ai.vocabulary import SITUATIONS
 from functions.recycle_info import dataset
+from shared.item_ids import item_id
 from shared.messages import Photo, Turn
 from tests.eval import parts
 
@@ -45,8 +46,7 @@ class Shown(Struct, frozen=True):
     item: str = ""
 
     def photo(self) -> Photo:
-        item_id = uuid5(dataset.NAMESPACE, self.item) if self.item else None
-        return Photo("success", self.waste_type, self.confidence, item_id=item_id)
+        return Photo("success", self.waste_type, self.confidence, item_id=item_id(self.item) if self.item else None)
 
 
 class Asked(Struct, frozen=True):
@@ -62,7 +62,7 @@ class Asked(Struct, frozen=True):
 
     def question(self) -> Question:
         turns = [turn for said in self.history for turn in (Turn("user", said), Turn("assistant", "…"))]
-        return Question(self.text, tuple(turns), photo=self.photo and self.photo.photo())
+        return Question(self.text, tuple(turns), photo=self.photo.photo() if self.photo else None)
 
 
 def read(name: str = SETS[0]) -> list[Asked]:
@@ -95,21 +95,36 @@ def own_lines() -> set[str]:
     """Every line that an answer may be made of, without numbering."""
     lines: set[str] = set()
     for file in dataset.read_files():
+        lines |= {f"{file.name_ko}:", f"{file.name_en}:", *file.how, *file.how_en, *file.do_not, *file.do_not_en}
         for item in file.items:
             for name, about in ((item.name, item.description), (item.name_en, item.description_en)):
-                lines |= {f"{name}: {about}", str(about)}
-            for step in (*item.how, *item.how_en, *item.do_not, *item.do_not_en):
-                lines.add(step.strip())
-    return lines
+                lines |= {name, f"{name}: {about}", str(about)}
+            lines |= {*item.how, *item.how_en, *item.do_not, *item.do_not_en, item.why, item.why_en}
+            for said in (*item.answers.values(), *item.exceptions.values()):
+                lines |= {bare(said["ko"]), bare(said["en"])}
+    return lines | {situation.line(language) for situation in SITUATIONS for language in ("ko", "en")}
 
 
-_FORMS = [re.compile(re.sub(r"\\{\w+\\}", ".+", re.escape(text))) for text in FIXED]
+_YES_OR_NO = re.compile(r"^(?:네|아니요|Yes|No)\b[,.]? *")
+_FORMS = [
+    re.compile(re.sub(r"\\{\w+(?::\w+)?\\}", ".+", re.escape(text))) for text in FIXED if text != "{name}: {line}"
+]
+
+
+def bare(line: str) -> str:
+    """A line without its yes or no: the same rule answers a question and the question turned round."""
+    return _YES_OR_NO.sub("", line.strip())
 
 
 def grounded(answer: Answer, lines: set[str]) -> bool:
-    """Whether every line is an item's own or a fixed sentence."""
+    """Whether every line is an item's own, with another yes or no at most, or a fixed sentence."""
     said = [re.sub(r"^(?:\d+\.|-) ", "", line).strip() for line in answer.text.splitlines() if line.strip()]
-    return all(line in lines or any(form.fullmatch(line) for form in _FORMS) for line in said)
+    return all(_from_us(line, lines) for line in said)
+
+
+def _from_us(line: str, lines: set[str]) -> bool:
+    own = line in lines or bare(line) in lines or bare(line.partition(": ")[2]) in lines
+    return own or any(form.fullmatch(line) for form in _FORMS)
 
 
 def right(asked: Asked, answer: Answer, names: dict[str, str]) -> bool:
@@ -127,9 +142,10 @@ def declined(answer: Answer) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.eval.questions", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--mistakes", action="store_true", help="list the wrong answers of the tuning part")
+    parser.add_argument("sets", nargs="*", default=SETS, metavar="SET", help="which files; all of them by default")
     options = parser.parse_args()
     with parts.throwaway() as environment, parts.services(environment) as calls:
-        for name in SETS:
+        for name in options.sets:
             print(f"\n### {name}\n")
             _report(name, EmbeddedQuestions(Neighbours(calls)), mistakes=options.mistakes)
     return 0
@@ -150,7 +166,8 @@ def _report(name: str, provider: EmbeddedQuestions, *, mistakes: bool) -> None:
         counts[one.kind, part].append(result)
         if part == "tuning" and not all(result):
             found = " ".join(names[source.name] for source in answer.record.sources)
-            wrong.append(f"  {one.kind}: {identity(one)} -> {found or '-'}, wanted {one.wanted} {one.first}\n      {answer.text.splitlines()[0][:90]}")
+            wrong.append(f"  {one.kind}: {identity(one)} -> {found or '-'}, wanted {one.wanted} {one.first}")
+            wrong.append(f"      {answer.text.splitlines()[0][:90]}")
     print(f"{len(asked)} questions ({len(held)} held out), median {sorted(times)[len(times) // 2] * 1000:.0f} ms\n")
     print("| kind | tuning right | held out right | grounded |\n|---|---|---|---|")
     for kind in dict.fromkeys(one.kind for one in asked):

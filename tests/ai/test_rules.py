@@ -2,10 +2,10 @@
 
 import pytest
 
-from functions.ai import understanding
+from functions.ai.facts import asked
 from functions.ai.interfaces import Question
-from functions.ai.questions import Understood, understand
 from functions.ai.retrieval import Neighbours
+from functions.ai.rules import Understood, understand
 from shared.calls import Calls
 from shared.messages import Turn
 
@@ -20,7 +20,7 @@ def names(known: Calls, text: str, *said: str) -> list[str]:
 
 
 def test_what_was_done_with_a_thing_stands_between_the_words_of_its_name(known: Calls) -> None:
-    assert understanding.asked("요구르트 다 마신 병은?") == "요구르트 병은?"
+    assert asked("요구르트 다 마신 병은?") == "요구르트 병은?"
     assert names(known, "메론 먹고 나온 껍질 어디에 버려요?") == names(known, "메론 껍질 어디에 버려요?")
 
 
