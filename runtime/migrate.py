@@ -129,7 +129,11 @@ def check_locale(conn: psycopg.Connection) -> None:
         MigrationError: it is such a database.
     """
     row = conn.execute(
-        "SELECT pg_encoding_to_char(encoding), datlocprovider, datctype FROM pg_database WHERE datname = current_database()"
+        """
+        SELECT pg_encoding_to_char(encoding), datlocprovider, datctype
+        FROM pg_database
+        WHERE datname = current_database()
+        """
     ).fetchone()
     assert row is not None
     encoding, provider, ctype = row
@@ -148,9 +152,15 @@ def refuse_planted(conn: psycopg.Connection) -> None:
         MigrationError: there are some.
     """
     rows = conn.execute(
-        "SELECT format('%I on %s by %s', t.tgname, t.tgrelid::regclass, p.proowner::regrole) FROM pg_trigger t"
-        " JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_roles r ON r.oid = p.proowner"
-        " WHERE NOT t.tgisinternal AND NOT r.rolsuper AND p.proowner <> c.relowner ORDER BY 1"
+        """
+        SELECT format('%I on %s by %s', t.tgname, t.tgrelid::regclass, p.proowner::regrole)
+        FROM pg_trigger t
+        JOIN pg_proc p ON p.oid = t.tgfoid
+        JOIN pg_class c ON c.oid = t.tgrelid
+        JOIN pg_roles r ON r.oid = p.proowner
+        WHERE NOT t.tgisinternal AND NOT r.rolsuper AND p.proowner <> c.relowner
+        ORDER BY 1
+        """
     ).fetchall()
     if rows:
         named = ", ".join(row[0] for row in rows)
@@ -217,8 +227,12 @@ def apply(migrator_dsn: str, services: Mapping[str, Service] | None = None, phas
         digests |= {name: kept for name, kept in (_setting(conn, _DIGESTS) or {}).items() if name not in applied}
         for key, value in ((_FINGERPRINT, fingerprint), (_DIGESTS, digests)):
             conn.execute(
-                "INSERT INTO public.settings (key, value) VALUES (%s, %s)"
-                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                """
+                INSERT INTO public.settings (key, value)
+                VALUES (%s, %s)
+                ON CONFLICT (key) DO UPDATE
+                SET value = excluded.value
+                """,
                 [key, Jsonb(value)],
             )
         for role in set(schemas(services).values()):

@@ -60,6 +60,19 @@ def test_sql_stands_where_a_reader_looks_for_it() -> None:
     assert found == []
 
 
+def test_sql_over_more_than_a_line_is_an_aligned_block() -> None:
+    """A statement glued together from literals can't be read, nor pasted into psql."""
+    found = []
+    for path in SOURCES:
+        source = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value):
+                text = ast.get_source_segment(source, node) or ""
+                if node.lineno != node.end_lineno and '"""' not in text:
+                    found.append(f"{name(path)}:{node.lineno}")
+    assert found == []
+
+
 def test_only_the_outermost_loops_catch_everything() -> None:
     """Each that is allowed says why on its line. (`except BaseException` cleans up and raises: ruff's BLE001 sees to it.)"""
     found = [

@@ -22,9 +22,14 @@ def tables(environ: dict[str, str]) -> list[dict[str, Any]]:
     with psycopg.connect(environ["MIGRATION_DB_URL"], autocommit=True, connect_timeout=2) as conn:
         cursor = conn.cursor(row_factory=dict_row)
         return cursor.execute(
-            "SELECT n.nspname AS schema, c.relname AS name, greatest(c.reltuples, 0)::bigint AS rows"
-            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r'"
-            " AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'migrations') ORDER BY 1, 2"
+            """
+            SELECT n.nspname AS schema, c.relname AS name, greatest(c.reltuples, 0)::bigint AS rows
+            FROM pg_class c
+            JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind = 'r'
+                AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'migrations')
+            ORDER BY 1, 2
+            """
         ).fetchall()
 
 

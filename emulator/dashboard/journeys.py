@@ -47,8 +47,12 @@ class Journeys:
             for owner in self.owners:
                 for table, extra in (("outbox", "published_to"), ("failed_tasks", "error_code")):
                     query = sql.SQL(
-                        "SELECT id::text AS id, actor, created_at, attempts, {} AS extra FROM {}"
-                        " ORDER BY created_at DESC LIMIT %s"
+                        """
+                        SELECT id::text AS id, actor, created_at, attempts, {} AS extra
+                        FROM {}
+                        ORDER BY created_at DESC
+                        LIMIT %s
+                        """
                     ).format(sql.Identifier(extra), sql.Identifier(owner.database.schema, table))
                     rows: list[dict[str, Any]] = conn.execute(query, [limit]).fetchall()  # type: ignore[assignment]
                     for row in rows:
@@ -59,8 +63,12 @@ class Journeys:
                         else:
                             task |= {"open": False, "failed_at_owner": row["extra"]}
             synced: list[dict[str, Any]] = conn.execute(  # type: ignore[assignment]
-                "SELECT task_id, task_name, worker_name, status, started_at, completed_at, synced_at, error"
-                " FROM tasks.task_results ORDER BY started_at DESC LIMIT %s",
+                """
+                SELECT task_id, task_name, worker_name, status, started_at, completed_at, synced_at, error
+                FROM tasks.task_results
+                ORDER BY started_at DESC
+                LIMIT %s
+                """,
                 [limit],
             ).fetchall()
             for row in synced:
@@ -69,10 +77,13 @@ class Journeys:
                 task |= {"synced": row["synced_at"], "status": row["status"], "error": row["error"]}
                 task |= {"journalled": row["started_at"], "done": row["completed_at"]}
         for worker in self.workers:
-            query_text = (
-                "SELECT task_id, task_name, status, started_at, completed_at, error, synced_to_pg, quarantine, runs,"
-                " traceparent FROM local_tasks ORDER BY started_at DESC LIMIT ?"
-            )
+            query_text = """
+                SELECT task_id, task_name, status, started_at, completed_at, error, synced_to_pg, quarantine, runs,
+                       traceparent
+                FROM local_tasks
+                ORDER BY started_at DESC
+                LIMIT ?
+                """
             for row in self._rows(worker, query_text, limit):
                 task = found.setdefault(row["task_id"], {"id": row["task_id"]})
                 task["actor"] = f"{worker.folder}/{row['task_name']}"
@@ -107,8 +118,12 @@ class Journeys:
         for worker in self.workers:
             rows = self._rows(
                 worker,
-                "SELECT count(*) AS waiting, coalesce(max((julianday('now') - julianday(changed_at)) * 86400), 0) AS age,"
-                " count(quarantine) AS quarantined FROM local_tasks WHERE synced_to_pg = 0",
+                """
+                SELECT count(*) AS waiting, coalesce(max((julianday('now') - julianday(changed_at)) * 86400), 0) AS age,
+                       count(quarantine) AS quarantined
+                FROM local_tasks
+                WHERE synced_to_pg = 0
+                """,
             )
             for row_ in rows:
                 now["journal"][worker.folder] = row_["waiting"]

@@ -51,8 +51,15 @@ def dump(dsn: str, target: Bucket) -> str:
 def count_rows(conn: psycopg.Connection) -> dict[str, int]:
     """The number of rows of every table of ours."""
     tables = conn.execute(
-        "SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-        " WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\\_%%' AND n.nspname <> 'information_schema' ORDER BY 1, 2"
+        """
+        SELECT n.nspname, c.relname
+        FROM pg_class AS c
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relkind = 'r'
+            AND n.nspname NOT LIKE 'pg\\_%%'
+            AND n.nspname <> 'information_schema'
+        ORDER BY 1, 2
+        """
     ).fetchall()
     found = {}
     for schema, table in tables:

@@ -34,8 +34,12 @@ def main(args: argparse.Namespace) -> int:
         with operator.connect() as conn:
             if args.action == "disable":
                 conn.execute(
-                    "UPDATE public.settings SET value = (SELECT coalesce(jsonb_agg(DISTINCT n), '[]') FROM"
-                    " jsonb_array_elements_text(value || to_jsonb(%s::text)) n) WHERE key = 'functions.disabled'",
+                    """
+                    UPDATE public.settings
+                    SET value = (SELECT coalesce(jsonb_agg(DISTINCT name), '[]')
+                                 FROM jsonb_array_elements_text(value || to_jsonb(%s::text)) name)
+                    WHERE key = 'functions.disabled'
+                    """,
                     [name],
                 )
             elif args.action == "enable":

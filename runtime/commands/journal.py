@@ -44,8 +44,12 @@ def check(path: Path) -> int:
                 print(f"damaged: `eco2 journal recover {path}` reads what can be read")
                 return 1
             for status, rows, unsynced, quarantined in db.execute(
-                "SELECT status, count(*), count(*) FILTER (WHERE synced_to_pg = 0), count(quarantine) FROM local_tasks"
-                " GROUP BY status ORDER BY status"
+                """
+                SELECT status, count(*), count(*) FILTER (WHERE synced_to_pg = 0), count(quarantine)
+                FROM local_tasks
+                GROUP BY status
+                ORDER BY status
+                """
             ):
                 print(f"{status:<8} {rows:>9,}  not synced {unsynced:>9,}  in quarantine {quarantined:>6,}")
     except sqlite3.DatabaseError as error:

@@ -59,9 +59,14 @@ def main(args: argparse.Namespace) -> int:
 
 def _list(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
     rows = conn.execute(
-        "SELECT task_id, task_name, worker_name AS worker, status, started_at, completed_at, error FROM tasks.task_results"
-        " WHERE (%(status)s::text IS NULL OR status = %(status)s) AND (%(worker)s::text IS NULL OR worker_name = %(worker)s)"
-        " ORDER BY started_at DESC LIMIT %(limit)s",
+        """
+        SELECT task_id, task_name, worker_name AS worker, status, started_at, completed_at, error
+        FROM tasks.task_results
+        WHERE (%(status)s::text IS NULL OR status = %(status)s)
+            AND (%(worker)s::text IS NULL OR worker_name = %(worker)s)
+        ORDER BY started_at DESC
+        LIMIT %(limit)s
+        """,
         {"status": args.status, "worker": args.worker, "limit": args.limit},
     ).fetchall()
     found = {row["task_id"]: row for row in rows}
@@ -81,10 +86,12 @@ def _journalled(where: str, *values: Any) -> list[tuple[str, dict[str, Any]]]:
     for worker, path in operator.journals().items():
         with contextlib.closing(file.open_file(path, readonly=True)) as db:
             db.row_factory = sqlite3.Row
-            query = (
-                "SELECT task_id, task_name, status, started_at, completed_at, error, runs, run_id, result_hash, quarantine,"  # noqa: S608
-                f" synced_to_pg FROM local_tasks WHERE {where}"
-            )
+            query = f"""
+                SELECT task_id, task_name, status, started_at, completed_at, error, runs, run_id, result_hash,
+                       quarantine, synced_to_pg
+                FROM local_tasks
+                WHERE {where}
+                """  # noqa: S608 - `where` is one of this file's own texts
             found += [(worker, dict(row)) for row in db.execute(query, values)]
     return found
 
@@ -92,8 +99,12 @@ def _journalled(where: str, *values: Any) -> list[tuple[str, dict[str, Any]]]:
 def _show(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
     task: dict[str, Any] = {"task_id": args.id}
     row = conn.execute(
-        "SELECT task_name, worker_name AS worker, status, result, error, started_at, completed_at, synced_at, run_id, runs,"
-        " result_hash, traceparent FROM tasks.task_results WHERE task_id = %s",
+        """
+        SELECT task_name, worker_name AS worker, status, result, error, started_at, completed_at, synced_at,
+               run_id, runs, result_hash, traceparent
+        FROM tasks.task_results
+        WHERE task_id = %s
+        """,
         [args.id],
     ).fetchone()
     task |= {"in_tasks": row} if row else {}
@@ -103,7 +114,12 @@ def _show(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
             task |= {f"{service.database.schema}.{table}": open_} if open_ else {}
     task |= {f"journal of {worker}": found for worker, found in _journalled("task_id = ?", args.id)}
     task["history"] = conn.execute(
-        "SELECT timestamp, event_type, event_data FROM tasks.task_history WHERE task_id = %s ORDER BY timestamp, event_type",
+        """
+        SELECT timestamp, event_type, event_data
+        FROM tasks.task_history
+        WHERE task_id = %s
+        ORDER BY timestamp, event_type
+        """,
         [args.id],
     ).fetchall()
     if len(task) == 2 and not task["history"]:
@@ -158,10 +174,17 @@ def _retry(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
                 # One more than the worker's journal knows: that is what lets a failed task run once more.
                 conn.execute(
                     sql.SQL(
-                        "WITH taken AS (DELETE FROM {failed} WHERE id = %(id)s RETURNING id, actor, message, reply, subject,"
-                        " traceparent, created_at, time_limit, retries) INSERT INTO {outbox} (id, actor, message, reply,"
-                        " subject, traceparent, created_at, time_limit, retries, due_at) SELECT id, actor, message, reply,"
-                        " subject, traceparent, created_at, time_limit, retries + 1, %(now)s FROM taken"
+                        """
+                        WITH taken AS (
+                            DELETE FROM {failed}
+                            WHERE id = %(id)s
+                            RETURNING id, actor, message, reply, subject, traceparent, created_at, time_limit, retries
+                        )
+                        INSERT INTO {outbox} (id, actor, message, reply, subject, traceparent, created_at, time_limit,
+                                              retries, due_at)
+                        SELECT id, actor, message, reply, subject, traceparent, created_at, time_limit, retries + 1, %(now)s
+                        FROM taken
+                        """
                     ).format(failed=sql.Identifier(schema, "failed_tasks"), outbox=sql.Identifier(schema, "outbox")),
                     {"id": args.id, "now": now},
                 )
@@ -177,9 +200,16 @@ def _dead(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
         names["failed"] = sql.Identifier(service.database.schema, "failed_tasks")
         found = conn.execute(
             sql.SQL(
-                "SELECT id::text AS task_id, actor, attempts, failed_at AS at, error_code || ': ' || error_message AS why"
-                " FROM {failed} UNION ALL SELECT id::text, actor, attempts, due_at, 'no answer yet' FROM {outbox}"
-                " WHERE attempts >= 3 ORDER BY at DESC LIMIT 1000"
+                """
+                SELECT id::text AS task_id, actor, attempts, failed_at AS at, error_code || ': ' || error_message AS why
+                FROM {failed}
+                UNION ALL
+                SELECT id::text, actor, attempts, due_at, 'no answer yet'
+                FROM {outbox}
+                WHERE attempts >= 3
+                ORDER BY at DESC
+                LIMIT 1000
+                """
             ).format(**names)
         ).fetchall()
         rows += [{**row, "owner": service.folder} for row in found]
@@ -189,8 +219,13 @@ def _dead(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
 
 def _quarantine(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
     rows = conn.execute(
-        "SELECT task_id, task_name, worker_name AS worker, status, quarantined_at, reason FROM tasks.quarantine"
-        " WHERE released_at IS NULL ORDER BY quarantined_at DESC LIMIT 1000"
+        """
+        SELECT task_id, task_name, worker_name AS worker, status, quarantined_at, reason
+        FROM tasks.quarantine
+        WHERE released_at IS NULL
+        ORDER BY quarantined_at DESC
+        LIMIT 1000
+        """
     ).fetchall()
     operator.show(rows, ("task_id", "task_name", "worker", "status", "quarantined_at", "reason"), as_json=args.json)
     return 0
