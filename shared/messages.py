@@ -27,11 +27,13 @@ class Message(Struct, frozen=True):
     """A task's input. `actor` is "folder/function" of the function that takes it.
 
     `*` for the folder is a message that several services take, each in its function of that name. `time_limit`, in
-    milliseconds, ends a run, and with an allowance for the queue the relay's wait for an answer.
+    milliseconds, ends a run, and with an allowance for the queue the relay's wait for an answer. `bulk` work, which no one
+    waits for, has a queue and a thread of its own beside the function's others.
     """
 
     actor: ClassVar[str]
     time_limit: ClassVar[int] = 600_000
+    bulk: ClassVar[bool] = False
 
 
 class TaskError(Struct, frozen=True):
@@ -86,6 +88,8 @@ class DeleteObjects(Message, frozen=True):
 
     actor: ClassVar[str] = "storage/delete_objects"
     time_limit: ClassVar[int] = 300_000
+    # One person's erasure may be thousands of objects, and everybody's photos wait in the other queue.
+    bulk: ClassVar[bool] = True
     keys: list[str] = []
     prefixes: list[str] = []
 

@@ -46,9 +46,12 @@ class Consumer:
     # outbox and the journal know of the task brings it again.
     give_up = staticmethod(supervision.end_process)
 
-    def __init__(self, service: str, broker: Broker, prefetch: int, least: int = 1) -> None:
+    def __init__(
+        self, service: str, broker: Broker, prefetch: int, least: int = 1, *, queue_name: str | None = None
+    ) -> None:
         self.reach: Callable[[str], None] = lambda point: None
         self.service = service
+        self.queue = queue_name or service
         self.broker = broker
         self.prefetch = prefetch
         # A fetch waits until there is room for so many: what comes together costs one step to the broker.
@@ -77,7 +80,7 @@ class Consumer:
             ("finish", self._finish, False),
             ("keep", self._keep, True),
         ):
-            self._loops[name] = supervision.thread(f"{self.service}-{name}", loop, again=again, give_up=self.give_up)
+            self._loops[name] = supervision.thread(f"{self.queue}-{name}", loop, again=again, give_up=self.give_up)
 
     @property
     def held(self) -> int:
@@ -124,11 +127,11 @@ class Consumer:
                     self._lost = False
                     self.broker.life()
                     self.disabled = self.broker.disabled()
-                    self.broker.reclaim(self.service, list(self._held))
+                    self.broker.reclaim(self.queue, list(self._held))
                     pause, self.trouble = 0.1, ""
-                deliveries = self.broker.fetch(self.service, room, lease=self.leases)
+                deliveries = self.broker.fetch(self.queue, room, lease=self.leases)
                 if not deliveries:
-                    self.broker.wait(self.service)
+                    self.broker.wait(self.queue)
                     continue
             except (redis.RedisError, OSError, BrokerUnfit) as error:
                 self._say(error)
@@ -200,10 +203,10 @@ class Consumer:
             try:
                 if acks or sends:
                     self.reach("sending")
-                    self.broker.finish(self.service, acks, sends, leased=leased)
+                    self.broker.finish(self.queue, acks, sends, leased=leased)
                     self.reach("acked")
                 if back:
-                    self.broker.requeue(self.service, back)
+                    self.broker.requeue(self.queue, back)
                 break
             except BrokerFull as error:
                 # Acks free memory, results take it: without acking first nothing would ever move again. The results wait
@@ -230,7 +233,7 @@ class Consumer:
                     except (redis.RedisError, OSError, BrokerFull):
                         self._unsent += unsent
                         raise
-                    self.broker.beat(self.service, self.leased_tasks())
+                    self.broker.beat(self.queue, self.leased_tasks())
                     self.disabled = self.broker.disabled()
                 except (redis.RedisError, OSError, BrokerFull) as error:
                     log.debug("no beat: %s", error)
@@ -276,7 +279,7 @@ class Consumer:
         self._loops["finish"].stop()
         self._loops["keep"].stop()
         with contextlib.suppress(redis.RedisError, OSError):
-            self.broker.reclaim(self.service)
+            self.broker.reclaim(self.queue)
 
 
 class _Done(Struct, frozen=True):
@@ -291,7 +294,7 @@ def observe(consumer: Consumer, broker: Broker, functions: Mapping[str, Call]) -
 
     def depth() -> float | None:
         try:
-            return broker.depth(consumer.service)
+            return broker.depth(consumer.queue)
         except (redis.RedisError, OSError):
             return None
 
@@ -301,7 +304,7 @@ def observe(consumer: Consumer, broker: Broker, functions: Mapping[str, Call]) -
         ("eco2_tasks_finished_total", "Messages acked", lambda: consumer.finished),
         ("eco2_messages_refused_total", "Messages that this version can't read", lambda: consumer.refused),
     ):
-        telemetry.gauges.add(name, help_text, read, service=consumer.service)
+        telemetry.gauges.add(name, help_text, read, service=consumer.queue)
     help_text = "Fields of messages that this version does not know, and left out"
     for function, call in functions.items():
         if call.form is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 from runtime.delivery.outbox import Row
 from shared import clock
-from shared.messages import Outcome
+from shared.messages import Message, Outcome
 
 # The runtime's own actor in every API service: ends a task that nobody takes the outcome of.
 SETTLED = "__settled__"
@@ -36,9 +37,26 @@ class Envelope(Struct, frozen=True):
     is_outcome: bool = msgspec.field(default=False, name="answer")
 
 
-def task_message(service: str, row: Row) -> dramatiq.Message[Any]:
-    """The message that takes an outbox row to its function."""
+def bulk_actors() -> frozenset[str]:
+    """The functions of this process's messages whose work is bulk."""
+    found, classes = set(), [Message]
+    while classes:
+        message = classes.pop()
+        classes += message.__subclasses__()
+        if message.bulk:
+            found.add(message.actor)
+    return frozenset(found)
+
+
+def bulk_queue(folder: str) -> str:
+    """The queue of a service's bulk work."""
+    return f"{folder}.bulk"
+
+
+def task_message(service: str, row: Row, bulk: Container[str] = ()) -> dramatiq.Message[Any]:
+    """The message that takes an outbox row to its function; `bulk` are the functions that have a queue of their own."""
     folder, _, function = row.actor.partition("/")
+    queue = bulk_queue(folder) if row.actor in bulk else folder
     envelope = Envelope(
         id=row.id,
         subject=row.subject,
@@ -50,7 +68,7 @@ def task_message(service: str, row: Row) -> dramatiq.Message[Any]:
         retries=row.retries,
         deadline=(clock.now() + row.time_limit).isoformat(),
     )
-    return _message(folder, function, row.message, envelope)
+    return _message(queue, function, row.message, envelope)
 
 
 def outcome_message(sent: Envelope, outcome: Outcome) -> dramatiq.Message[Any]:
@@ -60,9 +78,9 @@ def outcome_message(sent: Envelope, outcome: Outcome) -> dramatiq.Message[Any]:
     return _message(folder, function, {"outcome": msgspec.to_builtins(outcome)}, envelope)
 
 
-def _message(folder: str, function: str, arguments: dict[str, Any], envelope: Envelope) -> dramatiq.Message[Any]:
+def _message(queue: str, function: str, arguments: dict[str, Any], envelope: Envelope) -> dramatiq.Message[Any]:
     return dramatiq.Message(
-        queue_name=folder,
+        queue_name=queue,
         actor_name=function,
         args=(),
         kwargs=arguments,

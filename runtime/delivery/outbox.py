@@ -2,7 +2,7 @@
 many rows wait: in batches, through an index, and with counts that end somewhere (`tests/runtime/delivery/test_outbox.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -56,15 +56,19 @@ WITH RECURSIVE actors (actor) AS (
     SELECT (SELECT o.actor FROM outbox AS o WHERE o.actor > a.actor ORDER BY o.actor LIMIT 1)
       FROM actors AS a
      WHERE a.actor IS NOT NULL),
+queued (actor, queue) AS (
+    SELECT actor, split_part(actor, '/', 1) || CASE WHEN actor = ANY(%(bulk)s::text[]) THEN '.bulk' ELSE '' END
+      FROM actors
+     WHERE actor IS NOT NULL AND actor <> ALL(%(disabled)s::text[])),
 due AS MATERIALIZED (
     SELECT found.*
-      FROM actors AS a
+      FROM queued AS a
      CROSS JOIN LATERAL (
         SELECT * FROM (
             SELECT id, ctid AS place, true AS late
               FROM outbox
              WHERE actor = a.actor AND due_at <= %(late)s
-               AND split_part(a.actor, '/', 1) <> ALL(%(closed_late)s::text[])
+               AND a.queue <> ALL(%(closed_late)s::text[])
              ORDER BY due_at
              LIMIT 200
                FOR UPDATE SKIP LOCKED) AS longest_due
@@ -73,11 +77,10 @@ due AS MATERIALIZED (
             SELECT id, ctid, false
               FROM outbox
              WHERE actor = a.actor AND due_at > %(late)s AND due_at <= %(now)s
-               AND split_part(a.actor, '/', 1) <> ALL(%(closed)s::text[])
+               AND a.queue <> ALL(%(closed)s::text[])
              ORDER BY due_at
              LIMIT 200
                FOR UPDATE SKIP LOCKED) AS of_this_moment) AS found
-     WHERE a.actor IS NOT NULL AND a.actor <> ALL(%(disabled)s::text[])
      LIMIT 2000)
 UPDATE outbox AS o
    SET attempts = o.attempts + 1,
@@ -151,6 +154,7 @@ def take(
     closed: Sequence[str] = (),
     closed_late: Sequence[str] = (),
     disabled: Sequence[str] = (),
+    bulk: Iterable[str] = (),
 ) -> list[Row]:
     """Take due rows for publication: move `due_at` to the time of the next attempt, which doubles up to 15 minutes.
 
@@ -158,7 +162,7 @@ def take(
 
     Args:
         closed: queues that take none of this moment; `closed_late` those that take no late ones.
-        disabled: actors that are switched off.
+        disabled: actors that are switched off; `bulk` those whose queue is the bulk one.
     """
     values = {
         "now": now,
@@ -167,6 +171,7 @@ def take(
         "closed": list(closed),
         "closed_late": list(closed_late),
         "disabled": list(disabled),
+        "bulk": list(bulk),
         "allowance": ALLOWANCE,
         "longest": LONGEST,
     }

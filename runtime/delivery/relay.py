@@ -24,7 +24,7 @@ import redis
 from runtime import pg, telemetry
 from runtime.delivery import outbox
 from runtime.delivery.broker import Broker, BrokerFull, BrokerUnfit, Depth
-from runtime.delivery.envelope import task_message
+from runtime.delivery.envelope import bulk_actors, task_message
 from runtime.delivery.outbox import Row, State
 from shared import clock, idempotency, spans, supervision, wake
 
@@ -99,6 +99,7 @@ class Relay:
         self._dsn = dsn
         self._broker = broker
         self._schedules = schedules or {}
+        self._bulk = bulk_actors()
         self._disabled: list[str] | None = None
         self._life = ""
         self._full = 0.0
@@ -231,6 +232,7 @@ class Relay:
             closed=self._room.closed,
             closed_late=self._room.closed_late,
             disabled=self._disabled or [],
+            bulk=self._bulk,
         )
         if not rows:
             return False
@@ -250,7 +252,7 @@ class Relay:
         for row in rows:
             try:
                 arguments = msgspec.json.decode(str(row.message), type=dict[str, Any])
-                messages.append(task_message(self.service, msgspec.structs.replace(row, message=arguments)))
+                messages.append(task_message(self.service, msgspec.structs.replace(row, message=arguments), self._bulk))
             except (ValueError, OverflowError, msgspec.DecodeError) as error:
                 # A row that no message can be made of waits its time, counts its attempts, and holds up nobody.
                 log.error("task %s for %s can't be published: %s", row.id, row.actor, error)

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from runtime import telemetry
-from runtime.binding import bind_queue
+from runtime.binding import Call, bind_queue
 from runtime.delivery.background import start_background
 from runtime.delivery.broker import Broker, BrokerUnfit
 from runtime.delivery.consumer import observe
+from runtime.delivery.envelope import bulk_actors, bulk_queue
 from runtime.delivery.working import Worker
 from runtime.journal.file import JournalUnusable
 from runtime.journal.journal import Journal
@@ -96,17 +97,22 @@ def _work(service: Service, settings: Settings, grace: float) -> int:
     for name, call in functions.items():
         if call.asynchronous:
             raise LoadError(f"functions/{service.folder}/{name}.py: it runs in a worker's thread: make it `def`")
-    worker = Worker(service.folder, broker, journal, functions, threads=service.run.threads)
+    workers = _workers(service, broker, journal, functions)
     journal.forget_payloads()
-    observe(worker, broker, functions)
+    for worker in workers:
+        observe(worker, broker, functions)
     for name, help_text, read in (
         ("eco2_journal_commits_total", "Commits of the journal", lambda: journal.commits),
         ("eco2_journal_stalled_seconds", "How long the commit under way has taken", journal.stalled),
         ("eco2_journal_failing", "1 while the journal can't be written", lambda: float(bool(journal.trouble))),
-        ("eco2_function_over_limit_seconds", "How long a function is over its time limit", worker.limits.stuck),
+        (
+            "eco2_function_over_limit_seconds",
+            "How long a function is over its time limit",
+            lambda: max(worker.limits.stuck() for worker in workers),
+        ),
     ):
         telemetry.gauges.add(name, help_text, read, service=service.folder)
-    health = HealthServer(settings.host, settings.health_port, lambda: _health(worker))
+    health = HealthServer(settings.host, settings.health_port, lambda: _health(workers))
     for said in journal.recovered:
         log.warning("%s", said)
     if sqlite3.sqlite_version_info < SQLITE_SOUND:
@@ -114,19 +120,33 @@ def _work(service: Service, settings: Settings, grace: float) -> int:
             "SQLite %s: before 3.51.3 two writers can corrupt a WAL, so a lock serialises them", sqlite3.sqlite_version
         )
     log.info("%s works: %s", service.name, ", ".join(sorted(functions)))
-    worker.start()
+    for worker in workers:
+        worker.start()
     told.wait()
     log.info("%s stops", service.name)
-    worker.stop(grace)
+    workers[0].stop(grace, *workers[1:])
     health.close()
     broker.close()
     return 0
 
 
-def _health(worker: Worker) -> dict[str, Any]:
-    stuck = worker.limits.stuck()
-    reasons = [said for said in (worker.trouble, worker.journal.trouble) if said]
-    stalled = worker.journal.stalled()
+def _workers(service: Service, broker: Broker, journal: Journal, functions: dict[str, Call]) -> list[Worker]:
+    """The service's worker, and one thread beside it for bulk work where it has any."""
+    threads = service.run.threads
+    workers = [Worker(service.folder, broker, journal, functions, threads=threads)]
+    if any(f"{service.folder}/{name}" in bulk_actors() for name in functions):
+        queue = bulk_queue(service.folder)
+        workers.append(
+            Worker(service.folder, broker, journal, functions, threads=1, queue_name=queue, first_slot=threads)
+        )
+    return workers
+
+
+def _health(workers: list[Worker]) -> dict[str, Any]:
+    journal = workers[0].journal
+    stuck = max(worker.limits.stuck() for worker in workers)
+    reasons = [said for said in (*(worker.trouble for worker in workers), journal.trouble) if said]
+    stalled = journal.stalled()
     if stalled > STALLED:
         reasons.append(
             f"a commit of the journal has been under way for {stalled:.0f} s: is another program stopped in its lock?"
@@ -135,11 +155,11 @@ def _health(worker: Worker) -> dict[str, Any]:
         reasons.append(f"a function is {stuck:.0f} s over its time limit")
     return {
         "alive": stuck < STUCK,
-        "ready": not worker.trouble and not worker.journal.trouble and stalled <= STALLED,
+        "ready": not any(worker.trouble for worker in workers) and not journal.trouble and stalled <= STALLED,
         "reasons": reasons,
-        "recovered": worker.journal.recovered,
-        "held": worker.held,
-        "finished": worker.finished,
+        "recovered": journal.recovered,
+        "held": sum(worker.held for worker in workers),
+        "finished": sum(worker.finished for worker in workers),
     }
 
 

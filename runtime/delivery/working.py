@@ -39,7 +39,11 @@ FORGET = 600.0
 
 
 class Worker(Consumer):
-    """Runs the functions of a service with a journal, in `threads` threads."""
+    """Runs the functions of a service with a journal, in `threads` threads.
+
+    Two may share one journal, each with a queue: `queue_name` where it is not the service's, `first_slot` where the notes of
+    its threads begin.
+    """
 
     leases = True
 
@@ -52,14 +56,16 @@ class Worker(Consumer):
         *,
         threads: int = 2,
         prefetch: int | None = None,
+        queue_name: str | None = None,
+        first_slot: int = 0,
     ) -> None:
         # While all threads are busy two messages come at a time, with one fetch and one commit of their `pending`.
         prefetch = prefetch or threads + 2
-        super().__init__(service, broker, prefetch, max(1, min(2, prefetch - threads)))
+        super().__init__(service, broker, prefetch, max(1, min(2, prefetch - threads)), queue_name=queue_name)
         self.journal = journal
         self.limits = Limits()
         self._functions = dict(functions)
-        self._threads = threads
+        self._slots = range(first_slot, first_slot + threads)
         self._tasks: dict[str, str] = {}
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._runners: list[supervision.ThreadLoop] = []
@@ -68,15 +74,29 @@ class Worker(Consumer):
     def start(self) -> None:
         super().start()
         self._runners = [
-            supervision.thread(f"{self.service}-{slot}", partial(self._run, slot), again=False, give_up=self.give_up)
-            for slot in range(self._threads)
+            supervision.thread(f"{self.queue}-{slot}", partial(self._run, slot), again=False, give_up=self.give_up)
+            for slot in self._slots
         ]
 
-    def stop(self, grace: float) -> None:
-        """Take nothing new, finish what runs within `grace` seconds, give the rest back, close the journal."""
+    def stop(self, grace: float, *beside: Worker) -> None:
+        """Take nothing new, finish what runs within `grace` seconds, give the rest back, close the journal.
+
+        Args:
+            beside: workers of the same journal, which stop with this one.
+        """
         end = time.monotonic() + grace
-        self.stop_fetching()
-        self.join_fetching(end - time.monotonic() - 2)
+        group = (self, *beside)
+        for worker in group:
+            worker.stop_fetching()
+        for worker in group:
+            worker._stop_running(end - 2)
+        self.journal.close()
+        for worker in group:
+            worker.finish_all(max(1.0, end - time.monotonic()))
+            worker.limits.close()
+
+    def _stop_running(self, end: float) -> None:
+        self.join_fetching(end - time.monotonic())
         with contextlib.suppress(queue.Empty):
             while True:
                 waiting = self._work.get_nowait()
@@ -86,10 +106,7 @@ class Worker(Consumer):
             runner.stopping()
             self._work.put(None)
         for runner in self._runners:
-            runner.stop(max(0.0, end - time.monotonic() - 2))
-        self.journal.close()
-        self.finish_all(max(1.0, end - time.monotonic()))
-        self.limits.close()
+            runner.stop(max(0.0, end - time.monotonic()))
 
     def leased_tasks(self) -> list[str]:
         if self.journal.trouble:

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,12 @@ from psycopg.types.json import Jsonb
 
 from emulator.servers.postgres import Postgres
 from runtime.delivery import background, consumer, relay
+from runtime.delivery.broker import Broker
 from runtime.delivery.consumer import Consumer
+from runtime.delivery.envelope import bulk_actors, bulk_queue
+from runtime.delivery.working import Worker
 from runtime.journal import server
+from runtime.journal.journal import Journal
 from shared import supervision
 from shared.errors import Unavailable
 from shared.ids import new_id
@@ -341,3 +346,33 @@ def test_what_the_broker_holds_of_a_function_that_is_switched_off_waits_until_it
             conn.execute(setting, [Jsonb([])])
             owner.relay.look_at_settings()
             eventually(lambda: owner.broker.disabled() == frozenset())
+
+
+def test_bulk_work_waits_in_a_queue_of_its_own_and_holds_up_no_one(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner.relay, "_bulk", frozenset({f"{queue}/delete"}))
+    over = threading.Event()
+    functions = {"delete": call(lambda *, number: over.wait(30)), "act": call(lambda *, number: None)}
+    journal = Journal(tmp_path / "worker.db")
+    broker = Broker(broker_url, consumer=journal.worker_id)
+    works = Worker(queue, broker, journal, functions, threads=1)
+    bulk = Worker(queue, broker, journal, functions, threads=1, queue_name=bulk_queue(queue), first_slot=1)
+    works.start()
+    bulk.start()
+    try:
+        deletions = owner.enqueue(f"{queue}/delete", *range(20))
+        eventually(lambda: bulk.held > 0)
+        acts = owner.enqueue(f"{queue}/act", *range(20))
+        eventually(lambda: owner.outcomes.keys() >= set(acts))
+        assert not owner.outcomes.keys() & set(deletions)
+        over.set()
+        eventually(lambda: owner.outbox() == 0)
+    finally:
+        over.set()
+        works.stop(10, bulk)
+        broker.close()
+
+
+def test_deleting_objects_is_bulk_work_and_the_storage_worker_has_a_thread_for_it() -> None:
+    assert "storage/delete_objects" in bulk_actors()
