@@ -11,6 +11,8 @@ from runtime.services import ROOT, Service
 
 REGION = "ap-northeast-2"
 BUCKET = "eco2"
+# Pages of a developer's own servers, and addresses that lead back to them.
+LOCALHOST = "http://localhost:*,http://127.0.0.1:*"
 # What a process gets of the developer's environment: nothing that would make it differ from a pod.
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LOG_LEVEL", "PYTHONDEVMODE", "JOURNAL_SYNC_SECONDS")
 
@@ -91,14 +93,19 @@ class Environments:
             env["MODEL_DIR"] = str(self._state.path / "model")
         else:
             env["TRUSTED_HOPS"] = "1"
+            env["CORS_ORIGINS"] = self._origins()
         return env
+
+    def _origins(self) -> str:
+        """Pages of a developer's own servers may call the API, whatever their port, until told otherwise."""
+        return self._environ.get("CORS_ORIGINS", LOCALHOST)
 
     def _world(self) -> dict[str, str]:
         """The mail server and the identity providers of this machine, and where a sign-in may lead back to."""
         return {
             "SMTP_URL": f"smtp://127.0.0.1:{self._addresses.ports['smtp']}",
             "OAUTH_PROVIDERS_FILE": str(self._state.path / "providers.toml"),
-            "OAUTH_RETURN_TO": "http://localhost:*,http://127.0.0.1:*",
+            "OAUTH_RETURN_TO": LOCALHOST,
             "PUBLIC_URL": self._addresses.gateway_url,
             # Everybody who registers here comes from this machine.
             "QUOTA_REGISTRATIONS": "5000",
@@ -123,6 +130,7 @@ class Environments:
         }
         routes["/_emulator"] = f"dashboard=http://127.0.0.1:{self._state.port('dashboard')}"
         env = self.base() | self.store_keys() | {"S3_ENDPOINT_URL": self._addresses.s3("gateway")}
+        env["CORS_ORIGINS"] = self._origins()
         return env | {"GATEWAY_ROUTES": ",".join(f"{prefix}={route}" for prefix, route in routes.items())}
 
     def owner(self) -> dict[str, str]:

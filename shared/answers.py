@@ -12,8 +12,6 @@ from litestar import Response
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from litestar.types import Receive, Scope, Send
-
 JSON = b"application/json"
 
 
@@ -28,7 +26,7 @@ class Whole:
         self.kind = kind
         self.more = more
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = [] if self.status == 304 else [(b"content-length", b"%d" % len(self.body))]
         if self.body:
             headers.append((b"content-type", self.kind))

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from shared import supervision
+from shared import identity, supervision
 from shared.errors import Unavailable
 from shared.progress import stream
 
@@ -33,6 +33,8 @@ QUEUED = 1000
 COMMENT_EVERY = 15.0
 # How often a listener looks at the owner's row itself: covers a broker that is away and an event that was lost.
 LOOK_EVERY = 2.0
+# How often a stream asks whether its session still holds: a revocation is known within 2 s, and 5 are promised.
+SESSION_EVERY = 1.0
 # Seconds between two reads of the streams: what comes meanwhile comes together, for one read costs as much as many events.
 GATHER = 0.005
 
@@ -266,13 +268,14 @@ async def follow(
                     chunk = b"".join(lines(await hub.past(subject, seen)))
                     yield chunk + _line(terminal[0], terminal[1], None)
                     return
-            if hub.draining:
+            # A session that has ended is told nothing more; the client hears 401 when it comes again.
+            if hub.draining or identity.session_over():
                 return
             waiting = []
             # Not `wait_for`, which makes a task each time.
             silent = COMMENT_EVERY - (time.monotonic() - quiet_since)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, min(LOOK_EVERY, silent))):
+                async with asyncio.timeout(max(0.0, min(LOOK_EVERY, silent, SESSION_EVERY))):
                     waiting.append(await queue.get())
             while not queue.empty():
                 waiting.append(queue.get_nowait())

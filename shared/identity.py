@@ -5,12 +5,16 @@ budget is a few, so a token once verified is remembered; its expiry and its sess
 request all the same.
 """
 
+from __future__ import annotations
+
 import asyncio
+import base64
 import hashlib
 import logging
 import re
 import time
 from collections.abc import Iterable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -42,9 +46,13 @@ LOOK_EVERY = 1.0
 OVERLAP = 60.0
 # A revocation outlives every token of its session by this much.
 KEPT = ACCESS_SECONDS + 2 * OVERLAP
-# Tokens remembered by one process, and the longest that is looked at. One of ours has about 450 characters.
-REMEMBERED = 8192
-LONGEST = 4096
+# Bytes of tokens remembered by one process, and the longest that is looked at. One of ours has about 450 characters, and what
+# is remembered of it takes as much again.
+REMEMBERED = 4 * 1024 * 1024
+OVERHEAD = 500
+LONGEST = 1024
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_BEARER = re.compile(r"bearer +([^ ]+)", re.IGNORECASE)
 
 
 class User(Struct, frozen=True):
@@ -80,7 +88,9 @@ class _KeySet(Struct):
     keys: list[_Key]
 
 
-class _Known(Struct, frozen=True):
+class Session(Struct, frozen=True):
+    """Whom a token stands for, and until when (epoch seconds)."""
+
     user: User
     expires_at: float
 
@@ -126,7 +136,8 @@ class Verifier:
         self._jwks = read_jwks(jwks_file)
         self._keys: dict[str, Any] = {}
         self._next_look = time.monotonic() + LOOK_EVERY
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Session] = {}
+        self._size = 0
         self._revoked: dict[UUID, float] = {}
 
     def authenticate(self, authorization: str | None) -> User:
@@ -141,31 +152,48 @@ class Verifier:
             raise Unauthorized
         if time.monotonic() >= self._next_look:
             self._look()
-        known = self._known.get(authorization)
+        # By the token and not by the header, which has as many spellings as there are numbers of blanks.
+        token = authorization[7:] if authorization.startswith("Bearer ") else ""
+        known = self._known.get(token)
         if known is None:
-            known = self._remember(authorization)
+            token, known = self._remember(authorization)
         if known.expires_at <= clock.time():
-            self._known.pop(authorization, None)
+            self._forget(token)
             raise InvalidToken("The access token has expired.")
         if known.user.session_id in self._revoked:
             raise InvalidToken("The session has ended.")
+        _session.set((self, known))
         return known.user
 
-    def _remember(self, authorization: str) -> _Known:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthorized
-        known = self._verify(token.strip())
-        if len(self._known) >= REMEMBERED:
-            # The oldest goes: dicts keep insertion order, and tokens live 15 minutes, so it is the nearest to its end.
-            del self._known[next(iter(self._known))]
-        self._known[authorization] = known
-        return known
+    def ended(self, session: Session) -> bool:
+        """Whether the session was revoked or the token has expired since."""
+        return session.expires_at <= clock.time() or session.user.session_id in self._revoked
 
-    def _verify(self, token: str) -> _Known:
+    def _remember(self, authorization: str) -> tuple[str, Session]:
+        if len(authorization) > LONGEST + 100:
+            raise InvalidToken
+        bearer = _BEARER.fullmatch(authorization)
+        if bearer is None:
+            raise Unauthorized
+        token = bearer[1]
+        known = self._known.get(token)
+        if known is None:
+            known = self._verify(token)
+            self._known[token] = known
+            self._size += len(token) + OVERHEAD
+            while self._size > REMEMBERED:
+                # The oldest goes: dicts keep insertion order, and tokens live 15 minutes, so it is the nearest to its end.
+                self._forget(next(iter(self._known)))
+        return token, known
+
+    def _forget(self, token: str) -> None:
+        if self._known.pop(token, None) is not None:
+            self._size -= len(token) + OVERHEAD
+
+    def _verify(self, token: str) -> Session:
         import jwt
 
-        if len(token) > LONGEST:
+        if len(token) > LONGEST or not _TOKEN.fullmatch(token) or not _canonical(token.rpartition(".")[2]):
             raise InvalidToken
         try:
             header = jwt.get_unverified_header(token)
@@ -182,7 +210,7 @@ class Verifier:
                 options={"require": ["exp", "sub", "sid"], "verify_exp": False, "verify_iat": False},
             )
             user_id = UUID(claims["sub"])
-            return _Known(User(user_id, UUID(claims["sid"]), alias_of(user_id)), float(claims["exp"]))
+            return Session(User(user_id, UUID(claims["sid"]), alias_of(user_id)), float(claims["exp"]))
         except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError) as error:
             # The last three: claims of a wrong type, such as a `sid` that is no UUID.
             raise InvalidToken from error
@@ -219,9 +247,10 @@ class Verifier:
         # What was verified with a key that is gone must not live on in memory.
         self._keys.clear()
         self._known.clear()
+        self._size = 0
         log.info("public keys read again: %s", ", ".join(self._jwks))
 
-    async def follow_revocations(self, redis: "Redis") -> None:
+    async def follow_revocations(self, redis: Redis) -> None:
         """Keep the list of revoked sessions fresh until cancelled; to be started once the service is ready.
 
         With Redis away the list stays as it was: tokens of sessions revoked meanwhile live out their 15 minutes.
@@ -257,6 +286,25 @@ class Verifier:
         return str(max(self._revoked.values()) - OVERLAP) if self._revoked else "-inf"
 
 
+# Who asks in this context, and who knows whether that still holds.
+_session: ContextVar[tuple[Verifier, Session] | None] = ContextVar("session", default=None)
+
+
+def session_over() -> bool:
+    """Whether the session of the request that this context answers has ended meanwhile: for answers that go on."""
+    found = _session.get()
+    return found is not None and found[0].ended(found[1])
+
+
+def _canonical(part: str) -> bool:
+    """Whether this is the one spelling of its bytes in base64url: its last character may have bits that decode to nothing."""
+    try:
+        decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError:
+        return False
+    return base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() == part
+
+
 def alias_of(user_id: UUID) -> str:
     """What logs call a person: found from the id, which an operator has while the account exists, and not the other way.
 
@@ -265,7 +313,7 @@ def alias_of(user_id: UUID) -> str:
     return "u-" + hashlib.blake2b(user_id.bytes, digest_size=8).hexdigest()
 
 
-async def announce_revocations(redis: "Redis", session_ids: Iterable[UUID]) -> None:
+async def announce_revocations(redis: Redis, session_ids: Iterable[UUID]) -> None:
     """Tell every process that the tokens of these sessions are void from now on.
 
     Raises whatever the client raises when Redis is away.

@@ -39,7 +39,9 @@ class Paging(Struct, frozen=True):
         if self.cursor is None:
             return None
         try:
-            text = base64.urlsafe_b64decode(self.cursor + "=" * (-len(self.cursor) % 4))
+            text = base64.b64decode(self.cursor + "=" * (-len(self.cursor) % 4), altchars=b"-_", validate=True)
+            if base64.urlsafe_b64encode(text).decode().rstrip("=") != self.cursor:
+                raise ValueError("another spelling")
             return msgspec.json.decode(text, type=key)
         except (binascii.Error, ValueError, msgspec.MsgspecError):
             raise BadInput("cursor", "take it from next_cursor of the page before, unchanged") from None

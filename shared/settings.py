@@ -52,6 +52,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     quota_analyses: Annotated[int, Meta(ge=1)] = 120
     quota_messages: Annotated[int, Meta(ge=1)] = 60
     quota_registrations: Annotated[int, Meta(ge=1)] = 60
+    # Pages of these origins may read the answers: exact, with commas; a port `*` is any. None: native apps alone.
+    cors_origins: str = ""
     # Proxies in front that append to X-Forwarded-For: the client's address is that many entries from the right.
     trusted_hops: Annotated[int, Meta(ge=0, le=10)] = 0
     journal_path: str = ""

@@ -23,6 +23,7 @@ from emulator.network.forward import CONNECT, Forwarder, Route
 from emulator.network.merge import merge
 from emulator.network.public_copies import PublicCopies
 from emulator.network.refusals import Headers, Receive, Refused, Scope, Send, away, send_problem, send_whole
+from runtime.http.cors import Cors
 from runtime.http.protocol import ProblemProtocol
 from runtime.http.server import Server
 from shared import spans, supervision, trace
@@ -40,19 +41,26 @@ class Gateway:
         self.away: set[str] = set()
         # Services whose newest code does not load; the old code answers, with a header that says so.
         self.errors: dict[str, bytes] = {}
-        # Idle connections go before a service's own limit (uvicorn: 5 s) ends them under a request.
+        # Idle connections go before a service's own limit (runtime.http.patience) ends them under a request.
         self.pool = httpcore.AsyncConnectionPool(
             max_connections=None, max_keepalive_connections=100, keepalive_expiry=4.0
         )
         self._orders: asyncio.StreamReader | None = None
         self.forwarder = Forwarder(self.pool, self._reload_error)
         self.copies = PublicCopies(self.pool, environ)
+        self.cors = Cors(environ.get("CORS_ORIGINS", ""))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError("only HTTP is served here")
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         request_id = given if trace.REQUEST_ID.fullmatch(given) else os.urandom(16).hex().encode()
+        if self.cors.on and scope["path"].startswith("/api/"):
+            # A service answers for itself; so does the gateway, in place of one that is away.
+            send = self.cors.sending(scope["headers"], send)
+            if (preflight := self.cors.preflight(scope["method"], scope["headers"])) is not None:
+                await preflight(scope, receive, send)
+                return
         try:
             _check(scope)
             await self._answer(scope, receive, send, request_id)

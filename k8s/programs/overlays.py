@@ -24,6 +24,7 @@ def settings(env: Environment, services: list[Service]) -> dict[str, str]:
         "AWS_REGION": env.region,
         "OPENAI_BASE_URL": env.openai_base_url,
         "TRUSTED_HOPS": "1",
+        "CORS_ORIGINS": "",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "info",
         **provider_settings(),

@@ -18,7 +18,9 @@ from shared.identity import Verifier
 MAX_BODY = 256 * 1024
 
 
-def bound(handlers: Sequence[HTTPRouteHandler], parts: Mapping[Any, Any], verifier: Verifier) -> list[HTTPRouteHandler]:
+def bound(
+    service: Service, handlers: Sequence[HTTPRouteHandler], parts: Mapping[Any, Any], verifier: Verifier
+) -> list[HTTPRouteHandler]:
     """The handlers with their parts inside, each asking for the token that its parameters imply."""
     providers: dict[str, Provider] = {
         "user": authentication.asked_by,
@@ -30,7 +32,9 @@ def bound(handlers: Sequence[HTTPRouteHandler], parts: Mapping[Any, Any], verifi
     found = []
     for handler in handlers:
         found.append(bind(handler, parts, providers))
-        found[-1].before_request = authentication.before_request(parameters(handler), verifier)
+        found[-1].before_request = authentication.before_request(
+            service.folder, handler.fn.__name__, parameters(handler), verifier
+        )
     return found
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from litestar import Request
 from litestar.types import Scope
 
-from shared.errors import UnsupportedMedia
+from runtime.http import switch
+from shared.errors import Unavailable, UnsupportedMedia
 from shared.identity import User, Verifier
 
-# Set by the edge in the scope of a request whose body is no JSON; the answer waits for the token's.
+# What the edge says in the scope about a body that is not JSON, or is coded; the answer waits for the token's.
 UNSUPPORTED = "eco2_unsupported"
 # Names of parameters for which a token is needed, or looked at.
 ASKING = frozenset({"user", "maybe_user", "idempotency"})
@@ -25,34 +26,28 @@ asked_by = _identity.get
 Hook = Callable[[Request[Any, Any, Any]], Awaitable[None]]
 
 
-def before_request(names: set[str], verifier: Verifier) -> Hook | None:
-    """What a handler with these parameters does first."""
+def before_request(folder: str, name: str, names: set[str], verifier: Verifier) -> Hook:
+    """What the function `name` of a service does first, with these parameters."""
     # Functions and no methods: Litestar copies its routers deeply, so a method would ask a copy of the verifier, which
     # never hears of a revoked session.
-    if names & ASKING:
-        return _authenticator(verifier, required="maybe_user" not in names, body="data" in names)
-    return _check_media if "data" in names else None
+    asks, required, body = bool(names & ASKING), "maybe_user" not in names, "data" in names
 
-
-def _authenticator(verifier: Verifier, *, required: bool, body: bool) -> Hook:
-    async def authenticate(request: Request[Any, Any, Any]) -> None:
+    async def first(request: Request[Any, Any, Any]) -> None:
+        if switch.off and switch.is_off(folder, name):
+            raise Unavailable("function", retry_after=60)
         scope: Any = request.scope
-        authorization = _authorization(scope)
-        if authorization is None and not required:
-            _identity.set(None)
-        else:
-            user = verifier.authenticate(authorization)
-            _identity.set(user)
-            scope["eco2_user"] = user.alias
+        if asks:
+            authorization = _authorization(scope)
+            if authorization is None and not required:
+                _identity.set(None)
+            else:
+                user = verifier.authenticate(authorization)
+                _identity.set(user)
+                scope["eco2_user"] = user.alias
         if body and UNSUPPORTED in scope:
-            raise UnsupportedMedia
+            raise UnsupportedMedia(scope[UNSUPPORTED], headers={"Accept-Encoding": "identity"})
 
-    return authenticate
-
-
-async def _check_media(request: Request[Any, Any, Any]) -> None:
-    if UNSUPPORTED in request.scope:
-        raise UnsupportedMedia
+    return first
 
 
 def _authorization(scope: Scope) -> str | None:

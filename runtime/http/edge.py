@@ -7,21 +7,29 @@ import time
 from collections.abc import Sequence
 from random import getrandbits
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
-from runtime.http import problems, switch
+from runtime.http import problems
 from runtime.http.authentication import UNSUPPORTED
+from runtime.http.cors import Cors
 from runtime.http.health import PATHS, Health
 from runtime.telemetry import AccessLog, latencies
 from shared import clock, spans, trace
 from shared.answers import Whole
-from shared.errors import NotFound, Problem, Unavailable
+from shared.errors import BadInput, NotFound, Problem
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Send
 
     from runtime.http.hosted import Hosted
 
-_ID = re.compile(r"[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}")
+# Query parameters whose values open something: nothing that is kept shows them.
+_SECRET = re.compile(
+    r"((?:^|&)[^=&]*(?:ticket|token|code|state|secret|passw|key|sig|auth|cred|nonce)[^=&]*=)[^&]*", re.I
+)
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
+_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _CHARSET = re.compile(rb";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
 
 
@@ -32,6 +40,8 @@ class Edge:
         self._hosted = list(hosted)
         self._access = access
         self._routes = [(h.service.prefix, h.service.folder, h.app) for h in hosted]
+        self._words = {word for h in hosted for route in h.app.routes for word in route.path.split("/")}
+        self._cors = Cors(hosted[0].settings.cors_origins if hosted else "")
         self._health = Health(self._hosted)
 
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
@@ -46,7 +56,8 @@ class Edge:
         started = time.perf_counter()
         path: str = scope["path"]
         incoming_id = traceparent = None
-        content_type, has_body = b"", False
+        content_type, has_body, coded = b"", False, False
+        origin, tls = None, False
         for name, value in scope["headers"]:
             if name == b"content-type":
                 content_type = value
@@ -54,6 +65,12 @@ class Edge:
                 has_body = value != b"0"
             elif name == b"transfer-encoding":
                 has_body = True
+            elif name == b"content-encoding":
+                coded = value.lower() != b"identity"
+            elif name == b"origin":
+                origin = value
+            elif name == b"x-forwarded-proto":
+                tls = value == b"https"
             elif name == b"traceparent":
                 traceparent = value.decode("latin-1")
             elif name == b"x-request-id" and trace.REQUEST_ID.fullmatch(value):
@@ -64,24 +81,38 @@ class Edge:
         trace.set_request_id(request_id)
         parent = traceparent or ""
         traceparent = trace.enter(traceparent, random[32:])
-        id_header = (b"x-request-id", request_id.encode())
+        added = [(b"x-request-id", request_id.encode()), _NOSNIFF]
+        if tls:
+            added.append(_HSTS)
+        if self._cors.on:
+            added += self._cors.headers(origin)
         status = 500
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], id_header]
+                headers = [*message["headers"], *added]
+                # What is a person's, and tokens, which are what a change is answered with.
+                if ("eco2_user" in scope or scope["method"] != "GET") and not any(
+                    name == b"cache-control" for name, _ in headers
+                ):
+                    headers.append(_NO_STORE)
+                message["headers"] = headers
             await send(message)
 
         service, app = self._find(path)
-        if has_body and not _is_json(content_type):
-            scope[UNSUPPORTED] = True
+        if has_body and coded:
+            scope[UNSUPPORTED] = "Send the body as it is, without Content-Encoding."
+        elif has_body and not _is_json(content_type):
+            scope[UNSUPPORTED] = None
         if scope["method"] == "HEAD":
             # What GET says, without the body (RFC 9110 §9.3.2): functions know GET alone.
             scope, sending = scope | {"method": "GET"}, _without_body(sending)
-        if switch.off and switch.is_off(service, scope["method"], path):
-            app = _refuse(Unavailable("function", retry_after=60))
+        if self._cors.on and (preflight := self._cors.preflight(scope["method"], scope["headers"])) is not None:
+            app = preflight
+        elif b"%" in scope["query_string"] and (parameter := _not_utf_8(scope["query_string"])) is not None:
+            app = _refuse(BadInput(parameter, "is not UTF-8: percent-encode its UTF-8 bytes"))
         try:
             await app(scope, receive, sending)
         finally:
@@ -94,13 +125,13 @@ class Edge:
                 if "user_id" in template:
                     path = template
                 elif template == "unmatched":
-                    path = _ID.sub("{id}", path)
+                    path = "/".join(word if word in self._words else "{?}" for word in path.split("/")[:12])
                 if spans.on():
                     now = clock.time()
                     spans.send(
                         f"{method} {template}", "server", traceparent=traceparent, parent=parent, started=now - seconds,
                         seconds=seconds, status=status, path=path, request_id=request_id,
-                        query=scope["query_string"].decode("latin-1") or None,
+                        query=_shown(scope["query_string"].decode("latin-1")) or None,
                     )  # fmt: skip
                 self._access.add(method, path, status, seconds, scope.get("eco2_user"), request_id, traceparent)
 
@@ -148,6 +179,22 @@ def _without_body(send: Any) -> Any:
 def _refuse(problem: Problem) -> Whole:
     status, headers, body = problems.answer(problem, trace.request_id())
     return Whole(status, body, problems.MEDIA_TYPE.encode(), headers)
+
+
+def _shown(query: str) -> str:
+    return _SECRET.sub(r"\1…", query)
+
+
+def _not_utf_8(query: bytes) -> str | None:
+    """The name of a query parameter that is not UTF-8 (CP949, say), if there is one."""
+    for pair in query.split(b"&"):
+        if b"%" in pair:
+            name, _, value = (unquote_to_bytes(part) for part in pair.partition(b"="))
+            try:
+                (name + value).decode()
+            except UnicodeDecodeError:
+                return name.decode(errors="replace")[:100]
+    return None
 
 
 def _is_json(content_type: bytes) -> bool:

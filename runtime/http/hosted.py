@@ -79,7 +79,7 @@ class Hosted:
         self._answered = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         functions = load_http(service, only) if handlers is None else handlers
-        found = bound(functions, self.parts, self.verifier)
+        found = bound(service, functions, self.parts, self.verifier)
         # The service's OpenAPI document, as JSON.
         self.document = cache(lambda: openapi.document(service, functions, found))
         self.app = application(service, found, self.document)

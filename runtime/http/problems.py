@@ -75,7 +75,12 @@ def classify(error: Exception, request: Request[Any, Any, Any] | None = None) ->
         problem.status = error.status_code  # type: ignore[misc]
         problem.type = f"urn:eco2:{HTTPStatus(error.status_code).phrase.lower().replace(' ', '-')}"  # type: ignore[misc]
         return problem
-    log.error("unexpected %s in %s", type(error).__name__, request.url.path if request else "?", exc_info=error)
+    log.error(
+        "unexpected %s in %s",
+        type(error).__name__,
+        request.scope.get("path_template") if request else "?",
+        exc_info=error,
+    )
     return Problem("Something went wrong on our side: it has been noted under this request's id.")
 
 

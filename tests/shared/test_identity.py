@@ -205,11 +205,36 @@ def test_a_remembered_token_still_expires(folder: Path, verifier: Verifier, tmp_
         clock.use_file(os.environ.get("ECO2_CLOCK_FILE"))
 
 
-def test_only_so_many_tokens_are_remembered(folder: Path, verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "REMEMBERED", 3)
-    for number in range(5):
-        verifier.authenticate(f"Bearer {signed(folder, jti=str(number))}")
-    assert len(verifier._known) == 3
+def test_what_is_remembered_of_tokens_is_bounded_in_bytes(
+    folder: Path, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "REMEMBERED", 5000)
+    headers = [f"Bearer {signed(folder, jti=str(number) * 50)}" for number in range(10)]
+    for header in headers:
+        verifier.authenticate(header)
+        assert verifier._size == sum(len(token) + identity.OVERHEAD for token in verifier._known) <= 5000
+    assert headers[-1][7:] in verifier._known
+    assert headers[0][7:] not in verifier._known
+
+
+def test_a_token_is_remembered_once_however_its_header_is_spelled(folder: Path, verifier: Verifier) -> None:
+    token = signed(folder)
+    for header in (f"Bearer {token}", f"bearer {token}", f"BEARER     {token}", f"Bearer{' ' * 90}{token}"):
+        assert verifier.authenticate(header) == USER
+    assert list(verifier._known) == [token]
+    for header in (f"Bearer{' ' * 50_000}{token}", f"Bearer {token}{' ' * 50_000}", f"Bearer {token} "):
+        assert refused(verifier, header)
+    assert list(verifier._known) == [token]
+
+
+def test_a_token_is_accepted_in_its_one_spelling(folder: Path, verifier: Verifier) -> None:
+    token = signed(folder)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    same = [token[:-1] + letter for letter in alphabet if letter != token[-1]]
+    decoded = {base64.urlsafe_b64decode(one.rpartition(".")[2] + "==") for one in same}
+    assert base64.urlsafe_b64decode(token.rpartition(".")[2] + "==") in decoded, "some decode to the same bytes"
+    assert all(refused(verifier, f"Bearer {other}") for other in [*same, token + "=", token + "==", token + "\n"])
+    assert verifier.authenticate(f"Bearer {token}") == USER
 
 
 def test_a_new_key_is_taken_up_and_a_dropped_one_forgotten(

@@ -28,3 +28,12 @@ def test_a_cursor_of_somebodys_own_making_is_bad_input(cursor: str) -> None:
     with pytest.raises(BadInput) as raised:
         Paging(cursor=cursor).after(KEY)
     assert raised.value.errors[0].field == "cursor"
+
+
+def test_a_cursor_has_one_spelling() -> None:
+    cursor = Paging(limit=1).of(["a", "b"], lambda row: (datetime(2026, 1, 2, tzinfo=UTC), UUID(int=1))).next_cursor
+    assert cursor is not None
+    assert Paging(cursor=cursor).after(KEY) is not None
+    for other in (cursor + "=", cursor + "\n", cursor[:5] + "!" + cursor[5:], cursor + "$$$"):
+        with pytest.raises(BadInput):
+            Paging(cursor=other).after(KEY)
