@@ -18,7 +18,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from k8s.tools.store import DUMPS, BackupError, Bucket, NotConfigured, bucket, run_postgres
+from k8s.tools.store import DUMPS, JOURNALS, BackupError, Bucket, NotConfigured, bucket, run_postgres
 from shared import clock
 
 STAMP = "%Y%m%dT%H%M%SZ"
@@ -99,7 +99,9 @@ def main(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> i
     try:
         target = bucket(environ)
         if args.what == "list":
-            print("\n".join(f"s3://{target.name}/{key}" for key in target.keys("") if not key.endswith(".json")))
+            # The bucket may hold other things, photographs too.
+            copies = [key for prefix in (DUMPS, JOURNALS) for key in target.keys(prefix) if not key.endswith(".json")]
+            print("\n".join(f"s3://{target.name}/{key}" for key in copies) or f"s3://{target.name} holds no copy")
             return 0
         dsn = environ.get("MIGRATION_DB_URL", "")
         if not dsn:

@@ -1,11 +1,12 @@
 """What backup and restore share: the bucket for copies, PostgreSQL's programs, checksums."""
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -30,6 +31,21 @@ class NotConfigured(BackupError):
     """A setting is missing or wrong: the message names it."""
 
 
+@contextlib.contextmanager
+def _asking(address: str) -> Iterator[None]:
+    """What goes wrong with the object store, in one line: a wrong key, no rights, no bucket, no answer."""
+    from boto3.exceptions import S3UploadFailedError
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        about = error.response["Error"]
+        raise BackupError(f"{address}: {about.get('Code')}: {about.get('Message')}") from None
+    except (BotoCoreError, S3UploadFailedError) as error:
+        raise BackupError(f"{address}: {error}") from None
+
+
 class Bucket(Struct, frozen=True):
     """Where copies go."""
 
@@ -38,8 +54,11 @@ class Bucket(Struct, frozen=True):
 
     def upload(self, file: Path, key: str, facts: Mapping[str, str]) -> None:
         """Store a file with its SHA-256, which S3 checks on arrival, and some facts."""
-        self.client.upload_file(str(file), self.name, key, ExtraArgs={"Metadata": {**facts, "sha256": sha256(file)}})
-        size = self.client.head_object(Bucket=self.name, Key=key)["ContentLength"]
+        with _asking(f"s3://{self.name}/{key}"):
+            self.client.upload_file(
+                str(file), self.name, key, ExtraArgs={"Metadata": {**facts, "sha256": sha256(file)}}
+            )
+            size = self.client.head_object(Bucket=self.name, Key=key)["ContentLength"]
         if size != file.stat().st_size:
             raise BackupError(f"s3://{self.name}/{key} has {size} bytes and should have {file.stat().st_size}")
 
@@ -49,25 +68,23 @@ class Bucket(Struct, frozen=True):
         Raises:
             BackupError: there is no such copy, or it is not what was stored.
         """
-        from botocore.exceptions import ClientError
-
-        try:
+        with _asking(f"s3://{self.name}/{key}"):
             facts = self.client.head_object(Bucket=self.name, Key=key)["Metadata"]
             self.client.download_file(self.name, key, str(file))
-        except ClientError as error:
-            raise BackupError(f"s3://{self.name}/{key}: {error.response['Error'].get('Message')}") from None
         if (found := sha256(file)) != facts.get("sha256"):
             raise BackupError(f"s3://{self.name}/{key} is damaged: its SHA-256 is {found}, not {facts.get('sha256')}")
         return facts
 
     def keys(self, prefix: str) -> list[str]:
         """Keys below a prefix, oldest first: their names begin with the time."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
-        return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
+        with _asking(f"s3://{self.name}"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+            return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
 
     def delete(self, key: str) -> None:
         """Delete one copy."""
-        self.client.delete_object(Bucket=self.name, Key=key)
+        with _asking(f"s3://{self.name}/{key}"):
+            self.client.delete_object(Bucket=self.name, Key=key)
 
 
 def bucket(environ: Mapping[str, str] = os.environ, name: str | None = None) -> Bucket:

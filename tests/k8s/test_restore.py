@@ -330,3 +330,52 @@ def test_the_password_is_in_no_argument(dsn: str) -> None:
     assert urlsplit(dsn).password
     out = run_postgres("psql", "--tuples-only", "--command=SELECT current_user", dsn=dsn)
     assert out.strip() == "migrator"
+
+
+def test_the_list_names_copies_and_nothing_else_of_the_bucket(
+    dsn: str, environ: dict[str, str], copies: Bucket
+) -> None:
+    copies.client.put_object(Bucket=copies.name, Key="images/a-photo.jpg", Body=b"x")
+    key = backup.dump(dsn, copies)
+    words = [sys.executable, "-m", "runtime.cli", "backup", "list"]
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"s3://{copies.name}/{key}" in done.stdout.splitlines()
+    assert "photo" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        (["backup", "list"], {"AWS_SECRET_ACCESS_KEY": "wrong"}),
+        (["backup"], {"AWS_SECRET_ACCESS_KEY": "wrong"}),
+        (["restore", "--from", "latest"], {"AWS_SECRET_ACCESS_KEY": "wrong"}),
+        (["backup", "list"], {"S3_ENDPOINT_URL": "http://127.0.0.1:1"}),
+        (["restore", "--from", "latest"], {"BACKUP_BUCKET": "no-such-bucket"}),
+        (["backup"], {"BACKUP_BUCKET": "no-such-bucket"}),
+    ],
+)
+def test_an_object_store_that_says_no_is_told_in_a_line(
+    environ: dict[str, str], words: list[str], changed: dict[str, str], dsn: str
+) -> None:
+    words = [sys.executable, "-m", "runtime.cli", *words]
+    env = {**environ, **changed}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    if "AWS_SECRET_ACCESS_KEY" in changed and done.returncode == 0:
+        pytest.fail("the object store of the tests takes any key")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "s3://" in done.stderr
+
+
+def test_a_dump_that_is_damaged_after_its_first_tables_changes_nothing(dsn: str, tmp_path: Path) -> None:
+    before = contents(dsn)
+    file = tmp_path / "dump"
+    run_postgres("pg_dump", "--format=custom", f"--file={file}", dsn=dsn)
+    whole = bytearray(file.read_bytes())
+    for place in range(int(len(whole) * 0.6), int(len(whole) * 0.6) + 200):
+        whole[place] ^= 0xFF
+    file.write_bytes(whole)
+    with pytest.raises(BackupError):
+        restore.restore(dsn, file)
+    assert contents(dsn) == before
