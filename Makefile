@@ -92,7 +92,7 @@ images: install   ## build every image and run each from its own root folder (bu
 k8s-check: install ## checkov over the manifests, in an environment of its own
 	test -x build/checkov/bin/checkov || $(PYTHON) -m venv build/checkov
 	VIRTUAL_ENV=build/checkov UV_DEFAULT_INDEX="$(INDEX)" $(BIN)/uv pip sync --quiet --require-hashes locks/checkov.txt
-	kubectl kustomize k8s/overlays/prod > build/prod.yaml
+	$(BIN)/eco2 render --show prod > build/prod.yaml
 	build/checkov/bin/checkov --config-file k8s/checkov.yaml --file build/prod.yaml
 
 render: install   ## write the manifests from the service.toml files

@@ -54,6 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deploy": ("k8s.programs.deploy", "deploy what the plan names"),
     "build": ("k8s.programs.build", "build a service's image"),
     "render": ("k8s.programs.render", "write the manifests from the service.toml files"),
+    "capacity": ("k8s.programs.capacity", "what the cluster carries, and its first limit"),
     "secrets": ("k8s.programs.secrets", "make strong secrets"),
     "backup": ("k8s.tools.backup", "dump the database or a journal to S3"),
     "restore": ("k8s.tools.restore", "bring a backup back"),
@@ -80,7 +81,7 @@ GROUPS = {
             "bench",
         ),
     ),
-    "Delivery": ("plan", "why", "build", "deploy", "render", "secrets", "backup", "restore", "rotate"),
+    "Delivery": ("plan", "why", "build", "deploy", "render", "capacity", "secrets", "backup", "restore", "rotate"),
 }
 
 EPILOG = """\

@@ -10,10 +10,8 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
-import yaml
 
 from k8s.programs import registry
 from k8s.programs.changes import Plan, ServiceChange, text
@@ -21,7 +19,7 @@ from k8s.programs.cluster import Cluster, ClusterError, chosen, options
 from k8s.programs.environments import Environment, environment
 from k8s.programs.images import TOOLS, Image, UnknownImage, find_image
 from k8s.programs.jobs import migration_job, prepare_job
-from k8s.programs.lock import Locked, alone
+from k8s.programs.lock import Locked, alone, make_namespaces
 from k8s.programs.manifests import document, labels
 from k8s.programs.objects import ObjectChange, identity, service_of
 from k8s.programs.plan import REASONS, Situation, against_cluster
@@ -30,7 +28,6 @@ from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollou
 from k8s.programs.room import RoomError
 from k8s.programs.templates import Document
 from runtime.closure import Checkout
-from runtime.services import ROOT
 
 Say = Callable[[str], object]
 WORKLOADS = ("Deployment", "StatefulSet")
@@ -203,14 +200,6 @@ def record_document(image: Image) -> Document:
     text = msgspec.json.encode(image.record).decode()
     marks = {**labels(f"record-{image.name}"), "eco2/record": image.name}
     return document("ConfigMap", f"record-{image.name}", "v1", metadata={"labels": marks}, data={"record.json": text})
-
-
-def make_namespaces(cluster: Cluster, root: Path = ROOT) -> None:
-    """Make the namespaces where they are missing: locks and Secrets live in them."""
-    text = (root / "k8s/base/namespaces.yaml").read_text(encoding="utf-8")
-    wanted = [found for found in yaml.safe_load_all(text) if found]
-    if len(cluster.live(wanted)) < len(wanted):
-        cluster.apply(wanted)
 
 
 EXAMPLES = """\

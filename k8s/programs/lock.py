@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import yaml
+
 from k8s.programs.cluster import Cluster, ClusterError
 from k8s.programs.manifests import NAMESPACE, document, labels
 from k8s.programs.templates import Document
+from runtime.services import ROOT
 from shared import clock
 
 NAME = "eco2-changes"
@@ -124,3 +127,11 @@ def _is_dead(spec: Document) -> bool:
         return Path("/proc/self").exists()
     renewed = datetime.fromisoformat(spec.get("renewTime") or "1970-01-01T00:00:00+00:00")
     return bool((clock.now() - renewed).total_seconds() > spec.get("leaseDurationSeconds", LASTS))
+
+
+def make_namespaces(cluster: Cluster, root: Path = ROOT) -> None:
+    """Make the namespaces where they are missing: locks and Secrets live in them."""
+    text = (root / "k8s/base/namespaces.yaml").read_text(encoding="utf-8")
+    wanted = [found for found in yaml.safe_load_all(text) if found]
+    if len(cluster.live(wanted)) < len(wanted):
+        cluster.apply(wanted)

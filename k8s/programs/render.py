@@ -2,6 +2,7 @@
 
 k8s/base/services/      one file a service, the Ingress, and who may call whom
 k8s/overlays/ENV/       domain and settings of an environment of k8s/environments.toml
+k8s/bootstrap/eks.yaml  the nodes of k8s/nodes.yaml, and who has which rights in AWS
 
 No file has a tag of ours: what runs is the cluster's to know, and `eco2 deploy` writes it there.
 """
@@ -10,10 +11,14 @@ import argparse
 import sys
 
 from k8s.programs import manifests
-from k8s.programs.environments import UnknownEnvironment, environments
+from k8s.programs.bootstrap import bootstrap_files
+from k8s.programs.cluster import ClusterError
+from k8s.programs.environments import UnknownEnvironment, environment, environments
+from k8s.programs.images import wanted
 from k8s.programs.overlays import kustomization, overlay
 from k8s.programs.room import RoomError, check_connections, check_nodes
-from k8s.programs.templates import dump
+from k8s.programs.templates import Document, dump
+from k8s.programs.wanted import overlay_documents, put_images
 from runtime.closure import Checkout, ClosureError
 from runtime.loader import LoadError
 from runtime.services import ServiceError
@@ -33,9 +38,23 @@ def render(checkout: Checkout) -> dict[str, str]:
     files["callers.yaml"] = dump(manifests.callers(services))
     files["kustomization.yaml"] = dump([kustomization(resources=sorted(files))])
     files = {f"k8s/base/services/{name}": text for name, text in files.items()}
-    for name, env in environments(checkout.root).items():
+    every = environments(checkout.root)
+    files |= bootstrap_files(checkout, every["prod"])
+    for name, env in every.items():
         files |= {f"k8s/overlays/{name}/{file}": text for file, text in overlay(env, services).items()}
     return files
+
+
+def whole(env: str, checkout: Checkout) -> list[Document]:
+    """All objects of an environment with their images, as a deploy would bring them.
+
+    Raises:
+        UnknownEnvironment, ClosureError, LoadError, ClusterError: there are none.
+    """
+    place = environment(env, checkout.root)
+    documents = overlay_documents(env, checkout.root)
+    put_images(documents, wanted(checkout), place)
+    return documents
 
 
 def stale(checkout: Checkout) -> dict[str, str]:
@@ -58,6 +77,7 @@ def stale(checkout: Checkout) -> dict[str, str]:
 EXAMPLES = """\
 eco2 render  # after a change of a service.toml
 eco2 render --check  # for CI
+eco2 render --show prod  # all objects as a deploy would bring them
 """
 EXIT_CODES = {1: "a service.toml is wrong; with --check: the manifests are not current"}
 
@@ -65,13 +85,17 @@ EXIT_CODES = {1: "a service.toml is wrong; with --check: the manifests are not c
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Write the manifests that follow from the service.toml files and k8s/environments.toml."
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if something would change")
+    parser.add_argument("--show", metavar="ENV", help="change nothing; print an environment's objects, images and all")
 
 
 def main(args: argparse.Namespace) -> int:
     checkout = Checkout()
     try:
+        if args.show:
+            print(dump(whole(args.show, checkout), header=""))
+            return 0
         found = stale(checkout)
-    except (RoomError, ClosureError, LoadError, ServiceError, UnknownEnvironment, ValueError) as error:
+    except (RoomError, ClusterError, ClosureError, LoadError, ServiceError, UnknownEnvironment, ValueError) as error:
         print(f"eco2 render: {error}", file=sys.stderr)
         return 1
     for path, text in found.items():

@@ -18,9 +18,8 @@ from urllib.parse import quote
 
 from k8s.programs import manifests
 from k8s.programs.cluster import Cluster, ClusterError, chosen, options
-from k8s.programs.deploy import make_namespaces
 from k8s.programs.environments import UnknownEnvironment
-from k8s.programs.lock import Locked, alone
+from k8s.programs.lock import Locked, alone, make_namespaces
 from k8s.programs.manifests import labels
 from k8s.programs.running import ask_secrets
 from k8s.programs.templates import Document, dump

@@ -308,6 +308,7 @@ def test_pods_reach_what_service_toml_says_and_nothing_else(overlay: list[Docume
         listening = [8001, 8002, 8003] if service.is_worker else [8000]
         expected |= {("prometheus", service.name, port) for port in listening}
     expected |= {("grafana", "prometheus", 9090), ("prometheus", "kube-state-metrics", 8080)}
+    expected |= {("prometheus", "alertmanager", 9093)}
     jobs = {d["metadata"]["name"] for d in overlay if d["kind"] in ("Job", "CronJob")}
     expected |= {(name, "k8s-postgresql", 5432) for name in jobs}
     assert peers(overlay, "ingress") & peers(overlay, "egress") == expected
@@ -337,7 +338,7 @@ def test_only_those_with_a_reason_reach_the_internet(overlay: list[Document]) ->
     expected |= {s.name for s in load_services().values() if s.is_worker}
     # Mail, and the providers that people sign in with.
     expected |= {s.name for s in load_services().values() if "SMTP_URL" in s.secrets.optional}
-    assert outside == expected | {"tools"}
+    assert outside == expected | {"tools", "alertmanager"}
 
 
 # Room

@@ -1,0 +1,79 @@
+"""Files for the first hour of a cluster that follow from nodes.yaml and the service.toml files: EKS, and Secrets from a vault."""
+
+import json
+
+from k8s.programs.environments import Environment
+from k8s.programs.room import node_plan
+from k8s.programs.secrets import SOURCES, from_passwords, roles
+from k8s.programs.templates import Document, dump, fill
+from runtime.closure import Checkout
+from runtime.services import Service
+
+
+def bootstrap_files(checkout: Checkout, env: Environment) -> dict[str, str]:
+    """The files, by their path in the checkout."""
+    services = list(checkout.services.values())
+    return {
+        "k8s/bootstrap/eks.yaml": dump(_eks(node_plan(checkout.root), services, env)),
+        "k8s/components/external-secrets/secrets.yaml": dump(_external_secrets(checkout)),
+    }
+
+
+def _eks(plan: Document, services: list[Service], env: Environment) -> list[Document]:
+    csi = next(one for one in plan["platforms"]["eks"]["daemonsets"] if one["name"] == "ebs-csi-node")
+    where = {"key": "eco2/node", "operator": "In", "values": csi["nodes"]}
+    affinity = {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}
+        }
+    }
+    pods = plan["platforms"]["eks"]["pods"]
+    groups = [
+        {
+            "name": node["name"],
+            "instanceType": node["instance"],
+            "desiredCapacity": 1,
+            "minSize": 0,
+            "maxSize": 2,  # a second of the same label, while the first is replaced
+            "availabilityZones": [plan["zone"]],
+            "maxPodsPerNode": pods[node["instance"]],
+            "privateNetworking": True,
+            "labels": {"eco2/node": node["label"]},
+            "volumeSize": 30,
+        }
+        for node in plan["nodes"]
+        if node["label"] != "control-plane"
+    ]
+    photographs = [s.name for s in services if "objects" in s.uses]
+    backups = [s.name for s in services if s.is_worker]
+    accounts = [
+        _account("eco2", name, name in photographs, name in backups) for name in sorted({*photographs, *backups})
+    ]
+    accounts.append(_account("database", "tools", photographs=False, backups=True))
+    zones = [plan["zone"], plan["zone"][:-1] + "c"]  # the control plane and the load balancer want two
+    return fill(
+        "eks",
+        region=env.region,
+        zones=zones,
+        accounts=accounts,
+        csi=json.dumps({"node": {"affinity": affinity}}),
+        groups=groups,
+    )
+
+
+def _account(space: str, name: str, photographs: bool, backups: bool) -> Document:
+    account = "arn:aws:iam::000000000000:policy/"
+    policies = [f"{account}eco2-photographs"] if photographs else []
+    policies += [f"{account}eco2-backups"] if backups else []
+    return {
+        "metadata": {"namespace": space, "name": name},
+        "attachPolicyARNs": policies,
+        "roleOnly": True,  # the account itself is `eco2 deploy`'s
+    }
+
+
+def _external_secrets(checkout: Checkout) -> list[Document]:
+    services = checkout.services
+    passwords = dict.fromkeys([*SOURCES, *roles(services)], "")
+    places = [*from_passwords(passwords, services), ("eco2", "auth-signing-key")]
+    return [found for space, name in places for found in fill("external-secret", space=space, name=name)]
