@@ -76,7 +76,11 @@ class ServerSentEvent(Struct):
 
 def event_stream() -> dict[int, ResponseSpec]:
     """The `responses=` of a handler that answers with Server-Sent Events; the schema is that of one event."""
-    text = "Server-Sent Events: `event:` names the kind, `data:` is JSON, `id:` resumes by Last-Event-ID."
+    text = (
+        "Server-Sent Events: `event:` names the kind, `data:` is JSON, `id:` resumes by Last-Event-ID. Where no header can be"
+        " sent, `?ticket=` takes the token's place: POST to this address + `/ticket` answers 201 with `ticket` and"
+        " `expires_in`; a ticket is good once, for 60 s. The stream ends with its session."
+    )
     return {
         200: ResponseSpec(ServerSentEvent, generate_examples=False, description=text, media_type="text/event-stream")
     }

@@ -160,10 +160,18 @@ class Verifier:
         if known.expires_at <= clock.time():
             self._forget(token)
             raise InvalidToken("The access token has expired.")
-        if known.user.session_id in self._revoked:
+        return self.admit(known)
+
+    def admit(self, session: Session) -> User:
+        """Let in whom a ticket or a token stands for.
+
+        Raises:
+            InvalidToken: the session has ended meanwhile.
+        """
+        if self.ended(session):
             raise InvalidToken("The session has ended.")
-        _session.set((self, known))
-        return known.user
+        _session.set((self, session))
+        return session.user
 
     def ended(self, session: Session) -> bool:
         """Whether the session was revoked or the token has expired since."""
@@ -288,6 +296,14 @@ class Verifier:
 
 # Who asks in this context, and who knows whether that still holds.
 _session: ContextVar[tuple[Verifier, Session] | None] = ContextVar("session", default=None)
+
+
+def current_session() -> Session:
+    """The session of the request that this context answers. Raises LookupError where nobody asked with a token."""
+    found = _session.get()
+    if found is None:
+        raise LookupError("no one asked with a token")
+    return found[1]
 
 
 def session_over() -> bool:

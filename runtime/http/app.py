@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from litestar import Litestar, Response, Router, get
+from litestar import Litestar, Request, Response, Router, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from runtime.http import authentication, injected, problems
 from runtime.http.binding import Provider, bind, parameters
 from runtime.http.response import DataResponse
 from runtime.services import Service
+from shared import identity, tickets
+from shared.http import Broker, CurrentUser
 from shared.identity import Verifier
 
+# How the address of an event stream ends.
+EVENTS = "/events"
+_ASKER: dict[str, Provider] = {"user": authentication.asked_by}
 # The largest request body, in bytes: everything large goes to the object store directly.
 MAX_BODY = 256 * 1024
 
@@ -31,11 +37,33 @@ def bound(
     }
     found = []
     for handler in handlers:
+        streams = any(path.endswith(EVENTS) for path in handler.paths)
+        names, name = parameters(handler), handler.fn.__name__
+        broker = partial(parts.__getitem__, "broker") if streams else None
         found.append(bind(handler, parts, providers))
-        found[-1].before_request = authentication.before_request(
-            service.folder, handler.fn.__name__, parameters(handler), verifier
-        )
+        found[-1].before_request = authentication.before_request(service.folder, name, names, verifier, broker)
     return found
+
+
+def ticket_offices(
+    service: Service, handlers: Sequence[HTTPRouteHandler], parts: Mapping[Any, Any], verifier: Verifier
+) -> list[HTTPRouteHandler]:
+    """POST `/ticket` below the address of each event stream."""
+    found = []
+    for handler in handlers:
+        paths = [f"{path}/ticket" for path in handler.paths if path.endswith(EVENTS)]
+        if paths:
+            office = bind(post(paths, status_code=201, include_in_schema=False)(_issue), parts, _ASKER)
+            name = handler.fn.__name__
+            office.before_request = authentication.before_request(service.folder, name, {"user"}, verifier)
+            found.append(office)
+    return found
+
+
+async def _issue(request: Request[Any, Any, Any], user: CurrentUser, broker: Broker) -> tickets.Ticket:
+    # Whose the stream is, is asked when it is opened.
+    path = request.scope["path"].removesuffix("/ticket")
+    return await tickets.issue(broker, path, identity.current_session())
 
 
 def application(service: Service, handlers: Sequence[HTTPRouteHandler], document: Callable[[], bytes]) -> Litestar:

@@ -10,6 +10,7 @@ from litestar import Request
 from litestar.types import Scope
 
 from runtime.http import switch
+from shared import tickets
 from shared.errors import Unavailable, UnsupportedMedia
 from shared.identity import User, Verifier
 
@@ -26,8 +27,10 @@ asked_by = _identity.get
 Hook = Callable[[Request[Any, Any, Any]], Awaitable[None]]
 
 
-def before_request(folder: str, name: str, names: set[str], verifier: Verifier) -> Hook:
-    """What the function `name` of a service does first, with these parameters."""
+def before_request(
+    folder: str, name: str, names: set[str], verifier: Verifier, broker: Callable[[], Any] | None = None
+) -> Hook:
+    """What the function `name` of a service does first, with these parameters; `broker` where tickets are taken too."""
     # Functions and no methods: Litestar copies its routers deeply, so a method would ask a copy of the verifier, which
     # never hears of a revoked session.
     asks, required, body = bool(names & ASKING), "maybe_user" not in names, "data" in names
@@ -38,7 +41,11 @@ def before_request(folder: str, name: str, names: set[str], verifier: Verifier) 
         scope: Any = request.scope
         if asks:
             authorization = _authorization(scope)
-            if authorization is None and not required:
+            if broker is not None and authorization is None and (ticket := request.query_params.get("ticket")):
+                user = verifier.admit(await tickets.redeem(broker(), scope["path"], ticket))
+                _identity.set(user)
+                scope["eco2_user"] = user.alias
+            elif authorization is None and not required:
                 _identity.set(None)
             else:
                 user = verifier.authenticate(authorization)

@@ -28,6 +28,8 @@ _SECRET = re.compile(
     r"((?:^|&)[^=&]*(?:ticket|token|code|state|secret|passw|key|sig|auth|cred|nonce)[^=&]*=)[^&]*", re.I
 )
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
+# An address may hold a ticket; no page that it leads to is told of it.
+_NO_REFERRER = (b"referrer-policy", b"no-referrer")
 _NO_STORE = (b"cache-control", b"no-store")
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _CHARSET = re.compile(rb";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
@@ -84,6 +86,8 @@ class Edge:
         added = [(b"x-request-id", request_id.encode()), _NOSNIFF]
         if tls:
             added.append(_HSTS)
+        if b"ticket=" in scope["query_string"]:
+            added.append(_NO_REFERRER)
         if self._cors.on:
             added += self._cors.headers(origin)
         status = 500

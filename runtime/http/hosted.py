@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import telemetry
 from runtime.http import openapi
-from runtime.http.app import application, bound
+from runtime.http.app import application, bound, ticket_offices
 from runtime.loader import load_http
 from runtime.parts import Parts
 from runtime.services import Service
@@ -82,7 +82,8 @@ class Hosted:
         found = bound(service, functions, self.parts, self.verifier)
         # The service's OpenAPI document, as JSON.
         self.document = cache(lambda: openapi.document(service, functions, found))
-        self.app = application(service, found, self.document)
+        offices = ticket_offices(service, functions, self.parts, self.verifier)
+        self.app = application(service, [*found, *offices], self.document)
 
     # Its life
 

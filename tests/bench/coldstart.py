@@ -123,11 +123,11 @@ def run() -> list[dict[str, Any]]:
                 "ours": statistics.median(mine),
                 "raw": statistics.median(raw),
                 "ratio": statistics.median(a / b for a, b in zip(mine, raw, strict=True)),
-                "budget": "≤ 1.25 ×",
+                "budget": "≤ 1.15 ×",
                 "unit": unit,
             }
         )
-    for kind, budget in (("ours", 80), ("waste", 100)):
+    for kind, budget in (("ours", 55), ("waste", 65)):
         memory = statistics.median(result[2] for result in results[kind])
         name = "memory of a service" if kind == "ours" else "memory of waste (boto3)"
         raw_memory = statistics.median(result[2] for result in results["bare"])

@@ -103,7 +103,7 @@ def run() -> list[dict[str, Any]]:
                         "ours": ours_,
                         "raw": raw,
                         "ratio": ratio,
-                        "budget": "≤ 1.15 ×",
+                        "budget": "≤ 1.10 ×",
                         "unit": "µs CPU a request",
                     }
                 )

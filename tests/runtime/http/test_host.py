@@ -229,6 +229,31 @@ async def test_a_body_that_is_too_large_is_a_413(client: httpx.AsyncClient) -> N
     problem(await client.post(f"{BASE}/orders", json={"name": "a" * 300_000, "inner": {"count": 1}}), 413)
 
 
+async def test_a_body_announced_too_large_is_refused_before_any_of_it_is_asked_for(environment: dict[str, str]) -> None:
+    """413 at once: no 100 Continue, and no wait for the body."""
+    service = find("auth")
+    hosted = Hosted(service, read_settings(service, environment), background=False, handlers=HANDLERS)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        raise AssertionError("nothing of the body was to be read")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"a"), (b"content-type", b"application/json"), (b"content-length", b"9999999999")]
+    scope: Any = {"type": "http", "method": "POST", "path": f"{BASE}/orders", "raw_path": f"{BASE}/orders".encode()}
+    scope |= {
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "headers": [*headers, (b"expect", b"100-continue")],
+    }
+    scope |= {"server": ("a", 80), "client": ("b", 1), "http_version": "1.1", "asgi": {"version": "3.0"}, "state": {}}
+    await Edge([hosted], AccessLog("auth", "json", enabled=False))(scope, receive, send)
+    assert sent[0]["status"] == 413
+
+
 async def test_unknown_addresses_and_methods(client: httpx.AsyncClient) -> None:
     problem(await client.get(f"{BASE}/nothing"), 404)
     problem(await client.get("/elsewhere"), 404)
