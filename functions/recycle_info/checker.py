@@ -2,7 +2,7 @@
 
 What a person does with a dangerous thing depends on these lines, so what a program can see about them is checked: no two items
 go by one name, every category has items, every item's steps end at a bin or a service that there is, and English says what
-Korean says: as many steps, the same bins, the same yes or no.
+Korean says: as many steps, the same bins, the same yes or no. A dangerous thing says what to do first.
 """
 
 import re
@@ -20,6 +20,8 @@ _PUTS = re.compile(
 )
 # Putting something into itself or together is not putting it out: "뚜껑은 안에 넣습니다".
 _PREPARES = re.compile(r"안에|함께|빼|통에|봉투에 담|캔이나 봉투|병에|상자에")
+# What a line says where something can burn, burst, prick or poison: then what to do first is an answer of its own.
+_DANGER = re.compile("터질|터집니다|불이 (날|납니다)|119|독한 가스|동상|찔린|찔립니다|찔려")
 _YES = re.compile(r"(네|Yes)\b")
 _NO = re.compile(r"(아니요|No|Not|Neither|Never)\b")
 
@@ -60,6 +62,8 @@ def _entry(entry: dataset.Entry) -> Iterator[str]:
             yield from _same_bins(what, step, meant)
     if not entry.answers:
         yield "it answers no question"
+    elif "safe" not in entry.answers and _DANGER.search(" ".join((*entry.how, *entry.do_not))):
+        yield "it can be dangerous, and no answer says what to do first (answers.safe)"
     for name, said in (*entry.answers.items(), *entry.exceptions.items()):
         yield from _said(name, said)
 

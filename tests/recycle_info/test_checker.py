@@ -46,6 +46,10 @@ def test_the_items_of_the_project_are_right() -> None:
             "glass, metal in one language only",
         ),
         ({"answers": {}}, "answers no question"),
+        (
+            {"do_not": ["뚫지 마세요. 터질 수 있습니다."], "do_not_en": ["Do not pierce it: it may burst."]},
+            "what to do first",
+        ),
         ({"answers": {"rinse": {"ko": "네, 헹굽니다.", "en": "No, never."}}}, "begins with yes in one language only"),
         ({"exceptions": {"dirty": {"ko": "종량제봉투에 넣습니다.", "en": "Wash it."}}}, "bag in one language only"),
     ],
