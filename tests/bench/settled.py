@@ -1,0 +1,206 @@
+"""Accept → settled: a task that does nothing, all the way, with every store durable, on one machine.
+
+Row and outbox row in one transaction each, relay, broker, worker with its journal, result, and the transaction that settles it.
+Beside it the floor of any queue that keeps its tasks in this PostgreSQL: a transaction that inserts one and one that deletes it.
+"""
+
+import asyncio
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from emulator.servers.postgres import Postgres
+from emulator.servers.redis import RedisServer
+from runtime import migrate
+from shared import tasks
+from shared.ids import new_id
+from tests.bench.worker import OURS, _environment
+from tests.runtime.owner import Owner, event_loop, replying, sending
+
+TASKS = 1500
+IDLE_TASKS = 100
+CLIENTS = 16
+
+
+class Way:
+    """An owner with its relay in this process, a worker in another, and their stores."""
+
+    def __init__(self, folder: Path, owner: Owner, worker: subprocess.Popen[bytes], parts: dict[str, int]) -> None:
+        self.folder = folder
+        self.owner = owner
+        self.worker = worker
+        self.parts = parts
+        self.message = sending("bench/nothing", 60.0)
+        self.reply = replying(f"{owner.name}/worked")
+
+    async def accept(self, number: int) -> Any:
+        """One request's transaction."""
+        async with self.owner.database.transaction() as conn:
+            return await tasks.enqueue(conn, self.message(number), subject=new_id(), reply=self.reply)
+
+    def cpu(self) -> dict[str, float]:
+        """Seconds of processor by part so far."""
+        return {name: _cpu(pid) for name, pid in self.parts.items()}
+
+
+def _cpu(pid: int) -> float:
+    process = psutil.Process(pid)
+    if pid == os.getpid():
+        return process.cpu_times().user + process.cpu_times().system  # the others are its children
+    family = [process, *process.children(recursive=True)]
+    # Backends that have ended are in their parent's sum.
+    mine = process.cpu_times()
+    return mine.children_user + mine.children_system + sum(p.cpu_times().user + p.cpu_times().system for p in family)
+
+
+@contextmanager
+def way() -> Iterator[Way]:
+    """The whole of it, with durable stores."""
+    folder = Path(tempfile.mkdtemp(prefix="eco2-bench-"))
+    folder.chmod(0o755)
+    server, broker = Postgres(folder / "postgres").start(), RedisServer(folder, "broker").start()
+    worker = None
+    try:
+        migrate.prepare(server.superuser_dsn, server.state.passwords())
+        migrate.apply(server.dsn("migrator"))
+        script = folder / "worker.py"
+        script.write_text(OURS)
+        with event_loop() as loop:
+            owner = Owner(server.dsn("api_recycle_role", search_path="recycle_info"), broker.url, loop, "owner").start()
+            journal = str(folder / "worker.db")
+            worker = subprocess.Popen(
+                [sys.executable, str(script), broker.url, journal], env=_environment(broker.url), cwd=folder
+            )
+            assert server.process
+            assert broker.process
+            parts = {
+                "owner": os.getpid(),
+                "worker": worker.pid,
+                "postgres": server.process.pid,
+                "redis": broker.process.pid,
+            }
+            yield Way(folder, owner, worker, parts)
+            owner.stop()
+            owner.close()
+    finally:
+        if worker is not None:
+            worker.kill()
+            worker.wait()
+        broker.stop()
+        server.destroy()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _many(do: Callable[[int], Awaitable[Any]], count: int) -> None:
+    """Call `do` so often, by CLIENTS at once."""
+    numbers = iter(range(count))
+
+    async def client() -> None:
+        for number in numbers:
+            await do(number)
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+
+
+def throughput(running: Way, count: int) -> tuple[float, dict[str, float]]:
+    """Tasks a second from the first request to the last outcome, and milliseconds of processor a task by part."""
+    before, done, begin = running.cpu(), len(running.owner.outcomes), time.perf_counter()
+    asyncio.run_coroutine_threadsafe(_many(running.accept, count), running.owner.loop).result(300)
+    while len(running.owner.outcomes) - done < count:
+        time.sleep(0.005)
+    seconds = time.perf_counter() - begin
+    after = running.cpu()
+    return count / seconds, {part: (after[part] - before[part]) / count * 1000 for part in after}
+
+
+def latency(running: Way, count: int) -> list[float]:
+    """Seconds from the request to its outcome, one after another with pauses."""
+    times = []
+    for number in range(count):
+        begin = time.perf_counter()
+        id_ = asyncio.run_coroutine_threadsafe(running.accept(number), running.owner.loop).result(30)
+        while id_ not in running.owner.outcomes:
+            time.sleep(0.0005)
+        times.append(time.perf_counter() - begin)
+        time.sleep(0.02)
+    return times
+
+
+def floor(running: Way, count: int) -> float:
+    """Tasks a second of an insert and a delete, each in a transaction of its own."""
+    database = running.owner.database
+
+    async def both(number: int) -> None:
+        id_ = new_id()
+        async with database.transaction() as conn:
+            await conn.execute(
+                "INSERT INTO bench_floor (id, message) VALUES (%s, %s)", [id_, f'{{"number": {number}}}']
+            )
+        async with database.transaction() as conn:
+            await conn.execute("DELETE FROM bench_floor WHERE id = %s", [id_])
+
+    begin = time.perf_counter()
+    asyncio.run_coroutine_threadsafe(_many(both, count), running.owner.loop).result(300)
+    return count / (time.perf_counter() - begin)
+
+
+def run() -> list[dict[str, Any]]:
+    """Throughput beside the floor, latency when idle, cost by part."""
+    with way() as running:
+        with psycopg.connect(running.owner.dsn, autocommit=True) as conn:
+            conn.execute("CREATE TABLE bench_floor (id UUID PRIMARY KEY, message JSONB NOT NULL)")
+        latency(running, 20)
+        idle = latency(running, IDLE_TASKS)
+        rates, costs, floors = [], [], []
+        for _ in range(3):
+            rate, cost = throughput(running, TASKS)
+            rates.append(rate)
+            costs.append(cost)
+            floors.append(floor(running, TASKS))
+        journal = (running.folder / "worker.db").stat().st_size / (3 * TASKS)
+    cost = {part: statistics.median(one[part] for one in costs) for part in costs[0]}
+    rate, raw = statistics.median(rates), statistics.median(floors)
+    return [
+        {
+            "name": "accept → settled, no-op, all stores durable, beside an insert and a delete",
+            "ours": round(rate),
+            "raw": round(raw),
+            "ratio": round(rate / raw, 2),
+            "budget": "",
+            "unit": "tasks/s",
+            "note": ", ".join(f"{part} {ms:.2f} ms" for part, ms in cost.items()) + " of processor a task",
+        },
+        {
+            "name": "accept → settled when idle, median",
+            "ours": round(statistics.median(idle) * 1000, 1),
+            "raw": None,
+            "ratio": None,
+            "budget": "",
+            "unit": "ms",
+            "note": f"99th percentile {statistics.quantiles(idle, n=100)[98] * 1000:.1f} ms",
+        },
+        {
+            "name": "the journal's file a task",
+            "ours": round(journal),
+            "raw": None,
+            "ratio": None,
+            "budget": "",
+            "unit": "bytes",
+        },
+    ]
+
+
+if __name__ == "__main__":
+    for row in run():
+        sys.stdout.write(f"{row}\n")
