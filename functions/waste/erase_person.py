@@ -8,8 +8,8 @@ from shared.parts import Broker, Db
 from shared.tasks import enqueue, forget
 from shared.triggers import queue
 
-# Prefixes in one message to the storage worker.
-BATCH = 500
+# Prefixes in one message to the storage worker: each costs a look into the store, and a run is to stay short.
+BATCH = 50
 
 
 @queue(ErasePerson)
