@@ -44,6 +44,9 @@ _PHOTO = {
     "materials": ["pet"],
     "contamination": "none",
     "parts": ["cap", "label"],
+    "second_type": "plastic",
+    "second_confidence": 0.05,
+    "item": "clear-drink-bottle",
 }
 
 

@@ -1,6 +1,6 @@
-"""The embedded photo provider: EfficientNet-Lite on onnxruntime, no network, one thread an image.
+"""The embedded photo provider: EfficientNet-Lite in 8 bits on onnxruntime, no network, one thread an image.
 
-Numbers here were chosen on the tuning part of the evaluation (`python -m tests.eval.photos`, table in docs/AI.md).
+A photo is looked at twice: as a whole and closer. What the network sees of it is judged by `functions/ai/judging.py`.
 """
 
 from __future__ import annotations
@@ -11,46 +11,52 @@ import threading
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 from PIL import Image
 
-from functions.ai.labels import CLASSES, IMAGENET, MODEL
+from functions.ai import deciding, judging
+from functions.ai.labels import MODEL
 from shared.errors import Unavailable
-from shared.messages import Candidate, Classification
+from shared.messages import Classification
 
 if TYPE_CHECKING:
     import onnxruntime
 
 log = logging.getLogger(__name__)
 
-TEMPERATURE = 0.9
-THRESHOLD = 0.55
+VIEWS = (0.89, 0.62)
+"""Share of the photo's shorter side that each view shows, from its middle. The network was trained on the first."""
 
-CANDIDATES = 3
-"""Most candidates of an answer."""
-
-# The network was trained on centre crops that leave 16 pixels of padding at each side.
-_PADDING = 32
-
-Logits = npt.NDArray[np.float32]
-
-
-class ModelMissing(Exception):
-    """The classifier's file is not there: the message says how to build it."""
-
+Pixels = npt.NDArray[np.uint8]
 
 # A crop that differs from the network's side by less than this share is cut at that side and not resized: a thumbnail of a
 # 4:3 photo has 267 pixels where 260 are wanted, and resizing it costs more than decoding it.
 _NEAR = 0.05
 
 
-def prepare(photo: Image.Image, side: int) -> npt.NDArray[np.uint8]:
-    """The centre crop that the network was trained on, [side, side, 3] in RGB, resized bicubically where need be."""
+class Seen(Struct, frozen=True):
+    """What the network makes of views: pooled features [views, 1280] and the outputs of ImageNet's classes [views, 1000]."""
+
+    features: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+
+
+class ModelMissing(Exception):
+    """The classifier's file is not there: the message says how to build it."""
+
+
+def views(photo: Image.Image, side: int) -> Pixels:
+    """[views, side, side, 3] in RGB."""
+    return np.stack([_middle(photo, side, share) for share in VIEWS])
+
+
+def _middle(photo: Image.Image, side: int, share: float) -> Pixels:
     width, height = photo.size
-    crop = min(width, height) * side / (side + _PADDING)
+    crop = min(width, height) * share
     if side <= crop < side * (1 + _NEAR):
         x, y = (width - side) // 2, (height - side) // 2
         return np.asarray(photo.crop((x, y, x + side, y + side)))
@@ -80,43 +86,21 @@ class Classifier:
         # Two images that share a core take turns inside of it, and push each other's numbers out of its cache.
         self._cores = threading.Semaphore(len(os.sched_getaffinity(0)))
 
-    def logits(self, photo: bytes) -> Logits:
-        """The network's 1000 outputs for an encoded photo."""
+    def look(self, photo: bytes) -> Seen:
+        """What the network makes of an encoded photo."""
         with Image.open(BytesIO(photo), formats=("JPEG", "PNG", "WEBP")) as image:
-            # A JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 that still holds the network's pixels.
-            scale = (self.side + _PADDING) / min(image.size)
+            # A JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 that still holds the closest view's pixels.
+            scale = self.side / min(VIEWS) / min(image.size)
             image.draft("RGB", (round(image.width * scale), round(image.height * scale)))
-            prepared = prepare(image.convert("RGB"), self.side)
-        return cast(Logits, self.run(prepared[None])[0])
+            return self.run(views(image.convert("RGB"), self.side))
 
-    def run(self, images: npt.NDArray[np.uint8]) -> Logits:
-        """[n, side, side, 3] uint8 to [n, 1000] outputs."""
+    def run(self, images: Pixels) -> Seen:
+        """[n, side, side, 3] views."""
         with self._cores:
-            (answer,) = self._session.run(["logits"], {"image": images})
-        return cast(Logits, answer)
-
-
-_TYPES = tuple(IMAGENET)
-# One row a waste type, 1 at its classes: probabilities by type are one product.
-_MEMBERS = np.zeros((len(_TYPES), CLASSES), np.float32)
-for _row, _waste_type in enumerate(_TYPES):
-    _MEMBERS[_row, list(IMAGENET[_waste_type])] = 1
-
-
-def by_type(logits: Logits, temperature: float = TEMPERATURE) -> npt.NDArray[np.float64]:
-    """Probability of each type of `labels.IMAGENET`, in its order; what is missing to 1 belongs to no type."""
-    scaled = logits.astype(np.float64) / temperature
-    probabilities = np.exp(scaled - scaled.max())
-    answer: npt.NDArray[np.float64] = _MEMBERS @ (probabilities / probabilities.sum())
-    return answer
-
-
-def decide(sums: npt.NDArray[np.float64], threshold: float = THRESHOLD) -> tuple[str, float, list[Candidate]]:
-    """Type, confidence and candidates. Under the threshold the type is `unknown`, its confidence the first candidate's."""
-    order = np.argsort(-sums, kind="stable")[:CANDIDATES]
-    candidates = [Candidate(_TYPES[index], round(float(sums[index]), 4)) for index in order if sums[index] >= 0.01]
-    best = float(sums[order[0]])
-    return (_TYPES[order[0]] if best >= threshold else "unknown"), round(best, 4), candidates
+            # One after the other: a view's numbers fit into the core's cache, two views' do not.
+            found = [self._session.run(["features", "logits"], {"image": image[None]}) for image in images]
+        features, logits = zip(*found, strict=True)
+        return Seen(np.concatenate(features), np.concatenate(logits))
 
 
 class EmbeddedPhotos:
@@ -124,9 +108,10 @@ class EmbeddedPhotos:
 
     provider = "embedded"
 
-    def __init__(self, model_dir: Path, model: str = MODEL) -> None:
-        self._path = model_dir / f"{model}.onnx"
-        self.model = f"efficientnet-{model}"
+    def __init__(self, model_dir: Path) -> None:
+        self._path = model_dir / f"{MODEL}.onnx"
+        self._judge = judging.read_judge()
+        self.model = f"efficientnet-{MODEL}-{self._judge.name}"
         self._classifier: Classifier | None = None
         self._loading = threading.Lock()
 
@@ -136,8 +121,9 @@ class EmbeddedPhotos:
         Raises:
             Unavailable: the model's file is not there (yet).
         """
-        waste_type, confidence, candidates = decide(by_type(self._loaded().logits(photo)))
-        return Classification(waste_type, confidence, candidates, self.provider, self.model)
+        seen = self._loaded().look(photo)
+        judged = self._judge.types(seen.features, seen.logits)
+        return deciding.answer(judged, self.provider, self.model, judging.item(seen.logits))
 
     def _loaded(self) -> Classifier:
         with self._loading:

@@ -6,7 +6,6 @@ import pytest
 
 from emulator.servers.ai_stub import Stub
 from functions.ai import model_build, openai_chat
-from functions.ai.labels import MODEL
 from shared.calls import Calls
 from shared.redis import connect
 from tests.eval import parts
@@ -17,7 +16,7 @@ from tests.eval.at_work import AtWork
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the classifier that is served, built from the wheel."""
     folder = tmp_path_factory.mktemp("model")
-    model_build.write(folder, MODEL)
+    model_build.write(folder)
     return folder
 
 

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from functions.ai.embedded import _TYPES, THRESHOLD, Classifier, EmbeddedPhotos, by_type, decide, prepare
-from functions.ai.labels import CLASSES, IMAGENET, MODEL
+from functions.ai import deciding, judging
+from functions.ai.embedded import VIEWS, Classifier, EmbeddedPhotos, views
+from functions.ai.labels import CLASSES, MODEL, TYPES, read_items, read_labels
+from functions.recycle_info import dataset
 from functions.storage.images import make_copies
 from shared.errors import Unavailable
+from shared.item_ids import item_id
+from shared.messages import Candidate
 from shared.waste_types import WASTE_TYPES
 
 
@@ -29,20 +33,31 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def test_every_class_belongs_to_one_waste_type_of_the_contract() -> None:
-    indices = [index for block in IMAGENET.values() for index in block]
-    assert len(indices) == len(set(indices)) > 290
-    assert all(0 <= index < CLASSES for index in indices)
-    assert set(IMAGENET) < set(WASTE_TYPES)
-    assert not {"unknown", "battery", "styrofoam", "paper_pack"} & set(IMAGENET), "ImageNet has no such class"
+    labels = read_labels()
+    assert len({label.index for label in labels}) == len(labels) > 290
+    assert all(0 <= label.index < CLASSES for label in labels)
+    kinds = {label.waste_type for label in labels}
+    assert kinds < set(WASTE_TYPES)
+    assert not {"unknown", "battery", "styrofoam", "paper_pack"} & kinds, "ImageNet has no such class"
+
+
+def test_every_item_that_a_photo_can_show_is_recycle_infos_and_of_its_type() -> None:
+    known = {entry.slug: file.category for file in dataset.read_files() for entry in file.items}
+    assert {item: kind for item, kind in read_items().items() if known.get(item) != kind} == {}
+    named = {label.item: label.waste_type for label in read_labels() if label.item}
+    assert named.items() <= read_items().items()
 
 
 def test_a_photographed_cup_of_coffee_is_an_espresso_to_the_network(model_dir: Path) -> None:
-    logits = Classifier(model_dir / f"{MODEL}.onnx").logits(shipped("coffee.png"))
-    assert int(logits.argmax()) == 967
-    answer = EmbeddedPhotos(model_dir).classify(shipped("coffee.png"))
+    seen = Classifier(model_dir / f"{MODEL}.onnx").look(shipped("coffee.png"))
+    assert seen.features.shape == (len(VIEWS), 1280)
+    assert seen.logits.argmax(axis=1).tolist() == [967] * len(VIEWS)
+    photos = EmbeddedPhotos(model_dir)
+    answer = photos.classify(shipped("coffee.png"))
     assert answer.waste_type == "general"
-    assert answer.confidence > 0.8
-    assert (answer.provider, answer.model) == ("embedded", f"efficientnet-{MODEL}")
+    assert answer.item_id == item_id("ceramics"), "the very thing: a cup"
+    assert (answer.provider, answer.model) == ("embedded", photos.model)
+    assert photos.model.startswith(f"efficientnet-{MODEL}-")
 
 
 @pytest.mark.parametrize(
@@ -51,40 +66,72 @@ def test_a_photographed_cup_of_coffee_is_an_espresso_to_the_network(model_dir: P
 def test_what_nobody_throws_away_is_unknown(model_dir: Path, name: str) -> None:
     answer = EmbeddedPhotos(model_dir).classify(shipped(name))
     assert answer.waste_type == "unknown"
-    assert answer.confidence < THRESHOLD
+    assert answer.confidence < deciding.THRESHOLD
+    assert answer.item_id is None
 
 
 def test_the_candidates_are_the_best_types_and_sum_to_at_most_one() -> None:
-    logits = np.full(CLASSES, -5, np.float32)
-    logits[[737, 898]] = 9  # pop bottle, water bottle: both pet_clear
-    logits[440] = 8  # beer bottle
-    waste_type, confidence, candidates = decide(by_type(logits))
-    assert waste_type == candidates[0].waste_type == "pet_clear"
-    assert candidates[1].waste_type == "glass"
-    assert confidence == candidates[0].confidence > candidates[1].confidence
-    assert sum(candidate.confidence for candidate in candidates) <= 1.0001
+    answer = deciding.answer([("metal", 0.01), ("glass", 0.2), ("pet_clear", 0.7), ("food", 0.001)], "p", "m")
+    assert (answer.waste_type, answer.confidence) == ("pet_clear", 0.7)
+    assert [candidate.waste_type for candidate in answer.candidates] == ["pet_clear", "glass", "metal"]
 
 
 def test_under_the_threshold_the_answer_is_unknown_with_the_candidates() -> None:
-    sums = np.zeros(len(_TYPES))
-    sums[_TYPES.index("glass")], sums[_TYPES.index("metal")] = 0.3, 0.2
-    waste_type, confidence, candidates = decide(sums, 0.5)
-    assert (waste_type, confidence) == ("unknown", 0.3)
-    assert [candidate.waste_type for candidate in candidates] == ["glass", "metal"]
+    least = deciding.THRESHOLD
+    assert deciding.answer([("glass", least), ("metal", 0.1)], "p", "m").waste_type == "glass"
+    answer = deciding.answer([("metal", 0.1), ("glass", least - 0.01)], "p", "m", item=("beer-bottle", "glass"))
+    assert (answer.waste_type, answer.confidence, answer.item_id) == ("unknown", round(least - 0.01, 4), None)
+    assert [candidate.waste_type for candidate in answer.candidates] == ["glass", "metal"]
+    assert deciding.answer([], "p", "m").waste_type == "unknown"
 
 
-def test_probability_on_classes_that_are_no_waste_counts_for_nothing() -> None:
-    logits = np.full(CLASSES, -9, np.float32)
-    logits[281] = 9  # tabby cat
-    assert by_type(logits).max() < 0.01
+def test_an_item_is_named_where_the_answer_is_of_its_type() -> None:
+    confidences = [("glass", 0.9), ("metal", 0.05)]
+    assert deciding.answer(confidences, "p", "m", item=("beer-bottle", "glass")).item_id == item_id("beer-bottle")
+    assert deciding.answer(confidences, "p", "m", item=("frying-pan", "metal")).item_id is None
 
 
-def test_the_crop_is_the_middle_of_the_picture() -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "asked"),
+    [(0.5, 0.4, True), (0.3, 0.25, True), (0.7, 0.25, False), (0.85, 0.15, False), (0.2, 0.2, False)],
+)
+def test_two_types_that_are_close_are_asked_about(first: float, second: float, asked: bool) -> None:
+    candidates = [Candidate("glass", first), Candidate("pet_clear", second)]
+    assert deciding.close(candidates) == (["glass", "pet_clear"] if asked else [])
+    assert deciding.close(candidates[:1]) == []
+
+
+def test_where_the_map_is_sure_of_what_the_head_does_not_know_the_head_is_not_asked() -> None:
+    judge = judging.read_judge()
+    own, doubt = np.eye(len(judge._own))[:1], np.array([0.5])
+    mapped = np.zeros((1, len(TYPES)))
+    mapped[0, TYPES.index("food")] = 0.95
+    assert TYPES[int(judge.join(own, doubt, mapped)[0].argmax())] == "food"
+    mapped[0, TYPES.index("food")] = 0.02
+    mapped[0, [TYPES.index(kind) for kind in ("paper", "plastic", "glass", "metal", "general")]] = 0.15
+    joined = judge.join(own, np.array([0.001]), mapped)[0]
+    assert int(joined.argmax()) == judge._own[0], "and where it knows nothing, it is"
+    assert joined.sum() <= 1.0001
+
+
+def test_what_the_map_takes_for_an_animal_is_nothing_to_throw_away() -> None:
+    logits = np.full((2, CLASSES), -9, np.float32)
+    logits[:, 281] = 9  # tabby cat
+    assert judging.by_type(logits, 1.0).max() < 0.01
+    judge = judging.read_judge()
+    own, doubt, mapped = judge.opinions(np.zeros((1, 2, 1280), np.float32), logits[None])
+    assert judge.join(own, doubt, mapped).max() < deciding.THRESHOLD
+
+
+def test_views_show_the_middle_of_the_picture_one_closer_than_the_other() -> None:
     image = Image.new("RGB", (600, 300), "blue")
     image.paste("red", (150, 0, 450, 300))
-    pixels = prepare(image, 224)
-    assert pixels.shape == (224, 224, 3)
-    assert (pixels[:, :, 0] > 250).all(), "the middle alone is red"
+    image.paste("green", (225, 75, 375, 225))
+    far, near = views(image, 224)
+    assert far.shape == near.shape == (224, 224, 3)
+    assert (far[:, :, 2] < 5).all(), "nothing of the sides"
+    green = [(view[:, :, 1] > 100).mean() for view in (far, near)]
+    assert green == pytest.approx([0.25 / share**2 for share in VIEWS], abs=0.02)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 900), (1600, 20), (3000, 3000)])
@@ -132,5 +179,4 @@ def test_onnxruntime_is_told_to_report_nothing(model_dir: Path) -> None:
 
 def test_a_crop_that_is_nearly_the_networks_side_is_cut_and_not_resized() -> None:
     image = Image.linear_gradient("L").resize((400, 300)).convert("RGB")
-    assert (prepare(image, 260) == np.asarray(image.crop((70, 20, 330, 280)))).all()
-    assert prepare(image.resize((320, 240)), 260).shape == prepare(image.resize((500, 380)), 260).shape == (260, 260, 3)
+    assert (views(image, 260)[0] == np.asarray(image.crop((70, 20, 330, 280)))).all()

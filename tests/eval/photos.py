@@ -1,284 +1,142 @@
-"""How well the embedded classifier does on real photographs: `python -m tests.eval.photos` prints the table of docs/AI.md.
+"""How well the embedded classifier does on photographs that it has not seen: `python -m tests.eval.photos`.
 
-The photographs ship in scikit-image's wheel and in Debian's `tuxpaint-stamps-default` (photographic cut-outs) and
-`gcompris-qt-data` (photographs), fetched with `apt-get download` when not installed. They are not part of this repository:
-`photos.csv` names each with what it shows, as a waste type, or `unknown` where nothing is to be thrown away. Each cut-out is
-also put on three textures of scikit-image, so that the network does not see white paper alone. Every picture goes through
-the storage worker's code first: what is classified is its thumbnail, as in production.
-
-A third of the photographs of each type is held out, by the hash of the name, and all of GCompris's, as a set of another
-origin: nothing is chosen by them.
+Waste, from `../shared/data/photos`: each source with a head that was trained without it, and TrashNet's things once more with
+a head trained on other things of TrashNet, put on other grounds. What else there is, from packages: the third that is held
+out, and all of GCompris's. Prints the tables of docs/AI.md; a reliability diagram and a confusion table are drawn in `build/`.
 """
 
-import argparse
-import csv
-import hashlib
-import math
-import struct
-import subprocess
+import re
 import sys
-import tempfile
-import time
-import zlib
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from msgspec import Struct
 from PIL import Image
 
-from functions.ai import model_build
+from functions.ai import deciding, judging
 from functions.ai.cache import DISTANCE, look
-from functions.ai.embedded import TEMPERATURE, THRESHOLD, Classifier, Logits, by_type, prepare
-from functions.ai.labels import IMAGENET, MODEL
-from functions.storage.images import make_copies
+from functions.ai.judging import Judge
+from shared.messages import Classification
+from tests.eval import drawing, head, photographs, training
+from tests.eval.photographs import Photo
 
-LABELS = Path(__file__).with_name("photos.csv")
-TYPES = tuple(IMAGENET)
-TEXTURES = ("brick.png", "gravel.png", "grass.png")
-OTHER = "gcompris"
-"""The source that is held out as a whole."""
-SURE = 0.8
-"""A wrong answer of at least this confidence is wrong but sure, and costs most."""
-
-TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
-THRESHOLDS = tuple(round(0.3 + 0.05 * step, 2) for step in range(13))
-
-Sums = npt.NDArray[np.float64]
+BLOCKS = 5
+SERVED = slice(0, 2)
+"""The views that are served; the ones behind GROUND are on another ground."""
+GROUND = 4
 
 
-class Photo(Struct, frozen=True):
-    """A labelled photograph: `source/path` and what it shows."""
+class Case(Struct, frozen=True):
+    """One picture: what it shows, every type that is right, the answer, and the item that it names."""
 
     name: str
-    waste_type: str
+    shown: str
+    also: frozenset[str]
+    answer: Classification
+    item: str
 
     @property
-    def source(self) -> str:
-        return self.name.partition("/")[0]
+    def right(self) -> bool:
+        return self.answer.waste_type in self.also
+
+    @property
+    def answered(self) -> bool:
+        return self.answer.waste_type != "unknown"
+
+    @property
+    def sure(self) -> bool:
+        return self.answered and self.answer.confidence >= deciding.SURE
 
 
-def labels() -> list[Photo]:
-    with LABELS.open(encoding="utf-8", newline="") as file:
-        return [Photo(row["photo"], row["waste_type"]) for row in csv.DictReader(file)]
+def case(judge: Judge, name: str, shown: str, also: frozenset[str], seen: tuple[Any, Any]) -> Case:
+    features, logits = seen
+    item = judging.item(logits)
+    answer = deciding.answer(judge.types(features, logits), "embedded", judge.name, item)
+    return Case(name, shown, also, answer, item[0] if item and answer.item_id else "")
 
 
-def held_out(photos: list[Photo]) -> set[str]:
-    """All of GCompris's, and of the others the third of each waste type whose names have the smallest SHA-256."""
-    kinds: dict[str, list[str]] = defaultdict(list)
-    held = {photo.name for photo in photos if photo.source == OTHER}
-    for photo in photos:
-        if photo.source != OTHER:
-            kinds[photo.waste_type].append(photo.name)
-    for names in kinds.values():
-        names.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
-        held.update(names[: math.ceil(len(names) / 3)])
-    return held
+def judge_of(examples: tuple[Any, Any]) -> Judge:
+    """The judge with a head of these examples."""
+    return Judge(head.head_file(*head.train(*examples)))
 
 
-def skimage_folder() -> Path:
-    import skimage
-
-    return Path(skimage.__file__).parent / "data"
-
-
-def debian(package: str, inside: str, given: Path | None = None) -> Path:
-    """Where a Debian package's folder lies: as given, as installed, or unpacked into a folder that outlives this run."""
-    for folder in (given, Path("/", inside)):
-        if folder and folder.is_dir():
-            return folder
-    unpacked = Path(tempfile.gettempdir()) / "eco2-eval" / package
-    if not unpacked.is_dir():
-        unpacked.parent.mkdir(exist_ok=True)
-        # Under its name only when it is whole: a run that was stopped meanwhile leaves nothing that looks like it.
-        with tempfile.TemporaryDirectory(dir=unpacked.parent) as name:
-            download = ["apt-get", "download", "-q", package]
-            if subprocess.run(download, cwd=name, capture_output=True, check=False).returncode:
-                subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
-                subprocess.run(download, cwd=name, capture_output=True, check=False)
-            files = list(Path(name).glob("*.deb"))
-            if not files:
-                sys.exit(f"photos: Debian's {package} is neither installed nor to be had: apt-get install {package}")
-            subprocess.run(["dpkg-deb", "-x", str(files[0]), f"{name}/root"], check=True)
-            Path(name, "root").rename(unpacked)
-    return unpacked / inside
-
-
-def resources(path: Path) -> dict[str, bytes]:
-    """The files of a Qt resource bundle (.rcc), by their paths in it.
-
-    A tree of nodes (22 bytes: where the name lies, flags, and for a folder the count and number of its first child, for a
-    file where its data lies), data with their lengths before them, and names in UTF-16; all numbers big-endian.
-    """
-    content = path.read_bytes()
-    magic, _, tree, data, names = struct.unpack_from(">4sIIII", content)
-    if magic != b"qres":
-        raise ValueError(f"{path} is no Qt resource bundle")
-    files: dict[str, bytes] = {}
-
-    def read(number: int, folder: str) -> None:
-        at, flags = struct.unpack_from(">IH", content, tree + 22 * number)
-        (letters,) = struct.unpack_from(">H", content, names + at)
-        name = folder + content[names + at + 6 : names + at + 6 + 2 * letters].decode("utf-16-be") if number else ""
-        if flags & 2:
-            count, first = struct.unpack_from(">II", content, tree + 22 * number + 6)
-            for child in range(first, first + count):
-                read(child, f"{name}/" if number else "")
-            return
-        (at,) = struct.unpack_from(">I", content, tree + 22 * number + 10)
-        (size,) = struct.unpack_from(">I", content, data + at)
-        packed = content[data + at + 4 : data + at + 4 + size]
-        # Pictures are stored as they are; what is compressed is text.
-        files[name] = zlib.decompress(packed[4:]) if flags & 1 else packed
-
-    read(0, "")
-    return files
-
-
-def contents(photos: list[Photo], stamps: Path | None) -> Iterator[bytes]:
-    """Every photograph's file."""
-    folders = {
-        "skimage": skimage_folder(),
-        "tuxpaint": debian("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps", stamps),
-    }
-    bundles = debian("gcompris-qt-data", "usr/share/gcompris-qt/rcc")
-    opened: dict[str, dict[str, bytes]] = {}
-    for photo in photos:
-        source, _, path = photo.name.partition("/")
-        if source in folders:
-            yield (folders[source] / path).read_bytes()
-            continue
-        activity = path.partition("/")[0]
-        if activity not in opened:
-            opened[activity] = resources(bundles / f"{activity}.rcc")
-        yield opened[activity][f"gcompris/src/activities/{path}"]
-
-
-def pictures(photos: list[Photo], stamps: Path | None) -> Iterator[tuple[Photo, bytes]]:
-    """Every photograph as the storage worker would keep it; cut-outs four times, on white and on the textures."""
-    data = skimage_folder()
-    grounds = [Image.open(data / name).convert("RGB").resize((800, 800)) for name in TEXTURES]
-    for photo, content in zip(photos, contents(photos, stamps), strict=True):
-        yield photo, make_copies(content).thumbnail
-        if photo.source == "tuxpaint":
-            cutout = Image.open(BytesIO(content)).convert("RGBA")
-            scale = 520 / max(cutout.size)
-            cutout = cutout.resize((max(1, round(cutout.width * scale)), max(1, round(cutout.height * scale))))
-            for ground in grounds:
-                scene = ground.copy()
-                scene.paste(cutout, ((800 - cutout.width) // 2, (800 - cutout.height) // 2), cutout)
-                target = BytesIO()
-                scene.save(target, "PNG", compress_level=1)
-                yield photo, make_copies(target.getvalue()).thumbnail
-
-
-class Measured(Struct, frozen=True):
-    """What a choice of temperature and threshold makes of some photographs; shares are of all of them.
-
-    `coverage` is the share that got an answer, `of_waste` the same among photographs of waste, `precision` the share of
-    right ones among the answers, `accuracy` that of right ones with `unknown` counted as right where nothing is to be thrown
-    away, `sure_wrong` the number of wrong answers of at least 0.8, `ece` the expected calibration error over ten bins,
-    `worth` what `worth` says.
-    """
-
-    count: int
-    accuracy: float
-    coverage: float
-    of_waste: float
-    precision: float
-    sure_wrong: int
-    ece: float
-    worth: float
-
-
-def measure(sums: Sums, truth: list[str], threshold: float) -> Measured:
-    confidence = sums.max(axis=1)
-    right = np.array([TYPES[best] == wanted for best, wanted in zip(sums.argmax(axis=1), truth, strict=True)])
-    waste = np.array([wanted != "unknown" for wanted in truth])
-    answered = confidence >= threshold
-    bins = np.minimum((confidence * 10).astype(int), 9)
-    ece = sum(
-        abs(float(right[bins == n].mean()) - float(confidence[bins == n].mean())) * float((bins == n).mean())
-        for n in range(10)
-        if (bins == n).any()
-    )
-    return Measured(
-        count=len(truth),
-        accuracy=float(np.where(answered, right, ~waste).mean()),
-        coverage=float(answered.mean()),
-        of_waste=float(answered[waste].mean()) if waste.any() else 0.0,
-        precision=float(right[answered].mean()) if answered.any() else 1.0,
-        sure_wrong=int((answered & ~right & (confidence >= SURE)).sum()),
-        ece=ece,
-        worth=worth(sums, truth, threshold),
-    )
-
-
-def loss(sums: Sums, truth: list[str]) -> float:
-    """Mean negative logarithm of the probability of what is shown; what belongs to no type is that of `unknown`."""
-    columns = {name: column for column, name in enumerate(TYPES)}
-    chances = [
-        row[columns[wanted]] if wanted in columns else 1 - row.sum() for row, wanted in zip(sums, truth, strict=True)
+def left_out(source: str) -> list[Case]:
+    """The photographs of one source of waste, with a head that was trained without it."""
+    judge, found = judge_of(head.examples(source)), training.of_waste()
+    return [
+        case(judge, p.file, p.finer, p.right, (found.features[n, SERVED], found.logits[n, SERVED]))
+        for n, p in enumerate(training.manifest())
+        if p.source == source
     ]
-    return float(-np.log(np.clip(chances, 1e-6, 1)).mean())
 
 
-def worth(sums: Sums, truth: list[str], threshold: float) -> float:
-    """A right answer is worth 1, a wrong one costs 2, a wrong and sure one 10, `unknown` nothing; mean over all."""
-    confidence = sums.max(axis=1)
-    right = np.array([TYPES[best] == wanted for best, wanted in zip(sums.argmax(axis=1), truth, strict=True)])
-    answered = confidence >= threshold
-    sure = answered & ~right & (confidence >= SURE)
-    return float(((answered & right).sum() - 2 * (answered & ~right).sum() - 8 * sure.sum()) / len(truth))
+def other_things() -> list[Case]:
+    """TrashNet's things on another ground, each with a head that has seen neither the thing nor the ones beside it."""
+    photos, found = training.manifest(), training.of_waste()
+    cases = []
+    for block in range(BLOCKS):
+        hidden = {n for n, p in enumerate(photos) if p.source == "trashnet" and _block(p.file) == block}
+        judge = judge_of(head.examples(hidden=hidden))
+        for n in sorted(hidden):
+            seen = (found.features[n, GROUND : GROUND + 1], found.logits[n, GROUND : GROUND + 1])
+            cases.append(case(judge, photos[n].file, photos[n].finer, photos[n].right, seen))
+    return cases
 
 
-class Choice(Struct, frozen=True):
-    """Chosen on the tuning part: the temperature of least loss, then the threshold of most worth."""
-
-    temperature: float
-    threshold: float
+def _block(file: str) -> int:
+    """The same thing was photographed several times in a row: twenty neighbours stay together."""
+    return int(re.findall(r"\d+", file)[-1]) // 20 % BLOCKS
 
 
-def sums_of(logits: Logits, temperature: float) -> Sums:
-    return np.stack([by_type(row, temperature) for row in logits])
+def packages() -> dict[str, list[Case]]:
+    """Photographs from packages that nothing was trained on, by part."""
+    others, found = training.of_others()
+    held = photographs.held_out(photographs.labels())
+    judge = judging.read_judge()
+    parts: dict[str, list[Case]] = {"packages, held out": [], "GCompris": []}
+    for n, photo in enumerate(others):
+        if photo.name in held:
+            seen = (found.features[n, SERVED], found.logits[n, SERVED])
+            part = "GCompris" if photo.source == photographs.OTHER else "packages, held out"
+            parts[part].append(case(judge, photo.name, photo.waste_type, frozenset({photo.waste_type}), seen))
+    return parts
 
 
-def choose(logits: Logits, truth: list[str]) -> Choice:
-    temperature = min(TEMPERATURES, key=lambda value: loss(sums_of(logits, value), truth))
-    sums = sums_of(logits, temperature)
-    return Choice(temperature, max(THRESHOLDS, key=lambda value: worth(sums, truth, value)))
-
-
-def quantised(source: Path, target: Path, images: npt.NDArray[np.uint8]) -> Path:
-    """The same network in 8-bit integers (QDQ, per channel), its ranges from these images."""
-    from onnxruntime import quantization
-
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._images = iter(images)
-
-        def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
-            image = next(self._images, None)
-            return None if image is None else {"image": image[None]}
-
-    quantization.quantize_static(
-        str(source), str(target), Reader(), per_channel=True, activation_type=quantization.QuantType.QUInt8
+def row(name: str, cases: list[Case]) -> str:
+    waste = [one for one in cases if one.shown != "unknown"]
+    answered = [one for one in cases if one.answered]
+    asked = [one for one in waste if one.answer.ask]
+    return (
+        f"| {name} | {len(cases)} | {share(waste, 'right')} | {share(answered, 'right')} | {share(waste, 'answered')}"
+        f" | {sum(one.sure and not one.right for one in cases)} | {len(asked)}"
+        f" | {sum(bool(one.also & set(one.answer.ask)) for one in asked) / max(1, len(asked)):.2f}"
+        f" | {sum(one.answered for one in cases if one.shown == 'unknown')} of {len(cases) - len(waste)} |"
     )
-    return target
 
 
-def milliseconds(classifier: Classifier, image: npt.NDArray[np.uint8]) -> float:
-    """Median time of one image on one thread."""
-    times = []
-    for _ in range(30):
-        begun = time.perf_counter()
-        classifier.run(image[None])
-        times.append(time.perf_counter() - begun)
-    return sorted(times)[len(times) // 2] * 1000
+def share(cases: list[Case], what: str) -> str:
+    return f"{sum(getattr(one, what) for one in cases) / len(cases):.3f}" if cases else "–"
+
+
+def by_type(cases: list[Case]) -> Iterator[str]:
+    """The weakest first: of each type how many are right, wrong, unknown, and what they are taken for."""
+    kinds = {one.shown for one in cases} - {"unknown"}
+    found = {kind: [one for one in cases if one.shown == kind] for kind in kinds}
+    for kind in sorted(kinds, key=lambda kind: sum(one.right for one in found[kind]) / len(found[kind])):
+        wrong = [one for one in found[kind] if one.answered and not one.right]
+        taken = ", ".join(
+            f"{name} {count}" for name, count in Counter(one.answer.waste_type for one in wrong).most_common(3)
+        )
+        unknown = sum(not one.answered for one in found[kind]) / len(found[kind])
+        yield (
+            f"| {kind} | {len(found[kind])} | {share(found[kind], 'right')} | {len(wrong) / len(found[kind]):.3f}"
+            f" | {unknown:.3f} | {taken} |"
+        )
 
 
 def near(shown: list[tuple[Photo, bytes]]) -> str:
@@ -309,61 +167,42 @@ def copies(web: bytes) -> Iterator[bytes]:
         yield target.getvalue()
 
 
-COLUMNS = (
-    "| model | form | MB | ms | T | threshold | part | n | accuracy | coverage | of waste | precision | sure+wrong"
-    " | ECE | worth |"
-)
-
-
-def row(name: str, form: str, size: float, speed: float, choice: Choice, part: str, found: Measured) -> str:
-    return (
-        f"| {name} | {form} | {size:.1f} | {speed:.1f} | {choice.temperature} | {choice.threshold} | {part} | {found.count}"
-        f" | {found.accuracy:.3f} | {found.coverage:.3f} | {found.of_waste:.3f} | {found.precision:.3f}"
-        f" | {found.sure_wrong} | {found.ece:.3f} | {found.worth:.3f} |"
-    )
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.eval.photos", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--stamps", type=Path, help="the stamps folder of tuxpaint-stamps-default")
-    parser.add_argument("--mistakes", action="store_true", help="list the wrong answers of the model that is served")
-    options = parser.parse_args()
-    photos = labels()
-    held = held_out(photos)
-    shown = list(pictures(photos, options.stamps))
-    print(f"{len(photos)} photographs ({len(held)} held out), {len(shown)} pictures with the textures\n")
-    print(COLUMNS)
-    print("|" + "---|" * (COLUMNS.count("|") - 1))
-    folder = Path(tempfile.gettempdir()) / "eco2-eval-models"
-    tuning = np.array([photo.name not in held for photo, _ in shown])
-    other = np.array([photo.source == OTHER for photo, _ in shown])
-    truth = [photo.waste_type for photo, _ in shown]
-    for name in model_build.VARIANTS:
-        path, _ = model_build.write(folder, name)
-        classifier = Classifier(path)
-        images = np.stack([prepare(Image.open(BytesIO(web)), classifier.side) for _, web in shown])
-        forms = {"float32": path, "int8": quantised(path, folder / f"{name}.int8.onnx", images[tuning][::7])}
-        for form, file in forms.items():
-            classifier = Classifier(file)
-            logits = np.concatenate([classifier.run(image[None]) for image in images])
-            choice = choose(logits[tuning], [kind for kind, tune in zip(truth, tuning, strict=True) if tune])
-            speed = milliseconds(classifier, images[0])
-            sums = sums_of(logits, choice.temperature)
-            for part, chosen in (("tuning", tuning), ("held out", ~tuning & ~other), ("GCompris", other)):
-                wanted = [kind for kind, yes in zip(truth, chosen, strict=True) if yes]
-                found = measure(sums[chosen], wanted, choice.threshold)
-                print(row(name, form, file.stat().st_size / 1e6, speed, choice, part, found), flush=True)
-            if (name, form) == (MODEL, "float32"):
-                agreed = (choice.temperature, choice.threshold) == (TEMPERATURE, THRESHOLD)
-                served = sums_of(logits, TEMPERATURE)
-                verdict = "as" if agreed else "NOT as"
-    print(f"\nServed: {MODEL} float32, temperature {TEMPERATURE}, threshold {THRESHOLD} ({verdict} chosen above)")
-    print(f"\n{near(shown)}")
-    if options.mistakes:
-        for (photo, _), sums_row in zip(shown, served, strict=True):
-            best = TYPES[int(sums_row.argmax())]
-            if sums_row.max() >= THRESHOLD and best != photo.waste_type:
-                print(f"  {photo.name}: {best} {sums_row.max():.2f}, is {photo.waste_type}")
+    if not training.SHARED.is_dir():
+        print(f"photos: {training.SHARED} is not there: the head's photographs are not part of the project")
+        return 1
+    groups = {
+        "scenes, head without them": left_out("scene"),
+        "TrashNet, head without it": left_out("trashnet"),
+        "TrashNet, other things, other grounds": other_things(),
+        **packages(),
+    }
+    columns = "| photographs | n | right of waste | precision | answered | sure+wrong | asked | right in it | nothing answered |"
+    print(columns, "|" + "---|" * (columns.count("|") - 1), sep="\n")
+    for name, cases in groups.items():
+        print(row(name, cases))
+    told = [one for name, cases in groups.items() if name != "TrashNet, head without it" for one in cases]
+    print("\nAll but the second row, by type, the weakest first:\n")
+    print("| type | n | right | wrong | unknown | taken for |", "|" + "---|" * 6, *by_type(told), sep="\n")
+    items = [one for cases in packages().values() for one in cases if one.item]
+    named = ", ".join(f"{Path(one.name).name} {one.item}" for one in items)
+    print(f"\nItems named: {named}")
+    answered = [one for one in told if one.answer.candidates]
+    confidence = np.array([one.answer.confidence for one in answered])
+    right = np.array([one.answer.candidates[0].waste_type in one.also for one in answered])
+    folder = training.ROOT / "build"
+    drawing.reliability(folder / "photos-reliability.png", confidence, right)
+    kinds = [
+        *dict.fromkeys(one.shown for one in sorted(told, key=lambda one: one.shown) if one.shown != "unknown"),
+        "unknown",
+    ]
+    drawing.confusion(
+        folder / "photos-confusion.png",
+        Counter((one.shown, one.shown if one.right else one.answer.waste_type) for one in told),
+        kinds,
+    )
+    print(f"\nDrawn: {', '.join(f'build/{path.name}' for path in sorted(folder.glob('photos-*.png')))}")
+    print(f"\n{near(list(photographs.pictures()))}")
     return 0
 
 

@@ -1,0 +1,130 @@
+"""What the network sees, judged: two opinions joined into confidences by waste type, and the item.
+
+The *map* sums ImageNet's chances by type (`imagenet.csv`): it knows tools, food, furniture, clothes. The *head*, a small
+linear classifier on the pooled features (`head.json`, trained by `python -m tests.eval.head`), knows what ImageNet has no
+class for: cans, jars, bags, boxes, crushed bottles. It also has a class of its own for what is none of these. The more the
+map is sure of something, the less the head is asked.
+"""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from functions.ai.labels import CLASSES, TYPES, read_labels
+
+HEAD = Path(__file__).with_name("head.json")
+OTHER = "other"
+ITEM = 0.5
+"""Least probability of the classes of one item for the answer to name it."""
+
+Floats = npt.NDArray[np.float64]
+Given = npt.NDArray[np.float32]
+
+_LABELS = read_labels()
+# One row a waste type, 1 at its classes: probabilities by type are one product. Likewise for items.
+_MEMBERS = np.zeros((len(TYPES), CLASSES))
+for _label in _LABELS:
+    _MEMBERS[TYPES.index(_label.waste_type), _label.index] = 1
+_ITEMS = {label.item: label.waste_type for label in _LABELS if label.item}
+_OF_ITEM = np.zeros((len(_ITEMS), CLASSES))
+for _label in _LABELS:
+    if _label.item:
+        _OF_ITEM[list(_ITEMS).index(_label.item), _label.index] = 1
+
+
+class HeadFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """`head.json`: what made it, and its numbers in thousandths, a row of weights a class."""
+
+    revision: int
+    command: str
+    data_sha256: str
+    seed: int
+    classes: list[str]
+    bias: list[int]
+    weights: list[list[int]]
+
+
+class Joining(Struct, frozen=True):
+    """How the two opinions are joined; chosen by `python -m tests.eval.photos --choose` (docs/AI.md)."""
+
+    temperature: float = 0.9
+    most: float = 0.85
+    """The head's share where the map knows nothing."""
+    start: float = 1.0
+    other: float = 1.0
+    """What the head's own doubt takes from its share."""
+    foreign: float = 7.0
+    """What the map's chance of types that the head does not know takes."""
+    nothing: float = 9.0
+    own: float = 7.0
+    agreement: float = 0.2
+    """How much the map's opinion weighs among the head's types."""
+    sharpness: float = 1.0
+
+
+class Judge:
+    """The two opinions and their joining."""
+
+    def __init__(self, head: HeadFile, joining: Joining | None = None) -> None:
+        self.head = head
+        self.name = f"waste{head.revision}"
+        self.joining = joining or Joining()
+        self._weights = np.array(head.weights, np.float64).T / 1000
+        self._bias = np.array(head.bias, np.float64) / 1000
+        # Cardboard is paper.
+        kinds = ["paper" if name == "cardboard" else name for name in head.classes]
+        self._own = [TYPES.index(kind) for kind in dict.fromkeys(kinds) if kind != OTHER]
+        self._merge = np.array([[kind == TYPES[own] for own in self._own] for kind in kinds], np.float64)
+        self._other = kinds.index(OTHER)
+
+    def types(self, features: Given, logits: Given) -> list[tuple[str, float]]:
+        """Confidence of each type of `labels.TYPES`; what is missing to 1 is that of nothing to throw away."""
+        chances = self.join(*self.opinions(features[None], logits[None]))[0]
+        return list(zip(TYPES, chances.tolist(), strict=True))
+
+    def opinions(self, features: Given, logits: Given) -> tuple[Floats, Floats, Floats]:
+        """For photos [n, views, ...]: the head's chances [n, own types], its doubt [n], and the map's chances [n, types]."""
+        found = _softmax((features @ self._weights + self._bias).mean(axis=1))
+        doubt = found[:, self._other]
+        own = found @ self._merge
+        return own / own.sum(axis=1, keepdims=True), doubt, by_type(logits, self.joining.temperature).mean(axis=1)
+
+    def join(self, own: Floats, doubt: Floats, mapped: Floats) -> Floats:
+        """Chances [n, types] of the two opinions."""
+        by = self.joining
+        nothing = 1 - mapped.sum(axis=1)
+        known = mapped[:, self._own]
+        foreign = np.delete(mapped, self._own, axis=1).max(axis=1)
+        against = by.foreign * foreign + by.nothing * nothing + by.own * known.max(axis=1)
+        share = by.most / (1 + np.exp(against + by.other * np.log((doubt + 0.01) / (1.01 - doubt)) - by.start))
+        agreed = own * ((known + 0.05) / (known + 0.05).sum(axis=1, keepdims=True)) ** by.agreement
+        joined = np.concatenate([mapped, nothing[:, None]], axis=1) * (1 - share)[:, None]
+        joined[:, self._own] += agreed / agreed.sum(axis=1, keepdims=True) * share[:, None]
+        sharp = np.maximum(joined, 0) ** by.sharpness
+        return np.asarray((sharp / sharp.sum(axis=1, keepdims=True))[:, :-1])
+
+
+def by_type(logits: Given, temperature: float) -> Floats:
+    """The map's chances [..., types] of ImageNet's outputs [..., 1000]; what is missing to 1 belongs to no type."""
+    return np.asarray(_softmax(logits / temperature) @ _MEMBERS.T)
+
+
+def item(logits: Given) -> tuple[str, str] | None:
+    """Slug and waste type of the item that the views [views, 1000] show surely enough."""
+    chances = (_softmax(logits) @ _OF_ITEM.T).mean(axis=0)
+    best = int(chances.argmax())
+    return list(_ITEMS.items())[best] if chances[best] >= ITEM else None
+
+
+def _softmax(logits: npt.NDArray[np.floating]) -> Floats:
+    scaled = logits.astype(np.float64)
+    chances = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(chances / chances.sum(axis=-1, keepdims=True))
+
+
+def read_judge(path: Path = HEAD) -> Judge:
+    """The judge of the head that ships with the code."""
+    return Judge(msgspec.json.decode(path.read_bytes(), type=HeadFile))

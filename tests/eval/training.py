@@ -1,0 +1,151 @@
+"""The photographs that the head is trained on, and what the network makes of them.
+
+Two kinds: `../shared/data/photos` (waste, by its MANIFEST.csv, with finer types in `finer.csv`), and the tuning part of
+`photos.csv` (tools, food, furniture, animals: what the head is to leave to ImageNet's classes). Features take minutes of
+processor time and are kept in `build/`, under the hash of all that they come from.
+"""
+
+import csv
+import hashlib
+import sys
+from collections.abc import Iterator
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+from PIL import Image
+
+from functions.ai import embedded, model_build, network
+from functions.ai.embedded import Classifier
+from functions.storage.images import THUMBNAIL_SIDE, make_copies
+from tests.eval import augmenting, photographs
+from tests.eval.augmenting import augmented
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "data" / "photos"
+FINER = Path(__file__).with_name("finer.csv")
+SEED = 7
+GROUNDS = 3
+"""Pictures of each photograph on another ground, beside one on its own."""
+_SMALL = 340
+
+
+class Waste(Struct, frozen=True):
+    """A photograph of the manifest: its file, the manifest's type, ours, the others that are right too, and its source."""
+
+    file: str
+    waste_type: str
+    finer: str
+    also: frozenset[str]
+    source: str
+
+    @property
+    def right(self) -> frozenset[str]:
+        """Every type that is a right answer."""
+        return self.also | {self.waste_type, self.finer}
+
+
+class Features(Struct, frozen=True):
+    """Pooled features [photos, views, 1280] and ImageNet's outputs [photos, views, 1000]; views 0 and 1 are those of serving."""
+
+    features: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+
+
+def manifest(folder: Path = SHARED) -> list[Waste]:
+    """The photographs of waste, in the manifest's order."""
+    with FINER.open(encoding="utf-8", newline="") as file:
+        finer = {row["file"]: row["waste_type"] for row in csv.DictReader(file)}
+    with (folder / "MANIFEST.csv").open(encoding="utf-8", newline="") as file:
+        return [
+            Waste(
+                row["file"],
+                row["waste_type"],
+                finer.get(row["file"], row["waste_type"]),
+                frozenset(filter(None, row["also_right"].split("|"))),
+                Path(row["file"]).name.partition("-")[0],
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+@cache
+def data_hash(folder: Path = SHARED) -> str:
+    """SHA-256 over all photographs and what is said of them."""
+    found = hashlib.sha256(FINER.read_bytes() + photographs.LABELS.read_bytes())
+    found.update((folder / "MANIFEST.csv").read_bytes())
+    for photo in manifest(folder):
+        found.update((folder / photo.file).read_bytes())
+    for content in photographs.contents(photographs.labels()):
+        found.update(content)
+    return found.hexdigest()
+
+
+def _views_of_waste(content: bytes, number: int, side: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """As served (2), the whole, and four augmented ones."""
+    photo = Image.open(BytesIO(make_copies(content).thumbnail)).convert("RGB")
+    yield from _plain(photo, side)
+    chance = np.random.default_rng([SEED, number])
+    photo.thumbnail((_SMALL, _SMALL))
+    for index in range(1 + GROUNDS):
+        yield augmented(photo, side, chance, ground=index > 0)
+
+
+def _plain(photo: Image.Image, side: int) -> Iterator[npt.NDArray[np.uint8]]:
+    yield from embedded.views(photo, side)
+    yield np.asarray(photo.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0))
+
+
+def of_waste(folder: Path = SHARED) -> Features:
+    """All photographs of the manifest, 7 views each."""
+    classifier = _classifier()
+    photos = manifest(folder)
+    return _kept(
+        "waste",
+        ([*_views_of_waste((folder / photo.file).read_bytes(), n, classifier.side)] for n, photo in enumerate(photos)),
+        len(photos),
+    )
+
+
+def of_others() -> tuple[list[photographs.Photo], Features]:
+    """All pictures of `photos.csv`, 3 views each; a cut-out is shown on white and on one of the textures."""
+    side = model_build.SIDE
+    pictures = list(photographs.pictures())
+    return [photo for photo, _ in pictures], _kept(
+        "others",
+        ([*_plain(Image.open(BytesIO(web)).convert("RGB"), side)] for _, web in pictures),
+        len(pictures),
+    )
+
+
+@cache
+def _classifier() -> Classifier:
+    return Classifier(model_build.write(ROOT / "build" / "model")[0])
+
+
+def _kept(name: str, views: Iterator[list[npt.NDArray[np.uint8]]], count: int) -> Features:
+    path = ROOT / "build" / f"features-{name}-{_key()}.npz"
+    if path.is_file():
+        with np.load(path) as kept:
+            return Features(kept["features"], kept["logits"])
+    found = []
+    for number, one in enumerate(views):
+        found.append(_classifier().run(np.stack(one)))
+        if number % 100 == 99:
+            print(f"{name}: {number + 1} of {count}", file=sys.stderr, flush=True)
+    features = Features(np.stack([seen.features for seen in found]), np.stack([seen.logits for seen in found]))
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path, features=features.features, logits=features.logits)
+    return features
+
+
+@cache
+def _key() -> str:
+    """What features come from: the photographs, the views and the network."""
+    found = hashlib.sha256(f"{data_hash()} {SEED} {GROUNDS} {_SMALL} {THUMBNAIL_SIDE} {embedded.VIEWS}".encode())
+    for module in (augmenting, network, photographs):
+        found.update(Path(str(module.__file__)).read_bytes())
+    return found.hexdigest()[:12]
