@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from shared.item_ids import item_id
 from shared.messages import Candidate, Classification
 
-THRESHOLD = 0.4
+THRESHOLD = 0.45
 """Least confidence of an answer; under it the type is `unknown`, with the candidates. Chosen as docs/AI.md says."""
 
 SURE = 0.8

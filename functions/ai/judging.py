@@ -53,16 +53,16 @@ class Joining(Struct, frozen=True):
     temperature: float = 0.9
     most: float = 0.85
     """The head's share where the map knows nothing."""
-    start: float = 1.0
-    other: float = 1.0
+    start: float = 2.5
+    other: float = 1.3
     """What the head's own doubt takes from its share."""
-    foreign: float = 7.0
+    foreign: float = 10.0
     """What the map's chance of types that the head does not know takes."""
-    nothing: float = 9.0
-    own: float = 7.0
+    nothing: float = 10.0
+    own: float = 8.5
     agreement: float = 0.2
     """How much the map's opinion weighs among the head's types."""
-    sharpness: float = 1.0
+    sharpness: float = 0.9
 
 
 class Judge:

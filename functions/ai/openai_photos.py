@@ -135,7 +135,8 @@ class OpenAIPhotos:
 def _confidences(seen: Seen) -> list[tuple[str, float]]:
     """Of the types that the answer names, at most 1 together; `unknown` is none."""
     second = min(seen.second_confidence, 1 - seen.confidence, seen.confidence)
-    found: dict[str, float] = {seen.second_type: second, seen.waste_type: seen.confidence}
+    found: dict[str, float] = {seen.waste_type: seen.confidence}
+    found.setdefault(seen.second_type, second)
     return [(kind, confidence) for kind, confidence in found.items() if kind != "unknown"]
 
 

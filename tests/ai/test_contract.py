@@ -8,9 +8,11 @@ from PIL import Image
 
 from functions.ai.answer_question import LONGEST
 from functions.ai.interfaces import Answer, PhotoProvider, ProviderFailed, Question, QuestionProvider
+from functions.ai.labels import read_items
 from functions.recycle_info import dataset
 from shared.calls import Calls
 from shared.errors import Unavailable
+from shared.item_ids import item_id
 from shared.messages import Answered, Place, Turn
 from shared.tasks import TaskFailed
 from shared.waste_types import WASTE_TYPES
@@ -45,6 +47,9 @@ def test_a_photo_has_one_type_of_the_contract_and_candidates_that_sum_to_one_at_
     if answer.waste_type != "unknown":
         assert answer.candidates[0].waste_type == answer.waste_type
     assert (answer.provider, answer.model) == (which, photos.model)
+    assert answer.ask == [] or answer.ask == [candidate.waste_type for candidate in answer.candidates[:2]]
+    known = {item_id(item): kind for item, kind in read_items().items()}
+    assert answer.item_id is None or known[answer.item_id] == answer.waste_type
 
 
 @BOTH

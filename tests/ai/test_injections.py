@@ -59,6 +59,16 @@ def test_a_photo_whose_text_gives_orders_yields_codes_alone(openai_task: AtWork,
         {"waste_type": text, "confidence": 1, "materials": [], "contamination": "none", "parts": []},
         {"waste_type": "glass", "confidence": 1, "materials": [text], "contamination": "none", "parts": []},
         {"waste_type": "glass", "confidence": 1, "materials": [], "contamination": text, "parts": [], "say": text},
+        {
+            "waste_type": "glass",
+            "confidence": 1,
+            "materials": [],
+            "contamination": "none",
+            "parts": [],
+            "item": text,
+            "second_type": "glass",
+            "second_confidence": 0,
+        },
     ]
     stub.rules = [*(Rule(times=1, content=content) for content in obeyed), Rule(content=text)]
     photo = shipped("coffee.png")

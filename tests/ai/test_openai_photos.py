@@ -6,6 +6,7 @@ import pytest
 from emulator.servers.ai_script import Rule
 from emulator.servers.ai_stub import Stub
 from functions.ai.cache import look
+from shared.item_ids import item_id
 from shared.messages import Classification
 from tests.ai.test_embedded import shipped
 from tests.eval.at_work import AtWork
@@ -62,6 +63,8 @@ def test_only_the_instructions_and_the_web_size_image_leave(openai_task: AtWork,
         Rule(content=GLASS | {"confidence": 7}),
         Rule(content=GLASS | {"note": "call me"}),
         Rule(content=GLASS | {"parts": ["<script>"]}),
+        Rule(content=GLASS | {"item": "no-such-item"}),
+        Rule(content=GLASS | {"second_type": "gold"}),
         Rule(content=GLASS, finish="length"),
         Rule(content=""),
         Rule(raw="<html>a proxy's page</html>"),
@@ -137,6 +140,33 @@ def test_an_unsure_answer_is_unknown_with_its_candidate(openai_task: AtWork, stu
     answer = run(openai_task)
     assert (answer.waste_type, answer.confidence) == ("unknown", 0.3)
     assert [candidate.waste_type for candidate in answer.candidates] == ["glass"]
+
+
+def test_the_item_is_named_by_its_code_and_only_where_it_is_of_the_answers_type(
+    openai_task: AtWork, stub: Stub
+) -> None:
+    stub.rules = [Rule(content=GLASS | {"item": "wine-bottle"})]
+    assert run(openai_task).item_id == item_id("wine-bottle")
+    stub.rules = [Rule(content=GLASS | {"item": "frying-pan"})]
+    assert run(openai_task, shipped("rocket.jpg")).item_id is None
+    choices = stub.requests[0]["response_format"]["json_schema"]["schema"]["properties"]["item"]["enum"]
+    assert "wine-bottle" in choices
+    assert len(choices) <= 250, "a schema holds no more in all of its lists than 1,000"
+
+
+def test_two_types_that_are_close_are_asked_about(openai_task: AtWork, stub: Stub) -> None:
+    stub.rules = [Rule(content=GLASS | {"confidence": 0.5, "second_type": "pet_clear", "second_confidence": 0.9})]
+    answer = run(openai_task)
+    assert [(one.waste_type, one.confidence) for one in answer.candidates] == [("glass", 0.5), ("pet_clear", 0.5)]
+    assert answer.ask == ["glass", "pet_clear"]
+
+
+def test_what_it_says_is_unknown_stays_so_and_its_second_type_is_a_candidate(openai_task: AtWork, stub: Stub) -> None:
+    nothing = {"waste_type": "unknown", "confidence": 0.5, "second_type": "metal", "second_confidence": 0.5}
+    stub.rules = [Rule(content=GLASS | nothing | {"item": "tools"})]
+    answer = run(openai_task)
+    assert (answer.waste_type, answer.confidence, answer.item_id) == ("unknown", 0.5, None)
+    assert [one.waste_type for one in answer.candidates] == ["metal"]
 
 
 def test_a_server_that_counts_no_tokens_is_counted_for(openai_task: AtWork, stub: Stub) -> None:

@@ -112,12 +112,11 @@ def of_waste(folder: Path = SHARED) -> Features:
 
 def of_others() -> tuple[list[photographs.Photo], Features]:
     """All pictures of `photos.csv`, 3 views each; a cut-out is shown on white and on one of the textures."""
-    side = model_build.SIDE
-    pictures = list(photographs.pictures())
-    return [photo for photo, _ in pictures], _kept(
+    shown = [photo for photo in photographs.labels() for _ in range(2 if photo.source == "tuxpaint" else 1)]
+    return shown, _kept(
         "others",
-        ([*_plain(Image.open(BytesIO(web)).convert("RGB"), side)] for _, web in pictures),
-        len(pictures),
+        ([*_plain(Image.open(BytesIO(web)).convert("RGB"), model_build.SIDE)] for _, web in photographs.pictures()),
+        len(shown),
     )
 
 
@@ -126,8 +125,19 @@ def _classifier() -> Classifier:
     return Classifier(model_build.write(ROOT / "build" / "model")[0])
 
 
+def is_kept() -> bool:
+    """Whether the features of both kinds are in `build/`."""
+    # Without a look at the photographs, where there are none at all.
+    some = any((ROOT / "build").glob("features-waste-*.npz"))
+    return some and all(_path(name).is_file() for name in ("waste", "others"))
+
+
+def _path(name: str) -> Path:
+    return ROOT / "build" / f"features-{name}-{_key()}.npz"
+
+
 def _kept(name: str, views: Iterator[list[npt.NDArray[np.uint8]]], count: int) -> Features:
-    path = ROOT / "build" / f"features-{name}-{_key()}.npz"
+    path = _path(name)
     if path.is_file():
         with np.load(path) as kept:
             return Features(kept["features"], kept["logits"])

@@ -1,0 +1,68 @@
+"""The head that ships with the code: whole, and what its command makes of its photographs."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from functions.ai import judging
+from functions.ai.labels import TYPES
+from functions.ai.model_build import SIDE
+from tests.eval import augmenting, head, training
+from tests.storage import photos as made
+
+
+def test_the_head_is_whole_and_says_what_made_it() -> None:
+    found = judging.read_judge().head
+    assert tuple(found.classes) == head.CLASSES
+    assert [len(row) for row in found.weights] == [1280] * len(found.classes)
+    assert len(found.bias) == len(found.classes)
+    assert found.command == "python -m tests.eval.head"
+    assert len(found.data_sha256) == 64
+    assert set(found.classes) - {judging.OTHER, "cardboard"} < set(TYPES)
+
+
+def test_training_finds_what_tells_classes_apart() -> None:
+    chance = np.random.default_rng(3)
+    classes = np.repeat(np.arange(len(head.CLASSES)), 40)
+    centres = chance.normal(0, 1, (len(head.CLASSES), 1280))
+    weights, bias = head.train(centres[classes] + chance.normal(0, 2, (len(classes), 1280)), classes)
+    new = centres[classes] + chance.normal(0, 2, (len(classes), 1280))
+    assert ((new @ weights + bias).argmax(axis=1) == classes).mean() > 0.95
+
+
+def test_a_class_without_photographs_is_never_the_answer() -> None:
+    chance = np.random.default_rng(3)
+    features, classes = chance.normal(0, 1, (60, 1280)), np.repeat([1, 2], 30)
+    weights, bias = head.train(features, classes)
+    assert set((features @ weights + bias).argmax(axis=1)) == {1, 2}
+
+
+def test_a_thing_on_a_board_gets_another_ground_and_stays_itself() -> None:
+    board = np.full((300, 400, 3), 210, np.uint8)
+    board[100:200, 150:250] = (20, 60, 160)
+    picture = Image.fromarray(board)
+    changed = np.asarray(augmenting.on_another_ground(picture, np.random.default_rng(1))).astype(int)
+    assert np.abs(changed[120:180, 170:230] - board[120:180, 170:230]).max() < 8
+    assert np.abs(changed[:60] - board[:60]).mean() > 8
+
+
+def test_the_same_seed_makes_the_same_picture() -> None:
+    picture = made.picture(320, 240)
+    one, same, other = (
+        augmenting.augmented(picture, SIDE, np.random.default_rng(seed), ground=True) for seed in (1, 1, 2)
+    )
+    assert one.shape == (SIDE, SIDE, 3)
+    assert (one == same).all()
+    assert (one != other).any()
+
+
+def test_the_head_is_what_its_command_makes() -> None:
+    if not training.SHARED.is_dir():
+        pytest.skip(f"the photographs are not part of the project, and {training.SHARED} is not there")
+    if not (training.is_kept() or os.environ.get("ECO2_HEAD")):
+        pytest.skip(
+            "seeing all photographs takes minutes: ECO2_HEAD=1, or make eval before it, which keeps what was seen"
+        )
+    assert head.differs(head.head(), judging.read_judge().head) == ""
