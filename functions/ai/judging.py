@@ -48,21 +48,22 @@ class HeadFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Joining(Struct, frozen=True):
-    """How the two opinions are joined; chosen by `python -m tests.eval.photos --choose` (docs/AI.md)."""
+    """How the two opinions are joined; chosen among some thousands that were tried, docs/AI.md says on what.
+
+    The head's share of the answer falls, along a logistic curve from `most` at `start`, with what speaks against it: its own
+    doubt, and the map's chance of a type that the head does not know, of nothing to throw away, and of one of the head's.
+    """
 
     temperature: float = 0.9
     most: float = 0.85
-    """The head's share where the map knows nothing."""
     start: float = 2.5
-    other: float = 1.3
-    """What the head's own doubt takes from its share."""
-    foreign: float = 10.0
-    """What the map's chance of types that the head does not know takes."""
+    doubt: float = 1.3
+    foreign: float = 9.5
     nothing: float = 10.0
-    own: float = 8.5
-    agreement: float = 0.2
+    own: float = 9.0
+    agreement: float = 0.25
     """How much the map's opinion weighs among the head's types."""
-    sharpness: float = 0.9
+    sharpness: float = 0.95
 
 
 class Judge:
@@ -99,7 +100,7 @@ class Judge:
         known = mapped[:, self._own]
         foreign = np.delete(mapped, self._own, axis=1).max(axis=1)
         against = by.foreign * foreign + by.nothing * nothing + by.own * known.max(axis=1)
-        share = by.most / (1 + np.exp(against + by.other * np.log((doubt + 0.01) / (1.01 - doubt)) - by.start))
+        share = by.most / (1 + np.exp(against + by.doubt * np.log((doubt + 0.01) / (1.01 - doubt)) - by.start))
         agreed = own * ((known + 0.05) / (known + 0.05).sum(axis=1, keepdims=True)) ** by.agreement
         joined = np.concatenate([mapped, nothing[:, None]], axis=1) * (1 - share)[:, None]
         joined[:, self._own] += agreed / agreed.sum(axis=1, keepdims=True) * share[:, None]

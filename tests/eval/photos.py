@@ -25,7 +25,7 @@ from shared.messages import Classification
 from tests.eval import drawing, head, photographs, training
 from tests.eval.photographs import Photo
 
-BLOCKS = 5
+BLOCKS = 3
 SERVED = slice(0, 2)
 """The views that are served; the ones behind GROUND are on another ground."""
 GROUND = 4
