@@ -55,7 +55,7 @@ def test_a_photographed_cup_of_coffee_is_an_espresso_to_the_network(model_dir: P
     photos = EmbeddedPhotos(model_dir)
     answer = photos.classify(shipped("coffee.png"))
     assert answer.waste_type == "general"
-    assert answer.item_id == item_id("ceramics"), "the very thing: a cup"
+    assert answer.item_id == item_id("ceramic-cup"), "the very thing"
     assert (answer.provider, answer.model) == ("embedded", photos.model)
     assert photos.model.startswith(f"efficientnet-{MODEL}-")
 
