@@ -59,11 +59,42 @@ def test_every_command_stands_in_one_group_and_its_module_exists() -> None:
         )
 
 
-def test_the_readmes_session_is_the_one_that_eco2_up_prints() -> None:
-    session = (ROOT / "README.md").read_text(encoding="utf-8").partition("## A session")[2].partition("## ")[0]
-    shown = [line[2:] for line in session.splitlines() if line.startswith(("$ ", "> "))]
+def test_the_tour_is_the_one_that_eco2_up_prints() -> None:
+    tour = (ROOT / "docs" / "TOUR.md").read_text(encoding="utf-8")
+    shown = [line[2:] for line in tour.splitlines() if line.startswith(("$ ", "> "))]
     printed = TOUR.replace("GATEWAY", "http://127.0.0.1:8000").replace("PHOTO", "…/skimage/data/coffee.png")
     assert shown == [line[4:] for line in printed.splitlines()[2:]]
+
+
+def test_the_readme_shows_a_whole_function_and_fits_on_two_screens() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    file = re.search(r"That is the whole of `(functions/[\w/]+\.py)`", text)
+    assert file
+    code = (ROOT / file[1]).read_text(encoding="utf-8").strip()
+    assert f"```python\n{code}\n```" in text
+    assert text.index("```python") < len("\n".join(text.splitlines()[:30]))
+    assert len(text.splitlines()) < 100
+    assert (ROOT / "docs" / "dashboard.png").stat().st_size <= 200_000
+
+
+def test_every_document_is_linked_from_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    linked = {(ROOT / "docs" / target).resolve() for target in re.findall(r"\]\(([^)]+\.md)\)", index)}
+    assert [
+        name(path) for path in DOCUMENTS if path.resolve() not in linked | {ROOT / "README.md", ROOT / "docs/README.md"}
+    ] == []
+    assert all(path.exists() for path in linked)
+
+
+def test_every_error_in_troubleshooting_is_said_somewhere() -> None:
+    """Of a message in the first column, what is between its gaps (`…`) is in the source."""
+    folders = ("functions", "shared", "runtime", "emulator", "k8s", "tests")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".sh")]
+    said = "\n".join(path.read_text(encoding="utf-8") for path in [*files, ROOT / "Makefile"])
+    text = (ROOT / "docs" / "TROUBLESHOOTING.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("|")]
+    parts = [part.strip(" :") for cell in cells for word in re.findall(r"`([^`]+)`", cell) for part in word.split("…")]
+    assert [part for part in parts if part not in said] == []
 
 
 def test_every_service_stands_in_the_readme() -> None:

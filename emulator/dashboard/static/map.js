@@ -29,7 +29,7 @@ export function place(system, width) {
   } else {
     const tall = apis.length * 68 - 14;
     column(apis, 200, 166, 54, 14, 1);
-    boxes.set("gateway", { x: 1, y: (tall - 54) / 2, w: 140, h: 54 });
+    boxes.set("gateway", { x: 1, y: Math.max((tall - 54) / 2, 1 + aside.length * 68), w: 140, h: 54 });
     aside.forEach((name, i) => boxes.set(name, { x: 1, y: 1 + i * 68, w: 140, h: 54 }));
     workers.forEach((name, i) => boxes.set(name, { x: width - 167, y: (tall - (workers.length * 68 + 26)) / 2 + i * 68 + (i > 1 ? 40 : 0), w: 166, h: 54 }));
     height = tall + 24; first = 200 + 166 + 44; last = width - 167 - 30; foot = tall + 1;
