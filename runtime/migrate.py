@@ -7,6 +7,7 @@ run again at any time, and by several at once: an advisory lock lets one do the 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import sys
@@ -15,13 +16,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from runtime import guard
 from runtime.services import ROOT, Service, load_services
 from shared.settings import repair_dsn
 
@@ -40,7 +42,9 @@ EXTENSIONS = ("pg_trgm", "cube", "earthdistance", "citext", "fuzzystrmatch")
 AFTER = ".after.sql"
 Phase = Literal["all", "before", "after"]
 EDITED = "{} was applied before this was written into it: put what is new into a new file"
-_LOCK = 0x65636F32  # "eco2"
+# A table that no service's role may even see: an advisory lock could be held by any of them, and every deploy would wait.
+_LOCK: LiteralString = "LOCK TABLE migrations.lock IN ACCESS EXCLUSIVE MODE"
+_FIRST = 0x65636F32  # "eco2"
 # Keys of public.settings: of all files together, and of each as it was applied.
 _FINGERPRINT, _DIGESTS = "migrations.fingerprint", "migrations.digests"
 
@@ -64,29 +68,34 @@ def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
     Raises:
         MigrationError: the cluster's locale would make Korean searches find nothing.
     """
-    owned = schemas(load_services())
+    services = load_services()
+    owned = schemas(services)
     roles = sorted({OWNER, *owned.values()})
-    with _connect(superuser_dsn) as conn, _alone(conn):
+    # In the database `postgres`, which is none of the services': nobody else holds a lock there.
+    with _connect(superuser_dsn) as conn, _first(conn):
         for role in roles:
-            _create_role(conn, role, passwords[role])
+            _create_role(conn, role, passwords[role], connections(services, role))
         if not _exists(conn, "SELECT FROM pg_database WHERE datname = %s", DATABASE):
             conn.execute(
                 sql.SQL(
                     "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C.UTF-8'"
                 ).format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
             )
-    with _connect(_on_database(superuser_dsn)) as conn, _alone(conn), conn.transaction():
+    with _connect(_on_database(superuser_dsn)) as conn, conn.transaction():
         check_locale(conn)
         name = sql.Identifier(DATABASE)
+        conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS migrations AUTHORIZATION {}").format(sql.Identifier(OWNER)))
+        _make_lock(conn)
+        conn.execute(_LOCK)
         # PUBLIC holds rights by default that no service of ours is to have.
         conn.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
         conn.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
         conn.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(sql.Identifier(OWNER)))
         for extension in EXTENSIONS:
             conn.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public").format(sql.Identifier(extension)))
-        conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS migrations AUTHORIZATION {}").format(sql.Identifier(OWNER)))
         for schema, role in owned.items():
             _create_schema(conn, schema, role)
+        guard.install(conn, set(owned.values()))
         for role in set(owned.values()):
             conn.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, sql.Identifier(role)))
             conn.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(sql.Identifier(role)))
@@ -98,12 +107,22 @@ def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
                 )
 
 
-def _create_role(conn: psycopg.Connection, role: str, password: str) -> None:
+def connections(services: Mapping[str, Service], role: str) -> int:
+    """How many connections a role may hold: its pools' and a few beside each, for twice the replicas and one on its way.
+
+    -1, without a limit, for the owner. One role that is out of hand must not keep all others out.
+    """
+    own = [service for service in services.values() if service.database.role == role]
+    return sum((s.database.pool + 3) * (2 * s.run.replicas + 1) for s in own) if own else -1
+
+
+def _create_role(conn: psycopg.Connection, role: str, password: str, most: int) -> None:
     verb = "ALTER" if _exists(conn, "SELECT FROM pg_roles WHERE rolname = %s", role) else "CREATE"
     conn.execute(
         sql.SQL(
-            "{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS PASSWORD {}"
-        ).format(sql.SQL(verb), sql.Identifier(role), sql.Literal(password))
+            "{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS"
+            " CONNECTION LIMIT {} PASSWORD {}"
+        ).format(sql.SQL(verb), sql.Identifier(role), sql.Literal(most), sql.Literal(password))
     )
 
 
@@ -144,31 +163,6 @@ def check_locale(conn: psycopg.Connection) -> None:
         )
 
 
-def refuse_planted(conn: psycopg.Connection) -> None:
-    """Refuse triggers that a service's role has hung on a table: a migration that writes there would run them as the owner
-    of every schema. The seed's GRANT ALL holds the right to make them; no service of ours does.
-
-    Raises:
-        MigrationError: there are some.
-    """
-    rows = conn.execute(
-        """
-        SELECT format('%I on %s by %s', t.tgname, t.tgrelid::regclass, p.proowner::regrole)
-        FROM pg_trigger t
-        JOIN pg_proc p ON p.oid = t.tgfoid
-        JOIN pg_class c ON c.oid = t.tgrelid
-        JOIN pg_roles r ON r.oid = p.proowner
-        WHERE NOT t.tgisinternal AND NOT r.rolsuper AND p.proowner <> c.relowner
-        ORDER BY 1
-        """
-    ).fetchall()
-    if rows:
-        named = ", ".join(row[0] for row in rows)
-        raise MigrationError(
-            f"triggers that no migration made would run with the owner's rights: {named}. Drop them first"
-        )
-
-
 class Step:
     """A set of migrations that belong together: a schema, and the files in their order."""
 
@@ -204,7 +198,8 @@ def apply(migrator_dsn: str, services: Mapping[str, Service] | None = None, phas
     A rollout applies what adds before the new code runs, and what takes away (`NNNN_name.after.sql`) once no old code does.
 
     Raises:
-        MigrationError: a migration fails; it is rolled back as a whole, the ones before it stay. Or as `refuse_planted`.
+        MigrationError: a migration fails; it is rolled back as a whole, the ones before it stay. Or somebody
+            has planted code (runtime/guard.py).
     """
     services = load_services() if services is None else services
     wanted = steps(services)
@@ -216,11 +211,14 @@ def apply(migrator_dsn: str, services: Mapping[str, Service] | None = None, phas
     for name, text in texts.items():
         digest.update(f"{name}\n{text}".encode())
     fingerprint = digest.hexdigest()
-    with _connect(_on_database(migrator_dsn)) as conn, _alone(conn):
+    with _connect(_on_database(migrator_dsn)) as conn, _alone(migrator_dsn):
         check_locale(conn)
         if _setting(conn, _FINGERPRINT) == fingerprint:
             return []
-        refuse_planted(conn)
+        try:
+            guard.refuse_planted(conn)
+        except guard.Planted as planted:
+            raise MigrationError(str(planted)) from None
         applied = _run(migrator_dsn, wanted)
         # What was applied before is known by the text it had then.
         digests = {name: _digest(text) for name, text in texts.items()}
@@ -293,13 +291,30 @@ def _connect(dsn: str) -> psycopg.Connection:
 
 
 @contextmanager
-def _alone(conn: psycopg.Connection) -> Iterator[None]:
-    # Held by the session: a process that dies lets go of it, which a row in a lock table would not.
-    conn.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+def _first(conn: psycopg.Connection) -> Iterator[None]:
+    # Held by the session: a process that dies lets go of it.
+    conn.execute("SELECT pg_advisory_lock(%s)", [_FIRST])
     try:
         yield
     finally:
-        conn.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+        conn.execute("SELECT pg_advisory_unlock(%s)", [_FIRST])
+
+
+@contextmanager
+def _alone(migrator_dsn: str) -> Iterator[None]:
+    # By a connection of its own: the migrations have transactions of theirs. A process that dies lets go.
+    with _connect(_on_database(migrator_dsn)) as conn:
+        _make_lock(conn)
+        with conn.transaction():
+            conn.execute(_LOCK)
+            yield
+
+
+def _make_lock(conn: psycopg.Connection) -> None:
+    if not _exists(conn, "SELECT FROM pg_tables WHERE schemaname = 'migrations' AND tablename = %s", "lock"):
+        with contextlib.suppress(psycopg.errors.UniqueViolation):  # by another one at the same moment
+            conn.execute("CREATE TABLE IF NOT EXISTS migrations.lock (id INT PRIMARY KEY)")
+            conn.execute(sql.SQL("ALTER TABLE migrations.lock OWNER TO {}").format(sql.Identifier(OWNER)))
 
 
 def _exists(conn: psycopg.Connection, query: str, value: str) -> bool:

@@ -3,13 +3,15 @@
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import psycopg
 
+from runtime import guard
 from runtime.services import Service, load_services
 from shared.settings import repair_dsn
 
@@ -39,11 +41,34 @@ def connect() -> psycopg.Connection[Any]:
     Raises:
         NotConfigured: MIGRATION_DB_URL is not set and no emulator runs here.
         psycopg.OperationalError: it is away.
+        guard.Planted: a service's role has left code there that would run as the owner.
     """
     dsn = owner_dsn()
     if not dsn:
         raise NotConfigured("MIGRATION_DB_URL is not set, and no emulator runs here")
-    return psycopg.connect(repair_dsn(dsn), autocommit=True, connect_timeout=5, application_name="eco2-operator")
+    conn = psycopg.connect(repair_dsn(dsn), autocommit=True, connect_timeout=5, application_name="eco2-operator")
+    try:
+        guard.refuse_planted(conn)
+    except guard.Planted:
+        conn.close()
+        raise
+    return conn
+
+
+@contextmanager
+def writing(conn: psycopg.Connection[Any], service: Service) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction on a service's own tables: under its own role where its address is known here, else the owner's.
+
+    What a service has planted on its tables then runs with that service's rights.
+    """
+    dsn = os.environ.get(service.database.env) or _emulator(service.folder).get(service.database.env, "")
+    if dsn:
+        with psycopg.connect(repair_dsn(dsn), connect_timeout=5, application_name="eco2-operator") as own:
+            own.row_factory = conn.row_factory
+            yield own
+    else:
+        with conn.transaction():
+            yield conn
 
 
 def owners() -> list[Service]:

@@ -18,7 +18,8 @@ from psycopg import sql
 from psycopg.errors import InsufficientPrivilege, UndefinedTable
 
 from emulator.servers.postgres import Postgres
-from runtime import migrate
+from runtime import guard, migrate
+from runtime.commands import operator
 from runtime.migrate import OWNER
 from runtime.services import ROOT, load_services
 
@@ -201,15 +202,75 @@ def server(tmp_path: Path) -> Iterator[Postgres]:
         server.destroy()
 
 
+PLANT: tuple[LiteralString, ...] = (
+    """
+    CREATE FUNCTION users.planted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        GRANT USAGE ON SCHEMA auth TO api_users_role;
+        GRANT SELECT ON auth.users TO api_users_role;
+        RETURN NEW;
+    END $$
+    """,
+    "CREATE TRIGGER planted BEFORE UPDATE ON users.settings EXECUTE FUNCTION users.planted()",
+    "CREATE TRIGGER planted BEFORE UPDATE ON users.outbox EXECUTE FUNCTION users.planted()",
+)
+# Each runs with the rights of whoever touches the table next.
+CODE: tuple[LiteralString, ...] = (
+    PLANT[0],
+    "CREATE TRIGGER t BEFORE UPDATE ON users.settings EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "CREATE RULE r AS ON UPDATE TO users.settings DO ALSO SELECT 1",
+    "CREATE PROCEDURE users.p() LANGUAGE sql AS 'SELECT 1'",
+    "CREATE AGGREGATE users.a (int) (SFUNC = int4pl, STYPE = int)",
+    "CREATE VIEW users.v AS SELECT 1",
+    "CREATE OPERATOR users.=== (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)",
+)
+
+
+@pytest.mark.parametrize("statement", CODE, ids=lambda text: " ".join(text.split()[:2]))
+def test_a_role_makes_no_code_in_its_own_schema(postgres: Postgres, statement: LiteralString) -> None:
+    with psycopg.connect(postgres.dsn("api_users_role")) as conn, pytest.raises(InsufficientPrivilege):
+        conn.execute(statement)
+
+
+def test_one_role_does_not_keep_all_others_out(server: Postgres) -> None:
+    most = migrate.connections(load_services(), "api_users_role")
+    assert 0 < most < 100
+    held = [psycopg.connect(server.dsn("api_users_role")) for _ in range(most)]
+    with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+        psycopg.connect(server.dsn("api_users_role"))
+    psycopg.connect(server.dsn("api_auth_role")).close()
+    for conn in held:
+        conn.close()
+
+
+def test_no_service_can_hold_up_a_migration(server: Postgres) -> None:
+    with psycopg.connect(server.dsn("api_users_role"), autocommit=True) as conn:
+        conn.execute("SELECT pg_advisory_lock(%s)", [migrate._FIRST])
+        with conn.transaction(), pytest.raises(InsufficientPrivilege):
+            conn.execute("LOCK TABLE migrations.lock IN ACCESS EXCLUSIVE MODE")
+        services = load_services()
+        assert migrate.apply(server.dsn(OWNER), services) == []
+        migrate.prepare(server.superuser_dsn, server.state.passwords())
+
+
+def plant(server: Postgres) -> None:
+    """What a role had left before roles were refused code."""
+    with psycopg.connect(migrate._on_database(server.superuser_dsn), autocommit=True) as conn:
+        conn.execute("ALTER EVENT TRIGGER eco2_refuse_code DISABLE")
+    with psycopg.connect(server.dsn("api_users_role"), autocommit=True) as conn:
+        for statement in PLANT:
+            conn.execute(statement)
+
+
+def test_no_operator_runs_what_a_role_has_planted(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(server)
+    monkeypatch.setenv("MIGRATION_DB_URL", server.dsn(OWNER))
+    with pytest.raises(guard.Planted, match=r"trigger planted on users\.outbox by api_users_role"):
+        operator.connect()
+
+
 def test_a_role_can_not_have_a_migration_do_what_it_may_not(server: Postgres, tmp_path: Path) -> None:
     """A trigger runs with the rights of whoever writes, and the seed's GRANT ALL lets a role hang one on its own tables."""
-    with psycopg.connect(server.dsn("api_users_role"), autocommit=True) as conn:
-        conn.execute(
-            "CREATE FUNCTION users.planted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-            " GRANT USAGE ON SCHEMA auth TO api_users_role; GRANT SELECT ON auth.users TO api_users_role;"
-            " RETURN NEW; END $$"
-        )
-        conn.execute("CREATE TRIGGER planted BEFORE UPDATE ON users.settings EXECUTE FUNCTION users.planted()")
+    plant(server)
     services = load_services()
     folder = tmp_path / "userinfo"
     shutil.copytree(services["userinfo"].path / "migrations", folder / "migrations")
@@ -221,6 +282,9 @@ def test_a_role_can_not_have_a_migration_do_what_it_may_not(server: Postgres, tm
         conn.execute("SELECT count(*) FROM auth.users")
     with psycopg.connect(server.dsn(OWNER)) as conn:
         conn.execute("DROP TRIGGER planted ON users.settings")
+        conn.execute("DROP TRIGGER planted ON users.outbox")
+    with psycopg.connect(server.dsn("api_users_role")) as conn:
+        conn.execute("DROP FUNCTION users.planted()")
     assert migrate.apply(server.dsn(OWNER), services) == ["users.0900_later"]
 
 
