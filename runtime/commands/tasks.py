@@ -159,38 +159,6 @@ def _find(conn: psycopg.Connection[Any], schema: str, table: str, id_: str) -> d
 def _retry(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
     for service in operator.owners():
         schema = service.database.schema
-<<<<<<< HEAD
-        with conn.transaction():
-            if _find(conn, schema, "outbox", args.id):
-                conn.execute(
-                    sql.SQL("UPDATE {} SET due_at = %s, attempts = 0 WHERE id = %s").format(
-                        sql.Identifier(schema, "outbox")
-                    ),
-                    [now, args.id],
-                )
-                print(f"{args.id} is still open: {service.name} publishes it again now")
-                return 0
-            if _find(conn, schema, "failed_tasks", args.id):
-                # One more than the worker's journal knows: that is what lets a failed task run once more.
-                conn.execute(
-                    sql.SQL(
-                        """
-                        WITH taken AS (
-                            DELETE FROM {failed}
-                            WHERE id = %(id)s
-                            RETURNING id, actor, message, reply, subject, traceparent, created_at, time_limit, retries
-                        )
-                        INSERT INTO {outbox} (id, actor, message, reply, subject, traceparent, created_at, time_limit,
-                                              retries, due_at)
-                        SELECT id, actor, message, reply, subject, traceparent, created_at, time_limit, retries + 1, %(now)s
-                        FROM taken
-                        """
-                    ).format(failed=sql.Identifier(schema, "failed_tasks"), outbox=sql.Identifier(schema, "outbox")),
-                    {"id": args.id, "now": now},
-                )
-                print(f"{args.id} had failed: {service.name} tries it again")
-                return 0
-=======
         names = {"outbox": sql.Identifier(schema, "outbox"), "failed": sql.Identifier(schema, "failed_tasks")}
         values = {"id": args.id, "now": clock.now()}
         if _find(conn, schema, "outbox", args.id):
@@ -203,7 +171,6 @@ def _retry(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
                 own.execute(sql.SQL(_TRY_AGAIN).format(**names), values)
             print(f"{args.id} had failed: {service.name} tries it again")
             return 0
->>>>>>> b5a5e26 (No role plants code that the owner would run; no role holds up migrations or takes all connections)
     return operator.complain("tasks", LookupError(f"{args.id} is neither open nor among the failures of the last week"))
 
 
