@@ -75,6 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options(parser)
     parser.add_argument("--running", type=Path, metavar="FILE", help="what runs, instead of asking the cluster")
     parser.add_argument("--json", action="store_true", help="for programs; can be read back by --running")
+    parser.add_argument("--images", action="store_true", help="only the images to build, as a JSON list")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -83,5 +84,10 @@ def main(args: argparse.Namespace) -> int:
     except REASONS as error:
         print(f"eco2 plan: {error}", file=sys.stderr)
         return 1
+    if args.images:
+        entries = [*found.plan.services, *([found.plan.tools] if found.plan.tools else [])]
+        names = [entry.service for entry in entries if entry.change in ("new", "changed")]
+        print(msgspec.json.encode(names).decode())
+        return 0
     print(msgspec.json.encode(found.plan).decode() if args.json else text(found.plan))
     return 0

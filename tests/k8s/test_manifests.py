@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -563,26 +562,6 @@ def test_the_render_of_a_changed_service_is_noticed(
     assert "k8s/base/services/api-auth.yaml" in done.stdout
     assert eco2("render").returncode == 0
     assert eco2("render", "--check").returncode == 0
-
-
-def test_workflows_are_yaml_and_run_what_exists() -> None:
-    commands = set(
-        re.findall(r"^    \"(\w+)\": \(", (ROOT / "runtime/cli.py").read_text(encoding="utf-8"), re.MULTILINE)
-    )
-    targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for file in (ROOT / ".github/workflows").glob("*.yml"):
-        text = file.read_text(encoding="utf-8")
-        assert yaml.safe_load(text)["jobs"]
-        assert set(re.findall(r"\beco2 ([a-z]\w*)", text)) <= commands, file.name
-        assert set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", text)) <= targets, file.name
-
-
-def test_workflows_pass_actionlint() -> None:
-    program = shutil.which("actionlint")
-    if program is None:
-        pytest.skip("actionlint is not installed: its PyPI package is a download from GitHub at build time")
-    done = subprocess.run([program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
 
 
 def test_the_databases_log_holds_no_persons_content() -> None:
