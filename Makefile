@@ -52,13 +52,14 @@ down: $(SYSTEM)   ## stop a detached system
 
 test: check unit  ## everything that must hold before a change lands
 
-check: install    ## formatting, lint, import rules, strict types, items
+check: install    ## formatting, lint, import rules, strict types, items, words
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/lint-imports > build/lint-imports.log 2>&1 || { cat build/lint-imports.log; exit 1; }
 	$(BIN)/mypy
 	$(BIN)/python -m tests.wiring
 	$(BIN)/python -m functions.recycle_info.checker
+	$(BIN)/python -m functions.ai.checker
 
 # Each process of pytest has servers of its own, and half of the suite waits: three keep two cores busy.
 WORKERS ?= 3

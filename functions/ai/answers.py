@@ -7,7 +7,7 @@ from functions.ai import mentions as naming
 from functions.ai.facts import plain
 from functions.ai.interfaces import Question
 from functions.ai.retrieval import Category, Center, Item, Neighbours, Rules
-from functions.ai.rules import Understood
+from functions.ai.rules import Understood, bins_named
 from functions.ai.vocabulary import LINES_OF, MATERIALS, TEXTS
 from shared.errors import Unavailable
 from shared.messages import Photo
@@ -68,8 +68,10 @@ def first(understood: Understood, question: Question) -> list[str]:
     if understood.unknown is not None:
         return _unknown(understood, question, texts)
     lines = _photo(understood, texts) if understood.photo is not None else []
-    if len(understood.items) == 1 and understood.part is None and not understood.why:
-        lines = [*answering(understood.items[0], understood), *lines]
+    if len(understood.items) == 1 and not understood.why:
+        said = answering(understood.items[0], understood)
+        part = understood.part
+        lines = [*(line for line in said if part is None or naming.speaks_of(line, part[0])), *lines]
     return lines
 
 
@@ -106,11 +108,12 @@ def _bin(item: Item, understood: Understood) -> list[str]:
     """Yes or no to the bin that was asked for: yes where the item's own collection is that one."""
     texts, language = TEXTS[understood.language], understood.language
     line = item.answer("recycle", language) or item.described(language)
-    if understood.bin == item.category:
-        return [_other_way(line, understood) if understood.negated else line]
-    bare = _YES_OR_NO.sub("", line, count=1)
-    word = texts["yes"] if understood.negated else texts["no"]
-    return [f"{word}, {bare}"] if _YES_OR_NO.match(line) or line != item.described(language) else [line]
+    said = _YES_OR_NO.match(line)
+    if said is None:
+        return [line]
+    there = understood.bin in {item.category, *(category for *_, category in bins_named(plain(line)))}
+    yes = said[1] == texts["yes"] and there
+    return [f"{texts['yes' if yes != understood.negated else 'no']}, {line[said.end() :]}"]
 
 
 def _other_way(line: str, understood: Understood) -> str:

@@ -81,6 +81,7 @@ class Facts(Struct, frozen=True):
     why: bool
     isnt: bool
     turns: bool
+    asks_where: bool
     negated: bool
     aspect: str | None
     cases: tuple[str, ...]
@@ -113,6 +114,7 @@ def facts(question: Question) -> Facts:
         why=TOPICS.why.within(text),
         isnt=TOPICS.isnt.within(text),
         turns=TOPICS.beside_photo.within(text),
+        asks_where=TOPICS.asks_where.within(text),
         negated=GRAMMAR.negated.count(text) % 2 == 1,
         aspect=next((name for name, words in ASPECTS.items() if words.within(text)), None),
         cases=tuple(name for name, words in CASES.items() if words.within(text)),

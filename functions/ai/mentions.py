@@ -120,7 +120,7 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     if not kept:
         return list(named)
     joined = [both for both in pairs(named) if _AND.fullmatch(text[both[0].end : both[1].start])]
-    listed = {one.start for both in joined for one in both}
+    listed = {one.start for both in joined for one in both if not ROLES.bin.is_all(text[one.start : one.end])}
     return [mention for mention in named if mention in kept or mention.start in listed]
 
 

@@ -146,7 +146,7 @@ def _photo(understood: Understood) -> dict[str, Any]:
     if photo is None:
         return {}
     return {
-        "kind": kind(photo.waste_type or "unknown", understood.language),
+        "kind": str(kind(photo.waste_type or "unknown", understood.language)),
         "confidence": photo.confidence,
         "chosen_by_the_person": photo.chosen,
     }

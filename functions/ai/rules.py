@@ -11,7 +11,7 @@ from functions.ai.facts import Facts, Language, facts, plain
 from functions.ai.interfaces import Question
 from functions.ai.mentions import Mention
 from functions.ai.retrieval import Category, Item, Neighbours
-from functions.ai.vocabulary import BINS, KINLESS, MATERIAL_WORDS, ROLES, Situation, Unknown
+from functions.ai.vocabulary import ASPECT_OF_PART, BINS, KINLESS, MATERIAL_WORDS, ROLES, Situation, Unknown
 from shared.calls import Missing
 from shared.messages import Photo, Turn
 
@@ -151,8 +151,11 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     if naming.only_bins(named, text) and not plainly:
         named = []
     both = naming.part_and_whole(named, text)
-    on_topic = about or plainly or both is not None or fact.state or naming.only_names(named, text)
     kept = [one for one in named if both is None or one is not both[0]]
+    bin_asked = _bin(text, kept)
+    on_topic = (
+        about or plainly or both is not None or fact.state or naming.only_names(named, text) or bin_asked is not None
+    )
     return Scene(
         facts=fact,
         found=found,
@@ -166,7 +169,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         leans=leans,
         plainly=plainly,
         on_topic=on_topic,
-        bin=_bin(text, kept),
+        bin=bin_asked,
     )
 
 
@@ -178,12 +181,21 @@ _INTO = re.compile(
 
 def _bin(text: str, named: Sequence[Mention]) -> str | None:
     """The category of the bin that a text asks for, outside of the things' names: "플라스틱에 넣어도 되나요"."""
-    for category, words in BINS.items():
-        for match in words.all(text):
-            outside = all(match.end() <= one.start or match.start() >= one.end for one in named)
-            if outside and _INTO.match(text, match.end()):
-                return category
+    for start, end, category in bins_named(text):
+        outside = all(end <= one.start or start >= one.end for one in named)
+        if outside and _INTO.match(text, end):
+            return category
     return None
+
+
+def bins_named(text: str) -> list[tuple[int, int, str]]:
+    """The bins in a plain text: start, end, category. 종이 in 종이팩 is none."""
+    found = [(*match.span(), category) for category, words in BINS.items() for match in words.all(text)]
+    return [
+        one
+        for one in found
+        if not any(other[0] <= one[0] and one[1] <= other[1] and other[:2] != one[:2] for other in found)
+    ]
 
 
 # --- the rules ---------------------------------------------------------------------------------------------------------
@@ -204,15 +216,12 @@ def in_danger(ask: Asking) -> Understood | None:
         return None
     items = [one.item for one in ask.scene.named]
     special = ask.called(situation.item) if situation.item else []
-    if special and not any(situation.there(plain(" ".join(item.names()))) for item in items):
+    if special and situation.instead and not any(situation.there(plain(" ".join(item.names()))) for item in items):
         # The thing as it is now has rules of its own: a swollen battery is no battery for the box.
-        items = special if not items or situation.name in _OWN_RULES else items
+        items = special
     if not items and not special and not ask.scene.about:
         return None
     return ask.understood("in_danger", items or special, situation=situation)
-
-
-_OWN_RULES = {"broken_lamp", "swollen_battery", "mercury", "hot_battery"}
 
 
 def not_ours_to_know(ask: Asking) -> Understood | None:
@@ -237,8 +246,9 @@ def _fee_of_before(ask: Asking) -> Understood | None:
 def about_the_photo(ask: Asking) -> Understood | None:
     """A question that comes with a photo and names no other thing is about what the photo shows."""
     photo, scene = ask.question.photo, ask.scene
-    named = [one for one in scene.named if not _is_material(scene.facts.text[one.start : one.end])]
-    if photo is None or (named and (scene.facts.turns or not scene.facts.refers)):
+    named = [one for one in scene.named if not ROLES.where.is_all(scene.facts.text[one.start : one.end])]
+    elsewhere = named and not scene.facts.isnt and (scene.facts.turns or not scene.facts.refers)
+    if photo is None or elsewhere:
         return None
     said_type = _said_type(scene.facts.text) if scene.facts.isnt else None
     seen = said_type if said_type and said_type != photo.waste_type else photo.waste_type
@@ -268,10 +278,6 @@ def _photographed(ask: Asking, photo: Photo) -> list[Item]:
         return []
     # A person's correction says another kind: then it is not that item.
     return [item] if item.category == photo.waste_type else []
-
-
-def _is_material(text: str) -> bool:
-    return any(words.is_all(text) for words in MATERIAL_WORDS.values())
 
 
 def _said_type(text: str) -> str | None:
@@ -313,9 +319,10 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     named = scene.both[0].item if scene.both else None
     if named is None and scene.leans and scene.first and not scene.named:
         named = scene.first[0].item
-    if len(topic) == 1 and scene.facts.aspect in topic[0].answers and scene.facts.state and not scene.both:
+    aspect = ASPECT_OF_PART[scene.part[0]]
+    if len(topic) == 1 and aspect in topic[0].answers and scene.facts.state and not scene.facts.asks_where:
         # "페트병 라벨 떼야 해?" is answered by the bottle; "라벨은 어디에?" by the label.
-        return ask.understood("part_of_a_thing", topic)
+        return ask.understood("part_of_a_thing", topic, aspect=aspect)
     items, part = _parted(topic[0], scene.part, named, ask.neighbours)
     return ask.understood("part_of_a_thing", [*items, *topic[1:]] if len(topic) > 1 else items, part=part)
 

@@ -42,6 +42,7 @@ class Topics(Struct, frozen=True):
     why: Words
     isnt: Words
     beside_photo: Words
+    asks_where: Words
 
 
 class Roles(Struct, frozen=True):
@@ -65,6 +66,12 @@ class Roles(Struct, frozen=True):
     made: Words
 
 
+class Part(Struct, forbid_unknown_fields=True):
+    ko: list[str]
+    en: list[str]
+    aspect: str = ""
+
+
 class Kind(Struct, forbid_unknown_fields=True):
     name: str
     ko: list[str]
@@ -84,6 +91,7 @@ class SituationWords(Struct, forbid_unknown_fields=True):
     ko: str
     en: str
     unless: list[str] = []
+    instead: bool = False
 
 
 class UnknownWords(Struct, forbid_unknown_fields=True):
@@ -110,6 +118,7 @@ class Situation:
     def __init__(self, name: str, words: SituationWords) -> None:
         self.name = name
         self.item = words.item
+        self.instead = words.instead
         self._lines = {"ko": words.ko, "en": words.en}
         self._all = [Words(Phrases(ko=phrases)) for phrases in words.all]
         self._unless = Words(Phrases(ko=words.unless))
@@ -146,8 +155,10 @@ GRAMMAR = lists("grammar", Grammar)
 TOPICS = lists("topics", Topics)
 ROLES = lists("roles", Roles)
 KINLESS = {*_kinless.ko, *_kinless.en}
-PARTS = {name: Words(words) for name, words in read("parts", dict[str, Phrases]).items()}
-PART_WORDS = {name: [*words.ko, *words.en] for name, words in read("parts", dict[str, Phrases]).items()}
+_parts = read("parts", dict[str, Part])
+PARTS = {name: Words(Phrases(part.ko, part.en)) for name, part in _parts.items()}
+PART_WORDS = {name: [*part.ko, *part.en] for name, part in _parts.items()}
+ASPECT_OF_PART = {name: part.aspect for name, part in _parts.items()}
 KINDS = {name: (Words(Phrases(kind.ko, kind.en)), kind.name) for name, kind in read("kinds", dict[str, Kind]).items()}
 SPELLINGS = read("spellings", dict[str, str])
 ASPECTS = {name: Words(Phrases(aspect.ko, aspect.en, aspect.unless)) for name, aspect in _aspects.items()}

@@ -1,22 +1,16 @@
 """One suite over both providers: what clients may rely on, whoever answers."""
 
-from collections.abc import Callable
-
 import pytest
-from msgspec import structs
 from PIL import Image
 
-from functions.ai.answer_question import LONGEST
-from functions.ai.interfaces import Answer, PhotoProvider, ProviderFailed, Question, QuestionProvider
+from functions.ai.interfaces import PhotoProvider, Question, QuestionProvider
 from functions.ai.labels import read_items
 from functions.recycle_info import dataset
 from shared.calls import Calls
 from shared.errors import Unavailable
 from shared.item_ids import item_id
-from shared.messages import Answered, Place, Turn
-from shared.tasks import TaskFailed
+from shared.messages import Answered, Photo, Place, Turn
 from shared.waste_types import WASTE_TYPES
-from tests.ai.reading import tokens
 from tests.ai.test_embedded import jpeg, shipped
 from tests.eval.at_work import AtWork
 
@@ -113,6 +107,47 @@ def test_the_nearest_center_is_looked_up_here_from_the_default_place(questions: 
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("형광등이 깨졌어요", "환기"),
+        ("보조배터리가 부풀었는데 어떻게 버려?", "119"),
+        ("I found a syringe, how do I throw it away?", "bare hands"),
+    ],
+)
+def test_what_keeps_people_safe_is_the_first_line_whoever_answers(
+    questions: QuestionProvider, text: str, words: str
+) -> None:
+    answer, record = ask(questions, text)
+    assert words in answer.partition("\n")[0]
+    assert record.sources
+
+
+@BOTH
+@pytest.mark.parametrize("text", ["쓰레기 봉투 가격이 얼마야", "무단투기 과태료 얼마예요", "which day is garbage day?"])
+def test_what_no_item_says_is_no_item_and_costs_nothing(questions: QuestionProvider, text: str) -> None:
+    answer, record = ask(questions, text, place=Place("집", 37.5, 127.0, "마포구"))
+    assert "마포구" in answer.partition("\n")[0]
+    assert (record.sources, record.provider) == ([], "embedded")
+
+
+@BOTH
+def test_a_question_about_a_photo_is_about_its_item(questions: QuestionProvider, which: str) -> None:
+    photo = Photo("success", "metal", 0.9, item_id=item_id("umbrella"))
+    pieces: list[str] = []
+    answer = questions.answer(Question("이거 어떻게 버려?", photo=photo), pieces.append)
+    assert [source.name for source in answer.record.sources] == ["우산"]
+    assert (answer.record.provider, "".join(pieces)) == (which, answer.text)
+
+
+@BOTH
+def test_a_photo_of_which_no_item_is_known_costs_nothing(questions: QuestionProvider) -> None:
+    answer = questions.answer(Question("왜 플라스틱이야?", photo=Photo("success", "plastic", 0.7)), lambda _: None)
+    assert "70%" in answer.text
+    assert (answer.record.sources, answer.record.provider) == ([], "embedded")
+
+
+@BOTH
 def test_recycle_info_away_means_not_now(which: str, openai_task: AtWork) -> None:
     openai_task.calls = Calls({"api-recycle-info": "http://127.0.0.1:9"})
     for provider in openai_task.providers.questions:
@@ -131,57 +166,3 @@ def test_every_line_of_an_embedded_answer_is_an_items_own(task: AtWork, known: C
             for text in (f"{item.name} 버리는 방법", f"how to dispose of {item.name_en}"):
                 answer = provider.answer(Question(text), lambda _: None)
                 assert grounded(answer, lines), answer.text
-
-
-def test_the_actor_streams_the_answer_and_returns_it(task: AtWork, known: Calls) -> None:
-    result = task.ask("우유팩은 어떻게 버려요?")
-    assert isinstance(result.record, Answered)
-    assert "".join(text for _, text in tokens(task)) == result.payload.text
-    assert result.record.sources[0].name == "우유팩"
-    assert "우유팩은 어떻게" not in str(result.record), "a person's words are in no record"
-
-
-def test_the_actor_bounds_what_a_model_writes(openai_task: AtWork, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
-    from emulator.servers.ai_script import Rule
-
-    stub.rules = [Rule(content="말" * 50 + " " + "긴말 " * 1400 + "\x00")]
-    result = openai_task.ask("우유팩은 어떻게 버려요?")
-    assert len(result.payload.text) <= LONGEST
-    assert "\x00" not in result.payload.text
-    assert sum(len(text) for _, text in tokens(openai_task)) <= LONGEST
-
-
-def test_an_answer_cut_in_the_middle_begins_anew_as_another_run(openai_task: AtWork, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
-    from emulator.servers.ai_script import Rule
-
-    stub.rules = [Rule(content="이렇게 버리면 되는데 그만", cut_after=2)]
-    result = openai_task.ask("우유팩은 어떻게 버려요?")
-    assert result.record.provider == "embedded"
-    runs = [run for run, _ in tokens(openai_task)]
-    assert len(set(runs)) == 2, "listeners see another run, and discard the first one's tokens"
-    last = [text for run, text in tokens(openai_task) if run == runs[-1]]
-    assert "".join(last) == result.payload.text
-
-
-def test_an_identical_question_is_paid_for_once(openai_task: AtWork, known: Calls, stub) -> None:  # type: ignore[no-untyped-def]
-    first = openai_task.ask("우유팩은 어떻게 버려요?")
-    again = openai_task.ask("  우유팩은  어떻게 버려요? ")
-    assert first.record == again.record
-    assert first.payload.text == again.payload.text
-    assert len(stub.requests) == 1
-    openai_task.ask("우유팩은 어떻게 버려요?", history=[Turn("user", "안녕")])
-    assert len(stub.requests) == 2, "another conversation may mean another answer"
-
-
-def test_without_any_provider_the_task_fails_with_a_sentence(task: AtWork) -> None:
-    with pytest.raises(TaskFailed, match="not-answered"):
-        task.ask("?", providers=structs.replace(task.providers, questions=(Silent(),)))
-
-
-class Silent:
-    """A provider that never has an answer."""
-
-    provider = model = "silent"
-
-    def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
-        raise ProviderFailed("silent")

@@ -1,0 +1,110 @@
+"""What is known of a question from its text alone."""
+
+import pytest
+
+from functions.ai.facts import LONGEST, Facts, asked, facts, language, plain
+from functions.ai.interfaces import Question
+from functions.ai.vocabulary import ASPECTS, CASES, SITUATIONS
+from functions.recycle_info import dataset
+from shared.messages import Turn
+
+
+def read(text: str, *said: str) -> Facts:
+    return facts(Question(text, tuple(Turn("user", before) for before in said)))
+
+
+@pytest.mark.parametrize(
+    ("text", "aspect"),
+    [
+        ("두유팩 헹궈야 해?", "rinse"),
+        ("잼병 라벨 떼나요", "label"),
+        ("물병 마개 닫아서 버려요?", "lid"),
+        ("키친타월 변기에 넣어도 돼?", "toilet"),
+        ("남은 국물 싱크대에 부어도 되나", "drain"),
+        ("장마철에 신문지 내놔도 되나요", "rain"),
+        ("페트병 밟아서 버려?", "crush"),
+        ("음식물을 비닐봉지째 넣어?", "wrapped"),
+        ("휴대폰 개인정보 어떡하지", "data"),
+        ("냉장고 무료로 가져가나요", "pickup"),
+        ("헌 옷 기부해도 되나요", "reuse"),
+        ("should I squash the bottle", "crush"),
+        ("우유팩 어떻게 버려?", None),
+    ],
+)
+def test_what_is_asked_about_a_thing(text: str, aspect: str | None) -> None:
+    assert read(text).aspect == aspect
+
+
+@pytest.mark.parametrize(
+    ("text", "negated"),
+    [("안 씻어도 돼?", True), ("씻어야 돼?", False), ("안 씻으면 안 되나?", False), ("can I skip rinsing", True)],
+)
+def test_a_question_turned_round_is_noticed_and_two_turns_cancel_out(text: str, negated: bool) -> None:
+    assert read(text).negated is negated
+
+
+@pytest.mark.parametrize(
+    ("text", "situation"),
+    [
+        ("거실 형광등이 박살났어", "broken_lamp"),
+        ("배터리가 볼록해졌어요", "swollen_battery"),
+        ("the battery is leaking", "leaking_battery"),
+        ("부탄가스에서 가스가 새는 것 같아", "leaking_gas"),
+        ("주사바늘 어디다 버려", "needle"),
+        ("통조림 뚜껑이 날카로워요", "sharp_lid"),
+        ("이름 모를 화학 약품", "chemical"),
+        ("락스랑 세제 섞어도 되나", "mixing"),
+        ("유리컵이 깨졌어", "broken_shards"),
+        ("뜨개바늘 버리기", None),
+        ("건전지 어디에 버려?", None),
+    ],
+)
+def test_a_danger_is_noticed(text: str, situation: str | None) -> None:
+    found = read(text).situation
+    assert (found.name if found else None) == situation
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("쓰레기 봉투 가격", "bag_price"),
+        ("종량제봉투 어디서 사?", "bag_shop"),
+        ("무단투기 벌금", "fine"),
+        ("재활용은 무슨 요일에 내놔?", "weekday"),
+        ("소파 버리는 비용", "fee"),
+        ("오늘 무슨 요일이야", None),
+        ("노트북 가격", None),
+    ],
+)
+def test_what_the_municipality_knows_is_noticed(text: str, unknown: str | None) -> None:
+    found = read(text).unknown
+    assert (found.name if found else None) == unknown
+
+
+def test_everyday_spellings_are_put_right() -> None:
+    assert asked("음쓰") == "음식물쓰레기"
+    assert asked("스댕 냄비") == "스텐 냄비"
+
+
+def test_a_long_text_is_read_by_its_beginning() -> None:
+    assert len(plain("가" * 9000)) == LONGEST
+
+
+def test_the_language_is_the_texts_or_the_one_spoken_before() -> None:
+    assert (language("toothbrush는?"), language("tv?"), language("?", ["how?"]), language("?")) == (
+        "ko",
+        "en",
+        "en",
+        "ko",
+    )
+
+
+def test_aspects_and_cases_are_those_of_the_items() -> None:
+    entries = [entry for file in dataset.read_files() for entry in file.items]
+    assert set(ASPECTS) <= {aspect for entry in entries for aspect in entry.answers}
+    assert set(CASES) - {"stuck"} <= {case for entry in entries for case in entry.exceptions}
+
+
+def test_the_items_of_dangers_are_there() -> None:
+    names = {entry.name for file in dataset.read_files() for entry in file.items}
+    assert {situation.item for situation in SITUATIONS if situation.item} <= names

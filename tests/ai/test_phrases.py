@@ -1,0 +1,52 @@
+"""How a list of phrases is found in a text."""
+
+import pytest
+
+from functions.ai import phrases
+from functions.ai.phrases import Phrases, Words
+from functions.ai.vocabulary import Topics
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text", "there"),
+    [
+        ("분리 수거", "분리수거 되나요", True),
+        ("분리 수거", "분리 수거 되나요", True),
+        ("버리", "안 버리고", True),
+        ("^그거", "그거 버려?", True),
+        ("^그거", "공그거리", False),
+        ("cap", "the cap?", True),
+        ("cap", "a capsule", False),
+        ("recycl*", "is it recyclable", True),
+        ("take ... off", "do i take the old label off", True),
+        ("take ... off", "take it, and then turn the light off", False),
+        ("tv", "tv를 버려요", True),
+    ],
+)
+def test_a_phrase_is_found_as_people_write_it(phrase: str, text: str, there: bool) -> None:
+    assert Words(Phrases(ko=[phrase])).within(text) is there
+
+
+def test_an_exception_hides_the_phrase_inside_of_it_alone() -> None:
+    words = Words(Phrases(ko=["버렸"], unless=["잊어버렸"]))
+    assert not words.within("이름을 잊어버렸어")
+    assert words.within("이름을 잊어버렸지만 병은 버렸어")
+
+
+def test_a_phrase_may_name_another_list() -> None:
+    others = {"bins": Phrases(ko=["종이", "캔"])}
+    words = Words(Phrases(ko=["<bins>로 되나"]), others)
+    assert words.within("이건 종이로 되나요")
+    assert not words.within("이건 유리로 되나요")
+
+
+def test_no_phrase_is_nowhere() -> None:
+    assert not Words(Phrases()).within("")
+    assert not Words(Phrases()).within("아무 말")
+
+
+def test_a_list_that_the_program_does_not_read_is_no_silent_one() -> None:
+    with pytest.raises(ValueError, match=r"words/kinds\.toml"):
+        phrases.lists("kinds", Topics)
+    with pytest.raises(ValueError, match="in the file or in the program alone"):
+        phrases.lists("grammar", Topics)
