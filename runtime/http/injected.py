@@ -29,14 +29,24 @@ async def idempotency(
 
 
 def conditions(
-    if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match")] = None,
-    if_match: Annotated[str | None, HeaderParameter(name="If-Match")] = None,
+    if_none_match: Annotated[
+        str | None, HeaderParameter(name="If-None-Match", description="ETags of what the client has; `*` is any.")
+    ] = None,
+    if_match: Annotated[
+        str | None, HeaderParameter(name="If-Match", description="The ETag of what is to be changed; `*` is any.")
+    ] = None,
 ) -> Conditions:
     return Conditions(if_none_match, if_match)
 
 
 def page(
     limit: Annotated[int, QueryParameter(ge=1, le=100, description="Rows on this page.")] = 20,
-    cursor: Annotated[str | None, QueryParameter(description="next_cursor of the page before.")] = None,
+    cursor: Annotated[
+        str | None,
+        QueryParameter(
+            description="next_cursor of the page before.",
+            schema_extra={"pattern": "^[A-Za-z0-9_-]+$", "maxLength": 1000},
+        ),
+    ] = None,
 ) -> Paging:
     return Paging(limit, cursor)

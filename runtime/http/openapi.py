@@ -35,6 +35,8 @@ from shared.http import problems as problem_responses
 from shared.idempotency import KeyReused, StillUnderWay
 
 _STORES = {"db", "idempotency", "broker", "cache", "objects"}
+# Fields of answers that are there at times: errors of bad input alone, ids of events that can be resumed.
+_AT_TIMES = {("ProblemDocument", "errors"), ("ServerSentEvent", "id")}
 # Parameters of which nothing that a client sends is part.
 _GIVEN = _STORES | {"user", "maybe_user", "calls", "settings", "hub", "request"}
 
@@ -92,8 +94,9 @@ def document(service: Service, handlers: Sequence[HTTPRouteHandler], bound: Sequ
 
 
 def _complete(document: dict[str, Any]) -> None:
-    """Add examples and headers, in place."""
+    """Add examples and headers, and say what answers always have, in place."""
     schemas = document.get("components", {}).get("schemas", {})
+    _always_there(document, schemas)
     for operation in _operations(document):
         responses = operation["responses"]
         for body in (operation.get("requestBody", {}), *responses.values()):
@@ -109,6 +112,33 @@ def _complete(document: dict[str, Any]) -> None:
                 name, text = _HEADERS[known]
                 schema = {"type": "integer" if name == "Retry-After" else "string"}
                 response.setdefault("headers", {})[name] = {"description": text, "required": True, "schema": schema}
+
+
+def _always_there(document: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """A field with a default may be left out of a request; an answer has every field (msgspec writes them all)."""
+    asked: set[str] = set()
+    answered: set[str] = set()
+    for operation in _operations(document):
+        _reach(operation.get("requestBody", {}), schemas, asked)
+        _reach(operation["responses"], schemas, answered)
+    for name in answered - asked:
+        fields = [field for field in schemas[name].get("properties", {}) if (name, field) not in _AT_TIMES]
+        if fields:
+            schemas[name]["required"] = fields
+
+
+def _reach(node: Any, schemas: dict[str, Any], found: set[str]) -> None:
+    """Add the names of the schemas that are referred to below a node."""
+    if isinstance(node, dict):
+        name = str(node.get("$ref", "")).rpartition("/")[2]
+        if name and name not in found:
+            found.add(name)
+            _reach(schemas[name], schemas, found)
+        for inner in node.values():
+            _reach(inner, schemas, found)
+    elif isinstance(node, list):
+        for inner in node:
+            _reach(inner, schemas, found)
 
 
 def _just_accepted(content: dict[str, Any], schemas: dict[str, Any]) -> None:

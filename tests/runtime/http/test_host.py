@@ -359,6 +359,15 @@ async def test_the_openapi_document_says_what_the_parameters_imply(client: httpx
     assert set(paged["responses"]) == {"200", "400", "503"}
 
 
+async def test_the_document_says_that_an_answer_has_every_field(serve: Serve) -> None:
+    client = await serve("waste")
+    document = (await client.get("/api/v1/waste/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    guide, problem_ = schemas["Guide"], schemas["ProblemDocument"]
+    assert set(guide["required"]) == set(guide["properties"])
+    assert set(problem_["properties"]) - set(problem_["required"]) == {"errors"}
+
+
 @pytest.mark.parametrize("missing", ["API_AUTH_DB_URL", "BROKER_REDIS_URL", "AUTH_JWKS_FILE", "AUTH_SIGNING_KEY_FILE"])
 def test_a_missing_setting_is_named(environment: dict[str, str], missing: str) -> None:
     without = {name: value for name, value in environment.items() if name != missing}
