@@ -121,10 +121,20 @@ def _always_there(document: dict[str, Any], schemas: dict[str, Any]) -> None:
     for operation in _operations(document):
         _reach(operation.get("requestBody", {}), schemas, asked)
         _reach(operation["responses"], schemas, answered)
+    at_times = _AT_TIMES | set(_left_out(msgspec.Struct))
     for name in answered - asked:
-        fields = [field for field in schemas[name].get("properties", {}) if (name, field) not in _AT_TIMES]
+        fields = [field for field in schemas[name].get("properties", {}) if (name, field) not in at_times]
         if fields:
             schemas[name]["required"] = fields
+
+
+def _left_out(kind: type[msgspec.Struct]) -> Iterator[tuple[str, str]]:
+    """The fields that msgspec does not write while they are UNSET, by class and name."""
+    for found in kind.__subclasses__():
+        yield from (
+            (found.__name__, f.encode_name) for f in msgspec.structs.fields(found) if f.default is msgspec.UNSET
+        )
+        yield from _left_out(found)
 
 
 def _reach(node: Any, schemas: dict[str, Any], found: set[str]) -> None:
