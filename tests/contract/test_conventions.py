@@ -18,6 +18,7 @@ def named(rows: list[Row]) -> pytest.MarkDecorator:
 def address(row: Row) -> str:
     """The row's path, with ids of nothing."""
     query = {"/centers": "?lat=37.5&lon=127", "/centers/search": "?q=a", "/search": "?q=a"}
+    query["/oauth/{}/start"] = f"?return_to=http://localhost:5173/&code_challenge={'c' * 43}"
     return PREFIXES[row.service] + re.sub("{}", lambda _: str(uuid4()), row.path) + query.get(row.path, "")
 
 
@@ -152,6 +153,7 @@ async def test_an_id_that_is_none_is_404_or_400(person: Somebody, row: Row) -> N
 @named([row for row in TABLE if "{}" in row.path])
 async def test_what_is_not_there_is_404(person: Somebody, row: Row) -> None:
     bodies: dict[str, Any] = {"waste_type": "paper", "content": "x", "title": "x", "name": "x"}
+    bodies |= {"return_to": "http://localhost:5173/", "code_challenge": "c" * 43}
     body = {name: bodies[name] for name in row.body.split() if name in bodies}
     answer = await person.ask(row.method, address(row), json=body or None)
     if (row.service, row.path) == ("userinfo", "/{}") and answer.status_code == 200:
