@@ -1,7 +1,6 @@
 """`eco2 tasks`: what became of tasks, and another try for those that failed."""
 
 import argparse
-import contextlib
 import sqlite3
 from typing import Any
 from uuid import UUID
@@ -10,7 +9,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from runtime.commands import operator
+from runtime.commands import operator, task_reader
 from runtime.journal import file
 from shared import clock
 
@@ -58,42 +57,36 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _list(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
-    rows = conn.execute(
-        """
-        SELECT task_id, task_name, worker_name AS worker, status, started_at, completed_at, error
-        FROM tasks.task_results
-        WHERE (%(status)s::text IS NULL OR status = %(status)s)
-            AND (%(worker)s::text IS NULL OR worker_name = %(worker)s)
-        ORDER BY started_at DESC
-        LIMIT %(limit)s
-        """,
-        {"status": args.status, "worker": args.worker, "limit": args.limit},
-    ).fetchall()
-    found = {row["task_id"]: row for row in rows}
-    # The journals know more than the last sync.
-    for worker, task in _journalled(
-        "(?1 IS NULL OR status = ?1) ORDER BY started_at DESC LIMIT ?2", args.status, args.limit
-    ):
-        if not args.worker or worker == args.worker:
-            found[task["task_id"]] = {**task, "worker": worker}
-    latest = sorted(found.values(), key=lambda row: str(row["started_at"]), reverse=True)[: args.limit]
-    operator.show(latest, _COLUMNS, as_json=args.json)
+    wanted = task_reader.Wanted(status=args.status or "", service=args.worker or "", limit=args.limit)
+    found = task_reader.read(conn, operator.owners(), operator.journals(), wanted)
+    latest = sorted(found, key=lambda task: task.began, reverse=True)[: args.limit]
+    operator.show([_line(task) for task in latest], _COLUMNS, as_json=args.json)
     return 0
 
 
-def _journalled(where: str, *values: Any) -> list[tuple[str, dict[str, Any]]]:
-    found = []
-    for worker, path in operator.journals().items():
-        with contextlib.closing(file.open_file(path, readonly=True)) as db:
-            db.row_factory = sqlite3.Row
-            query = f"""
-                SELECT task_id, task_name, status, started_at, completed_at, error, runs, run_id, result_hash,
-                       quarantine, synced_to_pg
-                FROM local_tasks
-                WHERE {where}
-                """  # noqa: S608 - `where` is one of this file's own texts
-            found += [(worker, dict(row)) for row in db.execute(query, values)]
-    return found
+def _line(task: task_reader.Task) -> dict[str, Any]:
+    worker, _, name = task.actor.partition("/")
+    times = {"started_at": task.journalled, "completed_at": task.done}
+    return {
+        "task_id": task.id,
+        "task_name": name,
+        "worker": worker,
+        "status": task.status,
+        **times,
+        "error": task.error,
+    }
+
+
+def _journalled(id_: str) -> list[tuple[str, dict[str, Any]]]:
+    query = """
+        SELECT task_id, task_name, status, started_at, completed_at, error, runs, run_id, result_hash, quarantine,
+               synced_to_pg
+        FROM local_tasks
+        WHERE task_id = ?
+        """
+    return [
+        (worker, row) for worker, path in operator.journals().items() for row in task_reader.rows(path, query, [id_])
+    ]
 
 
 def _show(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
@@ -112,7 +105,7 @@ def _show(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
         for table in ("outbox", "failed_tasks"):
             open_ = _find(conn, service.database.schema, table, args.id)
             task |= {f"{service.database.schema}.{table}": open_} if open_ else {}
-    task |= {f"journal of {worker}": found for worker, found in _journalled("task_id = ?", args.id)}
+    task |= {f"journal of {worker}": found for worker, found in _journalled(args.id)}
     task["history"] = conn.execute(
         """
         SELECT timestamp, event_type, event_data

