@@ -25,7 +25,9 @@ Handler = Callable[[dict[str, Any], Say], Awaitable[dict[str, Any]]]
 
 
 class NotRunning(StartError):
-    """No emulator runs on this state folder."""
+    """No emulator runs on this state folder. Every command that needs one says it so, with this exit code."""
+
+    exit_code = 3
 
 
 class ControlServer:
@@ -68,8 +70,15 @@ class ControlServer:
 def find(state: State) -> dict[str, Any]:
     """What the running emulator wrote about itself. NotRunning when there is none."""
     about = state.read_json(FILE, dict[str, Any])
-    if about is None or not {"pid", "gateway", "control", "token"} <= about.keys() or not alive(about["pid"]):
-        raise NotRunning(f"no emulator runs on {state.path}; `eco2 up` starts one")
+    whole = about is not None and {"pid", "gateway", "control", "token"} <= about.keys()
+    if not whole and (holder := state.holder()) is not None:
+        if not (state.path / FILE).exists():
+            raise NotRunning(f"the emulator on {state.path} is just starting, or ending")
+        raise StartError(
+            f"{state.path / FILE} is damaged, though an emulator (pid {holder}) runs: `kill {holder}` stops it"
+        )
+    if about is None or not whole or not alive(about["pid"]):
+        raise NotRunning(f"nothing runs on {state.path}; `eco2 up` starts it")
     return about
 
 

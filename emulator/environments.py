@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from emulator.addresses import Addresses
-from emulator.existing import STORE_KEYS, Existing
+from emulator.existing import REGION, STORE_KEYS, Existing
 from emulator.state.folder import State
 from runtime.services import ROOT, Service
 
-REGION = "ap-northeast-2"
 BUCKET = "eco2"
 # Pages of a developer's own servers, and addresses that lead back to them.
 LOCALHOST = "http://localhost:*,http://127.0.0.1:*"

@@ -91,6 +91,10 @@ class Fleet:
     def about(self) -> list[dict[str, Any]]:
         return [keeper.about() for keeper in self.keepers.values()]
 
+    async def look(self) -> list[dict[str, Any]]:
+        """What each part says of itself, all asked at once."""
+        return await asyncio.gather(*(keeper.look() for keeper in self.keepers.values()))
+
     def order(self, name: str, value: Any) -> None:
         """One order to a part's standard input, if it runs."""
         if name in self.keepers:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from emulator.forks import Process, exited
 from emulator.launcher import Launcher
 from emulator.part import Part
+from emulator.probe import SILENT
 from emulator.process import PortTaken, StartError, StillEnding, failure, logged, state_of
 from shared import supervision
 
@@ -25,13 +26,17 @@ FOLLOWS: dict[State, set[State]] = {
     "failed": {"restarting", "stopped"},
     "stopped": set(),
 }
-# Seconds of rest before the second, third, ... start in a row.
-_RESTS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+# Seconds of rest before the second, third, ... start in a row: never long for what may be another part's fault and over soon.
+_RESTS = (0.0, 0.5, 1.0, 2.0, 3.0, 3.0, 3.0, 3.0, 5.0, 10.0, 30.0)
+# A part that had been ready and was killed has no fault of its own.
+_LONGEST_AFTER_READY = 1.0
 # A part that was ready for so long had started well: its next failure counts as the first.
 _SETTLED = 10.0
 # How often a server is started anew whose port was taken a moment before, or whose last life is still ending.
 _ATTEMPTS = 7
 _READY_WITHIN = 60.0
+# Seconds that `status` waits for a part's own word.
+_LOOK = 2.0
 # A person may stand at a breakpoint of the start.
 _DEBUGGED_READY_WITHIN = 600.0
 
@@ -107,6 +112,18 @@ class Keeper:
             known["debug"] = f"127.0.0.1:{self.part.debug}"
         return known | {"restarts": self.restarts, "error": self.error}
 
+    async def look(self) -> dict[str, Any]:
+        """What `about` tells, after asking the part itself: what does not answer, or says that it can't work, is not ready."""
+        known = self.about()
+        if known["state"] == "ready":
+            try:
+                why = await asyncio.wait_for(self.part.probe(), _LOOK)
+            except TimeoutError:
+                why = SILENT
+            if why and self.seen == "ready":
+                known |= {"state": "silent" if why == SILENT else "unready", "error": why}
+        return known
+
     def order(self, value: Any) -> None:
         """One order to its standard input, if it runs and takes any."""
         pipe = getattr(self.process, "orders", None)
@@ -148,6 +165,7 @@ class Keeper:
         if old is not None and self.lives:
             self.resume_signal()
             old.send_signal(number)
+        if self.state not in ("waiting", "stopped"):
             self._become("restarting")
         return old
 
@@ -169,6 +187,9 @@ class Keeper:
         if self.process is None or self.state not in ("ready", "paused") or not self.lives:
             raise StartError(f"{self.part.name} is {self.seen}")
         os.killpg(self.process.pid, number)
+        wanted, deadline = "standing" if number == signal.SIGSTOP else "runs", time.monotonic() + 1
+        while state_of(self.process.pid) not in (wanted, "gone") and time.monotonic() < deadline:
+            time.sleep(0.001)  # the kernel takes a moment, and `status` tells what is
 
     def resume_signal(self) -> None:
         """A process that stands still hears no other signal than SIGKILL."""
@@ -240,11 +261,11 @@ class Keeper:
     async def _rest(self, error: str) -> None:
         """After an end that nobody asked for: say so, and wait a moment, longer each time in a row."""
         self.error = error
-        ready_for = time.monotonic() - self._ready_since if self._ready_since else 0.0
-        self._failures = 1 if ready_for > _SETTLED else self._failures + 1
-        self._ready_since = 0.0
+        was_ready, self._ready_since = self._ready_since, 0.0
+        self._failures = 1 if was_ready and time.monotonic() - was_ready > _SETTLED else self._failures + 1
         self.restarts += 1
         seconds = _RESTS[min(self._failures - 1, len(_RESTS) - 1)]
+        seconds = min(seconds, _LONGEST_AFTER_READY) if was_ready else seconds
         first = not self.settled.is_set()
         self._become("failed" if seconds or first else "restarting")
         self.settled.set()
@@ -287,16 +308,16 @@ class Keeper:
         ending = asyncio.create_task(exited(process))
         try:
             while True:
-                asking = asyncio.ensure_future(self.part.ready())
+                asking = asyncio.ensure_future(self.part.probe())
                 await asyncio.wait((asking, ending), return_when=asyncio.FIRST_COMPLETED)
                 if ending.done():
                     asking.cancel()
                     raise failure(command, process.returncode, start)
-                if asking.result():
+                if not (why := asking.result()):
                     return
                 if time.monotonic() > deadline:
                     process.kill()
-                    raise StartError(f"{command.name} was not ready within {within:.0f} s; see {command.log}")
+                    raise StartError(f"{command.name} was not ready within {within:.0f} s: {why}; see {command.log}")
                 await asyncio.sleep(0.02)
         finally:
             ending.cancel()

@@ -89,6 +89,8 @@ class Launcher:
         finally:
             ending.cancel()
             self._programs.discard(process)
+            if process.poll() is None:  # nobody waits for it any more
+                process.kill()
         return process
 
     def stop_programs(self) -> None:

@@ -16,6 +16,7 @@ from emulator.process import CalledWrongly, StartError
 from emulator.setup import Setup
 from emulator.standstill import Standstill
 from emulator.system import System
+from shared import supervision
 
 
 class Orders:
@@ -68,11 +69,13 @@ class Orders:
     async def _status(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
         keepers = self._fleet.keepers.values()
         stale = [f"{keeper.part.name}: {keeper.stale}" for keeper in keepers if keeper.stale]
-        return {"about": self.about(), "troubles": [*self._setup.troubles, *stale]}
+        # The parts themselves are asked for a person; a page that looks each second is told what is known.
+        parts = await self._fleet.look() if request.get("look") else self._fleet.about()
+        return {"about": self.about(parts), "troubles": [*self._setup.troubles, *stale, *supervision.troubles()]}
 
-    def about(self) -> dict[str, Any]:
+    def about(self, parts: list[dict[str, Any]] | None = None) -> dict[str, Any]:
         """What `eco2 status --json` prints."""
-        parts = self._fleet.about()
+        parts = self._fleet.about() if parts is None else parts
         for name, url in self._system.existing.urls.items():
             address = url.rpartition("@")[2]  # never a password
             parts.insert(0, {"name": name, "kind": "server", "pid": None, "state": "existing", "address": address})

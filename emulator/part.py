@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from emulator.probe import Probe
 from emulator.process import Command
 
 Kind = Literal["server", "proxy", "service", "worker", "syncer", "gateway", "dashboard", "outside"]
@@ -19,7 +20,7 @@ class Part:
     name: str  # the first replica has its service's own, the others `worker-ai/2` and so on
     kind: Kind
     command: Callable[[], Command]
-    ready: Callable[[], Awaitable[bool]]
+    probe: Probe
     address: str = ""
     needs: tuple[str, ...] = ()  # steps of the set-up and parts that must be there before it starts
     grace: float = 10.0

@@ -18,6 +18,8 @@ from functions.auth import keys
 from runtime import migrate
 from shared.identity import KeySetError
 
+# What no waiting mends: a wrong password, and files that can't be read.
+_HOPELESS = ("authentication failed", "could not read file", "could not open file", "invalid page")
 PATIENCE = 60.0  # seconds for PostgreSQL to start, recover or make its cluster
 
 
@@ -37,7 +39,7 @@ def main() -> int:
             edited = migrate.edited(os.environ["MIGRATION_DB_URL"])
             break
         except psycopg.OperationalError as error:
-            if time.monotonic() > deadline or "authentication failed" in str(error):
+            if time.monotonic() > deadline or any(sign in str(error) for sign in _HOPELESS):
                 print(f"migrations: {error}", file=sys.stderr)
                 return 1
             time.sleep(0.02)

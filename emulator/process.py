@@ -26,11 +26,15 @@ libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class StartError(Exception):
-    """Why a part did not start, in one line for the person at the terminal."""
+    """Why something can't be done, in one line for the person at the terminal, and the command's exit code then."""
+
+    exit_code = 1
 
 
 class CalledWrongly(StartError):
-    """What was asked for can't be: a command's exit code is then 2, and not 1."""
+    """What was asked for can't be."""
+
+    exit_code = 2
 
 
 class PortTaken(StartError):
@@ -52,6 +56,7 @@ _CAUSES = (
     ("could not create any TCP/IP sockets", "the port is in use", PortTaken),
     ("pre-existing shared memory block", "processes of its last life are still ending", StillEnding),
     ("database files are incompatible with server", f"the state is of another PostgreSQL; {_ANEW}", StartError),
+    ("could not load ", _DAMAGED, StartError),  # pg_hba.conf
     ("could not read file", _DAMAGED, StartError),
     ("could not read blocks", _DAMAGED, StartError),
     ("invalid page in", _DAMAGED, StartError),
@@ -178,16 +183,30 @@ def failure(command: Command, code: int | None, start: int = 0) -> StartError:
     """One line for a program that ended: a known cause found in what it logged after byte `start`, else its last
     line.
     """
-    with command.log.open("rb") as log:
-        log.seek(max(start, log.seek(0, os.SEEK_END) - 20_000))
-        text = log.read().decode(errors="replace")
-    for sign, cause, kind in _CAUSES:
-        if sign in text:
-            return kind(f"{command.name} did not start: {cause}")
+    text = _end_of(command.log, start)
+    if (known := known_cause(command.name, command.log, start)) is not None:
+        return known
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     marked = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "rror:", "rror "))]
     last = (marked or lines or ["it said nothing"])[-1]
     return StartError(f"{command.name} did not start (exit {code}): {last[:300]}")
+
+
+def known_cause(name: str, log: Path, start: int) -> StartError | None:
+    """One plain line for what a part logged after byte `start`, if it is known what it means."""
+    text = _end_of(log, start)
+    for sign, cause, kind in _CAUSES:
+        if sign in text:
+            return kind(f"{name} did not start: {cause}")
+    return None
+
+
+def _end_of(log: Path, start: int) -> str:
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(start, file.seek(0, os.SEEK_END) - 20_000))
+        return file.read().decode(errors="replace")
 
 
 def free_port(wanted: int | None = None) -> int:

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from emulator.control import follow
 
 _COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
-_STATES = {"ready": 32, "existing": 32, "failed": 31, "paused": 33}
+_STATES = {"ready": 32, "existing": 32, "failed": 31, "silent": 31}
 
 
 def coloured(out: TextIO) -> bool:
@@ -48,6 +48,11 @@ class Terminal:
                 group.create_task(one(log))
 
 
+def missing(about: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts that are not there for anybody just now, whatever the reason."""
+    return [part for part in about["parts"] if part["state"] not in ("ready", "existing")]
+
+
 def screen(about: dict[str, Any], seconds: float | None, troubles: list[str], colour: bool) -> str:
     """The gateway's address, each part and its state, and the tour."""
 
@@ -61,8 +66,8 @@ def screen(about: dict[str, Any], seconds: float | None, troubles: list[str], co
         debug = f"  debugger {part['debug']}" if part.get("debug") else ""
         rows.append(f"  {part['name']:<18} {state} {part['pid'] or '':>8}  {part['address']}{debug}{reason}".rstrip())
     when = f" in {seconds:.1f} s" if seconds is not None else ""
-    failed = [part for part in about["parts"] if part["state"] not in ("ready", "existing", "paused")]
-    head = f"Eco² is ready{when}" if not failed else f"Eco² runs{when}, without {', '.join(p['name'] for p in failed)}"
+    without = ", ".join(f"{part['name']} ({part['state']})" for part in missing(about))
+    head = f"Eco² runs{when}, without {without}" if without else f"Eco² is ready{when}"
     lines = [
         paint(head, 1),
         "",

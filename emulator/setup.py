@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from emulator.launcher import Launcher
-from emulator.process import StartError
+from emulator.process import StartError, known_cause
 from emulator.system import System
 
 # The service's folder, and the command function with its arguments.
@@ -34,9 +34,16 @@ class Setup:
         await asyncio.gather(self.prepare(), self._build_model(), self._import_samples())
 
     async def prepare(self) -> None:
-        """Make keys, roles and passwords, and bring every schema up to date."""
+        """Make keys, roles and passwords, and bring every schema up to date. StartError, in the server's own words."""
         env = self._system.environments.owner() | {"SUPERUSER_DSN": self._system.superuser_dsn}
-        await self._launcher.run(self._launcher.program("prepare", [], env), "emulator.prepare:main", self._heard)
+        log = self._system.log("postgres")
+        start = log.stat().st_size if log.exists() else 0
+        try:
+            await self._launcher.run(self._launcher.program("prepare", [], env), "emulator.prepare:main", self._heard)
+        except StartError:
+            if known := known_cause("postgres", log, start):
+                raise known from None
+            raise
 
     def _heard(self, line: str) -> None:
         if line.startswith("! "):

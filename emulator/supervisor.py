@@ -17,10 +17,10 @@ from emulator.part import Part
 from emulator.process import StartError, born
 from emulator.reload import Reloader
 from emulator.setup import Setup
-from emulator.state import snapshots
+from emulator.state import inspection, restore
 from emulator.state.folder import State
 from emulator.system import System
-from shared import clock, supervision
+from shared import supervision
 
 Say = Callable[[str], None]
 
@@ -61,25 +61,43 @@ class Supervisor:
         """
         self._listen_to_signals()
         end_leftovers(self.state)
-        if snapshots.swap(self.state):
-            self.say("finished the restore that was interrupted")
-        file = self.state.path / "clock"
-        if not file.exists() or file.stat().st_size < clock.SIZE:
-            clock.write_offset(str(file), 0.0)
+        inspection.inspect(self.state, self.say)
+        restored = restore.swap(self.state)
         port, environ, seed, debug = self._wanted
         self.system = System(self.state, port, environ, seed, debug)
         self._compose()
         await self._control.start()
         self._write_about()
         try:
-            await self._start(on_ready)
-            await self.stopping.wait()
+            if await self._start():
+                if restored is not None and not self._believe(restored.name):
+                    return 1
+                await on_ready(self)
+                reloader = Reloader(self.system, self.fleet, self._launcher, self.say)
+                self._reloading = supervision.task("reload", reloader.run)
+                await self.stopping.wait()
         finally:
             await self._stop()
             (self.state.path / control.FILE).unlink(missing_ok=True)
+            if self.fatal is not None and restored is not None and restore.pending(self.state) is not None:
+                restore.undo(self.state)
+                self.fatal = StartError(
+                    f"the restored state {restored.name} did not start: {self.fatal}; "
+                    "the state before is back, and `eco2 up` starts it"
+                )
         if self.fatal is not None:
             raise self.fatal
         return 0
+
+    def _believe(self, name: str) -> bool:
+        """A state restored while nothing ran is kept from the moment on when everything runs on it, and given back otherwise."""
+        failed = [keeper for keeper in self.fleet.keepers.values() if keeper.state != "ready"]
+        if not failed:
+            restore.confirm(self.state)
+            self.say(f"the restored state {name} runs; the one before is let go")
+            return True
+        self._give_up(StartError(f"{failed[0].part.name}: {failed[0].error}"))
+        return False
 
     def _compose(self) -> None:
         """Make what an emulator is made of, and tell each of whom it tells."""
@@ -97,26 +115,25 @@ class Supervisor:
         )
         self._control = control.ControlServer(self._orders.handle)
 
-    async def _start(self, on_ready: Callable[["Supervisor"], Awaitable[None]]) -> None:
+    async def _start(self) -> bool:
+        """Whether everything has been started, and nobody said stop meanwhile."""
         self.fleet.begin()
         everything = asyncio.gather(self.setup.run(), self.fleet.settled())
         ending = asyncio.create_task(self.stopping.wait())
         try:
             await asyncio.wait((everything, ending), return_when=asyncio.FIRST_COMPLETED)
             if self.stopping.is_set():
-                return
+                return False
             await everything
         except StartError as error:
             self._give_up(error)
-            return
+            return False
         finally:
             ending.cancel()
             everything.cancel()
             with contextlib.suppress(asyncio.CancelledError, StartError):
                 await everything
-        await on_ready(self)
-        reloader = Reloader(self.system, self.fleet, self._launcher, self.say)
-        self._reloading = supervision.task("reload", reloader.run)
+        return True
 
     def _give_up(self, error: StartError) -> None:
         self.fatal = self.fatal or error

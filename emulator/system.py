@@ -31,6 +31,7 @@ class System:
         self.environ = environ
         self.services = load_services()
         self.existing = Existing.of(environ)
+        self.existing.check()
         debugged = self._to_debug(debug) if debug else ()
         self.postgres = Postgres(state.path)
         self.broker, self.cache = RedisServer(state.path, "broker"), RedisServer(state.path, "cache")
@@ -96,13 +97,13 @@ class System:
                 await run(making)
                 server.end_cluster()
 
-        async def ready() -> bool:
-            return server.ready()
+        async def answers() -> str:
+            return "" if server.ready() else probe.SILENT
 
         def another_port() -> None:
             server.port = self.addresses.another_port("postgres")
 
-        part = Part("postgres", "server", server.command, ready, f"127.0.0.1:{server.port}", grace=20)
+        part = Part("postgres", "server", server.command, answers, f"127.0.0.1:{server.port}", grace=20)
         part.prepare, part.started, part.another_port = prepare, server.adopt, another_port
         return part
 

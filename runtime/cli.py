@@ -130,6 +130,7 @@ def manual(name: str) -> Manual:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the answer is the process's exit code."""
+    _open_standard()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal of another alphabet shows what it can.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -143,6 +144,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _open_standard() -> None:
+    """Where standard input, output or error is closed (`>&-`), the next file or pipe would get its number and its text."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, "r" if descriptor == 0 else "w", closefd=False))  # noqa: SIM115 - for good
 
 
 def _run(words: list[str]) -> int:

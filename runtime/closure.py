@@ -179,7 +179,7 @@ class Checkout:
 
     def sql(self, *folders: str) -> list[str]:
         """The SQL files below some folders, relative to the checkout."""
-        found = (path for folder in folders for path in (self.root / folder).rglob("*.sql"))
+        found = (path for folder in folders for path in (self.root / folder).rglob("[!.]*.sql") if path.is_file())
         return sorted(path.relative_to(self.root).as_posix() for path in found)
 
     def content(self, file: str) -> str:
@@ -322,7 +322,7 @@ class _Walk:
 
     def _below(self, package: str) -> list[str]:
         folder = self.checkout.root / package.replace(".", "/")
-        files = sorted(path.relative_to(self.checkout.root) for path in folder.rglob("*.py"))
+        files = sorted(path.relative_to(self.checkout.root) for path in folder.rglob("[!.]*.py") if path.is_file())
         return [".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files]
 
     def _libraries(self, names: Iterable[str], parent: str) -> None:
@@ -417,7 +417,7 @@ class _Imports(ast.NodeVisitor):
 
 
 def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8")
+    return file.read_text(encoding="utf-8-sig")  # a byte order mark is not code
 
 
 # The emulator's reload and the tests read the same files again and again.

@@ -57,11 +57,16 @@ def discover(service: Service, root: Path = ROOT) -> list[Function]:
         LoadError: a file does not parse, holds more than one trigger, or has another's route.
     """
     found = []
-    for path in sorted((root / "functions" / service.folder).glob("*.py")):
+    for path in _files(root / "functions" / service.folder):
         if path.stem != "__init__" and (function := _read(service, path, root)) is not None:
             found.append(function)
     _no_route_twice((function.where, function.file) for function in found if function.trigger == "http")
     return found
+
+
+def _files(folder: Path) -> list[Path]:
+    """The modules of a folder, as an import would find them: no editor's lock (`.#x.py`, a link to nothing), no `x copy.py`."""
+    return [path for path in sorted(folder.glob("*.py")) if path.stem.isidentifier() and path.is_file()]
 
 
 def _no_route_twice(routes: Iterable[tuple[str, str]]) -> None:
@@ -83,7 +88,7 @@ def _read(service: Service, path: Path, root: Path) -> Function | None:
 def _parsed(folder: str, prefix: str, path: Path, root: Path, changed: int, size: int) -> Function | None:
     file = path.relative_to(root).as_posix()
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), file)
+        tree = ast.parse(path.read_bytes(), file)  # bytes: a byte order mark and a coding line as Python reads them
     except SyntaxError as error:
         raise LoadError(f"{file}, line {error.lineno or 1}: {error.msg}") from None
     except ValueError as error:  # no UTF-8
@@ -143,8 +148,8 @@ _HTTP_DECORATOR = re.compile(rf"^@({'|'.join(sorted(_HTTP))})\(", re.MULTILINE)
 def _http_functions(service: Service) -> list[Function]:
     return [
         Function(service.folder, path.stem, "http", "", str(path.relative_to(ROOT)))
-        for path in sorted(service.path.glob("*.py"))
-        if _HTTP_DECORATOR.search(path.read_text(encoding="utf-8"))
+        for path in _files(service.path)
+        if _HTTP_DECORATOR.search(path.read_text(encoding="utf-8-sig", errors="replace"))
     ]
 
 
@@ -221,9 +226,16 @@ def load_command(services: dict[str, Service], name: str) -> tuple[Service, Call
         LoadError: there is none; the message suggests the nearest.
     """
     wanted = f"eco2 import {name}"
-    commands = [(s, f) for s in services.values() for f in discover(s) if f.trigger == "command"]
+    commands, broken = [], None
+    for service in services.values():
+        try:
+            commands += [(service, function) for function in discover(service) if function.trigger == "command"]
+        except LoadError as error:  # another service's file
+            broken = error
     for service, function in commands:
         if function.where == wanted:
             return service, getattr(_import(function), function.name)
+    if broken is not None:
+        raise broken
     names = [f.where.rpartition(" ")[2] for _, f in commands]
     raise LoadError(f"there is nothing to import called {name}{suggestion(name, names)}")

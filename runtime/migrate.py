@@ -170,7 +170,7 @@ class Step:
         self.schema = schema
         self.template = template
         # An empty file is one that an editor has just made: applied now, what is written into it would never be.
-        self.files = sorted(file for file in folder.glob("*.sql") if file.stat().st_size)
+        self.files = sorted(file for file in folder.glob("[!.]*.sql") if file.is_file() and file.stat().st_size)
 
     def id(self, file: Path) -> str:
         """What the migration is called in `migrations.applied`, such as `auth.0001_seed`."""

@@ -3,14 +3,16 @@
 import argparse
 from datetime import UTC, datetime, timedelta
 
-from emulator.commands.common import add_state, duration, one_line, state_of
-from emulator.process import CalledWrongly, StartError
+from emulator import control
+from emulator.commands.common import NOTHING_RUNS, add_state, duration, one_line, state_of
+from emulator.process import CalledWrongly
 from shared import clock
 
 EXAMPLES = """\
 eco2 clock  # what time the system thinks it is
 eco2 clock advance 15m  # access tokens end, schedules come due
 """
+EXIT_CODES = NOTHING_RUNS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 @one_line
 def main(args: argparse.Namespace) -> int:
-    file = state_of(args).path / "clock"
-    if not file.exists() or file.stat().st_size < clock.SIZE:
-        raise StartError(f"{file.parent} has no clock yet; `eco2 up` makes it")
+    state = state_of(args)
+    control.find(state)
+    file = state.path / "clock"
     clock.use_file(str(file))
     offset = clock.offset()
     if args.action == "advance":

@@ -11,6 +11,8 @@ from pathlib import Path
 from emulator.process import CalledWrongly, StartError
 from emulator.state.folder import State, default_state
 
+# What `one_line` returns where nothing runs, for the manual pages.
+NOTHING_RUNS = {3: "nothing runs: `eco2 up` first"}
 LONGEST = 366 * 86400.0
 Main = Callable[[argparse.Namespace], int]
 
@@ -27,6 +29,15 @@ def state_of(args: argparse.Namespace) -> State:
     if args.name is not None and not args.name.replace("-", "").replace("_", "").isalnum():
         raise CalledWrongly(f"{args.name!r} is no name: letters, digits, - and _")
     return State(args.state or default_state(os.environ, args.name))
+
+
+def confirmed(question: str) -> bool:
+    """Ask at the terminal; no answer is a no."""
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        return False
+    return answer.strip().lower() in ("y", "yes")
 
 
 def own_options(args: argparse.Namespace) -> None:
@@ -55,7 +66,7 @@ def port(text: str) -> int:
 
 
 def one_line(main: Main) -> Main:
-    """Print a StartError as one line and return 1, or 2 where the call itself was wrong."""
+    """Print a StartError as one line and return 1; 2 where the call itself was wrong, 3 where nothing runs."""
 
     @wraps(main)
     def guarded(args: argparse.Namespace) -> int:
@@ -63,7 +74,7 @@ def one_line(main: Main) -> Main:
             return main(args)
         except StartError as error:
             print(f"eco2: {error}", file=sys.stderr)
-            return 2 if isinstance(error, CalledWrongly) else 1
+            return error.exit_code
         except KeyboardInterrupt:
             return 130
 

@@ -5,7 +5,7 @@ import json
 import re
 
 from emulator import control
-from emulator.commands.common import add_state, duration, one_line, state_of
+from emulator.commands.common import NOTHING_RUNS, add_state, duration, one_line, state_of
 from emulator.process import CalledWrongly
 
 KINDS = ("cut", "hang", "latency", "throttle", "reset", "swallow")
@@ -26,6 +26,7 @@ eco2 fault add redis reset 5%  # by chance
 eco2 fault list --json  # those that hold now
 eco2 fault clear f2  # end one; all without an id
 """
+EXIT_CODES = NOTHING_RUNS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

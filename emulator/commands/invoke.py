@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from emulator import control
-from emulator.commands.common import add_state, one_line, state_of
+from emulator.commands.common import NOTHING_RUNS, add_state, one_line, state_of
 from emulator.process import CalledWrongly, StartError
 from emulator.state.folder import State
 from runtime.loader import Function, discover
@@ -26,7 +26,7 @@ eco2 invoke recycle_info/search --query q=페트병  # a parameter of the query
 eco2 invoke waste/get_analysis --as mina --path analysis_id=ID  # one in the path
 eco2 invoke auth/login --json '{"username": "mina", "password": "correct horse"}'  # a body
 """
-EXIT_CODES = {1: "no answer, or one that is an error"}
+EXIT_CODES = {1: "no answer, or one that is an error"} | NOTHING_RUNS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

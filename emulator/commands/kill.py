@@ -3,12 +3,13 @@
 import argparse
 
 from emulator import control
-from emulator.commands.common import add_state, one_line, state_of
+from emulator.commands.common import NOTHING_RUNS, add_state, one_line, state_of
 
 EXAMPLES = """\
 eco2 kill worker-ai  # it is started again at once
 eco2 kill postgres  # every service reconnects by itself
 """
+EXIT_CODES = NOTHING_RUNS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,8 @@ import difflib
 import sys
 from pathlib import Path
 
-from emulator.commands.common import add_state, one_line, state_of
+from emulator import control
+from emulator.commands.common import NOTHING_RUNS, add_state, one_line, state_of
 from emulator.process import CalledWrongly
 from emulator.screen import Terminal
 
@@ -16,6 +17,7 @@ eco2 logs api-waste  # the last 40 lines of one part
 eco2 logs -f  # everybody's, until Ctrl-C
 eco2 logs postgres -n 200  # more of them
 """
+EXIT_CODES = NOTHING_RUNS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +32,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 @one_line
 def main(args: argparse.Namespace) -> int:
-    folder = state_of(args).path / "logs"
+    state = state_of(args)
+    folder = state.path / "logs"
+    if args.follow or not folder.exists():
+        control.find(state)
     logs = {log.stem: log for log in sorted(folder.glob("*.log"))}
     if args.part is not None and args.part not in logs:
         near = difflib.get_close_matches(args.part, logs, 1)

@@ -5,7 +5,7 @@ import os
 from urllib.parse import unquote, urlsplit
 
 from emulator import control
-from emulator.commands.common import add_state, one_line, own_options, state_of
+from emulator.commands.common import NOTHING_RUNS, add_state, one_line, own_options, state_of
 from emulator.process import CalledWrongly
 from emulator.servers.postgres import binaries
 from runtime.services import ServiceError, find
@@ -15,6 +15,7 @@ eco2 psql waste  # a console under the role of api-waste
 eco2 psql auth -c 'SELECT count(*) FROM users'  # one question
 eco2 psql migrator  # the owner of all tables
 """
+EXIT_CODES = NOTHING_RUNS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

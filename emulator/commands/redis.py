@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import redis
 
 from emulator import control
-from emulator.commands.common import add_state, one_line, own_options, state_of
+from emulator.commands.common import NOTHING_RUNS, add_state, one_line, own_options, state_of
 from emulator.process import StartError
 
 _CONSOLES = ("valkey-cli", "redis-cli")
@@ -19,7 +19,7 @@ EXAMPLES = """\
 eco2 redis  # a console on the broker
 eco2 redis cache DBSIZE  # one question to the cache
 """
-EXIT_CODES = {1: "the server refused the command, or none runs"}
+EXIT_CODES = {1: "the server refused the command"} | NOTHING_RUNS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

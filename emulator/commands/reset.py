@@ -4,7 +4,7 @@ import argparse
 import shutil
 
 from emulator import control
-from emulator.commands.common import add_state, one_line, state_of
+from emulator.commands.common import add_state, confirmed, one_line, state_of
 from emulator.process import StartError
 from emulator.servers.postgres import remove_cluster
 
@@ -36,14 +36,9 @@ def main(args: argparse.Namespace) -> int:
         pass
     else:
         raise StartError("the emulator runs; `eco2 down` first")
-    if not args.yes:
-        try:
-            answer = input(f"Delete every user, photo and setting in {state.path}? [y/N] ")
-        except EOFError:
-            answer = ""
-        if answer.strip().lower() not in ("y", "yes"):
-            print("nothing was deleted")
-            return 1
+    if not args.yes and not confirmed(f"Delete every user, photo and setting in {state.path}?"):
+        print("nothing was deleted")
+        return 1
     with state.lock():
         remove_cluster(state)
         for path in state.path.iterdir():

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from emulator import control
-from emulator.commands.common import add_state, one_line, state_of
+from emulator.commands.common import add_state, confirmed, one_line, state_of
 from emulator.process import StartError
-from emulator.state import snapshots
+from emulator.state import archive, restore, snapshots
 from emulator.state.folder import State
 
 EXAMPLES = """\
 eco2 snapshot save before-demo  # take one, with the system running or stopped
-eco2 snapshot restore before-demo  # go back to it
+eco2 snapshot restore before-demo  # ask, then go back to it
+eco2 snapshot restore before-demo --yes  # do not ask
 eco2 snapshot delete before-demo  # remove it
 eco2 snapshot list --json  # [{"name", "at", "bytes"}]
 eco2 snapshot export before-demo demo.tar.gz  # carry it to a colleague
@@ -34,6 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for action, help_text in (("save", "take one"), ("restore", "go back to one"), ("delete", "remove one")):
         one = actions.add_parser(action, help=help_text)
         one.add_argument("snapshot", metavar="NAME", help="the snapshot's name")
+        if action == "restore":
+            one.add_argument("--yes", action="store_true", help="do not ask")
         add_state(one)
     listing = actions.add_parser("list", help="show all")
     listing.add_argument("--json", action="store_true", help="print a JSON list")
@@ -60,8 +63,11 @@ def main(args: argparse.Namespace) -> int:
     elif args.action == "export":
         return write(state, args.snapshot, args.file)
     elif args.action == "import":
-        about = snapshots.take_in(state, args.file, args.snapshot or args.file.name.partition(".")[0])
+        about = archive.take_in(state, args.file, args.snapshot or args.file.name.partition(".")[0])
         print(f"{_line(about)}\n`eco2 snapshot restore {about['name']}` puts it in the place of the present state")
+    elif args.action == "restore" and not _sure(state, args):
+        print("nothing was restored")
+        return 1
     else:
         started = time.monotonic()
         answer = ask_or_do(state, args.action, snapshots.check_name(args.snapshot))
@@ -69,9 +75,15 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def _sure(state: State, args: argparse.Namespace) -> bool:
+    snapshots.folder_of(state, args.snapshot)
+    question = f"Put {args.snapshot} in the place of every user, photo and setting in {state.path}?"
+    return args.yes or confirmed(question)
+
+
 def write(state: State, name: str, file: Path) -> int:
     """Export a snapshot and say so."""
-    snapshots.export(state, name, file)
+    archive.export(state, name, file)
     print(f"{file}: {file.stat().st_size / 1e6:.1f} MB, with every user's data and the signing keys")
     return 0
 
@@ -90,11 +102,15 @@ def ask_or_do(state: State, action: str, name: str) -> str:
             fresh = snapshots.begin(state, name)
             snapshots.copy(state, fresh)
             return f"{name} is saved: {snapshots.finish(state, fresh, name)['bytes'] / 1e6:.1f} MB"
-        snapshots.stage(state, name)
-        snapshots.swap(state)
-        return f"{name} is restored"
+        restore.stage(state, name)
+        restore.swap(state)
+        return (
+            f"{name} is restored, and kept once `eco2 up` has started on it; the state before comes back if it does not"
+        )
 
 
 def _line(about: dict[str, Any]) -> str:
+    if about.get("damaged"):
+        return f"{about['name']:<24} damaged: it can't be read"
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(about["at"]))
     return f"{about['name']:<24} {when}  {about['bytes'] / 1e6:7.1f} MB"

@@ -5,14 +5,14 @@ import json
 import sys
 
 from emulator import control
-from emulator.commands.common import add_state, one_line, state_of
-from emulator.screen import coloured, screen
+from emulator.commands.common import NOTHING_RUNS, add_state, one_line, state_of
+from emulator.screen import coloured, missing, screen
 
 EXAMPLES = """\
 eco2 status  # the gateway's address, each part and its state
 eco2 status --json  # {"pid", "gateway", "parts": [{"name", "kind", "pid", "state", "address"}]}
 """
-EXIT_CODES = {1: "a part has failed", 3: "no emulator runs"}
+EXIT_CODES = {0: "every part is ready", 1: "a part is not: paused, silent, restarting, failed"} | NOTHING_RUNS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,15 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 @one_line
 def main(args: argparse.Namespace) -> int:
-    state = state_of(args)
-    try:
-        answer = control.ask(state, "status")
-    except control.NotRunning as error:
-        print(f"eco2: {error}", file=sys.stderr)
-        return 3
+    answer = control.ask(state_of(args), "status", look=True)
     about = answer["about"]
     if args.json:
         print(json.dumps(about, indent=2))
     else:
         print(screen(about, None, answer["troubles"], coloured(sys.stdout)).partition("\n  A first session")[0])
-    return 1 if any(part["state"] == "failed" for part in about["parts"]) else 0
+    return 1 if missing(about) else 0

@@ -47,7 +47,7 @@ class State:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                holder = os.pread(file, 32, 0).decode().strip() or "unknown"
+                holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
                 raise StartError(
                     f"{self.path} is in use by a running emulator (pid {holder}); `eco2 down` stops it"
                 ) from None
@@ -56,6 +56,21 @@ class State:
             yield
         finally:
             os.close(file)
+
+    def holder(self) -> int | None:
+        """The process that holds the folder, as far as it is known; None when nobody does."""
+        try:
+            file = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            text = os.pread(file, 32, 0).decode(errors="replace").strip()
+            return int(text) if text.isdecimal() else 0
+        finally:
+            os.close(file)
+        return None
 
     def write(self, name: str, content: bytes, durable: bool = True) -> None:
         """Replace a file of the folder atomically, readable by its owner alone."""
@@ -84,16 +99,27 @@ class State:
         self.write(name, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n", durable)
 
     def secret(self, name: str) -> str:
-        """A password made at first sight and kept."""
+        """A password made at first sight and kept. StartError when the file of all passwords is damaged."""
         kept = self.read_json("secrets.json", dict[str, str])
         if kept is None and (self.path / "secrets.json").exists():
-            # New ones would lock everybody out of what stands.
-            raise StartError(f"{self.path / 'secrets.json'} is damaged: put it back, or `eco2 reset` begins anew")
+            # New ones would lock everybody out of what is there; `up` can make new ones that do not.
+            raise StartError(f"{self.path / 'secrets.json'} is damaged: put it back, or `eco2 up` makes new passwords")
         kept = kept or {}
         if name not in kept:
             kept[name] = secrets.token_urlsafe(24)
             self.write_json("secrets.json", kept)
         return kept[name]
+
+    def secrets_are_sound(self, needed: tuple[str, ...] = ()) -> bool:
+        """Whether the file of all passwords can be read and holds those; one that is absent lacks nothing but those."""
+        kept = self.read_json("secrets.json", dict[str, str])
+        if kept is None:
+            return not needed and not (self.path / "secrets.json").exists()
+        return all(kept.get(name) for name in needed)
+
+    def forget_secrets(self) -> None:
+        """Begin the file of all passwords anew."""
+        self.write_json("secrets.json", {})
 
     def passwords(self) -> dict[str, str]:
         """One password a database role: the superuser's, the owner's, and those of the service.toml files."""

@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    path = Path(args.file).absolute()
+    path = Path(args.file).resolve()  # by whatever link it is named
     name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else args.file
     checkout = Checkout()
     known = "/" not in args.file and args.file in checkout.lock.versions

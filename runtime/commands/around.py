@@ -31,5 +31,5 @@ def take(name: str) -> None:
     service = find(name)
     found = around(service)
     if not found.get(service.database.env):
-        raise ServiceError(f"{service.database.env} is not set, and no emulator runs here (`eco2 up` starts one)")
+        raise ServiceError(f"{service.database.env} is not set, and nothing runs here (`eco2 up` starts it)")
     os.environ.update(found)

@@ -39,13 +39,13 @@ def connect() -> psycopg.Connection[Any]:
     """The whole database, as its owner.
 
     Raises:
-        NotConfigured: MIGRATION_DB_URL is not set and no emulator runs here.
+        NotConfigured: MIGRATION_DB_URL is not set and nothing runs here.
         psycopg.OperationalError: it is away.
         guard.Planted: a service's role has left code there that would run as the owner.
     """
     dsn = owner_dsn()
     if not dsn:
-        raise NotConfigured("MIGRATION_DB_URL is not set, and no emulator runs here")
+        raise NotConfigured("MIGRATION_DB_URL is not set, and nothing runs here (`eco2 up` starts it)")
     conn = psycopg.connect(repair_dsn(dsn), autocommit=True, connect_timeout=5, application_name="eco2-operator")
     try:
         guard.refuse_planted(conn)

@@ -67,7 +67,7 @@ def run() -> list[dict[str, Any]]:
                 emulator.down()
         reloads = [_reload(emulator, checkout / "functions/recycle_info/list_categories.py") for _ in range(5)]
         save = _seconds(lambda: emulator.eco2("snapshot", "save", "bench"))
-        restore = _seconds(lambda: emulator.eco2("snapshot", "restore", "bench"))
+        restore = _seconds(lambda: emulator.eco2("snapshot", "restore", "bench", "--yes"))
     finally:
         emulator.destroy()
         shutil.rmtree(checkout)

@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,13 @@ class Emulator:
                     continue
         return [pid for pid in found if alive(pid)]
 
+    def wait(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Until it holds; what never does fails here."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain"
+            time.sleep(0.05)
+
     def destroy(self) -> None:
         self.eco2("down", check=False)
         remove_cluster(State(self.folder))
@@ -90,7 +98,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make(model: Path) -> Emulator:
     folder = Path(tempfile.mkdtemp(prefix="eco2-test-"))
     emulator = Emulator(folder)
-    shutil.copytree(model, folder / "model", dirs_exist_ok=True)
+    if model.exists():
+        shutil.copytree(model, folder / "model", dirs_exist_ok=True)
     return emulator
 
 

@@ -53,7 +53,7 @@ def test_parts_that_nobody_asks_anything_sleep(emulator: Emulator) -> None:
 def test_status_on_nothing_is_exit_code_3(tmp_path: Path) -> None:
     done = Emulator(tmp_path / "none").eco2("status", check=False)
     assert (done.returncode, done.stdout) == (3, "")
-    assert "no emulator runs" in done.stderr
+    assert "nothing runs" in done.stderr
 
 
 def test_a_second_up_on_the_same_state_is_one_line(emulator: Emulator) -> None:

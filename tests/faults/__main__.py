@@ -12,16 +12,17 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tests.faults import rows_frozen, rows_owner, rows_syncer, rows_worker
+from tests.faults import rows_emulator, rows_frozen, rows_owner, rows_syncer, rows_worker
 from tests.faults.system import Bench, bench
 from tests.faults.table import ROWS, Row
 
+assert rows_emulator
 assert rows_frozen
 assert rows_owner
 assert rows_syncer
 assert rows_worker
-# In the full form the last row takes so many seeds, one after another.
-MIXED_SEEDS = 20
+# In the full form rows of chance take so many seeds, one after another.
+SEEDS = {22: 20, rows_emulator.SERIES: 10}
 
 
 def run_row(shared: Bench, row: Row, seed: int, *, full: bool) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def run_rows(numbers: list[int], seed: int, *, full: bool) -> list[dict[str, Any
     try:
         with bench(folder) as shared:
             for number in numbers:
-                seeds = range(seed, seed + MIXED_SEEDS) if full and number == 22 else [seed]
+                seeds = range(seed, seed + SEEDS.get(number, 1)) if full else [seed]
                 for one in seeds:
                     results.append(run_row(shared, ROWS[number], one, full=full))
                     _print(results[-1])

@@ -27,7 +27,7 @@ def test_ports_are_chosen_anew(state: State, text: str) -> None:
 def test_passwords_are_never_made_anew(state: State, text: str) -> None:
     file = state.path / "secrets.json"
     file.write_text(text)
-    with pytest.raises(StartError, match=r"secrets.json is damaged: put it back, or `eco2 reset` begins anew"):
+    with pytest.raises(StartError, match=r"secrets.json is damaged: put it back, or `eco2 up` makes new passwords"):
         state.secret("postgres")
     assert file.read_text() == text
 
@@ -35,7 +35,7 @@ def test_passwords_are_never_made_anew(state: State, text: str) -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"pid": 1}'])
 def test_an_emulator_that_can_not_be_asked_does_not_run(state: State, text: str) -> None:
     (state.path / control.FILE).write_text(text)
-    with pytest.raises(control.NotRunning, match="no emulator runs"):
+    with pytest.raises(control.NotRunning, match="nothing runs"):
         control.ask(state, "status")
 
 

@@ -1,0 +1,81 @@
+"""A snapshot in one file, for a colleague."""
+
+import gzip
+import json
+import os
+import shutil
+import tarfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+from emulator.process import StartError
+from emulator.state import manifest, snapshots, version
+from emulator.state.folder import State
+
+_GZIP = b"\x1f\x8b"
+
+
+def export(state: State, name: str, file: Path) -> None:
+    """Write a snapshot to one file. StartError when it is damaged, or the file can't be written."""
+    folder = snapshots.folder_of(state, name)
+    snapshots.check(folder, f"the snapshot {name}")
+    partial = file.with_name(f".{file.name}.part")
+    try:
+        partial.unlink(missing_ok=True)
+        # Nobody else's from its first byte on: it holds everybody's data and the signing keys.
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as out, tarfile.open(fileobj=out, mode="w:gz", compresslevel=3) as archive:
+            archive.add(folder, arcname="snapshot")
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StartError(f"{file} was not written: {snapshots.reason(error)}") from None
+
+
+def take_in(state: State, file: Path, name: str) -> dict[str, Any]:
+    """Read a colleague's file to its end as a snapshot of that name. StartError, and nothing is taken in, when it is damaged."""
+    what = str(file)
+    _look(file)
+    fresh = snapshots.begin(state, name)
+    try:
+        with gzip.open(file) as stream:
+            # An archive ends before its file does: only the last byte's check sum tells whether all before it was right.
+            with tarfile.open(fileobj=stream) as archive:
+                archive.extractall(fresh, filter="data")
+            while stream.read(1 << 20):
+                pass
+        inner = fresh / "snapshot"
+        about = json.loads((inner / "about.json").read_text())
+        checked = snapshots.check(inner, what)
+        (inner / "about.json").write_text(json.dumps(about | {"name": name}))
+        if about.get("format", 1) == 1:
+            _list(inner, about | {"format": version.FORMAT, "name": name})
+        snapshots.put(state, inner, name)
+        return checked | {"name": name}
+    except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, ValueError, TypeError):
+        raise StartError(f"{what} is damaged or cut short; nothing was taken in") from None
+    except OSError as error:
+        raise StartError(f"{what} was not taken in: {snapshots.reason(error)}") from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _list(folder: Path, about: dict[str, Any]) -> None:
+    """From here on an older snapshot is checked like any other."""
+    manifest.write(folder, about)
+    (folder / "about.json").write_text(json.dumps(about))
+
+
+def _look(file: Path) -> None:
+    """StartError for a file that can't be an export, with what it is instead."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(512)
+    except OSError as error:
+        raise StartError(f"{file}: {(error.strerror or 'unreadable').lower()}") from None
+    if not head:
+        raise StartError(f"{file} is empty; `eco2 export` writes such a file anew")
+    if not head.startswith(_GZIP):
+        html = head.lstrip().lower().startswith((b"<!doctype", b"<html"))
+        raise StartError(f"{file} is {'a web page' if html else 'not an export'}, not what `eco2 export` wrote")

@@ -1,0 +1,168 @@
+"""A restore: nothing damaged is believed, an interrupted one is finished, and one that does not start is taken back."""
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from emulator.process import StartError
+from emulator.state import restore, snapshots
+from emulator.state.folder import State
+from tests.emulator.conftest import Emulator
+from tests.emulator.state.made import NAMES, contents, make_state, rewrite, save
+from tests.emulator.state.test_snapshots import psql, register
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return make_state(tmp_path)
+
+
+def killed_after(steps: int, what: Callable[[State], object], state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do it, and die before the rename of that number."""
+    rename, left = Path.rename, [steps]
+
+    def dying(self: Path, target: Path) -> Path:
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return rename(self, target)
+
+    with monkeypatch.context() as dead:
+        dead.setattr(Path, "rename", dying)
+        with contextlib.suppress(KeyboardInterrupt):
+            what(state)
+
+
+@pytest.mark.parametrize("absent", [None, "journals/j", "redis-broker/appendonlydir/a"])
+def test_one_that_was_killed_in_the_middle_is_finished_at_the_next_start(
+    state: State, monkeypatch: pytest.MonkeyPatch, absent: str | None
+) -> None:
+    save(state, "one")
+    for steps in range(14):
+        rewrite(state, "new")
+        if absent:
+            shutil.rmtree((state.path / absent).parent)
+        restore.stage(state, "one")
+        killed_after(steps, restore.swap, state, monkeypatch)
+        assert restore.swap(state) is not None
+        assert contents(state) == {"old"}, f"killed before rename {steps + 1}"
+        restore.confirm(state)
+        assert restore.swap(state) is None
+
+
+def test_one_that_is_taken_back_brings_everything_back_however_often_it_is_killed(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(state, "one")
+    for steps in range(14):
+        rewrite(state, "new")
+        (state.path / "samples.json").write_text("new")  # the snapshot has none
+        restore.stage(state, "one")
+        restore.swap(state)
+        assert contents(state) == {"old"}
+        assert not (state.path / "samples.json").exists()
+        killed_after(steps, restore.undo, state, monkeypatch)
+        restore.swap(state)
+        assert contents(state) == {"new"}, f"killed before rename {steps + 1}"
+        assert (state.path / "samples.json").read_text() == "new"
+        assert restore.pending(state) is None
+
+
+def test_half_a_swap_is_taken_back_too(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(state, "one")
+    for steps in range(10):
+        rewrite(state, "new")
+        restore.stage(state, "one")
+        killed_after(steps, restore.swap, state, monkeypatch)
+        restore.undo(state)
+        assert contents(state) == {"new"}, f"killed before rename {steps + 1}"
+
+
+@pytest.mark.parametrize("name", [*NAMES, "manifest.json"])
+@pytest.mark.parametrize("damage", ["one bit", "emptied", "gone"])
+def test_a_damaged_snapshot_is_one_line_and_nothing_is_changed(state: State, name: str, damage: str) -> None:
+    save(state, "one")
+    rewrite(state, "new")
+    file = snapshots.folder_of(state, "one") / name.removeprefix("postgres/")
+    if damage == "gone":
+        file.unlink()
+    else:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(bytes(content) if damage == "one bit" else b"")
+    with pytest.raises(StartError, match=r"^the snapshot one is damaged: .*nothing was changed$"):
+        restore.stage(state, "one")
+    assert contents(state) == {"new"}
+    assert restore.pending(state) is None
+
+
+def test_a_file_more_is_a_damage_too(state: State) -> None:
+    save(state, "one")
+    (snapshots.folder_of(state, "one") / "cluster" / "extra").write_text("x")
+    with pytest.raises(StartError, match="1 of its 6 files are missing or not what was saved, first cluster/extra"):
+        restore.stage(state, "one")
+
+
+def test_one_of_a_newer_eco2_is_refused_by_its_version(state: State) -> None:
+    save(state, "one")
+    about = snapshots.folder_of(state, "one") / "about.json"
+    about.write_text(about.read_text().replace('"format": 2', '"format": 3'))
+    with pytest.raises(StartError, match=r"was made by a newer Eco² \(format 3, this one reads up to 2\): update this"):
+        restore.stage(state, "one")
+
+
+def test_a_plan_that_can_not_be_read_stops_the_start(state: State) -> None:
+    (state.path / "restore.json").write_text("{")
+    with pytest.raises(StartError, match=r"restore.json is damaged, and a restore was under way"):
+        restore.swap(state)
+
+
+def test_a_failed_save_leaves_the_older_one_of_its_name(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(state, "one")
+    rewrite(state, "new")
+    fresh = snapshots.begin(state, "one")
+    empty = state.path / "no-cp"
+    empty.mkdir()
+    monkeypatch.setenv("PATH", str(empty))
+    with pytest.raises((StartError, OSError)):
+        snapshots.copy(state, fresh)
+    monkeypatch.undo()
+    restore.stage(state, "one")
+    restore.swap(state)
+    assert contents(state) == {"old"}
+
+
+def spoil(emulator: Emulator, name: str) -> None:
+    """Make a snapshot that is whole by its manifest, and that PostgreSQL can't start on."""
+    from emulator.state import manifest
+
+    folder = emulator.folder / "snapshots" / name
+    for wal in (folder / "cluster" / "pg_wal").glob("0*"):
+        wal.write_bytes(bytes(wal.stat().st_size))
+    control = folder / "cluster" / "global" / "pg_control"
+    control.write_bytes(bytes(reversed(control.read_bytes())))
+    manifest.write(folder, manifest.msgspec.json.decode((folder / manifest.FILE).read_bytes())["about"])
+
+
+def test_a_state_that_does_not_start_is_given_back_whether_the_system_runs_or_not(own_emulator: Emulator) -> None:
+    own_emulator.up()
+    with own_emulator.client() as client:
+        assert register(client, "before") == 201
+        own_emulator.eco2("snapshot", "save", "broken")
+        spoil(own_emulator, "broken")
+        assert register(client, "present") == 201
+        refused = own_emulator.eco2("snapshot", "restore", "broken", "--yes", check=False)
+        assert refused.returncode == 1
+        assert "the system did not start on it: postgres" in refused.stderr
+        assert refused.stderr.endswith("; the state is as it was\n")
+        assert psql(own_emulator, "SELECT count(*) FROM auth.users WHERE username = 'present'") == "1"
+        assert own_emulator.eco2("status").returncode == 0
+    own_emulator.down()
+    assert "comes back if it does not" in own_emulator.eco2("snapshot", "restore", "broken", "--yes").stdout
+    refused = own_emulator.eco2("up", "--detach", "--port", str(own_emulator.port), check=False)
+    assert (refused.returncode, "the state before is back, and `eco2 up` starts it" in refused.stderr) == (1, True)
+    own_emulator.up()
+    assert psql(own_emulator, "SELECT count(*) FROM auth.users WHERE username = 'present'") == "1"

@@ -1,0 +1,198 @@
+"""One part's life, with real processes: what is asked, what happens by itself, and what can't be."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from emulator import probe
+from emulator.fleet import Fleet
+from emulator.keeper import FOLLOWS, Keeper
+from emulator.launcher import Launcher
+from emulator.part import Part
+from emulator.process import CalledWrongly, Command, StartError, state_of
+
+ROOT = Path(__file__).parents[2]
+# Ready once its file is there; ends well when it is told to.
+SLEEP = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text('x'); time.sleep(600)"
+
+
+class World:
+    """A fleet, and parts made of one-line programs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.said: list[str] = []
+        self.fatal: list[StartError] = []
+        env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "ECO2_STATE": str(folder)}
+        (folder / "logs").mkdir()
+        self.launcher = Launcher(env, folder / "logs")
+        self.step = asyncio.Event()
+        self.fleet = Fleet(self.launcher, {"migrations": self.step}, self.said.append)
+        self.fleet.fatal = self.fatal.append
+
+    def add(self, name: str, program: str = SLEEP, kind: str = "service", **more: object) -> Keeper:
+        file = self.folder / name.replace("/", ".")
+
+        def command() -> Command:
+            argv = [sys.executable, "-c", program, str(file)]
+            return Command(name, argv, {"PATH": os.environ["PATH"]}, self.folder / "logs" / f"{file.name}.log")
+
+        async def ready() -> str:
+            return "" if file.exists() else probe.SILENT
+
+        part = Part(name, kind, command, ready, **more)  # type: ignore[arg-type]
+        return self.fleet.add(part)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    world = World(tmp_path)
+    yield world
+    await world.fleet.stop()
+    world.launcher.close()
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 - a process's end has no event here
+            await asyncio.sleep(0.01)
+
+
+def pid_of(keeper: Keeper) -> int:
+    assert keeper.process is not None
+    return keeper.process.pid
+
+
+async def test_a_part_waits_for_what_it_needs(world: World) -> None:
+    keeper = world.add("one", needs=("migrations",))
+    world.fleet.begin()
+    await asyncio.sleep(0.05)
+    assert (keeper.state, keeper.process) == ("waiting", None)
+    world.step.set()
+    await until(lambda: keeper.state == "ready")
+
+
+async def test_a_killed_part_is_started_again_and_counts_it(world: World) -> None:
+    keeper = world.add("one")
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    first = pid_of(keeper)
+    keeper.kill()
+    await until(lambda: keeper.state == "ready" and pid_of(keeper) != first)
+    assert keeper.restarts == 1
+    assert "one: it ended with signal SIGKILL; it is started again" in world.said
+
+
+async def test_a_part_that_never_starts_is_failed_with_its_reason_and_tried_again(world: World) -> None:
+    keeper = world.add("one", program="raise SystemExit('error: no such thing')")
+    other = world.add("two")
+    world.fleet.begin()
+    await until(lambda: keeper.restarts >= 3)
+    assert keeper.state in ("failed", "restarting")
+    assert keeper.error == "one did not start (exit 1): error: no such thing"
+    await until(lambda: other.state == "ready")
+    assert world.fatal == [], "a service is not what all others need"
+
+
+async def test_what_nothing_runs_without_is_fatal_when_it_does_not_start(world: World) -> None:
+    world.add("one", program="raise SystemExit('error: no such thing')", kind="server")
+    world.fleet.begin()
+    await until(lambda: world.fatal)
+    assert str(world.fatal[0]) == "one did not start (exit 1): error: no such thing"
+
+
+async def test_a_renewed_part_has_a_new_process_when_it_returns(world: World) -> None:
+    keeper = world.add("one")
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    for overlapping in (True, False):
+        first = pid_of(keeper)
+        await keeper.renew(overlapping=overlapping)
+        assert pid_of(keeper) != first
+        await until(lambda first=first: state_of(first) == "gone")
+    assert keeper.restarts == 0, "nothing that was asked for is a failure"
+
+
+async def test_a_paused_part_can_be_resumed_renewed_and_killed(world: World) -> None:
+    keeper = world.add("one")
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    keeper.pause()
+    assert (keeper.seen, state_of(pid_of(keeper))) == ("paused", "standing")
+    keeper.resume()
+    assert keeper.seen == "ready"
+    keeper.pause()
+    await keeper.renew(overlapping=False)
+    assert keeper.seen == "ready"
+    keeper.pause()
+    first = pid_of(keeper)
+    keeper.kill()
+    await until(lambda: keeper.state == "ready" and pid_of(keeper) != first)
+
+
+async def test_what_is_seen_is_what_is_there_now(world: World) -> None:
+    keeper = world.add("one")
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    os.kill(pid_of(keeper), signal.SIGSTOP)
+    await until(lambda: keeper.seen == "paused")
+    os.kill(pid_of(keeper), signal.SIGCONT)
+    await until(lambda: keeper.seen == "ready")
+    (world.folder / "one").unlink()
+    assert (await keeper.look())["state"] == "silent"
+
+
+async def test_a_crash_in_something_larger_waits_for_its_end(world: World) -> None:
+    keeper = world.add("one")
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    world.fleet.may_start.clear()
+    first = keeper.crash()
+    await until(lambda: first is not None and first.poll() is not None)
+    await asyncio.sleep(0.05)
+    assert keeper.state == "restarting"
+    assert not keeper.lives
+    world.fleet.may_start.set()
+    await until(lambda: keeper.state == "ready")
+
+
+async def test_a_keeper_that_is_killed_itself_goes_on_with_the_same_process(world: World) -> None:
+    keeper = world.add("one")
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    first = pid_of(keeper)
+    assert keeper._loop is not None
+    keeper._loop.kill()
+    await until(lambda: keeper._loop is not None and keeper._loop.ends == 1 and keeper._loop.state == "runs")
+    assert (pid_of(keeper), keeper.state) == (first, "ready")
+    keeper.kill()
+    await until(lambda: keeper.state == "ready" and pid_of(keeper) != first)
+
+
+async def test_a_stopped_part_stays_so(world: World) -> None:
+    keeper = world.add("one")
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    await world.fleet.stop()
+    assert (keeper.state, keeper.lives) == ("stopped", False)
+    assert FOLLOWS["stopped"] == set()
+    with pytest.raises(StartError, match="one is stopped"):
+        await keeper.renew(overlapping=False)
+    with pytest.raises(RuntimeError, match="one can't become ready from stopped"):
+        keeper._become("ready")
+
+
+async def test_a_replica_is_picked_by_its_number_and_all_by_their_name(world: World) -> None:
+    first, second, other = world.add("worker-ai"), world.add("worker-ai/2"), world.add("worker-storage")
+    assert world.fleet.pick("worker-ai") == [first, second]
+    assert world.fleet.pick("worker-ai/1") == [first]
+    assert world.fleet.pick("worker-ai/2") == [second]
+    assert world.fleet.pick("worker-storage") == [other]
+    for wrong in ("worker-ai/3", "worker", "worker-a"):
+        with pytest.raises(CalledWrongly, match=f"there is no part {wrong}"):
+            world.fleet.pick(wrong)

@@ -1,0 +1,62 @@
+"""Every loop of an emulator is killed once, by name: it lives again, and so does what it keeps."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from emulator.process import free_port
+from emulator.servers.postgres import remove_cluster
+from emulator.state.folder import State
+from emulator.supervisor import Supervisor
+from shared import supervision
+
+
+async def until(holds: Callable[[], bool], what: str) -> None:
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - what is waited for is in many places
+            await asyncio.sleep(0.02)
+    assert holds(), what
+
+
+async def test_each_loop_of_the_emulator_lives_again_and_the_parts_stay(model: Path) -> None:
+    state = State(Path(tempfile.mkdtemp(prefix="eco2-test-")))
+    state.create()
+    shutil.copytree(model, state.path / "model", dirs_exist_ok=True)
+    seen: list[str] = []
+
+    async def kill_each(supervisor: Supervisor) -> None:
+        fleet = supervisor.fleet
+        try:
+            await until(lambda: any(loop.name == "reload" for loop in supervision.loops()), "reload is watched for")
+            pids = {name: keeper.process.pid for name, keeper in fleet.keepers.items() if keeper.process}
+            for loop in supervision.loops():
+                loop.kill()
+                await until(lambda loop=loop: loop.ends == 1 and loop.state == "runs", f"{loop.name} runs again")
+                seen.append(loop.name)
+            assert {name: keeper.process.pid for name, keeper in fleet.keepers.items() if keeper.process} == pids
+            assert {keeper.seen for keeper in fleet.keepers.values()} == {"ready"}
+            # The loops that live again do what the first ones did.
+            for name, keeper in fleet.keepers.items():
+                keeper.kill()
+                await until(lambda keeper=keeper, name=name: keeper.lives and keeper.process.pid != pids[name], name)
+            await until(lambda: {keeper.seen for keeper in fleet.keepers.values()} == {"ready"}, "all is ready again")
+        finally:
+            supervisor.stopping.set()
+
+    killing: list[asyncio.Task[None]] = []
+
+    async def on_ready(supervisor: Supervisor) -> None:
+        killing.append(asyncio.create_task(kill_each(supervisor)))
+
+    try:
+        with state.lock():
+            await Supervisor(state, free_port(), os.environ, lambda line: None).run(on_ready)
+        await killing[0]
+    finally:
+        remove_cluster(state)
+        shutil.rmtree(state.path, ignore_errors=True)
+    parts = {"postgres", "redis-broker", "s3", "proxy", "gateway", "dashboard", "worker-ai", "syncer-ai", "api-waste"}
+    assert set(seen) >= {"fleet", "reload", *(f"keeper-{part}" for part in parts)}
