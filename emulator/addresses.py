@@ -12,6 +12,7 @@ from emulator.state.folder import State
 from runtime.services import Service
 
 GATEWAY_PORT = 8000
+_ATTEMPTS = 7
 _USES = {"postgres": "postgres", "broker": "redis-broker", "cache": "redis-cache", "objects": "s3"}
 
 
@@ -29,19 +30,29 @@ class Addresses:
         self._services = services
         self._existing = existing
         self._postgres, self._broker, self._cache = servers
-        # A listening socket for each replica of a service: connections wait in it while its process starts anew.
-        self.listeners = {s.name: listen(state.port(s.name)) for s in services.values() if not s.is_worker}
+        # Listening sockets of services and of the proxy's links: connections wait in them while a process starts anew, and
+        # nobody else can take their ports meanwhile.
+        self.listeners = {s.name: self._listen(s.name) for s in services.values() if not s.is_worker}
         names = ["postgres", "redis-broker", "redis-cache", "s3", "proxy", "outside", "smtp"]
         self.ports = state.ports(dict.fromkeys([*names, *self._health_names()]))
         self._postgres.port = self.ports["postgres"]
         self._broker.port, self._cache.port = self.ports["redis-broker"], self.ports["redis-cache"]
-        self._link_ports = state.ports(dict.fromkeys(self._pairs()))
+        self.links_listen = {pair: self._listen(pair) for pair in self._pairs()}
+        self._link_ports = {pair: int(link.getsockname()[1]) for pair, link in self.links_listen.items()}
         self.gateway: socket.socket
 
     def _health_names(self) -> Iterable[str]:
         for service in self._services.values():
             if service.is_worker:
                 yield from (f"health-worker-{service.short}", f"health-syncer-{service.short}")
+
+    def _listen(self, name: str) -> socket.socket:
+        for _ in range(_ATTEMPTS):
+            try:
+                return listen(self._state.port(name))
+            except OSError:  # somebody was faster by a moment
+                continue
+        raise StartError("no free port on 127.0.0.1")
 
     def open_gateway(self, wanted: int | None) -> None:
         """Listen on the port asked for or nothing; without one on the last run's, 8000, or the next that is free."""
@@ -66,7 +77,7 @@ class Addresses:
         raise StartError(f"no free port for the gateway from {GATEWAY_PORT} on")
 
     def close(self) -> None:
-        for listener in [*self.listeners.values(), self.gateway]:
+        for listener in [*self.listeners.values(), *self.links_listen.values(), self.gateway]:
             listener.close()
 
     @property

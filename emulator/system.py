@@ -72,10 +72,10 @@ class System:
         module: str,
         arguments: tuple[str, ...],
         env: Mapping[str, str],
-        listener: socket.socket | None = None,
+        *listeners: socket.socket,
     ) -> Callable[[], Command]:
-        fds = (listener.fileno(),) if listener is not None else ()
-        env = {**env, "LISTEN_FD": str(fds[0])} if fds else env
+        fds = [listener.fileno() for listener in listeners]
+        env = {**env, "LISTEN_FDS": ",".join(map(str, fds))} if fds else env
         argv = [sys.executable, "-m", module, *arguments]
         command = Command(name, argv, env, self.log(name), None, signal.SIGTERM, signal.SIGKILL, ROOT, fds)
         return lambda: command
@@ -137,7 +137,7 @@ class System:
     def _proxy(self) -> Part:
         port, seed = self.addresses.ports["proxy"], (str(self.seed),)
         env = self.environments.base() | {"HEALTH_PORT": str(port)}
-        command = self._python("proxy", "emulator.network.proxy", seed, env)
+        command = self._python("proxy", "emulator.network.proxy", seed, env, *self.addresses.links_listen.values())
         part = Part("proxy", "proxy", command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}", orders=True)
         part.module, part.arguments = "emulator.network.proxy:run", seed
         return part

@@ -58,6 +58,9 @@ WARM = (
     *("shared.tasks", "shared.redis", "shared.progress", "shared.objects", "shared.calls"),
 )
 
+# As many as the kernel passes at once: the proxy gets a listening socket a link.
+_DESCRIPTORS = 253
+
 
 def main() -> None:
     control = socket.socket(fileno=int(os.environ["TEMPLATE_FD"]))
@@ -156,7 +159,7 @@ def _obey(control: socket.socket) -> None:
                     read.recv(4096)
                 _reap(control)
                 continue
-            message, descriptors, _, _ = socket.recv_fds(control, 1 << 17, 4)
+            message, descriptors, _, _ = socket.recv_fds(control, 1 << 17, _DESCRIPTORS)
             if not message:
                 return  # the emulator has gone
             order = json.loads(message)
@@ -199,14 +202,14 @@ def _become(order: dict[str, Any], descriptors: list[int]) -> NoReturn:
         name_process(order["name"])
         log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         null = os.open(os.devnull, os.O_RDONLY)
-        given = dict(zip(order["descriptors"], descriptors, strict=True))
-        os.dup2(given.get("stdin", null), 0)
+        given = list(zip(order["descriptors"], descriptors, strict=True))
+        os.dup2(dict(given).get("stdin", null), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.environ.clear()
         os.environ.update(order["env"])
-        if "listener" in given:
-            os.environ["LISTEN_FD"] = str(given["listener"])
+        if listeners := [str(descriptor) for what, descriptor in given if what == "listener"]:
+            os.environ["LISTEN_FDS"] = ",".join(listeners)
         os.chdir(order["cwd"])
         sys.argv = [order["module"], *order["arguments"]]
         gc.enable()

@@ -216,7 +216,7 @@ def main() -> None:
         ws="none",
         timeout_graceful_shutdown=2,
     )
-    _Server(config, gateway).run([socket.socket(fileno=int(os.environ["LISTEN_FD"]))])
+    _Server(config, gateway).run([socket.socket(fileno=int(os.environ["LISTEN_FDS"]))])
 
 
 if __name__ == "__main__":

@@ -123,8 +123,14 @@ class _Listener:
         self.open_road = asyncio.Event()
         self.open_road.set()
 
-    async def listen(self) -> None:
-        self.server = await asyncio.start_server(self._accept, "127.0.0.1", self.link.port, limit=CHUNK, backlog=512)
+    async def listen(self, given: socket.socket | None) -> None:
+        """On the socket that was inherited for this port, else on one of our own. OSError when the port is taken."""
+        if given is not None:
+            self.server = await asyncio.start_server(self._accept, sock=given.dup(), limit=CHUNK)
+        else:
+            self.server = await asyncio.start_server(
+                self._accept, "127.0.0.1", self.link.port, limit=CHUNK, backlog=512
+            )
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(self, reader, writer)
@@ -169,9 +175,11 @@ class _Listener:
 class Proxy:
     """All links and faults, changed as a whole."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, sockets: Iterable[socket.socket] = ()) -> None:
+        """`sockets` are listening ones for some of the links' ports."""
         self.seed = seed
         self.listeners: dict[Link, _Listener] = {}
+        self._given = {int(given.getsockname()[1]): given for given in sockets}
 
     async def apply(self, links: Iterable[Link], faults: Iterable[Fault]) -> None:
         """Make exactly these links listen under exactly these faults. OSError when a port is taken."""
@@ -180,7 +188,7 @@ class Proxy:
             await self.listeners.pop(link).close()
         for link in wanted - set(self.listeners):
             listener = _Listener(link, self.seed)
-            await listener.listen()
+            await listener.listen(self._given.get(link.port))
             self.listeners[link] = listener
         for listener in self.listeners.values():
             listener.set_faults(faults)
@@ -193,7 +201,8 @@ class Served:
     """The proxy as a process: it obeys, and says whether it could."""
 
     def __init__(self, seed: int) -> None:
-        self.proxy = Proxy(seed)
+        inherited = filter(None, os.environ.get("LISTEN_FDS", "").split(","))
+        self.proxy = Proxy(seed, [socket.socket(fileno=int(number)) for number in inherited])
         self.trouble = "not told yet what should hold"
 
     async def run(self) -> None:

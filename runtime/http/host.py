@@ -77,7 +77,7 @@ def run(targets: Sequence[str]) -> int:
     )
     server = _Server(config, edge)
     # The emulator keeps the listening socket itself: connections wait in it while the service starts anew.
-    inherited = os.environ.get("LISTEN_FD")
+    inherited = os.environ.get("LISTEN_FDS")
     sockets = [socket.socket(fileno=int(inherited))] if inherited else None
     try:
         server.run(sockets)

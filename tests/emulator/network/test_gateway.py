@@ -77,7 +77,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     env = os.environ | {
         "PYTHONPATH": str(ROOT),
         "GATEWAY_ROUTES": routes,
-        "LISTEN_FD": str(listener.fileno()),
+        "LISTEN_FDS": str(listener.fileno()),
         "S3_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
         "S3_BUCKET": "eco2",
         "AWS_REGION": "ap-northeast-2",
