@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     state = state_of(args)
     folder = state.path / "logs"
-    if args.follow or not folder.exists():
+    if args.follow or (args.part is None and not folder.exists()):
         control.find(state)
     logs = {log.stem: log for log in sorted(folder.glob("*.log"))}
     if args.part is not None and args.part not in logs:

@@ -6,14 +6,15 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from emulator import probe
+from emulator import fleet, probe
 from emulator.fleet import Fleet
 from emulator.keeper import FOLLOWS, Keeper
 from emulator.launcher import Launcher
-from emulator.part import Part
+from emulator.part import Kind, Part
 from emulator.process import CalledWrongly, Command, StartError, state_of
 
 ROOT = Path(__file__).parents[2]
@@ -185,6 +186,10 @@ async def test_a_stopped_part_stays_so(world: World) -> None:
         await keeper.renew(overlapping=False)
     with pytest.raises(RuntimeError, match="one can't become ready from stopped"):
         keeper._become("ready")
+
+
+def test_every_kind_of_part_has_its_place_in_the_order_of_the_stop() -> None:
+    assert sorted(kind for kinds in fleet._STOP_ORDER for kind in kinds) == sorted(get_args(Kind))
 
 
 async def test_a_replica_is_picked_by_its_number_and_all_by_their_name(world: World) -> None:
