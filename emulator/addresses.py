@@ -1,10 +1,11 @@
 """Who listens where, and who reaches whom through which link of the proxy."""
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from emulator.existing import Existing
-from emulator.network.links import Link
+from emulator.network.links import Link, Place
+from emulator.part import replica_name
 from emulator.process import StartError
 from emulator.servers.postgres import Postgres
 from emulator.servers.redis import RedisServer
@@ -25,14 +26,17 @@ class Addresses:
         services: Mapping[str, Service],
         existing: Existing,
         servers: tuple[Postgres, RedisServer, RedisServer],
+        counts: Mapping[str, int],
     ) -> None:
+        """`counts` are the replicas of services that have more than one, by the service's name."""
         self._state = state
         self._services = services
         self._existing = existing
+        self._counts = dict(counts)
         self._postgres, self._broker, self._cache = servers
         # Listening sockets of services and of the proxy's links: connections wait in them while a process starts anew, and
         # nobody else can take their ports meanwhile.
-        self.listeners = {s.name: self._listen(s.name) for s in services.values() if not s.is_worker}
+        self.listeners = {name: self._listen(name) for name in self._replicas("service")}
         names = ["postgres", "redis-broker", "redis-cache", "s3", "proxy", "outside", "smtp"]
         self.ports = state.ports(dict.fromkeys([*names, *self._health_names()]))
         self._postgres.port = self.ports["postgres"]
@@ -41,10 +45,33 @@ class Addresses:
         self._link_ports = {pair: int(link.getsockname()[1]) for pair, link in self.links_listen.items()}
         self.gateway: socket.socket
 
-    def _health_names(self) -> Iterable[str]:
+    def _replicas(self, *kinds: str) -> Iterator[str]:
+        """The names of all replicas of services, workers or syncers."""
         for service in self._services.values():
-            if service.is_worker:
-                yield from (f"health-worker-{service.short}", f"health-syncer-{service.short}")
+            for number in range(1, self.count(service) + 1):
+                if (service.is_worker and "worker" in kinds) or (not service.is_worker and "service" in kinds):
+                    yield replica_name(service.name, number)
+                if service.is_worker and "syncer" in kinds:
+                    yield replica_name(f"syncer-{service.short}", number)
+
+    def count(self, service: Service) -> int:
+        """How many replicas of a service there are to be."""
+        return self._counts.get(service.name, 1)
+
+    def scale(self, service: Service, count: int) -> None:
+        """Have so many replicas of a service from now on; what is new gets its ports."""
+        self._counts[service.name] = count
+        wanted = set(self._replicas("service"))
+        for name in wanted - self.listeners.keys():
+            self.listeners[name] = self._listen(name)
+        for name in self.listeners.keys() - wanted:  # else a connection would wait in it for nobody
+            self.listeners.pop(name).close()
+        self.ports |= self._state.ports(dict.fromkeys(self._health_names()))
+        new = [pair for pair in self._pairs() if pair not in self._link_ports]
+        self._link_ports |= self._state.ports(dict.fromkeys(new))
+
+    def _health_names(self) -> Iterable[str]:
+        return [f"health-{name}" for name in self._replicas("worker", "syncer")]
 
     def _listen(self, name: str) -> socket.socket:
         for _ in range(_ATTEMPTS):
@@ -92,25 +119,30 @@ class Addresses:
     # Links
 
     def _pairs(self) -> list[str]:
-        """Every connection between two parts, as `source>target`."""
+        """Every connection between two parts, as `source>target`: a source is a replica, a target all replicas."""
         pairs = []
         for service in self._services.values():
-            for use in service.uses:
-                pairs.append(f"{service.name}>{_USES[use]}")
-            pairs += [f"{service.name}>{callee}" for callee in service.calls]
-            if service.is_worker:
-                pairs.append(f"syncer-{service.short}>postgres")
-            else:
+            for number in range(1, self.count(service) + 1):
+                source = replica_name(service.name, number)
+                pairs += [f"{source}>{_USES[use]}" for use in service.uses]
+                pairs += [f"{source}>{callee}" for callee in service.calls]
+                if service.is_worker:
+                    pairs.append(f"{replica_name(f'syncer-{service.short}', number)}>postgres")
+            if not service.is_worker:
                 pairs.append(f"gateway>{service.name}")
         return [*pairs, "gateway>s3"]
 
-    def links(self) -> list[Link]:
-        """What the proxy should stand between. Servers of the developer's own are reached directly."""
+    def links(self, away: Container[str] = ()) -> list[Link]:
+        """What the proxy should stand between: with replicas that are `away` left out, unless all are. Servers of the developer's
+        own are reached directly."""
         found = []
-        for pair, port in self._link_ports.items():
+        for pair in self._pairs():
             source, _, target = pair.partition(">")
             if target not in self._existing:
-                found.append(Link(source, target, port, self.port_of(target)))
+                names = [name for name in self._replicas("service") if name.partition("/")[0] == target] or [target]
+                there = [name for name in names if name not in away] or names
+                places = tuple(Place(name, self.port_of(name)) for name in there)
+                found.append(Link(source, target, self._link_ports[pair], places))
         return found
 
     def port_of(self, target: str) -> int:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from emulator.commands.common import counts
 from emulator.process import StartError
 from emulator.servers import ai_stub
 from emulator.state.folder import State
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ai", choices=("embedded", "stub"))
     parser.add_argument("--debug")
+    parser.add_argument("--replicas", type=lambda text: counts([text]), default={})
     parser.add_argument("--tell", type=int, required=True, help="a pipe's descriptor")
     args = parser.parse_args()
     os.set_inheritable(args.tell, False)
@@ -44,7 +46,9 @@ def main() -> int:
 
     try:
         with state.lock(), ai_stub.environment(args.ai, os.environ, state) as environ:
-            return asyncio.run(Supervisor(state, args.port, environ, say, args.seed, args.debug).run(on_ready))
+            return asyncio.run(
+                Supervisor(state, args.port, environ, say, args.seed, args.debug, args.replicas).run(on_ready)
+            )
     except StartError as error:
         print(error, flush=True)
         tell(f"error {error}")

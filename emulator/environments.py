@@ -6,6 +6,7 @@ from pathlib import Path
 
 from emulator.addresses import Addresses
 from emulator.existing import REGION, STORE_KEYS, Existing
+from emulator.part import file_name, replica_name
 from emulator.state.folder import State
 from runtime.services import ROOT, Service
 
@@ -65,8 +66,8 @@ class Environments:
     def _key(self, name: str) -> str:
         return str(self._state.path / "keys" / name)
 
-    def service(self, service: Service, source: str | None = None) -> dict[str, str]:
-        """What one service's process finds; `source` is the part that connects (the service, or its syncer)."""
+    def service(self, service: Service, source: str | None = None, number: int = 1) -> dict[str, str]:
+        """What the process of one replica of a service finds; `source` is the part that connects (it, or its syncer)."""
         source = source or service.name
         addresses = self._addresses
         env = self.base()
@@ -77,7 +78,8 @@ class Environments:
         if "cache" in service.uses:
             env["CACHE_REDIS_URL"] = addresses.redis("redis-cache", source)
         if "objects" in service.uses:
-            env |= self._objects(source)
+            # A form for an upload names this address, and outlives the replica that made it: all replicas of a service have one.
+            env |= self._objects(source if service.is_worker else service.name)
         if service.calls:
             env["SERVICE_URLS"] = ",".join(f"{name}={addresses.service(name, source)}" for name in service.calls)
         if "AUTH_SIGNING_KEY_FILE" in service.secrets.required:
@@ -88,7 +90,7 @@ class Environments:
             if self._environ.get(name):
                 env[name] = self._environ[name]
         if service.is_worker:
-            env["JOURNAL_PATH"] = str(self.journal(service))
+            env["JOURNAL_PATH"] = str(self.journal(service, number))
             env["MODEL_DIR"] = str(self._state.path / "model")
         else:
             env["TRUSTED_HOPS"] = "1"
@@ -136,8 +138,9 @@ class Environments:
         """What a program finds that applies migrations."""
         return self.base() | {"MIGRATION_DB_URL": self._addresses.dsn("migrator", "")}
 
-    def journal(self, service: Service) -> Path:
-        return self._state.path / "journals" / service.folder / "worker.db"
+    def journal(self, service: Service, number: int = 1) -> Path:
+        """A worker's journal: each replica has its own."""
+        return self._state.path / "journals" / file_name(replica_name(service.folder, number)) / "worker.db"
 
     def outside(self) -> dict[str, str]:
         """The addresses for a program that is no part: `eco2 exec`, commands, tests. Databases as each service's role."""

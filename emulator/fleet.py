@@ -50,6 +50,22 @@ class Fleet:
         for keeper in self.keepers.values():
             keeper.begin()
 
+    def join(self, part: Part) -> Keeper:
+        """Keep one more part."""
+        keeper = self.add(part)
+        keeper.begin()
+        return keeper
+
+    async def leave(self, name: str) -> None:
+        """Keep a part no longer, and end it in its own time."""
+        await self.keepers[name].stop()
+        del self.keepers[name]
+        self.touch()
+
+    def away(self) -> set[str]:
+        """The parts that answer nobody for some time, or are to get nothing new."""
+        return {name for name, k in self.keepers.items() if k.retiring or k.state in ("failed", "paused")}
+
     async def settled(self) -> None:
         """Return when every part has been ready, or has failed, once."""
         await asyncio.gather(*(keeper.settled.wait() for keeper in self.keepers.values()))

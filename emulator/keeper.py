@@ -65,6 +65,7 @@ class Keeper:
 
     Attributes:
         settled: set when the part has been ready, or has failed, once.
+        retiring: it is to leave the fleet: it finishes what it has, and gets nothing new.
         stale: why its newest code is not the code that runs; empty when it is.
     """
 
@@ -75,6 +76,7 @@ class Keeper:
         self.restarts = 0
         self.error = ""
         self.stale = ""
+        self.retiring = False
         self.settled = asyncio.Event()
         self._launcher = launcher
         self._ground = ground

@@ -13,6 +13,7 @@ from emulator.keeper import Keeper
 from emulator.network.faults import Faults
 from emulator.network.links import Fault
 from emulator.process import CalledWrongly, StartError
+from emulator.replicas import Replicas
 from emulator.setup import Setup
 from emulator.standstill import Standstill
 from emulator.system import System
@@ -40,11 +41,14 @@ class Orders:
         self._stop_all = stop
         self._say = say
         self._standstill = Standstill(system, fleet, setup)
+        self._replicas = Replicas(system, fleet, order_proxy, say)
         self._handlers: dict[str, Handler] = {
             "status": self._status,
             "environment": self._environment,
             "stop": self._stop,
             "restart": self._restart,
+            "scale": self._scale,
+            "roll": self._roll,
             "kill": self._kill,
             "pause": self._pause,
             "resume": self._resume,
@@ -111,6 +115,12 @@ class Orders:
         await asyncio.gather(*(keeper.renew(overlapping=keeper.part.kind == "service") for keeper in chosen))
         return {"part": chosen[0].about(), "parts": [keeper.about() for keeper in chosen]}
 
+    async def _scale(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        return {"said": await self._replicas.scale(msgspec.convert(request["replicas"], dict[str, int]))}
+
+    async def _roll(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        return {"replaced": await self._replicas.roll(str(request["service"]))}
+
     async def _kill(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
         return await self._each(request, Keeper.kill)
 
@@ -139,7 +149,7 @@ class Orders:
     async def _fault_add(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
         fault = msgspec.convert({**request["fault"], "id": self._faults.new_id()}, Fault)
         links = self._system.addresses.links()
-        if not any(fault.hits(link) for link in links):
+        if not any(fault.hits(link, place) for link in links for place in link.to):
             known = sorted({link.target for link in links if fault.source in (None, link.source)})
             whence = f" from {fault.source}" if fault.source else ""
             raise CalledWrongly(f"no connection{whence} to {fault.target}; there are {', '.join(known) or 'none'}")

@@ -36,13 +36,14 @@ class Supervisor:
         say: Say,
         seed: int = 0,
         debug: str | None = None,
+        replicas: Mapping[str, int] | None = None,
     ) -> None:
         self.state = state
         self.say = say
         self.started_at = time.monotonic()
         self.stopping = asyncio.Event()
         self.fatal: StartError | None = None
-        self._wanted = (port, environ, seed, debug)
+        self._wanted = (port, environ, seed, debug, replicas)
         self._reloading: supervision.TaskLoop | None = None
         # Made by `run`, since the state may have to be mended before they can look at it.
         self.system: System
@@ -50,6 +51,7 @@ class Supervisor:
         self.fleet: Fleet
         self._launcher: Launcher
         self._faults = Faults()
+        self._left_out: set[str] = set()
         self._orders: Orders
         self._control: control.ControlServer
 
@@ -63,8 +65,7 @@ class Supervisor:
         end_leftovers(self.state)
         inspection.inspect(self.state, self.say)
         restored = restore.swap(self.state)
-        port, environ, seed, debug = self._wanted
-        self.system = System(self.state, port, environ, seed, debug)
+        self.system = System(self.state, *self._wanted)
         self._compose()
         await self._control.start()
         self._write_about()
@@ -109,7 +110,7 @@ class Supervisor:
         self.fleet.fatal = self._give_up
         self.fleet.newcomer = self._first_order
         # While a service is away for longer, waiting in its socket helps nobody: the gateway says 503.
-        self.fleet.listeners += [self._write_about, self._order_gateway]
+        self.fleet.listeners += [self._write_about, self._order_gateway, self._follow_replicas]
         self._orders = Orders(
             self.system, self.fleet, self.setup, self._faults, self._order_proxy, self._told_to_stop, self.say
         )
@@ -181,14 +182,21 @@ class Supervisor:
             self._order_gateway()
 
     def _order_proxy(self) -> None:
-        """What should hold now: links and faults."""
-        self.fleet.order("proxy", self._faults.order(self.system.addresses.links()))
+        """What should hold now: links, without replicas that are away, and faults."""
+        self._left_out = self.fleet.away()
+        self.fleet.order("proxy", self._faults.order(self.system.addresses.links(self._left_out)))
+
+    def _follow_replicas(self) -> None:
+        if self.fleet.away() != self._left_out:
+            self._order_proxy()
 
     def _order_gateway(self) -> None:
         """Who is away, and whose newest code does not load."""
         keepers = self.fleet.keepers.values()
-        away = [keeper.part.name for keeper in keepers if keeper.state == "failed"]
-        stale = {keeper.part.name: keeper.stale for keeper in keepers if keeper.stale}
+        failed = {keeper.part.name for keeper in keepers if keeper.state == "failed"}
+        families = {keeper.part.family for keeper in keepers}
+        away = [f for f in families if all(keeper.part.name in failed for keeper in self.fleet.pick(f))]
+        stale = {keeper.part.family: keeper.stale for keeper in keepers if keeper.stale}
         self.fleet.order("gateway", {"away": away, "errors": stale})
 
     def _write_about(self) -> None:

@@ -11,21 +11,35 @@ from emulator import probe
 from emulator.addresses import Addresses
 from emulator.environments import Environments
 from emulator.existing import Existing
-from emulator.part import Part, Run, file_name
-from emulator.process import Command, StartError
+from emulator.part import Part, Run, file_name, replica_name
+from emulator.process import CalledWrongly, Command, StartError
 from emulator.servers.postgres import Postgres
 from emulator.servers.redis import RedisServer
 from emulator.state.folder import State
-from runtime.services import ROOT, Service, load_services, seconds
+from runtime.services import ROOT, Service, ServiceError, find, load_services, seconds
 
 
 class System:
     """All parts of one emulator, wired to each other through the proxy."""
 
     def __init__(
-        self, state: State, port: int | None, environ: Mapping[str, str], seed: int = 0, debug: str | None = None
+        self,
+        state: State,
+        port: int | None,
+        environ: Mapping[str, str],
+        seed: int = 0,
+        debug: str | None = None,
+        replicas: Mapping[str, int] | None = None,
     ) -> None:
-        """`debug` is the service that a debugger may enter, by its folder or name, or `all`. StartError for an unknown one."""
+        """Put together what runs.
+
+        Args:
+            debug: the service that a debugger may enter, by its folder or name, or `all`.
+            replicas: how many of a service, by its folder or name; one of those that are not named.
+
+        Raises:
+            StartError: no such service, no such port, or a server of the developer's own that can't be used.
+        """
         self.state = state
         self.seed = seed
         self.environ = environ
@@ -36,7 +50,8 @@ class System:
         self.postgres = Postgres(state.path)
         self.broker, self.cache = RedisServer(state.path, "broker"), RedisServer(state.path, "cache")
         servers = (self.postgres, self.broker, self.cache)
-        self.addresses = Addresses(state, self.services, self.existing, servers)
+        counts = {self.service(name).name: count for name, count in (replicas or {}).items()}
+        self.addresses = Addresses(state, self.services, self.existing, servers, counts)
         self.addresses.open_gateway(port)
         self.environments = Environments(state, self.services, environ, self.existing, self.addresses)
         self._debug_ports = state.ports(dict.fromkeys(f"debug-{name}" for name in debugged))
@@ -50,6 +65,13 @@ class System:
             raise StartError(f"no service {wanted} to debug: {hint}")
         return chosen
 
+    def service(self, name: str) -> Service:
+        """The service of that name or folder. CalledWrongly with the near one."""
+        try:
+            return find(name, self.services)
+        except ServiceError as error:
+            raise CalledWrongly(str(error)) from None
+
     @property
     def superuser_dsn(self) -> str:
         return self.existing.urls.get("postgres") or self.postgres.superuser_dsn
@@ -61,9 +83,13 @@ class System:
         """Every part in the order of its start."""
         found = [part for part in self._servers() if part.name not in self.existing]
         found.append(self._proxy())
-        for service in self.services.values():
-            found.append(self._worker(service) if service.is_worker else self._service(service))
-        found += [self._syncer(service) for service in self.services.values() if service.is_worker]
+        replicas = [
+            part
+            for service in self.services.values()
+            for number in range(1, self.addresses.count(service) + 1)
+            for part in self.replica(service, number)
+        ]
+        found += sorted(replicas, key=lambda part: part.kind == "syncer")
         return [*found, self._gateway(), self._dashboard(), self._outside()]
 
     def _python(
@@ -168,35 +194,43 @@ class System:
 
     # Services
 
-    def _service(self, service: Service) -> Part:
-        listener = self.addresses.listeners[service.name]
-        port = self.addresses.port_of(service.name)
-        env = self.environments.service(service) | {"PORT": str(port)} | self._debug_environment(service.name)
-        command = self._python(service.name, "runtime.http.host", (service.folder,), env, listener)
-        part = Part(service.name, "service", command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
+    def replica(self, service: Service, number: int) -> list[Part]:
+        """What one replica of a service consists of: its process, and a worker's syncer."""
+        if service.is_worker:
+            return [self._worker(service, number), self._syncer(service, number)]
+        return [self._service(service, number)]
+
+    def _service(self, service: Service, number: int) -> Part:
+        name = replica_name(service.name, number)
+        port = self.addresses.port_of(name)
+        env = self.environments.service(service, name) | {"PORT": str(port)} | self._debug_environment(name)
+        listener = self.addresses.listeners[name]
+        command = self._python(name, "runtime.http.host", (service.folder,), env, listener)
+        part = Part(name, "service", command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
         part.needs, part.grace = ("migrations",), seconds(service.run.grace)
         part.module, part.arguments, part.folder = "runtime.http.host:run", (service.folder,), service.folder
         self._debug(part)
         return part
 
-    def _worker(self, service: Service) -> Part:
-        port = self.addresses.ports[f"health-worker-{service.short}"]
-        env = self.environments.service(service) | {"HEALTH_PORT": str(port)} | self._debug_environment(service.name)
-        command = self._python(service.name, "runtime.delivery.worker", (service.folder,), env)
-        part = Part(service.name, "worker", command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
+    def _worker(self, service: Service, number: int) -> Part:
+        name = replica_name(service.name, number)
+        port = self.addresses.ports[f"health-{name}"]
+        env = self.environments.service(service, name, number) | {"HEALTH_PORT": str(port)}
+        command = self._python(name, "runtime.delivery.worker", (service.folder,), env | self._debug_environment(name))
+        part = Part(name, "worker", command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
         part.needs = ("keys", "model") if service.folder == "ai" else ("keys",)
         part.grace = min(seconds(service.run.grace), 20)
         part.module, part.arguments, part.folder = "runtime.delivery.worker:main", (service.folder,), service.folder
         self._debug(part)
         return part
 
-    def _syncer(self, service: Service) -> Part:
-        name = f"syncer-{service.short}"
-        port = self.addresses.ports[f"health-syncer-{service.short}"]
-        env = self.environments.service(service, name) | {"HEALTH_PORT": str(port)}
+    def _syncer(self, service: Service, number: int) -> Part:
+        name = replica_name(f"syncer-{service.short}", number)
+        port = self.addresses.ports[f"health-{name}"]
+        env = self.environments.service(service, name, number) | {"HEALTH_PORT": str(port)}
         command = self._python(name, "runtime.journal.syncer", (service.folder,), env)
         part = Part(name, "syncer", command, probe.http(port, "/healthz"), f"http://127.0.0.1:{port}")
-        part.needs = ("migrations", service.name)
+        part.needs = ("migrations", replica_name(service.name, number))
         part.module, part.arguments, part.folder = "runtime.journal.syncer:main", (service.folder,), service.folder
         return part
 

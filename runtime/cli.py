@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("emulator.commands.export", "write the whole state to a file, for a colleague"),
     "fault": ("emulator.commands.fault", "cut, slow or break a connection"),
     "kill": ("emulator.commands.kill", "kill a part, as a crash would"),
+    "scale": ("emulator.commands.scale", "run several replicas of a service"),
+    "roll": ("emulator.commands.roll", "replace a service's replicas one after another"),
     "pause": ("emulator.commands.pause", "stop a part without ending it, or let it go on"),
     "mail": ("emulator.commands.mail", "read what the system has written to people"),
     "clock": ("emulator.commands.clock", "move the system's clock"),
@@ -63,7 +65,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS = {
     "The system on this machine": (
         *("up", "down", "status", "logs", "reset", "exec", "invoke", "psql", "redis", "snapshot", "export", "mail"),
-        *("fault", "kill", "pause", "clock"),
+        *("fault", "kill", "pause", "scale", "roll", "clock"),
     ),
     "Functions and tasks": (
         *(

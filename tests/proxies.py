@@ -6,7 +6,7 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
-from emulator.network.links import Fault, Kind, Link
+from emulator.network.links import Fault, Kind, Link, Place
 from emulator.network.proxy import Proxy
 
 
@@ -42,7 +42,7 @@ class ProxyThread:
         if port == 0:
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 port = probe.getsockname()[1]
-        self.links.append(Link(source, target, port, to_port, host))
+        self.links.append(Link(source, target, port, (Place(target, to_port, host),)))
         self._apply()
         return port
 

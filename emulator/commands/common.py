@@ -31,6 +31,17 @@ def state_of(args: argparse.Namespace) -> State:
     return State(args.state or default_state(os.environ, args.name))
 
 
+def counts(words: list[str]) -> dict[str, int]:
+    """`api-waste=3` and `worker-ai=2,api-auth=1` as numbers by service. CalledWrongly for anything else."""
+    found = {}
+    for word in ",".join(words).split(","):
+        name, _, number = word.partition("=")
+        if not name or not number.isdecimal():
+            raise CalledWrongly(f"{word!r} does not say how many of what: worker-ai=3")
+        found[name] = int(number)
+    return found
+
+
 def confirmed(question: str) -> bool:
     """Ask at the terminal; no answer is a no."""
     try:

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from emulator import control
-from emulator.commands.common import add_state, one_line, port, state_of
-from emulator.process import StartError
+from emulator.commands.common import add_state, counts, one_line, port, state_of
+from emulator.process import CalledWrongly, StartError
 from emulator.screen import Terminal, coloured, screen
 from emulator.servers import ai_stub
 from emulator.state.folder import State
@@ -23,6 +23,7 @@ eco2 up  # start, show the logs, Ctrl-C stops everything
 eco2 up --detach --port 9000  # return when all is ready; `eco2 down` stops it
 eco2 up --name second  # another system beside the first, with a state of its own
 eco2 up --ai stub  # answer with the local OpenAI-compatible stub
+eco2 up --replicas api-waste=3,worker-ai=2  # several processes, as in the cluster
 eco2 up --debug auth  # with a port for a debugger on api-auth
 """
 EXIT_CODES = {0: "stopped; with --detach: all is ready", 1: "did not start, or with --detach: a part did not"}
@@ -53,7 +54,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SERVICE",
         help="open a debugpy port for this service (default: one each for all services and workers), the same after a reload",
     )
+    parser.add_argument(
+        "--replicas",
+        type=replicas,
+        default={},
+        metavar="SERVICE=N,...",
+        help="several of a service, such as api-waste=3,worker-ai=2 (default: one of each; `eco2 scale` changes it)",
+    )
     add_state(parser)
+
+
+def replicas(text: str) -> dict[str, int]:
+    try:
+        return counts([text])
+    except CalledWrongly as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @one_line
@@ -85,7 +100,7 @@ async def _run(args: argparse.Namespace, state: State, terminal: Terminal) -> in
 
     try:
         with ai_stub.environment(args.ai, os.environ, state) as environ:
-            code = await Supervisor(state, args.port, environ, say, args.seed, args.debug).run(on_ready)
+            code = await Supervisor(state, args.port, environ, say, args.seed, args.debug, args.replicas).run(on_ready)
             say(f"everything has stopped; the state stays in {state.path}")
             return code
     finally:
@@ -102,6 +117,9 @@ def _detach(args: argparse.Namespace, state: State) -> int:
     argv += ["--port", str(args.port)] if args.port else []
     argv += ["--ai", args.ai] if args.ai else []
     argv += ["--debug", args.debug] if args.debug else []
+    argv += (
+        ["--replicas", ",".join(f"{name}={count}" for name, count in args.replicas.items())] if args.replicas else []
+    )
     read, write = os.pipe()
     with log.open("ab") as out:
         child = subprocess.Popen(

@@ -7,14 +7,21 @@ from msgspec import Struct
 Kind = Literal["cut", "hang", "latency", "throttle", "reset", "swallow"]
 
 
+class Place(Struct, frozen=True):
+    """Where one replica of a target listens."""
+
+    name: str
+    port: int
+    host: str = "127.0.0.1"
+
+
 class Link(Struct, frozen=True):
-    """Connections of `source` to `target` arrive at `port` and go on to `host:to_port`."""
+    """Connections of `source` to `target` arrive at `port` and go on to one of the places, in turn."""
 
     source: str
     target: str
     port: int
-    to_port: int
-    host: str = "127.0.0.1"
+    to: tuple[Place, ...]
 
 
 class Fault(Struct, frozen=True, kw_only=True):
@@ -35,9 +42,20 @@ class Fault(Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     chance: float = 1.0
 
-    def hits(self, link: Link) -> bool:
-        names = (link.target, link.target.partition("-")[0])  # "redis" names redis-broker and redis-cache
-        return self.target in ("*", *names) and self.source in (None, link.source)
+    def hits(self, link: Link, place: Place) -> bool:
+        """Whether a connection on the link that goes to this place suffers from it."""
+        names = {
+            *_names(place.name),
+            link.target,
+            link.target.partition("-")[0],
+        }  # "redis" names redis-broker and redis-cache
+        return self.target in ("*", *names) and (self.source is None or self.source in _names(link.source))
+
+
+def _names(part: str) -> set[str]:
+    """What a part is called: a replica by its number, and as one of its family."""
+    family, _, number = part.partition("/")
+    return {family, f"{family}/{number or 1}"}
 
 
 class Order(Struct):

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from emulator.network.links import Fault, Kind, Link, Order
+from emulator.network.links import Fault, Kind, Link, Order, Place
 from shared import supervision
 
 CHUNK = 64 * 1024
@@ -27,19 +27,19 @@ CHUNK = 64 * 1024
 class _Connection:
     """One client's connection and its way on, pumped both ways."""
 
-    def __init__(self, listener: "_Listener", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.listener = listener
+    def __init__(self, road: "_Road", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.road = road
         self.client = (reader, writer)
         self.server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def run(self) -> None:
-        if self.listener.fault("cut"):
+        if self.road.fault("cut"):
             self.reset()
             return
-        await self.listener.unhung()
-        link = self.listener.link
+        await self.road.unhung()
+        place = self.road.place
         try:
-            self.server = await asyncio.open_connection(link.host, link.to_port, limit=CHUNK)
+            self.server = await asyncio.open_connection(place.host, place.port, limit=CHUNK)
         except OSError:
             self.reset()
             return
@@ -57,7 +57,7 @@ class _Connection:
 
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
-            if self.listener.faults:
+            if self.road.faults:
                 await self._suffer(data, "reset")
             writer.write(data)
             await writer.drain()
@@ -67,7 +67,7 @@ class _Connection:
         """Note when each piece is due; what follows is read meanwhile, as on a long line."""
         loop = asyncio.get_running_loop()
         while data := await reader.read(CHUNK):
-            await line.put((loop.time() + self.listener.latency(), data))
+            await line.put((loop.time() + self.road.latency(), data))
         await line.put((0.0, b""))
 
     async def _write_answers(self, line: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
@@ -78,17 +78,17 @@ class _Connection:
                 break
             if (left := due - loop.time()) > 0:
                 await asyncio.sleep(left)
-            if self.listener.faults:
+            if self.road.faults:
                 await self._suffer(data, "swallow")
             writer.write(data)
             await writer.drain()
         _end(writer)
 
     async def _suffer(self, data: bytes, end: Kind) -> None:
-        listener = self.listener
-        await listener.unhung()
-        for fault in listener.faults:
-            if fault.kind == end and listener.random.random() < fault.chance:
+        road = self.road
+        await road.unhung()
+        for fault in road.faults:
+            if fault.kind == end and road.random.random() < fault.chance:
                 raise EOFError
             if fault.kind == "throttle" and fault.rate > 0:
                 await asyncio.sleep(len(data) / fault.rate)
@@ -107,49 +107,29 @@ class _Connection:
 def _end(writer: asyncio.StreamWriter) -> None:
     """Hand on the end of one direction; the other may still have something to say."""
     if writer.can_write_eof():
-        with contextlib.suppress(OSError):  # the other side may have closed both ways already
+        with contextlib.suppress(
+            OSError, RuntimeError
+        ):  # the other side may have closed both ways already (uvloop says Runtime)
             writer.write_eof()
 
 
-class _Listener:
-    """A link that listens, with the faults that hold for it now."""
+class _Road:
+    """The connections of a link to one place, with the faults that hold for them now."""
 
-    def __init__(self, link: Link, seed: int) -> None:
-        self.link = link
-        self.random = random.Random(f"{seed} {link.source} {link.target}")  # noqa: S311
+    def __init__(self, place: Place, chance: random.Random) -> None:
+        self.place = place
+        self.random = chance
         self.faults: tuple[Fault, ...] = ()
         self.connections: dict[_Connection, asyncio.Task[None]] = {}
-        self.server: asyncio.Server | None = None
-        self.open_road = asyncio.Event()
-        self.open_road.set()
-
-    async def listen(self, given: socket.socket | None) -> None:
-        """On the socket that was inherited for this port, else on one of our own. OSError when the port is taken."""
-        if given is not None:
-            self.server = await asyncio.start_server(self._accept, sock=given.dup(), limit=CHUNK)
-        else:
-            self.server = await asyncio.start_server(
-                self._accept, "127.0.0.1", self.link.port, limit=CHUNK, backlog=512
-            )
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = _Connection(self, reader, writer)
-        task = asyncio.current_task()
-        assert task is not None
-        self.connections[connection] = task
-        try:
-            await connection.run()
-        except asyncio.CancelledError:
-            connection.reset()
-        finally:
-            self.connections.pop(connection, None)
+        self._open = asyncio.Event()
+        self._open.set()
 
     def set_faults(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(fault for fault in faults if fault.hits(self.link))
+        self.faults = tuple(faults)
         if self.fault("hang"):
-            self.open_road.clear()
+            self._open.clear()
         else:
-            self.open_road.set()
+            self._open.set()
         if self.fault("cut"):
             for connection in list(self.connections):
                 connection.reset()
@@ -162,14 +142,61 @@ class _Listener:
         return sum(max(0.0, fault.seconds + self.random.uniform(-fault.spread, fault.spread)) for fault in slow)
 
     async def unhung(self) -> None:
-        await self.open_road.wait()
+        await self._open.wait()
 
     async def close(self) -> None:
-        if self.server is not None:
-            self.server.close()
         for task in list(self.connections.values()):
             task.cancel()
         await asyncio.gather(*self.connections.values(), return_exceptions=True)
+
+
+class _Listener:
+    """A link that listens; connections go to its places in turn."""
+
+    def __init__(self, link: Link, seed: int) -> None:
+        self.link = link
+        self._random = random.Random(f"{seed} {link.source} {link.target}")  # noqa: S311 - chance of faults, no secret
+        self._roads: dict[Place, _Road] = {}
+        self._server: asyncio.Server | None = None
+        self._turn = 0
+
+    async def listen(self, given: socket.socket | None) -> None:
+        """On the socket that was inherited for this port, else on one of our own. OSError when the port is taken."""
+        if given is not None:
+            self._server = await asyncio.start_server(self._accept, sock=given.dup(), limit=CHUNK)
+        else:
+            port = self.link.port
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=CHUNK, backlog=512)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._turn += 1
+        road = self._roads[self.link.to[self._turn % len(self.link.to)]]
+        connection = _Connection(road, reader, writer)
+        task = asyncio.current_task()
+        assert task is not None
+        road.connections[connection] = task
+        try:
+            await connection.run()
+        except asyncio.CancelledError:
+            connection.reset()
+        finally:
+            road.connections.pop(connection, None)
+
+    def hold(self, link: Link, faults: tuple[Fault, ...]) -> None:
+        """From now on these are the link's places and the faults. What goes to a place that is left out goes on to its end."""
+        self.link = link
+        for place in link.to:
+            self._roads.setdefault(place, _Road(place, self._random))
+        for place, road in list(self._roads.items()):
+            road.set_faults(fault for fault in faults if fault.hits(link, place))
+            if place not in link.to and not road.connections:
+                del self._roads[place]
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for road in self._roads.values():
+            await road.close()
 
 
 class Proxy:
@@ -178,20 +205,21 @@ class Proxy:
     def __init__(self, seed: int = 0, sockets: Iterable[socket.socket] = ()) -> None:
         """`sockets` are listening ones for some of the links' ports."""
         self.seed = seed
-        self.listeners: dict[Link, _Listener] = {}
+        self.listeners: dict[tuple[str, str, int], _Listener] = {}
         self._given = {int(given.getsockname()[1]): given for given in sockets}
 
     async def apply(self, links: Iterable[Link], faults: Iterable[Fault]) -> None:
         """Make exactly these links listen under exactly these faults. OSError when a port is taken."""
-        wanted, faults = set(links), tuple(faults)
-        for link in set(self.listeners) - wanted:
-            await self.listeners.pop(link).close()
-        for link in wanted - set(self.listeners):
-            listener = _Listener(link, self.seed)
-            await listener.listen(self._given.get(link.port))
-            self.listeners[link] = listener
-        for listener in self.listeners.values():
-            listener.set_faults(faults)
+        wanted, held = {(link.source, link.target, link.port): link for link in links}, tuple(faults)
+        for key in self.listeners.keys() - wanted.keys():
+            await self.listeners.pop(key).close()
+        for key, link in wanted.items():
+            known = self.listeners.get(key)
+            listener = known or _Listener(link, self.seed)
+            listener.hold(link, held)
+            if known is None:
+                await listener.listen(self._given.get(link.port))
+                self.listeners[key] = listener
 
     async def close(self) -> None:
         await self.apply((), ())

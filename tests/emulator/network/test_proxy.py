@@ -1,5 +1,6 @@
 """The proxy between two parts: what goes wrong goes wrong as asked, and is well again when cleared."""
 
+import contextlib
 import socket
 import socketserver
 import threading
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from emulator.network.links import Fault, Link
+from emulator.network.links import Fault, Link, Place
 from tests.proxies import ProxyThread
 
 
@@ -17,6 +18,12 @@ class Echo(socketserver.BaseRequestHandler):
         while data := self.request.recv(65536):
             self.server.seen.append(data)  # type: ignore[attr-defined]
             self.request.sendall(data)
+
+
+class Shout(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        while data := self.request.recv(65536):
+            self.request.sendall(data.upper())
 
 
 @pytest.fixture
@@ -84,9 +91,50 @@ def test_a_fault_of_one_source_leaves_the_others_alone(proxy: ProxyThread, echo:
 
 def test_redis_names_both_servers() -> None:
     fault = Fault(id="1", target="redis", kind="cut")
-    assert fault.hits(Link("a", "redis-broker", 1, 2))
-    assert fault.hits(Link("a", "redis-cache", 1, 2))
-    assert not fault.hits(Link("a", "s3", 1, 2))
+    assert hits(fault, "redis-broker")
+    assert hits(fault, "redis-cache")
+    assert not hits(fault, "s3")
+
+
+def hits(fault: Fault, target: str, source: str = "a") -> bool:
+    place = Place(target, 2)
+    return fault.hits(Link(source, target.partition("/")[0], 1, (place,)), place)
+
+
+def test_a_replica_is_named_by_its_number_and_all_of_them_by_their_family() -> None:
+    of_one = Fault(id="1", target="api-waste/2", kind="cut")
+    assert [hits(of_one, name) for name in ("api-waste/2", "api-waste", "api-waste/3")] == [True, False, False]
+    first = Fault(id="1", target="api-waste/1", kind="cut")
+    assert [hits(first, name) for name in ("api-waste", "api-waste/2")] == [True, False]
+    of_all = Fault(id="1", target="api-waste", kind="cut")
+    assert hits(of_all, "api-waste")
+    assert hits(of_all, "api-waste/2")
+    from_one = Fault(id="1", target="postgres", kind="cut", source="worker-ai/2")
+    sources = ("worker-ai/2", "worker-ai")
+    assert [hits(from_one, "postgres", source) for source in sources] == [True, False]
+    assert hits(Fault(id="1", target="postgres", kind="cut", source="worker-ai"), "postgres", "worker-ai/2")
+
+
+def test_connections_go_to_replicas_in_turn_and_a_fault_takes_one_of_them(proxy: ProxyThread, echo: int) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Shout) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        port = proxy.link("api-waste", echo)
+        second = Place("api-waste/2", server.server_address[1])
+        proxy.links[-1] = Link("test", "api-waste", port, (*proxy.links[-1].to, second))
+        proxy.clear()
+        assert sorted(ask(port) for _ in range(4)) == [b"HELLO", b"HELLO", b"hello", b"hello"]
+        proxy.add("api-waste/2", "cut")
+        answers = []
+        for _ in range(4):
+            with contextlib.suppress(ConnectionError):
+                answers.append(ask(port))
+        assert answers == [b"hello", b"hello"]
+        proxy.links[-1] = Link("test", "api-waste", port, proxy.links[-1].to[:1])
+        proxy.clear()
+        assert {ask(port) for _ in range(4)} == {b"hello"}
+        server.shutdown()
+        thread.join()
 
 
 def test_latency_comes_once_an_answer(proxy: ProxyThread, echo: int) -> None:

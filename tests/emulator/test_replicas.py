@@ -1,0 +1,86 @@
+"""Several replicas of a service: who they are, who gets the work, and what changes while people upload."""
+
+import time
+
+import pytest
+
+from tests.emulator.conftest import Emulator
+from tests.faults.rows_emulator import all_ended_once, ask, uploading
+
+
+@pytest.fixture(scope="module")
+def emulator(emulator: Emulator) -> Emulator:
+    emulator.eco2("scale", "api-waste=2", "worker-ai=2", "worker-storage=2")
+    return emulator
+
+
+def names(emulator: Emulator, prefix: str) -> list[str]:
+    return sorted(part["name"] for part in emulator.about["parts"] if part["name"].startswith(prefix))
+
+
+def test_each_replica_is_a_part_with_a_process_journal_and_syncer_of_its_own(emulator: Emulator) -> None:
+    assert names(emulator, "api-waste") == ["api-waste", "api-waste/2"]
+    assert names(emulator, "worker-ai") == ["worker-ai", "worker-ai/2"]
+    assert names(emulator, "syncer-ai") == ["syncer-ai", "syncer-ai/2"]
+    pids = [part["pid"] for part in emulator.about["parts"]]
+    assert len(set(pids)) == len(pids)
+    for folder in ("ai", "ai.2", "storage", "storage.2"):
+        assert (emulator.folder / "journals" / folder / "worker.db").exists()
+
+
+def test_requests_go_to_all_of_them_and_to_the_rest_when_one_is_paused(emulator: Emulator) -> None:
+    def ask_waste(times: int) -> set[int]:
+        found = set()
+        for _ in range(times):
+            with emulator.client() as client:  # a connection each
+                found.add(client.get("/api/v1/waste/stats").status_code)
+        return found
+
+    assert ask_waste(12) == {401}
+    emulator.eco2("pause", "api-waste/2")
+    time.sleep(4.5)  # what the gateway keeps open to it is used no more after four idle seconds
+    assert ask_waste(6) == {401}, "nobody waits for who stands still"
+    emulator.eco2("pause", "api-waste/2", "--resume")
+
+
+def test_a_replica_is_killed_and_faulted_by_its_number(emulator: Emulator) -> None:
+    before = {part["name"]: part["pid"] for part in emulator.about["parts"]}
+    emulator.eco2("kill", "worker-ai/2")
+    emulator.wait(lambda: emulator.eco2("status", check=False).returncode == 0)
+    after = {part["name"]: part["pid"] for part in emulator.about["parts"]}
+    assert {name for name in after if after[name] != before[name]} == {"worker-ai/2"}
+    said = emulator.eco2("fault", "add", "redis-broker", "cut", "--service", "worker-ai/2").stdout
+    assert "redis-broker cut from worker-ai/2" in said
+    emulator.eco2("fault", "clear")
+    both = emulator.eco2("kill", "worker-storage")
+    assert "worker-storage was killed" in both.stdout
+    emulator.wait(lambda: emulator.eco2("status", check=False).returncode == 0)
+
+
+def test_what_is_uploaded_while_replicas_come_go_and_roll_ends_once(emulator: Emulator) -> None:
+    with uploading(emulator) as people:
+        emulator.wait(lambda: sum(len(person.accepted) for person in people) >= 4)
+        emulator.eco2("scale", "api-waste=3", "worker-ai=3")
+        assert "replaced api-waste, api-waste/2, api-waste/3" in emulator.eco2("roll", "api-waste").stdout
+        assert "worker-ai/3" in emulator.eco2("roll", "worker-ai").stdout
+        emulator.eco2("scale", "api-waste=1", "worker-ai=1", "worker-storage=1")
+        before = sum(len(person.accepted) for person in people)
+        emulator.wait(lambda: sum(len(person.accepted) for person in people) >= before + 4)
+    accepted = all_ended_once(emulator, people)
+    assert names(emulator, "api-waste") == ["api-waste"]
+    # Replicas that left had their journals synced before.
+    emulator.eco2("clock", "advance", "6m")
+    done = f"SELECT count(*) = {accepted} FROM tasks.task_results WHERE task_name = 'classify_photo' AND status = 'success'"
+    emulator.wait(lambda: ask(emulator, done) == "t")
+
+
+def test_what_can_not_be_scaled_is_said_before_anything_changes(emulator: Emulator) -> None:
+    for words, says in (
+        (("api-waste=0",), "1 to 16 replicas can run on one machine"),
+        (("api-waste=17",), "1 to 16 replicas can run on one machine"),
+        (("api-nothing=2",), "there is no service api-nothing"),
+        (("api-waste",), "does not say how many of what"),
+    ):
+        refused = emulator.eco2("scale", *words, check=False)
+        assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr
+    assert names(emulator, "api-waste") == ["api-waste"]
