@@ -98,10 +98,12 @@ class Edge:
                 status = message["status"]
                 headers = [*message["headers"], *added]
                 # What is a person's, and tokens, which are what a change is answered with.
-                if ("eco2_user" in scope or scope["method"] != "GET") and not any(
-                    name == b"cache-control" for name, _ in headers
-                ):
-                    headers.append(_NO_STORE)
+                if "eco2_user" in scope or scope["method"] != "GET":
+                    for name, _ in headers:
+                        if name == b"cache-control":
+                            break
+                    else:
+                        headers.append(_NO_STORE)
                 message["headers"] = headers
             await send(message)
 
