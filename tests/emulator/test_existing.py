@@ -1,8 +1,15 @@
 """A developer's own servers in place of the embedded ones."""
 
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
+import pytest
+
+from emulator.existing import Existing
+from emulator.process import StartError, free_port
 from emulator.servers.postgres import Postgres
 from emulator.servers.redis import RedisServer
 from tests.emulator.conftest import Emulator
@@ -53,3 +60,59 @@ def test_a_store_of_ones_own_comes_with_its_bucket_and_keys(own_emulator: Emulat
     assert refused.returncode == 1
     assert "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY too" in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def refusal(**environ: str) -> str:
+    with pytest.raises(StartError) as refused:
+        Existing.of(environ).check()
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_dead_a_silent_and_a_misspelt_server_are_named_by_their_variable(silent: int) -> None:
+    dead = free_port()
+    store = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "S3_BUCKET": "c"}
+    for port in (dead, silent):
+        said = refusal(DATABASE_URL=f"postgresql://x:secret-word@127.0.0.1:{port}/x")
+        assert said.startswith("DATABASE_URL: ")
+        assert "secret-word" not in said
+        assert refusal(BROKER_REDIS_URL=f"redis://127.0.0.1:{port}/0").startswith("BROKER_REDIS_URL: ")
+        assert refusal(CACHE_REDIS_URL=f"redis://127.0.0.1:{port}/0").startswith("CACHE_REDIS_URL: ")
+        assert refusal(S3_ENDPOINT_URL=f"http://127.0.0.1:{port}", **store).startswith("S3_ENDPOINT_URL: ")
+    assert refusal(DATABASE_URL="nonsense").startswith("DATABASE_URL: ")
+    assert refusal(BROKER_REDIS_URL="http://127.0.0.1").startswith("BROKER_REDIS_URL: ")
+    assert "is not an address" in refusal(S3_ENDPOINT_URL="somewhere", **store)
+
+
+def test_a_redis_that_forgets_is_no_broker_and_a_wrong_password_is_said(tmp_path: Path) -> None:
+    cache = RedisServer(tmp_path, "cache").start()
+    try:
+        assert "maxmemory-policy allkeys-lru" in refusal(BROKER_REDIS_URL=cache.url)
+        Existing.of({"CACHE_REDIS_URL": cache.url}).check()
+        assert "password" in refusal(CACHE_REDIS_URL=cache.url.replace(cache.password, "wrong"))
+    finally:
+        cache.stop()
+
+
+def test_a_read_only_postgresql_and_one_without_rights_are_said(tmp_path: Path) -> None:
+    postgres = Postgres(tmp_path / "theirs", durable=False)
+    try:
+        postgres.start()
+        dsn = postgres.superuser_dsn
+        Existing.of({"DATABASE_URL": dsn}).check()
+        assert "does not exist" in refusal(DATABASE_URL=dsn.removesuffix("/postgres") + "/nowhere")
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            conn.execute("CREATE ROLE plain LOGIN PASSWORD 'plain'")
+        plain = f"postgresql://plain:plain@127.0.0.1:{postgres.port}/postgres"
+        assert "must be a superuser" in refusal(DATABASE_URL=plain)
+        read_only = f"{dsn}?options=-c%20default_transaction_read_only%3Don"
+        assert "is read-only" in refusal(DATABASE_URL=read_only)
+    finally:
+        postgres.destroy()

@@ -18,7 +18,7 @@ from tests.faults.system import System, must
 from tests.faults.table import row
 from tests.support import photo
 
-EACH, SERIES = 24, 25
+EACH, SERIES = 30, 31
 CLIENTS = 8
 # Every part is ready again so soon after the last kill, in seconds.
 READY = 10.0

@@ -26,6 +26,8 @@ def row(number: int, fault: str, passes: str) -> Callable[[Run], Run]:
     """Enter a function into the table."""
 
     def enter(run: Run) -> Run:
+        if number in ROWS:
+            raise ValueError(f"two rows have the number {number}: {ROWS[number].fault}; {fault}")
         ROWS[number] = Row(number, fault, passes, run)
         return run
 
