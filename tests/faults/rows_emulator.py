@@ -170,6 +170,14 @@ def ready(emulator: Emulator, killed: str) -> float:
         time.sleep(0.1)
 
 
+def goes_on(people: list[Uploader]) -> None:
+    """One more upload than now is accepted."""
+    before, deadline = sum(len(person.accepted) for person in people), time.monotonic() + ENDED
+    while sum(len(person.accepted) for person in people) <= before:
+        must(time.monotonic() < deadline, f"no upload was accepted for {ENDED:.0f} s though all is ready")
+        time.sleep(0.1)
+
+
 def all_ended_once(emulator: Emulator, people: list[Uploader]) -> int:
     """How many were accepted; each must be there once and end once."""
     for person in people:
@@ -220,6 +228,7 @@ def killed_one_at_a_time(system: System) -> dict[str, Any]:
                 kill(emulator, name)
                 took = ready(emulator, name)
                 slowest, which = max((slowest, which), (took, name))
+            goes_on(people)
         accepted = all_ended_once(emulator, people)
         no_orphan(emulator)
     return {"killed": len(names), "accepted": accepted, "slowest": f"{which} {slowest:.1f} s"}
@@ -234,6 +243,7 @@ def killed_by_chance(system: System) -> dict[str, Any]:
     killed: list[str] = []
     with running() as emulator:
         with uploading(emulator) as people:
+            goes_on(people)
             end = time.monotonic() + (60 if system.full else 8)
             while time.monotonic() < end:
                 there = sorted(processes(emulator))
@@ -242,6 +252,7 @@ def killed_by_chance(system: System) -> dict[str, Any]:
                 killed.append(name)
                 time.sleep(system.random.uniform(0.1, 3.0))
             took = ready(emulator, ", ".join(killed[-3:]))
+            goes_on(people)
         accepted = all_ended_once(emulator, people)
         no_orphan(emulator)
     return {"killed": len(killed), "accepted": accepted, "ready after": f"{took:.1f} s"}
