@@ -77,7 +77,7 @@ def first(understood: Understood, question: Question) -> list[str]:
 
 def answering(item: Item, understood: Understood) -> list[str]:
     """The item's own short answers to what is asked of it: what changes in its state, then yes, no or how."""
-    language, aspect = understood.language, understood.aspect
+    language, aspect = understood.language, asked_of(item, understood)
     lines: list[str] = []
     if "stuck" in understood.cases:
         lines += _stuck(item, understood)
@@ -93,10 +93,16 @@ def answering(item: Item, understood: Understood) -> list[str]:
     return list(dict.fromkeys(lines[:2]))
 
 
+def asked_of(item: Item, understood: Understood) -> str | None:
+    """Which of the aspects it may be: the first that the item has an answer to, else the likeliest."""
+    aspects = understood.aspects
+    return next((one for one in aspects if one == "bin" or item.answer(one, "ko")), next(iter(aspects), None))
+
+
 def _stuck(item: Item, understood: Understood) -> list[str]:
     """What to do with a part that does not come off, where the item says it."""
     language = understood.language
-    said = [item.answer(understood.aspect or "label", language), item.exception("mixed", language)]
+    said = [item.answer(asked_of(item, understood) or "label", language), item.exception("mixed", language)]
     own = [*said, *item.steps(language), *item.warnings(language)]
     return [line for line in own if line and _NOT_OFF.search(plain(line))][:1]
 
@@ -217,7 +223,7 @@ def _item(item: Item, understood: Understood, *, many: bool) -> Iterator[str]:
 def _category(category: Category, understood: Understood) -> Iterator[str]:
     """What holds for a kind of waste, with the lines about what is asked first."""
     language = understood.language
-    about = LINES_OF.get(understood.aspect or "", [])
+    about = LINES_OF.get(next(iter(understood.aspects), ""), [])
     own = [line for line in (*category.steps(language), *category.warnings(language)) if _speaks(line, about)]
     yield category.called(language) + ":"
     yield from (f"\n{line}" for line in own[:1])

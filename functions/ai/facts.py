@@ -82,8 +82,9 @@ class Facts(Struct, frozen=True):
     isnt: bool
     turns: bool
     asks_where: bool
+    still_on: bool
     negated: bool
-    aspect: str | None
+    aspects: tuple[str, ...]
     cases: tuple[str, ...]
     kind: str | None
     situation: Situation | None
@@ -114,9 +115,10 @@ def facts(question: Question) -> Facts:
         why=TOPICS.why.within(text),
         isnt=TOPICS.isnt.within(text),
         turns=TOPICS.beside_photo.within(text),
+        still_on=TOPICS.still_on.within(text),
         asks_where=TOPICS.asks_where.within(text),
         negated=GRAMMAR.negated.count(text) % 2 == 1,
-        aspect=next((name for name, words in ASPECTS.items() if words.within(text)), None),
+        aspects=tuple(name for name, words in ASPECTS.items() if words.within(text)),
         cases=tuple(name for name, words in CASES.items() if words.within(text)),
         kind=next((name for words, name in KINDS.values() if words.within(text)), None),
         situation=next((one for one in SITUATIONS if one.there(text)), None),

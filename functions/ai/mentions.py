@@ -138,6 +138,13 @@ def pairs(named: Sequence[Mention]) -> list[tuple[Mention, Mention]]:
     return list(pairwise(named))
 
 
+def wholes(named: Sequence[Mention], text: str) -> list[Mention]:
+    """The things without their parts: "상표가 안 벗겨지는 생수병" is a bottle, "뚜껑이랑 라벨" are two parts of something."""
+    joined = {one.start for both in pairs(named) if _AND.fullmatch(text[both[0].end : both[1].start]) for one in both}
+    kept = [one for one in named if one.start in joined or not is_part(text[one.start : one.end])]
+    return kept or list(named)
+
+
 def only_bins(named: Sequence[Mention], text: str) -> bool:
     """Whether all that is named is what something is thrown into: the thing itself has no name of ours."""
     return bool(named) and all(ROLES.bin.is_all(text[one.start : one.end]) for one in named)

@@ -133,7 +133,7 @@ def _rule(item: Item, language: str) -> dict[str, Any]:
 def _asked(understood: Understood) -> dict[str, Any]:
     """What is asked of the things, in codes of ours."""
     said = {
-        "aspect": understood.aspect,
+        "aspects": list(understood.aspects),
         "bin": understood.bin,
         "when": list(understood.cases),
         "part": understood.part and understood.part[1],

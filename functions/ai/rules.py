@@ -30,8 +30,9 @@ _PART = 0.35
 class Understood(Struct, frozen=True):
     """What a question is about, for whoever words the answer.
 
-    `aspect` is what is asked of the things (a name of an item's `answers`, or `bin` with `bin` the category asked for), `cases`
-    how they are. A `situation` is a danger, whose line comes first. `unknown` is what the municipality knows.
+    `aspects` are what may be asked of the things (names of an item's `answers`, or `bin` with `bin` the category asked for), the
+    likeliest first; `cases` are how the things are. A `situation` is a danger, whose line comes first. `unknown` is what the
+    municipality knows.
     """
 
     rule: str
@@ -41,7 +42,7 @@ class Understood(Struct, frozen=True):
     near: bool = False
     on_topic: bool = True
     guesses: tuple[Item, ...] = ()
-    aspect: str | None = None
+    aspects: tuple[str, ...] = ()
     bin: str | None = None
     negated: bool = False
     cases: tuple[str, ...] = ()
@@ -87,9 +88,9 @@ class Asking:
     def understood(self, rule: str, items: Sequence[Item] = (), **more: Any) -> Understood:
         """The answer of a rule, with what is asked of the items."""
         fact = self.scene.facts
-        given = {
+        given: dict[str, Any] = {
             "near": self.scene.near,
-            "aspect": "bin" if self.scene.bin and fact.aspect in (None, "recycle") else fact.aspect,
+            "aspects": ("bin",) if self.scene.bin and set(fact.aspects) <= {"recycle"} else fact.aspects,
             "bin": self.scene.bin,
             "negated": fact.negated,
             "cases": fact.cases,
@@ -148,10 +149,10 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     # "And the cap?" after a bottle asks for no headgear.
     named = [one for one in first if not (leans and naming.is_part(text[one.start : one.end]))]
     plainly = naming.plainly_about(text, named)
-    if naming.only_bins(named, text) and not plainly:
+    if naming.only_bins(named, text) and (leans or not plainly):
         named = []
     both = naming.part_and_whole(named, text)
-    kept = [one for one in named if both is None or one is not both[0]]
+    kept = naming.wholes([one for one in named if both is None or one is not both[0]], text)
     bin_asked = _bin(text, kept)
     on_topic = (
         about or plainly or both is not None or fact.state or naming.only_names(named, text) or bin_asked is not None
@@ -229,9 +230,14 @@ def not_ours_to_know(ask: Asking) -> Understood | None:
     unknown = ask.scene.facts.unknown
     if unknown is None:
         return _fee_of_before(ask)
-    items = [one.item for one in ask.scene.named] if unknown.about_item else []
+    items = [one.item for one in _things(ask.scene)] if unknown.about_item else []
     items = items or (ask.topic() if unknown.about_item and ask.scene.leans else [])
     return ask.understood("not_ours_to_know", items, unknown=unknown, near=False)
+
+
+def _things(scene: Scene) -> list[Mention]:
+    """The things named that are no mere material or bin."""
+    return [one for one in scene.named if not ROLES.where.is_all(scene.facts.text[one.start : one.end])]
 
 
 def _fee_of_before(ask: Asking) -> Understood | None:
@@ -240,13 +246,13 @@ def _fee_of_before(ask: Asking) -> Understood | None:
     if not (scene.facts.money and scene.leans and not scene.named):
         return None
     items = ask.topic()
-    return ask.understood("not_ours_to_know", items, aspect="pickup", near=False) if items else None
+    return ask.understood("not_ours_to_know", items, aspects=("pickup",), near=False) if items else None
 
 
 def about_the_photo(ask: Asking) -> Understood | None:
     """A question that comes with a photo and names no other thing is about what the photo shows."""
     photo, scene = ask.question.photo, ask.scene
-    named = [one for one in scene.named if not ROLES.where.is_all(scene.facts.text[one.start : one.end])]
+    named = [one for one in _things(scene) if not naming.is_part(scene.facts.text[one.start : one.end])]
     elsewhere = named and not scene.facts.isnt and (scene.facts.turns or not scene.facts.refers)
     if photo is None or elsewhere:
         return None
@@ -260,7 +266,7 @@ def about_the_photo(ask: Asking) -> Understood | None:
         items,
         photo=photo,
         category=category,
-        why=scene.facts.why and scene.facts.aspect not in _ASPECTS_OF_PHOTO,
+        why=scene.facts.why and not _ASPECTS_OF_PHOTO & set(scene.facts.aspects),
         said_type=said_type,
     )
 
@@ -322,7 +328,9 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     aspect = ASPECT_OF_PART[scene.part[0]]
     if len(topic) == 1 and aspect in topic[0].answers and scene.facts.state and not scene.facts.asks_where:
         # "페트병 라벨 떼야 해?" is answered by the bottle; "라벨은 어디에?" by the label.
-        return ask.understood("part_of_a_thing", topic, aspect=aspect)
+        return ask.understood("part_of_a_thing", topic, aspects=(aspect,))
+    if scene.facts.still_on and len(topic) == 1:
+        return ask.understood("part_of_a_thing", topic, part=scene.part)
     items, part = _parted(topic[0], scene.part, named, ask.neighbours)
     return ask.understood("part_of_a_thing", [*items, *topic[1:]] if len(topic) > 1 else items, part=part)
 

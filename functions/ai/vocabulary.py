@@ -43,6 +43,7 @@ class Topics(Struct, frozen=True):
     isnt: Words
     beside_photo: Words
     asks_where: Words
+    still_on: Words
 
 
 class Roles(Struct, frozen=True):

@@ -99,7 +99,7 @@ def test_a_photo_goes_along_in_codes(openai_task: AtWork, known: Calls, stub: St
 def test_what_is_asked_and_its_answer_go_along(openai_task: AtWork, known: Calls, stub: Stub) -> None:
     openai_task.ask("우유팩 안 헹궈도 돼요?")
     known_rules = stub.requests[0]["messages"][1]["content"]
-    assert '"asked":{"aspect":"rinse"}' in known_rules
+    assert '"asked":{"aspects":["rinse"]}' in known_rules
     assert '"answer":["아니요, ' in known_rules
 
 

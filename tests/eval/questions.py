@@ -32,7 +32,7 @@ from shared.item_ids import item_id
 from shared.messages import Photo, Turn
 from tests.eval import parts
 
-SETS = ("questions", "questions_everyday", "questions_blind", "questions_after")
+SETS = ("questions", "questions_everyday", "questions_blind", "questions_after", "questions_newest")
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
 before the rules for aspects, dangers, photos and what we do not know were tried on anything."""
 OFF = "off topic"
