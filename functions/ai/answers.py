@@ -7,7 +7,7 @@ from functions.ai import mentions as naming
 from functions.ai.facts import plain
 from functions.ai.interfaces import Question
 from functions.ai.retrieval import Category, Center, Item, Neighbours, Rules
-from functions.ai.rules import Understood, bins_named
+from functions.ai.scene import Understood, bins_named
 from functions.ai.vocabulary import LINES_OF, MATERIALS, TEXTS
 from shared.errors import Unavailable
 from shared.messages import Photo

@@ -15,7 +15,8 @@ from functions.ai.interfaces import Answer, Question
 from functions.ai.openai_chat import Chat
 from functions.ai.questions import say, sources
 from functions.ai.retrieval import Item, Neighbours
-from functions.ai.rules import Understood, understand
+from functions.ai.rules import understand
+from functions.ai.scene import Understood
 from shared.messages import Answered, Turn
 
 # Letters of the conversation that go along, newest first, and of one turn.

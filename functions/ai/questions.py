@@ -9,7 +9,8 @@ from collections.abc import Callable
 from functions.ai import answers
 from functions.ai.interfaces import Answer, Question
 from functions.ai.retrieval import Neighbours
-from functions.ai.rules import Understood, understand
+from functions.ai.rules import understand
+from functions.ai.scene import Understood
 from shared.messages import Answered, Source
 
 

@@ -1,205 +1,16 @@
 """What a question is about: an ordered list of named rules over facts that are computed once. The first that fits decides."""
 
-import re
-from collections.abc import Callable, Sequence
-from typing import Any
-
-from msgspec import Struct
+from collections.abc import Callable
 
 from functions.ai import mentions as naming
-from functions.ai.facts import Facts, Language, facts, plain
+from functions.ai.facts import plain
 from functions.ai.interfaces import Question
 from functions.ai.mentions import Mention
-from functions.ai.retrieval import Category, Item, Neighbours
-from functions.ai.vocabulary import ASPECT_OF_PART, BINS, KINLESS, MATERIAL_WORDS, ROLES, Situation, Unknown
+from functions.ai.retrieval import Item, Neighbours
+from functions.ai.scene import GUESSED, MEANT, PART, Asking, Scene, Understood
+from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, MATERIAL_WORDS, ROLES
 from shared.calls import Missing
-from shared.messages import Photo, Turn
-
-MOST_ITEMS = 4
-"""Things answered at once; a longer list is no one's question."""
-
-# Items looked at for the things that a question names: a short name in a long question has a small score.
-_MANY = 40
-# A search score from which a thing is meant though its name is not written as ours are ("패트병", "frying pans").
-_MEANT = 0.62
-_GUESSED = 0.35
-# A score from which an item found for "<thing> <part>" may be that part.
-_PART = 0.35
-
-
-class Understood(Struct, frozen=True):
-    """What a question is about, for whoever words the answer.
-
-    `aspects` are what may be asked of the things (names of an item's `answers`, or `bin` with `bin` the category asked for), the
-    likeliest first; `cases` are how the things are. A `situation` is a danger, whose line comes first. `unknown` is what the
-    municipality knows.
-    """
-
-    rule: str
-    language: Language
-    items: tuple[Item, ...] = ()
-    part: tuple[str, str] | None = None
-    near: bool = False
-    on_topic: bool = True
-    guesses: tuple[Item, ...] = ()
-    aspects: tuple[str, ...] = ()
-    bin: str | None = None
-    negated: bool = False
-    cases: tuple[str, ...] = ()
-    situation: Situation | None = None
-    unknown: Unknown | None = None
-    photo: Photo | None = None
-    category: Category | None = None
-    why: bool = False
-    said_type: str | None = None
-    """The kind of waste that the person says it is, against the photo's."""
-
-
-class Scene(Struct, frozen=True):
-    """The facts, and what the search adds to them."""
-
-    facts: Facts
-    found: list[Item]
-    mentioned: list[Mention]
-    first: list[Mention]
-    """The things named, parts among them."""
-    named: list[Mention]
-    """The things named that are asked about."""
-    both: tuple[Mention, Mention] | None
-    part: tuple[str, str] | None
-    near: bool
-    about: bool
-    """Whether the text speaks of throwing away, or of a way."""
-    leans: bool
-    """Whether it leans on what was said before."""
-    plainly: bool
-    on_topic: bool
-    bin: str | None
-
-
-class Asking:
-    """A question with its scene, and what some rules look up beyond it."""
-
-    def __init__(self, question: Question, neighbours: Neighbours) -> None:
-        self.question = question
-        self.neighbours = neighbours
-        self.scene = scene(facts(question), neighbours)
-
-    def understood(self, rule: str, items: Sequence[Item] = (), **more: Any) -> Understood:
-        """The answer of a rule, with what is asked of the items."""
-        fact = self.scene.facts
-        given: dict[str, Any] = {
-            "near": self.scene.near,
-            "aspects": ("bin",) if self.scene.bin and set(fact.aspects) <= {"recycle"} else fact.aspects,
-            "bin": self.scene.bin,
-            "negated": fact.negated,
-            "cases": fact.cases,
-        } | more
-        return Understood(rule, fact.language, tuple(items)[:MOST_ITEMS], **given)
-
-    def topic(self) -> list[Item]:
-        """What the conversation is about, for a question that leans on it."""
-        turns = list(self.question.history)
-        for number in range(len(turns) - 1, max(-1, len(turns) - 9), -1):
-            if turns[number].role == "user" and (items := self._spoken_of(turns[number].content, turns[number + 1 :])):
-                return items
-        return []
-
-    def _spoken_of(self, text: str, after: Sequence[Turn]) -> list[Item]:
-        before = facts(Question(text))
-        found = self.neighbours.search(before.text, _MANY)
-        named = naming.things(naming.mentions(before.text, found), before.text)
-        if before.disposal or before.state or naming.plainly_about(before.text, named):
-            if named and not naming.only_bins(named, before.text):
-                return [mention.item for mention in named[:MOST_ITEMS]]
-            if found and found[0].score >= _MEANT and not before.refers:
-                return [found[0]]
-        return self._answered(after)
-
-    def _answered(self, after: Sequence[Turn]) -> list[Item]:
-        """The item that the answer to a turn was about: it says its name before a colon ("이거 어떻게 버려?")."""
-        for line in after[0].content.splitlines() if after and after[0].role == "assistant" else ():
-            name, colon, _ = line.partition(":")
-            if colon:
-                found = self.neighbours.search(name, 3)
-                return [item for item in found if name in (item.name, item.name_en)][:1]
-        return []
-
-    def called(self, name: str) -> list[Item]:
-        """The item of exactly that name."""
-        return [item for item in self.neighbours.search(name, 5) if item.name == name][:1]
-
-
-def scene(fact: Facts, neighbours: Neighbours) -> Scene:
-    """Look for the things that a text names. One search.
-
-    Raises:
-        Unavailable: recycle-info is away.
-    """
-    text = fact.text
-    found = neighbours.search(text, _MANY)
-    mentioned = naming.mentions(text, found)
-    first = naming.things(mentioned, text, follows=bool(fact.said))[:MOST_ITEMS]
-    near = fact.near and bool(first or fact.place)
-    about = fact.disposal or near
-    only_parts = all(naming.is_part(text[one.start : one.end]) for one in first)
-    # A remark that names nothing new is about what was spoken of: "기름이 많이 묻었으면?"
-    remark = not first and fact.short and (not fact.whole or naming.plainly_about(text, mentioned))
-    leans = bool(fact.said) and (remark or fact.follows or (bool(first) and only_parts and not fact.whole))
-    # "And the cap?" after a bottle asks for no headgear.
-    named = [one for one in first if not (leans and naming.is_part(text[one.start : one.end]))]
-    plainly = naming.plainly_about(text, named)
-    if naming.only_bins(named, text) and (leans or not plainly):
-        named = []
-    both = naming.part_and_whole(named, text)
-    kept = naming.wholes([one for one in named if both is None or one is not both[0]], text)
-    bin_asked = _bin(text, kept)
-    on_topic = (
-        about or plainly or both is not None or fact.state or naming.only_names(named, text) or bin_asked is not None
-    )
-    return Scene(
-        facts=fact,
-        found=found,
-        mentioned=mentioned,
-        first=first,
-        named=kept,
-        both=both,
-        part=naming.part(text, kept),
-        near=near,
-        about=about,
-        leans=leans,
-        plainly=plainly,
-        on_topic=on_topic,
-        bin=bin_asked,
-    )
-
-
-# What follows the name of a bin when a text asks for it, and not when it is what a thing is made of.
-_INTO = re.compile(
-    ROLES.into.source + rf"(?!\s?{ROLES.made.source})" + r"|(?:\s(?:recycling|bin|collection|waste))?\s*[?.!]*$"
-)
-
-
-def _bin(text: str, named: Sequence[Mention]) -> str | None:
-    """The category of the bin that a text asks for, outside of the things' names: "플라스틱에 넣어도 되나요"."""
-    for start, end, category in bins_named(text):
-        outside = all(end <= one.start or start >= one.end for one in named)
-        if outside and _INTO.match(text, end):
-            return category
-    return None
-
-
-def bins_named(text: str) -> list[tuple[int, int, str]]:
-    """The bins in a plain text: start, end, category. 종이 in 종이팩 is none."""
-    found = [(*match.span(), category) for category, words in BINS.items() for match in words.all(text)]
-    return [
-        one
-        for one in found
-        if not any(other[0] <= one[0] and one[1] <= other[1] and other[:2] != one[:2] for other in found)
-    ]
-
-
-# --- the rules ---------------------------------------------------------------------------------------------------------
+from shared.messages import Photo
 
 
 def gives_orders(ask: Asking) -> Understood | None:
@@ -349,7 +160,7 @@ def thing_meant(ask: Asking) -> Understood | None:
 
 def _meant(ask: Asking) -> list[Item]:
     scene = ask.scene
-    best = scene.found[0] if scene.found and scene.found[0].score >= _MEANT else None
+    best = scene.found[0] if scene.found and scene.found[0].score >= MEANT else None
     own = scene.about or scene.facts.state or not scene.leans
     if best is None or scene.named or (scene.part and scene.leans) or not own or (scene.leans and scene.plainly):
         return []
@@ -370,7 +181,7 @@ def what_was_spoken_of(ask: Asking) -> Understood | None:
 def unclear(ask: Asking) -> Understood | None:
     """A question of ours about a thing that we don't know: ask back."""
     scene = ask.scene
-    guesses = tuple(item for item in scene.found[:3] if item.score >= _GUESSED)
+    guesses = tuple(item for item in scene.found[:3] if item.score >= GUESSED)
     if scene.about or (guesses and " " not in scene.facts.text):
         return ask.understood("unclear", guesses=guesses)
     return None
@@ -424,7 +235,7 @@ def _parted(
     found = sorted(neighbours.search(f"{whole.name} {word}", 8), key=lambda item: item.category != whole.category)
     for item in found:
         parts_name = any(naming.speaks_of(name, part) for name in (item.name, item.name_en or ""))
-        if parts_name and item.score >= _PART and _kin(whole, item):
+        if parts_name and item.score >= PART and _kin(whole, item):
             return (item,), None
     if named is not None and named.category == whole.category:
         return (named,), None
