@@ -72,7 +72,7 @@ def screen(about: dict[str, Any], seconds: float | None, troubles: list[str], co
         paint(head, 1),
         "",
         f"  gateway    {paint(about['gateway'], 1)}",
-        f"  dashboard  {about['gateway']}/_emulator/",
+        f"  dashboard  {about['gateway']}/_emulator/ (`eco2 open` opens it)",
         f"  state      {about['state_folder']}",
         "",
         *rows,

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("emulator.commands.down", "stop a system that runs detached"),
     "status": ("emulator.commands.status", "show the parts of the running system"),
     "reset": ("emulator.commands.reset", "throw the system's state away"),
+    "open": ("emulator.commands.open", "open the dashboard in a browser"),
     "logs": ("emulator.commands.logs", "show or follow the logs of the parts"),
     "exec": ("emulator.commands.exec", "run a command with the system around it"),
     "invoke": ("emulator.commands.invoke", "call one function"),
@@ -65,7 +66,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS = {
     "The system on this machine": (
         *("up", "down", "status", "logs", "reset", "exec", "invoke", "psql", "redis", "snapshot", "export", "mail"),
-        *("fault", "kill", "pause", "scale", "roll", "clock"),
+        *("fault", "kill", "pause", "scale", "roll", "clock", "open"),
     ),
     "Functions and tasks": (
         *(

@@ -17,7 +17,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.params import QueryParameter
 
-from emulator.dashboard.guard import only_from_here, refuse
+from emulator.dashboard.guard import only_from_here, refuse, with_token
 from emulator.dashboard.pages import data, functions, mail, requests, system, tasks
 from emulator.dashboard.site import Site, site_of
 
@@ -89,7 +89,7 @@ async def life(app: Litestar) -> AsyncIterator[None]:
 
 
 def build() -> Litestar:
-    api = Router("/_emulator/api", route_handlers=HANDLERS)
+    api = Router("/_emulator/api", route_handlers=HANDLERS, before_request=with_token)
     return Litestar(
         [api, page, ready],
         dependencies={name: Provide(of, sync_to_thread=False) for name, of in (("site", site_of), ("waits", waits_of))},

@@ -1,5 +1,11 @@
-"""Whom the dashboard answers, and how it says no."""
+"""Whom the dashboard answers, and how it says no.
 
+A page from elsewhere is told by its Host and Origin. Another user of this machine can send any Host, and reads the page's files;
+so the API asks for the token that the running emulator wrote into its folder, in a file that its owner alone may read. `eco2
+open` prints it in the page's fragment, which a browser sends nowhere.
+"""
+
+import hmac
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -7,6 +13,7 @@ import psycopg
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from emulator import control
 from emulator.process import StartError
 from runtime.services import ServiceError
 
@@ -15,6 +22,20 @@ _HERE = {"127.0.0.1", "localhost", "::1"}
 
 class Refused(Exception):
     """PostgreSQL, Redis or a wrong name said no; the message is what was said."""
+
+
+HEADER = "x-eco2-token"
+
+
+async def with_token(request: Request[Any, Any, Any]) -> None:
+    """Refuse what another web page or another user of this machine sends."""
+    await only_from_here(request)
+    held = control.find(request.app.state.site.state)["token"]
+    given = request.headers.get(HEADER, "")
+    if not hmac.compare_digest(given.encode(), held.encode()):
+        raise HTTPException(
+            "this asks for the emulator's token: use the address that `eco2 open` prints", status_code=401
+        )
 
 
 async def only_from_here(request: Request[Any, Any, Any]) -> None:

@@ -53,6 +53,12 @@ class Emulator:
         return found
 
     @property
+    def token(self) -> str:
+        """What the dashboard's API asks for, as its owner reads it."""
+        found: str = json.loads((self.folder / "emulator.json").read_text())["token"]
+        return found
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 

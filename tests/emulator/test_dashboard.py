@@ -1,13 +1,17 @@
 """The dashboard's local API, on a running system: what it shows, what it does, and whom it refuses."""
 
+import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from emulator.dashboard import app as dashboard
+from emulator.outside.mailbox import Mailbox
 from runtime.loader import discover
 from runtime.services import load_services
 from tests.emulator.conftest import Emulator
@@ -16,7 +20,9 @@ from tests.support import photo
 
 @pytest.fixture(scope="module")
 def api(emulator: Emulator) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{emulator.url}/_emulator/api", timeout=60, trust_env=False) as client:
+    with httpx.Client(
+        base_url=f"{emulator.url}/_emulator/api", headers={"X-Eco2-Token": emulator.token}, timeout=60, trust_env=False
+    ) as client:
         yield client
 
 
@@ -61,7 +67,38 @@ def test_a_rebound_page_at_the_dashboards_own_port_is_refused_whatever_it_says_o
     with httpx.Client(base_url=address, trust_env=False) as client:
         assert client.get("/_emulator/api/data/tables", headers=headers).status_code == 403
         assert client.get("/_emulator/", headers=headers).status_code == 403
-        assert client.get("/_emulator/api/", headers={}).status_code == 200
+        assert client.get("/_emulator/api/", headers={"X-Eco2-Token": emulator.token}).status_code == 200
+
+
+def test_another_user_of_this_machine_gets_the_pages_files_and_nothing_else(
+    emulator: Emulator, api: httpx.Client
+) -> None:
+    # Such a program may send whatever Host and Origin it likes; what it can't read is the folder's token.
+    file = emulator.folder / "emulator.json"
+    assert file.stat().st_mode & 0o077 == 0
+    for headers in ({}, {"X-Eco2-Token": ""}, {"X-Eco2-Token": "x" * 32}, {"Origin": emulator.url}):
+        with httpx.Client(base_url=emulator.url, headers=headers, trust_env=False) as stranger:
+            page = stranger.get("/_emulator/")
+            assert page.status_code == 200
+            assert emulator.token not in page.text
+            for entry in api.get("/").json():
+                path = re.sub(r"\{\w+:str\}", "x", entry["path"]).replace("{task:uuid}", str(uuid4()))
+                refused = stranger.request(entry["method"], path)
+                assert (refused.status_code, "eco2 open" in refused.text) == (401, True), entry
+            for path in (
+                "/_emulator//api/system",
+                "/_emulator/./api/system",
+                "//_emulator/api/system",
+                "/_emulator/api",
+            ):
+                assert stranger.get(path).status_code in (401, 404), path
+    assert api.get("/system").json()["clock"]["ahead"] == 0
+
+
+def test_eco2_open_prints_the_address_that_has_the_token(emulator: Emulator) -> None:
+    said = emulator.eco2("open", "tasks", "--print").stdout.strip()
+    assert said == f"{emulator.url}/_emulator/#token={emulator.token}&page=tasks"
+    assert emulator.token not in emulator.eco2("status").stdout
 
 
 def test_the_page_of_this_machine_is_answered(emulator: Emulator, api: httpx.Client) -> None:
@@ -246,3 +283,14 @@ def test_the_clock_only_goes_forward(api: httpx.Client) -> None:
     ahead = api.get("/system").json()["clock"]["ahead"]
     assert api.post("/clock", json={"seconds": -1}).status_code == 400
     assert api.post("/clock", json={"seconds": 90}).json()["ahead"] == ahead + 90
+
+
+def test_letters_are_shown_as_eco2_mail_prints_them(emulator: Emulator, api: httpx.Client) -> None:
+    box = Mailbox(emulator.folder / "mail")
+    box.add(b"Subject: Your code\r\n\r\n123456\r\n", "eco2@example.com", ["reader@example.com"])
+    box.add(b"Subject: Hello\r\n\r\nhello\r\n", "eco2@example.com", ["other@example.com"])
+    (letter,) = api.get("/mail", params={"to": "Reader@example.com"}).json()
+    printed = json.loads(emulator.eco2("mail", "--to", "reader@example.com", "--json").stdout)
+    assert (letter["subject"], letter["text"].strip(), letter["to"]) == ("Your code", "123456", ["reader@example.com"])
+    assert [letter["id"]] == [one["id"] for one in printed]
+    assert len(api.get("/mail", params={"limit": 1}).json()) == 1

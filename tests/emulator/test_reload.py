@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from emulator.reload import scan, syntax_error
@@ -121,13 +120,13 @@ def test_a_saved_migration_is_applied_before_the_code_that_needs_it(checkout: tu
         status, error = said()
         assert status == 200
         assert 'type "nonsense" does not exist' in error
-        assert any('type "nonsense" does not exist' in line for line in troubles(client))
+        assert any('type "nonsense" does not exist' in line for line in troubles(emulator))
         assert pids(emulator)["api-recycle-info"] == before
         # Mended, it is applied, and the code that waited for it comes with it.
         migration.write_text("CREATE TABLE recycle_info.notes (text text);\n")
         wait(lambda: said()[1] == "" and pids(emulator)["api-recycle-info"] not in (None, before))
         assert said() == (200, "")
-        assert troubles(client) == []
+        assert troubles(emulator) == []
         # What is written into it later can't be applied any more: that is said, and nothing stands still for it.
         migration.write_text("CREATE TABLE recycle_info.notes (text text, more text);\n")
         wait(lambda: "put what is new into a new file" in said()[1])
@@ -137,8 +136,10 @@ def test_a_saved_migration_is_applied_before_the_code_that_needs_it(checkout: tu
     assert "migrated recycle_info.0900_notes" in (emulator.folder / "logs" / "eco2.log").read_text()
 
 
-def troubles(client: httpx.Client) -> list[str]:
-    found: list[str] = client.get("/_emulator/api/system").json()["troubles"]
+def troubles(emulator: Emulator) -> list[str]:
+    headers = {"X-Eco2-Token": emulator.token}
+    with emulator.client() as client:
+        found: list[str] = client.get("/_emulator/api/system", headers=headers).json()["troubles"]
     return found
 
 

@@ -9,7 +9,8 @@ import { chromium } from "playwright-core";
 const GATEWAY = process.env.ECO2_UI_GATEWAY;
 const PHOTO = process.env.ECO2_UI_PHOTO;
 const SHOTS = process.env.ECO2_UI_SHOTS ?? "build/screenshots";
-const PAGES = ["system", "functions", "requests", "tasks", "data", "try"];
+const TOKEN = process.env.ECO2_UI_TOKEN;
+const PAGES = ["system", "functions", "requests", "tasks", "data", "mail", "try"];
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 // A busy machine is slow, not broken.
 const PATIENCE = 90_000;
@@ -38,10 +39,14 @@ async function fresh(options = {}) {
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) errors.push(`${message.text()} ${message.location().url}`); });
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("request", (request) => { if (!/^(http:\/\/(127\.0\.0\.1|localhost)[:/]|data:|blob:)/.test(request.url())) errors.push(`asked elsewhere: ${request.url()}`); });
+  // The address as `eco2 open` prints it: the tab then has the token, and the address no longer does.
+  await page.goto(`${GATEWAY}/_emulator/#token=${TOKEN}&page=functions`);
+  await page.locator(READY.functions).first().waitFor();
+  assert.equal(new URL(page.url()).hash, "#functions");
 }
 
 // What shows that a page's data has come.
-const READY = { system: '.map [data-part="gateway"]', functions: "[data-function]", requests: "[data-trace]", tasks: ".chart", data: "[data-table]", try: "#photo" };
+const READY = { system: '.map [data-part="gateway"]', functions: "[data-function]", requests: "[data-trace]", tasks: ".chart", data: "[data-table]", mail: "[data-letter]", try: "#photo" };
 
 async function visit(name) {
   await page.goto(`${GATEWAY}/_emulator/#${name}`);
@@ -78,6 +83,7 @@ test("a photo goes to its answer with a guide, centers are drawn, and the chat a
   await page.setInputFiles("#photo", PHOTO);
   await page.locator("#answer .answer").waitFor();
   assert.notEqual((await page.locator("#answer .answer").textContent()).trim(), "");
+  assert.match(await page.locator("#certainty").textContent(), /certain|Probably|guess/);
   await page.locator("#answer li").first().waitFor(); // the guide's steps
   await page.click("#near");
   await page.locator(".places circle.pulse-still").first().waitFor();
@@ -101,6 +107,35 @@ test("a task is followed to its end", async () => {
   await row.locator(".stages i.on").nth(5).waitFor();
   assert.equal(await row.locator(".badge").getAttribute("data-status"), "success");
   await shot("tasks-synced");
+});
+
+test("a request's id finds its tasks, and a task's its request", async () => {
+  const [task] = await page.evaluate(async (token) => (await fetch("/_emulator/api/tasks?function=process_photo", { headers: { "X-Eco2-Token": token } })).json(), TOKEN);
+  await visit("tasks");
+  await page.fill("#filter", task.id);
+  await page.locator("tr[data-task]").nth(1).waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "Show its request" }).click();
+  await page.locator(".timeline").waitFor();
+  await page.getByRole("link", { name: task.id }).click();
+  await page.locator(`tr[data-task="${task.id}"]`).waitFor();
+  await page.selectOption('select[name="status"]', "failure");
+  await page.getByText("No task matches.").waitFor();
+});
+
+test("a letter is read, and found by its address", async () => {
+  await visit("mail");
+  await page.fill("#filter", "reader@example.com");
+  await page.locator("[data-letter]").filter({ hasText: "Your code" }).click();
+  await page.getByText("123456").waitFor();
+  await shot("mail-letter");
+});
+
+test("without the token the page says how to get it, and shows nothing", async () => {
+  const other = await context.newPage();
+  await other.goto(`${GATEWAY}/_emulator/`);
+  await other.getByText("eco2 open").waitFor();
+  assert.equal(await other.locator(".map").count(), 0);
+  await other.close();
 });
 
 test("a request is shown as a timeline across processes", async () => {

@@ -28,7 +28,7 @@ class Statement(Struct):
     write: bool = False
 
 
-@get("/data/tables", summary="Every table by schema", opt={"asks": True})
+@get("/data/tables", summary="Every table by schema")
 async def data_tables(site: Site) -> list[dict[str, Any]]:
     return await asyncio.to_thread(tables, await site.environment())
 
@@ -36,7 +36,6 @@ async def data_tables(site: Site) -> list[dict[str, Any]]:
 @get(
     "/data/tables/{schema:str}/{table:str}",
     summary="A page of a table, as a service's role sees it (?as=SERVICE)",
-    opt={"asks": True},
 )
 async def data_rows(
     site: Site,
@@ -53,12 +52,12 @@ async def data_sql(site: Site, data: JSONBody[Statement]) -> dict[str, Any]:
     return await asyncio.to_thread(run_sql, await site.environment(), find(data.service), data.text, data.write)
 
 
-@get("/data/objects", summary="Objects below a prefix", opt={"asks": True})
+@get("/data/objects", summary="Objects below a prefix")
 async def data_objects(site: Site, prefix: Annotated[str, QueryParameter()] = "") -> list[dict[str, Any]]:
     return await asyncio.to_thread(objects, await site.environment(), prefix)
 
 
-@get("/data/object", summary="One object's bytes (?key=)", opt={"asks": True})
+@get("/data/object", summary="One object's bytes (?key=)")
 async def data_object(site: Site, key: Annotated[str, QueryParameter()]) -> Response[bytes]:
     from botocore.exceptions import ClientError
 
@@ -71,7 +70,7 @@ async def data_object(site: Site, key: Annotated[str, QueryParameter()]) -> Resp
     return Response(found, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
 
 
-@get("/data/redis", summary="Keys of the broker or the cache (?which=&match=)", opt={"asks": True})
+@get("/data/redis", summary="Keys of the broker or the cache (?which=&match=)")
 async def data_redis(
     site: Site,
     which: Annotated[Literal["broker", "cache"], QueryParameter()] = "broker",

@@ -10,7 +10,7 @@ from emulator.dashboard.site import Site
 from emulator.outside.mailbox import Letter, Mailbox
 
 
-@get("/mail", summary="The letters, newest first; those to one address with ?to=", opt={"asks": True})
+@get("/mail", summary="The letters, newest first; those to one address with ?to=")
 async def mail(
     site: Site,
     to: Annotated[str, QueryParameter()] = "",

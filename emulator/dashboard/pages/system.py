@@ -58,7 +58,7 @@ async def system(site: Site) -> dict[str, Any]:
     return {**about, **shown}
 
 
-@get("/logs/{part:str}", summary="The last lines of a part's log", opt={"asks": True})
+@get("/logs/{part:str}", summary="The last lines of a part's log")
 async def logs(
     site: Site, part: FromPath[str], lines: Annotated[int, QueryParameter(ge=1, le=2000)] = 200
 ) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 // The frame: pages by the address's hash, language and theme.
-import { h, problem } from "./base.js";
+import { h, hasToken, problem } from "./base.js";
 import { current, setLanguage, t } from "./words.js";
 
-const PAGES = ["system", "functions", "requests", "tasks", "data", "try"];
+const PAGES = ["system", "functions", "requests", "tasks", "data", "mail", "try"];
 const main = document.getElementById("main");
 let leave = null, shown = 0;
 
@@ -24,8 +24,14 @@ function frame(page) {
   document.getElementById("theme").textContent = theme() === "dark" ? t("theme_light") : t("theme_dark");
 }
 
+// `#requests/ID`: a page, and what is chosen on it.
+function where() {
+  const [name, ...rest] = location.hash.slice(1).split("/");
+  return [PAGES.includes(name) ? name : "system", decodeURIComponent(rest.join("/"))];
+}
+
 async function show(focus) {
-  const name = PAGES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "system";
+  const [name, chosen] = where();
   const turn = ++shown;
   if (leave) leave();
   leave = null;
@@ -34,8 +40,9 @@ async function show(focus) {
     const page = await import(`./${name}.js`);
     if (turn !== shown) return; // another page was asked for meanwhile
     main.replaceChildren(h("h1", {}, t(name)), h("p", { class: "lead" }, t(`${name}_lead`)));
+    if (!hasToken()) { main.append(h("p", { class: "notice", role: "alert" }, t("needs_token"))); return; }
     if (focus) main.focus();
-    leave = page.show(main) ?? null;
+    leave = page.show(main, chosen) ?? null;
   } catch (error) {
     main.replaceChildren(problem(error, () => show(true)));
   }
@@ -44,7 +51,7 @@ async function show(focus) {
 document.getElementById("language").addEventListener("click", () => { setLanguage(current() === "ko" ? "en" : "ko"); show(false); });
 document.getElementById("theme").addEventListener("click", () => {
   localStorage.setItem("eco2-theme", theme() === "dark" ? "light" : "dark");
-  frame(location.hash.slice(1) || "system");
+  frame(where()[0]);
 });
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 addEventListener("hashchange", () => show(true));

@@ -20,10 +20,22 @@ function fill(element, attributes, children) {
   return element;
 }
 
+// The address that `eco2 open` prints ends with `#token=…&page=…`. A fragment is sent nowhere; the tab keeps the token.
+const given = new URLSearchParams(location.hash.slice(1));
+if (given.get("token")) {
+  sessionStorage.setItem("eco2-token", given.get("token"));
+  history.replaceState(null, "", `#${given.get("page") ?? "system"}`);
+}
+const token = () => sessionStorage.getItem("eco2-token") ?? "";
+export const hasToken = () => token() !== "";
+
+function ask(path, init = {}) { return fetch(API + path, { ...init, headers: { "X-Eco2-Token": token(), ...init.headers } }); }
+
 export async function api(path, options = {}) {
   const init = { method: options.method ?? (options.json === undefined ? "GET" : "POST"), signal: options.signal };
   if (options.json !== undefined) { init.body = JSON.stringify(options.json); init.headers = { "Content-Type": "application/json" }; }
-  const answer = await fetch(API + path, init);
+  const answer = await ask(path, init);
+  if (answer.status === 401) throw new Error(t("needs_token"));
   const text = await answer.text();
   const body = text ? JSON.parse(text) : null;
   if (!answer.ok) throw new Error(body?.detail ?? `${answer.status} ${answer.statusText}`);
@@ -78,9 +90,39 @@ export function timeline(spans) {
   }));
 }
 
-// The spans as they come. Returns what ends the listening.
+// A picture that only who has the token may see: an <img> by itself can't send it.
+export function picture(path) {
+  const image = h("img", { alt: "" });
+  ask(path).then((answer) => (answer.ok ? answer.blob() : null)).then((blob) => { if (blob) image.src = URL.createObjectURL(blob); }).catch(() => {});
+  image.addEventListener("load", () => URL.revokeObjectURL(image.src));
+  return image;
+}
+
+// Server-Sent Events by fetch: EventSource can't send a token.
+export async function events(answer, take) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    rest += value;
+    const blocks = rest.split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const name = /^event: (.*)$/m.exec(block)?.[1] ?? "message", data = /^data: (.*)$/m.exec(block)?.[1];
+      if (data || name !== "message") take(name, data ? JSON.parse(data) : {});
+    }
+  }
+}
+
+// The spans as they come, also after the emulator was away. Returns what ends the listening.
 export function follow(take) {
-  const source = new EventSource(`${API}/stream`);
-  source.onmessage = (event) => take(JSON.parse(event.data));
-  return () => source.close();
+  const ending = new AbortController();
+  (async () => {
+    while (!ending.signal.aborted) {
+      try { await events(await ask("/stream", { signal: ending.signal }), (name, span) => take(span)); } catch { /* it went away */ }
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+    }
+  })();
+  return () => ending.abort();
 }

@@ -1,5 +1,5 @@
 // What is stored: tables under each service's own role, objects with pictures, Redis keys.
-import { API, api, field, h, loading, problem, table } from "./base.js";
+import { api, field, h, loading, picture, problem, table } from "./base.js";
 import { t } from "./words.js";
 
 const OWNERS = { auth: "auth", users: "userinfo", locations: "location", waste: "waste", recycle_info: "recycle_info", chat_llm: "chat_llm", tasks: "storage", public: "auth" };
@@ -75,7 +75,7 @@ function objects(body) {
     out.replaceChildren(loading());
     try {
       const found = await api(`/data/objects?prefix=${encodeURIComponent(prefix.value)}`);
-      out.replaceChildren(found.length ? h("div", { class: "thumbs" }, found.map((one) => h("figure", {}, h("img", { loading: "lazy", alt: "", src: `${API}/data/object?key=${encodeURIComponent(one.key)}` }), h("figcaption", {}, one.key, h("br"), `${one.size} B`)))) : h("p", { class: "empty" }, t("no_objects")));
+      out.replaceChildren(found.length ? h("div", { class: "thumbs" }, found.map((one) => h("figure", {}, picture(`/data/object?key=${encodeURIComponent(one.key)}`), h("figcaption", {}, one.key, h("br"), `${one.size} B`)))) : h("p", { class: "empty" }, t("no_objects")));
     } catch (error) { out.replaceChildren(problem(error, load)); }
   }
   load();

@@ -1,5 +1,5 @@
 // The app as its user sees it: photograph, watch, read, find a place, ask.
-import { api, field, h, problem, s, say } from "./base.js";
+import { api, events, field, h, problem, s, say } from "./base.js";
 import { current, kindOf, t } from "./words.js";
 
 export function show(main) {
@@ -17,23 +17,6 @@ export function show(main) {
   main.append(h("div", { class: "two" },
     h("div", {}, h("div", { class: "panel" }, field(t("you_are"), person)), photo(call, ending.signal)), h("div", {}, near(), chat(call, ending.signal))));
   return () => ending.abort();
-}
-
-// Server-Sent Events by fetch: EventSource can't send a token.
-async function events(answer, take) {
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    rest += value;
-    const blocks = rest.split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const name = /^event: (.*)$/m.exec(block)?.[1], data = /^data: (.*)$/m.exec(block)?.[1];
-      if (name) take(name, data ? JSON.parse(data) : {});
-    }
-  }
 }
 
 function photo(call, signal) {
@@ -58,7 +41,9 @@ function photo(call, signal) {
       // The answer's guide is in Korean; the catalogue has the same steps in English.
       const english = current() === "en" ? await fetch("/api/v1/recycle/categories").then((found) => (found.ok ? found.json() : [])).catch(() => []) : [];
       let latest = null;
-      const tell = (data) => { latest = data; bar.value = 1; stage.textContent = ""; out.replaceChildren(...answer(data, english)); say(out.textContent.slice(0, 120)); };
+      const tell = (data) => { latest = data; bar.value = 1; stage.textContent = ""; out.replaceChildren(...answer(data, english, choose)); say(out.textContent.slice(0, 120)); };
+      // The person's own word where the photo leaves it open: the guide follows it.
+      const choose = async (kind) => { try { tell(await call(`/waste/analyses/${analysis.id}`, { method: "PATCH", json: { waste_type: kind } })); } catch (error) { out.append(problem(error)); } };
       await events(await call(`/waste/analyses/${analysis.id}/events`, { raw: true, signal }), (name, data) => {
         if (name === "progress") { stage.textContent = t(data.stage); bar.value = data.progress; } else tell(data);
       });
@@ -75,19 +60,37 @@ function photo(call, signal) {
   return h("div", { class: "panel" }, h("label", { class: "drop", for: "photo" }, input, t("choose_photo")), picture, stage, bar, out);
 }
 
-function answer(analysis, english) {
+// A share as a person would say it.
+const certainty = (share) => t(share >= 0.8 ? "certain" : share >= 0.5 ? "likely" : "guess");
+
+function answer(analysis, english, choose) {
   if (analysis.status === "failure") return [h("div", { class: "notice bad", role: "alert" }, analysis.error)];
-  const { guide, candidates, model } = analysis.analysis_result;
-  const category = english.find?.((one) => one.category === analysis.waste_type);
+  const { guide, candidates, model, item, ask } = analysis.analysis_result, kind = analysis.corrected_type ?? analysis.waste_type;
+  // The catalogue's English is about the kind; a thing's own guide is in Korean alone.
+  const category = item && !analysis.corrected_type ? null : english.find?.((one) => one.category === kind);
   const lines = (own, other) => (own.length && other ? other.split("\n").filter(Boolean) : own);
   const list = (title, all) => (all.length ? [h("h3", {}, title), h("ul", {}, all.map((line) => h("li", {}, line)))] : []);
-  return [h("p", { class: "answer" }, analysis.waste_type === "unknown" ? t("not_sure") : kindOf(analysis.waste_type)),
-    h("p", { class: "muted small" }, candidates.slice(0, 3).map((c) => `${kindOf(c.waste_type)} ${Math.round(c.confidence * 100)} %`).join(" · "), ` · ${model}`),
-    ...list(t("steps"), lines(guide.steps, category?.how_to_recycle_en)), ...list(t("do_not"), lines(guide.do_not, category?.do_not_do_en)), guide.state === "missing" ? h("p", { class: "muted" }, t("guide_missing")) : null].filter(Boolean);
+  const options = ask && !analysis.corrected_type ? h("div", { class: "notice", id: "ask" }, h("p", { lang: "ko" }, ask.question), h("p", { class: "row" }, ask.options.map((one) => h("button", { type: "button", "data-kind": one, onclick: (event) => { event.target.disabled = true; choose(one); } }, kindOf(one))))) : null;
+  return [h("p", { class: "answer" }, kind === "unknown" ? t("not_sure") : item && !analysis.corrected_type ? `${item.name} · ${kindOf(kind)}` : kindOf(kind)),
+    h("p", { id: "certainty" }, analysis.corrected_type ? t("you_said") : kind === "unknown" ? t("guess") : certainty(analysis.confidence ?? 0)), options,
+    h("p", { class: "muted small" }, `${t("confidence")}: `, candidates.slice(0, 3).map((c) => `${kindOf(c.waste_type)} ${Math.round(c.confidence * 100)} %`).join(" · "), ` · ${model}`),
+    ...list(t("steps"), lines(guide.steps, category?.how_to_recycle_en)), ...list(t("do_not"), lines(guide.do_not, category?.do_not_do_en)), guide.state === "missing" ? h("p", { class: "muted" }, t("guide_missing")) : null,
+    kind === "unknown" ? null : nearest(kind)].filter(Boolean);
+}
+
+// The nearest place that takes it, from where the form beside it says the person is.
+function nearest(kind) {
+  const box = h("div", { id: "nearest" });
+  const at = (name) => document.querySelector(`input[name="${name}"]`)?.value ?? "";
+  fetch(`/api/v1/locations/centers?lat=${at("latitude")}&lon=${at("longitude")}&radius_m=50000&limit=1&item=${kind}`).then(async (answer) => {
+    const [center] = answer.ok ? (await answer.json()).items : [];
+    box.replaceChildren(h("h3", {}, t("takes_it")), center ? h("p", {}, h("strong", {}, center.name), ` ${Math.round(center.distance_m)} ${t("meters")} `, h("span", { class: "muted" }, center.address)) : h("p", { class: "muted" }, t("no_taker")));
+  }).catch(() => {});
+  return box;
 }
 
 function near() {
-  const latitude = h("input", { type: "number", step: "any", value: "37.5665", min: "-90", max: "90" }), longitude = h("input", { type: "number", step: "any", value: "126.978", min: "-180", max: "180" }), out = h("div", { "aria-live": "polite" });
+  const latitude = h("input", { name: "latitude", type: "number", step: "any", value: "37.5665", min: "-90", max: "90" }), longitude = h("input", { name: "longitude", type: "number", step: "any", value: "126.978", min: "-180", max: "180" }), out = h("div", { "aria-live": "polite" });
   return h("form", { class: "panel", onsubmit: async (event) => {
     event.preventDefault();
     try {
