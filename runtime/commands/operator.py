@@ -80,13 +80,21 @@ def journals() -> dict[str, Path]:
     """The journals that this machine holds: JOURNAL_PATH, or those of the running emulator."""
     if path := os.environ.get("JOURNAL_PATH"):
         return {Path(path).parent.name or "journal": Path(path)} if Path(path).exists() else {}
-    found = {}
+    found: dict[str, Path] = {}
     for service in load_services().values():
         if service.is_worker:
             path = _emulator(service.folder).get("JOURNAL_PATH")
-            if path and Path(path).exists():
-                found[service.folder] = Path(path)
+            if path:
+                found |= replicas(service.folder, Path(path))
     return found
+
+
+def replicas(folder: str, path: Path) -> dict[str, Path]:
+    """A worker's journal and those of its replicas on this machine, which lie beside it: `ai`, `ai/2`. Those there are."""
+    beside = {
+        place.parent.name.replace(".", "/"): place for place in path.parent.parent.glob(f"{folder}.*/{path.name}")
+    }
+    return ({folder: path} if path.exists() else {}) | dict(sorted(beside.items()))
 
 
 def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:

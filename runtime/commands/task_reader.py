@@ -158,11 +158,12 @@ def _fitting_journalled(journals: Mapping[str, Path], wanted: Wanted) -> Iterabl
         ORDER BY julianday(started_at) * :direction
         LIMIT :limit
         """
-    for worker in journals:
+    for name, path in journals.items():
+        worker, _, _ = name.partition("/")  # `ai/2` is a replica
         if wanted.service in ("", worker):
             for status in [wanted.status] if wanted.status else STATUSES:
                 values = _values(wanted, status) | {"worker": worker, "direction": 1 if status == "pending" else -1}
-                yield from [row["id"] for row in rows(journals[worker], query, values)]
+                yield from [row["id"] for row in rows(path, query, values)]
 
 
 def _add_results(conn: psycopg.Connection[Any], found: dict[str, Task]) -> None:
@@ -191,7 +192,7 @@ def _add_journals(journals: Mapping[str, Path], found: dict[str, Task]) -> None:
     for worker, path in journals.items():
         for row in rows(path, query, [json.dumps(list(found))]):
             task = found[row["task_id"]]
-            _took_up(task, worker, row)  # a journal knows more than the last sync
+            _took_up(task, worker.partition("/")[0], row)  # a journal knows more than the last sync
             task.quarantine, task.retries = row["quarantine"], row["retries"]
             task.synced = task.synced if row["synced_to_pg"] == 1 else None
 

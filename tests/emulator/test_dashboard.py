@@ -279,6 +279,19 @@ def test_a_part_is_killed_comes_back_and_its_log_is_read(api: httpx.Client) -> N
     assert api.post("/parts/api-location/explode").status_code == 404
 
 
+def test_a_replica_is_drawn_with_its_own_journal_and_is_acted_on_alone(emulator: Emulator, api: httpx.Client) -> None:
+    emulator.eco2("scale", "worker-ai=2")
+    try:
+        system = api.get("/system").json()
+        assert ["worker-ai/2", "syncer-ai/2"] in system["links"]
+        assert {name for link in system["links"] for name in link} <= {part["name"] for part in system["parts"]}
+        assert api.get("/logs/worker-ai.2").json()["lines"]
+        assert [part["name"] for part in api.post("/parts/worker-ai.2/kill").json()["parts"]] == ["worker-ai/2"]
+        until(lambda: any("ai/2" in reading["journal"] for reading in api.get("/backlog").json()), "its journal")
+    finally:
+        emulator.eco2("scale", "worker-ai=1")
+
+
 def test_the_clock_only_goes_forward(api: httpx.Client) -> None:
     ahead = api.get("/system").json()["clock"]["ahead"]
     assert api.post("/clock", json={"seconds": -1}).status_code == 400

@@ -51,7 +51,7 @@ async def system(site: Site) -> dict[str, Any]:
         "parts": [part | {"memory": memory.get(part["name"])} for part in about["parts"]],
         "troubles": answer["troubles"],
         "faults": faults["faults"],
-        "links": links(site.services),
+        "links": links(site.services, [part["name"] for part in about["parts"]]),
         "clock": {"now": clock.now(), "ahead": round(clock.offset())},
         "versions": _versions(),
     }
@@ -62,7 +62,7 @@ async def system(site: Site) -> dict[str, Any]:
 async def logs(
     site: Site, part: FromPath[str], lines: Annotated[int, QueryParameter(ge=1, le=2000)] = 200
 ) -> dict[str, Any]:
-    if not re.fullmatch(r"[a-z0-9-]+", part):
+    if not re.fullmatch(r"[a-z0-9-]+(\.\d+)?", part):
         raise HTTPException("there is no such part", status_code=404)
     return {"lines": await asyncio.to_thread(_last_lines, site.state.path / "logs" / f"{part}.log", lines)}
 
@@ -71,7 +71,7 @@ async def logs(
 async def act(site: Site, part: FromPath[str], action: FromPath[str]) -> dict[str, Any]:
     if action not in ("restart", "kill", "pause", "resume"):
         raise HTTPException("restart, kill, pause or resume", status_code=404)
-    return await site.ask(action, part=part)
+    return await site.ask(action, part=part.replace(".", "/"))  # a replica, `worker-ai.2` in an address
 
 
 @post("/faults", status_code=200, summary="Begin a fault")
@@ -100,8 +100,8 @@ async def advance(site: Site, data: JSONBody[Advance]) -> dict[str, Any]:
 HANDLERS: list[Any] = [system, logs, act, add_fault, clear_faults, advance]
 
 
-def links(services: dict[str, Service]) -> list[list[str]]:
-    """Who speaks with whom, by service.toml."""
+def links(services: dict[str, Service], parts: list[str]) -> list[list[str]]:
+    """Who speaks with whom, by service.toml; a replica (`worker-ai/2`) as the first of its kind, with a syncer of its own."""
     uses = {"postgres": "postgres", "broker": "redis-broker", "cache": "redis-cache", "objects": "s3"}
     found = [["gateway", "s3"]]
     for service in services.values():
@@ -111,6 +111,13 @@ def links(services: dict[str, Service]) -> list[list[str]]:
             found += [[service.name, f"syncer-{service.short}"], [f"syncer-{service.short}", "postgres"]]
         else:
             found.append(["gateway", service.name])
+    for part in parts:
+        first, _, number = part.partition("/")
+        for source, target in found.copy() if number else ():
+            if source == first:
+                found.append([part, f"{target}/{number}" if target.startswith("syncer-") else target])
+            elif target == first and source == "gateway":
+                found.append([source, part])
     return found
 
 

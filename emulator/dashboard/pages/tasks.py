@@ -16,6 +16,7 @@ from litestar.params import FromPath, QueryParameter
 
 from emulator.dashboard.site import Site
 from emulator.process import StartError
+from runtime.commands.operator import replicas
 from runtime.commands.task_reader import Task, Wanted, backlog, read
 from runtime.services import Service
 
@@ -66,11 +67,15 @@ def owners(site: Site) -> list[Service]:
 
 
 def journals(site: Site) -> dict[str, Path]:
-    """Each worker's journal."""
-    folder = site.state.path / "journals"
-    return {
-        service.folder: folder / service.folder / "worker.db" for service in site.services.values() if service.is_worker
-    }
+    """Each worker's journal, replicas' too."""
+    found: dict[str, Path] = {}
+    for folder in workers(site):
+        found |= replicas(folder, site.state.path / "journals" / folder / "worker.db")
+    return found
+
+
+def workers(site: Site) -> list[str]:
+    return [service.folder for service in site.services.values() if service.is_worker]
 
 
 @get(
@@ -112,8 +117,8 @@ async def task_action(site: Site, task: FromPath[UUID], action: FromPath[str]) -
 
 @post("/sync/{worker:str}", status_code=200, summary="Copy a worker's journal to PostgreSQL now")
 async def sync(site: Site, worker: FromPath[str]) -> dict[str, Any]:
-    if worker not in journals(site):
-        raise HTTPException(f"there is no such worker: {' or '.join(journals(site))}", status_code=404)
+    if worker not in workers(site):
+        raise HTTPException(f"there is no such worker: {' or '.join(workers(site))}", status_code=404)
     return await site.eco2("sync", worker, "--once")
 
 

@@ -136,7 +136,7 @@ function openPart(name, now, refresh) {
     const button = event.target;
     button.disabled = true;
     try {
-      await api(`/parts/${name}/${action}`, { method: "POST" });
+      await api(`/parts/${name.replace("/", ".")}/${action}`, { method: "POST" });
       said.replaceChildren(h("p", { class: "good" }, `${label}: ✓`));
       const after = await api("/system");
       tell(after.parts.find((one) => one.name === name), after);
@@ -151,7 +151,7 @@ function openPart(name, now, refresh) {
       h("button", { type: "button", onclick: () => { box.close(); openFault(now, refresh, name); } }, t("add_fault"))),
     said, h("h3", {}, t("log")), log);
   async function read() {
-    try { log.textContent = (await api(`/logs/${name}?lines=200`)).lines.join("\n") || "–"; log.scrollTop = log.scrollHeight; } catch (error) { log.textContent = error.message; }
+    try { log.textContent = (await api(`/logs/${name.replace("/", ".")}?lines=200`)).lines.join("\n") || "–"; log.scrollTop = log.scrollHeight; } catch (error) { log.textContent = error.message; }
   }
   read();
 }
