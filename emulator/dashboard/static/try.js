@@ -72,7 +72,7 @@ function answer(analysis, english, choose) {
   const list = (title, all) => (all.length ? [h("h3", {}, title), h("ul", {}, all.map((line) => h("li", {}, line)))] : []);
   const options = ask && !analysis.corrected_type ? h("div", { class: "notice", id: "ask" }, h("p", { lang: "ko" }, ask.question), h("p", { class: "row" }, ask.options.map((one) => h("button", { type: "button", "data-kind": one, onclick: (event) => { event.target.disabled = true; choose(one); } }, kindOf(one))))) : null;
   return [h("p", { class: "answer" }, kind === "unknown" ? t("not_sure") : item && !analysis.corrected_type ? `${item.name} · ${kindOf(kind)}` : kindOf(kind)),
-    h("p", { id: "certainty" }, analysis.corrected_type ? t("you_said") : kind === "unknown" ? t("guess") : certainty(analysis.confidence ?? 0)), options,
+    analysis.corrected_type ? h("p", { id: "certainty" }, t("you_said")) : kind === "unknown" ? null : h("p", { id: "certainty" }, certainty(analysis.confidence ?? 0)), options,
     h("p", { class: "muted small" }, `${t("confidence")}: `, candidates.slice(0, 3).map((c) => `${kindOf(c.waste_type)} ${Math.round(c.confidence * 100)} %`).join(" · "), ` · ${model}`),
     ...list(t("steps"), lines(guide.steps, category?.how_to_recycle_en)), ...list(t("do_not"), lines(guide.do_not, category?.do_not_do_en)), guide.state === "missing" ? h("p", { class: "muted" }, t("guide_missing")) : null,
     kind === "unknown" ? null : nearest(kind)].filter(Boolean);

@@ -52,7 +52,7 @@ const WORDS = {
     mail_lead: "이 컴퓨터에서 시스템이 보낸 메일을 최신순으로 보여 줍니다. `eco2 mail`과 같은 내용입니다.", mail_to: "받는 사람", mail_from: "보낸 사람", no_letters: "아직 메일이 없습니다. 이메일 인증이나 비밀번호 재설정을 하면 도착합니다.", pick_letter: "메일을 선택하세요.",
     needs_token: "이 페이지를 보려면 에뮬레이터의 토큰이 필요합니다. 체크아웃 폴더에서 `eco2 open`을 실행하고, 표시된 주소로 접속하세요.",
     try_lead: "앱 사용자가 보는 화면입니다.", photo: "사진", choose_photo: "사진을 찍거나 선택하세요", you_are: "사용자", steps: "분리배출 방법", do_not: "하지 마세요", confidence: "신뢰도",
-    uploading: "올리는 중", checking: "확인 중", storing: "저장 중", classifying: "분류 중", not_sure: "무엇인지 확실하지 않습니다", certain: "거의 확실합니다.", likely: "아마 맞을 거예요.", guess: "추측일 뿐이에요.", you_said: "선택하신 종류입니다.", takes_it: "가까운 수거 장소", no_taker: "50 km 안에 이 품목을 받는 곳이 없습니다.", near: "가까운 곳", show_near: "수거 장소 보기",
+    uploading: "올리는 중", checking: "확인 중", storing: "저장 중", classifying: "분류 중", not_sure: "무엇인지 확실하지 않습니다", certain: "거의 확실합니다.", likely: "그럴 가능성이 높습니다.", guess: "추측한 결과입니다.", you_said: "선택하신 종류입니다.", takes_it: "가까운 수거 장소", no_taker: "50 km 안에 이 품목을 받는 곳이 없습니다.", near: "가까운 곳", show_near: "수거 장소 보기",
     latitude: "위도", longitude: "경도", no_centers: "50 km 안에 수거 장소가 없습니다.", chat: "물어보기", question: "질문", send: "보내기", ask_example: "페트병은 어떻게 버려요?",
     pick_photo_first: "JPEG, PNG, WebP 파일을 선택하세요.", meters: "m", guide_missing: "안내는 잠시 뒤에 채워집니다.",
     limits: "클러스터에서의 한도", part: "구성 요소", outer_ring: "바깥쪽 원", trace: "추적", refresh: "새로 고침", map_legend: "실선: 저장소로 가거나 게이트웨이에서 오는 연결. 점선: 다른 서비스 호출. 구성 요소를 선택하면 로그, 다시 시작, 장애 메뉴가 열립니다.",
