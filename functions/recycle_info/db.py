@@ -37,7 +37,7 @@ class Said(TypedDict):
     en: Annotated[str, Meta(min_length=2, max_length=300, examples=["Yes, rinse it."])]
 
 
-class Source(TypedDict):
+class Publication(TypedDict):
     """Where a rule comes from; `date` is the day, month or year whose state is told."""
 
     title: Annotated[str, Meta(examples=["「재활용가능자원의 분리수거 등에 관한 지침」 별표 1"])]
@@ -87,7 +87,19 @@ class Item(Struct, frozen=True, kw_only=True):
             examples=[{"rinse": {"ko": "네, 물로 헹굽니다.", "en": "Yes, rinse it."}}],
         ),
     ]
-    source: Source | None
+    source: Annotated[
+        Publication | None,
+        Meta(
+            examples=[
+                {
+                    "title": "「재활용가능자원의 분리수거 등에 관한 지침」 별표 1",
+                    "title_en": "Guideline on the separate collection of recyclable resources, annex 1",
+                    "publisher": "환경부",
+                    "date": "2024-02-15",
+                }
+            ]
+        ),
+    ]
 
 
 class FoundItem(Item, frozen=True, kw_only=True):
