@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from functions.recycle_info.db import Source
+from functions.recycle_info.db import Publication
 
 _FOLDER = Path(__file__).parent / "rules"
 
@@ -16,7 +16,7 @@ def _read(name: str) -> dict[str, dict[str, str]]:
     return tomllib.loads((_FOLDER / name).read_text(encoding="utf-8"))
 
 
-SOURCES = msgspec.convert(_read("sources.toml"), dict[str, Source])
+SOURCES = msgspec.convert(_read("sources.toml"), dict[str, Publication])
 _BINS = {
     name: {language: re.compile(pattern, re.IGNORECASE) for language, pattern in patterns.items()}
     for name, patterns in _read("bins.toml").items()

@@ -144,7 +144,14 @@ TABLE = [
     Row("chat_llm", "DELETE", "/conversations/{}", 204),
     Row("chat_llm", "GET", "/conversations/{}/messages", 200, MESSAGE, paged=True),
     Row(
-        "chat_llm", "POST", "/conversations/{}/messages", 202, "message reply", "content analysis_id", named=(202,), idempotent=True
+        "chat_llm",
+        "POST",
+        "/conversations/{}/messages",
+        202,
+        "message reply",
+        "content analysis_id",
+        named=(202,),
+        idempotent=True,
     ),
     Row("chat_llm", "GET", "/conversations/{}/messages/{}", 200, MESSAGE),
     Row("chat_llm", "GET", "/conversations/{}/messages/{}/events", 200, events="token restart done failed"),
