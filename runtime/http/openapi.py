@@ -131,8 +131,13 @@ def _always_there(document: dict[str, Any], schemas: dict[str, Any]) -> None:
 def _left_out(kind: type[msgspec.Struct]) -> Iterator[tuple[str, str]]:
     """The fields that msgspec does not write while they are UNSET, by class and name."""
     for found in kind.__subclasses__():
+        # Without type hints: in some class of this process one may name what only a type checker imports.
+        names, defaults = found.__struct_encode_fields__, found.__struct_defaults__
+        with_default = names[len(names) - len(defaults) :]
         yield from (
-            (found.__name__, f.encode_name) for f in msgspec.structs.fields(found) if f.default is msgspec.UNSET
+            (found.__name__, name)
+            for name, default in zip(with_default, defaults, strict=True)
+            if default is msgspec.UNSET
         )
         yield from _left_out(found)
 
