@@ -97,6 +97,22 @@ def test_every_error_in_troubleshooting_is_said_somewhere() -> None:
     assert [part for part in parts if part not in said] == []
 
 
+def test_what_a_stranger_looks_for_is_one_or_two_files_away() -> None:
+    text = (
+        (ROOT / "CONTRIBUTING.md")
+        .read_text(encoding="utf-8")
+        .partition("## Where a thing is done")[2]
+        .partition("## ")[0]
+    )
+    rows = [line.split("|")[2:4] for line in text.splitlines() if line.startswith("| ") and "`" in line]
+    assert len(rows) >= 10
+    for files, words in rows:
+        named = re.findall(r"`([^`]+)`", files)
+        assert 1 <= len(named) <= 2
+        found = "".join((ROOT / file).read_text(encoding="utf-8") for file in named)
+        assert all(word in found for word in re.findall(r"`([^`]+)`", words)), files
+
+
 def test_every_service_stands_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [service.name for service in load_services().values() if service.name not in text] == []
