@@ -112,7 +112,7 @@ async def follow(path: Path, start: int, pause: float = 0.1) -> AsyncIterator[by
     rest = b""
     while True:
         try:
-            size = path.stat().st_size  # noqa: ASYNC240 (a local file's size is known at once)
+            size = path.stat().st_size  # noqa: ASYNC240 - a local file's size is known at once
             if size < start:
                 start, rest = 0, b""
             if size > start:

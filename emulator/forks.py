@@ -55,7 +55,7 @@ async def exited(process: Process) -> None:
         await process.ended.wait()
         return
     if not hasattr(os, "pidfd_open"):
-        while process.poll() is None:  # noqa: ASYNC110 (macOS: nothing to wait on)
+        while process.poll() is None:  # noqa: ASYNC110 - macOS has nothing to wait on
             await asyncio.sleep(0.05)
         return
     try:

@@ -30,7 +30,7 @@ class Watch:
             for name in WATCHED:
                 for folder, inner, _ in os.walk(root / name):
                     inner[:] = [each for each in inner if not each.startswith((".", "__pycache__"))]
-                    libc.inotify_add_watch(self.file, os.fsencode(folder), _CHANGES)  # type: ignore[union-attr]
+                    libc.inotify_add_watch(self.file, os.fsencode(folder), _CHANGES)  # type: ignore[union-attr]  # a file is open only where libc is there
 
     def _heard(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -353,7 +353,7 @@ class _Imports(ast.NodeVisitor):
         self.generic_visit(node)
         self._depth -= 1
 
-    visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef  # noqa: N815
+    visit_AsyncFunctionDef = visit_Lambda = visit_FunctionDef  # noqa: N815 - names that ast.NodeVisitor looks for
 
     def visit_If(self, node: ast.If) -> None:
         if _dotted(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
@@ -413,7 +413,7 @@ class _Imports(ast.NodeVisitor):
                 case ast.Constant(value="-m"), ast.Constant(value=str(module)) if module.partition(".")[0] in OWN:
                     self._add(module)
 
-    visit_Tuple = visit_List  # noqa: N815
+    visit_Tuple = visit_List  # noqa: N815 - names that ast.NodeVisitor looks for
 
 
 def _text(file: Path) -> str:

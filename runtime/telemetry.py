@@ -151,7 +151,7 @@ class AccessLog:
             return
         lines, self._lines = self._lines, []
         for line in lines:
-            line.time = datetime.fromtimestamp(float(line.time), UTC)  # type: ignore[arg-type]
+            line.time = datetime.fromtimestamp(float(line.time), UTC)  # type: ignore[arg-type]  # still the number that the request was noted with
         if self._json:
             text = _encoder.encode_lines(lines).decode()
         else:

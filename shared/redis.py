@@ -40,7 +40,7 @@ def _noticing_resets(base: Any) -> Any:
     asyncio says ConnectionResetError there; redis-py (8.1) knows no other, and does not see the reset before it writes.
     """
 
-    class Connection(base):  # type: ignore[misc]
+    class Connection(base):  # type: ignore[misc]  # the base is a value, the pool's own class
         async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
             from redis.exceptions import ConnectionError as RedisConnectionError
 

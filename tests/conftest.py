@@ -163,7 +163,7 @@ async def serve(environment: dict[str, str]) -> AsyncIterator[Serve]:
         async def start(*targets: str, background: bool = False, **extra: str) -> httpx.AsyncClient:
             edge, _ = build(targets, environment | extra, background=background, access_log=False)
             await stack.enter_async_context(support.lifespan(edge))
-            transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]
+            transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]  # httpx types an ASGI scope as any mapping
             return await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://eco2.test"))
 
         yield start

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from runtime.loader import discover
-from runtime.services import ROOT, load_services
+from runtime.services import ROOT, Service, load_services
 
 SOURCES = [
     path for folder in ("functions", "shared", "runtime", "emulator", "k8s") for path in (ROOT / folder).rglob("*.py")
 ]
+TESTS = list((ROOT / "tests").rglob("*.py"))
 SERVICES = load_services()
 # `SELECT … FROM`, `INSERT INTO`, `UPDATE … SET`, `DELETE FROM` at the beginning of a string.
 SQL = re.compile(
@@ -34,6 +35,11 @@ SQL_ALLOWED = {
     # Roles, dumps and restores of a whole cluster.
     *("k8s/programs/database_roles.py", "k8s/tools/backup.py", "k8s/tools/journals.py", "k8s/tools/restore.py"),
 }
+CATCHES_ALL = re.compile(r"except Exception\b[^#]*(?:#\s+noqa: BLE001\b)?")
+# As ruff and mypy read them: a comment, at whose end the reason is.
+SILENCE = re.compile(
+    r"#\s*(?:noqa(?::\s*[A-Z]+[0-9]+(?:[,\s]\s*[A-Z]+[0-9]+)*)?|type:\s*ignore(?:\[[a-z, -]+\])?)(?![\w:`\[|])", re.I
+)
 PROVIDED = {
     "db": "Db",
     "user": "CurrentUser",
@@ -52,6 +58,21 @@ PROVIDED = {
 
 def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+def lines(paths: list[Path]) -> Iterator[tuple[str, str]]:
+    for path in paths:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            yield f"{name(path)}:{number}", line
+
+
+def words_of(reason: str) -> int:
+    return len(re.findall(r"[\w'`.]*\w[\w'`.]*", reason))
+
+
+def silences_without_a_reason(line: str) -> bool:
+    silences = list(SILENCE.finditer(line))
+    return bool(silences) and words_of(line[silences[-1].end() :]) < 2
 
 
 def parsed() -> Iterator[tuple[str, ast.Module]]:
@@ -96,12 +117,27 @@ def test_sql_over_more_than_a_line_is_an_aligned_block() -> None:
 def test_only_the_outermost_loops_catch_everything() -> None:
     """Each that is allowed says why on its line. (`except BaseException` cleans up and raises: ruff's BLE001 sees to it.)"""
     found = [
-        f"{name(path)}:{number}"
-        for path in SOURCES
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if re.search(r"except Exception\b", line) and "#" not in line
+        f"{place}: {line.strip()}"
+        for place, line in lines(SOURCES)
+        if CATCHES_ALL.search(line) and words_of(CATCHES_ALL.split(line, maxsplit=1)[1]) < 3
     ]
     assert found == []
+
+
+def test_what_silences_a_linter_says_why() -> None:
+    """`# noqa: S603 - why`, `# type: ignore[misc]  # why`: without the reason no one dares to take it away again."""
+    found = [f"{place}: {line.strip()}" for place, line in lines(SOURCES + TESTS) if silences_without_a_reason(line)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "silence", ["noqa", "noqa: S603", "noqa:S603,S607", "type: ignore", "type: ignore[misc, arg-type]"]
+)
+def test_a_silence_needs_a_reason_of_two_words(silence: str) -> None:
+    for nothing in ("", " -", " - why", "  #", "  # misc", " (macOS)"):
+        assert silences_without_a_reason(f"x = 1  # {silence}{nothing}")
+    for reason in (" - our own", "  # a number here"):
+        assert not silences_without_a_reason(f"x = 1  # {silence}{reason}")
 
 
 def test_injected_parameters_are_marked() -> None:
@@ -139,7 +175,7 @@ def test_time_comes_from_the_clock() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=lambda service: service.folder)
-def test_a_service_has_one_trigger_a_file_and_workers_have_queues_only(service) -> None:  # type: ignore[no-untyped-def]
+def test_a_service_has_one_trigger_a_file_and_workers_have_queues_only(service: Service) -> None:
     functions = discover(service)
     assert functions
     if service.is_worker:

@@ -41,4 +41,4 @@ def main(args: argparse.Namespace) -> int:
     os.environ["PGPASSWORD"] = unquote(address.password or "")
     plain = address._replace(netloc=f"{address.username}@{address.hostname}:{address.port}").geturl()
     program = str(binaries() / "psql")
-    os.execv(program, [program, plain, *args.arguments])  # noqa: S606
+    os.execv(program, [program, plain, *args.arguments])  # noqa: S606 - becomes it, no shell

@@ -96,7 +96,7 @@ class Receiver:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd finds its hooks by these names
         content: Any = envelope.content or b""
         self._box.add(content, envelope.mail_from or "", list(envelope.rcpt_tos))
         return "250 OK"

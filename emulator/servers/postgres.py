@@ -23,7 +23,7 @@ from emulator.state.folder import State
 
 NOBODY = 65534  # `nobody` on every Linux; PostgreSQL refuses to run as root
 # Outside places for cluster and binaries when the state folder is closed to NOBODY (a checkout under /root).
-OUTSIDE = (Path("/var/lib/eco2"), Path("/var/tmp/eco2"))  # noqa: S108
+OUTSIDE = (Path("/var/lib/eco2"), Path("/var/tmp/eco2"))  # noqa: S108 - `outside` refuses a folder that belongs to someone else
 LOCALE = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 SETTINGS = {

@@ -42,7 +42,7 @@ async def _result(answer: Classification, guides: Guides) -> AnalysisResult:
     # Over HTTP, so before the transaction; an analysis does not wait for recycle-info.
     advice = await guides.advise(answer.waste_type, answer.item_id)
     return AnalysisResult(
-        candidates=[Candidate(c.waste_type, c.confidence) for c in answer.candidates],  # type: ignore[arg-type]
+        candidates=[Candidate(c.waste_type, c.confidence) for c in answer.candidates],  # type: ignore[arg-type]  # the message's `str` is one of the waste types
         provider=answer.provider,
         model=answer.model,
         guide=advice.guide,

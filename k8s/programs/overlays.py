@@ -85,4 +85,4 @@ def _merge(kind: str, spec: Document) -> Document:
 def patch(kind: str, *operations: Document, name: str = "", labels: str = "") -> Document:
     """A JSON patch of all objects of a kind, of those with a label, or of one."""
     target = {"kind": kind} | ({"name": name} if name else {}) | ({"labelSelector": labels} if labels else {})
-    return {"target": target, "patch": dump([list(operations)], header="")}  # type: ignore[list-item]
+    return {"target": target, "patch": dump([list(operations)], header="")}  # type: ignore[list-item]  # a JSON patch is a list, not an object

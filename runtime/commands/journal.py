@@ -107,7 +107,7 @@ def _readable(path: Path, table: str, columns: list[str]) -> tuple[list[tuple[ob
         while failures < 40:
             try:
                 for row in db.execute(
-                    f"SELECT rowid, {names} FROM {table} NOT INDEXED WHERE rowid > ? ORDER BY rowid",  # noqa: S608
+                    f"SELECT rowid, {names} FROM {table} NOT INDEXED WHERE rowid > ? ORDER BY rowid",  # noqa: S608 - names of our own schema
                     [after],
                 ):
                     found.append(row[1:])

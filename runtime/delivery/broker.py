@@ -99,7 +99,7 @@ class Broker(RedisBroker):
             socket_timeout=_PATIENCE,
             retry=Retry(NoBackoff(), 1),
         )
-        super().__init__(client=client, middleware=[], namespace=keys.NAMESPACE)  # type: ignore[no-untyped-call]
+        super().__init__(client=client, middleware=[], namespace=keys.NAMESPACE)  # type: ignore[no-untyped-call]  # dramatiq's constructor has no types
         self.actor_options |= {"time_limit"}
         self.broker_id = consumer or os.urandom(8).hex()
         # This life of the process, as the holder of leases.

@@ -72,8 +72,8 @@ def classify(error: Exception, request: Request[Any, Any, Any] | None = None) ->
         return BadInput("body", _PATH.sub("", _sentence(error.detail)))
     if isinstance(error, HTTPException) and error.status_code < 500:
         problem = Problem(error.detail)
-        problem.status = error.status_code  # type: ignore[misc]
-        problem.type = f"urn:eco2:{HTTPStatus(error.status_code).phrase.lower().replace(' ', '-')}"  # type: ignore[misc]
+        problem.status = error.status_code  # type: ignore[misc]  # this instance alone differs from its class
+        problem.type = f"urn:eco2:{HTTPStatus(error.status_code).phrase.lower().replace(' ', '-')}"  # type: ignore[misc]  # as the line above
         return problem
     log.error(
         "unexpected %s in %s",

@@ -41,7 +41,7 @@ class ProblemProtocol(HttpToolsProtocol):
         self._begun = False  # the body, of which a client may wait to hear that it is wanted
         self._problem: Problem | None = None
         self._deaf = False
-        self.patience = self.server_state.patience  # type: ignore[attr-defined] # runtime.http.server
+        self.patience = self.server_state.patience  # type: ignore[attr-defined] # runtime.http.server sets it
         self.patience.head(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -91,7 +91,7 @@ def _day(environment: dict[str, str], at_work: AtWork, between: Callable[[], obj
         between()
         at_work.ask(_often(chance, questions).text, spender="day")
     seconds = time.perf_counter() - begun
-    micros = sum(int(broker.hget(key, "micros") or 0) for key in broker.keys("spend:*:system"))  # type: ignore[arg-type]
+    micros = sum(int(broker.hget(key, "micros") or 0) for key in broker.keys("spend:*:system"))  # type: ignore[arg-type]  # redis-py types an answer as awaitable too
     return micros / 1_000_000, seconds
 
 

@@ -69,7 +69,7 @@ def copy(conn: psycopg.Connection[Any]) -> float:
     ).fetchall()
     columns = [d.name for d in conn.execute("SELECT * FROM tasks.task_results LIMIT 0").description or ()]
     at = columns.index("result")
-    texts = dict(conn.execute("SELECT id, result::text FROM tasks.task_results").fetchall())  # type: ignore[arg-type]
+    texts = dict(conn.execute("SELECT id, result::text FROM tasks.task_results").fetchall())  # type: ignore[arg-type]  # each row has two columns
     ready = [(*row[:at], texts[row[0]], *row[at + 1 :]) for row in results]
     conn.execute("TRUNCATE tasks.task_results, tasks.task_history")
     conn.execute("CHECKPOINT")

@@ -107,7 +107,7 @@ def stock(url: str, folder: Path, count: int) -> float:
         [sys.executable, str(script), url],
         _environment(url),
         folder,
-        lambda: count - int(client.hlen("dramatiq:default.msgs")),  # type: ignore[arg-type]
+        lambda: count - int(client.hlen("dramatiq:default.msgs")),  # type: ignore[arg-type]  # redis-py types an answer as awaitable too
         count,
     )
     client.flushall()
@@ -121,12 +121,12 @@ def celery(url: str, folder: Path, count: int) -> float:
     environment = _environment(url) | {"PYTHONPATH": f"{folder}:{_environment(url)['PYTHONPATH']}"}
     subprocess.run([sys.executable, str(folder / "bench_celery.py"), str(count)], env=environment, check=True)
     client = redis.Redis.from_url(url)
-    before = int(client.dbsize())  # type: ignore[arg-type]
+    before = int(client.dbsize())  # type: ignore[arg-type]  # redis-py types an answer as awaitable too
     rate = _rate(
         [sys.executable, "-m", "celery", "-A", "bench_celery", "worker", "--loglevel", "ERROR", "--without-gossip"],
         environment,
         folder,
-        lambda: max(0, int(client.dbsize()) - before - 2),  # type: ignore[arg-type]
+        lambda: max(0, int(client.dbsize()) - before - 2),  # type: ignore[arg-type]  # redis-py types an answer as awaitable too
         count - 4,
     )
     client.flushall()
@@ -160,7 +160,7 @@ def ours(url: str, folder: Path, count: int) -> float:
         [sys.executable, str(script), url, str(journal)],
         _environment(url),
         folder,
-        lambda: count - int(broker.client.hlen("dramatiq:bench.msgs")),  # type: ignore[arg-type]
+        lambda: count - int(broker.client.hlen("dramatiq:bench.msgs")),  # type: ignore[arg-type]  # redis-py types an answer as awaitable too
         count,
     )
     assert broker.depth("owner") == count, "every task sent its result"

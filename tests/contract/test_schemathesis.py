@@ -119,7 +119,7 @@ def test_generated_sequences_get_documented_answers(api: BaseSchema, session: re
     """Operations in sequences that hand on ids: what one creates the next reads, changes and deletes."""
     token = a_person(system)
 
-    class Walk(api.as_state_machine()):  # type: ignore[misc]
+    class Walk(api.as_state_machine()):  # type: ignore[misc]  # the base class is made at run time
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             ending = case.operation.path.startswith("/api/v1/auth/") and case.operation.method.upper() != "GET"
             # Who logs out in the middle would see nothing but 401 from there on.

@@ -46,7 +46,7 @@ class World:
         async def ready() -> str:
             return "" if file.exists() else probe.SILENT
 
-        part = Part(name, kind, command, ready, **more)  # type: ignore[arg-type]
+        part = Part(name, kind, command, ready, **more)  # type: ignore[arg-type]  # mypy takes `more` for one type
         return self.fleet.add(part)
 
 

@@ -94,7 +94,7 @@ def work(options: Options) -> None:
             random.shuffle(many)
             finish(queue, acks, many, **how)
 
-        broker.finish = shuffled  # type: ignore[method-assign]
+        broker.finish = shuffled  # type: ignore[method-assign]  # repeats and shuffles what is sent
     calls = {name: call(known[name], options.limit) for name in options.functions}
     worker = Worker(options.queue, broker, journal, calls, threads=options.threads, prefetch=options.prefetch)
     if options.kill:

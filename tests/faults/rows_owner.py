@@ -54,7 +54,7 @@ def terminated_backends(system: System) -> dict[str, Any]:
         statuses: Counter[int] = Counter()
         slowest = 0.0
         async with support.lifespan(edge):
-            transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]
+            transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]  # httpx types an ASGI scope as any mapping
             async with httpx.AsyncClient(transport=transport, base_url="http://eco2.test") as client:
                 for _ in range(rounds):
                     await asyncio.to_thread(_terminate, system.postgres.dsn("postgres"))

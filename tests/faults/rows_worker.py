@@ -109,7 +109,7 @@ def flushed_and_full(system: System) -> dict[str, Any]:
 @row(17, "every message delivered 5 times", "one effect each")
 def delivered_five_times(system: System) -> dict[str, Any]:
     publish = system.owner.broker.publish
-    system.owner.broker.publish = lambda messages, **how: publish(list(messages) * 5, **how)  # type: ignore[method-assign]
+    system.owner.broker.publish = lambda messages, **how: publish(list(messages) * 5, **how)  # type: ignore[method-assign]  # the row delivers every message five times
     system.owner.start()
     for name in ("w1", "w2", "w3"):
         system.worker(name, threads=2, prefetch=8)
@@ -355,7 +355,7 @@ def _with_shim(library: Path, mode: str, path: Path, count: int, at: int = 0, ti
         check=False,
     )
     must(answer.returncode == 0, f"{mode} at {at}: {answer.stderr.strip().splitlines()[-1:]}")
-    return json.loads(answer.stdout)  # type: ignore[no-any-return]
+    return json.loads(answer.stdout)  # type: ignore[no-any-return]  # json.loads is typed as Any
 
 
 @row(10, "I/O errors at the N-th write or sync", "corrupt 0, acked rows present")

@@ -182,7 +182,7 @@ class System:
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         with psycopg.connect(self.postgres.dsn("postgres"), autocommit=True) as conn:
-            return conn.execute(query, values).fetchall()  # type: ignore[call-overload,no-any-return]
+            return conn.execute(query, values).fetchall()  # type: ignore[call-overload,no-any-return]  # psycopg asks for literal SQL, rows are Any
 
     # The invariant
 

@@ -56,7 +56,7 @@ POINT_DIRT: list[Callable[[random.Random, str, str], tuple[str, str]]] = [
     lambda r, a, b: (a.replace(".", ".?"), b),
     lambda r, a, b: (f"{a[:4]}.{a[4:]}", b),
     *(
-        lambda r, a, b, style=style: (_degrees(Decimal(a), style), _degrees(Decimal(b), style))  # type: ignore[misc]
+        lambda r, a, b, style=style: (_degrees(Decimal(a), style), _degrees(Decimal(b), style))  # type: ignore[misc]  # mypy can't infer a lambda with a default
         for style in ("{0}°{1}'{2}\"", "{0}도 {1}분 {2}초", "{0}-{1}-{2}", "{0}:{1}:{2}", "{0}°{3}'", "{0}° {1}′ {2}″")
     ),
 ]

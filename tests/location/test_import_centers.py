@@ -316,7 +316,7 @@ def test_a_terminal_gets_a_bar_that_goes_away() -> None:
         def flush(self) -> None: ...
 
     screen = Terminal()
-    with Progress(screen) as progress:  # type: ignore[arg-type]
+    with Progress(screen) as progress:  # type: ignore[arg-type]  # it has what Progress uses of a stream
         progress.show("reading", 15, 30)
         progress.show("reading", 30, 30)
     assert "[###############...............] 15/30" in screen[0]
@@ -388,7 +388,7 @@ def test_elsewhere_long_work_says_in_plain_lines_how_far_it_is() -> None:
 def _run(environment: dict[str, str], file: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "runtime.cli", "import", "centers", str(file), "--json"]
     pipes: dict[str, int] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(command, env=environment, text=True, **pipes)  # type: ignore[call-overload,no-any-return]  # mypy can't match unpacked options to an overload
 
 
 async def test_an_import_that_is_killed_while_it_writes_leaves_nothing_and_is_made_up_for_by_the_next(

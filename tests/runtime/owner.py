@@ -136,7 +136,7 @@ class Owner:
                     for number in numbers
                 ]
 
-        return self.wait(accept())  # type: ignore[no-any-return]
+        return self.wait(accept())  # type: ignore[no-any-return]  # `wait` is typed as Any
 
     def accept(self, *messages: Message) -> list[UUID]:
         """Enqueue messages of any class; the owner takes their outcomes."""
@@ -146,7 +146,7 @@ class Owner:
                 reply = replying(f"{self.name}/worked")
                 return [await tasks.enqueue(conn, message, subject=new_id(), reply=reply) for message in messages]
 
-        return self.wait(accept())  # type: ignore[no-any-return]
+        return self.wait(accept())  # type: ignore[no-any-return]  # `wait` is typed as Any
 
     def ask_again(self, task_id: UUID) -> None:
         """Let the relay publish a task now that it would publish later."""

@@ -66,7 +66,7 @@ def test_the_actor_is_its_class_by_name_queue_and_limit() -> None:
 def test_a_parameter_that_is_no_part_is_named(parameter: str, hint: Any, says: str) -> None:
     async def act(**parts: Any) -> None: ...
 
-    act.__signature__ = signature_of(message=ProcessPhoto, **{parameter: hint})  # type: ignore[attr-defined]
+    act.__signature__ = signature_of(message=ProcessPhoto, **{parameter: hint})  # type: ignore[attr-defined]  # what inspect looks at first
     act.__annotations__ = {"message": ProcessPhoto, parameter: hint}
     with pytest.raises(LoadError, match="process_photo: ") as caught:
         bind_queue(actor(act, ProcessPhoto, "process_photo"), PARTS)

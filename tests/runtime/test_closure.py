@@ -199,7 +199,7 @@ def test_a_library_s_version_changes_those_that_use_it(checkout: Path) -> None:
     version = Checkout(checkout).lock.versions["bcrypt"]
     expected = reaching(checkout, "library bcrypt")
     assert {"auth/login", "auth/register"} <= expected < of(checkout, "auth")
-    bump = lambda: replace(checkout / "locks/dev.txt", f"\nbcrypt=={version}", "\nbcrypt==99.0.0")  # noqa: E731
+    bump = lambda: replace(checkout / "locks/dev.txt", f"\nbcrypt=={version}", "\nbcrypt==99.0.0")  # noqa: E731 - one change, named beside what it changes
     assert changed_by(checkout, bump) == expected
 
 
@@ -208,13 +208,13 @@ def test_a_library_of_a_library_counts_too(checkout: Path) -> None:
     expected = reaching(checkout, "library botocore")
     assert of(checkout, "storage") <= expected
     assert not expected & of(checkout, "auth", "location", "recycle_info")
-    bump = lambda: replace(checkout / "locks/dev.txt", f"\nbotocore=={version}", "\nbotocore==99.0.0")  # noqa: E731
+    bump = lambda: replace(checkout / "locks/dev.txt", f"\nbotocore=={version}", "\nbotocore==99.0.0")  # noqa: E731 - one change, named beside what it changes
     assert changed_by(checkout, bump) == expected
 
 
 def test_a_tool_of_the_developers_changes_nothing(checkout: Path) -> None:
     lock = Checkout(checkout).lock
-    bump = lambda: replace(checkout / "locks/dev.txt", f"\npytest=={lock.versions['pytest']}", "\npytest==99")  # noqa: E731
+    bump = lambda: replace(checkout / "locks/dev.txt", f"\npytest=={lock.versions['pytest']}", "\npytest==99")  # noqa: E731 - one change, named beside what it changes
     assert changed_by(checkout, bump) == set()
 
 
@@ -226,7 +226,7 @@ def test_a_setting_changes_its_service(checkout: Path) -> None:
 def test_python_and_the_base_image_change_everything(checkout: Path) -> None:
     toml = checkout / "k8s/image.toml"
     digest = Checkout(checkout).image["digest"]
-    pin = lambda: replace(toml, f'digest = "{digest}"', 'digest = "sha256:1"')  # noqa: E731
+    pin = lambda: replace(toml, f'digest = "{digest}"', 'digest = "sha256:1"')  # noqa: E731 - one change, named beside what it changes
     assert changed_by(checkout, pin) == set(hashes(checkout))
     assert changed_by(checkout, lambda: replace(toml, 'python = "3.11"', 'python = "3.12"')) == set(hashes(checkout))
 
@@ -234,7 +234,7 @@ def test_python_and_the_base_image_change_everything(checkout: Path) -> None:
 def test_a_new_and_a_removed_function_show_up(checkout: Path) -> None:
     login = (checkout / "functions/auth/login.py").read_text(encoding="utf-8")
     again = login.replace("def login(", "def login_again(").replace('"/login"', '"/login-again"')
-    add = lambda: (checkout / "functions/auth/login_again.py").write_text(again, encoding="utf-8")  # noqa: E731
+    add = lambda: (checkout / "functions/auth/login_again.py").write_text(again, encoding="utf-8")  # noqa: E731 - one change, named beside what it changes
     assert changed_by(checkout, add) == {"auth/login_again"}
     assert changed_by(checkout, (checkout / "functions/auth/login.py").unlink) == {"auth/login"}
 

@@ -116,7 +116,7 @@ def test_an_api_function_that_can_not_read_its_message_leaves_it_to_the_relay(ow
 
     owner.consumer._functions["count"] = call(count)
 
-    class Renamed(sending(f"{owner.name}/count"), frozen=True):  # type: ignore[misc]
+    class Renamed(sending(f"{owner.name}/count"), frozen=True):  # type: ignore[misc]  # the base class is made at run time
         number: str = "many"
 
     owner.accept(Renamed())

@@ -128,7 +128,7 @@ async def test_a_bare_litestar_app_answers_as_the_host_does(
     bare = Litestar(
         [Router(service.prefix, route_handlers=load_http(service, "list_categories"))], dependencies={"db": provider}
     )
-    transport = httpx.ASGITransport(app=bare)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=bare)  # type: ignore[arg-type]  # httpx types an ASGI scope as any mapping
     async with httpx.AsyncClient(transport=transport, base_url="http://bare.test") as client:
         answer = await client.get(f"{service.prefix}/categories")
     assert answer.status_code == 200

@@ -44,7 +44,7 @@ async def access_log(environment: dict[str, str], capsys: pytest.CaptureFixture[
     settings = read_settings(service, environment)
     edge = Edge([Hosted(service, settings, background=False)], AccessLog("userinfo", "text"))
     async with support.lifespan(edge):
-        transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]  # httpx types an ASGI scope as any mapping
         async with httpx.AsyncClient(transport=transport, base_url="http://eco2.test") as client:
             for method, path in asked:
                 await client.request(method, path)

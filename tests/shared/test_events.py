@@ -63,7 +63,7 @@ def test_a_broker_that_hangs_costs_a_run_its_patience_once_and_not_once_a_token(
             sent.append(options)
             return pipeline(**options)
 
-        client.pipeline = counted  # type: ignore[method-assign]
+        client.pipeline = counted  # type: ignore[method-assign]  # counts the calls and passes them on
         fault = proxy.add("broker", "hang")
         for index in range(50):
             publisher.add(subject, run, "token", {"text": "x", "index": index})
@@ -184,7 +184,7 @@ async def test_others_hear_everything_when_the_first_listener_leaves_before_the_
     broker_url: str, publisher: Publisher
 ) -> None:
     client = Slow(broker_url)
-    hub, subject, run, row = Hub(lambda: client), new_id(), new_id(), Row()  # type: ignore[arg-type, return-value]
+    hub, subject, run, row = Hub(lambda: client), new_id(), new_id(), Row()  # type: ignore[arg-type, return-value]  # Slow has what the hub uses of a client
     first = asyncio.create_task(collect(hub, subject, row))
     await client.asked.wait()
     others: list[list[str]] = [[], []]
@@ -212,7 +212,7 @@ async def test_nothing_falls_between_what_was_and_what_comes_for_one_who_comes_w
     broker_url: str, publisher: Publisher
 ) -> None:
     client = Slow(broker_url)
-    hub, subject, run, row = Hub(lambda: client), new_id(), new_id(), Row()  # type: ignore[arg-type, return-value]
+    hub, subject, run, row = Hub(lambda: client), new_id(), new_id(), Row()  # type: ignore[arg-type, return-value]  # Slow has what the hub uses of a client
     names: list[list[str]] = [[], []]
     tasks = [asyncio.create_task(following(hub, subject, row, names[0]))]
     await client.asked.wait()

@@ -139,7 +139,7 @@ class Disk:
     ) -> None:
         setting = next((name for name in names if name not in _NO_SETTING), None)
         if method == "POST":
-            for element in ElementTree.fromstring(body).iter():  # noqa: S314 (signed by our own key)
+            for element in ElementTree.fromstring(body).iter():  # noqa: S314 - signed by our own key
                 if element.tag.rpartition("}")[2] == "Key" and element.text:
                     self._sync_object(bucket, element.text)
         elif setting is not None:
@@ -201,7 +201,7 @@ class Disk:
 
     def _keep_upload(self, method: str, bucket: str, key: str, names: Mapping[str, str], answer: bytes) -> None:
         if "uploads" in names:
-            found = ElementTree.fromstring(answer).find("{*}UploadId")  # noqa: S314 (moto's own words)
+            found = ElementTree.fromstring(answer).find("{*}UploadId")  # noqa: S314 - moto's own words
             assert found is not None
             assert found.text is not None
             upload = self.backend.buckets[bucket].multiparts[found.text]

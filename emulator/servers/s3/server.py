@@ -252,7 +252,7 @@ def main() -> None:
     app = application(Path(settings.s3_data), settings.s3_bucket, keys)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server(settings.host, settings.port, app, threaded=True, request_handler=MotoRequestHandler)
-    server.daemon_threads = True  # type: ignore[attr-defined]
+    server.daemon_threads = True  # type: ignore[attr-defined]  # `threaded` makes the server that has it
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(0)  # what was answered is on disk

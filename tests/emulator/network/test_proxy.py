@@ -16,7 +16,7 @@ from tests.proxies import ProxyThread
 class Echo(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         while data := self.request.recv(65536):
-            self.server.seen.append(data)  # type: ignore[attr-defined]
+            self.server.seen.append(data)  # type: ignore[attr-defined]  # the fixture `echo` sets it
             self.request.sendall(data)
 
 
@@ -35,7 +35,7 @@ def seen() -> list[bytes]:
 def echo(seen: list[bytes]) -> Iterator[int]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
         server.daemon_threads = True
-        server.seen = seen  # type: ignore[attr-defined]
+        server.seen = seen  # type: ignore[attr-defined]  # the handler reads it there
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server.server_address[1]

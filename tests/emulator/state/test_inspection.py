@@ -126,7 +126,7 @@ def test_a_damaged_file_of_the_broker_is_one_line_that_says_what_to_do(stopped: 
 
 
 @pytest.fixture(scope="module")
-def stopped(model: Path):  # type: ignore[no-untyped-def]
+def stopped(model: Path):  # type: ignore[no-untyped-def]  # the emulator's class is imported inside
     """A state that ran once; its emulator is stopped."""
     from tests.emulator.conftest import make
 

@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             pass
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815 - names that http.server looks for
 
     def _resource(self, path: str, query: dict[str, str], raw: bytes, content_type: str) -> None:
         store = self.server_owner.store
@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         how: dict[str, Callable[[Document], Document]] = {
             "application/strategic-merge-patch+json": lambda live: fields.strategic(live, body),
             "application/merge-patch+json": lambda live: fields.merge_patch(live, body),
-            "application/json-patch+json": lambda live: fields.json_patch(live, body),  # type: ignore[arg-type]
+            "application/json-patch+json": lambda live: fields.json_patch(live, body),  # type: ignore[arg-type]  # a JSON patch is a list, not an object
         }
         if sub == "scale":
             store.patch(kind, space, name, lambda live: fields.merge_patch(live, body), "")

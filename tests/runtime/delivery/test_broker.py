@@ -164,7 +164,7 @@ def test_what_is_no_message_is_dropped_and_those_behind_it_come(
     broker_url: str, queue: str, kind: str, id_: bytes
 ) -> None:
     broker = Broker(broker_url)
-    broker.client.hset(f"dramatiq:{queue}.msgs", id_, NO_MESSAGES[kind])  # type: ignore[arg-type]
+    broker.client.hset(f"dramatiq:{queue}.msgs", id_, NO_MESSAGES[kind])  # type: ignore[arg-type]  # redis-py's types know `str` keys only
     broker.client.rpush(f"dramatiq:{queue}", id_)
     sent = message(queue)
     broker.publish([sent])

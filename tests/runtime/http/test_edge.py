@@ -86,7 +86,7 @@ def serving(environment: dict[str, str]) -> Serving:
         hosted = Hosted(service, read_settings(service, environment | more), background=False, handlers=HANDLERS)
         app = Edge([hosted], log)
         async with support.lifespan(app):
-            transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+            transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]  # httpx types an ASGI scope as any mapping
             async with httpx.AsyncClient(transport=transport, base_url="http://eco2.test") as client:
                 yield client, log
 
@@ -107,7 +107,7 @@ async def test_every_answer_can_be_read_by_a_page_of_an_allowed_origin_refusals_
             ("GET", "/busy", 429, {}),
             ("GET", "/away", 503, {}),
         ):
-            headers = {"Origin": PAGE} | more.pop("headers", {})  # type: ignore[attr-defined]
+            headers = {"Origin": PAGE} | more.pop("headers", {})  # type: ignore[attr-defined]  # mypy joins the rows' last fields to `object`
             answer = await client.request(method, BASE + path, headers=headers, **more)
             assert answer.status_code == status
             assert answer.headers["access-control-allow-origin"] == PAGE

@@ -107,7 +107,7 @@ async def client(environment: dict[str, str]) -> Any:
     hosted = Hosted(service, read_settings(service, environment), background=False, handlers=HANDLERS)
     edge = Edge([hosted], AccessLog("auth", "json", enabled=False))
     async with support.lifespan(edge):
-        transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]  # httpx types an ASGI scope as any mapping
         async with httpx.AsyncClient(transport=transport, base_url="http://eco2.test") as client:
             yield client
 
@@ -326,7 +326,7 @@ async def test_a_database_that_is_away_is_a_503_and_comes_back_by_itself(environ
     hosted = Hosted(service, read_settings(service, away), background=False, handlers=HANDLERS)
     edge = Edge([hosted], AccessLog("auth", "json", enabled=False))
     async with support.lifespan(edge):
-        transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]  # httpx types an ASGI scope as any mapping
         async with httpx.AsyncClient(transport=transport, base_url="http://eco2.test") as client:
             answer = await client.post(f"{BASE}/store", json={"text": "a"})
             problem(answer, 503)
@@ -344,7 +344,7 @@ async def test_a_handler_stays_a_plain_litestar_handler(environment: dict[str, s
         id = person["id"]
 
     bare = Litestar([mine], dependencies={"user": Provide(lambda: Somebody, sync_to_thread=False)}, openapi_config=None)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=bare), base_url="http://bare.test") as client:  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=bare), base_url="http://bare.test") as client:  # type: ignore[arg-type]  # httpx types an ASGI scope as any mapping
         assert (await client.get("/mine")).json() == {"id": str(Somebody.id)}
 
 

@@ -322,7 +322,7 @@ async def test_a_process_without_connections_has_no_timer(running: Running, monk
     monkeypatch.setattr(patience, "HEAD_WITHIN", 0.05)
     await running.raw(GET + b"\r\n")
     await asyncio.sleep(1.5)
-    assert running.server.server_state.patience._timer is None  # type: ignore[attr-defined]
+    assert running.server.server_state.patience._timer is None  # type: ignore[attr-defined]  # runtime.http.server sets it
 
 
 async def test_after_an_answer_that_did_not_ask_for_the_body_no_bytes_are_taken_for_the_next_request(

@@ -26,7 +26,7 @@ def start(task_id: str | None = None, retries: int = 0) -> Start:
 
 
 def ended(begun: Start, status: str = "success", payload: str | None = None, error: str | None = None) -> Ended:
-    return Ended(begun.task_id, begun.run_id, status, clock.now().isoformat(), "hash", '{"a": 1}', payload, error)  # type: ignore[arg-type]
+    return Ended(begun.task_id, begun.run_id, status, clock.now().isoformat(), "hash", '{"a": 1}', payload, error)  # type: ignore[arg-type]  # a test's own `str` as the status
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_while_the_disk_is_full_nobody_gets_an_answer_and_then_everybody(path: P
         if full.is_set():
             journal._file.db.execute(f"PRAGMA max_page_count={pages}").fetchall()
 
-    journal._file.reopen = reopen_while_full  # type: ignore[method-assign]
+    journal._file.reopen = reopen_while_full  # type: ignore[method-assign]  # keeps the disk full after a reopening
     journal.submit(lambda db: db.execute(f"PRAGMA max_page_count={pages}").fetchall()).result()
     begun = [start() for _ in range(200)]
     future = journal.begin(begun)
@@ -196,7 +196,7 @@ def test_while_the_disk_is_full_nobody_gets_an_answer_and_then_everybody(path: P
 def test_what_can_not_be_written_before_the_end_is_not_acked(path: Path) -> None:
     journal = Journal(path)
     journal.submit(lambda db: db.execute("PRAGMA max_page_count=1").fetchall()).result()
-    journal._file.reopen = lambda: None  # type: ignore[method-assign]
+    journal._file.reopen = lambda: None  # type: ignore[method-assign]  # a reopening would lift the limit
     future = journal.begin([start() for _ in range(500)])
     while not journal.trouble:
         time.sleep(0.005)
