@@ -18,6 +18,9 @@ from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 MAX_PIXELS = 40_000_000
 """Most pixels of an upload, width times height by its header."""
 
+# libwebp keeps two canvases of four bytes a pixel and its own rows: 40 megapixels took more than the pod has.
+MAX_WEBP_PIXELS = 24_000_000
+
 WEB_SIDE = 1600
 """Longest side of the web size in pixels; a smaller photo keeps its size."""
 
@@ -43,6 +46,9 @@ _SRGB = ImageCms.createProfile("sRGB")
 # Encoders write 10 scans of a progressive photo, the most thorough some 30. libjpeg takes any number and goes over all pixels
 # for each: a file of 10 MiB has room for 150,000 empty ones, ten minutes of a core.
 MAX_SCANS = 100
+# Cameras write some ten segments before the picture, a profile or a depth map some hundred. Pillow reads each by itself, and
+# fill bytes between them one by one: seconds of a core, and an object each.
+MAX_SEGMENTS, MAX_FILL = 2_000, 65_536
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 # Markers without a segment: TEM, and a second start of image.
@@ -125,9 +131,14 @@ def _decode(data: bytes) -> _Picture:
 def _open(data: bytes) -> Image.Image:
     """Read the header alone. Nothing is decoded before its size is known to be allowed."""
     # Pillow makes a WebP's decoder, and its canvas, before anybody can ask for the size.
-    if (size := _webp_size(data)) and size[0] * size[1] > MAX_PIXELS:
-        raise _too_many_pixels()
-    if _scans(data) > MAX_SCANS:
+    if (size := _webp_size(data)) and size[0] * size[1] > MAX_WEBP_PIXELS:
+        raise _too_many_pixels(MAX_WEBP_PIXELS)
+    scans, segments, fill = _count_markers(data)
+    if segments > MAX_SEGMENTS or fill > MAX_FILL:
+        raise ImageRefused(
+            "unsupported-format", "The photo holds too much beside its picture: save it again as a plain JPEG."
+        )
+    if scans > MAX_SCANS:
         raise ImageRefused(
             "unsupported-format", "The photo is stored in too many passes: save it again as a plain JPEG."
         )
@@ -146,21 +157,26 @@ def _open(data: bytes) -> Image.Image:
     return opened
 
 
-def _scans(data: bytes) -> int:
-    """How many scans a JPEG's first picture has, by its markers (ITU T.81 §B.1); 0 for anything else."""
+def _count_markers(data: bytes) -> tuple[int, int, int]:
+    """Scans, segments and fill bytes of a JPEG's first picture, by its markers (ITU T.81 §B.1); zeros for anything else.
+
+    Counting ends where one of the limits is passed.
+    """
+    scans = segments = fill = 0
     if not data.startswith(b"\xff\xd8"):
-        return 0
-    scans, position = 0, 2
+        return 0, 0, 0
+    position = 2
     # In a scan's own data FF is followed by 00 or a restart marker; segments are passed over by their length, for a
     # thumbnail or a profile may hold anything.
     while (found := _MARKER.search(data, position)) is not None:
         marker, position = found[1][0], found.end()
-        if marker == _END_OF_IMAGE or scans > MAX_SCANS:
+        segments, fill = segments + 1, fill + len(found[0]) - 2
+        if marker == _END_OF_IMAGE or scans > MAX_SCANS or segments > MAX_SEGMENTS or fill > MAX_FILL:
             break
         scans += marker == _START_OF_SCAN
         if marker not in _BARE:
             position += max(2, int.from_bytes(data[position : position + 2], "big"))
-    return scans
+    return scans, segments, fill
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
@@ -203,9 +219,9 @@ def _unknown(data: bytes) -> ImageRefused:
     return ImageRefused("not-an-image", "The file is not an image: upload a JPEG, PNG or WebP photo.")
 
 
-def _too_many_pixels() -> ImageRefused:
+def _too_many_pixels(most: int = MAX_PIXELS) -> ImageRefused:
     return ImageRefused(
-        "too-many-pixels", f"The photo has too many pixels: at most {MAX_PIXELS // 1_000_000} megapixels are taken."
+        "too-many-pixels", f"The photo has too many pixels: at most {most // 1_000_000} megapixels are taken."
     )
 
 
@@ -237,7 +253,7 @@ def _shrink(opened: Image.Image) -> Image.Image:
     """Decode, and bring to at most three times the web size in plain L, RGB or CMYK; transparency goes onto white."""
     # libjpeg decodes at 1/2, 1/4 or 1/8 size for a fraction of time and memory; other formats take no notice.
     factor = _factor(opened)
-    opened.draft(None, (opened.width // factor, opened.height // factor))
+    opened.draft(None, (max(1, opened.width // factor), max(1, opened.height // factor)))
     opened.load()
     factor = _factor(opened)
     width, height = opened.size

@@ -312,3 +312,27 @@ def test_damage_anywhere_ends_in_a_refusal_or_a_picture() -> None:
             except ImageRefused as refused:
                 seen.add(refused.code)
     assert {"taken", "image-broken", "not-an-image"} <= seen
+
+
+@pytest.mark.parametrize("size", [(4800, 1), (7200, 2), (1, 4800), (16_000, 1), (16_383, 3), (2401, 1)])
+def test_a_thread_of_a_picture_keeps_a_side_of_one_pixel(size: tuple[int, int]) -> None:
+    content = BytesIO()
+    Image.new("RGB", size, (9, 99, 9)).save(content, "JPEG")
+    copies = make_copies(content.getvalue())
+    assert min(copies.width, copies.height) == 1
+    assert max(copies.width, copies.height) == min(max(size), WEB_SIDE)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [b"\xff\xe5\x00\x02" * 3000, b"\xff\xfe\x00\x03." * 3000, b"\xff" * 80_000],
+    ids=["segments", "comments", "fill"],
+)
+def test_what_costs_seconds_before_the_picture_is_refused_and_a_camera_s_share_is_not(beside: bytes) -> None:
+    content = photos.encode(photos.picture())
+    assert refusal(content[:2] + beside + content[2:]) == "unsupported-format"
+    assert make_copies(content[:2] + beside[: len(beside) // 3] + content[2:]).width == 640
+
+
+def test_a_webp_is_refused_by_the_memory_that_its_decoder_would_take() -> None:
+    assert refusal(photos.webp_header(16_383, 2441)) == "too-many-pixels"
