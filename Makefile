@@ -66,7 +66,7 @@ WORKERS ?= 3
 unit: install     ## the tests alone; make unit ARGS="tests/auth -x"
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --durations=15 --durations-min=3 $(ARGS)
 
-test-ui: install  ## the dashboard in a real browser; screenshots in build/screenshots
+test-ui: install  ## the dashboard and docs/FRONTEND.md in a real browser; screenshots in build/screenshots
 	@tests/ui/run.sh
 
 quick: install    ## the tests that your change reaches, nearest first, in about a minute

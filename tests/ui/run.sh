@@ -29,6 +29,7 @@ ECO2_UI_TOKEN=$(.venv/bin/eco2 open --print --state "$state" | sed 's/.*#token=\
 ECO2_UI_PHOTO=$(.venv/bin/python -c 'from pathlib import Path; import skimage; print(Path(skimage.__file__).parent / "data" / "coffee.png")')
 ECO2_UI_SHOTS=$PWD/build/screenshots
 ECO2_UI_CHROMIUM=$CHROMIUM
-export ECO2_UI_GATEWAY ECO2_UI_TOKEN ECO2_UI_PHOTO ECO2_UI_SHOTS ECO2_UI_CHROMIUM
+ECO2_UI_STATE=$state
+export ECO2_UI_STATE ECO2_UI_GATEWAY ECO2_UI_TOKEN ECO2_UI_PHOTO ECO2_UI_SHOTS ECO2_UI_CHROMIUM
 rm -rf build/screenshots
-node --test --test-reporter=spec --test-concurrency=1 tests/ui/dashboard.test.js
+node --test --test-reporter=spec --test-concurrency=1 tests/ui/dashboard.test.js tests/ui/frontend.test.js
