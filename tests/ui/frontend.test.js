@@ -48,9 +48,10 @@ async function person(name) {
   return user;
 }
 
+const eco2 = (...words) => execFileSync(".venv/bin/eco2", [...words, "--state", process.env.ECO2_UI_STATE]);
+
 function newestLetter(to, wanted) {
-  const printed = execFileSync(".venv/bin/eco2", ["mail", "--json", "--to", to, "--state", process.env.ECO2_UI_STATE]);
-  return JSON.parse(printed).find((letter) => letter.subject.includes(wanted));
+  return JSON.parse(eco2("mail", "--json", "--to", to)).find((letter) => letter.subject.includes(wanted));
 }
 
 test("an error says what is wrong, field by field, and whom to ask", async () => {
@@ -169,4 +170,31 @@ test("in a browser, a page on another origin signs in with a provider and does t
   assert.equal(found.after, 401);
   assert.equal(tickets.length, 3, "two for the analysis, one for the answer");
   assert.equal(new Set(tickets).size, tickets.length, "each ticket was used once");
+});
+
+test("in a browser, a log-out ends the stream of an analysis that is under way", async () => {
+  const user = await person("stream");
+  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  await page.locator('input[type="file"]').setInputFiles({ name: "photo.png", mimeType: "image/png", buffer: PHOTO });
+  eco2("pause", "worker-storage");
+  try {
+    const status = await page.evaluate(async ([name, password]) => {
+      const app = await import("/frontend.js");
+      await app.login(name, password);
+      const { id } = await app.analyse(await app.upload(document.querySelector("input").files[0]));
+      const opened = new Promise((resolve) => {
+        const Source = EventSource;
+        globalThis.EventSource = class extends Source {
+          constructor(address) { super(address); this.addEventListener("open", resolve); }
+        };
+      });
+      const followed = app.follow(`/waste/analyses/${id}`).then((analysis) => analysis.status, (error) => error.status);
+      await opened;
+      await app.logout();
+      return followed;
+    }, [user.name, PASSWORD]);
+    assert.equal(status, 401);
+  } finally {
+    eco2("pause", "worker-storage", "--resume");
+  }
 });
