@@ -35,7 +35,7 @@ class Addresses:
         self._counts = dict(counts)
         self._postgres, self._broker, self._cache = servers
         # Listening sockets of services and of the proxy's links: connections wait in them while a process starts anew, and
-        # nobody else can take their ports meanwhile.
+        # no one else can take their ports meanwhile.
         self.listeners = {name: self._listen(name) for name in self._replicas("service")}
         names = ["postgres", "redis-broker", "redis-cache", "s3", "proxy", "outside", "smtp"]
         self.ports = state.ports(dict.fromkeys([*names, *self._health_names()]))
@@ -64,7 +64,7 @@ class Addresses:
         wanted = set(self._replicas("service"))
         for name in wanted - self.listeners.keys():
             self.listeners[name] = self._listen(name)
-        for name in self.listeners.keys() - wanted:  # else a connection would wait in it for nobody
+        for name in self.listeners.keys() - wanted:  # else a connection would wait in it for no one
             self.listeners.pop(name).close()
         self.ports |= self._state.ports(dict.fromkeys(self._health_names()))
         new = [pair for pair in self._pairs() if pair not in self._link_ports]
@@ -133,7 +133,7 @@ class Addresses:
         return [*pairs, "gateway>s3"]
 
     def links(self, away: Container[str] = ()) -> list[Link]:
-        """What the proxy should stand between: with replicas that are `away` left out, unless all are. Servers of the developer's
+        """What the proxy should be between: with replicas that are `away` left out, unless all are. Servers of the developer's
         own are reached directly."""
         found = []
         for pair in self._pairs():

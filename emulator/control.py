@@ -1,4 +1,4 @@
-"""How commands reach a running emulator: JSON lines over loopback TCP, with a token that stands in its 0600 file.
+"""How commands reach a running emulator: JSON lines over loopback TCP, with a token that is in its 0600 file.
 
 One request a connection: `{"token": ..., "do": "status", ...}`. Answers: any number of `{"line": "..."}` for a
 person, then one `{"ok": true, ...}` or `{"ok": false, "error": "..."}`.

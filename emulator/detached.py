@@ -31,7 +31,7 @@ def main() -> int:
     pipe = os.fdopen(args.tell, "w", buffering=1)
 
     def tell(line: str) -> None:
-        # After readiness nobody reads, and the pipe's number may be another connection's by then.
+        # After readiness no one reads, and the pipe's number may be another connection's by then.
         if not pipe.closed:
             with contextlib.suppress(OSError):  # who waited has gone
                 print(line, file=pipe)

@@ -143,7 +143,7 @@ class Environments:
         return self._state.path / "journals" / file_name(replica_name(service.folder, number)) / "worker.db"
 
     def outside(self) -> dict[str, str]:
-        """The addresses for a program that is no part: `eco2 exec`, commands, tests. Databases as each service's role."""
+        """The addresses for a program that is not a part: `eco2 exec`, commands, tests. Databases as each service's role."""
         addresses = self._addresses
         env = {"ECO2_GATEWAY_URL": addresses.gateway_url, "ECO2_STATE": str(self._state.path)}
         env["ECO2_CLOCK_FILE"] = str(self._state.path / "clock")

@@ -141,6 +141,6 @@ def _s3(url: str, environ: Mapping[str, str]) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """What went wrong, without a password that may stand in an address."""
+    """What went wrong, without a password that may be in an address."""
     said = str(error).strip().splitlines()
     return (said[0] if said else type(error).__name__).removeprefix("connection failed: ")

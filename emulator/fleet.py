@@ -63,7 +63,7 @@ class Fleet:
         self.touch()
 
     def away(self) -> set[str]:
-        """The parts that answer nobody for some time, or are to get nothing new."""
+        """The parts that answer no one for some time, or are to get nothing new."""
         return {name for name, k in self.keepers.items() if k.retiring or k.state in ("failed", "paused")}
 
     async def settled(self) -> None:

@@ -37,7 +37,7 @@ _ATTEMPTS = 7
 _READY_WITHIN = 60.0
 # Seconds that `status` waits for a part's own word.
 _LOOK = 2.0
-# A person may stand at a breakpoint of the start.
+# A person may be at a breakpoint of the start.
 _DEBUGGED_READY_WITHIN = 600.0
 
 
@@ -141,7 +141,7 @@ class Keeper:
     async def renew(self, overlapping: bool) -> None:
         """Put a new process in the place of the old, which finishes what it has begun; return when the new one is ready.
 
-        A service's two processes overlap on one socket, so that no request meets nobody. A worker's journal has one owner,
+        A service's two processes overlap on one socket, so that no request meets no one. A worker's journal has one owner,
         and so has a debugger's port: a debugged service's requests wait in the socket.
         """
         if self.state == "stopped":
@@ -177,7 +177,7 @@ class Keeper:
             self.process.kill()
 
     def pause(self) -> None:
-        """Stop it where it stands. StartError when there is nothing to stop."""
+        """Stop it where it is. StartError when there is nothing to stop."""
         self._signal_group(signal.SIGSTOP)
         self._become("paused")
 
@@ -261,7 +261,7 @@ class Keeper:
             await _first(exited(process), self._nudge.wait())
 
     async def _rest(self, error: str) -> None:
-        """After an end that nobody asked for: say so, and wait a moment, longer each time in a row."""
+        """After an end that no one asked for: say so, and wait a moment, longer each time in a row."""
         self.error = error
         was_ready, self._ready_since = self._ready_since, 0.0
         self._failures = 1 if was_ready and time.monotonic() - was_ready > _SETTLED else self._failures + 1

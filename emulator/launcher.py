@@ -89,7 +89,7 @@ class Launcher:
         finally:
             ending.cancel()
             self._programs.discard(process)
-            if process.poll() is None:  # nobody waits for it any more
+            if process.poll() is None:  # no one waits for it any more
                 process.kill()
         return process
 

@@ -1,4 +1,4 @@
-"""What must stand before services start: signing keys, then roles, schemas and migrations (`python -m
+"""What must exist before services start: signing keys, then roles, schemas and migrations (`python -m
 emulator.prepare`).
 
 It is started with everything else and imports while PostgreSQL starts. It says `keys` and `migrations` on standard

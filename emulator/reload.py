@@ -132,7 +132,7 @@ class Reloader:
             self.say(line)
             self.edited |= dict.fromkeys(self._meant(line), line)
         error = said[-1] if code and said else f"the migrations ended with code {code}" if code else ""
-        # One that failed stands before those of others that were saved with it.
+        # One that failed comes before those of others that were saved with it.
         others = {file.split("/")[1] for file in saved} & set(self.system.services)
         self.unmigrated = dict.fromkeys({*self._meant(error), *others}, error) if error else {}
 

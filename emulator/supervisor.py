@@ -109,7 +109,7 @@ class Supervisor:
             self.fleet.add(part)
         self.fleet.fatal = self._give_up
         self.fleet.newcomer = self._first_order
-        # While a service is away for longer, waiting in its socket helps nobody: the gateway says 503.
+        # While a service is away for longer, waiting in its socket helps no one: the gateway says 503.
         self.fleet.listeners += [self._write_about, self._order_gateway, self._follow_replicas]
         self._orders = Orders(
             self.system, self.fleet, self.setup, self._faults, self._order_proxy, self._told_to_stop, self.say
@@ -117,7 +117,7 @@ class Supervisor:
         self._control = control.ControlServer(self._orders.handle)
 
     async def _start(self) -> bool:
-        """Whether everything has been started, and nobody said stop meanwhile."""
+        """Whether everything has been started, and no one said stop meanwhile."""
         self.fleet.begin()
         everything = asyncio.gather(self.setup.run(), self.fleet.settled())
         ending = asyncio.create_task(self.stopping.wait())

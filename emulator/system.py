@@ -241,5 +241,5 @@ class System:
     def _debug(self, part: Part) -> None:
         part.debug = self._debug_ports.get(f"debug-{part.name}")
         if part.debug:
-            # Who stands at a breakpoint cannot end by itself.
+            # Who is at a breakpoint cannot end by itself.
             part.grace = min(part.grace, 1)

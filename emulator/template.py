@@ -236,16 +236,16 @@ def _become(order: dict[str, Any], descriptors: list[int]) -> NoReturn:
 
 
 def _listen_for_debugger(port: int) -> None:
-    """Serve the debug adapter protocol on this loopback port from a thread; nobody is waited for. SystemExit when the port is
+    """Serve the debug adapter protocol on this loopback port from a thread; no one is waited for. SystemExit when the port is
     taken."""
     with socket.socket() as probe:
-        # As debugpy does later in its thread, where nobody would hear of a failure.
+        # As debugpy does later in its thread, where no one would hear of a failure.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             sys.exit(f"error: debug port {port}: {(error.strerror or 'unusable').lower()}")
-    # Breakpoints in the standard library's frozen modules may be missed; a warning at each start helps nobody.
+    # Breakpoints in the standard library's frozen modules may be missed; a warning at each start helps no one.
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     import debugpy
 

@@ -50,7 +50,7 @@ DISTRIBUTIONS = {
 # What of service.toml shapes the cluster and not the process: it changes manifests, and no image.
 CLUSTER_ONLY = {"run": {"replicas", "cpu", "memory", "node", "grace"}, "journal": {"volume"}, "functions": None}
 _NO_DATA = {"migrations", "__pycache__"}
-# Beside its programs lie the cluster's manifests, which hold the tags: they are nobody's data.
+# Beside its programs lie the cluster's manifests, which hold the tags: they are no one's data.
 _PROGRAMS_ONLY = {"k8s"}
 
 
@@ -220,7 +220,7 @@ class Checkout:
         return self._modules[name]
 
     def data_files(self, folder: str) -> list[str]:
-        """What lies in a package's folder, or in folders below that are no packages, and is not Python."""
+        """What lies in a package's folder, or in folders below that are not packages, and is not Python."""
         if folder not in self._data:
             found = [] if folder in _PROGRAMS_ONLY else _data(self.root / folder)
             self._data[folder] = [path.relative_to(self.root).as_posix() for path in found]

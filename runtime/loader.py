@@ -72,7 +72,7 @@ def _files(folder: Path) -> list[Path]:
 def _no_route_twice(routes: Iterable[tuple[str, str]]) -> None:
     taken: dict[str, str] = {}
     for route, file in routes:
-        # A parameter's name is no part of the address.
+        # A parameter's name is not a part of the address.
         other = taken.setdefault(re.sub(r"\{\w+", "{", route), file)
         if other != file:
             raise LoadError(f"{file}: {other} has the route {route} already")

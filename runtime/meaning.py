@@ -73,7 +73,7 @@ def _is_served(node: ast.AST) -> bool:
 
 
 def _body(statements: list[ast.stmt], *, keep_doc: bool) -> list[ast.stmt]:
-    """A body without the texts in it that are no more than texts."""
+    """A body without the texts in it that are only texts."""
     return [
         statement
         for place, statement in enumerate(statements)

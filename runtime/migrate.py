@@ -1,4 +1,4 @@
-"""Roles, schemas, rights and migrations: everything that must stand in PostgreSQL before a service starts.
+"""Roles, schemas, rights and migrations: everything that must be in PostgreSQL before a service starts.
 
 `prepare` needs a superuser once (roles, database, schemas); `apply` runs as the owner `migrator` at each deploy. Both may
 run again at any time, and by several at once: an advisory lock lets one do the work while the others wait.
@@ -71,7 +71,7 @@ def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
     services = load_services()
     owned = schemas(services)
     roles = sorted({OWNER, *owned.values()})
-    # In the database `postgres`, which is none of the services': nobody else holds a lock there.
+    # In the database `postgres`, which is none of the services': no one else holds a lock there.
     with _connect(superuser_dsn) as conn, _first(conn):
         for role in roles:
             _create_role(conn, role, passwords[role], connections(services, role))
@@ -142,7 +142,7 @@ def _create_schema(conn: psycopg.Connection, schema: str, role: str) -> None:
 
 
 def check_locale(conn: psycopg.Connection) -> None:
-    """Refuse a database in which pg_trgm sees no Hangul: under LC_CTYPE C searches find nothing and nobody notices.
+    """Refuse a database in which pg_trgm sees no Hangul: under LC_CTYPE C searches find nothing and no one notices.
 
     Raises:
         MigrationError: it is such a database.

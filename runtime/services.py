@@ -104,7 +104,7 @@ def load_service(path: Path) -> Service:
     """Read one service.toml.
 
     Raises:
-        ServiceError: it is no TOML, or a field is missing, unknown or of the wrong form.
+        ServiceError: it is not TOML, or a field is missing, unknown or of the wrong form.
     """
     status = path.stat()
     return _read(path, status.st_mtime_ns, status.st_size)

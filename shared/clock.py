@@ -2,7 +2,7 @@
 
 With `ECO2_CLOCK_FILE` set, the file's first eight bytes hold an offset in seconds (little-endian double) that is added
 to the machine's clock in every process that maps the file; `eco2 clock advance` and the fault suite write it.
-Without it, this is the machine's clock. Durations are measured with `time.monotonic`, which nobody moves.
+Without it, this is the machine's clock. Durations are measured with `time.monotonic`, which no one moves.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pathlib import Path
 
 _OFFSET = struct.Struct("<d")
 SIZE = _OFFSET.size
-# How often a waiter looks whether the clock was moved. Only where a clock file exists: in a pod nobody polls.
+# How often a waiter looks whether the clock was moved. Only where a clock file exists: in a pod no one polls.
 _LOOK = 0.25
 # Whoever waits no longer than this looks again soon anyway, and an idle system should be idle.
 _SHORT = 1.0

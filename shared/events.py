@@ -101,7 +101,7 @@ class Hub:
         told.listeners.add(queue)
         try:
             if told.begun is None:
-                # Nobody's own: whoever came first may leave meanwhile, and the others wait for it too. Each asks for what
+                # No one's own: whoever came first may leave meanwhile, and the others wait for it too. Each asks for what
                 # is `past` only then, so nothing falls between the two.
                 told.begun = asyncio.create_task(self._begin(key, told))
             await asyncio.shield(told.begun)

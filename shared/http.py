@@ -135,7 +135,7 @@ class Conditions:
         return Ready(200, content, {"ETag": _tag(content)})
 
     def require(self, entity: Any) -> None:
-        """Before a change: check that `If-Match` names the thing as it stands now, and that `If-None-Match` does not.
+        """Before a change: check that `If-Match` names the thing as it is now, and that `If-None-Match` does not.
 
         Raises:
             PreconditionFailed: one of the two, where the client sent it, says otherwise (RFC 9110 §13.2.2).

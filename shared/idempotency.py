@@ -1,6 +1,6 @@
 """Idempotency keys: the same POST sent twice takes effect once and gets the same answer.
 
-The key's row stands in the service's own schema and is written in the transaction of the effect itself, so both happen or
+The key's row is in the service's own schema and is written in the transaction of the effect itself, so both happen or
 neither does. The relay deletes rows after 24 hours.
 """
 

@@ -99,7 +99,7 @@ def read_jwks(file: Path) -> dict[str, dict[str, str]]:
     """Return the Ed25519 keys of a JWK set by their `kid`; keys of other kinds are left out.
 
     Raises:
-        KeySetError: when the file can't be read, is no JWK set, or holds no such key.
+        KeySetError: when the file can't be read, is not a JWK set, or holds no such key.
     """
     try:
         found = msgspec.json.decode(file.read_bytes(), type=_KeySet).keys
@@ -129,7 +129,7 @@ class Verifier:
         """Read the keys.
 
         Raises:
-            KeySetError: when the file is missing or unusable: a service that could verify nobody should not start.
+            KeySetError: when the file is missing or unusable: a service that could verify no one should not start.
         """
         self._file = jwks_file
         self._stamp = self._stat()
@@ -163,7 +163,7 @@ class Verifier:
         return self.admit(known)
 
     def admit(self, session: Session) -> User:
-        """Let in whom a ticket or a token stands for.
+        """Let in whom a ticket or a token is for.
 
         Raises:
             InvalidToken: the session has ended meanwhile.
@@ -220,7 +220,7 @@ class Verifier:
             user_id = UUID(claims["sub"])
             return Session(User(user_id, UUID(claims["sid"]), alias_of(user_id)), float(claims["exp"]))
         except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError) as error:
-            # The last three: claims of a wrong type, such as a `sid` that is no UUID.
+            # The last three: claims of a wrong type, such as a `sid` that is not a UUID.
             raise InvalidToken from error
 
     def _key(self, kid: str) -> Any:
@@ -299,7 +299,7 @@ _session: ContextVar[tuple[Verifier, Session] | None] = ContextVar("session", de
 
 
 def current_session() -> Session:
-    """The session of the request that this context answers. Raises LookupError where nobody asked with a token."""
+    """The session of the request that this context answers. Raises LookupError where no one asked with a token."""
     found = _session.get()
     if found is None:
         raise LookupError("no one asked with a token")

@@ -179,7 +179,7 @@ class ObjectStore:
         return answer
 
     def delete(self, *keys: str) -> None:
-        """Delete objects; keys that are not there are no error."""
+        """Delete objects; keys that are not there are not an error."""
         for start in range(0, len(keys), _DELETE_BATCH):
             batch: Any = [{"Key": key} for key in keys[start : start + _DELETE_BATCH]]
             with self._guard():

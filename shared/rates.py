@@ -1,7 +1,7 @@
 """How often something may be done: buckets counted in the broker's Redis, for all replicas together.
 
 A bucket is one number (the generic cell rate algorithm): a burst, then one more per interval. With Redis away each process
-goes on counting for itself, with the same limits. Nobody is locked out because Redis is down, and who presses gains a factor
+goes on counting for itself, with the same limits. No one is locked out because Redis is down, and who presses gains a factor
 of the number of replicas at most; letting all through, or none, would be worse.
 """
 
@@ -68,7 +68,7 @@ alone = _Alone()
 
 
 def bucket(kind: str, who: UUID | str, burst: int, interval: float) -> Bucket:
-    """A person's, address's or name's bucket. The key is a hash: the broker's files should name nobody."""
+    """A person's, address's or name's bucket. The key is a hash: the broker's files should name no one."""
     return Bucket(f"rates:{kind}:{hashlib.sha256(str(who).lower().encode()).hexdigest()[:32]}", burst, interval)
 
 

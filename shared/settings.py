@@ -43,7 +43,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     # smtp://user:password@host:587 (STARTTLS where it is offered) or smtps://; empty: no mail is sent.
     smtp_url: str = ""
     mail_from: str = "Eco² <no-reply@localhost>"
-    # A TOML file with what each provider (kakao, google, naver) gave us; empty: nobody signs in with one.
+    # A TOML file with what each provider (kakao, google, naver) gave us; empty: no one signs in with one.
     oauth_providers_file: str = ""
     # Addresses that a sign-in may lead back to, with commas; a path holds all below it, a port `*` any port of this machine.
     oauth_return_to: str = ""

@@ -1,7 +1,7 @@
 """What a process does for a trace, told to the emulator's dashboard. Off, and free, unless ECO2_SPANS names an address.
 
 A span has the fields of OpenTelemetry's: trace, id, parent, name, kind, start (seconds since the epoch), duration,
-attributes. Each is one UDP datagram on loopback: nobody waits for the dashboard, and a lost one is a gap in a picture.
+attributes. Each is one UDP datagram on loopback: no one waits for the dashboard, and a lost one is a gap in a picture.
 """
 
 import os
@@ -72,7 +72,7 @@ def send(
     try:
         _sender.wire.sendto(msgspec.json.encode(span)[:_LONGEST], _sender.address)
     except OSError:
-        return  # nobody looks any more, or the buffer is full
+        return  # no one looks any more, or the buffer is full
 
 
 @contextmanager

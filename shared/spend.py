@@ -66,7 +66,7 @@ def _key(who: str) -> str:
 async def check(broker: redis.asyncio.Redis, user_id: UUID) -> None:
     """Before paid work is accepted for a person.
 
-    A broker that is away stops nobody: the worker counts for itself, and answers without a paid provider when it can't.
+    A broker that is away stops no one: the worker counts for itself, and answers without a paid provider when it can't.
 
     Raises:
         DayUsedUp: with the seconds until it makes sense to come again.

@@ -1,6 +1,6 @@
-"""What should live for ever is started here: asyncio tasks and threads whose end nobody awaits.
+"""What should live for ever is started here: asyncio tasks and threads whose end no one awaits.
 
-An end that nobody asked for is logged with its reason, counted (`eco2_loop_ends_total`), shown in the process's health, and
+An end that no one asked for is logged with its reason, counted (`eco2_loop_ends_total`), shown in the process's health, and
 the loop starts again after a pause that doubles; a loop that can't live, or that must not be started twice, ends its process
 with the code EXIT, so that whoever keeps the process sees it. Errors that a loop expects (a store that is away) are its own.
 """
@@ -101,7 +101,7 @@ class Loop:
                 _loops.remove(self)
 
     def _ended(self, error: BaseException | None) -> float | None:
-        """Note an end that nobody asked for. The pause before the next start in seconds, or None when there is none."""
+        """Note an end that no one asked for. The pause before the next start in seconds, or None when there is none."""
         self.ends += 1
         self.reason = f"{type(error).__name__}: {error}".rstrip(": ") if error else "it returned"
         with _lock:
@@ -259,7 +259,7 @@ def troubles() -> list[str]:
 
 
 def ends() -> dict[str, int]:
-    """How often each loop of this process ended though nobody asked, by name."""
+    """How often each loop of this process ended though no one asked, by name."""
     with _lock:
         return dict(_ends)
 

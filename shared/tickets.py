@@ -1,6 +1,6 @@
 """One-time passes for event streams where a browser can't send a header (EventSource): a query parameter instead of a token.
 
-A ticket is good once, for a minute, for one address and one person. The broker's Redis keeps its hash and whom it stands for.
+A ticket is good once, for a minute, for one address and one person. The broker's Redis keeps its hash and whom it is for.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ async def issue(broker: Redis, path: str, session: Session) -> Ticket:
 
 
 async def redeem(broker: Redis, path: str, ticket: str) -> Session:
-    """Whom the ticket stands for; it is gone then, whatever becomes of the request.
+    """Whom the ticket is for; it is gone then, whatever becomes of the request.
 
     Raises:
         InvalidToken: there is no such ticket, it was used or has expired, or it is for another address.

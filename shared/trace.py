@@ -27,7 +27,7 @@ def enter(incoming: str | None, random: str = "") -> str:
     return value
 
 
-# What a client may call its request: X-Request-Id comes back in answers and stands in logs.
+# What a client may call its request: X-Request-Id comes back in answers and is in logs.
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 

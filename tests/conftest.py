@@ -138,7 +138,7 @@ def environment(
         "AUTH_JWKS_FILE": str(keys.public),
         "AUTH_SIGNING_KEY_FILE": str(keys.private),
         "MIGRATION_DB_URL": postgres.dsn("migrator"),
-        # Nobody listens on the discard port: another service is away until a test says where it is.
+        # No one listens on the discard port: another service is away until a test says where it is.
         "SERVICE_URLS": ",".join(
             f"{service.name}=http://127.0.0.1:9" for service in services.values() if service.prefix
         ),

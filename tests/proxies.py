@@ -38,7 +38,7 @@ class ProxyThread:
         self.thread.join(10)
 
     def link(self, target: str, to_port: int, source: str = "test", port: int = 0, host: str = "127.0.0.1") -> int:
-        """Stand before `host:to_port`; return the port to use instead."""
+        """Listen before `host:to_port`; return the port to use instead."""
         if port == 0:
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 port = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The rules that no linter knows, each with its reason. Import rules stand in pyproject.toml (import-linter)."""
+"""The rules that no linter knows, each with its reason. Import rules are in pyproject.toml (import-linter)."""
 
 import ast
 import re

@@ -146,7 +146,7 @@ def analyse(client: httpx.Client, login: dict[str, str], content: bytes | None =
 
 
 def synced(system: System, analysis_id: str) -> list[str]:
-    """Sync now, and read what stands in `tasks` for the two tasks of the analysis."""
+    """Sync now, and read what is in `tasks` for the two tasks of the analysis."""
     for worker in ("storage", "ai"):
         done = system.run("sync", worker, "--once")
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,6 @@
 """Whether messages and functions fit each other: `python -m tests.wiring`, a part of `make check`.
 
-Files are read, never imported. mypy sees a field that a message does not have, and a `reply` that is no class of outcomes;
+Files are read, never imported. mypy sees a field that a message does not have, and a `reply` that is not a class of outcomes;
 what it can't see is here.
 """
 

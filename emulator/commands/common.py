@@ -52,7 +52,7 @@ def confirmed(question: str) -> bool:
 
 
 def own_options(args: argparse.Namespace) -> None:
-    """Take --state and --name out of the words for another program, where they stand behind its own."""
+    """Take --state and --name out of the words for another program, where they come after its own."""
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     add_state(ours)
     _, args.arguments = ours.parse_known_args(args.arguments, args)

@@ -77,7 +77,7 @@ def _pretty(answer: httpx.Response) -> str:
 
 
 def _route(name: str) -> tuple[str, str]:
-    """The method and path of a function. StartError when there is none, or it is no HTTP function."""
+    """The method and path of a function. StartError when there is none, or it is not an HTTP function."""
     folder, _, wanted = name.partition("/")
     try:
         functions: list[Function] = discover(find(folder))

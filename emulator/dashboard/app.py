@@ -28,7 +28,7 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# Nothing from elsewhere is loaded, and nobody may put the page into a frame.
+# Nothing from elsewhere is loaded, and no one may put the page into a frame.
 _LOCAL = "http://127.0.0.1:* http://localhost:*"
 _POLICY = (
     f"default-src 'self'; img-src 'self' blob: data: {_LOCAL}; connect-src 'self' {_LOCAL}; frame-ancestors 'none';"

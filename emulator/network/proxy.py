@@ -1,4 +1,4 @@
-"""A TCP proxy that makes bad days: it stands between every two parts and can cut, hang, slow, throttle, reset or
+"""A TCP proxy that makes bad days: it is between every two parts and can cut, hang, slow, throttle, reset or
 swallow.
 
 A *link* is one listening port for one source (a service) and one target (a server or a service). A *fault* applies to

@@ -55,7 +55,7 @@ class PublicCopies:
         kept = [(name.lower(), value) for name, value in answer.headers if name.lower() in _CDN_HEADERS]
         if not any(name == b"cache-control" for name, _ in kept):
             kept.append((b"cache-control", _IMMUTABLE))
-        # A copy is what the system made of a photograph; still nobody should take it for a page.
+        # A copy is what the system made of a photograph; still no one should take it for a page.
         kept += [(b"x-content-type-options", b"nosniff"), (b"access-control-allow-origin", b"*")]
         kept.append((b"x-request-id", request_id))
         await send({"type": "http.response.start", "status": answer.status, "headers": kept})

@@ -44,7 +44,7 @@ def providers_file(base_url: str) -> str:
 
 
 class Grant(Struct):
-    """What a code stands for."""
+    """What a code means."""
 
     provider: str
     redirect_uri: str

@@ -33,7 +33,7 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
-    # An error's DETAIL repeats the values of the row, as an email address that is taken: the log is nobody's to erase.
+    # An error's DETAIL repeats the values of the row, as an email address that is taken: the log is no one's to erase.
     "log_error_verbosity": "terse",
     "max_connections": "120",
     # A developer's machine: small shared memory and no helper processes that would only sit there.

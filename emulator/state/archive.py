@@ -23,7 +23,7 @@ def export(state: State, name: str, file: Path) -> None:
     partial = file.with_name(f".{file.name}.part")
     try:
         partial.unlink(missing_ok=True)
-        # Nobody else's from its first byte on: it holds everybody's data and the signing keys.
+        # No one else's from its first byte on: it holds everybody's data and the signing keys.
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as out, tarfile.open(fileobj=out, mode="w:gz", compresslevel=3) as archive:
             archive.add(folder, arcname="snapshot")

@@ -58,7 +58,7 @@ class State:
             os.close(file)
 
     def holder(self) -> int | None:
-        """The process that holds the folder, as far as it is known; None when nobody does."""
+        """The process that holds the folder, as far as it is known; None when no one does."""
         try:
             file = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:

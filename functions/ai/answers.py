@@ -123,7 +123,7 @@ def _bin(item: Item, understood: Understood) -> list[str]:
 
 
 def _other_way(line: str, understood: Understood) -> str:
-    """The answer to the question turned round: "안 씻어도 돼?" is no where "씻어야 돼?" is yes."""
+    """The answer to the question turned round: "안 씻어도 돼?" is "no" where the answer to "씻어야 돼?" is "yes"."""
     said = _YES_OR_NO.match(line)
     if said is None:
         return line

@@ -69,7 +69,7 @@ class Classifier:
     """One ONNX session; safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        # Read by onnxruntime when it is imported: this process reports to nobody.
+        # Read by onnxruntime when it is imported: this process reports to no one.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
@@ -116,7 +116,7 @@ class EmbeddedPhotos:
         self._loading = threading.Lock()
 
     def classify(self, photo: bytes, spender: str = "", deadline: datetime | None = None) -> Classification:
-        """Costs nothing, so nobody pays.
+        """Costs nothing, so no one pays.
 
         Raises:
             Unavailable: the model's file is not there (yet).
@@ -131,7 +131,7 @@ class EmbeddedPhotos:
                 try:
                     self._classifier = Classifier(self._path)
                 except ModelMissing as missing:
-                    # An operator's mistake is no reason to fail people's photos: they wait until it is put right.
+                    # An operator's mistake does not justify failing people's photos: they wait until it is put right.
                     log.error("%s", missing)
                     raise Unavailable("classifier", retry_after=30) from missing
             return self._classifier

@@ -1,8 +1,8 @@
 """ImageNet's classes as the waste types of the HTTP contract and as recycle-info's items, chosen by hand.
 
-A class stands in `imagenet.csv` when most things of its kind end up in one Korean collection; it names an item (by its slug)
+A class is in `imagenet.csv` when most things of its kind end up in one Korean collection; it names an item (by its slug)
 where it is that very thing. The other classes (animals, vehicles, places, and things that go different ways by their
-material) stand nowhere: probability that falls on them counts for no type, and so speaks for `unknown`. ImageNet has no drink
+material) are not listed: probability that falls on them counts for no type, and so speaks for `unknown`. ImageNet has no drink
 can, milk pack, styrofoam or battery.
 """
 

@@ -2,7 +2,7 @@
 
 A phrase is what people write, in small letters. A blank may be left out in Korean. `*` ends an English word with any ending,
 `...` is up to three words, `^` and `$` are where a Korean word begins and ends, `<name>` is any phrase of the file's list of
-that name. An English phrase is whole words; a Korean one may stand inside of a word, as stems do.
+that name. An English phrase is whole words; a Korean one may be inside of a word, as stems do.
 """
 
 import re

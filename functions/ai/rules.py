@@ -29,7 +29,7 @@ def in_danger(ask: Asking) -> Understood | None:
     items = [one.item for one in ask.scene.named]
     special = ask.called(situation.item) if situation.item else []
     if special and situation.instead and not any(situation.there(plain(" ".join(item.names()))) for item in items):
-        # The thing as it is now has rules of its own: a swollen battery is no battery for the box.
+        # The thing as it is now has rules of its own: a swollen battery does not belong in the battery box.
         items = special
     if not items and not special and not ask.scene.about:
         return None
@@ -47,7 +47,7 @@ def not_ours_to_know(ask: Asking) -> Understood | None:
 
 
 def _things(scene: Scene) -> list[Mention]:
-    """The things named that are no mere material or bin."""
+    """The things named that are more than a material or a bin."""
     return [one for one in scene.named if not ROLES.where.is_all(scene.facts.text[one.start : one.end])]
 
 

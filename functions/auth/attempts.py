@@ -56,7 +56,7 @@ def address_of(request: Request[Any, Any, Any], settings: Settings) -> str:
     """The client's address; of IPv6 the /64, which is what one client gets.
 
     Behind TRUSTED_HOPS proxies that append to X-Forwarded-For (1: the ALB or the gateway) it is that many entries from
-    the right: what stands further left was written by the client, and may say anything.
+    the right: what is further left was written by the client, and may say anything.
     """
     forwarded = [part.strip() for part in ",".join(request.headers.getall("x-forwarded-for", [])).split(",")]
     peer = request.client.host if request.client else ""

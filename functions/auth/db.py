@@ -348,7 +348,7 @@ async def insert_mail_token(
 
 
 async def select_mail_token(conn: Connection, token_hash: str, purpose: str, now: datetime) -> MailToken | None:
-    """What the token stands for, used up by nothing yet."""
+    """What the token means, used up by nothing yet."""
     cur = conn.cursor(row_factory=class_row(MailToken))
     await cur.execute(
         "SELECT user_id, email FROM mail_tokens WHERE token = %s AND purpose = %s AND expires_at > %s",
@@ -358,7 +358,7 @@ async def select_mail_token(conn: Connection, token_hash: str, purpose: str, now
 
 
 async def delete_mail_token(conn: Connection, token_hash: str, purpose: str, now: datetime) -> MailToken | None:
-    """Use a token up: what it stood for, or None for one that is used, expired or none at all."""
+    """Use a token up: what it meant, or None for one that is used, expired or none at all."""
     cur = conn.cursor(row_factory=class_row(MailToken))
     await cur.execute(
         """

@@ -197,7 +197,7 @@ def rotate(folder: Path, *, after: float = TAKEOVER_SECONDS) -> SigningKeys:
 
 
 def _write(folder: Path, keys: SigningKeys) -> None:
-    # The public set first: nothing is ever signed with a key that nobody can look up.
+    # The public set first: nothing is ever signed with a key that no one can look up.
     _replace(folder / JWKS_FILE, keys.public())
     _replace(folder / SIGNING_FILE, keys)
 

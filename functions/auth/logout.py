@@ -25,7 +25,7 @@ async def logout(maybe_user: MaybeUser, db: Db, broker: Broker, data: JSONBody[L
     ended = [maybe_user.session_id] if maybe_user else []
     async with db.transaction() as conn:
         if token is not None:
-            # An unknown token is no error (RFC 7009 §2.2): what the client wants is the case.
+            # An unknown token is not an error (RFC 7009 §2.2): what the client wants is the case.
             session = await sql.select_session_by_token_for_update(conn, tokens.hash_of(token))
             ended += [session.id] if session else []
         for session_id in ended:

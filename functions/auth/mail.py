@@ -1,6 +1,6 @@
 """Letters to people: their texts, and the way to the mail server.
 
-Both languages stand in each: which one a person reads is known to userinfo, and a letter about an account should not wait for it.
+Both languages are in each: which one a person reads is known to userinfo, and a letter about an account should not wait for it.
 """
 
 import smtplib

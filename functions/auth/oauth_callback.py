@@ -1,7 +1,7 @@
 """Where a provider sends the person back to: on to the app, with a code that is good once, or with what went wrong.
 
 The code alone is worth nothing: only the app that began holds the PKCE verifier that the exchange asks for. So a stranger's
-link, opened in a person's browser, signs nobody in and links nothing (login CSRF).
+link, opened in a person's browser, signs no one in and links nothing (login CSRF).
 """
 
 import asyncio
@@ -102,7 +102,7 @@ async def _code(db: Db, flow: sql.Flow, claims: providers.Claims) -> str:
 async def _new_person(db: Db, provider: str, claims: providers.Claims) -> UUID:
     if claims.email is None:
         raise _Refused("email_required")
-    # A password that nobody knows, as the seed's table has one for everybody.
+    # A password that no one knows, as the seed's table has one for everybody.
     async with passwords.slot(provider):
         password_hash = await passwords.hashed(secrets.token_urlsafe(32), "password")
     person = sql.Person(

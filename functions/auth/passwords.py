@@ -31,7 +31,7 @@ NOBODY = "$2b$12$hnjJmyuU1LQicnLLJx9u1.kFr3Eijcg92BJohgkJgHqisaIL6Ouay"
 AT_ONCE = 2
 # Who would wait longer than this many others (about 5 s) is asked to come again instead.
 WAITING = 32
-# Of these places one address has so many: a whole class may log in at once, and nobody alone can keep all others out.
+# Of these places one address has so many: a whole class may log in at once, and no one alone can keep all others out.
 WAITING_PER_ADDRESS = 24
 
 
@@ -107,7 +107,7 @@ async def refuse_common(password: str, field: str, *own: str) -> None:
 
 @functools.cache
 def _common() -> frozenset[str]:
-    # Most of it is about words and surnames; a process that registers nobody never loads it.
+    # Most of it is about words and surnames; a process that registers no one never loads it.
     from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
     return frozenset(FREQUENCY_LISTS["passwords"])
@@ -126,7 +126,7 @@ async def hashed(password: str, field: str) -> str:
 
 
 async def matches(password: str, password_hash: str | None) -> bool:
-    """Whether it is the password; None stands for an unknown user and takes as much work. For a caller with a slot."""
+    """Whether it is the password; None means an unknown user and takes as much work. For a caller with a slot."""
     import bcrypt
 
     try:

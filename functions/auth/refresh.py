@@ -51,7 +51,7 @@ async def refresh(data: JSONBody[RefreshRequest], db: Db, broker: Broker, settin
         successor = await _successor(conn, session, data.refresh_token, now)
         if successor is not None:
             return tokens.issue(session.user_id, session.id, successor, settings)
-        # Somebody holds a copy, and nobody can tell who is the thief: both must log in again.
+        # Somebody holds a copy, and no one can tell who is the thief: both must log in again.
         await sql.delete_session(conn, session.id)
     await revocations.announce(db, broker, [session.id])
     raise Replayed

@@ -26,7 +26,7 @@ async def send_mail(message: SendMail, db: Db, settings: Settings) -> None:
     token, token_hash = one_time.new()
     async with db.transaction() as conn:
         person = await sql.select_person_by_id(conn, message.user_id)
-        # Nobody: somebody asked for an unknown address, which is accepted like any other.
+        # No one: somebody asked for an unknown address, which is accepted like any other.
         if person is None or (message.purpose == "verify" and person.email_verified):
             return
         await sql.insert_mail_token(conn, token_hash, person.id, message.purpose, person.email, clock.now() + LIFE)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from shared.messages import Turn
 
 # The most turns that are looked at, and characters of one turn and of all: an answer's cost grows with them, and what
-# a follow-up follows stands near the end.
+# a follow-up follows is near the end.
 TURNS = 10
 TURN_CHARACTERS = 1000
 CHARACTERS = 4000

@@ -51,7 +51,7 @@ def may_ask_the_way(texts: Iterable[str]) -> bool:
 def municipality(address: str) -> str:
     """Who is asked about fees and days there: 마포구 of "서울 마포구 …", 춘천시 of "강원 춘천시 …"; "" where none is named.
 
-    A city with districts that are no municipalities of their own ("수원시 팔달구") is asked by its own name.
+    A city with districts that are not municipalities of their own ("수원시 팔달구") is asked by its own name.
     """
     found: list[str] = _MUNICIPALITY.findall(address)
     cities = [name for name in found if name.endswith(("시", "군")) and not name.endswith(("특별시", "광역시"))]

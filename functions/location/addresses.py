@@ -8,7 +8,7 @@ from msgspec import Struct
 from functions.location import regions
 from functions.location.regions import Province
 
-# 시 is a city, 구 a ward, 군 a county; the endings of what stands before a town, a road or a village.
+# 시 is a city, 구 a ward, 군 a county; the endings of what comes before a town, a road or a village.
 _DIVISION = re.compile(r"\D{1,9}(?:특별자치도|특별자치시|특별시|광역시|도|시|군|구)")
 _NONE = re.compile(r"[\s`'\".?\-~/]*|없음|해당\s*없음|무|미상|n/?a|null|none", re.I)
 

@@ -99,7 +99,7 @@ def _read(text: str) -> tuple[Decimal | None, str]:
         return Decimal(plain.replace(",", ".")), f"the comma in «{shown}» read as a decimal point"
     if spaced := re.fullmatch(r"(\d{1,3})\s*\.[\s.]*(\d+)\.?", plain):
         return Decimal(f"{spaced[1]}.{spaced[2]}"), f"stray characters left out of «{shown}»"
-    # A spreadsheet's 1.27E+02 has lost the digits that matter; a minus sign or a second number is no stray character.
+    # A spreadsheet's 1.27E+02 has lost the digits that matter; a minus sign or a second number is not a stray character.
     numbers = _NUMBER.findall(plain)
     stray = _NUMBER.sub("", plain)
     if len(numbers) == 1 and not re.search(r"[.\d-]", stray) and not re.search(r"\d[eE][+-]?\d", plain):

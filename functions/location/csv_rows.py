@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-# Bytes that could not be decoded stand in the text as these.
+# Bytes that could not be decoded appear in the text as these.
 BROKEN = re.compile("[\udc80-\udcff\ufffd\0]")
 _MAGIC = {
     b"PK\x03\x04": "an Excel workbook or another ZIP archive: save it as CSV",
@@ -30,7 +30,7 @@ _MAGIC = {
     b"[": "JSON",
 }
 _NUMBERED = re.compile(r'\s*"?\d+"?,')
-# The header is looked for in so many lines: a title or Excel's «sep=,» may stand above it.
+# The header is looked for in so many lines: a title or Excel's «sep=,» may be above it.
 _TITLES = 10
 # A record longer than that is not looked through for swallowed rows any further.
 _SEARCHED = 500
@@ -69,7 +69,7 @@ def decode(data: bytes) -> tuple[str, str]:
     """The text and its encoding: UTF-8 with or without BOM, CP949, or lines of both. A few broken bytes stay, as surrogates.
 
     Raises:
-        FileError: it is no text, or in another encoding.
+        FileError: it is not text, or in another encoding.
     """
     if not data.strip():
         raise FileError("is empty")

@@ -160,7 +160,7 @@ def _reject(result: Report, line: int, field: str, reason: str) -> None:
 
 
 def _reject_repeats(parsed: Parsed) -> None:
-    """Of rows about one center the first stands."""
+    """Of rows about one center the first is kept."""
     repeated = matching.repeats(parsed.centers)
     lines = {parsed.lines[index] for index in repeated}
     parsed.report.details = [detail for detail in parsed.report.details if detail.line not in lines]

@@ -11,7 +11,7 @@ from functions.location.letters import one_apart
 from shared.waste_types import WASTE_TYPES
 
 # Words by the type they mean, the more telling first: the first one found in a piece of text decides. Latin ones must
-# stand alone (PE is no part of PET). `pet` and 페트병 alone stand for bottles of any colour; see `_types`.
+# be alone (PE is not a part of PET). `pet` and 페트병 alone mean bottles of any colour; see `_types`.
 _WORDS: tuple[tuple[str, str], ...] = tuple(
     (kind, word)
     for kind, words in (
@@ -70,7 +70,7 @@ class Items(Struct, frozen=True):
     types: list[str]
     names: list[str]
     misspelt: tuple[tuple[str, str], ...] = ()
-    # Words that no waste type stands for.
+    # Words that no waste type covers.
     unmapped: tuple[str, ...] = ()
 
 

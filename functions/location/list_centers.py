@@ -89,7 +89,7 @@ def _box(text: str) -> tuple[float, float, float, float]:
     """West, south, east, north.
 
     Raises:
-        BadInput: when it is no box with an inside; one over the date line is two boxes.
+        BadInput: when it is not a box with an inside; one over the date line is two boxes.
     """
     parts = text.split(",")
     if len(parts) != 4 or not all(re.fullmatch(r"\s*-?\d{1,3}(\.\d{1,15})?\s*", part, re.ASCII) for part in parts):

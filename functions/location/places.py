@@ -15,7 +15,7 @@ Longitude = Annotated[float, Meta(ge=-180, le=180, examples=[126.9779])]
 
 
 def check_point(latitude: float | None, longitude: float | None) -> None:
-    """Raises BadInput when only one of the two is there: half a point is no place."""
+    """Raises BadInput when only one of the two is there: half a point is not a place."""
     if (latitude is None) != (longitude is None):
         missing = "latitude" if latitude is None else "longitude"
         raise BadInput(missing, "give both coordinates or none")

@@ -55,7 +55,7 @@ async def find(db: Database, query: str, limit: int) -> list[sql.Center]:
 
 
 async def _forgiving(conn: Connection, words: list[str], limit: int) -> list[sql.Center]:
-    """Search again with each word that stands nowhere replaced by the known ones most like it, the likeliest first."""
+    """Search again with each word that is found nowhere replaced by the known ones most like it, the likeliest first."""
     choices = []
     for word in words:
         known = await sql.select_known_word(conn, word, _pattern(word))

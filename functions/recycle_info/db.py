@@ -182,7 +182,7 @@ async def select_item(conn: Connection, item_id: UUID) -> Item | None:
     return await cur.fetchone()
 
 
-# An answer's least score. Below it there are resemblances, which are no answer: a part of the query that is a name, a word of
+# An answer's least score. Below it there are resemblances, which are not answers: a part of the query that is a name, a word of
 # several, a name that is spelt somewhat alike.
 FLOOR = 0.6
 

@@ -49,13 +49,13 @@ async def import_items(args: list[str], db: Db) -> int:
 
 
 async def load(conn: Connection, files: list[dataset.File]) -> Report:
-    """Make the tables say what the files say. In one transaction, so that nobody sees half of it."""
+    """Make the tables say what the files say. In one transaction, so that no one sees half of it."""
     # Two loads at once (several replicas' first start) take turns: the second finds everything unchanged.
     await sql.lock_items(conn)
     for position, file in enumerate(files):
         await sql.upsert_category(conn, dataset.to_category(file), position)
     items = [dataset.to_item(entry, file.category) for file in files for entry in file.items]
-    # First what is gone: its slug may stand in the files again under another name.
+    # First what is gone: its slug may be in the files again under another name.
     removed = await sql.delete_items(conn, [item.id for item in items])
     added = updated = 0
     for first in range(0, len(items), BATCH):

@@ -19,7 +19,7 @@ _PAIRS = {letters[1:]: letters[0] for letters in _COMPOUNDS.split()}
 
 
 def hangul(typed: str) -> str | None:
-    """The Korean that the same keys write, blanks kept; None where a letter would stand alone: then English was meant."""
+    """The Korean that the same keys write, blanks kept; None where a letter would be alone: then English was meant."""
     words = [_word(word) for word in typed.split()]
     whole = [word for word in words if word is not None]
     return " ".join(whole) if whole and len(whole) == len(words) else None

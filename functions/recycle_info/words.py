@@ -147,7 +147,7 @@ def _spelt(text: str) -> str:
 
 
 def _share(part: str, core: str) -> float:
-    # What a thing is stands last, in Korean and in English.
+    # What a thing is comes last, in Korean and in English.
     weight = 0.5 if part in _RULES.qualities else 1.15 if core.endswith(part) else 1.0
     return min(1.0, weight * len(part) / len(core))
 

@@ -237,7 +237,7 @@ _TURNS = {
 
 
 def _orientation(opened: Image.Image) -> int:
-    """The EXIF orientation 1-8; 1 where EXIF is absent or unreadable (bad metadata is no reason to refuse a photo)."""
+    """The EXIF orientation 1-8; 1 where EXIF is absent or unreadable (bad metadata does not justify refusing a photo)."""
     try:
         value = opened.getexif().get(0x0112, 1)
     except _DAMAGE:

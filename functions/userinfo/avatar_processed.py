@@ -1,4 +1,4 @@
-"""The storage worker's answer: the picture is checked and stored, or it is no picture."""
+"""The storage worker's answer: the picture is checked and stored, or it is not a picture."""
 
 from functions.userinfo import avatars
 from functions.userinfo import db as sql
@@ -21,7 +21,7 @@ async def avatar_processed(outcome: Outcome, db: Db, objects: Objects) -> None:
             # Again: while the lock was waited for, a second copy of this message or an erasure may have been here.
             avatar = await sql.select_avatar(conn, avatar_id)
         if avatar is None:
-            # Told before, or erased. In the second case nobody will ever ask for these copies.
+            # Told before, or erased. In the second case no one will ever ask for these copies.
             if not await sql.select_avatar_shown(conn, avatar_id):
                 await avatars.delete_objects(conn, prefixes=[avatars.prefix(avatar_id)])
             return

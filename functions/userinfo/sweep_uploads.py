@@ -1,4 +1,4 @@
-"""Deletes raw uploads that nobody set as an avatar, or that something left behind, before they are a day old."""
+"""Deletes raw uploads that no one set as an avatar, or that something left behind, before they are a day old."""
 
 from functions.userinfo.avatars import delete_objects
 from shared import uploads

@@ -1,4 +1,4 @@
-"""One analysis of the person's own, as it stands now."""
+"""One analysis of the person's own, as it is now."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""The storage worker's answer: the photo is checked and stored, or it is no photo."""
+"""The storage worker's answer: the photo is checked and stored, or it is not a photo."""
 
 from functions.waste import db as sql
 from functions.waste.messages import PhotoClassified, PhotoProcessed
@@ -18,7 +18,7 @@ async def photo_processed(outcome: Outcome, db: Db, objects: Objects, progress: 
         owner = await sql.select_owner_for_update(conn, analysis_id)
         still_open = await settle(conn, outcome)
         if owner is None:
-            # Deleted meanwhile: nobody will ever ask for these copies.
+            # Deleted meanwhile: no one will ever ask for these copies.
             await enqueue(conn, DeleteObjects(prefixes=[f"images/{analysis_id}"]), subject=analysis_id)
         elif still_open and outcome.status == "success":
             photo = convert(outcome.record, ProcessedPhoto)

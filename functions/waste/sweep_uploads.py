@@ -1,4 +1,4 @@
-"""Deletes raw uploads that nobody asked to analyse, or that something left behind, before they are a day old."""
+"""Deletes raw uploads that no one asked to analyse, or that something left behind, before they are a day old."""
 
 from shared import uploads
 from shared.ids import new_id

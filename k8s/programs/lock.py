@@ -121,7 +121,7 @@ class _Lock:
 
 
 def _is_dead(spec: Document) -> bool:
-    """Whether a lock's holder has ended: it has not renewed in time, or was a process of this machine that is no more."""
+    """Whether a lock's holder has ended: it has not renewed in time, or was a process of this machine that has ended."""
     host, process, *_ = f"{spec.get('holderIdentity')}  ".split(" ")
     if host == socket.gethostname() and process.isdecimal() and not Path(f"/proc/{process}").exists():
         return Path("/proc/self").exists()

@@ -106,5 +106,5 @@ def recall(tag: str) -> Record:
     file = _memory() / f"{Path(tag).name}.json"
     if not file.is_file():
         return Record(tag)
-    # The manifests are no part of the tag: what was seen beside it says nothing about what runs.
+    # The manifests are not a part of the tag: what was seen beside it says nothing about what runs.
     return msgspec.structs.replace(msgspec.json.decode(file.read_bytes(), type=Record), manifest="")

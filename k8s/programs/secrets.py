@@ -127,7 +127,7 @@ def secret(space: str, name: str, values: Mapping[str, str]) -> Document:
 
 
 def jwks(public: str) -> Document:
-    """The public keys, which are no secret."""
+    """The public keys, which are not secret."""
     return manifests.document(
         "ConfigMap", "jwks", "v1", metadata={"labels": labels("jwks")}, data={"jwks.json": public}
     )

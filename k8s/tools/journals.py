@@ -105,7 +105,7 @@ class Loop:
                 self.last = clock.time()
 
     def look(self) -> dict[str, Any]:
-        """The body of /healthz and /readyz: a store that is away is no reason to restart or to drain anything."""
+        """The body of /healthz and /readyz: a store that is away does not justify restarting or draining anything."""
         return {"alive": True, "ready": True, "reasons": [self.trouble] if self.trouble else []}
 
 

@@ -2,7 +2,7 @@
 
 All of it happens in one transaction: it is as before, or as in the dump. Afterwards every accepted task of the restored
 schemas is due at once (its worker knows by the task's id whether it was done, and only sends the result again), and results in
-`tasks` that no row of an owner stands behind any more are counted and named.
+`tasks` that no row of an owner refers to any more are counted and named.
 """
 
 import argparse
@@ -147,7 +147,7 @@ def _lease_afresh(conn: psycopg.Connection, service: Service) -> int:
 
 
 def _lost(conn: psycopg.Connection, services: Mapping[str, Service], made: datetime) -> list[str]:
-    """Ids of tasks with a result in `tasks` that were begun after the dump was made and stand in no outbox.
+    """Ids of tasks with a result in `tasks` that were begun after the dump was made and are in no outbox.
 
     If a restored schema accepted one, its row is gone with what came after the dump; one of another schema is as it was.
     """

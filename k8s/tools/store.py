@@ -107,7 +107,7 @@ def parse_s3(address: str) -> tuple[str, str]:
     """Bucket and key of `s3://bucket/key`.
 
     Raises:
-        BackupError: it is no such address.
+        BackupError: it is not such an address.
     """
     parts = urlsplit(address)
     if parts.scheme != "s3" or not parts.netloc or not parts.path.strip("/"):

@@ -152,7 +152,7 @@ class Broker(RedisBroker):
         return {queue: Depth(found[2 * n], found[2 * n + 1]) for queue, n in queues.items()}
 
     def fetch(self, queue: str, count: int, *, lease: bool = False) -> list[Delivery]:
-        """Take up to `count` messages; with `lease`, those whose task nobody works on now (a second copy is dropped)."""
+        """Take up to `count` messages; with `lease`, those whose task no one works on now (a second copy is dropped)."""
         self._fetches += 1
         found = self._fetch(
             keys=[
@@ -178,7 +178,7 @@ class Broker(RedisBroker):
                 msgspec.convert(message.asdict(), _Sound)
                 deliveries.append(Delivery(id_.decode(), queue, message))
             except (DecodeError, ValueError, msgspec.ValidationError):
-                # Whatever it is, it must not stand in the way of those behind it.
+                # Whatever it is, it must not hold up those behind it.
                 self.logger.error("dropped a message on %s that is none: id %s", queue, id_)
                 self.finish(queue, [id_])
         return deliveries

@@ -123,7 +123,7 @@ class Consumer:
                     continue
             try:
                 if self._lost:
-                    # A cut connection may have swallowed a fetch's answer: those messages are ours and nobody knows.
+                    # A cut connection may have swallowed a fetch's answer: those messages are ours and no one knows.
                     self._lost = False
                     self.broker.life()
                     self.disabled = self.broker.disabled()
@@ -146,7 +146,7 @@ class Consumer:
             try:
                 self.take([delivery for delivery in deliveries if not self._park(delivery)])
             except BaseException:  # raised again
-                # Nobody knows which were taken: they go back, and what is under way drops its second copy.
+                # No one knows which were taken: they go back, and what is under way drops its second copy.
                 for delivery in deliveries:
                     self.done(delivery, leased=self.leases, ack=False)
                 raise
@@ -183,7 +183,7 @@ class Consumer:
                 self._finish_batch(batch)
             except Exception:  # a bug costs this batch its acks, which the next reclaim brings, and not the loop
                 log.exception("%s could not finish %d messages", self.service, len(batch))
-                # Nobody holds them any more, so the next reclaim brings what was not acked.
+                # No one holds them any more, so the next reclaim brings what was not acked.
                 self._lost = True
             finally:
                 with self._room:

@@ -14,7 +14,7 @@ from runtime.delivery.outbox import Row
 from shared import clock
 from shared.messages import Message, Outcome
 
-# The runtime's own actor in every API service: ends a task that nobody takes the outcome of.
+# The runtime's own actor in every API service: ends a task that no one takes the outcome of.
 SETTLED = "__settled__"
 
 

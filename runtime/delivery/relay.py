@@ -254,7 +254,7 @@ class Relay:
                 arguments = msgspec.json.decode(str(row.message), type=dict[str, Any])
                 messages.append(task_message(self.service, msgspec.structs.replace(row, message=arguments), self._bulk))
             except (ValueError, OverflowError, msgspec.DecodeError) as error:
-                # A row that no message can be made of waits its time, counts its attempts, and holds up nobody.
+                # A row that no message can be made of waits its time, counts its attempts, and holds up no one.
                 log.error("task %s for %s can't be published: %s", row.id, row.actor, error)
         self.published += len(messages)
         return messages

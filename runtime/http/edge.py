@@ -165,7 +165,7 @@ class Edge:
         await send({"type": "lifespan.shutdown.complete"})
 
     def drain(self) -> None:
-        """Stop taking part: not ready any more, and nobody waits for events that may take their time."""
+        """Stop taking part: not ready any more, and no one waits for events that may take their time."""
         self._health.draining = True
         for hosted in self._hosted:
             hosted.drain()

@@ -52,7 +52,7 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
 
 
 def classify(error: Exception, request: Request[Any, Any, Any] | None = None) -> Problem:
-    """The problem that an exception is to the client; what nobody foresaw is logged with its stack, and 500."""
+    """The problem that an exception is to the client; what no one foresaw is logged with its stack, and 500."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, ValidationException):

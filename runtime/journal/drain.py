@@ -201,7 +201,7 @@ class Syncer:
         self.reach("marked")
 
     def _drain_unreadable(self, after: int, last: int, done: Cycle) -> int:
-        """Find out row by row which of the next rows are no text; return the last of them."""
+        """Find out row by row which of the next rows are not text; return the last of them."""
         rowids = self._reader.rowids(after, last, self._batch)
         self._halve(rowids, done)
         return rowids[-1]

@@ -74,7 +74,7 @@ SELECT count(*) FILTER (WHERE quarantine IS NULL),
   FROM local_tasks
  WHERE synced_to_pg = 0
 """
-# Rows that may go, by why they may; each looked at before anything is written, so that an idle syncer asks nobody.
+# Rows that may go, by why they may; each looked at before anything is written, so that an idle syncer asks no one.
 SYNCED = "SELECT rowid FROM local_tasks WHERE synced_to_pg = 1 AND completed_at < ? LIMIT 500"
 SYNCED_EVENTS = "SELECT rowid FROM local_events WHERE synced_to_pg = 1 AND timestamp < ? LIMIT 500"
 # Never ended and never will: forgotten by its owner, or ended by another worker.

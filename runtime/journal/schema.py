@@ -61,7 +61,7 @@ class NewerFile(Exception):
 
 
 def version(db: sqlite3.Connection) -> int:
-    """The file's version; 0 for one that nobody has filled yet.
+    """The file's version; 0 for one that no one has filled yet.
 
     Raises:
         NewerFile: this program does not know it.

@@ -108,7 +108,7 @@ class Loop:
         self._look()
 
     def oldest(self) -> float:
-        """The age of the oldest unsynced row, also while a cycle hangs and nobody looks."""
+        """The age of the oldest unsynced row, also while a cycle hangs and no one looks."""
         return self.backlog.oldest + time.monotonic() - self._looked if self.backlog.rows else 0.0
 
     def health(self) -> dict[str, Any]:

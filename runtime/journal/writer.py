@@ -1,7 +1,7 @@
 """The thread that writes a journal, alone: it takes all that waits, commits it together, and answers together.
 
 A group that ends a task is on the disk (`synchronous=FULL`) before anybody hears of it. While the file can't be written (disk
-full, I/O error) the thread tries again and again and nobody gets an answer, so nothing is acked.
+full, I/O error) the thread tries again and again and no one gets an answer, so nothing is acked.
 """
 
 import contextlib
@@ -156,7 +156,7 @@ class Writer:
         return None
 
     def _wait(self, seconds: float, error: Exception | None) -> bool:
-        """Say what is wrong, wait, and open the file anew; False when nobody wants the writing any more."""
+        """Say what is wrong, wait, and open the file anew; False when no one wants the writing any more."""
         if not self.trouble:
             log.error("the journal can't be written, no task is acked until it can: %s", error)
         self.trouble = f"the journal can't be written: {error}"

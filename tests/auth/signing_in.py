@@ -47,7 +47,7 @@ class App:
         return await self.auth.get(f"{parts.path}?{parts.query}")
 
     async def walk(self, outcome: str = "allow") -> dict[str, str]:
-        """Everything up to the app: what stands in its address in the end."""
+        """Everything up to the app: what is in its address in the end."""
         started = await self.start()
         assert started.status_code == 303, started.text
         back = await self.come_back(await self.consent(started.headers["location"], outcome))

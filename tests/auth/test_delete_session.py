@@ -18,7 +18,7 @@ async def test_a_lost_telephone_is_logged_out_from_elsewhere(account: Account) -
 
 
 async def test_a_token_whose_session_has_ended_neither_sees_nor_ends_the_others(account: Account) -> None:
-    """Whether or not the revocation has been heard yet: nobody follows Redis in this test."""
+    """Whether or not the revocation has been heard yet: no one follows Redis in this test."""
     thief, here = await account.login(), await account.login()
     sessions = (await account.client.get(SESSIONS, headers=bearer(here))).json()["items"]
     (mine,) = [session for session in sessions if session["current"]]

@@ -22,7 +22,7 @@ async def test_only_the_app_that_began_can_exchange(reached: httpx.AsyncClient) 
     stranger = App(reached)
     answer = await stranger.exchange(code)
     assert (answer.status_code, answer.json()["type"]) == (401, "urn:eco2:auth:invalid-code")
-    # It is used up: nobody tries verifiers one by one.
+    # It is used up: no one tries verifiers one by one.
     assert (await app.exchange(code)).status_code == 401
 
 

@@ -33,7 +33,7 @@ async def test_a_known_and_an_unknown_address_get_the_same_answer_and_the_same_w
 async def test_nobody_s_mailbox_is_filled(auth: httpx.AsyncClient, account: Account) -> None:
     statuses = [(await auth.post(PATH, json={"email": account.email})).status_code for _ in range(4)]
     assert statuses == [202, 202, 202, 429]
-    # An address that nobody has is limited alike: the limit tells nothing.
+    # An address that no one has is limited alike: the limit tells nothing.
     stranger = f"{new_id().hex}@example.com"
     assert [(await auth.post(PATH, json={"email": stranger})).status_code for _ in range(4)] == statuses
 

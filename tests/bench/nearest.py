@@ -86,7 +86,7 @@ def _row(name: str, spent: Any, raw: float, budget: float) -> dict[str, Any]:
 
 def _fill_with_points(postgres: Postgres) -> None:
     with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as conn:
-        # The names are no words, so the triggers that collect words are left out.
+        # The names are not words, so the triggers that collect words are left out.
         conn.execute("SET session_replication_role = replica")
         conn.execute("SELECT setseed(0.5)")
         conn.execute(

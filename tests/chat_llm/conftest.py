@@ -167,7 +167,7 @@ class Listener:
         return {"type": "http.disconnect"}
 
     async def next(self) -> Event:
-        """The next event that is no comment."""
+        """The next event that is not a comment."""
         while True:
             if self._heard:
                 return self._heard.pop(0)
@@ -230,7 +230,7 @@ async def location() -> AsyncIterator[Location]:
 
 
 async def left_of(chat: Database, marked: str) -> list[str]:
-    """The tables of the schema in which the text still stands."""
+    """The tables of the schema in which the text still is."""
     found = []
     async with chat.connection() as conn:
         cursor = await conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'chat_llm'")

@@ -26,7 +26,7 @@ async def test_deleting_a_conversation_leaves_nothing_of_it(
     assert (await client.get(asked.path, headers=person.headers)).status_code == 404
     assert (await client.delete(path, headers=person.headers)).status_code == 404
     assert await tasks_of(chat, asked.reply) == []
-    # What the run sends on, and its answer, find nobody.
+    # What the run sends on, and its answer, find no one.
     publisher.add(asked.reply, new_id(), "token", {"text": "비밀", "index": 1})
     await give(take, success(asked, "비밀"))
     assert await left_of(chat, "비밀") == []

@@ -46,7 +46,7 @@ ITEM = "id name category description how_to_recycle do_not_do images"
 CONVERSATION = "id title created_at message_count"
 MESSAGE = "id role content status sources created_at"
 
-# Fields inside of others, by the answer they stand in.
+# Fields inside of others, by the answer they are in.
 NESTED = {
     "images": "s3_key cloudfront_url uploaded_at",
     "analysis_result": "candidates provider model guide",

@@ -213,7 +213,7 @@ async def test_a_person_is_erased_from_everything_though_a_service_was_down(
     await until_empty(lambda: traces.redis("CACHE_REDIS_URL"))
     assert traces.files("logs") == []
     assert traces.files("objects") == []
-    # Nobody else lost anything.
+    # No one else lost anything.
     tokens = await gateway.post("/api/v1/auth/login", json={"username": lee.name, "password": PASSWORD})
     assert tokens.status_code == 200
     # Workers forget a person's content within a day, in the bytes of their journals too.

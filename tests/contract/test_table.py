@@ -164,7 +164,7 @@ def test_every_body_has_an_example_that_fits_its_schema(documents: dict[str, dic
             for example in examples:
                 validator = OAS31Validator(media["schema"] | {"components": document["components"]})
                 assert list(validator.iter_errors(example)) == []
-                # What stands for a string whose field says nothing: each one should have its own.
+                # What replaces a string whose field says nothing: each one should have its own.
                 assert '"text"' not in msgspec.json.encode(example).decode()
 
 

@@ -1,4 +1,4 @@
-"""Labelled photographs that ship in packages: what is no waste of a TrashNet kind, and what nobody throws away.
+"""Labelled photographs that ship in packages: what is not waste of a TrashNet kind, and what no one throws away.
 
 They are in scikit-image's wheel and in Debian's `tuxpaint-stamps-default` (photographic cut-outs) and `gcompris-qt-data`
 (photographs), fetched with `apt-get download` when not installed. They are not part of this repository: `photos.csv` names

@@ -72,7 +72,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     return BASE
 
 
-# `make images` builds all of them, which takes minutes; without, one stands for the others. ECO2_IMAGES may name some.
+# `make images` builds all of them, which takes minutes; without, one represents the others. ECO2_IMAGES may name some.
 CHOSEN = os.environ.get("ECO2_IMAGES", "api-recycle-info")
 EVERY = CHOSEN == "all"
 IMAGES = [image.name for image in wanted(Checkout()) if EVERY or image.name in CHOSEN.split(",")]

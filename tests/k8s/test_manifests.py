@@ -1,4 +1,4 @@
-"""What stands in k8s/ is current, valid, and says the same as the code and the service.toml files."""
+"""What is in k8s/ is current, valid, and says the same as the code and the service.toml files."""
 
 import ast
 import json

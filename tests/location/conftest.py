@@ -66,7 +66,7 @@ async def put(database: Database) -> AsyncIterator[Put]:
         await conn.execute("DELETE FROM recycle_centers WHERE source = %s", [source])
 
 
-# In the sea west of Jeju: nobody else's centers are near.
+# In the sea west of Jeju: no one else's centers are near.
 LAT, LON = 33.3, 125.2
 
 

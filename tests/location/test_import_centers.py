@@ -367,7 +367,7 @@ def test_damage_to_the_public_list_is_reported_row_by_row_and_never_a_crash(seed
             case 3:
                 data = data[: max(at, 5000)]
     report = parse(bytes(data)).report
-    # A damaged row may fall apart into several, or swallow its neighbour; the rest stands.
+    # A damaged row may fall apart into several, or swallow its neighbour; the rest is kept.
     assert report.rows - report.rejected >= 0.5 * len(data) / 166_169 * 205 - 40
     for detail in report.details:
         assert detail.line >= 2

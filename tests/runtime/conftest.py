@@ -31,5 +31,5 @@ def owner(environment: dict[str, str], loop: asyncio.AbstractEventLoop) -> Itera
 
 @pytest.fixture
 def queue() -> str:
-    """The name of a queue that nobody used before."""
+    """The name of a queue that no one used before."""
     return f"queue-{os.urandom(4).hex()}"

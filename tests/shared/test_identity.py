@@ -307,7 +307,7 @@ async def test_without_redis_tokens_live_and_the_list_is_kept(
     folder: Path, verifier: Verifier, broker_url: str
 ) -> None:
     verifier._take([(str(USER.session_id), clock.time())])
-    # Nobody listens there.
+    # No one listens there.
     async with Redis(host="127.0.0.1", port=1, decode_responses=True) as nowhere:
         following = asyncio.create_task(verifier.follow_revocations(nowhere))
         await asyncio.sleep(0.3)

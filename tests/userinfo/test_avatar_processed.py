@@ -26,7 +26,7 @@ async def test_a_picture_is_shown_when_it_has_been_checked(
     assert url.startswith(f"http://cdn.test/images/{avatar_id}/")
     assert str(person.id) not in url
     assert objects.size(url.removeprefix("http://cdn.test/")) > 0
-    # The raw upload goes, and the larger copy, which nobody is shown.
+    # The raw upload goes, and the larger copy, which no one is shown.
     keys, prefixes = await deleted(database)
     assert keys[0] == key
     assert keys[1].endswith("-web.jpg")

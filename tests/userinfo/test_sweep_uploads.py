@@ -29,7 +29,7 @@ async def test_a_key_has_its_hour(
 
             with pytest.raises(uploads.UploadNotFound):
                 await uploads.redeem(conn, person.id, key)
-        # What nobody used is gone before a day is over.
+        # What no one used is gone before a day is over.
         clock.write_offset(str(file), 24 * 3600)
         await sweep_uploads(database)
         assert key in (await deleted(database))[0]

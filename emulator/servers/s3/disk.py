@@ -24,7 +24,7 @@ from emulator.servers.s3.errors import S3Error
 from emulator.servers.s3.signature import parse_query
 from shared import clock
 
-# Parts of a bucket's address that are no setting.
+# Parts of a bucket's address that are not a setting.
 _NO_SETTING = {"delete", "uploads", "x-id", "list-type"}
 
 

@@ -23,7 +23,7 @@ def test_one_bit_anywhere_is_noticed_and_nothing_is_taken_in(tmp_path: Path, pla
     file = tmp_path / "one.tar.gz"
     archive.export(state, "one", file)
     content = bytearray(file.read_bytes())
-    at = 10 + (len(content) - 11) * place // 8  # the first ten bytes are gzip's own, with a time that nobody reads
+    at = 10 + (len(content) - 11) * place // 8  # the first ten bytes are gzip's own, with a time that no one reads
     bit = next(
         bit for bit in range(8) if not same(content, at, bit)
     )  # a few bits of a stream fill it up and mean nothing

@@ -166,7 +166,7 @@ def apply(
 
 
 def after_update(live: Document | None, new: Document, manager: str) -> dict[Any, set[Path]]:
-    """The owners after a change that is no apply."""
+    """The owners after a change that is not an apply."""
     before = config_leaves(live) if live else {}
     after = config_leaves(new)
     changed = {path for path, value in after.items() if before.get(path, before) != value}

@@ -1,4 +1,4 @@
-"""The journal writes before the work and before the ack, once, in groups, and gives nobody an answer while it can't."""
+"""The journal writes before the work and before the ack, once, in groups, and gives no one an answer while it can't."""
 
 import sqlite3
 import threading

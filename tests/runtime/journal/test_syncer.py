@@ -1,4 +1,4 @@
-"""The journal's rows reach `tasks` once, whatever happens between read and mark; a refused row stands alone."""
+"""The journal's rows reach `tasks` once, whatever happens between read and mark; a refused row is alone."""
 
 import random
 import sqlite3
