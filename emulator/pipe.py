@@ -19,7 +19,7 @@ class OrderPipe:
         self._closed = False
 
     def say(self, order: Any) -> None:
-        """Send an order as soon as the part reads; nothing happens when it has gone, for it is told again when it is back."""
+        """Send an order as soon as the part reads; nothing happens when it has gone, because it is told again when it is back."""
         self._next = json.dumps(order).encode() + b"\n"
         self._send()
 

@@ -35,7 +35,7 @@ COMMENT_EVERY = 15.0
 LOOK_EVERY = 2.0
 # How often a stream asks whether its session still holds: a revocation is known within 2 s, and 5 are promised.
 SESSION_EVERY = 1.0
-# Seconds between two reads of the streams: what comes meanwhile comes together, for one read costs as much as many events.
+# Seconds between two reads of the streams: what comes meanwhile comes together, because one read costs as much as many events.
 GATHER = 0.005
 
 

@@ -37,7 +37,7 @@ class Killed(BaseException):
 
 
 class LoopState(Struct, frozen=True):
-    """What health and status say of a loop. `ends` counts those that nobody asked for, `reason` is the last one's."""
+    """What health and status say of a loop. `ends` counts those that no one asked for, `reason` is the last one's."""
 
     name: str
     state: State

@@ -73,7 +73,7 @@ async def insert(connection: Connection, user_id: UUID, upload: Upload) -> None:
 
 
 async def check_uploaded(objects: ObjectStore, key: str) -> None:
-    """Make sure that the file is in the store; before the transaction, for it is a call to elsewhere.
+    """Make sure that the file is in the store; before the transaction, because it is a call to elsewhere.
 
     Raises:
         UploadNotFound: it is not.

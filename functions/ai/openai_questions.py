@@ -56,7 +56,7 @@ def without_personal(text: str) -> str:
 
 
 class OpenAIQuestions:
-    """The provider. Questions that need no wording cost nothing: off topic, unclear, the way to a center, what no item says.
+    """The provider. Questions that need no wording cost nothing: off topic, unclear, the route to a center, what no item says.
 
     What keeps people safe is said by us, before the model's first word.
     """

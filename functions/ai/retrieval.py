@@ -124,7 +124,7 @@ class Neighbours:
 
     def nearest(self, place: Place, waste_type: str | None, limit: int = 3) -> list[Center]:
         """The nearest centers, of those that take a waste type when one is given."""
-        # Three decimals are about 100 m: enough to find the way, and no more than it needs.
+        # Three decimals are about 100 m: enough to find a center, and no more than it needs.
         params: dict[str, str | float | int] = {
             "lat": round(place.latitude, 3),
             "lon": round(place.longitude, 3),

@@ -68,7 +68,7 @@ class Scene(Struct, frozen=True):
     part: tuple[str, str] | None
     near: bool
     about: bool
-    """Whether the text speaks of throwing away, or of a way."""
+    """Whether the text speaks of throwing away, or of a route."""
     leans: bool
     """Whether it leans on what was said before."""
     plainly: bool

@@ -67,7 +67,7 @@ async def insert_person(conn: Connection, person: Person, password_hash: str) ->
 
 
 async def select_credentials_by_login(conn: Connection, login: str) -> Credentials | None:
-    """Find a person by username or email, in any case; the two can't be confused, for only one of them has an @."""
+    """Find a person by username or email, in any case; the two can't be confused, because only one of them has an @."""
     cur = conn.cursor(row_factory=class_row(Credentials))
     await cur.execute(
         """

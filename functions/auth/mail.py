@@ -1,4 +1,4 @@
-"""Letters to people: their texts, and the way to the mail server.
+"""Letters to people: their texts, and the connection to the mail server.
 
 Both languages are in each: which one a person reads is known to userinfo, and a letter about an account should not wait for it.
 """

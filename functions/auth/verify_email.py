@@ -1,4 +1,4 @@
-"""Verifies an address by the link from the mail; no session is needed, for the mail may be read on another device."""
+"""Verifies an address by the link from the mail; no session is needed, because the mail may be read on another device."""
 
 from litestar import post
 from litestar.params import JSONBody

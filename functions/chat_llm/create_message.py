@@ -77,7 +77,7 @@ async def create_message(
         try:
             place = await places.default_place(calls, token)
         except Unavailable:
-            away = True  # the question is about more than a way, as a rule
+            away = True  # the question is about more than a route, as a rule
     async with db.transaction() as conn:
         if (seen := await idempotency.claim(conn)) is not None:
             return seen

@@ -1,7 +1,7 @@
 """Where a question about the nearest collection center starts from, and whose rules hold there: the person's default place.
 
 The handler fetches it because it has the person's own token; a worker never holds one. It is fetched only for questions
-that seem to be about a way, or about what each municipality decides: an address is no one's business in a question about
+that seem to be about a route, or about what each municipality decides: an address is no one's business in a question about
 milk cartons, and of the address only the municipality's name goes on.
 """
 
@@ -44,7 +44,7 @@ class _Places(Struct):
 
 
 def may_ask_the_way(texts: Iterable[str]) -> bool:
-    """Whether one of the texts may ask where something is: too often rather than too seldom, for the ai worker decides."""
+    """Whether one of the texts may ask where something is: too often rather than too seldom, because the ai worker decides."""
     return any(_WAY.search(text) for text in texts)
 
 

@@ -405,7 +405,7 @@ async def select_rows_of_source(conn: Connection, source: str) -> list[CenterRow
 
 
 async def insert_centers(conn: Connection, source: str, rows: Sequence[CenterRow]) -> None:
-    """Write new centers with one statement, for the triggers of this table are run for each statement."""
+    """Write new centers with one statement, because the triggers of this table are run for each statement."""
     await conn.execute(
         """
         INSERT INTO recycle_centers (id, name, address, other_address, latitude, longitude, phone, phone_note,

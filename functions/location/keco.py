@@ -62,7 +62,7 @@ def read(cells: Mapping[str, str]) -> Reading:
     """Read a row by its columns' names; a column that is not there is an empty cell.
 
     A row without usable coordinates is loaded: its center is found by name and address, and most people look for a place
-    whose name they know. One without a name or any address is not, for it could not be found at all.
+    whose name they know. One without a name or any address is not, because it could not be found at all.
 
     Raises:
         Rejected: the row can't be loaded.

@@ -21,7 +21,7 @@ LONGEST = 60
 LONGEST_PART = 12
 # Words of the longest English name looked for.
 LONGEST_PHRASE = 5
-# The share of the text as typed, if it is a name: more than all, for it was typed whole ("음식물처리기", not "음식물").
+# The share of the text as typed, if it is a name: more than all, because it was typed whole ("음식물처리기", not "음식물").
 OUTRIGHT = 1.2
 # Words of a query that are searched one by one.
 MOST_WORDS = 8

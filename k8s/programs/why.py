@@ -1,4 +1,4 @@
-"""Everything that a file (or a library) reaches: functions and images, with the way from one to the other."""
+"""Everything that a file (or a library) reaches: functions and images, with the path from one to the other."""
 
 import argparse
 import sys

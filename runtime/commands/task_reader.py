@@ -147,7 +147,7 @@ def _fitting_rows(conn: psycopg.Connection[Any], owners: Sequence[Service], want
 
 
 def _fitting_journalled(journals: Mapping[str, Path], wanted: Wanted) -> Iterable[str]:
-    # julianday, for a journal's text has two forms: they sort as times only when read as times.
+    # julianday, because a journal's text has two forms: they sort as times only when read as times.
     query = """
         SELECT task_id AS id
         FROM local_tasks

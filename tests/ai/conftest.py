@@ -50,7 +50,7 @@ def neighbours(environment: dict[str, str]) -> Iterator[Calls]:
 
 @pytest.fixture
 def known(neighbours: Calls, request: pytest.FixtureRequest) -> Calls:
-    """The way to them, for the task too where there is one."""
+    """What reaches them, for the task too where there is one."""
     if "task" in request.fixturenames:
         request.getfixturevalue("task").calls = neighbours
     return neighbours

@@ -28,7 +28,7 @@ PASSWORD_HASH = "$2b$04$ziG.CNoqTEGaNEnxHAH0H.BByHxZm.OGpV3If.59px5x.RRWvu1Oy"
 
 
 class Account(Struct):
-    """A person in auth.users, and the way to auth."""
+    """A person in auth.users, and a client of auth."""
 
     id: UUID
     username: str

@@ -1,7 +1,7 @@
 """The 10 nearest of 1,000,000 centers in PostgreSQL and by HTTP, beside a full scan; and the search in 100,000 names.
 
 Times of the nearest are planning and execution as PostgreSQL reports them, and the wall clock by HTTP; those of searches
-the CPU time of the server's process, for a search is several statements.
+the CPU time of the server's process, because a search is several statements.
 The exactness of the order is checked against the full scan at every point measured.
 """
 

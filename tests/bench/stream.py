@@ -117,7 +117,7 @@ async def _delays(
 ) -> list[float]:
     """Milliseconds from publication to reception of every piece of all replies, ascending."""
     listening = [asyncio.create_task(listen(reply)) for reply in replies]
-    # All are there before the first piece: what is measured is the way of a token, not of a request.
+    # All are there before the first piece: what is measured is the path of a token, not of a request.
     await asyncio.sleep(3)
     publisher = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PUBLISHER, broker, stdin=subprocess.PIPE, env={"PYTHONPATH": ":".join(sys.path)}

@@ -23,7 +23,7 @@ from runtime.commands import operator
 from runtime.migrate import OWNER
 from runtime.services import ROOT, load_services
 
-# Seven roles with their schemas (SEED.md); written out, for the test must not learn them from what it tests.
+# Seven roles with their schemas (SEED.md); written out, because the test must not learn them from what it tests.
 SCHEMAS = {
     "api_auth_role": "auth",
     "api_users_role": "users",
