@@ -21,7 +21,7 @@ def parsed(code: str) -> ast.Module:
     """The tree of some code; of the last, kept: imports and meaning are asked for one after the other.
 
     Raises:
-        SyntaxError: it is no Python.
+        SyntaxError: it is not Python.
     """
     return ast.parse(code)
 
@@ -31,7 +31,7 @@ def meaning(code: str) -> str:
     """64 hexadecimal digits over what a module's code means.
 
     Raises:
-        SyntaxError: it is no Python.
+        SyntaxError: it is not Python.
     """
     tree = parsed(code)
     reads_doc = any(isinstance(node, ast.Name) and node.id == "__doc__" for node in ast.walk(tree))

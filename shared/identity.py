@@ -89,7 +89,7 @@ class _KeySet(Struct):
 
 
 class Session(Struct, frozen=True):
-    """Whom a token stands for, and until when (epoch seconds)."""
+    """Whom a token is for, and until when (epoch seconds)."""
 
     user: User
     expires_at: float

@@ -329,7 +329,7 @@ async def update_replaced_token(
 
 
 class MailToken(Struct, frozen=True):
-    """What a mailed token stands for."""
+    """What a mailed token means."""
 
     user_id: UUID
     email: str

@@ -72,10 +72,10 @@ _SHORT = re.compile(rf"[가-힣]{_any(_RULES.short_particles)}")
 
 
 class Head(Struct, frozen=True):
-    """The end of a text that may be a name by itself, and what stands before it: a wooden chair is a chair.
+    """The end of a text that may be a name by itself, and what comes before it: a wooden chair is a chair.
 
     `bounded` where a new word begins with it, or what is before it only says how the thing is. Otherwise what is before must be
-    a name too: 나무의자 is 의자 because 나무 is one, and 유튜브 is no 튜브.
+    a name too: 나무의자 is 의자 because 나무 is one, and 유튜브 is not a 튜브.
     """
 
     text: str

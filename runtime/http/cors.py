@@ -20,7 +20,7 @@ _SECONDS = b"600"
 
 
 class Cors:
-    """The allowed origins: exact, separated by commas; a port `*` stands for any. None: native apps alone."""
+    """The allowed origins: exact, separated by commas; a port `*` means any. None: native apps alone."""
 
     def __init__(self, origins: str) -> None:
         given = [origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip()]

@@ -82,7 +82,7 @@ STALE = "SELECT rowid FROM local_tasks WHERE status = 'pending' AND synced_to_pg
 
 
 class Unreadable(ValueError):
-    """A row among those that were asked for is no text, or has a revision that is no number."""
+    """A row among those that were asked for is not text, or has a revision that is not a number."""
 
 
 class Batch(Struct, frozen=True):
