@@ -44,6 +44,11 @@ Phase = Literal["all", "before", "after"]
 EDITED = "{} was applied before this was written into it: put what is new into a new file"
 # A table that no service's role may even see: an advisory lock could be held by any of them, and every deploy would wait.
 _LOCK: LiteralString = "LOCK TABLE migrations.lock IN ACCESS EXCLUSIVE MODE"
+_STILL_WRITING: LiteralString = """
+SELECT FROM pg_stat_get_activity(NULL) a
+JOIN pg_roles r ON r.oid = a.usesysid
+WHERE r.rolname = current_user AND a.pid <> pg_backend_pid() AND a.backend_xid IS NOT NULL
+"""
 _FIRST = 0x65636F32  # "eco2"
 # Keys of public.settings: of all files together, and of each as it was applied.
 _FINGERPRINT, _DIGESTS = "migrations.fingerprint", "migrations.digests"
@@ -307,6 +312,9 @@ def _alone(migrator_dsn: str) -> Iterator[None]:
         _make_lock(conn)
         with conn.transaction():
             conn.execute(_LOCK)
+            # A killed migration's lock is free before its own session has noticed: what that is still committing comes first.
+            while conn.execute(_STILL_WRITING).fetchone() is not None:
+                time.sleep(0.05)
             yield
 
 

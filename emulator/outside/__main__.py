@@ -1,6 +1,7 @@
 """`python -m emulator.outside`: SMTP on SMTP_PORT; on PORT the letters as JSON and the identity providers' pages."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,6 +51,8 @@ def build(folder: Path, base_url: str, redirects: tuple[str, ...], smtp_port: in
 
 
 def main() -> None:
+    # Its own lines name each letter's addresses.
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
     port = int(os.environ["PORT"])
     redirects = tuple(os.environ["OAUTH_REDIRECTS"].split(","))
     if file := os.environ.get("OAUTH_PROVIDERS_FILE"):

@@ -18,7 +18,7 @@ from psycopg.errors import UniqueViolation
 from functions.auth import db as sql
 from functions.auth import one_time, passwords, providers, returning, tokens
 from shared import clock
-from shared.errors import BadInput
+from shared.errors import BadInput, LineTooLong
 from shared.http import Db, Settings, problems
 from shared.ids import new_id
 
@@ -44,7 +44,7 @@ class _Refused(Exception):
 @get(
     "/oauth/{provider:str}/callback",
     status_code=303,
-    responses=problems(BadInput, UnknownState, providers.UnknownProvider),
+    responses=problems(BadInput, UnknownState, providers.UnknownProvider, LineTooLong),
     summary="Come back from a provider",
 )
 async def oauth_callback(

@@ -14,7 +14,7 @@ from functions.auth import attempts, one_time, providers, returning
 from functions.auth import db as sql
 from shared import clock, rates
 from shared.db import Connection
-from shared.errors import BadInput, TooMany
+from shared.errors import BadInput, LineTooLong, TooMany
 from shared.http import Broker, Db, Settings, problems
 
 # How long a person may take at the provider.
@@ -37,7 +37,7 @@ Challenge = Annotated[str, Meta(pattern=S256, description=_CHALLENGE, examples=[
 @get(
     "/oauth/{provider:str}/start",
     status_code=303,
-    responses=problems(BadInput, providers.UnknownProvider, TooMany),
+    responses=problems(BadInput, providers.UnknownProvider, TooMany, LineTooLong),
     summary="Sign in with a provider",
 )
 async def start_oauth(

@@ -4,11 +4,13 @@ import asyncio
 import re
 import time
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from tests.auth.signing_in import RETURN_TO, App
 from tests.contract.conftest import PASSWORD, Somebody, System, somebody
 from tests.contract.table import NESTED, PREFIXES, TABLE, WASTE_TYPES, Row
 
@@ -77,6 +79,7 @@ def walk(gateway: httpx.AsyncClient) -> Walk:
 
 async def test_a_walk_through_the_whole_contract(walk: Walk, gateway: httpx.AsyncClient) -> None:
     kim = await auth(walk, gateway)
+    await accounts(walk, gateway, kim)
     await userinfo(walk, kim)
     await location(walk, kim)
     await recycle_info(walk, kim)
@@ -85,6 +88,56 @@ async def test_a_walk_through_the_whole_contract(walk: Walk, gateway: httpx.Asyn
     await walk("auth", "DELETE", "/me", as_=kim, json={"password": "a new password"})
     wanted = {(r.service, r.method, r.path, status) for r in TABLE for status in (r.success, *r.named)}
     assert wanted - walk.seen == set()
+
+
+async def accounts(walk: Walk, client: httpx.AsyncClient, kim: Somebody) -> None:
+    """Sign-in with a provider, a provider added and removed, letters."""
+    providers = await walk("auth", "GET", "/oauth/providers")
+    assert {one["provider"] for one in providers} == {"kakao", "google", "naver"}
+
+    async def come_back(app: App, url: str) -> str:
+        back = urlsplit(await app.consent(url))
+        done = await walk("auth", "GET", "/oauth/{}/callback", app.provider, query=f"?{back.query}")
+        return dict(parse_qsl(urlsplit(done.headers["location"]).query))["code"]
+
+    app = App(client)
+    query = f"?return_to={RETURN_TO}&code_challenge={app.challenge}"
+    started = await walk("auth", "GET", "/oauth/{}/start", "kakao", query=query)
+    outside = "{0.scheme}://{0.netloc}".format(urlsplit(started.headers["location"]))
+    code = await come_back(app, started.headers["location"])
+    exchanged = {"code": code, "code_verifier": app.verifier}
+    tokens = await walk("auth", "POST", "/oauth/exchange", json=exchanged)
+    alone = Somebody(client, app.subject, {}, tokens)
+    await walk("auth", "DELETE", "/identities/{}", "kakao", as_=alone, status=409)
+    more = App(client, "google")
+    wanted = {"return_to": RETURN_TO, "code_challenge": more.challenge}
+    link = await walk("auth", "POST", "/identities/{}", "google", as_=kim, json=wanted)
+    exchanged = {"code": await come_back(more, link["url"]), "code_verifier": more.verifier}
+    await walk("auth", "POST", "/oauth/exchange", json=exchanged)
+    assert [one["provider"] for one in await walk("auth", "GET", "/identities", as_=kim)] == ["google"]
+    await walk("auth", "DELETE", "/identities/{}", "google", as_=kim)
+
+    lee = await somebody(client, "lee")
+    await walk("auth", "POST", "/email/verification", as_=lee)
+    verify = await letter(outside, lee.user["email"], "Verify")
+    await walk("auth", "POST", "/email/verify", json={"token": verify})
+    await walk("auth", "POST", "/password/forgot", json={"email": lee.user["email"]})
+    changed = {"token": await letter(outside, lee.user["email"], "password"), "new_password": "a newer horse"}
+    await walk("auth", "POST", "/password/reset", json=changed)
+    await walk("auth", "POST", "/password/reset", json=changed, status=400)
+
+
+async def letter(outside: str, to: str, subject: str) -> str:
+    """The token in the newest letter to an address with this word in its subject."""
+    end = time.monotonic() + 60
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            letters = (await client.get(f"{outside}/mail", params={"to": to})).json()
+            texts = [one["text"] for one in letters if subject in one["subject"]]
+            if texts:
+                return re.findall(r"\b[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])", texts[0])[-1]
+            assert time.monotonic() < end, f"no letter about {subject} to {to}"
+            await asyncio.sleep(0.2)
 
 
 async def auth(walk: Walk, client: httpx.AsyncClient) -> Somebody:
