@@ -11,6 +11,7 @@ import importlib
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
+from importlib.util import decode_source
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,7 +89,9 @@ def _read(service: Service, path: Path, root: Path) -> Function | None:
 def _parsed(folder: str, prefix: str, path: Path, root: Path, changed: int, size: int) -> Function | None:
     file = path.relative_to(root).as_posix()
     try:
-        tree = ast.parse(path.read_bytes(), file)  # bytes: a byte order mark and a coding line as Python reads them
+        tree = ast.parse(
+            decode_source(path.read_bytes()), file
+        )  # with a byte order mark and a coding line as Python reads them
     except SyntaxError as error:
         raise LoadError(f"{file}, line {error.lineno or 1}: {error.msg}") from None
     except ValueError as error:  # no UTF-8

@@ -61,7 +61,11 @@ def test_what_0_1_0_sends_is_read_and_its_language_left_out() -> None:
         ),
         (
             AnswerQuestion,
-            {"question": "?", "spender": "", "place": {"title": "집", "latitude": 37.5, "longitude": 127.0}},
+            {
+                "question": "?",
+                "spender": "",
+                "place": {"title": "집", "municipality": "마포구", "latitude": 37.5, "longitude": 127.0},
+            },
             "place.name seems to be called title now",
         ),
         (Outcome, {}, "missing required field"),

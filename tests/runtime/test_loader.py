@@ -73,7 +73,7 @@ ROUTE = 'from litestar import get\n\n\n@get("/bins/{bin_id:uuid}")\nasync def NA
     [
         ("def (", "bin.py, line 1: "),
         ("# \0", "bin.py, line 1: "),
-        (b"# \xff", "bin.py: 'utf-8' codec can't decode byte 0xff"),
+        (b"# \xff", "bin.py, line 1: invalid or missing encoding declaration"),
         (ROUTE.replace("NAME", "bun"), "bin.py: name the function like its file: bin, not bun"),
         (ROUTE.replace("NAME", "bin") + ROUTE.replace("NAME", "bun"), "this has 2: bin, bun"),
         (ROUTE.replace('("/bins/{bin_id:uuid}")', ""), "bin.py, line 4: @get takes arguments: @get(...)"),
