@@ -165,12 +165,12 @@ class Addresses:
         direct = self._postgres.dsn(role, search_path=search_path)
         return _on(self._reach("postgres", source), direct, self._postgres.port)
 
-    def redis(self, target: str, source: str | None = None) -> str:
-        """The URL of redis-broker or redis-cache."""
+    def redis(self, target: str, source: str | None = None, service: Service | None = None) -> str:
+        """The URL of redis-broker or redis-cache, for a service as its own user; a developer's own server has one for all."""
         if target in self._existing:
             return self._existing.urls[target]
         server = self._broker if target == "redis-broker" else self._cache
-        return _on(self._reach(target, source), server.url, server.port)
+        return _on(self._reach(target, source), server.service_url(service) if service else server.url, server.port)
 
     def s3(self, source: str | None = None) -> str:
         return self._existing.urls.get("s3") or f"http://127.0.0.1:{self._reach('s3', source)}"

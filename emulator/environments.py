@@ -74,9 +74,9 @@ class Environments:
         env[service.database.env] = addresses.dsn(service.database.role, service.database.schema, source)
         env["AUTH_JWKS_FILE"] = self._key("jwks.json")
         if "broker" in service.uses:
-            env["BROKER_REDIS_URL"] = addresses.redis("redis-broker", source)
+            env["BROKER_REDIS_URL"] = addresses.redis("redis-broker", source, service)
         if "cache" in service.uses:
-            env["CACHE_REDIS_URL"] = addresses.redis("redis-cache", source)
+            env["CACHE_REDIS_URL"] = addresses.redis("redis-cache", source, service)
         if "objects" in service.uses:
             # A form for an upload names this address, and outlives the replica that made it: all replicas of a service have one.
             env |= self._objects(source if service.is_worker else service.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from shared.errors import Unavailable
 if TYPE_CHECKING:
     import redis
     import redis.asyncio
+
+log = logging.getLogger(__name__)
 
 # Seconds to wait for a connection or an answer before the server counts as away.
 PATIENCE = 1.5
@@ -70,11 +73,14 @@ def connect(url: str) -> redis.Redis:
 @contextmanager
 def guard(part: str) -> Iterator[None]:
     """Turn a Redis failure inside the block into `Unavailable(part)`; `part` is "broker" or "cache"."""
-    from redis.exceptions import RedisError
+    from redis.exceptions import NoPermissionError, RedisError
 
     try:
         yield
     except (RedisError, OSError) as error:
+        if isinstance(error, NoPermissionError):
+            # Else it would look like a server that is away, for ever.
+            log.error("the %s refuses this service's user what runtime/redis_users.py does not name: %s", part, error)
         raise Unavailable(part) from error
 
 

@@ -82,16 +82,14 @@ def postgres(state: Path) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def broker(state: Path) -> Iterator[RedisServer]:
-    server = RedisServer(state, "broker").start()
-    yield server
-    server.stop()
+    with support.redis(state, "broker") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def cache(state: Path) -> Iterator[RedisServer]:
-    server = RedisServer(state, "cache").start()
-    yield server
-    server.stop()
+    with support.redis(state, "cache") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -148,11 +146,17 @@ def environment(
     }
 
 
+@pytest.fixture(scope="session")
+def own(environment: dict[str, str], broker: RedisServer, cache: RedisServer) -> Callable[[str], dict[str, str]]:
+    """`own("auth")`: what that service's process finds, which is let into the two Redis as its own user."""
+    return lambda name: environment | support.redis_of(find(name), broker, cache)
+
+
 Serve = Callable[..., Awaitable[httpx.AsyncClient]]
 
 
 @pytest.fixture
-async def serve(environment: dict[str, str]) -> AsyncIterator[Serve]:
+async def serve(environment: dict[str, str], own: Callable[[str], dict[str, str]]) -> AsyncIterator[Serve]:
     """`client = await serve("auth")`: the service through the production loader, under its own role, without background.
 
     Several names are served on one address; `background=True` runs the relay and the queue functions too; further
@@ -161,7 +165,8 @@ async def serve(environment: dict[str, str]) -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
         async def start(*targets: str, background: bool = False, **extra: str) -> httpx.AsyncClient:
-            edge, _ = build(targets, environment | extra, background=background, access_log=False)
+            found = own(targets[0].partition("/")[0]) if len(targets) == 1 else environment
+            edge, _ = build(targets, found | extra, background=background, access_log=False)
             await stack.enter_async_context(support.lifespan(edge))
             transport = httpx.ASGITransport(app=edge, raise_app_exceptions=False)  # type: ignore[arg-type]  # httpx types an ASGI scope as any mapping
             return await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://eco2.test"))
@@ -187,15 +192,16 @@ async def db(environment: dict[str, str]) -> AsyncIterator[Callable[[str], Await
 class Take:
     """Runs a queue function with the parts that its service's host would give it."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = dict(environment)
+    def __init__(self, own: Callable[[str], dict[str, str]]) -> None:
+        self.environment: dict[str, str] = {}  # what a test says otherwise
+        self._own = own
         self._parts: dict[str, Parts] = {}
 
     async def parts(self, name: str) -> Parts:
         """The parts of a service, open."""
         if name not in self._parts:
             service = find(name)
-            self._parts[name] = Parts(service, read_settings(service, self.environment))
+            self._parts[name] = Parts(service, read_settings(service, self._own(name) | self.environment))
             await self._parts[name]["db"].open()
         return self._parts[name]
 
@@ -210,9 +216,9 @@ class Take:
 
 
 @pytest.fixture
-async def take(environment: dict[str, str]) -> AsyncIterator[Take]:
+async def take(own: Callable[[str], dict[str, str]]) -> AsyncIterator[Take]:
     """`await take(photo_processed, outcome)`: a queue function with its real parts, without a broker between."""
-    taking = Take(environment)
+    taking = Take(own)
     yield taking
     await taking.close()
 

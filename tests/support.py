@@ -15,8 +15,12 @@ from uuid import UUID
 
 import httpx
 from msgspec import Struct
+from redis import Redis
 
+from emulator.servers.redis import RedisServer
 from functions.auth import keys as auth_keys
+from runtime import redis_users
+from runtime.services import Service
 from shared import clock, identity
 
 
@@ -55,6 +59,30 @@ def s3(folder: Path, port: int = 0) -> Iterator[S3]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
+
+
+@contextmanager
+def redis(folder: Path, kind: redis_users.Server) -> Iterator[RedisServer]:
+    """A broker or a cache; at the end, no service may have been refused what it needs (runtime/redis_users.py)."""
+    server = RedisServer(folder, kind).start()
+    try:
+        yield server
+        assert refused(server.url) == [], "a service needs what runtime/redis_users.py does not give it"
+    finally:
+        server.stop()
+
+
+def refused(url: str) -> list[str]:
+    """What a Redis has refused for want of a right: user, command or key, and where (in a script or not)."""
+    with Redis.from_url(url, decode_responses=True) as client:
+        entries: list[dict[str, Any]] = client.acl_log()
+    return [f"{e['username']}: {e['reason']} {e['object']} ({e['context']})" for e in entries if e["reason"] != "auth"]
+
+
+def redis_of(service: Service, broker: RedisServer, cache: RedisServer) -> dict[str, str]:
+    """The two addresses by which a service comes as its own user, where it uses them."""
+    servers = {"broker": broker, "cache": cache}
+    return {f"{name.upper()}_REDIS_URL": s.service_url(service) for name, s in servers.items() if name in service.uses}
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:

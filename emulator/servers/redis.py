@@ -21,12 +21,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
 
 from emulator.process import Command, PortTaken, StartError, logged, spawn, stop, wait_ready
 from emulator.state.folder import State
+from runtime import redis_users
+from runtime.redis_users import Server as Kind
+from runtime.services import Service, load_services
 
-Kind = Literal["broker", "cache"]
 # What the machine may have. Before version 7 the file of commands is one, and its loading after a crash is another.
 PROGRAMS = ("valkey-server", "redis-server")
 OLDEST = 7
@@ -72,7 +73,9 @@ class RedisServer:
             "hz": "4",
             **KINDS[self.kind],
         }
-        self.state.write(f"{self.name}/redis.conf", "".join(f"{k} {v}\n" for k, v in settings.items()).encode())
+        text = "".join(f"{k} {v}\n" for k, v in settings.items())
+        text += redis_users.lines(self.kind, load_services(), [self.password])
+        self.state.write(f"{self.name}/redis.conf", text.encode())
 
     @property
     def password(self) -> str:
@@ -124,7 +127,12 @@ class RedisServer:
 
     @property
     def url(self) -> str:
+        """For an operator, who may do all."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+    def service_url(self, service: Service) -> str:
+        """For a service's process."""
+        return redis_users.url(service, self.password, f"127.0.0.1:{self.port}")
 
 
 @functools.cache

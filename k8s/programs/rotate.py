@@ -30,6 +30,7 @@ from k8s.programs.rollout import Patience, RolloutError, await_rollout
 from k8s.programs.running import ask_secrets
 from k8s.programs.templates import Document
 from k8s.programs.wanted import READS, put_reads
+from runtime import redis_users
 from runtime.services import Service, load_services, suggestion
 
 T = TypeVar("T")
@@ -107,27 +108,32 @@ class Rotation:
     def _workloads(self, role: str) -> list[str]:
         return [w for s in self.services.values() if s.database.role == role for w in workloads(s)]
 
-    def redis(self, part: str) -> None:
-        """Give the broker or the cache a new password; it takes the old one too until the last pod has the new."""
+    def redis(self, part: redis_users.Server) -> None:
+        """Give the broker or the cache a new password, and with it its users; the old ones are good until the last pod has its
+        new one. A user or a right that the server does not know yet is made, too."""
         place = secrets.SOURCES[part]
         old, new = self.held[place]["password"], self._phase(part)
         if not new:
             new = secrets.password()
             self._note(**{part: new})
+        using = [service for service in self.services.values() if part in service.uses]
         if old != new:
             # First what a restarted server reads, then the server itself, then its clients.
-            self._write(place, {"auth.conf": secrets.redis_values(new, old)["auth.conf"]})
+            both = secrets.redis_values(part, self.services, new, old)
+            self._write(place, {"auth.conf": both["auth.conf"]})
             with self._redis(part, old, new) as server:
                 server.acl_setuser("default", enabled=True, passwords=[f"+{new}"])
-            using = [service for service in self.services.values() if part in service.uses]
+                _set_users(server, both["auth.conf"])
             for service in using:
-                url = secrets.redis_url(part, new)
+                url = secrets.redis_url(part, service, new)
                 self._write((NAMESPACE, service.name), {f"{part.upper()}_REDIS_URL": url})
             for service in using:
                 self._restart(workloads(service))
+        values = secrets.redis_values(part, self.services, new)
         with self._redis(part, new, old) as server:
             server.acl_setuser("default", enabled=True, reset_passwords=True, passwords=[f"+{new}"])
-        self._write(place, secrets.redis_values(new))
+            _set_users(server, values["auth.conf"])
+        self._write(place, values)
         self._note(**{part: None})
 
     def superuser(self) -> None:
@@ -230,6 +236,14 @@ def _first(enter: Callable[[str], T], passwords: Iterable[str], failure: type[Ex
         if not others:
             raise
     return _first(enter, others, failure)
+
+
+def _set_users(server: Redis, conf: str) -> None:
+    """Give a running server the users of its configuration; who is connected as one of them stays."""
+    for line in conf.splitlines():
+        word, name, *rules = redis_users.words(line)
+        if word == "user" and name != "default":
+            server.execute_command("ACL", "SETUSER", name, "resetpass", *rules)  # type: ignore[no-untyped-call] # no types here
 
 
 def _reads_of(template: Document) -> str:

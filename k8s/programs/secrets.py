@@ -23,11 +23,12 @@ from k8s.programs.lock import Locked, alone, make_namespaces
 from k8s.programs.manifests import labels
 from k8s.programs.running import ask_secrets
 from k8s.programs.templates import Document, dump
+from runtime import redis_users
 from runtime.migrate import DATABASE, OWNER
 from runtime.services import Service, load_services
 
 POSTGRES = "k8s-postgresql:5432"
-REDIS = {"broker": "broker:6379", "cache": "cache:6379"}
+REDIS: dict[redis_users.Server, str] = {"broker": "broker:6379", "cache": "cache:6379"}
 
 Values = dict[tuple[str, str], dict[str, str]]  # (namespace, name) of a Secret to its keys and values
 
@@ -56,15 +57,18 @@ def roles(services: Mapping[str, Service]) -> list[str]:
     return [OWNER, *sorted({service.database.role for service in services.values()})]
 
 
-def redis_url(part: str, secret: str) -> str:
-    """The address of the broker or the cache."""
-    return f"redis://:{secret}@{REDIS[part]}/0"
+def redis_url(part: redis_users.Server, service: Service, secret: str) -> str:
+    """The address by which a service reaches the broker or the cache."""
+    return redis_users.url(service, secret, REDIS[part])
 
 
-def redis_values(secret: str, old: str = "") -> dict[str, str]:
-    """What a Redis server reads: its password, or two that are both good while one takes the other's place."""
-    both = f"user default on >{old} >{secret} ~* &* +@all\n"
-    return {"auth.conf": both if old else f"requirepass {secret}\n", "password": secret}
+def redis_values(
+    part: redis_users.Server, services: Mapping[str, Service], secret: str, old: str = ""
+) -> dict[str, str]:
+    """What a Redis server reads: the operator's password and each service's user. With `old` both passwords are good."""
+    operator = f"user default on >{old} >{secret} ~* &* +@all\n" if old else f"requirepass {secret}\n"
+    users = redis_users.lines(part, services, [word for word in (old, secret) if word])
+    return {"auth.conf": operator + users, "password": secret}
 
 
 def readers(role: str, services: Mapping[str, Service]) -> list[tuple[tuple[str, str], str, str | None]]:
@@ -80,7 +84,7 @@ def from_passwords(passwords: Mapping[str, str], services: Mapping[str, Service]
     superuser = f"postgresql://postgres:{passwords['postgres']}@{POSTGRES}/postgres"
     found: Values = {
         **{SOURCES[name]: {"password": passwords[name]} for name in ("postgres", "grafana")},
-        **{SOURCES[part]: redis_values(passwords[part]) for part in REDIS},
+        **{SOURCES[part]: redis_values(part, services, passwords[part]) for part in REDIS},
         ("database", "role-passwords"): {
             **{role: passwords[role] for role in roles(services)},
             "POSTGRES_SUPERUSER_URL": superuser,
@@ -90,7 +94,7 @@ def from_passwords(passwords: Mapping[str, str], services: Mapping[str, Service]
         for where, key, schema in readers(role, services):
             found.setdefault(where, {})[key] = dsn(role, passwords[role], schema)
     for service in services.values():
-        urls = {f"{p.upper()}_REDIS_URL": redis_url(p, passwords[p]) for p in REDIS if p in service.uses}
+        urls = {f"{p.upper()}_REDIS_URL": redis_url(p, service, passwords[p]) for p in REDIS if p in service.uses}
         found["eco2", service.name] |= urls
     return found
 

@@ -160,14 +160,14 @@ class Broker(RedisBroker):
                 keys.late(queue),
                 keys.messages(queue),
                 keys.fetched(self.broker_id, queue),
-                keys.HEARTBEATS,
+                keys.heartbeats(queue),
             ],
             args=[
                 self.broker_id,
                 count,
                 self.holder if lease else "",
                 LEASE * 1000,
-                keys.lease("%s"),
+                keys.lease(queue, "%s"),
                 "" if self._fetches % LATE_TURN else "late",
             ],
         )
@@ -211,7 +211,7 @@ class Broker(RedisBroker):
         names = [keys.messages(queue), keys.fetched(self.broker_id, queue)]
         for to in queues:
             names += (keys.waiting(to), keys.messages(to), keys.wake(to))
-        arguments: list[Any] = [len(sends), keys.lease("%s")]
+        arguments: list[Any] = [len(sends), keys.lease(queue, "%s")]
         for message in sends:
             arguments += (queues[message.queue_name], *_packed(message))
         for id_ in acks:
@@ -229,12 +229,12 @@ class Broker(RedisBroker):
 
     def _put_back(self, queue: str, which: str, ids: Iterable[str]) -> int:
         names = [keys.waiting(queue), keys.messages(queue), keys.fetched(self.broker_id, queue), keys.wake(queue)]
-        return int(self._requeue(keys=names, args=[self.broker_id, keys.lease("%s"), which, *ids]))
+        return int(self._requeue(keys=names, args=[self.broker_id, keys.lease(queue, "%s"), which, *ids]))
 
     def beat(self, queue: str, leases: Iterable[str] = ()) -> int:
         """Say that this consumer lives, renew its leases (task ids), take back messages of dead consumers; return how many."""
-        names = [keys.HEARTBEATS, keys.waiting(queue), keys.messages(queue), keys.wake(queue)]
-        patterns = (keys.fetched("%s", queue), keys.lease("%s"))
+        names = [keys.heartbeats(queue), keys.waiting(queue), keys.messages(queue), keys.wake(queue)]
+        patterns = (keys.fetched("%s", queue), keys.lease(queue, "%s"))
         arguments: list[Any] = [self.broker_id, DEAD_AFTER * 1000, *patterns, self.holder, LEASE * 1000, *leases]
         return int(self._beat(keys=names, args=arguments))
 

@@ -18,7 +18,7 @@ from emulator.running import environment
 from emulator.state.folder import State
 from shared import clock
 from shared.ids import new_id
-from tests.support import photo
+from tests.support import photo, refused
 
 PASSWORD = "correct horse battery"
 
@@ -62,6 +62,9 @@ def system() -> Iterator[System]:
         assert up.returncode == 0, up.stdout + up.stderr
         found = environment(state=state)
         yield System(found["ECO2_GATEWAY_URL"], state, found)
+        # All that these tests had the services do was done under each service's own user.
+        for name in ("BROKER_REDIS_URL", "CACHE_REDIS_URL"):
+            assert refused(found[name]) == [], "a service needs what runtime/redis_users.py does not give it"
     finally:
         eco2("down", "--state", str(state))
         eco2("reset", "--yes", "--state", str(state))

@@ -9,7 +9,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from redis import Redis
 
+from runtime.services import load_services
 from tests.auth.signing_in import RETURN_TO, App
 from tests.contract.conftest import PASSWORD, Somebody, System, somebody
 from tests.contract.table import NESTED, PREFIXES, TABLE, WASTE_TYPES, Row
@@ -357,3 +359,9 @@ async def test_a_session_that_ended_is_shut_out_of_every_service(gateway: httpx.
         assert answer.status_code == 401, way
         assert 'error="invalid_token"' in answer.headers["www-authenticate"]
         assert (await lee.ask("GET", way)).status_code == 200
+
+
+def test_every_service_is_in_the_broker_as_its_own_user(system: System) -> None:
+    with Redis.from_url(system.environment["BROKER_REDIS_URL"], decode_responses=True) as broker:
+        users = {client["user"] for client in broker.client_list()}
+    assert users - {"default"} == {service.name for service in load_services().values()}

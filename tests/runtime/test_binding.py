@@ -107,7 +107,7 @@ async def test_schedules_and_commands_get_their_parts_the_same_way() -> None:
     assert await bind_command(import_it, PARTS)(["a", "b"]) == (["a", "b"], THE_DB)
 
 
-async def test_a_part_of_the_services_own_is_made_once_from_other_parts(environment: dict[str, str]) -> None:
+async def test_a_part_of_the_services_own_is_made_once_from_other_parts(take: Take) -> None:
     made: list[Any] = []
 
     class Sorter:
@@ -121,22 +121,20 @@ async def test_a_part_of_the_services_own_is_made_once_from_other_parts(environm
     async def two(sorter: Annotated[Sorter, Made(Sorter)], objects: Objects) -> Any:
         return sorter, objects
 
-    parts = await Take(environment).parts("waste")
+    parts = await take.parts("waste")
     first = await bind_schedule(one, parts).run(None, task())
     again, store = await bind_schedule(two, parts).run(None, task())
     assert [first] == [again] == made
     assert store is first.objects
     assert isinstance(store, ObjectStore)
-    await parts.close()
 
 
-async def test_a_part_that_the_service_does_not_use_is_said_at_start(environment: dict[str, str]) -> None:
+async def test_a_part_that_the_service_does_not_use_is_said_at_start(take: Take) -> None:
     async def sweep(objects: Objects) -> None: ...
 
-    parts = await Take(environment).parts("location")
+    parts = await take.parts("location")
     with pytest.raises(LoadError, match='api-location has a function that names objects: add "objects" to `uses`'):
         bind_schedule(sweep, parts)
-    await parts.close()
 
 
 def test_a_worker_makes_no_part_that_its_functions_do_not_name(environment: dict[str, str]) -> None:
@@ -171,4 +169,3 @@ async def test_every_function_of_the_system_is_bound(service: Service, environme
         if function.trigger == "command":
             _, command = load_command({service.folder: service}, function.where.rpartition(" ")[2])
             assert callable(bind_command(command, parts))
-    await parts.close()

@@ -1,5 +1,5 @@
 -- Says that a consumer lives, takes back what dead consumers of the queue had fetched, renews leases. Answers how many it took.
--- KEYS: heartbeats, the queue's list, its messages, its wake list.
+-- KEYS: the queue's heartbeats, its list, its messages, its wake list.
 -- ARGV: consumer, milliseconds after which one is dead, pattern of a consumer's set, pattern of a lease's key, holder, the
 -- lease's milliseconds, task ids whose leases are renewed.
 local now, patience, moved = redis.call('time')[1] * 1000, tonumber(ARGV[2]), 0
@@ -18,8 +18,7 @@ for _, dead in ipairs(redis.call('zrangebyscore', KEYS[1], 0, now - patience)) d
     end
   end
   redis.call('del', set)
-  -- A consumer of several queues stays listed until each queue's own consumers have looked.
-  if now - redis.call('zscore', KEYS[1], dead) > 20 * patience then redis.call('zrem', KEYS[1], dead) end
+  redis.call('zrem', KEYS[1], dead)
 end
 wake(KEYS[4], moved)
 for i = 7, #ARGV do
