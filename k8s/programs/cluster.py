@@ -120,10 +120,10 @@ class Cluster:
         words = ("--type=merge", "--patch", json.dumps(change), f"--field-manager={MANAGER}")
         self.run("patch", kind, name, "--namespace", space, *words)
 
-    def delete(self, kind: str, name: str, space: str) -> None:
-        """Delete an object, where there is one, and wait until it is gone."""
+    def delete(self, kind: str, name: str, space: str, *, wait: bool = True) -> None:
+        """Delete an object, where there is one, and wait until it is gone: a pod of a lost node never is."""
         self.may_change()
-        self.run("delete", f"{kind}/{name}", "--ignore-not-found", "--namespace", space)
+        self.run("delete", f"{kind}/{name}", "--ignore-not-found", "--namespace", space, f"--wait={str(wait).lower()}")
 
     def undo(self, kind: str, name: str, space: str) -> None:
         """Back to the revision before of a Deployment or StatefulSet."""

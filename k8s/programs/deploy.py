@@ -21,10 +21,10 @@ from k8s.programs.images import TOOLS, Image, UnknownImage, find_image
 from k8s.programs.jobs import migration_job, prepare_job
 from k8s.programs.lock import Locked, alone, make_namespaces
 from k8s.programs.manifests import document, labels
-from k8s.programs.objects import ObjectChange, identity, service_of
+from k8s.programs.objects import UNFINISHED, ObjectChange, identity, service_of
 from k8s.programs.plan import REASONS, Situation, against_cluster
 from k8s.programs.render import stale
-from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout, drop_broken
+from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout
 from k8s.programs.room import RoomError
 from k8s.programs.templates import Document
 from runtime.closure import Checkout
@@ -102,6 +102,8 @@ class Deployment:
         own = [found for found in self.documents if service_of(found) == image.name]
         migrate = image.service.is_worker is False and change.change != "manifests"
         if migrate:
+            # The migrations run as the service; nothing else of it is there before they have ended well.
+            self.cluster.apply([found for found in own if found["kind"] == "ServiceAccount"])
             self._migrate(image, "before")
         self.cluster.apply(own)
         changed = {(o.kind, o.namespace, o.name): o for o in change.objects}
@@ -140,8 +142,6 @@ class Deployment:
             kind, space, name = identity(found)
             try:
                 self.cluster.undo(kind.lower(), name, space)
-                if kind == "StatefulSet":
-                    drop_broken(self.cluster, name, space)
                 self._wait(found)
             except (ClusterError, RolloutError) as error:
                 stuck.append(f"{kind.lower()}/{name} did not go back either ({error})")
@@ -178,16 +178,17 @@ class Deployment:
 
 
 def _under_way(there: Document, job: Document) -> bool:
-    ended = any(c["status"] == "True" for c in there.get("status", {}).get("conditions", []))
+    # One whose pods were refused (FailedCreate) is tried again later and later: a new one is tried at once.
+    active = there.get("status", {}).get("active", 0) > 0
     images = [found["spec"]["template"]["spec"]["containers"][0]["image"] for found in (there, job)]
-    return not ended and images[0] == images[1] and "deletionTimestamp" not in there["metadata"]
+    return active and images[0] == images[1] and "deletionTimestamp" not in there["metadata"]
 
 
 def _new_pods(change: ObjectChange | None) -> bool:
     """Whether a change made new pods in the place of others."""
-    return bool(
-        change and change.change == "changed" and (change.reads or any("spec.template" in x for x in change.diff))
-    )
+    if change is None or change.change != "changed":
+        return False
+    return bool(change.reads) or any("spec.template" in line or line == UNFINISHED for line in change.diff)
 
 
 def _came_from(change: ServiceChange) -> str:

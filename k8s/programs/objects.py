@@ -13,6 +13,8 @@ from k8s.programs.wanted import READS
 
 # Written by the server with every change.
 _SERVERS_OWN = ("managedFields", "generation", "resourceVersion", "uid", "creationTimestamp")
+# The line of a workload that is as it should be, while its pods are not.
+UNFINISHED = "  its rollout has not come to its end"
 # By these a list's items are told apart.
 _NAMES = ("name", "containerPort", "port", "key", "mountPath", "ip", "type")
 
@@ -54,20 +56,26 @@ def compare(cluster: Cluster, documents: list[Document]) -> list[ObjectChange]:
         else:
             lines = list(_lines("", _plain(live[key]), _plain(would[key])))
             reads = _reads(live[key], would[key])
-            if not service and not lines and not reads and _half_way(live[key]):
-                lines = ["  its rollout has not come to its end"]
+            if not lines and not reads and _half_way(live[key]):
+                lines = [UNFINISHED]
             if lines or reads:
                 changes.append(ObjectChange(*key, "changed", lines, service, reads))
     return changes
 
 
 def _half_way(found: Document) -> bool:
-    """Whether a workload of the base has pods of an older template: a deploy was interrupted there."""
-    status = found.get("status", {})
-    if found["kind"] not in ("Deployment", "StatefulSet") or not status:
+    """Whether a workload has pods of an older template, or none: a deploy was interrupted there.
+
+    One that an autoscaler just makes larger is not, nor one whose pods are of its template and not ready.
+    """
+    status, wanted = found.get("status", {}), found.get("spec", {}).get("replicas", 1)
+    if found["kind"] not in ("Deployment", "StatefulSet") or not wanted:
         return False
     seen = status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
-    return not seen or status.get("updatedReplicas", 0) < found["spec"].get("replicas", 1)
+    if found["kind"] == "StatefulSet" and status.get("currentRevision") != status.get("updateRevision"):
+        return True
+    updated = status.get("updatedReplicas", 0)
+    return not seen or not updated or bool(status.get("replicas", 0) > updated)
 
 
 Key = tuple[str, str, str]

@@ -1,14 +1,13 @@
 """Waits for what a deploy has begun, and says why it does not come: in the pod's own words, and soon."""
 
-import json
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from msgspec import Struct
 
-from k8s.programs.cluster import Cluster, ClusterError
+from k8s.programs.cluster import Cluster
 from k8s.programs.templates import Document
+from k8s.programs.trouble import Refusals, full_text, last_words, trouble_of
 
 
 class RolloutError(Exception):
@@ -31,13 +30,12 @@ class Patience(Struct, frozen=True):
         return self.whole / 300
 
 
-class Trouble(Struct, frozen=True):
-    """What keeps a pod from being ready, and after how long that is an answer (None: it may yet pass)."""
+class _Look(Struct):
+    """One look at a workload or a job."""
 
-    pod: str
-    reason: str
-    counts_after: float | None
-    logs_of: str = ""  # the container whose last words explain it
+    found: Document
+    pods: list[Document]  # those that are to be ready
+    left: str  # what is missing; empty: nothing
 
 
 def await_rollout(
@@ -50,28 +48,47 @@ def await_rollout(
         ClusterError: the cluster does not answer any more.
     """
 
-    def look() -> tuple[bool, Iterator[Document], str]:
+    stuck = _Stuck(cluster, patience)
+
+    def look() -> _Look:
         found = cluster.get(kind, name, space)
         if found is None:
             raise RolloutError(f"{kind}/{name} is gone")
         left = _left(found)
-        labels = found["spec"]["selector"]["matchLabels"]
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        pods = [] if not left else cluster.select("pods", space, selector)
-        return not left, (pod for pod in pods if _is_new(pod, found)), left
+        pods = _pods_of(cluster, found) if left else []
+        if found["kind"] == "StatefulSet" and _seen(found):
+            stuck.see([pod for pod in pods if not _is_new(pod, found)])
+        return _Look(found, [pod for pod in pods if _is_new(pod, found)], left)
 
-    _until(cluster, look, space, patience, f"{kind}/{name}", say)
+    _until(cluster, look, patience, say)
 
 
-def drop_broken(cluster: Cluster, name: str, space: str) -> None:
-    """Delete pods of a StatefulSet that are of another template and not ready: its controller would wait for them for ever."""
-    found = cluster.get("statefulset", name, space)
-    if found is None:
-        return
-    labels = found["spec"]["selector"]["matchLabels"]
-    for pod in cluster.select("pods", space, ",".join(f"{key}={value}" for key, value in labels.items())):
-        if trouble_of(pod) and not _is_new(pod, found):
-            cluster.delete("pod", pod["metadata"]["name"], space)
+def _pods_of(cluster: Cluster, workload: Document) -> list[Document]:
+    labels = workload["spec"]["selector"]["matchLabels"]
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    return cluster.select("pods", workload["metadata"]["namespace"], selector)
+
+
+class _Stuck:
+    """Pods of a StatefulSet that are of another template and not ready: its controller would wait for them for ever."""
+
+    def __init__(self, cluster: Cluster, patience: Patience) -> None:
+        self.cluster = cluster
+        self.patience = patience
+        self._since: dict[str, float] = {}
+
+    def see(self, pods: list[Document]) -> None:
+        """Delete those that have been so for long enough: one that only starts slowly is left."""
+        now = time.monotonic()
+        for pod in pods:
+            trouble = trouble_of(pod)
+            if trouble is None or "deletionTimestamp" in pod["metadata"]:
+                continue
+            share = 1 / 5 if trouble.counts_after is None else trouble.counts_after
+            since = self._since.setdefault(pod["metadata"]["uid"], now)
+            if now - since >= share * self.patience.whole:
+                metadata = pod["metadata"]
+                self.cluster.delete("pod", metadata["name"], metadata["namespace"], wait=False)
 
 
 def await_job(
@@ -83,55 +100,56 @@ def await_job(
         RolloutError: it failed, can't start, or did not end in time.
     """
 
-    def look() -> tuple[bool, Iterator[Document], str]:
+    def look() -> _Look:
         found = cluster.get("job", name, space)
         if found is None:
             raise RolloutError(f"job/{name} is gone")
         met = {c["type"]: c for c in found.get("status", {}).get("conditions", []) if c["status"] == "True"}
-        pods = [] if "Complete" in met else cluster.select("pods", space, f"batch.kubernetes.io/job-name={name}")
+        if "Complete" in met:
+            return _Look(found, [], "")
+        pods = cluster.select("pods", space, f"batch.kubernetes.io/job-name={name}")
         if "Failed" in met:
-            said = _words_of(cluster, pods, space)
+            said = last_words(cluster, pods, space)
             raise RolloutError(f"job/{name} failed: {met['Failed'].get('message', '')}{said}")
-        return "Complete" in met, iter(pods), "it has not ended"
+        return _Look(found, pods, "it has not ended")
 
-    _until(cluster, look, space, patience, f"job/{name}", say)
+    _until(cluster, look, patience, say)
 
 
-def _until(
-    cluster: Cluster,
-    look: Callable[[], tuple[bool, Iterator[Document], str]],
-    space: str,
-    patience: Patience,
-    what: str,
-    say: Callable[[str], object],
-) -> None:
+def _until(cluster: Cluster, look: Callable[[], _Look], patience: Patience, say: Callable[[str], object]) -> None:
     begun = time.monotonic()
     since: dict[tuple[str, str], float] = {}
-    told: set[str] = set()
-    while True:
-        done, pods, left = look()
-        if done:
-            return
-        now = time.monotonic()
-        troubles = [trouble for pod in pods if (trouble := trouble_of(pod))]
-        since = {(t.pod, t.reason): since.get((t.pod, t.reason), now) for t in troubles}
+    told: set[tuple[str, str]] = set()
+    refusals = Refusals(cluster)
+    while (now := look()).left:
+        what, space = f"{now.found['kind'].lower()}/{now.found['metadata']['name']}", now.found["metadata"]["namespace"]
+        at = time.monotonic()
+        troubles = [trouble for pod in now.pods if (trouble := trouble_of(pod))]
+        troubles += [] if now.pods else refusals.of(now.found)
+        since = {t.key: since.get(t.key, at) for t in troubles}
         for trouble in troubles:
-            lasted = now - since[trouble.pod, trouble.reason]
+            lasted = at - since[trouble.key]
             if trouble.counts_after is not None and lasted >= trouble.counts_after * patience.whole:
-                raise RolloutError(f"{_full(cluster, trouble, space)}")
-            if lasted >= patience.fault and trouble.reason not in told:
-                told.add(trouble.reason)
-                say(f"  {what}: {_full(cluster, trouble, space)}; waiting")
-        if now - begun > patience.whole:
-            last = f"; {_full(cluster, troubles[0], space)}" if troubles else ""
-            raise RolloutError(f"{what} took longer than {patience.whole:g} s: {left}{last}")
+                raise RolloutError(full_text(cluster, trouble, space))
+            if lasted >= patience.fault and trouble.key not in told:
+                told.add(trouble.key)
+                say(f"  {what}: {full_text(cluster, trouble, space)}; waiting")
+        if at - begun > patience.whole:
+            last = f"; {full_text(cluster, troubles[0], space)}" if troubles else ""
+            raise RolloutError(f"{what} took longer than {patience.whole:g} s: {now.left}{last}")
         time.sleep(patience.pause)
+
+
+def _seen(workload: Document) -> bool:
+    """Whether its controller speaks of the template that it has now."""
+    seen: int = workload.get("status", {}).get("observedGeneration", 0)
+    return bool(seen >= workload["metadata"].get("generation", 0))
 
 
 def _left(found: Document) -> str:
     """What is missing until a workload has rolled out; empty when it has."""
     status, wanted = found.get("status", {}), found["spec"].get("replicas", 1)
-    if status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
+    if not _seen(found):
         return "its controller has not seen the change yet"
     updated = status.get("updatedReplicas", 0)
     ready = status.get("readyReplicas", 0) if found["kind"] == "StatefulSet" else status.get("availableReplicas", 0)
@@ -148,6 +166,9 @@ def _left(found: Document) -> str:
 
 def _is_new(pod: Document, workload: Document) -> bool:
     """Whether a pod was made from the workload's present template."""
+    if workload["kind"] == "StatefulSet":
+        made_from = pod["metadata"]["labels"].get("controller-revision-hash")
+        return _seen(workload) and made_from == workload["status"].get("updateRevision")
     template = workload["spec"]["template"]
     marks = template["metadata"].get("annotations") or {}
     images = {c["name"]: c.get("image") for c in _specified(template["spec"])}
@@ -157,90 +178,3 @@ def _is_new(pod: Document, workload: Document) -> bool:
 
 def _specified(spec: Document) -> list[Document]:
     return [*spec.get("initContainers", []), *spec["containers"]]
-
-
-# Waiting reasons that no waiting mends; the time is a share of the whole patience.
-_CAN_NOT_START = {
-    "ErrImagePull": 1 / 30,
-    "ImagePullBackOff": 1 / 30,
-    "InvalidImageName": 0.0,
-    "ErrImageNeverPull": 0.0,
-    "CreateContainerConfigError": 1 / 30,
-    "CreateContainerError": 1 / 30,
-    "RunContainerError": 1 / 30,
-    "CrashLoopBackOff": 0.0,
-}
-
-
-def trouble_of(pod: Document) -> Trouble | None:
-    """Why a pod is not ready, by its status; None where nothing is wrong (yet)."""
-    name, status = pod["metadata"]["name"], pod.get("status", {})
-    conditions = {c["type"]: c for c in status.get("conditions", [])}
-    scheduled = conditions.get("PodScheduled", {})
-    if scheduled.get("status") == "False":
-        return Trouble(name, f"has no node: {scheduled.get('message', scheduled.get('reason', ''))}", 1 / 15)
-    for state in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-        waiting = state.get("state", {}).get("waiting", {})
-        reason = waiting.get("reason", "")
-        if reason in _CAN_NOT_START:
-            logs = state["name"] if reason == "CrashLoopBackOff" else ""
-            text = f"{state['name']}: {reason}: {_first_sentence(waiting.get('message', ''))}".rstrip(": ")
-            return Trouble(name, text, _CAN_NOT_START[reason], logs)
-        ended = state.get("state", {}).get("terminated") or {}
-        if ended.get("exitCode") and state.get("restartCount", 0) >= 2:
-            text = f"{state['name']}: ended {state['restartCount'] + 1} times, last with code {ended['exitCode']}"
-            return Trouble(name, text, 0.0, state["name"])
-    for state in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-        if "running" in state.get("state", {}) and not state.get("ready"):
-            return Trouble(name, f"{state['name']} runs and is not ready", None)
-        if state.get("state", {}).get("waiting", {}).get("reason") in ("ContainerCreating", "PodInitializing"):
-            return Trouble(name, f"{state['name']} is being made", None)
-    return None
-
-
-def _first_sentence(text: str) -> str:
-    return re.sub(r"\s+", " ", text)[:300]
-
-
-def _full(cluster: Cluster, trouble: Trouble, space: str) -> str:
-    """The trouble with what explains it: the last lines of a log, or what the kubelet noted of the pod."""
-    text = f"pod {trouble.pod} {trouble.reason}"
-    try:
-        if trouble.logs_of:
-            return text + _log(cluster, trouble.pod, trouble.logs_of, space)
-        if trouble.counts_after is None:
-            noted = cluster.run(
-                *("get", "events", "--namespace", space, "--output", "json"),
-                *("--field-selector", f"involvedObject.name={trouble.pod},type=Warning"),
-            )
-            return text + _newest(noted)
-    except ClusterError:
-        pass
-    return text
-
-
-def _newest(events: str) -> str:
-    found = json.loads(events)["items"]
-    found.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
-    return f": {_first_sentence(found[-1].get('message', ''))}" if found else ""
-
-
-def _log(cluster: Cluster, pod: str, container: str, space: str) -> str:
-    words = ("logs", pod, "--container", container, "--namespace", space, "--tail=5")
-    said = ""
-    for which in (["--previous"], []):
-        try:
-            said = cluster.run(*words, *which).strip()
-        except ClusterError:
-            continue
-        if said:
-            break
-    return "".join(f"\n    {line}" for line in said.splitlines())
-
-
-def _words_of(cluster: Cluster, pods: list[Document], space: str) -> str:
-    """The last words of a failed job's newest pod."""
-    newest = sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""))[-1:]
-    return "".join(
-        _log(cluster, pod["metadata"]["name"], pod["spec"]["containers"][0]["name"], space) for pod in newest
-    )

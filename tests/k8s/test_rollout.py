@@ -122,3 +122,29 @@ def test_a_job_whose_image_is_not_there_says_so_and_not_that_it_failed(cluster: 
     Cluster().apply([job("gone:1")])
     with pytest.raises(RolloutError, match=r"job: ImagePullBackOff: .*gone:1"):
         await_job(Cluster(), "once", "default", PATIENCE)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_pods_that_the_cluster_refuses_to_make_are_told_in_its_words(cluster: Server, kind: str) -> None:
+    found = workload(kind)
+    found["spec"]["template"]["spec"]["serviceAccountName"] = "nobody"
+    Cluster().apply([found])
+    with pytest.raises(RolloutError, match=rf'^{kind.lower()}/web makes no pods: .*serviceaccount "nobody" not found'):
+        await_rollout(Cluster(), kind.lower(), "web", "default", PATIENCE)
+
+
+def test_so_are_those_of_a_job(cluster: Server) -> None:
+    found = job()
+    found["spec"]["template"]["spec"]["priorityClassName"] = "highest"
+    Cluster().apply([found])
+    words = r"^job/once makes no pods: Error creating: .*no PriorityClass with name highest was found"
+    with pytest.raises(RolloutError, match=words):
+        await_job(Cluster(), "once", "default", PATIENCE)
+
+
+def test_a_broken_pod_does_not_keep_a_statefulset_from_what_mends_it(cluster: Server) -> None:
+    """Its controller waits for the broken pod to get ready before it makes the next: for ever."""
+    cluster.controllers.rules = [Rule(r" x:1$", "crash")]
+    Cluster().apply([workload("StatefulSet", replicas=1)])
+    time.sleep(0.3)
+    roll_out("StatefulSet", "x:2")

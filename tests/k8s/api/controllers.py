@@ -27,6 +27,7 @@ class Controllers:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.rules: list[Rule] = []
+        self.refused: dict[str, str] = {}  # a Deployment's uid to why its pods can't be made
         self._seen: tuple[int, int] = (0, 0)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -77,6 +78,7 @@ class Controllers:
         new = [pod for pod in pods if pod["metadata"]["labels"]["pod-template-hash"] == revision]
         old = [pod for pod in pods if pod not in new]
         wanted = found["spec"]["replicas"]
+        self.refused.pop(found["metadata"]["uid"], None)
         if len(pods) < wanted:
             name = f"{key[2]}-{revision}-{self.store.version % 100000:05d}"
             self._make_pod(found, name, {"pod-template-hash": revision})
@@ -85,6 +87,10 @@ class Controllers:
         elif len(pods) > wanted:
             self._delete_pod((old or new)[-1])
         ready = sum(_is_ready(pod) for pod in pods)
+        conditions = [{"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}]
+        if text := self.refused.get(found["metadata"]["uid"]):
+            failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": text}
+            conditions.append(failed)
         status = {
             "observedGeneration": found["metadata"]["generation"],
             "replicas": len(pods),
@@ -92,7 +98,7 @@ class Controllers:
             "readyReplicas": ready,
             "availableReplicas": ready,
             "unavailableReplicas": max(wanted - ready, 0),
-            "conditions": [{"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}],
+            "conditions": conditions,
         }
         self.store.set_status(key, status)
 
@@ -123,14 +129,16 @@ class Controllers:
         revision = f"{key[2]}-{_hash(found['spec']['template'])}"
         self._controller_revision(found, revision)
         pods = {pod["metadata"]["name"]: pod for pod in self._pods(found)}
+        # One that goes in order waits for the pods that it has, though they may never be ready.
+        parallel = found["spec"]["podManagementPolicy"] == "Parallel"
         names = [f"{key[2]}-{number}" for number in range(found["spec"]["replicas"])]
         missing = [name for name in names if name not in pods]
         outdated = [n for n, pod in pods.items() if pod["metadata"]["labels"]["controller-revision-hash"] != revision]
         if surplus := [name for name in pods if name not in names]:
             self._delete_pod(pods[surplus[-1]])
-        elif missing:
+        elif missing and (parallel or all(_is_ready(pod) for pod in pods.values())):
             self._make_pod(found, missing[0], {"controller-revision-hash": revision})
-        elif outdated:
+        elif outdated and (parallel or all(_is_ready(pod) for pod in pods.values())):
             self._delete_pod(pods[sorted(outdated)[-1]])
         ready = sum(_is_ready(pod) for pod in pods.values())
         updated = len([name for name in pods if name not in outdated])
@@ -185,6 +193,8 @@ class Controllers:
             text = "Job has reached the specified backoff limit"
             failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": text}
             self.store.set_status(key, {"failed": 1, "conditions": [failed]})
+        else:
+            self.store.set_status(key, {"active": 1})
 
     # Pods
 
@@ -200,8 +210,33 @@ class Controllers:
         body = {"metadata": metadata, "spec": template["spec"]}
         try:
             self.store.create(BY_KIND["Pod"], owner["metadata"]["namespace"], body, "controller")
-        except Refused:
+        except Refused as refused:
+            self._note_refusal(owner, name, refused.message)
+
+    def _note_refusal(self, owner: Document, pod: str, message: str) -> None:
+        """What the real controllers say: a ReplicaSet's is seen in its Deployment, the others' as events."""
+        kind, metadata = owner["kind"], owner["metadata"]
+        text = {
+            "StatefulSet": f"create Pod {pod} in StatefulSet {metadata['name']} failed error: {message}",
+            "Job": f"Error creating: {message.replace(pod, metadata['name'] + '-')}",
+        }.get(kind, message)
+        if kind == "Deployment":
+            self.refused[metadata["uid"]] = message
             return
+        key = ("Event", metadata["namespace"], f"{metadata['name']}.refused")
+        count = self.store.objects.get(key, {}).get("count", 0) + 1
+        about = {"kind": kind, "name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]}
+        event = {
+            "metadata": {"name": key[2], "namespace": key[1]},
+            "involvedObject": about,
+            "reason": "FailedCreate",
+            "type": "Warning",
+            "message": text,
+            "count": count,
+            "lastTimestamp": now(),
+        }
+        self.store.objects.pop(key, None)
+        self.store.create(BY_KIND["Event"], key[1], event, "controller")
 
     def _delete_pod(self, pod: Document) -> None:
         self.store.delete(BY_KIND["Pod"], pod["metadata"]["namespace"], pod["metadata"]["name"])

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.k8s.api import fields
+from tests.k8s.api import admission, fields
 from tests.k8s.api.kinds import BY_PLURAL, KINDS, Document, Kind, add_defaults, pod_spec
 
 
@@ -67,6 +67,8 @@ class Store:
                 raise Refused(500, "", "resourceVersion should not be set on objects to be created")
             if (kind.kind, space, name) in self.objects:
                 raise Refused(409, "AlreadyExists", f'{kind.full} "{name}" already exists')
+            if kind.kind == "Pod" and (text := admission.refusal(body, self.objects)):
+                raise Refused(403, "Forbidden", f'pods "{name}" is forbidden: {text}')
             owners = fields.after_update(None, self._typed(kind, body), manager)
             return self._put(kind, space, None, body, owners, dry=dry)
 
