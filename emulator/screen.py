@@ -84,9 +84,12 @@ def screen(about: dict[str, Any], seconds: float | None, troubles: list[str], co
 
 def tour(gateway: str) -> str:
     """A first session, to be pasted line by line: register, log in, upload a photo, ask for its analysis, follow it."""
-    found = find_spec("skimage")
-    photo = Path(found.origin).parent / "data" / "coffee.png" if found and found.origin else Path("photo.png")
-    return TOUR.replace("GATEWAY", gateway).replace("PHOTO", shlex.quote(str(photo)))
+    found = find_spec("skimage")  # the tests' photographs: not there after `make up` alone
+    if found and found.origin:
+        photo, kind = shlex.quote(str(Path(found.origin).parent / "data" / "coffee.png")), "image/png"
+    else:
+        photo, kind = "~/photo.jpg", "image/jpeg   # a photograph of yours"
+    return TOUR.replace("GATEWAY", gateway).replace("PHOTO", photo).replace("KIND", kind)
 
 
 # Lines of 80 columns at most: a terminal that breaks a line would have half of it pasted. For the curl of 2021 too, which has
@@ -94,7 +97,8 @@ def tour(gateway: str) -> str:
 TOUR = r"""  A first session, to be pasted in another terminal (needs curl and python3):
 
     cd "$(mktemp -d)"
-    cp PHOTO photo.png
+    cp PHOTO photo
+    TYPE=KIND
     G=GATEWAY/api/v1
     post() { curl -s -H 'Content-Type: application/json' "$@"; }
     value() { python3 -c "import json,sys; print(json.load(sys.stdin)['$1'])"; }
@@ -103,12 +107,12 @@ TOUR = r"""  A first session, to be pasted in another terminal (needs curl and p
     TOKEN=$(post $G/auth/login -d '{"username": "mina",
       "password": "correct horse"}' | value access_token)
     AUTH="Authorization: Bearer $TOKEN"
-    SIZE=$(wc -c < photo.png)
-    post $G/waste/uploads -H "$AUTH" -d '{"content_type": "image/png",
+    SIZE=$(wc -c < photo)
+    post $G/waste/uploads -H "$AUTH" -d '{"content_type": "'$TYPE'",
       "size_bytes": '$SIZE'}' > upload.json
     python3 -c 'import json; print(*(f"form-string=\"{k}={v}\"" for k, v in
       json.load(open("upload.json"))["fields"].items()), sep="\n")' > form.curl
-    curl -s -K form.curl -F file=@photo.png $(value url < upload.json)
+    curl -s -K form.curl -F file=@photo $(value url < upload.json)
     KEY=$(value image_key < upload.json)
     ID=$(post $G/waste/analyses -H "$AUTH" -d '{"image_key": "'$KEY'"}' |
       value id)

@@ -62,7 +62,11 @@ def test_every_command_stands_in_one_group_and_its_module_exists() -> None:
 def test_the_tour_is_the_one_that_eco2_up_prints() -> None:
     tour = (ROOT / "docs" / "TOUR.md").read_text(encoding="utf-8")
     shown = [line[2:] for line in tour.splitlines() if line.startswith(("$ ", "> "))]
-    printed = TOUR.replace("GATEWAY", "http://127.0.0.1:8000").replace("PHOTO", "…/skimage/data/coffee.png")
+    printed = (
+        TOUR.replace("GATEWAY", "http://127.0.0.1:8000")
+        .replace("PHOTO", "…/skimage/data/coffee.png")
+        .replace("KIND", "image/png")
+    )
     assert shown == [line[4:] for line in printed.splitlines()[2:]]
 
 
