@@ -1,7 +1,7 @@
 """Roles, schemas, rights and migrations: everything that must be in PostgreSQL before a service starts.
 
 `prepare` needs a superuser once (roles, database, schemas); `apply` runs as the owner `migrator` at each deploy. Both may
-run again at any time, and by several at once: an advisory lock lets one do the work while the others wait.
+run again at any time, and by several at once: a lock that no service's role may take lets one do the work while the others wait.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ ROLE_SETTINGS = {
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "15s",
     "timezone": "UTC",
+    # A superuser's to set: a role can't give itself more of the disk for what does not fit into memory.
+    "temp_file_limit": "1GB",
 }
+# The owner does not queue for a table behind a service's session for ever, with everybody else behind itself.
+OWNER_SETTINGS = {"lock_timeout": "30s", "timezone": "UTC"}
 # Only a superuser may create earthdistance; SQL qualifies what they bring (`public.ll_to_earth`, `OPERATOR(public.%)`).
 EXTENSIONS = ("pg_trgm", "cube", "earthdistance", "citext", "fuzzystrmatch")
 # The end of a migration's name that says: only when the code before it is gone.
@@ -44,12 +48,19 @@ Phase = Literal["all", "before", "after"]
 EDITED = "{} was applied before this was written into it: put what is new into a new file"
 # A table that no service's role may even see: an advisory lock could be held by any of them, and every deploy would wait.
 _LOCK: LiteralString = "LOCK TABLE migrations.lock IN ACCESS EXCLUSIVE MODE"
+# The same for `prepare`, which runs before there is a table of ours: who makes roles goes on, who prepares waits.
+_FIRST: LiteralString = "LOCK TABLE pg_catalog.pg_authid IN SHARE UPDATE EXCLUSIVE MODE"
 _STILL_WRITING: LiteralString = """
-SELECT FROM pg_stat_get_activity(NULL) a
+SELECT a.pid, a.application_name, a.backend_start, left(a.query, 60)
+FROM pg_stat_get_activity(NULL) a
 JOIN pg_roles r ON r.oid = a.usesysid
 WHERE r.rolname = current_user AND a.pid <> pg_backend_pid() AND a.backend_xid IS NOT NULL
+ORDER BY a.backend_start
+LIMIT 1
 """
-_FIRST = 0x65636F32  # "eco2"
+# Seconds for another migration to end, and for what a killed one is still committing.
+PATIENCE = 600.0
+PATIENCE_FOR_WRITERS = 60.0
 # Keys of public.settings: of all files together, and of each as it was applied.
 _FINGERPRINT, _DIGESTS = "migrations.fingerprint", "migrations.digests"
 
@@ -76,8 +87,7 @@ def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
     services = load_services()
     owned = schemas(services)
     roles = sorted({OWNER, *owned.values()})
-    # In the database `postgres`, which is none of the services': no one else holds a lock there.
-    with _connect(superuser_dsn) as conn, _first(conn):
+    with _connect(superuser_dsn) as conn, _first(superuser_dsn):
         for role in roles:
             _create_role(conn, role, passwords[role], connections(services, role))
         if not _exists(conn, "SELECT FROM pg_database WHERE datname = %s", DATABASE):
@@ -91,7 +101,7 @@ def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
         name = sql.Identifier(DATABASE)
         conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS migrations AUTHORIZATION {}").format(sql.Identifier(OWNER)))
         _make_lock(conn)
-        conn.execute(_LOCK)
+        _wait_for(conn, _LOCK)
         # PUBLIC holds rights by default that no service of ours is to have.
         conn.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
         conn.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
@@ -104,12 +114,27 @@ def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
         for role in set(owned.values()):
             conn.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, sql.Identifier(role)))
             conn.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(sql.Identifier(role)))
-            for key, value in ROLE_SETTINGS.items():
-                conn.execute(
-                    sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(
-                        sql.Identifier(role), name, sql.Identifier(key), sql.Literal(value)
-                    )
-                )
+        for role, settings in role_settings(services).items():
+            _set(conn, role, settings)
+
+
+def role_settings(services: Mapping[str, Service]) -> dict[str, dict[str, str]]:
+    """What each role's sessions begin with."""
+    found = {role: ROLE_SETTINGS | {"search_path": schema} for schema, role in schemas(services).items()}
+    return found | {OWNER: OWNER_SETTINGS}
+
+
+def _set(conn: psycopg.Connection, role: str, settings: Mapping[str, str]) -> None:
+    """Fix what a role's sessions begin with; what the role has set for itself meanwhile goes (PostgreSQL lets it)."""
+    names = {"role": sql.Identifier(role), "database": sql.Identifier(DATABASE)}
+    conn.execute(sql.SQL("ALTER ROLE {role} RESET ALL").format(**names))
+    conn.execute(sql.SQL("ALTER ROLE {role} IN DATABASE {database} RESET ALL").format(**names))
+    for key, value in settings.items():
+        conn.execute(
+            sql.SQL("ALTER ROLE {role} IN DATABASE {database} SET {key} = {value}").format(
+                key=sql.Identifier(key), value=sql.Literal(value), **names
+            )
+        )
 
 
 def connections(services: Mapping[str, Service], role: str) -> int:
@@ -296,13 +321,11 @@ def _connect(dsn: str) -> psycopg.Connection:
 
 
 @contextmanager
-def _first(conn: psycopg.Connection) -> Iterator[None]:
-    # Held by the session: a process that dies lets go of it.
-    conn.execute("SELECT pg_advisory_lock(%s)", [_FIRST])
-    try:
+def _first(superuser_dsn: str) -> Iterator[None]:
+    # By a connection of its own: a database is made outside of transactions. A process that dies lets go of it.
+    with _connect(superuser_dsn) as conn, conn.transaction():
+        _wait_for(conn, _FIRST)
         yield
-    finally:
-        conn.execute("SELECT pg_advisory_unlock(%s)", [_FIRST])
 
 
 @contextmanager
@@ -311,11 +334,33 @@ def _alone(migrator_dsn: str) -> Iterator[None]:
     with _connect(_on_database(migrator_dsn)) as conn:
         _make_lock(conn)
         with conn.transaction():
-            conn.execute(_LOCK)
-            # A killed migration's lock is free before its own session has noticed: what that is still committing comes first.
-            while conn.execute(_STILL_WRITING).fetchone() is not None:
-                time.sleep(0.05)
+            _wait_for(conn, _LOCK)
+            _wait_for_writers(conn)
             yield
+
+
+def _wait_for(conn: psycopg.Connection, lock: LiteralString) -> None:
+    conn.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{PATIENCE:.0f}s")))
+    try:
+        conn.execute(lock)
+    except psycopg.errors.LockNotAvailable:
+        raise MigrationError(
+            f"another migration has been under way for {PATIENCE:.0f} s: wait for its end, or end it, and run this again"
+        ) from None
+
+
+def _wait_for_writers(conn: psycopg.Connection) -> None:
+    """A killed migration's lock is free before its own session has noticed: what that is still committing comes first."""
+    until = time.monotonic() + PATIENCE_FOR_WRITERS
+    while (row := conn.execute(_STILL_WRITING).fetchone()) is not None:
+        if time.monotonic() > until:
+            pid, program, since, query = row
+            raise MigrationError(
+                f"another session of {OWNER} has been writing for {PATIENCE_FOR_WRITERS:.0f} s (process {pid},"
+                f" {program or 'no name'}, connected since {since:%H:%M:%S}, last statement {query!r}): wait for it or end it"
+                f" (SELECT pg_terminate_backend({pid})), and run this again"
+            )
+        time.sleep(0.05)
 
 
 def _make_lock(conn: psycopg.Connection) -> None:

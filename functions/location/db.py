@@ -194,7 +194,15 @@ async def lock_default(conn: Connection, user_id: UUID) -> None:
 
     To be called before any row is locked: two requests that did it in another order could wait for each other.
     """
-    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s::text, 3))", [user_id])
+    await conn.execute(
+        """
+        SELECT
+        FROM turns
+        WHERE slot = hashtextextended(%s::text, 3) & 255
+        FOR NO KEY UPDATE
+        """,
+        [user_id],
+    )
 
 
 async def update_no_default(conn: Connection, user_id: UUID) -> None:

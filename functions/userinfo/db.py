@@ -74,7 +74,15 @@ class Avatar(Struct):
 
 async def lock_person(conn: Connection, user_id: UUID) -> None:
     """Let changes of one person's rows take turns, the first one too, when there is no row yet to lock."""
-    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s::text, 2))", [user_id])
+    await conn.execute(
+        """
+        SELECT
+        FROM turns
+        WHERE slot = hashtextextended(%s::text, 2) & 255
+        FOR NO KEY UPDATE
+        """,
+        [user_id],
+    )
 
 
 async def select_profile(conn: Connection, user_id: UUID) -> Profile:

@@ -244,12 +244,88 @@ def test_one_role_does_not_keep_all_others_out(server: Postgres) -> None:
 
 def test_no_service_can_hold_up_a_migration(server: Postgres) -> None:
     with psycopg.connect(server.dsn("api_users_role"), autocommit=True) as conn:
-        conn.execute("SELECT pg_advisory_lock(%s)", [migrate._FIRST])
-        with conn.transaction(), pytest.raises(InsufficientPrivilege):
-            conn.execute("LOCK TABLE migrations.lock IN ACCESS EXCLUSIVE MODE")
+        for lock in (migrate._LOCK, migrate._FIRST):
+            with conn.transaction(), pytest.raises(InsufficientPrivilege):
+                conn.execute(lock)
         services = load_services()
         assert migrate.apply(server.dsn(OWNER), services) == []
         migrate.prepare(server.superuser_dsn, server.state.passwords())
+
+
+def test_a_migration_says_who_keeps_it_waiting(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "PATIENCE_FOR_WRITERS", 0.3)
+    with psycopg.connect(server.dsn(OWNER), application_name="somebody") as conn:
+        conn.execute("UPDATE public.settings SET value = value WHERE key = 'functions.disabled'")
+        with pytest.raises(
+            migrate.MigrationError, match=rf"process {conn.info.backend_pid}, somebody.*pg_terminate_backend"
+        ):
+            migrate.apply(server.dsn(OWNER))
+    assert migrate.apply(server.dsn(OWNER)) == []
+
+
+def test_a_migration_says_that_another_is_under_way(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "PATIENCE", 1.0)
+    with psycopg.connect(server.dsn(OWNER)) as conn:
+        conn.execute(migrate._LOCK)
+        with pytest.raises(migrate.MigrationError, match="another migration has been under way"):
+            migrate.apply(server.dsn(OWNER))
+
+
+def test_a_service_s_table_that_is_held_does_not_hold_a_migration_for_ever(server: Postgres) -> None:
+    with psycopg.connect(server.dsn(OWNER)) as conn:
+        assert conn.execute("SHOW lock_timeout").fetchone() == ("30s",)
+
+
+@pytest.mark.parametrize("role", SCHEMAS)
+def test_what_a_role_loosens_for_itself_is_fixed_again_and_the_disk_s_limit_it_can_not_loosen(
+    server: Postgres, role: str
+) -> None:
+    # PostgreSQL lets every role set what its own later sessions begin with.
+    with psycopg.connect(server.dsn(role), autocommit=True) as conn:
+        for where in ("", "IN DATABASE ecoeco "):
+            for setting in ("statement_timeout = 0", "search_path = elsewhere", "session_replication_role = origin"):
+                try:
+                    conn.execute(f"ALTER ROLE {role} {where}SET {setting}".encode())
+                except InsufficientPrivilege:
+                    assert setting.startswith("session_replication_role")
+        with pytest.raises(InsufficientPrivilege):
+            conn.execute("SET temp_file_limit = -1")
+        with pytest.raises(InsufficientPrivilege):
+            conn.execute(f"ALTER ROLE {role} SET temp_file_limit = -1".encode())
+        others = [other for other in (*SCHEMAS, OWNER) if other != role]
+        for other in others:
+            with pytest.raises(InsufficientPrivilege):
+                conn.execute(f"ALTER ROLE {other} SET statement_timeout = 0".encode())
+    migrate.prepare(server.superuser_dsn, server.state.passwords())
+    with psycopg.connect(server.dsn(role)) as conn:
+        wanted = {**migrate.ROLE_SETTINGS, "search_path": SCHEMAS[role]}
+        assert {name: conn.execute("SELECT current_setting(%s)", [name]).fetchone() for name in wanted} == {
+            name: (value,) for name, value in wanted.items()
+        }
+
+
+@pytest.mark.parametrize("role", SCHEMAS)
+def test_a_role_creates_nothing_outside_of_its_own_schema(server: Postgres, role: str) -> None:
+    with psycopg.connect(server.dsn(role), autocommit=True) as conn:
+        rows = conn.execute(
+            """
+            SELECT nspname
+            FROM pg_namespace
+            WHERE has_schema_privilege(oid, 'CREATE') AND nspname NOT LIKE 'pg_temp%'
+            """
+        ).fetchall()
+        assert rows == [(SCHEMAS[role],)]
+        assert conn.execute(
+            "SELECT has_database_privilege('ecoeco', 'CREATE'), has_database_privilege('ecoeco', 'TEMP')"
+        ).fetchone() == (False, False)
+
+
+@pytest.mark.parametrize("role", ["api_users_role", "api_locations_role"])
+def test_another_role_can_not_take_a_person_s_turn(postgres: Postgres, role: str) -> None:
+    for other in SCHEMAS:
+        if other != role:
+            with psycopg.connect(postgres.dsn(other)) as conn, pytest.raises(InsufficientPrivilege):
+                conn.execute(f"SELECT FROM {SCHEMAS[role]}.turns FOR KEY SHARE".encode())
 
 
 def plant(server: Postgres) -> None:
