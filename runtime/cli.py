@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reset": ("emulator.commands.reset", "throw the system's state away"),
     "open": ("emulator.commands.open", "open the dashboard in a browser"),
     "logs": ("emulator.commands.logs", "show or follow the logs of the parts"),
+    "trace": ("emulator.commands.trace", "show what happened to one request or task, and why it failed"),
     "exec": ("emulator.commands.exec", "run a command with the system around it"),
     "invoke": ("emulator.commands.invoke", "call one function"),
     "psql": ("emulator.commands.psql", "open the database as a service sees it"),
@@ -65,7 +66,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 GROUPS = {
     "The system on this machine": (
-        *("up", "down", "status", "logs", "reset", "exec", "invoke", "psql", "redis", "snapshot", "export", "mail"),
+        *(
+            "up",
+            "down",
+            "status",
+            "logs",
+            "trace",
+            "reset",
+            "exec",
+            "invoke",
+            "psql",
+            "redis",
+            "snapshot",
+            "export",
+            "mail",
+        ),
         *("fault", "kill", "pause", "scale", "roll", "clock", "open"),
     ),
     "Functions and tasks": (

@@ -7,19 +7,23 @@ is loaded by the first scrape.
 from __future__ import annotations
 
 import asyncio
+import linecache
 import logging
 import re
 import sys
 import threading
+import traceback
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct
 
-from shared import clock, supervision, trace
+from shared import clock, spans, supervision, trace
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -32,14 +36,25 @@ _BATCH = 0.05
 # What PostgreSQL adds to an error (psycopg prints it with the error): the values of the row it refused.
 _VALUES = re.compile(r"^(?:DETAIL|CONTEXT|LINE \d+):.*?(?=\n\n(?:The above exception|During handling)|\Z)", re.M | re.S)
 
+# The checkout, or what a container has of it: files in it are ours, and their lines are worth showing.
+_OWN = str(Path(__file__).resolve().parents[1])
+# Of the stack of an exception so many innermost frames of ours are shown to a developer, with so many lines around each.
+_FRAMES, _AROUND = 5, 3
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+
 _encoder = msgspec.json.Encoder()
 _encode = _encoder.encode
+
+
+def stack_of(error: BaseException) -> str:
+    """The traceback, without the values that a database's error repeats."""
+    return _VALUES.sub("[values left out]", "".join(traceback.format_exception(error)).rstrip("\n"))
 
 
 class _Formatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
         """The stack, without the values that a database's error repeats."""
-        return _VALUES.sub("[values left out]", super().formatException(ei))
+        return stack_of(ei[1]) if ei[1] is not None else super().formatException(ei)
 
 
 class JsonFormatter(_Formatter):
@@ -73,19 +88,77 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def _text(at: datetime, level: str, logger: str, message: str, request_id: str, trace_id: str) -> str:
+    """A line for people, which emulator.logbook reads back: time, level, logger, message, and the ids that lead to a trace."""
+    ahead = clock.offset()
+    facts = {"request": request_id, "trace": trace_id, "ahead": f"{ahead:.0f}" if ahead else ""}
+    ids = " ".join(f"{name}={value}" for name, value in facts.items() if value)
+    line = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {level:7} {logger}: {message}"
+    return f"{line}  [{ids}]" if ids else line
+
+
 class TextFormatter(_Formatter):
-    """For people: time, level, message."""
+    """For people: time, level, message, ids."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{clock.now():%H:%M:%S} {record.levelname.lower():7} {record.name}: {printable(record.getMessage())}"
+        message, level = printable(record.getMessage()), record.levelname.lower()
+        text = _text(clock.now(), level, record.name, message, trace.request_id(), trace.current()[3:35])
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+class SpanHandler(logging.Handler):
+    """Tells the emulator's dashboard of each line, where it is in a trace or names a task; an exception with its source."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not spans.on():
+            return
+        message, within = record.getMessage(), trace.current()
+        about = _UUID.search(message)
+        if not within and about is None:
+            return
+        error = record.exc_info[1] if record.exc_info else None
+        facts: dict[str, Any] = {"level": record.levelname.lower(), "logger": record.name}
+        facts |= spans.failure(error) if error else {}
+        facts |= {"stack": stack_of(error), "source": source_of(error)} if error else {}
+        if not within:
+            within, facts["about"] = f"00-{spans.NO_TRACE}-{'0' * 16}-01", about and about[0]
+        spans.event(message, "log", within, **facts)
+
+
+def source_of(error: BaseException) -> str:
+    """The lines around the innermost frames of ours, of the exception and of what it came from; for a developer to read."""
+    found: list[tuple[str, int, str]] = []
+    seen: BaseException | None = error
+    while seen is not None:
+        found += [*_frames(seen.__traceback__)][::-1]
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    ours = [frame for frame in found if frame[0].startswith(_OWN + "/") and "/.venv/" not in frame[0]]
+    # What a developer wrote says more than what called it.
+    ours.sort(key=lambda frame: not frame[0].startswith(_OWN + "/functions/"))
+    return "\n\n".join(_around(*frame) for frame in ours[:_FRAMES])
+
+
+def _frames(walked: TracebackType | None) -> Iterator[tuple[str, int, str]]:
+    while walked is not None:
+        yield walked.tb_frame.f_code.co_filename, walked.tb_lineno, walked.tb_frame.f_code.co_name
+        walked = walked.tb_next
+
+
+def _around(file: str, number: int, function: str) -> str:
+    lines = linecache.getlines(file)
+    first = max(number - _AROUND, 1)
+    shown = [
+        f"{'>' if at == number else ' '} {at:4} {line.rstrip()}"
+        for at, line in enumerate(lines[first - 1 : number + _AROUND], first)
+    ]
+    return "\n".join([f"{file.removeprefix(_OWN + '/')}:{number} in {function}", *shown])
 
 
 def configure(service: str, form: Literal["json", "text"], level: str) -> None:
     """Set up the process's logging, to standard output."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(service) if form == "json" else TextFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler, SpanHandler()], force=True)
     # Their own words about every request and connection add nothing to ours.
     for noisy in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "dramatiq", "uvicorn.access", "psycopg.pool"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -152,14 +225,15 @@ class AccessLog:
         lines, self._lines = self._lines, []
         for line in lines:
             line.time = datetime.fromtimestamp(float(line.time), UTC)  # type: ignore[arg-type]  # still the number that the request was noted with
-        if self._json:
-            text = _encoder.encode_lines(lines).decode()
-        else:
-            text = "".join(
-                f"{x.time:%H:%M:%S} {x.status} {x.method} {printable(x.path)} {x.ms:.1f} ms\n" for x in lines
-            )
-        sys.stdout.write(text)
+        texts = "".join(f"{_access_text(line)}\n" for line in lines) if not self._json else ""
+        sys.stdout.write(texts or _encoder.encode_lines(lines).decode())
         sys.stdout.flush()
+
+
+def _access_text(line: Line) -> str:
+    assert isinstance(line.time, datetime)
+    message = f"{line.status} {line.method} {printable(line.path)} {line.ms:.1f} ms"
+    return _text(line.time, "info", "request", message, line.request_id, line.trace_id)
 
 
 class Latencies:

@@ -102,6 +102,7 @@ class _Cursor(psycopg.AsyncCursor[Any]):
                 tries += 1
                 if tries == TRIES or not self._alone():
                     raise
+                spans.event("statement", "retry", attempt=tries + 1)
             else:
                 if self._alone() and not (self.statusmessage or "").startswith("SELECT"):
                     _changed.set(True)
@@ -138,10 +139,14 @@ class _Use:
         self._database = database
 
     async def __aenter__(self) -> EcoConnection:
+        began = time.perf_counter()
         try:
             connection = self._connection = await self._database.take()
         except _AWAY as error:
             raise Unavailable("database") from error
+        finally:
+            if spans.on():
+                spans.waited("database", began)
         connection.cursor_factory = _SeenCursor if spans.on() else _Cursor
         self._database.watch.begin(connection)
         return connection

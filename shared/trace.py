@@ -2,7 +2,7 @@
 
 import os
 import re
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 _FORMAT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
@@ -25,6 +25,16 @@ def enter(incoming: str | None, random: str = "") -> str:
     value = f"00-{trace_id}-{random[32:]}-{flags}"
     _current.set(value)
     return value
+
+
+def set_current(value: str) -> Token[str]:
+    """Go on under another span of the same trace; `reset_current` takes it back."""
+    return _current.set(value)
+
+
+def reset_current(outer: Token[str]) -> None:
+    """Go back to the span that was current before `set_current`."""
+    _current.reset(outer)
 
 
 # What a client may call its request: X-Request-Id comes back in answers and is in logs.

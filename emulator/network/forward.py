@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpcore
 import msgspec
 
+from emulator.network.bodies import Kept
 from emulator.network.refusals import Headers, Receive, Refused, Scope, Send, away
 from shared import clock, spans, trace
 
@@ -40,15 +41,36 @@ class Forwarder:
         self._pool = pool
         self._note = note
 
-    async def forward(self, route: Route, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
+    async def forward(
+        self, route: Route, scope: Scope, receive: Receive, send: Send, request_id: bytes, *, known_away: bool = False
+    ) -> None:
+        """Hand one request on.
+
+        Raises:
+            Refused: the service does not answer (as `known_away` says beforehand), or the request can't be handed on.
+        """
+        body, headers = _Body(scope, receive), _forwarded(scope, request_id)
+        if not spans.on() or route.service == "dashboard":  # which would show its own looking
+            await self._forward(route, scope, receive, send, headers, body, known_away)
+            return
+        seen = _Spanned(route, scope, headers, send, body)
+        try:
+            await self._forward(route, scope, receive, seen, headers, body, known_away)
+        except Refused as refused:
+            seen.status, seen.said = refused.status, refused.detail
+            raise
+        finally:
+            seen.end(request_id.decode("latin-1"))
+
+    async def _forward(
+        self, route: Route, scope: Scope, receive: Receive, send: Send, headers: Headers, body: "_Body", away_: bool
+    ) -> None:
+        if away_:
+            raise away(route.service)
         target = urlsplit(route.url)
         path = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         url = httpcore.URL(scheme=b"http", host=target.hostname or "", port=target.port, target=path)
-        body = _Body(scope, receive)
         timeouts = {"connect": CONNECT, "read": PATIENCE, "write": PATIENCE, "pool": None}
-        headers = _forwarded(scope, request_id)
-        if spans.on() and route.service != "dashboard":  # which would show its own looking
-            send = _Spanned(route, scope, headers, send)
         request = httpcore.Request(
             scope["method"],
             url,
@@ -115,6 +137,7 @@ class _Body:
         chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
         self.comes = chunked or (length is not None and length != b"0")
         self.read = not self.comes
+        self.kept = Kept()
         if length is not None and length.isdigit() and int(length) > MAX_BODY:
             raise _too_large()
 
@@ -132,6 +155,8 @@ class _Body:
             if size > MAX_BODY:
                 raise _too_large()
             if message.get("body"):
+                if spans.on():
+                    self.kept.add(message["body"])
                 yield message["body"]
             if not message.get("more_body"):
                 self.read = True
@@ -143,30 +168,46 @@ class _Body:
 
 
 class _Spanned:
-    """Sends an answer on, and tells the dashboard of the gateway's own span when it is whole."""
+    """Sends an answer on, and remembers what the dashboard is told when it has ended, whole or not."""
 
-    def __init__(self, route: Route, scope: Scope, headers: Headers, send: Send) -> None:
-        incoming = next((value for name, value in headers if name == b"traceparent"), b"").decode("latin-1")
+    def __init__(self, route: Route, scope: Scope, headers: Headers, send: Send, body: "_Body") -> None:
+        incoming = _value(headers, b"traceparent")
         self.route, self.scope, self.send, self.parent = route, scope, send, incoming
+        self.request, self.answer = body.kept, Kept()
+        self.request_type, self.answer_type = _value(headers, b"content-type"), ""
         self.traceparent = trace.enter(incoming)
         headers[:] = [header for header in headers if header[0] != b"traceparent"]
         headers.append((b"traceparent", self.traceparent.encode()))
-        self.started, self.at, self.status = time.perf_counter(), clock.time(), 0
+        self.started, self.at, self.status, self.said = time.perf_counter(), clock.time(), 0, ""
 
     async def __call__(self, message: dict[str, Any]) -> None:
         await self.send(message)
         if message["type"] == "http.response.start":
             self.status = message["status"]
-        elif not message.get("more_body"):
-            spans.send(
-                f"{self.scope['method']} → {self.route.service}",
-                "gateway",
-                traceparent=self.traceparent,
-                parent=self.parent,
-                started=self.at,
-                seconds=time.perf_counter() - self.started,
-                status=self.status,
-            )
+            self.answer_type = _value(message["headers"], b"content-type")
+        else:
+            self.answer.add(message.get("body", b""))
+
+    def end(self, request_id: str) -> None:
+        spans.send(
+            f"{self.scope['method']} → {self.route.service}",
+            "gateway",
+            traceparent=self.traceparent,
+            parent=self.parent,
+            started=self.at,
+            seconds=time.perf_counter() - self.started,
+            status=self.status or None,
+            said=self.said or None,
+            # As the service tells it; what never reached one is known by this alone.
+            path=self.scope["path"],
+            request_id=request_id,
+            request_body=self.request.shown(self.request_type),
+            answer_body=self.answer.shown(self.answer_type),
+        )
+
+
+def _value(headers: Headers, name: bytes) -> str:
+    return next((value for key, value in headers if key == name), b"").decode("latin-1")
 
 
 def _forwarded(scope: Scope, request_id: bytes) -> Headers:

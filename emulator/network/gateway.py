@@ -22,7 +22,7 @@ import uvicorn
 from emulator.network.forward import CONNECT, Forwarder, Route
 from emulator.network.merge import merge
 from emulator.network.public_copies import PublicCopies
-from emulator.network.refusals import Headers, Receive, Refused, Scope, Send, away, send_problem, send_whole
+from emulator.network.refusals import Headers, Receive, Refused, Scope, Send, send_problem, send_whole
 from runtime.http.cors import Cors
 from runtime.http.protocol import ProblemProtocol
 from runtime.http.server import Server
@@ -73,9 +73,8 @@ class Gateway:
         path: str = scope["path"]
         for route in self.routes:
             if path.startswith(route.prefix) and (len(path) == len(route.prefix) or path[len(route.prefix)] == "/"):
-                if route.service in self.away:
-                    raise away(route.service)
-                await self.forwarder.forward(route, scope, receive, send, request_id)
+                known_away = route.service in self.away
+                await self.forwarder.forward(route, scope, receive, send, request_id, known_away=known_away)
                 return
         if path.startswith("/cdn/"):
             _only_read(scope)

@@ -127,7 +127,8 @@ class HostConsumer(Consumer):
         now = clock.now()
         run_id = new_id()
         if call is None:
-            await self._settle(given)
+            with spans.span(f"{self.service}/settled", "result", task=str(sent.id)):
+                await self._settle(given)
             return []
         task = Task(
             id=sent.id,

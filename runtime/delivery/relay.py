@@ -236,6 +236,7 @@ class Relay:
         )
         if not rows:
             return False
+        at = clock.time()
         try:
             self._room.note(self._broker.publish(self._messages(rows), late={str(row.id) for row in rows if row.late}))
         except (redis.RedisError, OSError, BrokerFull):
@@ -244,7 +245,7 @@ class Relay:
             raise
         if spans.on():
             for row in rows:
-                spans.event(row.actor, "publish", row.traceparent or "", task=str(row.id), attempt=row.attempts)
+                spans.event(row.actor, "publish", row.traceparent or "", at, task=str(row.id), attempt=row.attempts)
         return True
 
     def _messages(self, rows: Iterable[Row]) -> list[dramatiq.Message[Any]]:

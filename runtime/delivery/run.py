@@ -66,18 +66,31 @@ def run(service: str, work: Work, limits: Limits) -> tuple[Ended, str]:
         deadline=started_at + timedelta(seconds=work.call.seconds),
         traceparent=trace.enter(work.sent.traceparent),
     )
-    ending = _called(work, task, limits)
-    spans.send(
-        f"{service}/{work.start.name}",
-        "task",
-        traceparent=task.traceparent,
-        parent=work.sent.traceparent,
-        started=started_at.timestamp(),
-        seconds=time.perf_counter() - started,
-        task=work.start.task_id,
-        status=ending.status,
-        error=ending.error.code if ending.error else None,
-    )
+    said = {"status": "put off"}
+    try:
+        ending = _called(work, task, limits)
+        error = ending.error
+        said["status"] = ending.status
+        if error is not None:
+            said |= {"error": error.code, "said": error.message}
+    except Unavailable as away:
+        said |= spans.failure(away)
+        raise
+    finally:
+        seconds = time.perf_counter() - started
+        spans.send(
+            f"{service}/{work.start.name}",
+            "task",
+            traceparent=task.traceparent,
+            parent=work.sent.traceparent,
+            started=started_at.timestamp(),
+            seconds=seconds,
+            task=work.start.task_id,
+            run=work.tries + 1,
+            **said,
+        )
+    why = f" ({error.code})" if error else ""
+    log.info("%s task %s: %s%s in %.0f ms", work.start.name, work.start.task_id, ending.status, why, seconds * 1000)
     return _ended(work, ending), started_at.isoformat()
 
 

@@ -16,7 +16,8 @@ import psycopg
 from litestar import Request, Response
 from litestar.exceptions import ClientException, HTTPException, MethodNotAllowedException, ValidationException
 
-from shared import text, trace
+from runtime import telemetry
+from shared import spans, text, trace
 from shared.errors import BadInput, FieldError, MethodNotAllowed, NotFound, Problem, TooLarge, UnsupportedMedia
 from shared.http import ProblemDocument
 
@@ -29,8 +30,13 @@ _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _BY_STATUS: dict[int, type[Problem]] = {404: NotFound, 413: TooLarge, 415: UnsupportedMedia}
 
 
-def answer(problem: Problem, instance: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of a problem; `instance` is the request's id."""
+def answer(problem: Problem, instance: str, cause: Exception | None = None) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of a problem; `instance` is the request's id.
+
+    Args:
+        cause: the exception that nobody foresaw. The emulator's answers carry its traceback and the trace's id, for the
+            developer who made the request; in a pod no one is told (`spans.on`).
+    """
     document = ProblemDocument(
         type=problem.type,
         title=problem.title(),
@@ -42,12 +48,14 @@ def answer(problem: Problem, instance: str) -> tuple[int, dict[str, str], bytes]
     content = msgspec.to_builtins(document)
     if not problem.errors:
         del content["errors"]
+    if cause is not None and problem.status == 500 and spans.on():
+        content |= {"trace_id": trace.current()[3:35], "traceback": telemetry.stack_of(cause).splitlines()}
     return problem.status, problem.headers, msgspec.json.encode(content)
 
 
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler for everything."""
-    status, headers, body = answer(classify(error, request), trace.request_id())
+    status, headers, body = answer(classify(error, request), trace.request_id(), error)
     return Response(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 

@@ -8,10 +8,13 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
+from psycopg import sql
 
 from emulator.dashboard import app as dashboard
 from emulator.outside.mailbox import Mailbox
+from emulator.running import environment
 from runtime.loader import discover
 from runtime.services import load_services
 from tests.emulator.conftest import Emulator
@@ -164,8 +167,9 @@ def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: http
     picture = photo()
     upload = call(api, "POST", "/api/v1/waste/uploads", body={"content_type": "image/jpeg", "size_bytes": len(picture)})
     assert upload["status"] == 201, upload["body"]
-    assert [span["kind"] for span in upload["spans"]].count("server") == 1
-    assert any(span["kind"] == "sql" and "INSERT INTO uploads" in span["name"] for span in upload["spans"])
+    rows = upload["timeline"]["rows"]
+    assert [row["kind"] for row in rows].count("server") == 1
+    assert any(row["kind"] == "sql" and "INSERT INTO uploads" in row["name"] for row in rows)
 
     ticket = httpx.Response(200, content=upload["body"]).json()
     stored = httpx.post(ticket["url"], data=ticket["fields"], files={"file": picture}, trust_env=False, timeout=60)
@@ -173,27 +177,30 @@ def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: http
     begun = call(api, "POST", "/api/v1/waste/analyses", body={"image_key": ticket["image_key"]})
     assert begun["status"] == 202, begun["body"]
 
-    def whole() -> list[dict[str, Any]] | None:
-        spans: list[dict[str, Any]] = api.get(f"/traces/{begun['trace']}").json()
-        done = {span["name"] for span in spans if span["kind"] == "result"}
-        return spans if {"waste/photo_processed", "waste/photo_classified"} <= done else None
+    def whole() -> dict[str, Any] | None:
+        found: dict[str, Any] = api.get(f"/traces/{begun['trace']}").json()
+        done = {row["name"] for row in found["rows"] if row["kind"] == "result"}
+        return found if {"waste/photo_processed", "waste/photo_classified"} <= done else None
 
-    spans = until(whole, "both results of the photo's trace")
-    assert {span["trace"] for span in spans} == {begun["trace"]}
-    assert {"waste", "storage", "ai"} <= {span["service"] for span in spans}
-    assert {"gateway", "server", "sql", "enqueue", "publish", "journal", "task", "result"} <= {
-        span["kind"] for span in spans
+    timeline = until(whole, "both results of the photo's trace")
+    assert timeline["trace"] == begun["trace"]
+    rows = timeline["rows"]
+    assert {"waste", "storage", "ai"} <= {row["service"] for row in rows}
+    assert {"gateway", "server", "sql", "enqueue", "attempt", "journal", "run", "result", "log"} <= {
+        row["kind"] for row in rows
     }
+    assert [row["state"] for row in rows if row["kind"] == "task"] == [""] * len(timeline["ids"]["task"])
     listed = api.get("/requests", params={"q": begun["trace"]}).json()
     assert [entry["trace"] for entry in listed] == [begun["trace"]]
     assert listed[0]["attributes"]["status"] == 202
 
     # One id leads to the others: the request's, as its answer says it, its trace's, and those of its tasks.
     request_id = begun["headers"]["x-request-id"]
-    (task,) = [span["attributes"]["task"] for span in spans if span["name"] == "storage/process_photo"][:1]
+    (task,) = [row["facts"]["task"] for row in rows if (row["kind"], row["name"]) == ("task", "storage/process_photo")]
     for name in (request_id, task):
         # Spans of what the workers do may still come in.
-        assert {span["id"] for span in spans} <= {span["id"] for span in api.get(f"/traces/{name}").json()}
+        found = api.get(f"/traces/{name}").json()
+        assert (found["trace"], len(found["rows"]) >= len(rows)) == (begun["trace"], True)
         assert [entry["trace"] for entry in api.get("/requests", params={"q": name}).json()] == [begun["trace"]]
     assert task in api.get("/requests", params={"q": request_id}).json()[0]["tasks"]
     assert task in {found["id"] for found in api.get("/tasks", params={"q": request_id}).json()}
@@ -208,6 +215,63 @@ def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: http
         return {"storage/process_photo", "ai/classify_photo"} <= {task["actor"] for task in ended}
 
     until(synced, "both tasks with every stage reached")
+
+
+def test_a_bugs_answer_leads_to_its_traceback_its_source_and_the_statement(
+    emulator: Emulator, api: httpx.Client
+) -> None:
+    def renamed(before: str, after: str) -> None:
+        names = {"before": sql.Identifier(before), "after": sql.Identifier(after)}
+        query = sql.SQL("ALTER TABLE recycle_info.categories RENAME COLUMN {before} TO {after}").format(**names)
+        with psycopg.connect(environment(state=emulator.folder)["MIGRATION_DB_URL"]) as conn:
+            conn.execute(query)
+
+    table = api.get("/data/tables/recycle_info/categories", params={"as": "recycle_info"}).json()
+    column = table["columns"][1]
+    renamed(column, "moved")
+    try:
+        answer = httpx.get(f"{emulator.url}/api/v1/recycle/categories", params={"x": "1"}, trust_env=False)
+    finally:
+        renamed("moved", column)
+    assert answer.status_code == 500
+    problem, request_id = answer.json(), answer.headers["x-request-id"]
+    assert problem["instance"] == request_id
+    assert "UndefinedColumn" in problem["traceback"][-2] + problem["traceback"][-1]
+    # The request's id is in the service's log, and so is its trace's.
+    assert (
+        f"request={request_id} trace={problem['trace_id']}"
+        in (emulator.folder / "logs/api-recycle-info.log").read_text()
+    )
+
+    def whole() -> dict[str, Any] | None:
+        found: dict[str, Any] = api.get(f"/traces/{request_id}").json()
+        return found if {"gateway", "log"} <= {row["kind"] for row in found["rows"]} else None
+
+    timeline = until(whole, "the request's trace")
+    assert (timeline["trace"], timeline["failed"]) == (problem["trace_id"], True)
+    said = {row["kind"]: row for row in timeline["rows"] if row["state"] == "failed"}
+    assert {"gateway", "server", "sql", "log"} <= set(said)
+    assert "UndefinedColumn" in said["log"]["texts"]["stack"]
+    assert ">" in said["log"]["texts"]["source"]
+    assert "functions/recycle_info/" in said["log"]["texts"]["source"].splitlines()[0]
+    printed = emulator.eco2("trace", request_id[:12]).stdout
+    assert "GET /api/v1/recycle/categories?x=1 → 500" in printed
+    assert "✗ recycle_info error" in printed
+    assert said["log"]["texts"]["source"].splitlines()[0] in printed
+    assert json.loads(emulator.eco2("trace", request_id, "--json").stdout)["trace"] == problem["trace_id"]
+    assert problem["trace_id"] in emulator.eco2("trace").stdout, "without an id: the latest that failed"
+
+
+def test_bodies_are_in_the_trace_without_what_opens_something(emulator: Emulator, api: httpx.Client) -> None:
+    answer = call(api, "POST", "/api/v1/auth/login", body={"username": "nobody", "password": "tell no one"}, person="")
+    (first, *_) = answer["timeline"]["rows"]
+    assert json.loads(first["texts"]["request_body"]) == {"username": "nobody", "password": "…"}
+    assert answer["status"] == json.loads(first["texts"]["answer_body"])["status"]
+
+
+def test_an_id_of_nothing_is_said_so(emulator: Emulator) -> None:
+    done = emulator.eco2("trace", "0" * 12, check=False)
+    assert (done.returncode, "no trace is kept" in done.stderr) == (1, True)
 
 
 def test_an_answer_of_a_function_is_shown_whatever_it_is(api: httpx.Client) -> None:

@@ -74,7 +74,7 @@ test("a function is called by its form, and what it did is shown with its SQL", 
   await page.click("form#call button.primary");
   await page.locator("#status").waitFor();
   assert.equal(await page.locator("#status").textContent(), "200");
-  await page.getByText(/recycle_info sql/).first().waitFor();
+  await page.getByText(/recycle_info SQL/).first().waitFor();
   await shot("functions-called");
 });
 
@@ -142,8 +142,10 @@ test("a request is shown as a timeline across processes", async () => {
   await visit("requests");
   await page.fill("#filter", "/waste/analyses 202");
   await page.locator("[data-trace]").filter({ hasText: "/waste/analyses" }).first().click();
-  await page.getByText(/waste sql/).first().waitFor();
-  await page.getByText(/storage task/).first().waitFor();
+  await page.getByText(/waste SQL/).first().waitFor();
+  await page.locator('[data-kind="run"]').filter({ hasText: "storage" }).first().waitFor();
+  assert.ok(await page.locator('[data-kind="gap"]').count() > 0, "what was waited for has rows");
+  assert.match(new URL(page.url()).hash, /^#requests\/[0-9a-f]{32}\?q=/, "what is chosen has an address");
   await shot("requests-timeline");
 });
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from emulator.commands.invoke import token_of
 from emulator.dashboard.site import Site
+from emulator.timeline import build
 from runtime.loader import LoadError, discover
 from runtime.services import Service
 
@@ -68,7 +69,7 @@ async def call(site: Site, data: JSONBody[Call]) -> dict[str, Any]:
         "body": answer.text[:200_000],
         "trace": trace_id,
         "request_id": answer.headers.get("x-request-id", ""),
-        "spans": site.collector.trace(trace_id),
+        "timeline": build(site.collector.trace(trace_id)),
     }
 
 

@@ -10,6 +10,7 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 
 from emulator.dashboard.site import Site
+from emulator.timeline import Timeline, build
 
 
 @get("/requests", summary="The latest requests, newest first; ?q= is a route, status, service, or any id of a trace")
@@ -19,9 +20,9 @@ async def requests(
     return site.collector.requests(limit, q)
 
 
-@get("/traces/{id:str}", summary="Every span of one request, by its trace's, request's or task's id")
-async def trace(site: Site, id: FromPath[str]) -> list[dict[str, Any]]:  # noqa: A002 - its name in the address
-    return site.collector.trace(id)
+@get("/traces/{id:str}", summary="The timeline of one request, by its trace's, request's or task's id")
+async def trace(site: Site, id: FromPath[str]) -> Timeline:  # noqa: A002 - its name in the address
+    return build(site.collector.trace(id))
 
 
 @get("/stream", summary="Spans as they come, as Server-Sent Events")

@@ -24,14 +24,17 @@ function frame(page) {
   document.getElementById("theme").textContent = theme() === "dark" ? t("theme_light") : t("theme_dark");
 }
 
-// `#requests/ID`: a page, and what is chosen on it.
+// `#requests/ID?q=…`: a page, what is chosen on it, and its filters.
 function where() {
-  const [name, ...rest] = location.hash.slice(1).split("/");
-  return [PAGES.includes(name) ? name : "system", decodeURIComponent(rest.join("/"))];
+  const [path, query] = location.hash.slice(1).split("?");
+  const [name, ...rest] = path.split("/");
+  let chosen = rest.join("/");
+  try { chosen = decodeURIComponent(chosen); } catch { /* as it is */ }
+  return [PAGES.includes(name) ? name : "system", chosen, Object.fromEntries(new URLSearchParams(query))];
 }
 
 async function show(focus) {
-  const [name, chosen] = where();
+  const [name, chosen, filters] = where();
   const turn = ++shown;
   if (leave) leave();
   leave = null;
@@ -42,7 +45,7 @@ async function show(focus) {
     main.replaceChildren(h("h1", {}, t(name)), h("p", { class: "lead" }, t(`${name}_lead`)));
     if (!hasToken()) { main.append(h("p", { class: "notice", role: "alert" }, t("needs_token"))); return; }
     if (focus) main.focus();
-    leave = page.show(main, chosen) ?? null;
+    leave = page.show(main, chosen, filters) ?? null;
   } catch (error) {
     main.replaceChildren(problem(error, () => show(true)));
   }
@@ -55,4 +58,30 @@ document.getElementById("theme").addEventListener("click", () => {
 });
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 addEventListener("hashchange", () => show(true));
+
+// j and k go through what a page lists, / to its filter, Esc out of it: while no field is being typed in.
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  const typing = event.target.matches("input, textarea, select");
+  if (event.key === "Escape" && typing) { event.target.blur(); return; }
+  if (typing) return;
+  if (event.key === "/") {
+    const filter = main.querySelector("#filter");
+    if (filter) { event.preventDefault(); filter.focus(); filter.select(); }
+  } else if (event.key === "j" || event.key === "k") {
+    const items = [...main.querySelectorAll("[data-item]")].filter((one) => one.offsetParent !== null);
+    const at = items.indexOf(document.activeElement), step = event.key === "j" ? 1 : -1;
+    const chosen = items.find((one) => one.getAttribute("aria-pressed") === "true");
+    (at < 0 ? chosen ?? items[0] : items[Math.min(Math.max(at + step, 0), items.length - 1)])?.focus();
+  }
+});
+
+// The emulator went away, or is there again.
+const banner = h("p", { class: "notice bad away", role: "alert", hidden: true });
+document.querySelector("header").after(banner);
+addEventListener("eco2-here", (event) => {
+  if (banner.hidden === event.detail) return;
+  banner.textContent = t("away");
+  banner.hidden = event.detail;
+});
 show(false);

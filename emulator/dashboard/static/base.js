@@ -29,7 +29,25 @@ if (given.get("token")) {
 const token = () => sessionStorage.getItem("eco2-token") ?? "";
 export const hasToken = () => token() !== "";
 
-function ask(path, init = {}) { return fetch(API + path, { ...init, headers: { "X-Eco2-Token": token(), ...init.headers } }); }
+// Every page learns here whether the emulator is still there.
+async function ask(path, init = {}) {
+  const tell = (here) => dispatchEvent(new CustomEvent("eco2-here", { detail: here }));
+  try {
+    const answer = await fetch(API + path, { ...init, headers: { "X-Eco2-Token": token(), ...init.headers } });
+    tell(![502, 503].includes(answer.status));
+    return answer;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    tell(false);
+    throw new Error(t("away"));
+  }
+}
+
+// What is chosen on a page, and its filters, are in the address: `#requests/ID?q=…`. Nothing is shown anew.
+export function keepAddress(page, chosen = "", filters = {}) {
+  const query = new URLSearchParams(Object.entries(filters).filter(([, value]) => value)).toString();
+  history.replaceState(null, "", `#${page}${chosen ? `/${encodeURIComponent(chosen)}` : ""}${query ? `?${query}` : ""}`);
+}
 
 export async function api(path, options = {}) {
   const init = { method: options.method ?? (options.json === undefined ? "GET" : "POST"), signal: options.signal };
@@ -67,27 +85,6 @@ export function dialog(title, ...content) {
 export function table(columns, rows, make) {
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": columns.join(", ") }, h("table", {},
     h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))), h("tbody", {}, rows.map(make))));
-}
-
-// One bar a span, on the time of the whole trace.
-export function timeline(spans) {
-  if (!spans.length) return h("p", { class: "muted" }, t("nothing_did"));
-  const begin = Math.min(...spans.map((span) => span.start));
-  const end = Math.max(...spans.map((span) => span.start + span.ms / 1000));
-  const whole = Math.max(end - begin, 0.001);
-  const colours = { gateway: "var(--muted)", server: "var(--accent)", sql: "var(--warn)", task: "var(--good)", result: "var(--good)" };
-  return h("div", { class: "timeline" }, spans.map((span) => {
-    const x = ((span.start - begin) / whole) * 100;
-    const width = Math.max((span.ms / 1000 / whole) * 100, 0.8);
-    const bar = s("rect", { x: Math.min(x, 99.2), y: 2, width, height: 10, rx: 2 });
-    bar.style.fill = colours[span.kind] ?? "var(--muted)";
-    const status = span.attributes.status !== undefined ? ` · ${span.attributes.status}` : "";
-    const facts = Object.entries(span.attributes).map(([key, value]) => `${key}: ${value}`).join("\n");
-    return h("details", {}, h("summary", { class: "bar-row" },
-      h("span", { class: "name" }, h("span", { class: "method" }, `${span.service === span.kind ? span.kind : `${span.service} ${span.kind}`} `), span.name, status),
-      s("svg", { viewBox: "0 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" }, bar),
-      h("span", { class: "ms" }, span.ms ? ms(span.ms) : "·")), h("pre", { class: "log" }, span.name, facts ? `\n${facts}` : ""));
-  }));
 }
 
 // A picture that only who has the token may see: an <img> by itself can't send it.

@@ -1,5 +1,6 @@
 // The catalogue, and a form made from each function's OpenAPI operation.
-import { api, field, h, loading, ms, pretty, problem, statusClass, timeline } from "./base.js";
+import { api, field, h, loading, ms, pretty, problem, statusClass } from "./base.js";
+import { timeline } from "./timeline.js";
 import { t } from "./words.js";
 
 export function show(main) {
@@ -85,5 +86,5 @@ function open(detail, f) {
 
 export function result(answer) {
   return [h("h3", {}, t("answer")), h("p", {}, h("span", { class: `badge ${statusClass(answer.status)}`, id: "status" }, answer.status), ` ${ms(answer.ms)} `, h("span", { class: "muted small mono" }, answer.headers["content-type"] ?? "")),
-    h("pre", { class: "log", tabindex: "0" }, pretty(answer.body) || "–"), h("h3", {}, t("did")), timeline(answer.spans)];
+    h("pre", { class: "log", tabindex: "0" }, pretty(answer.body) || "–"), h("h3", {}, t("did")), timeline(answer.timeline)];
 }

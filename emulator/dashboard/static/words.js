@@ -29,6 +29,13 @@ const WORDS = {
     state_failed: "failed", starting: "starting", stopped: "stopped", paused: "paused", restarting: "restarting", existing: "existing", advance_by: "Forward by",
     fault_cut: "nothing gets through", fault_hang: "connects, never answers", fault_latency: "answers late", fault_throttle: "slow line", fault_reset: "breaks at random", fault_swallow: "answers get lost",
     pending: "pending", success: "success", failure: "failure",
+    away: "The emulator does not answer. `eco2 status` says whether it runs; this page goes on by itself when it is back.",
+    no_such_requests: "No request matches.", no_trace: "No trace is kept of this id: only the latest 2,000 are, since the last start.", its_logs: "Show its log lines",
+    span_gateway: "gateway", span_server: "function", span_sql: "SQL", span_s3: "object", span_task: "task", span_attempt: "attempt", span_run: "run", span_result: "result", span_gap: "waiting",
+    span_enqueue: "accepted", span_journal: "journal", span_retry: "tried again", span_log: "log",
+    gap_database: "waiting for a database connection", gap_lease: "waiting for the relay's lease", gap_queue: "waiting in the queue", gap_thread: "waiting for a free thread", gap_try: "waiting before the next try",
+    gap_attempt: "waiting before the next attempt", gap_answer: "waiting for the owner to take the result", gap_service: "on the way to the service", gap_work: "nothing recorded: the function's own work",
+    text_stack: "Traceback", text_source: "Source", text_statement: "Statement", text_request_body: "Request", text_answer_body: "Answer",
   },
   ko: {
     title: "이코에코 · 시스템", skip: "본문으로", pages: "페이지", system: "시스템", functions: "함수", requests: "요청", tasks: "작업",
@@ -59,6 +66,13 @@ const WORDS = {
     state_failed: "실패", starting: "시작하는 중", stopped: "멈춤", paused: "일시 정지", restarting: "다시 시작하는 중", existing: "외부", advance_by: "앞당길 시간",
     fault_cut: "연결이 모두 끊김", fault_hang: "연결되지만 응답 없음", fault_latency: "응답 지연", fault_throttle: "느린 회선", fault_reset: "무작위로 끊김", fault_swallow: "응답 유실",
     pending: "대기", success: "성공", failure: "실패",
+    away: "에뮬레이터가 응답하지 않습니다. `eco2 status`로 실행 여부를 확인하세요. 다시 켜지면 이 페이지도 자동으로 이어집니다.",
+    no_such_requests: "조건에 맞는 요청이 없습니다.", no_trace: "이 ID의 추적 기록이 없습니다. 마지막 시작 이후 최근 2,000건만 보관합니다.", its_logs: "로그 보기",
+    span_gateway: "게이트웨이", span_server: "함수", span_sql: "SQL", span_s3: "객체", span_task: "작업", span_attempt: "시도", span_run: "실행", span_result: "결과", span_gap: "대기",
+    span_enqueue: "접수", span_journal: "저널", span_retry: "재시도", span_log: "로그",
+    gap_database: "데이터베이스 연결 대기", gap_lease: "릴레이의 리스 대기", gap_queue: "큐에서 대기", gap_thread: "빈 스레드 대기", gap_try: "다음 실행까지 대기",
+    gap_attempt: "다음 시도까지 대기", gap_answer: "결과가 처리되기를 대기", gap_service: "서비스로 전달 중", gap_work: "기록 없음: 함수 자체 처리 시간",
+    text_stack: "트레이스백", text_source: "소스", text_statement: "SQL 문", text_request_body: "요청 본문", text_answer_body: "응답 본문",
   },
 };
 const TYPES = {

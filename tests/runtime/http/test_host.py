@@ -13,10 +13,12 @@ from litestar.di import Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
+from k8s.programs import variables
 from runtime.http.edge import Edge
 from runtime.http.hosted import Hosted, read_settings
-from runtime.services import find
+from runtime.services import find, load_services
 from runtime.telemetry import AccessLog
+from shared import spans
 from shared.errors import Conflict
 from shared.http import CurrentUser, Db, PageQuery
 from shared.settings import SettingsError
@@ -269,6 +271,43 @@ async def test_a_problem_keeps_its_status_and_a_bug_shows_nothing(client: httpx.
     answer = await client.get(f"{BASE}/broken")
     assert "SELECT" not in answer.text
     assert problem(answer, 500)["type"] == "urn:eco2:internal"
+
+
+async def test_in_the_emulator_a_bugs_answer_carries_its_traceback_and_its_trace(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECO2_SPANS", "127.0.0.1:9")
+    spans.configure("auth")
+    try:
+        answer = await client.get(f"{BASE}/broken", headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"})
+        told = problem(answer, 500)
+        assert told["trace_id"] == "a" * 32
+        assert "in broken" in "\n".join(told["traceback"])
+        refused = problem(await client.get(f"{BASE}/things/01a20000-0000-7000-8000-000000000000"), 409)
+        assert "traceback" not in refused
+    finally:
+        monkeypatch.delenv("ECO2_SPANS")
+        spans.configure("auth")
+
+
+@pytest.mark.parametrize("address", [None, "10.0.0.7:8125", "dashboard:8125", "0.0.0.0:8125", "127.0.0.1:"], ids=str)
+async def test_in_a_pod_no_one_is_told_a_traceback(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, address: str | None
+) -> None:
+    # What a pod's manifest sets, and nothing else; also where somebody has set the emulator's variable by mistake.
+    pod = {entry["name"] for service in load_services().values() for entry in variables.environment(service)}
+    assert "LOG_FORMAT" in pod
+    assert "ECO2_SPANS" not in pod
+    if address:
+        monkeypatch.setenv("ECO2_SPANS", address)
+    spans.configure("auth")
+    try:
+        assert not spans.on()
+        told = problem(await client.get(f"{BASE}/broken"), 500)
+        assert set(told) == {"type", "title", "status", "detail", "instance"}
+    finally:
+        monkeypatch.delenv("ECO2_SPANS", raising=False)
+        spans.configure("auth")
 
 
 async def test_a_stranger_hears_401_before_anything_about_the_body(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,48 @@
+"""What the dashboard is told of a request that the gateway hands on, or can't."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import httpcore
+import msgspec
+import pytest
+
+from emulator.network.forward import Forwarder, Route
+from emulator.network.refusals import Refused
+from emulator.process import free_port
+from shared import spans
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Where spans of this process go meanwhile."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+        wire.bind(("127.0.0.1", 0))
+        wire.settimeout(10)
+        monkeypatch.setenv("ECO2_SPANS", f"127.0.0.1:{wire.getsockname()[1]}")
+        spans.configure("gateway")
+        yield wire
+    monkeypatch.delenv("ECO2_SPANS")
+    spans.configure("gateway")
+
+
+@pytest.mark.parametrize("known_away", [True, False])
+async def test_a_request_that_reached_no_service_has_a_span_with_its_id(told: socket.socket, known_away: bool) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        raise AssertionError("nothing is answered here")
+
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/api/v1/gone/x", "raw_path": b"/api/v1/gone/x"}
+    headers = [(b"host", b"here"), (b"content-length", b"2"), (b"content-type", b"application/json")]
+    scope |= {"query_string": b"", "scheme": "http", "headers": headers, "client": ("127.0.0.1", 1)}
+    route = Route("/api/v1/gone", "api-gone", f"http://127.0.0.1:{free_port()}")
+    async with httpcore.AsyncConnectionPool() as pool:
+        with pytest.raises(Refused):
+            await Forwarder(pool, lambda _: []).forward(route, scope, receive, send, b"r-1", known_away=known_away)
+    span = msgspec.json.decode(told.recv(65536))
+    assert (span["kind"], span["name"]) == ("gateway", "POST → api-gone")
+    assert (span["attributes"]["status"], span["attributes"]["request_id"]) == (503, "r-1")
+    assert "does not answer" in span["attributes"]["said"]

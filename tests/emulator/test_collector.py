@@ -1,0 +1,87 @@
+"""The dashboard's memory of spans: found by every id, and bounded."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from emulator.dashboard import spans
+from emulator.dashboard.spans import Collector
+from shared.spans import NO_TRACE
+from tests.emulator.test_timeline import span
+
+TASK = "01a224d7-905a-76fc-afed-6df0dec6e7a8"
+
+
+def tell(collector: Collector, one: dict[str, Any], trace: str) -> None:
+    collector.datagram_received(msgspec.json.encode(one | {"trace": trace}), None)
+
+
+@pytest.fixture
+def collector() -> Collector:
+    found = Collector()
+    tell(found, span("s", "server", "POST /x", 0, 5, status=202, request_id="request-1", path="/x"), "a" * 32)
+    tell(found, span("e", "enqueue", "ai/look", 1, 0, "s", task=TASK, subject="subject-1"), "a" * 32)
+    tell(found, span("s", "server", "GET /y", 0, 5, status=200, request_id="request-2", path="/y"), "b" * 32)
+    return found
+
+
+@pytest.mark.parametrize("id_", ["a" * 32, "a" * 8, "request-1", TASK, TASK[:13], "subject-1"])
+def test_every_id_of_a_trace_leads_to_it(collector: Collector, id_: str) -> None:
+    assert {one["trace"] for one in collector.trace(id_)} == {"a" * 32}
+
+
+@pytest.mark.parametrize("id_", ["", "request-", "aa", "nothing-of-this"])
+def test_what_names_no_trace_or_several_finds_none(collector: Collector, id_: str) -> None:
+    assert collector.trace(id_) == []
+
+
+def test_a_log_line_without_a_trace_goes_to_the_one_of_the_task_that_it_names(collector: Collector) -> None:
+    tell(collector, span("l", "log", f"put off {TASK}", 9, 0, about=TASK, level="warning"), NO_TRACE)
+    tell(collector, span("l", "log", "of nothing known", 9, 0, about="x", level="warning"), NO_TRACE)
+    assert [one["name"] for one in collector.trace(TASK) if one["kind"] == "log"] == [f"put off {TASK}"]
+    assert NO_TRACE not in collector.traces
+
+
+def test_the_requests_that_failed_are_found_by_that_word(collector: Collector) -> None:
+    assert collector.requests(10, "failed") == []
+    tell(collector, span("r", "task", "ai/look", 2, 1, "s", task=TASK, status="failure", error="internal"), "a" * 32)
+    assert [one["trace"] for one in collector.requests(10, "failed")] == ["a" * 32]
+
+
+def test_a_request_that_reached_no_service_is_listed_by_what_the_gateway_says() -> None:
+    collector = Collector()
+    tell(collector, span("g", "gateway", "GET → api-auth", 0, 5, status=503, request_id="r", path="/api/x"), "c" * 32)
+    (listed,) = collector.requests(10, "")
+    assert (listed["attributes"]["path"], listed["failed"]) == ("/api/x", True)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"trace": "a"}', b'{"trace":"a","attributes":{},"start":"x","ms":1}']
+)
+def test_a_datagram_of_somebody_else_is_dropped(data: bytes) -> None:
+    collector = Collector()
+    collector.datagram_received(data, None)
+    assert not collector.traces
+
+
+def test_the_oldest_traces_go_with_all_that_leads_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "TRACES", 3)
+    monkeypatch.setattr(spans, "BYTES", 6000)
+    collector = Collector()
+    for number in range(20):
+        trace = f"{number:032x}"
+        tell(collector, span("s", "server", "GET /x", 0, 1, status=200, request_id=f"request-{number}"), trace)
+        assert len(collector.traces) <= 3
+    tell(collector, span("q", "sql", "SELECT " + "x" * 5900, 0, 1, "s"), f"{19:032x}")
+    assert list(collector.traces) == [f"{19:032x}"]
+    assert (collector.trace("request-18"), len(collector._ids)) == ([], 1)
+    assert len(collector.trace("request-19")) == 2
+
+
+def test_a_trace_keeps_its_first_spans_and_counts_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "SPANS", 10)
+    collector = Collector()
+    for number in range(15):
+        tell(collector, span(f"{number}", "sql", "SELECT 1", number, 1), "d" * 32)
+    assert (len(collector.trace("d" * 32)), collector.traces["d" * 32].left_out) == (10, 5)
