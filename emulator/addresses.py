@@ -189,7 +189,7 @@ def listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
-        listener.listen(2048)
+        listener.listen(4096)
     except OSError:
         listener.close()
         raise

@@ -28,6 +28,10 @@ from shared.silence import Gone, Watch
 
 # How long a request may wait for a connection before it answers 503, in seconds.
 PATIENCE = 1.5
+# How long where others get theirs meanwhile: the server is not away then but busy.
+BUSY = 4 * PATIENCE
+# What fails for so many seconds, and never succeeds meanwhile, is away.
+SILENT = 0.5
 # A statement that others' locks made fail, outside of a transaction, is tried so often in all.
 TRIES = 3
 
@@ -143,6 +147,7 @@ class _Use:
         try:
             connection = self._connection = await self._database.take()
         except _AWAY as error:
+            self._database.watch.failed_at = time.monotonic()
             raise Unavailable("database") from error
         finally:
             if spans.on():
@@ -152,9 +157,10 @@ class _Use:
         return connection
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._database.watch.end(self._connection)
+        problem = None if error is None else problem_of(error)
+        self._database.watch.end(self._connection, heard=type(problem) is not Unavailable)
         await self._database.pool.putconn(self._connection)
-        if error is not None and (problem := problem_of(error)) is not None:
+        if problem is not None:
             raise problem from error
 
 
@@ -188,6 +194,10 @@ class Database:
     async def open(self) -> None:
         await self.pool.open()
 
+    def away(self) -> bool:
+        """Whether it has only failed for a while, though it was asked."""
+        return self.watch.failed_at - self.watch.heard_at > SILENT
+
     async def close(self) -> None:
         self.watch.close()
         await self.pool.close(timeout=2)
@@ -206,9 +216,17 @@ class Database:
         """A connection that the server has not closed, out of the pool; whoever takes it brings it back."""
         # Not the pool's own `check`: it puts a connection that fails back unless a query has failed on it, and then waits
         # a second. After a failover every connection of the pool is dead at once, and a request should just get a new one.
-        deadline = time.monotonic() + PATIENCE
+        begun = time.monotonic()
+        deadline = begun + PATIENCE
         while True:
-            connection = await self.pool.getconn(timeout=deadline - time.monotonic())
+            try:
+                connection = await self.pool.getconn(timeout=deadline - time.monotonic())
+            except PoolTimeout:
+                # One that answers others meanwhile is not away but busy.
+                if self.watch.heard_at < begun or deadline - begun >= BUSY:
+                    raise
+                deadline += PATIENCE
+                continue
             if connection.gone is None:
                 connection.gone = Gone(connection)
             if not connection.gone():

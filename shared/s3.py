@@ -6,6 +6,7 @@ The client knows a hundred operations from four megabytes of JSON: 20 MiB of mem
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 # Seconds to connect, and to wait for bytes; shorter where somebody waits, who is better told within two seconds.
 PATIENCE = (1, 10)
 PATIENCE_WITH_SOMEBODY_WAITING = (0.5, 1.3)
+# A store that answers others meanwhile is not away but busy: it is asked again for so many seconds.
+BUSY = 6.0
+# Connections that are kept between requests: as many as threads ask at once, or each would open one for itself.
+KEPT = 32
 
 
 class Stumbled(OSError):
@@ -35,6 +40,7 @@ class Bucket:
         self.patience = PATIENCE_WITH_SOMEBODY_WAITING if waiting else PATIENCE
         # A store that stumbles is asked once more, as boto3 does: it may have closed a kept connection, or be busy.
         self.attempts = 1 if waiting else 2
+        self._heard = 0.0  # the moment of its last answer
 
     @cached_property
     def address(self) -> str:
@@ -52,7 +58,8 @@ class Bucket:
         from urllib3 import PoolManager, ProxyManager, Timeout
 
         proxy = get_environ_proxies(self.address).get(self.address.partition(":")[0])
-        given: Any = {"timeout": Timeout(*self.patience), "retries": False, "ca_certs": get_cert_path(verify=True)}
+        given: Any = {"timeout": Timeout(*self.patience), "retries": False, "maxsize": KEPT}
+        given["ca_certs"] = get_cert_path(verify=True)
         return ProxyManager(proxy, **given) if proxy else PoolManager(**given)
 
     @cached_property
@@ -85,18 +92,29 @@ class Bucket:
         """
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
-        from urllib3.exceptions import HTTPError
 
         address = f"{self.address.rstrip('/')}/{quote(key, safe='/~')}"
         signed = AWSRequest(method, address, headers=dict(headers or {}), data=body)
         S3SigV4Auth(self._credentials(), "s3", self._settings.aws_region).add_auth(signed)
-        given = dict(signed.headers.items())
-        try:
-            return self._http.urlopen(
-                method, address, body=body or None, headers=given, redirect=False, preload_content=False
-            )
-        except HTTPError as error:
-            raise Stumbled(type(error).__name__) from error
+        return self._send(method, address, body, dict(signed.headers.items()))
+
+    def _send(self, method: str, address: str, body: bytes, headers: dict[str, str]) -> BaseHTTPResponse:
+        from urllib3.exceptions import HTTPError, TimeoutError  # noqa: A004 - urllib3's own
+
+        begun = time.monotonic()
+        while True:
+            try:
+                answer = self._http.urlopen(
+                    method, address, body=body or None, headers=headers, redirect=False, preload_content=False
+                )
+            except TimeoutError as error:
+                if self._heard < begun or time.monotonic() - begun > BUSY:
+                    raise Stumbled(type(error).__name__) from error
+            except HTTPError as error:
+                raise Stumbled(type(error).__name__) from error
+            else:
+                self._heard = time.monotonic()
+                return answer
 
     def form(self, key: str, fields: dict[str, str], conditions: list[Any], expiration: str) -> dict[str, str]:
         """The fields of a form that puts an object (a signed POST policy); `expiration` is RFC 3339 in UTC."""

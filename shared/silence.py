@@ -40,10 +40,15 @@ class Gone:
 
 
 class Watch:
-    """Looks at all connections in use together: a timer for each of them would cost a short read a tenth of its time."""
+    """Looks at all connections in use together: a timer for each of them would cost a short read a tenth of its time.
+
+    Attributes:
+        heard_at, failed_at: when the server last answered on one of them, and when it last failed to.
+    """
 
     def __init__(self) -> None:
         self._since: dict[Connection, float] = {}
+        self.heard_at = self.failed_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
 
@@ -53,9 +58,13 @@ class Watch:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY, self._tick)
 
-    def end(self, connection: Connection) -> None:
-        """It is not any more."""
+    def end(self, connection: Connection, *, heard: bool = True) -> None:
+        """It is not any more; `heard`: the server answered to its end."""
         self._since.pop(connection, None)
+        if heard:
+            self.heard_at = time.monotonic()
+        else:
+            self.failed_at = time.monotonic()
 
     def close(self) -> None:
         """Look no more."""
@@ -77,7 +86,8 @@ class Watch:
 
     async def _look(self, suspects: dict[Connection, float]) -> None:
         info = next((connection.info for connection in suspects if not connection.closed), None)
-        answers = info is None or await _prove(info.host, info.port)
+        # A busy server proves on another connection that it is there, and would be long in taking a new one.
+        answers = info is None or self.heard_at > time.monotonic() - SUSPICION or await _prove(info.host, info.port)
         for connection, since in suspects.items():
             if self._since.get(connection) != since:
                 continue  # another use by now

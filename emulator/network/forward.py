@@ -12,13 +12,14 @@ import msgspec
 
 from emulator.network.bodies import Kept
 from emulator.network.refusals import Headers, Receive, Refused, Scope, Send, away
+from emulator.network.upstream import Upstream
 from shared import clock, spans, trace
 
 # Towards services; everything large goes to the object store directly.
 MAX_BODY = 1024 * 1024
-# A service that takes so long to begin its answer is away. Event streams begin at once.
+# A service that takes so long to begin its answer is away; one that is not there at all refuses the connection at once. Event
+# streams begin at once.
 PATIENCE = 60.0
-CONNECT = 2.0
 # Seconds that a client may let pass between two pieces of a body that it has announced.
 SLOW = 30.0
 _HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization"}
@@ -35,10 +36,10 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Forwarder:
-    """Hands requests on. `pool` keeps connections to services; `note` gives headers for a service's answers."""
+    """Hands requests on over `upstream`; `note` gives headers for a service's answers."""
 
-    def __init__(self, pool: httpcore.AsyncConnectionPool, note: Callable[[str], Headers]) -> None:
-        self._pool = pool
+    def __init__(self, upstream: Upstream, note: Callable[[str], Headers]) -> None:
+        self._upstream = upstream
         self._note = note
 
     async def forward(
@@ -70,7 +71,7 @@ class Forwarder:
         target = urlsplit(route.url)
         path = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         url = httpcore.URL(scheme=b"http", host=target.hostname or "", port=target.port, target=path)
-        timeouts = {"connect": CONNECT, "read": PATIENCE, "write": PATIENCE, "pool": None}
+        timeouts = {"connect": PATIENCE, "read": PATIENCE, "write": PATIENCE, "pool": None}
         request = httpcore.Request(
             scope["method"],
             url,
@@ -100,13 +101,13 @@ class Forwarder:
 
     async def _first_byte(self, request: httpcore.Request, body: "_Body") -> httpcore.Response:
         try:
-            return await self._pool.handle_async_request(request)
+            return await self._upstream.handle_async_request(request)
         except (httpcore.ReadError, httpcore.RemoteProtocolError, httpcore.WriteError):
             # A kept connection that the service ended while it was idle, as at its reload. What has no body may go
             # again.
             if body.comes or request.method not in (b"GET", b"HEAD", b"OPTIONS"):
                 raise
-            return await self._pool.handle_async_request(request)
+            return await self._upstream.handle_async_request(request)
 
     async def _stream(self, answer: httpcore.Response, receive: Receive, send: Send, body: "_Body") -> None:
         """Hand on the answer piece by piece; let go of the service when the client has gone."""

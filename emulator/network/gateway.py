@@ -19,18 +19,18 @@ import httpcore
 import msgspec
 import uvicorn
 
-from emulator.network.forward import CONNECT, Forwarder, Route
+from emulator.network.forward import Forwarder, Route
 from emulator.network.merge import merge
 from emulator.network.public_copies import PublicCopies
 from emulator.network.refusals import Headers, Receive, Refused, Scope, Send, send_problem, send_whole
+from emulator.network.upstream import Upstream
 from runtime.http.cors import Cors
-from runtime.http.protocol import ProblemProtocol
-from runtime.http.server import Server
+from runtime.http.server import Server, configured
 from shared import spans, supervision, trace
 
 MAX_HEADERS = 64 * 1024
 _DISCARDED = 64 * 1024 * 1024
-_OPENAPI = {"connect": CONNECT, "read": 10.0, "write": CONNECT, "pool": None}
+_OPENAPI = {"connect": 10.0, "read": 10.0, "write": 10.0, "pool": None}
 
 
 class Gateway:
@@ -41,13 +41,10 @@ class Gateway:
         self.away: set[str] = set()
         # Services whose newest code does not load; the old code answers, with a header that says so.
         self.errors: dict[str, bytes] = {}
-        # Idle connections go before a service's own limit (runtime.http.patience) ends them under a request.
-        self.pool = httpcore.AsyncConnectionPool(
-            max_connections=None, max_keepalive_connections=100, keepalive_expiry=4.0
-        )
+        self.upstream = Upstream()
         self._orders: asyncio.StreamReader | None = None
-        self.forwarder = Forwarder(self.pool, self._reload_error)
-        self.copies = PublicCopies(self.pool, environ)
+        self.forwarder = Forwarder(self.upstream, self._reload_error)
+        self.copies = PublicCopies(self.upstream, environ)
         self.cors = Cors(environ.get("CORS_ORIGINS", ""))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,7 +121,7 @@ class Gateway:
         if route.service in self.away:
             return None
         try:
-            answer = await self.pool.request(
+            answer = await self.upstream.request(
                 "GET", f"{route.url}{route.prefix}/openapi.json", extensions={"timeout": _OPENAPI}
             )
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
@@ -202,19 +199,7 @@ class _Server(Server):
 def main() -> None:
     spans.configure("gateway")
     gateway = Gateway(read_routes(os.environ["GATEWAY_ROUTES"]), dict(os.environ))
-    config = uvicorn.Config(
-        gateway,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        lifespan="off",
-        http=ProblemProtocol,
-        loop="uvloop",
-        ws="none",
-        timeout_graceful_shutdown=2,
-    )
+    config = configured(gateway, date_header=False, proxy_headers=False, lifespan="off", timeout_graceful_shutdown=2)
     _Server(config, gateway).run([socket.socket(fileno=int(os.environ["LISTEN_FDS"]))])
 
 

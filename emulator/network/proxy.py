@@ -166,7 +166,7 @@ class _Listener:
             self._server = await asyncio.start_server(self._accept, sock=given.dup(), limit=CHUNK)
         else:
             port = self.link.port
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=CHUNK, backlog=512)
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=CHUNK, backlog=4096)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._turn += 1

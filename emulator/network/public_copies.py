@@ -7,9 +7,10 @@ from urllib.parse import quote, urlsplit
 import httpcore
 
 from emulator.network.refusals import Refused, Scope, Send, away
+from emulator.network.upstream import Upstream
 from emulator.servers.s3.signature import sign_headers
 
-_CONNECT = 2.0
+_PATIENCE = 10.0
 # What a public copy's answer may carry from the store to the browser.
 _CDN_HEADERS = {b"content-type", b"content-length", b"content-range", b"accept-ranges"}
 _CDN_HEADERS |= {b"etag", b"last-modified", b"cache-control"}
@@ -19,8 +20,8 @@ _IMMUTABLE = b"public, max-age=31536000, immutable"
 class PublicCopies:
     """Reads copies with the store's keys from `environ`."""
 
-    def __init__(self, pool: httpcore.AsyncConnectionPool, environ: Mapping[str, str]) -> None:
-        self._pool = pool
+    def __init__(self, upstream: Upstream, environ: Mapping[str, str]) -> None:
+        self._upstream = upstream
         self._environ = environ
         self._store = urlsplit(environ["S3_ENDPOINT_URL"])
 
@@ -40,12 +41,14 @@ class PublicCopies:
         )
         headers = [(name.encode(), value.encode()) for name, value in signed.items()]
         headers += [(name, value) for name, value in scope["headers"] if name in (b"if-none-match", b"range")]
-        timeouts = {"connect": _CONNECT, "read": _CONNECT, "write": _CONNECT, "pool": None}
+        timeouts = {"connect": _PATIENCE, "read": _PATIENCE, "write": _PATIENCE, "pool": None}
         url = httpcore.URL(
             scheme=self._store.scheme, host=self._store.hostname or "", port=self._store.port, target=path
         )
         try:
-            answer = await self._pool.request(scope["method"], url, headers=headers, extensions={"timeout": timeouts})
+            answer = await self._upstream.request(
+                scope["method"], url, headers=headers, extensions={"timeout": timeouts}
+            )
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
             raise away("the object store") from None
         if answer.status in (403, 404):

@@ -1,6 +1,5 @@
 """How often passwords may be guessed: per name tried and per address. Only failures count (shared/rates.py)."""
 
-import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ from uuid import UUID
 from litestar import Request
 
 from functions.auth import passwords
-from shared import rates
+from shared import clients, rates
 from shared.errors import Forbidden, TooMany, Unauthorized
 from shared.rates import Bucket
 from shared.settings import Settings
@@ -53,22 +52,8 @@ def confirmation(user_id: UUID) -> Bucket:
 
 
 def address_of(request: Request[Any, Any, Any], settings: Settings) -> str:
-    """The client's address; of IPv6 the /64, which is what one client gets.
-
-    Behind TRUSTED_HOPS proxies that append to X-Forwarded-For (1: the ALB or the gateway) it is that many entries from
-    the right: what is further left was written by the client, and may say anything.
-    """
-    forwarded = [part.strip() for part in ",".join(request.headers.getall("x-forwarded-for", [])).split(",")]
-    peer = request.client.host if request.client else ""
-    hops = settings.trusted_hops
-    text = forwarded[-hops] if 0 < hops <= len(forwarded) and forwarded[-hops] else peer
-    try:
-        address = ipaddress.ip_address(text.split("%")[0])
-    except ValueError:
-        return peer
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+    """The client's address, as `shared.clients` finds it."""
+    return clients.address_of(request.headers.getall("x-forwarded-for", []), request.client, settings.trusted_hops)
 
 
 @asynccontextmanager

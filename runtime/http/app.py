@@ -10,6 +10,7 @@ from litestar import Litestar, Request, Response, Router, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from runtime.http import authentication, injected, problems
+from runtime.http.admission import Lane
 from runtime.http.binding import Provider, bind, parameters
 from runtime.http.response import DataResponse
 from runtime.services import Service
@@ -25,9 +26,13 @@ MAX_BODY = 256 * 1024
 
 
 def bound(
-    service: Service, handlers: Sequence[HTTPRouteHandler], parts: Mapping[Any, Any], verifier: Verifier
+    service: Service,
+    handlers: Sequence[HTTPRouteHandler],
+    parts: Mapping[Any, Any],
+    verifier: Verifier,
+    lane: Callable[[], Lane],
 ) -> list[HTTPRouteHandler]:
-    """The handlers with their parts inside, each asking for the token that its parameters imply."""
+    """The handlers with their parts inside, each asking for the token that its parameters imply, in a lane of its own."""
     providers: dict[str, Provider] = {
         "user": authentication.asked_by,
         "maybe_user": authentication.asked_by,
@@ -41,12 +46,18 @@ def bound(
         names, name = parameters(handler), handler.fn.__name__
         broker = partial(parts.__getitem__, "broker") if streams else None
         found.append(bind(handler, parts, providers))
-        found[-1].before_request = authentication.before_request(service.folder, name, names, verifier, broker)
+        found[-1].before_request = authentication.before_request(
+            service.folder, name, names, verifier, broker, lane=lane(), hops=parts["settings"].trusted_hops
+        )
     return found
 
 
 def ticket_offices(
-    service: Service, handlers: Sequence[HTTPRouteHandler], parts: Mapping[Any, Any], verifier: Verifier
+    service: Service,
+    handlers: Sequence[HTTPRouteHandler],
+    parts: Mapping[Any, Any],
+    verifier: Verifier,
+    lane: Callable[[], Lane],
 ) -> list[HTTPRouteHandler]:
     """POST `/ticket` below the address of each event stream."""
     found = []
@@ -55,7 +66,7 @@ def ticket_offices(
         if paths:
             office = bind(post(paths, status_code=201, include_in_schema=False)(_issue), parts, _ASKER)
             name = handler.fn.__name__
-            office.before_request = authentication.before_request(service.folder, name, {"user"}, verifier)
+            office.before_request = authentication.before_request(service.folder, name, {"user"}, verifier, lane=lane())
             found.append(office)
     return found
 

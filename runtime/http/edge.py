@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from runtime.http import problems
-from runtime.http.authentication import UNSUPPORTED
+from runtime.http.authentication import PLACE, UNSUPPORTED
 from runtime.http.cors import Cors
 from runtime.http.health import PATHS, Health
 from runtime.telemetry import AccessLog, latencies
@@ -92,10 +92,16 @@ class Edge:
             added += self._cors.headers(origin)
         status = 500
 
+        def leave() -> None:
+            # The next has the place when the answer begins: events may go on for hours.
+            if (place := scope.get(PLACE)) is not None:
+                place.leave()
+
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                leave()
                 headers = [*message["headers"], *added]
                 # What is a person's, and tokens, which are what a change is answered with.
                 if "eco2_user" in scope or scope["method"] != "GET":
@@ -122,6 +128,7 @@ class Edge:
         try:
             await app(scope, receive, sending)
         finally:
+            leave()
             seconds = time.perf_counter() - started
             if service:
                 method: str = scope["method"]

@@ -13,8 +13,7 @@ import uvicorn
 from runtime import telemetry
 from runtime.http.edge import Edge
 from runtime.http.hosted import Hosted, read_settings
-from runtime.http.protocol import ProblemProtocol
-from runtime.http.server import Server
+from runtime.http.server import Server, configured
 from runtime.loader import LoadError
 from runtime.services import ServiceError, find, load_services, seconds
 from shared import spans
@@ -62,17 +61,11 @@ def run(targets: Sequence[str]) -> int:
     telemetry.configure(name, settings.log_format, settings.log_level)
     spans.configure(name)
     grace = min(seconds(find(t.partition("/")[0]).run.grace) for t in targets)
-    config = uvicorn.Config(
+    config = configured(
         edge,
         host=settings.host,
         port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
         lifespan="on",
-        http=ProblemProtocol,
-        loop="uvloop",
-        ws="none",
         timeout_graceful_shutdown=int(min(grace, _DRAIN)),
     )
     server = _Server(config, edge)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import telemetry
 from runtime.http import openapi
+from runtime.http.admission import Lane
 from runtime.http.app import application, bound, ticket_offices
 from runtime.loader import load_http
 from runtime.parts import Parts
@@ -79,11 +80,17 @@ class Hosted:
         self._answered = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         functions = load_http(service, only) if handlers is None else handlers
-        found = bound(service, functions, self.parts, self.verifier)
+        self._lanes: list[Lane] = []
+        found = bound(service, functions, self.parts, self.verifier, self._lane)
         # The service's OpenAPI document, as JSON.
         self.document = cache(lambda: openapi.document(service, functions, found))
-        offices = ticket_offices(service, functions, self.parts, self.verifier)
+        offices = ticket_offices(service, functions, self.parts, self.verifier, self._lane)
         self.app = application(service, [*found, *offices], self.document)
+
+    def _lane(self) -> Lane:
+        """One function's places: while some hold a connection, as many may do what needs none."""
+        self._lanes.append(Lane(2 * self.service.database.pool, self.database.away))
+        return self._lanes[-1]
 
     # Its life
 
@@ -101,6 +108,13 @@ class Hosted:
             "eco2_pool_in_use",
             "Connections that a request holds",
             lambda: pool.get_stats().get("pool_size", 0) - pool.get_stats().get("pool_available", 0),
+            service=self.service.folder,
+        )
+
+        telemetry.gauges.add(
+            "eco2_requests_waiting",
+            "Requests in line for a place to be answered in",
+            lambda: sum(lane.waiting for lane in self._lanes),
             service=self.service.folder,
         )
 

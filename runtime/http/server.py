@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from email.utils import formatdate
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from uvicorn.server import ServerState
 
 from runtime.http.patience import Patience
+from runtime.http.protocol import ProblemProtocol
 from shared import clock
 
 Headers = list[tuple[bytes, bytes]]
+
+# Connections that wait until they are taken: after a reload or a rollout all of a busy minute come in one second. The system
+# allows so many at the most (net.core.somaxconn); who finds no room there tries again by TCP's clock, a second or three later.
+BACKLOG = 4096
+
+
+def configured(app: Any, **own: Any) -> uvicorn.Config:
+    """The configuration that all our servers share, with what is one's `own`.
+
+    How many connections there are is limited by the system's files alone: an open one costs 10 kB, and how many requests are
+    answered at once is decided request by request (runtime.http.admission).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        http=ProblemProtocol,
+        loop="uvloop",
+        ws="none",
+        backlog=BACKLOG,
+        **own,
+    )
 
 
 class _State(ServerState):

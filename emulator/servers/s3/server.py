@@ -38,6 +38,10 @@ from shared import clock
 # A single request to S3 carries at most 5 GB. Here it is held in memory: enough for photographs and test data.
 MAX_BODY = 256 * 1024 * 1024
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+# Connections that wait to be taken; and forms that are taken in at once: people's uploads take turns, so that what a service
+# asks meanwhile is answered as quickly as by the real store, which has more than one processor.
+_BACKLOG = 4096
+_FORMS = 2
 _CHANGES = {"PUT", "POST", "DELETE"}
 
 
@@ -51,6 +55,7 @@ class Checked:
         # moto's store is not made for threads: a read may meet a key that a write is disposing of. Bodies are read
         # outside.
         self.lock = threading.Lock()
+        self.forms = threading.Semaphore(_FORMS)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
@@ -87,7 +92,8 @@ class Checked:
         if environ["REQUEST_METHOD"] == "POST" and content_type.startswith("multipart/form-data"):
             if not bucket or key:
                 raise S3Error(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
-            return self._post(bucket, body, environ, moment)
+            with self.forms:
+                return self._post(bucket, body, environ, moment)
         headers = _headers(environ)
         body = verify(Request(environ["REQUEST_METHOD"], raw_path, raw_query, headers, body), self.keys, moment)
         with self.lock:
@@ -252,6 +258,7 @@ def main() -> None:
     app = application(Path(settings.s3_data), settings.s3_bucket, keys)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server(settings.host, settings.port, app, threaded=True, request_handler=MotoRequestHandler)
+    server.socket.listen(_BACKLOG)  # werkzeug's own 128 is fewer than a busy minute's first second brings
     server.daemon_threads = True  # type: ignore[attr-defined]  # `threaded` makes the server that has it
 
     def stop(number: int, frame: FrameType | None) -> None:
