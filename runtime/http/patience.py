@@ -16,6 +16,10 @@ BODY_WITHIN = 30.0
 # Seconds without a request on a connection that had one: more than a load balancer keeps it (75 in the cluster), or it would
 # send a request into a connection that is just being closed.
 IDLE = 80.0
+# A look that comes later than this, in seconds, says that the process itself was held up.
+_LATE = 0.25
+# Seconds that it then has at least, to read what has come.
+_GRACE = 1.0
 # Seconds in which a client takes nothing of what is sent to it.
 STALLED = 30.0
 
@@ -82,6 +86,12 @@ class Patience:
     def _look(self) -> None:
         self._timer = None
         now = time.monotonic()
+        if (late := now - self._due) > _LATE:
+            # It was this process that had no time, and what it waits for may have come long ago: time in which it stood still
+            # counts against no one.
+            for waiting in (self._until, self._stalled):
+                for connection, until in waiting.items():
+                    waiting[connection] = max(until + late, now + _GRACE)
         for waiting in (self._until, self._stalled):
             for connection in [one for one, until in waiting.items() if until <= now]:
                 del waiting[connection]

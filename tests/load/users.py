@@ -10,6 +10,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -103,17 +104,11 @@ class User:
             raise Failed(f"analysis {done.get('error_code')}")
 
     async def _ask(
-        self, one: Try, method: str, path: str, headers: dict[str, str] | None = None, **body: object
+        self, one: Try, method: str, path: str, json: dict[str, Any], headers: dict[str, str] | None = None
     ) -> httpx.Response:
         one.step = path
         while True:
-            answer = await self._client.request(
-                method,
-                path,
-                headers=self._signed(headers),
-                timeout=ANSWER,
-                **body,  # type: ignore[arg-type] # json
-            )
+            answer = await self._client.request(method, path, headers=self._signed(headers), timeout=ANSWER, json=json)
             if answer.is_success:
                 return answer
             await self._wait_out(one, answer)

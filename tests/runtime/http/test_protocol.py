@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import socket
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -382,3 +383,20 @@ def test_the_protocol_keeps_idle_connections_longer_than_the_load_balancer() -> 
     seconds = re.search(r"idle_timeout.timeout_seconds=(\d+)", ingress)
     assert seconds is not None
     assert int(seconds[1]) < patience.IDLE
+
+
+async def test_time_in_which_the_process_stood_still_counts_against_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "HEAD_WITHIN", 0.1)
+    given_up = asyncio.Event()
+
+    class Slow:
+        def give_up(self) -> None:
+            given_up.set()
+
+    waits = patience.Patience()
+    waits.head(Slow())
+    time.sleep(0.5)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not given_up.is_set()
+    await asyncio.wait_for(given_up.wait(), 20)
