@@ -395,7 +395,7 @@ async def test_time_in_which_the_process_stood_still_counts_against_no_client(mo
 
     waits = patience.Patience()
     waits.head(Slow())
-    time.sleep(0.5)
+    time.sleep(0.5)  # noqa: ASYNC251 - the loop is to be held up
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not given_up.is_set()
