@@ -11,7 +11,12 @@ from msgspec import Struct
 
 
 class FieldError(Struct, frozen=True):
-    """What is wrong with one field of a request."""
+    """What is wrong with one field of a request.
+
+    Attributes:
+        field: its name, with dots for a field inside of another.
+        message: what is wrong with it.
+    """
 
     field: str
     message: str

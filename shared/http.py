@@ -7,15 +7,18 @@ is missing, and a caller could then name any user.
 from __future__ import annotations
 
 import hashlib
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Response
+from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
-from litestar.params import SkipValidation
-from msgspec import Meta, Struct
+from litestar.params import HeaderParameter, SkipValidation
+from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 
 from shared import parts
 from shared.answers import Ready
@@ -24,6 +27,7 @@ from shared.events import Hub
 from shared.idempotency import Idempotency
 from shared.identity import User
 from shared.pages import Page, Paging
+from shared.text import pattern
 
 __all__ = ["Page", "User"]
 
@@ -40,15 +44,31 @@ ProgressHub = NamedDependency[SkipValidation[Hub]]
 Settings = NamedDependency[SkipValidation[parts.Settings]]
 
 
-class ProblemDocument(Struct, kw_only=True):
-    """An RFC 9457 problem: what every error looks like."""
+# A list of them in If-Match and If-None-Match, or `*` (RFC 9110 §13.1).
+ETAG = r'^(W/)?"[!#-~]*"$'
+ETAGS = pattern(
+    r'^\s*(\*|(W/)?"[!#-~]*"(\s*,\s*(W/)?"[!#-~]*")*)\s*$', 'must be ETags in their quotes, such as "5f3a", or *'
+)
 
-    type: str
+
+class ProblemDocument(Struct, kw_only=True):
+    """What went wrong (RFC 9457).
+
+    Attributes:
+        type: a stable name of the kind of error: decide by it.
+        title: the status in words.
+        status: the answer's status.
+        detail: what is wrong here, and what to do: for people.
+        instance: the id of the request, which logs and traces name too.
+        errors: what is wrong in which field of the request; of bad input alone.
+    """
+
+    type: Annotated[str, Meta(pattern="^urn:eco2:[a-z0-9:-]+$")]
     title: str
-    status: int
+    status: Annotated[int, Meta(ge=400, le=599)]
     detail: str
     instance: str
-    errors: list[FieldError] = []
+    errors: list[FieldError] | UnsetType = UNSET
 
 
 class Responses(dict[int, ResponseSpec]):
@@ -66,24 +86,49 @@ def problems(*kinds: type[Problem]) -> dict[int, ResponseSpec]:
     return Responses({status: _spec(status, found) for status, found in by_status.items()})
 
 
-class ServerSentEvent(Struct):
-    """One event of a stream: `event` names its kind, `data` is JSON, and `id` resumes by Last-Event-ID."""
-
-    event: Annotated[str, Meta(examples=["progress"])]
-    data: Annotated[str, Meta(examples=['{"stage":"checking","progress":0.1}'])]
-    id: Annotated[str, Meta(examples=["1795643031352-0"])] = ""
-
-
-def event_stream() -> dict[int, ResponseSpec]:
-    """The `responses=` of a handler that answers with Server-Sent Events; the schema is that of one event."""
-    text = (
-        "Server-Sent Events: `event:` names the kind, `data:` is JSON, `id:` resumes by Last-Event-ID. Where no header can be"
-        " sent, `?ticket=` takes the token's place: POST to this address + `/ticket` answers 201 with `ticket` and"
-        " `expires_in`; a ticket is good once, for 60 s. The stream ends with its session."
+# Where the thing is that an answer tells of: the `response_headers=` of a handler that sends it.
+LOCATION = [
+    ResponseHeader(name="Location", documentation_only=True, required=True, description="The address of what was made.")
+]
+LED_TO = [
+    ResponseHeader(
+        name="Location", documentation_only=True, required=True, description="The address that the browser opens."
     )
-    return {
-        200: ResponseSpec(ServerSentEvent, generate_examples=False, description=text, media_type="text/event-stream")
-    }
+]
+EventId = Annotated[str, Meta(pattern=r"^\d+-\d+$", examples=["1795643031352-0"])]
+LastEventId = Annotated[
+    str | None,
+    HeaderParameter(name="Last-Event-ID", description="The id of the last event that was seen: those after it come."),
+]
+
+
+def event_stream(name: str, **data: Any) -> dict[int, ResponseSpec]:
+    """The `responses=` of a handler that answers with Server-Sent Events, by the type of each event's data.
+
+    The document has a schema `<name>Event` of one event, of whichever kind.
+    """
+    text = (
+        "Server-Sent Events: `event:` names the kind, `data:` is JSON in one line, `id:` resumes by Last-Event-ID; the schema is"
+        " that of one event, its data read. Where no header can be sent, `?ticket=` takes the token's place. A comment line comes"
+        " every 15 s. The stream ends with its session."
+    )
+    kinds: list[Any] = [_event(f"{name}{kind.capitalize()}Event", kind, of) for kind, of in data.items()]
+    one: Any = Annotated[reduce(or_, kinds), Meta(title=f"{name}Event", description="One event of the stream.")]
+    # Litestar (2.25) knows no union by a name.
+    stands_for = defstruct(f"{name}Event", [], namespace={"one_of": one})
+    return {200: ResponseSpec(stands_for, generate_examples=False, description=text, media_type="text/event-stream")}
+
+
+def _event(name: str, kind: str, data: Any) -> type[Struct]:
+    text = f"""`event: {kind}`.
+
+    Attributes:
+        event: the kind.
+        data: what happened.
+        id: for Last-Event-ID; an event that was made for this client alone has none.
+    """
+    fields: list[Any] = [("data", data), ("id", EventId | UnsetType, UNSET)]
+    return defstruct(name, fields, tag_field="event", tag=kind, namespace={"__doc__": text})
 
 
 def _spec(status: int, kinds: list[type[Problem]]) -> ResponseSpec:

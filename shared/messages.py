@@ -179,7 +179,12 @@ class AnswerQuestion(Message, frozen=True):
 
 
 class Source(Struct, frozen=True):
-    """An item that an answer rests on."""
+    """An item that an answer rests on.
+
+    Attributes:
+        item_id: recycle-info's id of it.
+        name: in Korean.
+    """
 
     item_id: UUID
     name: Annotated[str, Meta(examples=["우유팩"])]

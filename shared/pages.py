@@ -13,15 +13,20 @@ from shared.errors import BadInput
 T = TypeVar("T")
 K = TypeVar("K")
 
+CURSOR = "^[A-Za-z0-9_-]+$"
+Cursor = Annotated[str, Meta(pattern=CURSOR, max_length=1000, examples=["WyIyMDI2LTAxLTAyVDAzOjA0OjA1WiIsIjAxOWEiXQ"])]
+
 
 class Page(Struct, Generic[T]):
-    """One page of a list. `next_cursor` is null on the last one."""
+    """One page of a list.
+
+    Attributes:
+        items: what is on this page.
+        next_cursor: `cursor` of the next page; null on the last one.
+    """
 
     items: list[T]
-    next_cursor: Annotated[
-        str | None,
-        Meta(examples=["WyIyMDI2LTAxLTAyVDAzOjA0OjA1WiIsIjAxOWEiXQ"]),
-    ]
+    next_cursor: Cursor | None
 
 
 class Paging(Struct, frozen=True):

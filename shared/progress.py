@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta, Struct
 
 from shared.ids import new_id
 
@@ -32,6 +33,36 @@ KEPT = 24 * 3600
 KEPT_AFTER = 600
 # For so many seconds after a failure nothing is published: each try at a broker that hangs would cost the work its patience.
 AWAY = 5.0
+
+
+class Stage(Struct, frozen=True):
+    """What is being done now.
+
+    Attributes:
+        stage: a word for it.
+        progress: which part of the whole is done.
+    """
+
+    stage: Annotated[
+        Literal["checking", "storing", "classifying"], Meta(title="StageName", description="A stage of the work.")
+    ]
+    progress: Annotated[float, Meta(ge=0, le=1, examples=[0.1])]
+
+
+class Token(Struct, frozen=True):
+    """The next piece of an answer.
+
+    Attributes:
+        text: to be put behind what came before.
+        index: its place, from 0.
+    """
+
+    text: Annotated[str, Meta(examples=["우유팩은 "])]
+    index: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+
+
+class Restart(Struct, frozen=True):
+    """Discard the tokens so far: the answer is written anew."""
 
 
 def stream(subject: UUID) -> str:

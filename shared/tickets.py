@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shared.identity import InvalidToken, Session, User, alias_of
 
@@ -22,10 +22,17 @@ SECONDS = 60
 
 
 class Ticket(Struct):
-    """Open the stream with `?ticket=` within `expires_in` seconds."""
+    """What opens an event stream once, at this address, for this person.
 
-    ticket: str
-    expires_in: int
+    Attributes:
+        ticket: the value of `?ticket=`.
+        expires_in: seconds that it is good for.
+    """
+
+    ticket: Annotated[
+        str, Meta(pattern="^[A-Za-z0-9_-]{43}$", examples=["cIDOBCVZw2A1vzmBwx-fhABdHxeGPIDwHNhghXO-qPs"])
+    ]
+    expires_in: Annotated[int, Meta(ge=1, le=SECONDS, examples=[SECONDS])]
 
 
 class _Kept(Struct):

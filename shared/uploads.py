@@ -6,7 +6,7 @@ Used by every service that takes photographs; each has an `uploads` table in its
 
 import asyncio
 import secrets
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from shared import clock
 from shared.db import Connection
 from shared.errors import NotFound
+from shared.fields import Time
 from shared.objects import ObjectMissing, ObjectStore
 from shared.text import pattern
 
@@ -27,21 +28,36 @@ KEY_PATTERN = pattern(r"^uploads/[0-9a-f-]{36}/[0-9a-f]{32}$", "is no image_key 
 
 
 class UploadRequest(Struct):
-    """What the client is about to upload."""
+    """What the client is about to upload.
 
-    content_type: Literal["image/jpeg", "image/png", "image/webp"]
+    Attributes:
+        content_type: what the store takes; the content itself decides what it is.
+        size_bytes: the length of the file, which the store holds the upload to.
+    """
+
+    content_type: Annotated[
+        Literal["image/jpeg", "image/png", "image/webp"],
+        Meta(title="PhotoType", description="The media type of a photo."),
+    ]
     size_bytes: Annotated[int, Meta(ge=1, le=MAX_BYTES, examples=[248_113])]
 
 
 class Upload(Struct):
-    """Post `fields` and then the file, as the last field `file`, to `url` until `expires_at`; then name `image_key`."""
+    """A form: POST `fields` and then the file, as the last field `file`, to `url`; then name `image_key`.
 
-    image_key: Annotated[str, Meta(examples=[EXAMPLE_KEY])]
+    Attributes:
+        image_key: the name of the upload from then on; good once.
+        url: the object store's address for the form.
+        fields: of the form, by their names, signed together.
+        expires_at: until when the store takes the form, and this API the key.
+    """
+
+    image_key: Annotated[str, Meta(pattern=KEY_PATTERN, examples=[EXAMPLE_KEY])]
     url: Annotated[str, Meta(examples=["https://bucket.s3.ap-northeast-2.amazonaws.com/"])]
     fields: Annotated[
         dict[str, str], Meta(examples=[{"Content-Type": "image/jpeg", "key": EXAMPLE_KEY, "policy": "eyJ9"}])
     ]
-    expires_at: datetime
+    expires_at: Time
 
 
 class UploadNotFound(NotFound):

@@ -1,8 +1,10 @@
 """The kinds of waste of the HTTP contract, one list for every service that names one."""
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-WasteType = Literal[
+from msgspec import Meta
+
+_Types = Literal[
     "paper",
     "paper_pack",
     "plastic",
@@ -20,6 +22,11 @@ WasteType = Literal[
     "general",
     "unknown",
 ]
-"""`unknown` is an honest answer of the classifier; no item and no category has it."""
+WasteType = Annotated[
+    _Types,
+    Meta(
+        title="WasteType", description="A kind of waste. `unknown` is an honest answer; no item and no category has it."
+    ),
+]
 
-WASTE_TYPES: tuple[str, ...] = get_args(WasteType)
+WASTE_TYPES: tuple[str, ...] = get_args(_Types)

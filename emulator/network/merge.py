@@ -12,8 +12,9 @@ def merge(documents: dict[str, dict[str, Any]], missing: list[str]) -> dict[str,
     """
     merged: dict[str, Any] = {
         "openapi": next((d["openapi"] for d in documents.values()), "3.1.0"),
-        "info": {"title": "Eco²", "version": "1"},
+        "info": next((d["info"] for d in documents.values() if "info" in d), {"version": "1"}) | {"title": "Eco²"},
         "servers": [{"url": "/"}],
+        "tags": [tag for document in documents.values() for tag in document.get("tags", ())],
         "paths": {},
         "components": {},
     }

@@ -8,11 +8,10 @@ can, milk pack, styrofoam or battery.
 
 import csv
 from pathlib import Path
-from typing import get_args
 
 from msgspec import Struct
 
-from shared.waste_types import WasteType
+from shared.waste_types import WASTE_TYPES
 
 MODEL = "lite2"
 """The size of EfficientNet-Lite that is built and served; chosen by the table of docs/AI.md."""
@@ -20,7 +19,7 @@ MODEL = "lite2"
 CLASSES = 1000
 """Outputs of the network: ImageNet's classes of 2012, in their usual order."""
 
-TYPES: tuple[str, ...] = tuple(kind for kind in get_args(WasteType) if kind != "unknown")
+TYPES: tuple[str, ...] = tuple(kind for kind in WASTE_TYPES if kind != "unknown")
 """What an answer can be, in the order of every array of probabilities."""
 
 

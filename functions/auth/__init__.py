@@ -1,0 +1,1 @@
+"""Accounts: registration, sessions, passwords, sign-in with providers."""

@@ -14,6 +14,12 @@ from shared.http import Broker, Conditional, CurrentUser, Db, Settings, problems
 
 
 class PasswordRequest(Struct):
+    """The old password and the new one.
+
+    Attributes:
+        current_password: as it is now.
+    """
+
     current_password: GivenPassword
     new_password: passwords.Password
 

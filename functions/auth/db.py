@@ -8,15 +8,24 @@ from msgspec import Meta, Struct
 from psycopg.rows import class_row, scalar_row
 
 from shared.db import Connection
+from shared.fields import Time
 
 
 class Person(Struct, frozen=True):
-    """A person as they see themselves; `has_password` is false for who has only ever signed in with a provider."""
+    """A person as they see themselves.
+
+    Attributes:
+        id: the person's, everywhere.
+        username, email: either can be logged in with.
+        created_at: when they registered.
+        email_verified: whether the address was shown to be theirs.
+        has_password: false for who has only ever signed in with a provider.
+    """
 
     id: UUID
     username: Annotated[str, Meta(examples=["kim.eco"])]
     email: Annotated[str, Meta(examples=["kim@example.com"])]
-    created_at: datetime
+    created_at: Time
     email_verified: bool = False
     has_password: bool = True
 
@@ -372,11 +381,17 @@ async def delete_mail_token(conn: Connection, token_hash: str, purpose: str, now
 
 
 class Identity(Struct, frozen=True):
-    """A provider that the person signs in with, and the address it named."""
+    """A provider that the person signs in with.
+
+    Attributes:
+        provider: its name in addresses.
+        email: the address that it named; null where it named none.
+        created_at: when it was added.
+    """
 
     provider: Annotated[str, Meta(examples=["kakao"])]
     email: Annotated[str | None, Meta(examples=["kim@example.com"])]
-    created_at: datetime
+    created_at: Time
 
 
 async def select_identities(conn: Connection, user_id: UUID) -> list[Identity]:

@@ -23,6 +23,12 @@ AGAIN_AFTER = 20 * 60.0
 
 
 class EraseRequest(Struct):
+    """That it is the person who wants it.
+
+    Attributes:
+        password: the account's.
+    """
+
     password: GivenPassword
 
 

@@ -16,7 +16,12 @@ from shared.http import Db, Settings, problems
 
 
 class ExchangeRequest(Struct):
-    """`code_verifier` is what `code_challenge` was made of."""
+    """What a sign-in with a provider ended with.
+
+    Attributes:
+        code: of `return_to`'s query; good once, for 60 s.
+        code_verifier: what `code_challenge` was made of.
+    """
 
     code: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*$", examples=[tokens.EXAMPLE])]
     code_verifier: Annotated[

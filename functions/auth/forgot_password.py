@@ -21,7 +21,11 @@ LETTERS, ASKED = (3, 600.0), (20, 180.0)
 
 
 class ForgotRequest(Struct):
-    """The address that the account has."""
+    """Who forgot it.
+
+    Attributes:
+        email: the address that the account has.
+    """
 
     email: Annotated[str, Meta(max_length=255, pattern=EMAIL, examples=["kim@example.com"])]
 

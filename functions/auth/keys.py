@@ -37,7 +37,14 @@ KEPT_SECONDS = 4.0 * identity.ACCESS_SECONDS
 
 
 class PublicKey(Struct, frozen=True):
-    """A public key as a JWK (RFC 8037)."""
+    """A public key as a JWK (RFC 8037).
+
+    Attributes:
+        kid: its thumbprint (RFC 7638), which a token's head names.
+        x: the key itself, base64url.
+        kty, crv: an Edwards curve, Ed25519.
+        alg, use: signatures.
+    """
 
     kid: Annotated[str, Meta(examples=["cIDOBCVZw2A1vzmBwx-fhABdHxeGPIDwHNhghXO-qPs"])]
     x: Annotated[str, Meta(examples=["M7MIeIkRHKcjJRb9p2X9RnzbRqoCxl34zJi1hwwKBCQ"])]
@@ -48,7 +55,11 @@ class PublicKey(Struct, frozen=True):
 
 
 class KeySet(Struct, frozen=True):
-    """A JWK set (RFC 7517 §5), newest key first."""
+    """A JWK set (RFC 7517 §5).
+
+    Attributes:
+        keys: the newest first.
+    """
 
     keys: list[PublicKey]
 

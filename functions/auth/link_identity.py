@@ -6,7 +6,7 @@ It ends as a sign-in does: the provider leads back to `return_to` with a code, a
 from typing import Annotated
 
 from litestar import post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from functions.auth import db as sql
@@ -17,14 +17,18 @@ from shared.http import CurrentUser, Db, Settings, problems
 
 
 class LinkRequest(Struct):
-    """As the query of /oauth/{provider}/start."""
+    """As the query of /oauth/{provider}/start, of whose parameters these are two."""
 
     return_to: ReturnTo
     code_challenge: Challenge
 
 
 class Link(Struct, frozen=True):
-    """The address to open in the person's browser."""
+    """Where it begins.
+
+    Attributes:
+        url: to be opened in the person's browser.
+    """
 
     url: Annotated[str, Meta(examples=["https://kauth.kakao.com/oauth/authorize?response_type=code"])]
 
@@ -36,7 +40,7 @@ class Link(Struct, frozen=True):
     summary="Add a provider",
 )
 async def link_identity(
-    provider: FromPath[str], data: JSONBody[LinkRequest], user: CurrentUser, db: Db, settings: Settings
+    provider: providers.InPath, data: JSONBody[LinkRequest], user: CurrentUser, db: Db, settings: Settings
 ) -> Link:
     providers.find(provider, settings)
     returning.check(data.return_to, settings)

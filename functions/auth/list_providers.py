@@ -10,7 +10,12 @@ from shared.http import Settings
 
 
 class ProviderName(Struct, frozen=True):
-    """`provider` stands in addresses, `name` on a button."""
+    """A provider to sign in with.
+
+    Attributes:
+        provider: its name in addresses.
+        name: in Korean, for a button.
+    """
 
     provider: Annotated[str, Meta(examples=["kakao"])]
     name: Annotated[str, Meta(examples=["카카오"])]

@@ -9,16 +9,24 @@ from msgspec import Struct
 from functions.auth import db as sql
 from shared import clock
 from shared.errors import BadInput, Unauthorized
+from shared.fields import Time
 from shared.http import CurrentUser, Db, PageQuery, problems
 from shared.pages import Page
 
 
 class Session(Struct, frozen=True):
-    """A session, which ends when it is not refreshed until `expires_at`; `current` marks the one of this request."""
+    """A place where the person is logged in.
+
+    Attributes:
+        id: the session's, which DELETE takes.
+        created_at: of the log-in.
+        expires_at: when it ends if it is not refreshed until then.
+        current: whether it is the one of this request.
+    """
 
     id: UUID
-    created_at: datetime
-    expires_at: datetime
+    created_at: Time
+    expires_at: Time
     current: bool
 
     @classmethod

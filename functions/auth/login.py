@@ -13,7 +13,12 @@ from shared.http import Broker, Db, Settings, problems
 
 
 class LoginRequest(Struct):
-    """`username` is a username or an email address, in any case."""
+    """Who logs in.
+
+    Attributes:
+        username: a username or an email address, in any case.
+        password: the account's.
+    """
 
     username: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]*$", examples=["kim.eco"])]
     password: Annotated[

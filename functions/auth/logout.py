@@ -12,7 +12,7 @@ from shared.http import Broker, Db, MaybeUser, problems
 
 
 class LogoutRequest(Struct):
-    """Without an access token the refresh token says which session ends."""
+    """Which session ends, where no access token says it."""
 
     refresh_token: RefreshToken | None = None
 

@@ -12,14 +12,14 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Response, get
-from litestar.params import FromPath, QueryParameter
+from litestar.params import QueryParameter
 from psycopg.errors import UniqueViolation
 
 from functions.auth import db as sql
 from functions.auth import one_time, passwords, providers, returning, tokens
 from shared import clock
 from shared.errors import BadInput, LineTooLong
-from shared.http import Db, Settings, problems
+from shared.http import LED_TO, Db, Settings, problems
 from shared.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,11 @@ class _Refused(Exception):
     "/oauth/{provider:str}/callback",
     status_code=303,
     responses=problems(BadInput, UnknownState, providers.UnknownProvider, LineTooLong),
+    response_headers=LED_TO,
     summary="Come back from a provider",
 )
 async def oauth_callback(
-    provider: FromPath[str],
+    provider: providers.InPath,
     db: Db,
     settings: Settings,
     # `state` means Litestar's own.

@@ -7,10 +7,11 @@ provider; PyJWT checks the ID token, as it does our own.
 import functools
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response
+from litestar.params import PathParameter
 from msgspec import Struct
 
 from shared import clock
@@ -23,6 +24,9 @@ PATIENCE = 8.0
 KEYS_KEPT = 600.0
 # Seconds by which a provider's clock may differ from ours.
 LEEWAY = 60
+
+
+InPath = Annotated[str, PathParameter(description="A provider's name, as /oauth/providers lists it.")]
 
 
 class Provider(Struct, frozen=True, forbid_unknown_fields=True):

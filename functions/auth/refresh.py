@@ -20,6 +20,8 @@ RefreshToken = Annotated[
 
 
 class RefreshRequest(Struct):
+    """Which session goes on."""
+
     refresh_token: RefreshToken
 
 

@@ -32,7 +32,13 @@ USERNAME = pattern(r"^[A-Za-z0-9._-]+$(?!\n)", "takes the letters A to Z, digits
 
 
 class RegisterRequest(Struct):
-    """Names are one person's whatever their case."""
+    """A new account.
+
+    Attributes:
+        username: one person's, whatever its case.
+        email: where mails go; one person's too.
+        password: 8 to 64 characters, and at most 72 bytes in UTF-8; none of the commonest, nor the name or the address.
+    """
 
     username: Annotated[str, Meta(min_length=3, max_length=100, pattern=USERNAME, examples=["kim.eco"])]
     email: Annotated[str, Meta(max_length=255, pattern=EMAIL, examples=["kim@example.com"])]

@@ -19,6 +19,8 @@ MailedToken = Annotated[
 
 
 class ResetRequest(Struct):
+    """A new password, by the link from the mail."""
+
     token: MailedToken
     new_password: passwords.Password
 

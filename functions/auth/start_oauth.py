@@ -1,4 +1,4 @@
-"""Leads the browser to a provider, which asks the person and sends them back (`oauth_callback.py`)."""
+"""Leads the browser to a provider, which asks the person and sends them back to `/oauth/{provider}/callback`."""
 
 import secrets
 from datetime import timedelta
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from litestar import Request, Response, get
 from litestar.openapi.spec import Example
-from litestar.params import FromPath, QueryParameter
+from litestar.params import QueryParameter
 from msgspec import Meta
 
 from functions.auth import attempts, one_time, providers, returning
@@ -15,7 +15,7 @@ from functions.auth import db as sql
 from shared import clock, rates
 from shared.db import Connection
 from shared.errors import BadInput, LineTooLong, TooMany
-from shared.http import Broker, Db, Settings, problems
+from shared.http import LED_TO, Broker, Db, Settings, problems
 
 # How long a person may take at the provider.
 LIFE = timedelta(minutes=10)
@@ -38,10 +38,11 @@ Challenge = Annotated[str, Meta(pattern=S256, description=_CHALLENGE, examples=[
     "/oauth/{provider:str}/start",
     status_code=303,
     responses=problems(BadInput, providers.UnknownProvider, TooMany, LineTooLong),
+    response_headers=LED_TO,
     summary="Sign in with a provider",
 )
 async def start_oauth(
-    provider: FromPath[str],
+    provider: providers.InPath,
     return_to: Annotated[
         str,
         QueryParameter(

@@ -24,6 +24,7 @@ from functions.auth import keys
 from shared import clock, identity
 from shared.db import Connection
 from shared.errors import Unavailable
+from shared.fields import Count
 from shared.ids import new_id
 from shared.settings import Settings
 
@@ -41,12 +42,19 @@ NOT_KEPT = [ResponseHeader(name="Cache-Control", value="no-store", description="
 
 
 class Tokens(Struct, frozen=True):
-    """A session's tokens; `expires_in` is the access token's life in seconds."""
+    """A session's tokens.
+
+    Attributes:
+        access_token: for `Authorization: Bearer`.
+        expires_in: seconds that the access token is good for.
+        refresh_token: good once, for the next tokens.
+        token_type: `Bearer`.
+    """
 
     access_token: Annotated[
         str, Meta(examples=["eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIwMTlhIn0.c2lnbmF0dXJl"])
     ]
-    expires_in: Annotated[int, Meta(examples=[900])]
+    expires_in: Annotated[Count, Meta(examples=[900])]
     refresh_token: Annotated[str, Meta(examples=[EXAMPLE])]
     token_type: Annotated[str, Meta(examples=["Bearer"])] = "Bearer"  # noqa: S105 - RFC 6750's word
 

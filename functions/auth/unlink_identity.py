@@ -1,9 +1,9 @@
 """Takes a provider away from the person's account, unless it is their last way in."""
 
 from litestar import delete
-from litestar.params import FromPath
 
 from functions.auth import db as sql
+from functions.auth import providers
 from shared.errors import Conflict, NotFound, Unauthorized
 from shared.http import CurrentUser, Db, problems
 
@@ -20,7 +20,7 @@ class LastWayIn(Conflict):
     responses=problems(Unauthorized, NotFound, LastWayIn),
     summary="Remove a provider",
 )
-async def unlink_identity(provider: FromPath[str], user: CurrentUser, db: Db) -> None:
+async def unlink_identity(provider: providers.InPath, user: CurrentUser, db: Db) -> None:
     async with db.transaction() as conn:
         if await sql.select_person(conn, user.id, user.session_id) is None:
             raise Unauthorized("The session has ended.")

@@ -13,6 +13,8 @@ from shared.http import Db, problems
 
 
 class VerifyRequest(Struct):
+    """The link from the mail."""
+
     token: MailedToken
 
 

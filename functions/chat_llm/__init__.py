@@ -1,0 +1,1 @@
+"""The assistant: conversations, questions and replies."""

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from functions.chat_llm import db as sql
 from shared import clock
-from shared.http import CurrentUser, Db, Idem
+from shared.http import LOCATION, CurrentUser, Db, Idem
 from shared.ids import new_id
 from shared.text import NO_NUL
 
@@ -17,12 +17,16 @@ Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL, exampl
 
 
 class ConversationRequest(Struct):
-    """What it is about, if that is known already."""
+    """What it is about, if that is known already.
+
+    Attributes:
+        title: in a few words.
+    """
 
     title: Title | None = None
 
 
-@post("/conversations", status_code=201, summary="Begin a conversation")
+@post("/conversations", status_code=201, response_headers=LOCATION, summary="Begin a conversation")
 async def create_conversation(
     data: JSONBody[ConversationRequest], user: CurrentUser, db: Db, idempotency: Idem
 ) -> Response[sql.Conversation]:

@@ -1,6 +1,6 @@
 """Accepts a question: 202 with the reply that is going to be written, which the client reads or follows."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Request, Response, post
@@ -13,7 +13,8 @@ from functions.chat_llm.create_conversation import PATH
 from functions.chat_llm.messages import QuestionAnswered
 from shared import clock, rates, spend
 from shared.errors import NotFound, TooMany, Unavailable
-from shared.http import Broker, Calls, CurrentUser, Db, Idem, Settings, problems
+from shared.fields import Status
+from shared.http import LOCATION, Broker, Calls, CurrentUser, Db, Idem, Settings, problems
 from shared.messages import AnswerQuestion
 from shared.spend import DayUsedUp
 from shared.tasks import enqueue
@@ -21,21 +22,36 @@ from shared.text import NO_NUL
 
 
 class MessageRequest(Struct):
-    """What the person says, and the analysis of a photo of theirs that it is about."""
+    """What the person says.
+
+    Attributes:
+        content: the question.
+        analysis_id: an analysis of the person's own that it is about.
+    """
 
     content: Annotated[str, Meta(min_length=1, max_length=4000, pattern=NO_NUL, examples=["우유팩은 어떻게 버려요?"])]
     analysis_id: UUID | None = None
 
 
 class Reply(Struct):
-    """The answer to come."""
+    """The answer to come.
+
+    Attributes:
+        id: of the message that it will be.
+        status: `pending`.
+    """
 
     id: UUID
-    status: Annotated[Literal["pending", "success", "failure"], Meta(examples=["pending"])]
+    status: Annotated[Status, Meta(examples=["pending"])]
 
 
 class Exchange(Struct):
-    """The question as it was kept, and its reply."""
+    """The question, kept, and its reply.
+
+    Attributes:
+        message: the question.
+        reply: to be read or followed.
+    """
 
     message: sql.Message
     reply: Reply
@@ -45,6 +61,7 @@ class Exchange(Struct):
     "/conversations/{conversation_id:uuid}/messages",
     status_code=202,
     responses=problems(TooMany, DayUsedUp),
+    response_headers=LOCATION,
     summary="Ask",
 )
 async def create_message(

@@ -10,37 +10,63 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from shared.db import Connection
+from shared.fields import Count, Status, Time
 from shared.ids import new_id
 from shared.messages import Answered, Source, TaskError, Turn
 
 _LAST_ID = UUID(int=(1 << 128) - 1)
 
 
+Role = Annotated[Literal["user", "assistant"], Meta(title="Role", description="The person, or the assistant.")]
+
+
 class Conversation(Struct):
-    """A conversation; its title is the first question's beginning until somebody gives another."""
+    """A conversation.
+
+    Attributes:
+        id: the conversation's.
+        title: the first question's beginning, until somebody gives another; null before the first.
+        created_at: when it was begun.
+        message_count: questions and replies.
+    """
 
     id: UUID
     title: Annotated[str | None, Meta(examples=["우유팩은 어떻게 버려요?"])]
-    created_at: datetime
-    message_count: Annotated[int, Meta(examples=[2])]
+    created_at: Time
+    message_count: Annotated[Count, Meta(examples=[2])]
 
 
 class Message(Struct):
-    """A question or a reply. A reply's content is empty until it succeeds; `position` counts from 1."""
+    """A question or a reply.
+
+    Attributes:
+        id: the message's.
+        role: who says it.
+        content: the text; a reply's is empty until it succeeds.
+        status: how far a reply is; a question is a success.
+        sources: the items that a reply rests on.
+        position: its place in the conversation, from 1.
+        language: in which it is, `ko` or `en`; null while that is not known.
+        provider, model: who wrote a reply; null of a question.
+        error: why a reply failed, for the person; null unless it did.
+        error_code: the same for programs.
+        created_at: when it was said, or asked for.
+        completed_at: when a reply was done or had failed; null until then.
+    """
 
     id: UUID
-    role: Annotated[Literal["user", "assistant"], Meta(examples=["assistant"])]
+    role: Annotated[Role, Meta(examples=["assistant"])]
     content: Annotated[str, Meta(examples=["우유팩은 펼쳐서 씻고 말린 뒤 종이팩으로 배출합니다."])]
-    status: Annotated[Literal["pending", "success", "failure"], Meta(examples=["success"])]
+    status: Annotated[Status, Meta(examples=["success"])]
     sources: list[Source]
-    position: Annotated[int, Meta(examples=[2])]
+    position: Annotated[Count, Meta(examples=[2])]
     language: Annotated[str | None, Meta(examples=["ko"])]
     provider: Annotated[str | None, Meta(examples=["embedded"])]
     model: Annotated[str | None, Meta(examples=["eco2-grounded"])]
     error: Annotated[str | None, Meta(examples=[None])]
     error_code: Annotated[str | None, Meta(examples=[None])]
-    created_at: datetime
-    completed_at: datetime | None
+    created_at: Time
+    completed_at: Time | None
 
     def __post_init__(self) -> None:
         # PostgreSQL gives them as JSON; what are Structs already stay as they are.

@@ -1,22 +1,22 @@
 """A reply as it is written: Server-Sent Events until it is done or has failed."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
 from uuid import UUID
 
 from litestar import get
-from litestar.params import FromPath, HeaderParameter
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from functions.chat_llm import db as sql
 from shared.errors import NotFound
 from shared.events import follow, looking_at
-from shared.http import CurrentUser, Db, ProgressHub, event_stream
+from shared.http import CurrentUser, Db, LastEventId, ProgressHub, event_stream
+from shared.progress import Restart, Token
 
 
 @get(
     "/conversations/{conversation_id:uuid}/messages/{message_id:uuid}/events",
-    responses=event_stream(),
+    responses=event_stream("Message", token=Token, restart=Restart, done=sql.Message, failed=sql.Message),
     summary="Follow a reply",
 )
 async def follow_message(
@@ -25,9 +25,7 @@ async def follow_message(
     user: CurrentUser,
     db: Db,
     hub: ProgressHub,
-    last_event_id: Annotated[
-        str | None, HeaderParameter(name="Last-Event-ID", description="Events after this one are sent.")
-    ] = None,
+    last_event_id: LastEventId = None,
 ) -> Stream:
     async def select() -> sql.Message | None:
         async with db.connection() as conn:

@@ -13,7 +13,11 @@ from shared.http import Conditional, CurrentUser, Db, problems
 
 
 class Renaming(Struct):
-    """The new title."""
+    """Another title.
+
+    Attributes:
+        title: in a few words.
+    """
 
     title: Title
 

@@ -1,0 +1,1 @@
+"""A person's places, and where waste is collected."""

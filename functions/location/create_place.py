@@ -13,7 +13,14 @@ from shared.ids import new_id
 
 
 class NewPlace(Struct):
-    """Latitude and longitude in degrees, both or none."""
+    """A place.
+
+    Attributes:
+        name: what the person calls it.
+        address: in words.
+        latitude, longitude: degrees north and east, both or none.
+        is_default: take the default away from the place that has it.
+    """
 
     name: Name
     address: Address

@@ -11,22 +11,34 @@ from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from functions.location.hours import Moment, OperatingHours
+from functions.location.places import Latitude, Longitude
 from shared.db import Connection
+from shared.fields import Time
+from shared.waste_types import WasteType
 
 # earthdistance reckons on a sphere of 6,378,168 m; on one of the earth's mean radius (IUGG R1) distances come out right.
 TRUE_RADIUS = 6_371_008.8 / 6_378_168
 
 
 class Place(Struct):
-    """One of a person's places. Latitude and longitude are in degrees, both or none."""
+    """One of a person's places.
+
+    Attributes:
+        id: the place's.
+        name: what the person calls it.
+        address: in words.
+        latitude, longitude: degrees north and east; null where the person gave none.
+        is_default: whether it is meant where no place is named; one at most is.
+        created_at: when it was added.
+    """
 
     id: UUID
     name: Annotated[str, Meta(examples=["집"])]
     address: Annotated[str, Meta(examples=["서울특별시 중구 세종대로 110"])]
-    latitude: Annotated[float | None, Meta(examples=[37.5663])]
-    longitude: Annotated[float | None, Meta(examples=[126.9779])]
+    latitude: Annotated[Latitude | None, Meta(examples=[37.5663])]
+    longitude: Annotated[Longitude | None, Meta(examples=[126.9779])]
     is_default: bool
-    created_at: datetime
+    created_at: Time
 
 
 _HOURS: dict[str, Any] = {day: [["09:00", "18:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
@@ -34,29 +46,42 @@ _HOURS |= {"sat": [], "sun": [], "holiday": [], "note": ""}
 
 
 class Center(Struct):
-    """A collection center. `items` are waste types, `item_names` the words of the list it came from.
+    """A collection center, from a public list.
 
-    Without coordinates, or with hours null, the source's own could not be read. `phone_note` holds the source's text
-    where it says more than the one number. `other_address` is the place's lot address beside the one by road.
+    Attributes:
+        id: the center's.
+        name: in Korean.
+        address: by road where it has one.
+        latitude, longitude: degrees north and east; null where the source's could not be read.
+        phone: one number; null where there is none.
+        operating_hours: null where the source's could not be read.
+        items: the kinds of waste that it takes.
+        item_names: the same in the source's words.
+        phone_note: the source's text where it says more than the one number.
+        other_address: by lot, beside the one by road.
     """
 
     id: UUID
     name: Annotated[str, Meta(examples=["송천동행정복지센터"])]
     address: Annotated[str, Meta(examples=["전북특별자치도 전주시 덕진구 송천로 1"])]
-    latitude: Annotated[float | None, Meta(examples=[35.8617])]
-    longitude: Annotated[float | None, Meta(examples=[127.1203])]
+    latitude: Annotated[Latitude | None, Meta(examples=[35.8617])]
+    longitude: Annotated[Longitude | None, Meta(examples=[127.1203])]
     phone: Annotated[str | None, Meta(examples=["063-123-4567"])]
     operating_hours: Annotated[OperatingHours | None, Meta(examples=[_HOURS])]
-    items: Annotated[list[str], Meta(examples=[["plastic", "metal"]])]
+    items: Annotated[list[WasteType], Meta(examples=[["plastic", "metal"]])]
     item_names: Annotated[list[str], Meta(examples=[["플라스틱류", "캔류"]])]
     phone_note: Annotated[str | None, Meta(examples=[None])]
     other_address: Annotated[str | None, Meta(examples=[None])]
 
 
 class FoundCenter(Center):
-    """A center with its great-circle distance in metres from the point asked for; null in a map view."""
+    """A center, and how far it is.
 
-    distance_m: Annotated[float | None, Meta(examples=[412.5])]
+    Attributes:
+        distance_m: metres as the crow flies from the point that was asked for; null in a map view.
+    """
+
+    distance_m: Annotated[Annotated[float, Meta(ge=0)] | None, Meta(examples=[412.5])]
 
 
 class CenterRow(Struct):

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from functions.location.letters import one_apart
 
@@ -28,12 +28,25 @@ KST = dt.timezone(dt.timedelta(hours=9), "KST")
 # No cell of opening hours is longer; what is, is prose or a damaged file, and not worth a search.
 _LONGEST = 300
 
-Span = tuple[str, str]
+Time = Annotated[str, Meta(pattern=r"^([01]\d|2[0-4]):[0-5]\d$")]
+Span = tuple[Time, Time]
+Day = Annotated[
+    Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday"],
+    Meta(title="Day", description="A day of the week, or a public holiday."),
+]
 ALWAYS: list[Span] = [("00:00", "24:00")]
 
 
 class OperatingHours(Struct, kw_only=True):
-    """Spans in Korean time: `[]` is closed, `[["00:00", "24:00"]]` always; an end before its start is past midnight."""
+    """Spans in Korean time: `[]` is closed, `[["00:00", "24:00"]]` always; an end before its start is past midnight.
+
+    Attributes:
+        mon, tue, wed, thu, fri, sat, sun: the spans of that day of the week.
+        holiday: the spans of public holidays.
+        note: the source's own text of the days that could not be read, or not in whole.
+        weeks: where a day's spans hold in some weeks of the month alone: which, from 1, by the day's name.
+        unread: days of which nothing is known: their `[]` does not mean closed.
+    """
 
     mon: list[Span]
     tue: list[Span]
@@ -44,8 +57,8 @@ class OperatingHours(Struct, kw_only=True):
     sun: list[Span]
     holiday: list[Span]
     note: str = ""
-    weeks: dict[str, list[int]] | UnsetType = UNSET
-    unread: list[str] | UnsetType = UNSET
+    weeks: dict[str, list[Annotated[int, Meta(ge=1, le=5)]]] | UnsetType = UNSET
+    unread: list[Day] | UnsetType = UNSET
 
 
 @dataclass(frozen=True)

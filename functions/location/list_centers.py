@@ -25,7 +25,13 @@ MAP_LIMIT = 500
 
 
 class Centers(Struct):
-    """`truncated` says that there are more than these: move closer, or narrow the filter."""
+    """The centers found, in one page.
+
+    Attributes:
+        items: the nearest first.
+        truncated: whether there are more than these: move closer, or narrow the filter.
+        next_cursor: null: there is no other page.
+    """
 
     items: list[sql.FoundCenter]
     truncated: bool
@@ -41,7 +47,8 @@ async def list_centers(
         float | None, QueryParameter(gt=0, le=LARGEST_RADIUS, description="Metres around the point; 5000 if not given.")
     ] = None,
     bbox: Annotated[
-        str | None, QueryParameter(description="minlon,minlat,maxlon,maxlat in degrees, instead of a point.")
+        str | None,
+        QueryParameter(max_length=200, description="minlon,minlat,maxlon,maxlat in degrees, instead of a point."),
     ] = None,
     limit: Annotated[
         int | None, QueryParameter(ge=1, le=100, description="At most so many; 20 if not given, 500 for a map view.")

@@ -19,7 +19,12 @@ _GUESSES = 3
 
 
 class FoundByWords(Struct):
-    """The best first. The list has one page."""
+    """The centers found, in one page.
+
+    Attributes:
+        items: the best first.
+        next_cursor: null: there is no other page.
+    """
 
     items: list[sql.Center]
     next_cursor: None = None
@@ -31,7 +36,7 @@ async def search_centers(
     q: Annotated[
         str, QueryParameter(min_length=1, max_length=100, description="Words or parts of words, such as 고양 행정복지.")
     ],
-    limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
+    limit: Annotated[int, QueryParameter(ge=1, le=100, description="Centers at most.")] = 20,
 ) -> FoundByWords:
     query = " ".join(unicodedata.normalize("NFKC", q).lower().split())
     if not query or "\0" in query:

@@ -14,7 +14,14 @@ from shared.http import Conditional, CurrentUser, Db, problems
 
 
 class PlaceChanges(Struct):
-    """What is left out stays as it is; null takes the coordinates away."""
+    """What is left out stays as it is; null takes the coordinates away.
+
+    Attributes:
+        name: what the person calls it.
+        address: in words.
+        latitude, longitude: degrees north and east, both or none.
+        is_default: take the default away from the place that has it.
+    """
 
     name: Name | UnsetType = UNSET
     address: Address | UnsetType = UNSET

@@ -14,15 +14,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from functions.recycle_info import particles
-from functions.recycle_info.db import Category, Item, Said
+from functions.recycle_info.db import Category, CategoryName, Item, Said
 from functions.recycle_info.vocabulary import SOURCES, bins_named
 from shared.item_ids import item_id
 
-CategoryName = Literal[
-    "paper", "paper_pack", "plastic", "pet_clear", "vinyl", "styrofoam", "glass", "metal", "clothing", "battery",
-    "lighting", "electronics", "food", "bulky", "general",
-]  # fmt: skip
-CATEGORIES: tuple[str, ...] = get_args(CategoryName)
+CATEGORIES: tuple[CategoryName, ...] = get_args(get_args(CategoryName)[0])
 FOLDER = Path(__file__).parent / "data"
 
 # What is asked about a thing: each is a question that has a short answer, which begins with yes or no where it can.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 from uuid import UUID
 
 import msgspec
@@ -12,18 +12,32 @@ from psycopg.types.json import Jsonb
 
 from functions.recycle_info.words import Asked
 from shared.db import Connection
+from shared.fields import Count, Share, Time
 
-# One step a line: what a caller splits at "\n".
-Lines = Annotated[str, Meta(description="One step a line, separated by \\n.")]
+CategoryName = Annotated[
+    Literal[
+        "paper", "paper_pack", "plastic", "pet_clear", "vinyl", "styrofoam", "glass", "metal", "clothing", "battery",
+        "lighting", "electronics", "food", "bulky", "general",
+    ],
+    Meta(title="CategoryName", description="A kind of waste that items have."),
+]  # fmt: skip
 
 
 class Category(Struct, frozen=True):
-    """A kind of waste, how many items there are of it, and what holds for all of them, a rule a line."""
+    """A kind of waste.
 
-    category: Annotated[str, Meta(examples=["plastic"])]
+    Attributes:
+        category: its name for programs.
+        name_ko, name_en: its names for people.
+        count: how many items there are of it.
+        how_to_recycle, do_not_do: what holds for all of them, in Korean, a rule a line.
+        how_to_recycle_en, do_not_do_en: the same in English.
+    """
+
+    category: Annotated[CategoryName, Meta(examples=["plastic"])]
     name_ko: Annotated[str, Meta(examples=["플라스틱류"])]
     name_en: Annotated[str, Meta(examples=["Plastic containers"])]
-    count: Annotated[int, Meta(examples=[24])]
+    count: Annotated[Count, Meta(examples=[24])]
     how_to_recycle: Annotated[str, Meta(examples=["내용물을 비우고 헹굽니다."])]
     do_not_do: Annotated[str, Meta(examples=["이물질이 묻은 채 배출하지 마세요."])]
     how_to_recycle_en: Annotated[str, Meta(examples=["Empty and rinse it."])]
@@ -31,14 +45,25 @@ class Category(Struct, frozen=True):
 
 
 class Said(TypedDict):
-    """The same in both languages."""
+    """The same in both languages.
+
+    Attributes:
+        ko: Korean.
+        en: English.
+    """
 
     ko: Annotated[str, Meta(min_length=2, max_length=300, examples=["네, 물로 헹굽니다."])]
     en: Annotated[str, Meta(min_length=2, max_length=300, examples=["Yes, rinse it."])]
 
 
 class Publication(TypedDict):
-    """Where a rule comes from; `date` is the day, month or year whose state is told."""
+    """Where a rule comes from.
+
+    Attributes:
+        title, title_en: the publication's, in Korean and in English.
+        publisher: in Korean.
+        date: the day, month or year whose state it tells.
+    """
 
     title: Annotated[str, Meta(examples=["「재활용가능자원의 분리수거 등에 관한 지침」 별표 1"])]
     title_en: Annotated[str, Meta(examples=["Guideline on the separate collection of recyclable resources, annex 1"])]
@@ -47,29 +72,45 @@ class Publication(TypedDict):
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """A thing people throw away, in Korean and, in the fields ending with `_en`, in English."""
+    """A thing people throw away, in Korean and, in the fields ending with `_en`, in English.
+
+    Attributes:
+        id: the item's.
+        name, name_en: what people call it.
+        category: the kind of waste that it is.
+        description, description_en: what it is.
+        how_to_recycle, how_to_recycle_en: what to do, a step a line.
+        do_not_do, do_not_do_en: what not to do, a line each.
+        images: addresses of pictures.
+        slug: its name in addresses.
+        synonyms, synonyms_en: other names of it.
+        why, why_en: why it is done so.
+        bins: the bins and services that the steps name.
+        exceptions: what to do when it is dirty, broken, mixed …
+        answers: short answers by what is asked: rinse, label, lid, crush, toilet, rain …
+        source: where the rule comes from.
+    """
 
     id: UUID
     name: Annotated[str, Meta(examples=["샴푸 통"])]
     category: Annotated[str, Meta(examples=["plastic"])]
     description: Annotated[str | None, Meta(examples=["샴푸를 담는 플라스틱 용기입니다."])]
-    how_to_recycle: Annotated[Lines | None, Meta(examples=["내용물을 비우고 헹굽니다.\\n펌프를 빼고 배출합니다."])]
-    do_not_do: Annotated[Lines | None, Meta(examples=["펌프를 끼운 채 배출하지 마세요."])]
-    images: Annotated[list[Any], Meta(examples=[[]])]
+    how_to_recycle: Annotated[str | None, Meta(examples=["내용물을 비우고 헹굽니다.\\n펌프를 빼고 배출합니다."])]
+    do_not_do: Annotated[str | None, Meta(examples=["펌프를 끼운 채 배출하지 마세요."])]
+    images: Annotated[list[str], Meta(examples=[[]])]
     slug: Annotated[str | None, Meta(examples=["shampoo-bottle"])]
     name_en: Annotated[str | None, Meta(examples=["Shampoo bottle"])]
     synonyms: Annotated[list[str], Meta(examples=[["린스 통"]])]
     synonyms_en: Annotated[list[str], Meta(examples=[["conditioner bottle"]])]
     description_en: Annotated[str | None, Meta(examples=["A plastic bottle for shampoo."])]
-    how_to_recycle_en: Annotated[Lines | None, Meta(examples=["Empty and rinse it.\\nTake off the pump."])]
-    do_not_do_en: Annotated[Lines | None, Meta(examples=["Do not leave the pump on."])]
+    how_to_recycle_en: Annotated[str | None, Meta(examples=["Empty and rinse it.\\nTake off the pump."])]
+    do_not_do_en: Annotated[str | None, Meta(examples=["Do not leave the pump on."])]
     why: Annotated[str | None, Meta(examples=["펌프에는 금속 스프링이 들어 있습니다."])]
     why_en: Annotated[str | None, Meta(examples=["The pump has a metal spring inside."])]
-    bins: Annotated[list[str], Meta(description="Bins and services that the steps name.", examples=[["plastics"]])]
+    bins: Annotated[list[str], Meta(examples=[["plastics"]])]
     exceptions: Annotated[
         dict[str, Said],
         Meta(
-            description="What to do when it is dirty, broken, mixed …",
             examples=[
                 {
                     "dirty": {
@@ -83,7 +124,6 @@ class Item(Struct, frozen=True, kw_only=True):
     answers: Annotated[
         dict[str, Said],
         Meta(
-            description="Short answers by what is asked: rinse, label, lid, crush, toilet, rain …",
             examples=[{"rinse": {"ko": "네, 물로 헹굽니다.", "en": "Yes, rinse it."}}],
         ),
     ]
@@ -105,28 +145,41 @@ class Item(Struct, frozen=True, kw_only=True):
 class FoundItem(Item, frozen=True, kw_only=True):
     """An item that a search found.
 
-    `score` is 1 for the item's own name, 0.97 for a synonym, 0.94 for what sounds like one of them; 0.6 to 0.92 where a name
-    contains the query; at most 0.8 for first consonants (ㄱㅈㅈ), 0.72 where a letter or two differ. A name inside the query
-    counts by its share of it.
+    Attributes:
+        score: 1 for the item's own name, 0.97 for a synonym, 0.94 for what sounds like one of them; 0.6 to 0.92 where a name
+            contains the query; at most 0.8 for first consonants (ㄱㅈㅈ), 0.72 where a letter or two differ. A name inside the
+            query counts by its share of it.
     """
 
-    score: Annotated[float, Meta(examples=[0.97])]
+    score: Annotated[Share, Meta(examples=[0.97])]
 
 
 class AskedItem(Struct, frozen=True):
-    """What a kept search found, best first."""
+    """An item that a kept search found.
+
+    Attributes:
+        item_id: the item's.
+        name: in Korean.
+    """
 
     item_id: UUID
     name: Annotated[str, Meta(examples=["샴푸 통"])]
 
 
 class UserQuery(Struct, frozen=True):
-    """A search that a person made."""
+    """A search that a person made.
+
+    Attributes:
+        id: the search's.
+        query: what was typed.
+        result: the best first.
+        created_at: when.
+    """
 
     id: UUID
     query: Annotated[str, Meta(examples=["샴푸통"])]
     result: list[AskedItem]
-    created_at: datetime
+    created_at: Time
 
 
 CATEGORIES = """

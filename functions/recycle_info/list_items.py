@@ -7,7 +7,6 @@ from litestar import get
 from litestar.params import QueryParameter
 
 from functions.recycle_info import db as sql
-from functions.recycle_info.dataset import CategoryName
 from shared.errors import BadInput
 from shared.http import Db, PageQuery, problems
 from shared.pages import Page
@@ -17,7 +16,7 @@ from shared.pages import Page
 async def list_items(
     db: Db,
     page: PageQuery,
-    category: Annotated[CategoryName | None, QueryParameter(description="Items of this category alone.")] = None,
+    category: Annotated[sql.CategoryName | None, QueryParameter(description="Items of this category alone.")] = None,
 ) -> Page[sql.Item]:
     after = page.after(tuple[str, UUID])
     if after is not None and "\0" in after[0]:

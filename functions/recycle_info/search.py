@@ -21,9 +21,12 @@ GUESSED = 0.3
 
 
 class Found(Struct):
-    """The items, best first, and the query they answer.
+    """What a search found. No item is an answer too.
 
-    No item is an answer too: then `did_you_mean` is the name most like the query, if there is one that is like it at all.
+    Attributes:
+        items: the best first.
+        query: as it was typed.
+        did_you_mean: without an item, the name most like the query; null where none is like it at all.
     """
 
     items: list[sql.FoundItem]

@@ -8,9 +8,16 @@ from msgspec import Meta, Struct
 from psycopg.rows import class_row
 
 from shared.db import Connection
+from shared.fields import Language, Time
 
-AvatarStatus = Literal["none", "pending", "failure", "success"]
-
+AvatarStatus = Annotated[
+    Literal["none", "pending", "failure", "success"],
+    Meta(
+        title="AvatarStatus",
+        description="How far a person's picture is: none was asked for, it is being checked, refused, shown.",
+    ),
+]
+Theme = Annotated[Literal["light", "dark", "system"], Meta(title="Theme", description="The app's colours.")]
 
 _Nickname = Annotated[str | None, Meta(examples=["초록이"])]
 _AvatarUrl = Annotated[
@@ -27,21 +34,31 @@ _Bio = Annotated[str | None, Meta(examples=["분리배출 3년 차"])]
 class Profile(Struct):
     """A person's profile as they see it themselves.
 
-    `avatar_status` says how far the picture asked for last has come, `avatar_error` why it was refused; until a new one is
-    checked, `avatar_url` shows the one before.
+    Attributes:
+        user_id: whose.
+        nickname, bio: as the person wrote them; null until then.
+        avatar_url: the picture; while a new one is being checked, the one before; null without any.
+        updated_at: of the last change; of the registration where there was none.
+        avatar_status: how far the picture that was asked for last has come.
+        avatar_error: why it was refused, for the person; null unless it was.
     """
 
     user_id: UUID
     nickname: _Nickname
     avatar_url: _AvatarUrl
     bio: _Bio
-    updated_at: datetime | None
+    updated_at: Time | None
     avatar_status: Annotated[AvatarStatus, Meta(examples=["success"])]
     avatar_error: Annotated[str | None, Meta(examples=[None])]
 
 
 class PublicProfile(Struct):
-    """A person as others see them."""
+    """A person as others see them.
+
+    Attributes:
+        user_id: whose.
+        nickname, avatar_url, bio: null where the person has none.
+    """
 
     user_id: UUID
     nickname: _Nickname
@@ -50,11 +67,17 @@ class PublicProfile(Struct):
 
 
 class Settings(Struct):
-    """How the app is to behave for a person."""
+    """How the app is to behave for a person.
+
+    Attributes:
+        notification_enabled: whether to tell the person when something is done.
+        language: the app's.
+        theme: the app's.
+    """
 
     notification_enabled: bool = True
-    language: Literal["ko", "en"] = "ko"
-    theme: Literal["light", "dark", "system"] = "light"
+    language: Language = "ko"
+    theme: Theme = "light"
 
 
 class AvatarState(Struct):

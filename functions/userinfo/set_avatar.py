@@ -19,16 +19,13 @@ from shared.uploads import UploadNotFound
 
 
 class AvatarRequest(Struct):
-    """The picture, by the key that its upload was given."""
+    """The picture, by the key that its upload was given.
 
-    image_key: Annotated[
-        str,
-        Meta(
-            pattern=uploads.KEY_PATTERN,
-            description="image_key of POST /me/avatar/uploads",
-            examples=[uploads.EXAMPLE_KEY],
-        ),
-    ]
+    Attributes:
+        image_key: of POST /me/avatar/uploads.
+    """
+
+    image_key: Annotated[str, Meta(pattern=uploads.KEY_PATTERN, examples=[uploads.EXAMPLE_KEY])]
 
 
 @put(

@@ -21,7 +21,13 @@ Nothing = Annotated[str, Meta(pattern=pattern(r"^$(?!\n)", "can only be cleared,
 
 
 class ProfileChanges(Struct):
-    """What is left out stays as it is; null clears. A picture is set by PUT /me/avatar, and here only taken away."""
+    """What is left out stays as it is; null clears.
+
+    Attributes:
+        nickname: what others call the person.
+        bio: what the person says of themselves.
+        avatar_url: null takes the picture away; PUT /me/avatar sets one.
+    """
 
     nickname: Nickname | UnsetType | None = UNSET
     bio: Bio | UnsetType | None = UNSET

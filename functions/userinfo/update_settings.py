@@ -1,7 +1,5 @@
 """Changed settings of the person's."""
 
-from typing import Literal
-
 import msgspec
 from litestar import Response, patch
 from litestar.params import JSONBody
@@ -9,15 +7,21 @@ from msgspec import UNSET, Struct, UnsetType
 
 from functions.userinfo import db as sql
 from shared.errors import BadInput, PreconditionFailed, Unauthorized
+from shared.fields import Language
 from shared.http import Conditional, CurrentUser, Db, problems
 
 
 class SettingsChanges(Struct):
-    """What is left out stays as it is."""
+    """What is left out stays as it is.
+
+    Attributes:
+        notification_enabled: whether to tell the person when something is done.
+        language, theme: the app's.
+    """
 
     notification_enabled: bool | UnsetType = UNSET
-    language: Literal["ko", "en"] | UnsetType = UNSET
-    theme: Literal["light", "dark", "system"] | UnsetType = UNSET
+    language: Language | UnsetType = UNSET
+    theme: sql.Theme | UnsetType = UNSET
 
 
 @patch("/me/settings", responses=problems(BadInput, Unauthorized, PreconditionFailed), summary="Change my settings")

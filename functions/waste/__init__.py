@@ -1,0 +1,1 @@
+"""Photos of waste, from upload to answer."""

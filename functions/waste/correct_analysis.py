@@ -15,7 +15,11 @@ from shared.waste_types import WasteType
 
 
 class Correction(Struct):
-    """What it is: any kind of waste, or one of `ask.options`."""
+    """What it is.
+
+    Attributes:
+        waste_type: any kind of waste, or one of `ask.options`.
+    """
 
     waste_type: WasteType
 

@@ -11,7 +11,7 @@ from functions.waste.messages import PhotoProcessed
 from functions.waste.model import Analysis
 from shared import clock, rates, spend, uploads
 from shared.errors import TooMany
-from shared.http import Broker, CurrentUser, Db, Idem, Objects, Settings, problems
+from shared.http import LOCATION, Broker, CurrentUser, Db, Idem, Objects, Settings, problems
 from shared.ids import new_id
 from shared.messages import ProcessPhoto
 from shared.spend import DayUsedUp
@@ -22,14 +22,22 @@ PATH = "/api/v1/waste/analyses"
 
 
 class AnalysisRequest(Struct):
-    """The photo, by the key that its upload was given."""
+    """The photo, by the key that its upload was given.
 
-    image_key: Annotated[
-        str, Meta(pattern=uploads.KEY_PATTERN, description="image_key of POST /uploads", examples=[uploads.EXAMPLE_KEY])
-    ]
+    Attributes:
+        image_key: of POST /uploads.
+    """
+
+    image_key: Annotated[str, Meta(pattern=uploads.KEY_PATTERN, examples=[uploads.EXAMPLE_KEY])]
 
 
-@post("/analyses", status_code=202, responses=problems(UploadNotFound, TooMany, DayUsedUp), summary="Analyse a photo")
+@post(
+    "/analyses",
+    status_code=202,
+    responses=problems(UploadNotFound, TooMany, DayUsedUp),
+    response_headers=LOCATION,
+    summary="Analyse a photo",
+)
 async def create_analysis(
     data: JSONBody[AnalysisRequest],
     user: CurrentUser,

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from functions.waste.guides import Advice
 from functions.waste.model import Analysis, AnalysisResult
 from shared.db import Connection
+from shared.fields import Count, Time
 
 _COLUMNS = """
     a.id, a.status, NULLIF(a.image_url, '') AS image_url, a.waste_type, a.corrected_type, a.confidence, a.analysis_result,
@@ -23,11 +24,17 @@ _COLUMNS = """
 
 
 class Stats(Struct):
-    """Analyses that succeeded, by the person's correction where there is one; `since` is the first one's time."""
+    """Analyses that succeeded.
 
-    total: Annotated[int, Meta(examples=[3])]
-    by_type: Annotated[dict[str, int], Meta(examples=[{"plastic": 3}])]
-    since: datetime | None
+    Attributes:
+        total: how many.
+        by_type: how many of each WasteType, by the person's correction where there is one.
+        since: when the first was asked for; null without any.
+    """
+
+    total: Annotated[Count, Meta(examples=[3])]
+    by_type: Annotated[dict[str, Count], Meta(examples=[{"plastic": 3}])]
+    since: Time | None
 
 
 async def insert_analysis(

@@ -20,7 +20,11 @@ from shared.http import CurrentUser
 
 
 class $answer(Struct):
-    """What the caller gets."""
+    """What the caller gets.
+
+    Attributes:
+        $described
+    """
 
     $fields
 
@@ -296,6 +300,7 @@ def _route(route: str, prefix: str, name: str) -> dict[str, str]:
         "imports": "\n".join(imports),
         "signature": _signature(name, parameters, answer),
         "answer": answer,
+        "described": "text: what was sent." if has_body else "person: whose token it is.",
         "fields": "text: str" if has_body else "person: str",
         "values": "data.text" if has_body else "str(user.id)",
         "constants": constants,

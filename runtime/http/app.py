@@ -20,7 +20,6 @@ from shared.identity import Verifier
 
 # How the address of an event stream ends.
 EVENTS = "/events"
-_ASKER: dict[str, Provider] = {"user": authentication.asked_by}
 # The largest request body, in bytes: everything large goes to the object store directly.
 MAX_BODY = 256 * 1024
 
@@ -43,7 +42,7 @@ def bound(
     found = []
     for handler in handlers:
         streams = any(path.endswith(EVENTS) for path in handler.paths)
-        names, name = parameters(handler), handler.fn.__name__
+        names, name = parameters(handler), handler.opt.get("function", handler.fn.__name__)
         broker = partial(parts.__getitem__, "broker") if streams else None
         found.append(bind(handler, parts, providers))
         found[-1].before_request = authentication.before_request(
@@ -52,26 +51,21 @@ def bound(
     return found
 
 
-def ticket_offices(
-    service: Service,
-    handlers: Sequence[HTTPRouteHandler],
-    parts: Mapping[Any, Any],
-    verifier: Verifier,
-    lane: Callable[[], Lane],
-) -> list[HTTPRouteHandler]:
-    """POST `/ticket` below the address of each event stream."""
+def ticket_offices(service: Service, handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """POST `/ticket` below the address of each event stream; it is off when the stream's function is."""
     found = []
     for handler in handlers:
         paths = [f"{path}/ticket" for path in handler.paths if path.endswith(EVENTS)]
         if paths:
-            office = bind(post(paths, status_code=201, include_in_schema=False)(_issue), parts, _ASKER)
             name = handler.fn.__name__
-            office.before_request = authentication.before_request(service.folder, name, {"user"}, verifier, lane=lane())
-            found.append(office)
+            operation = f"{service.folder}_{name}_ticket"
+            office = post(paths, status_code=201, operation_id=operation, summary="Ask for a ticket", function=name)
+            found.append(office(_issue))
     return found
 
 
 async def _issue(request: Request[Any, Any, Any], user: CurrentUser, broker: Broker) -> tickets.Ticket:
+    """A ticket for this event stream, which takes it in `?ticket=` where no header can be sent (EventSource)."""
     # Whose the stream is, is asked when it is opened.
     path = request.scope["path"].removesuffix("/ticket")
     return await tickets.issue(broker, path, identity.current_session())

@@ -12,6 +12,7 @@ for false and "null" for null, none of which the OpenAPI document allows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import inspect
 import random
@@ -139,7 +140,19 @@ def _convert(data: Any, wanted: Any) -> Any:
     try:
         return msgspec.convert(data, wanted, str_keys=True)
     except msgspec.ValidationError as error:
+        # What nests deeper than Python calls has no integer in a place where one is asked for.
+        with contextlib.suppress(msgspec.ValidationError, RecursionError):
+            return msgspec.convert(_whole(data), wanted, str_keys=True)
         raise BadInput(errors=[problems.field_error(str(error))]) from None
+
+
+def _whole(node: Any) -> Any:
+    """The same with whole numbers as integers, however they are written: JSON has one kind (JSON Schema 2020-12 §4.2.3)."""
+    if isinstance(node, dict):
+        return {name: _whole(inner) for name, inner in node.items()}
+    if isinstance(node, list):
+        return [_whole(inner) for inner in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node
 
 
 def _keyword(parameter: inspect.Parameter, hint: Any) -> inspect.Parameter:

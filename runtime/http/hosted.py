@@ -81,11 +81,11 @@ class Hosted:
         self._tasks: list[asyncio.Task[None]] = []
         functions = load_http(service, only) if handlers is None else handlers
         self._lanes: list[Lane] = []
+        functions = [*functions, *ticket_offices(service, functions)]
         found = bound(service, functions, self.parts, self.verifier, self._lane)
         # The service's OpenAPI document, as JSON.
         self.document = cache(lambda: openapi.document(service, functions, found))
-        offices = ticket_offices(service, functions, self.parts, self.verifier, self._lane)
-        self.app = application(service, [*found, *offices], self.document)
+        self.app = application(service, found, self.document)
 
     def _lane(self) -> Lane:
         """One function's places: while some hold a connection, as many may do what needs none."""

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from litestar import Request
 from litestar.params import HeaderParameter, QueryParameter
 
-from shared.http import Conditions, CurrentUser
+from shared.http import ETAGS, Conditions, CurrentUser
 from shared.idempotency import Idempotency
-from shared.pages import Paging
+from shared.pages import CURSOR, Paging
 
 
 async def idempotency(
@@ -19,7 +19,7 @@ async def idempotency(
         str | None,
         HeaderParameter(
             name="Idempotency-Key",
-            description="The same key and body get the first answer again.",
+            description="Makes a repeat harmless: the same key and body get the first answer again, for 24 hours.",
             schema_extra={"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
         ),
     ] = None,
@@ -30,10 +30,12 @@ async def idempotency(
 
 def conditions(
     if_none_match: Annotated[
-        str | None, HeaderParameter(name="If-None-Match", description="ETags of what the client has; `*` is any.")
+        str | None,
+        HeaderParameter(name="If-None-Match", pattern=ETAGS, description="ETags of what the client has; `*` is any."),
     ] = None,
     if_match: Annotated[
-        str | None, HeaderParameter(name="If-Match", description="The ETag of what is to be changed; `*` is any.")
+        str | None,
+        HeaderParameter(name="If-Match", pattern=ETAGS, description="The ETag of what is to be changed; `*` is any."),
     ] = None,
 ) -> Conditions:
     return Conditions(if_none_match, if_match)
@@ -45,7 +47,7 @@ def page(
         str | None,
         QueryParameter(
             description="next_cursor of the page before.",
-            schema_extra={"pattern": "^[A-Za-z0-9_-]+$", "maxLength": 1000},
+            schema_extra={"pattern": CURSOR, "maxLength": 1000},
         ),
     ] = None,
 ) -> Paging:

@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 from litestar import Request, Response
 from litestar.exceptions import ClientException, HTTPException, MethodNotAllowedException, ValidationException
+from msgspec import UNSET
 
 from runtime import telemetry
 from shared import spans, text, trace
@@ -43,11 +44,9 @@ def answer(problem: Problem, instance: str, cause: Exception | None = None) -> t
         status=problem.status,
         detail=problem.detail,
         instance=instance,
-        errors=problem.errors,
+        errors=problem.errors or UNSET,
     )
     content = msgspec.to_builtins(document)
-    if not problem.errors:
-        del content["errors"]
     if cause is not None and problem.status == 500 and spans.on():
         content |= {"trace_id": trace.current()[3:35], "traceback": telemetry.stack_of(cause).splitlines()}
     return problem.status, problem.headers, msgspec.json.encode(content)
@@ -122,7 +121,10 @@ def _field_errors(error: ValidationException) -> list[FieldError]:
         message = str(extra.get("message", ""))
         # The whole body is missing; what is wrong inside of one, runtime.http.binding says.
         missing = message == "'data'"
-        found.append(FieldError("body", "is required") if missing else field_error(message, str(extra.get("key", ""))))
+        key = str(extra.get("key", ""))
+        if extra.get("source") == "header":
+            key = key.replace("_", "-").title()  # Litestar (2.25) tells the parameter's name
+        found.append(FieldError("body", "is required") if missing else field_error(message, key))
     if not found and (parameter := re.search(r"Missing required (\w+) parameter '([^']+)'", error.detail)) is not None:
         found.append(FieldError(parameter[2], "is required"))
     return found

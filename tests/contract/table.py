@@ -156,5 +156,11 @@ TABLE = [
     Row("chat_llm", "GET", "/conversations/{}/messages/{}", 200, MESSAGE),
     Row("chat_llm", "GET", "/conversations/{}/messages/{}/events", 200, events="token restart done failed"),
 ]
+# What is beside each event stream (API.md's conventions): the address that issues a ticket for it.
+TICKETS = [
+    Row(row.service, "POST", f"{row.path}/ticket", 201, "ticket expires_in", named=(201,))
+    for row in TABLE
+    if row.events
+]
 # Fields that API.md leaves to a standard or to common sense.
 UNSPOKEN = {"auth": {"keys"}, "location": {"id", "created_at"}, "recycle_info": {"id", "created_at"}}

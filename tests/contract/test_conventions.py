@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.contract.conftest import Somebody, System, somebody
-from tests.contract.table import PREFIXES, TABLE, Row
+from tests.contract.table import PREFIXES, TABLE, TICKETS, Row
 
 
 def named(rows: list[Row]) -> pytest.MarkDecorator:
@@ -46,7 +46,7 @@ async def person(gateway: httpx.AsyncClient, system: System) -> Somebody:
     return Somebody(gateway, known.name, known.user, known.tokens)
 
 
-@named([row for row in TABLE if not row.public])
+@named([row for row in TABLE + TICKETS if not row.public])
 async def test_without_a_token_or_with_a_bad_one_401(gateway: httpx.AsyncClient, row: Row) -> None:
     for headers in ({}, {"Authorization": "Bearer a.b.c"}, {"Authorization": "Basic a2ltOmtpbQ=="}):
         answer = await gateway.request(row.method, address(row), headers=headers, json={} if row.body else None)
@@ -201,5 +201,13 @@ async def test_the_merged_document_holds_every_service(gateway: httpx.AsyncClien
         for path, operations in document["paths"].items()
         for method in operations
     }
-    assert served == {(row.method, PREFIXES[row.service] + row.path) for row in TABLE}
+    assert served == {(row.method, PREFIXES[row.service] + row.path) for row in TABLE + TICKETS}
+    assert {tag["name"] for tag in document["tags"]} == {
+        "auth",
+        "userinfo",
+        "location",
+        "waste",
+        "recycle-info",
+        "chat-llm",
+    }
     assert "x-missing-services" not in document

@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.contract.conftest import Somebody, System, somebody
-from tests.contract.table import PREFIXES, TABLE, Row
+from tests.contract.table import PREFIXES, TABLE, TICKETS, Row
 
 EXAMPLES = int(os.environ.get("ECO2_EXAMPLES", "25"))
 CHECKS = [
@@ -85,7 +85,7 @@ def headers(system: System) -> dict[str, str]:
     return a_person(system)
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.method} {PREFIXES[row.service]}{row.path}")
+@pytest.mark.parametrize("row", TABLE + TICKETS, ids=lambda row: f"{row.method} {PREFIXES[row.service]}{row.path}")
 def test_generated_requests_get_documented_answers(
     api: BaseSchema,
     session: requests.Session,

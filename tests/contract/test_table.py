@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from runtime.http.hosted import Hosted, read_settings
 from runtime.services import ROOT, find
-from tests.contract.table import NESTED, PREFIXES, TABLE, UNSPOKEN, WASTE_TYPES, Row
+from tests.contract.table import NESTED, PREFIXES, TABLE, TICKETS, UNSPOKEN, WASTE_TYPES, Row
 
 API_MD = ROOT.parent / "shared" / "API.md"
 _SECTION = re.compile(r"^## [a-z-]+ — `(/api/v1/[a-z]+)`\n(.*?)(?=^## |\Z)", re.M | re.S)
@@ -93,10 +93,10 @@ def test_every_path_served_is_in_the_contract_and_every_path_of_it_is_served(
         for path, operations in document["paths"].items()
         for method in operations
     }
-    assert served == {(row.service, row.method, row.path) for row in TABLE}
+    assert served == {(row.service, row.method, row.path) for row in TABLE + TICKETS}
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.method} {PREFIXES[row.service]}{row.path}")
+@pytest.mark.parametrize("row", TABLE + TICKETS, ids=lambda row: f"{row.method} {PREFIXES[row.service]}{row.path}")
 def test_the_document_says_what_the_contract_says(documents: dict[str, dict[str, Any]], row: Row) -> None:
     document = documents[row.service]
     (operation,) = [
@@ -143,12 +143,14 @@ def test_the_document_says_what_the_contract_says(documents: dict[str, dict[str,
             for deeper in set(inner) & set(NESTED):
                 assert set(NESTED[deeper].split()) <= set(properties(document, inner[deeper])), deeper
     if row.events:
-        assert "text/event-stream" in responses["200"]["content"]
+        event = resolve(document, responses["200"]["content"]["text/event-stream"]["schema"])
+        assert set(row.events.split()) == set(event["discriminator"]["mapping"])
+        assert {"ticket"} == given
     if not row.public:
-        assert operation["security"] == [{"bearer": []}]
+        assert operation["security"] == [{"bearer": []}] + ([{"ticket": []}] if row.events else [])
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.method} {PREFIXES[row.service]}{row.path}")
+@pytest.mark.parametrize("row", TABLE + TICKETS, ids=lambda row: f"{row.method} {PREFIXES[row.service]}{row.path}")
 def test_every_body_has_an_example_that_fits_its_schema(documents: dict[str, dict[str, Any]], row: Row) -> None:
     document = documents[row.service]
     (operation,) = [
@@ -165,7 +167,7 @@ def test_every_body_has_an_example_that_fits_its_schema(documents: dict[str, dic
                 validator = OAS31Validator(media["schema"] | {"components": document["components"]})
                 assert list(validator.iter_errors(example)) == []
                 # What replaces a string whose field says nothing: each one should have its own.
-                assert '"text"' not in msgspec.json.encode(example).decode()
+                assert ':"text"' not in msgspec.json.encode(example).decode()
 
 
 @pytest.mark.parametrize("service", PREFIXES)

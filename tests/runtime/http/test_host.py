@@ -135,6 +135,9 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
         (b'{"name":"abc","inner":{"count":"1"}}', "inner.count"),
         (b'{"name":"abc","inner":{"count":true}}', "inner.count"),
         (b'{"name":"abc","inner":null}', "inner"),
+        (b'{"name":"abc","inner":{"count":1.5}}', "inner.count"),
+        (b'{"name":5.0,"inner":{"count":1}}', "name"),
+        (b'{"name":"abc","inner":{"count":' + b"[" * 700 + b"]" * 700 + b"}}", "inner.count"),
         (b'{"name":"abc","inner":{"count":1e400}}', "body"),
         (b"null", "body"),
         (b"[]", "body"),
@@ -147,6 +150,27 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 async def test_a_wrong_body_is_a_400_that_names_the_field(client: httpx.AsyncClient, body: bytes, field: str) -> None:
     answer = await client.post(f"{BASE}/orders", content=body, headers={"Content-Type": "application/json"})
     assert [error["field"] for error in problem(answer, 400)["errors"]] == [field]
+
+
+@pytest.mark.parametrize("count", ["7", "7.0", "70e-1", "0.7e1"])
+async def test_a_whole_number_is_an_integer_however_it_is_written(client: httpx.AsyncClient, count: str) -> None:
+    body = f'{{"name":"abc","inner":{{"count":{count}}}}}'
+    answer = await client.post(f"{BASE}/orders", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["inner"]["count"] == 7
+
+
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+async def test_an_etag_without_its_quotes_is_a_400(serve: Serve, keys: support.Keys, header: str) -> None:
+    client, person = await serve("userinfo"), make_person(keys)
+    for wrong in ("abc", '"a" "b"', '"a', ""):
+        answer = await client.patch("/api/v1/users/me", json={}, headers=person.headers | {header: wrong})
+        (error,) = problem(answer, 400)["errors"]
+        assert (error["field"], error["message"]) == (header, 'must be ETags in their quotes, such as "5f3a", or *')
+    for right in ("*", '"a"', 'W/"a", "b"', ' "" '):
+        assert (
+            await client.patch("/api/v1/users/me", json={}, headers=person.headers | {header: right})
+        ).status_code in (200, 412)
 
 
 async def test_what_a_pattern_wants_is_said_in_words(serve: Serve, keys: support.Keys) -> None:
