@@ -32,9 +32,10 @@ from shared.item_ids import item_id
 from shared.messages import Photo, Turn
 from tests.eval import parts
 
-SETS = ("questions", "questions_everyday", "questions_blind", "questions_after", "questions_newest")
+SETS = ("questions", "questions_everyday", "questions_blind", "questions_after", "questions_newest", "questions_fresh")
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
-before the rules for aspects, dangers, photos and what we do not know were tried on anything."""
+before the rules for aspects, dangers, photos and what we do not know were tried on anything; each later one when the rules
+had been mended by the ones before it, and before they were tried on it."""
 OFF = "off topic"
 
 
