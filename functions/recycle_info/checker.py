@@ -2,7 +2,7 @@
 
 What a person does with a dangerous thing depends on these lines, so what a program can see about them is checked: no two items
 go by one name, every category has items, every item's steps end at a bin or a service that there is, and English says what
-Korean says: as many steps, the same bins, the same yes or no. A dangerous thing says what to do first.
+Korean says: as many steps, the same bins, the same yes or no, which comes first where it is asked. A dangerous thing says what to do first.
 """
 
 import re
@@ -24,6 +24,8 @@ _PREPARES = re.compile(r"안에|함께|빼|통에|봉투에 담|캔이나 봉투
 _DANGER = re.compile("터질|터집니다|불이 (날|납니다)|119|독한 가스|동상|찔린|찔립니다|찔려")
 _YES = re.compile(r"(네|Yes)\b")
 _NO = re.compile(r"(아니요|No|Not|Neither|Never)\b")
+# Aspects that ask for more than yes or no: in which bag, who collects it, what is dangerous.
+_OPEN = {"lid", "tied", "pickup", "safe", "local"}
 
 
 def problems(files: Sequence[dataset.File]) -> list[str]:
@@ -66,6 +68,9 @@ def _entry(entry: dataset.Entry) -> Iterator[str]:
         yield "it can be dangerous, and no answer says what to do first (answers.safe)"
     for name, said in (*entry.answers.items(), *entry.exceptions.items()):
         yield from _said(name, said)
+    for name, said in entry.answers.items():
+        if name not in _OPEN and not (_YES.match(said["ko"]) or _NO.match(said["ko"])):
+            yield f"{name} is asked with yes or no, and begins with neither: {said['ko']}"
 
 
 def _said(name: str, said: Said) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The items as they are written: TOML files read, filled in from their families, and checked on reading.
 
 `data/CATEGORY.toml` has the rules of a category, its families and items; `data/CATEGORY/*.toml` has further items. An item says
-what is its own. The rest comes from its family: a hundred things that are thrown away alike repeat nothing.
+what is its own. The rest comes from its family and its category: a hundred things that are thrown away alike repeat nothing.
 """
 
 import tomllib
@@ -116,6 +116,7 @@ class _Rules(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class _CategoryFile(_Rules, forbid_unknown_fields=True, kw_only=True):
+    answers: dict[Aspect, Said] = {}
     families: dict[str, Family] = {}
     items: list[Written]
 
@@ -214,7 +215,7 @@ def _entry(item: Written, family: Family, file: _CategoryFile) -> Entry:
         synonyms=item.synonyms,
         synonyms_en=item.synonyms_en,
         source=source,
-        answers=_named(family.answers, item) | item.answers,
+        answers=file.answers | _named(family.answers, item) | item.answers,
         exceptions=_named(family.exceptions, item) | item.exceptions,
         **said,
     )

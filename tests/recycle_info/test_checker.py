@@ -51,6 +51,7 @@ def test_the_items_of_the_project_are_right() -> None:
             "what to do first",
         ),
         ({"answers": {"rinse": {"ko": "네, 헹굽니다.", "en": "No, never."}}}, "begins with yes in one language only"),
+        ({"answers": {"rinse": {"ko": "물로 헹굽니다.", "en": "Rinse it."}}}, "begins with neither"),
         ({"exceptions": {"dirty": {"ko": "종량제봉투에 넣습니다.", "en": "Wash it."}}}, "bag in one language only"),
     ],
 )
