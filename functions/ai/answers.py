@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 
 from functions.ai import mentions as naming
+from functions.ai import polarity
 from functions.ai.facts import plain
 from functions.ai.interfaces import Question
 from functions.ai.retrieval import Category, Center, Item, Neighbours, Rules
-from functions.ai.scene import Understood, bins_named
+from functions.ai.scene import Understood
 from functions.ai.vocabulary import LINES_OF, MATERIALS, TEXTS
 from shared.errors import Unavailable
 from shared.messages import Photo
@@ -18,7 +19,6 @@ OFF_TOPIC = frozenset(texts["off"] for texts in TEXTS.values())
 
 _SURE = 0.8
 _LIKELY = 0.55
-_YES_OR_NO = re.compile(r"(네|아니요|Yes|No)\b[,.]?\s*")
 
 
 _AFTER_CONSONANT = {"예요": "이에요", "로": "으로", "라면": "이라면"}
@@ -76,27 +76,44 @@ def first(understood: Understood, question: Question) -> list[str]:
 
 
 def answering(item: Item, understood: Understood) -> list[str]:
-    """The item's own short answers to what is asked of it: what changes in its state, then yes, no or how."""
+    """The item's own short answers to what is asked of it: what changes in its state, and yes, no or how."""
     language, aspect = understood.language, asked_of(item, understood)
-    lines: list[str] = []
-    if "stuck" in understood.cases:
-        lines += _stuck(item, understood)
-    lines += [line for case in understood.cases if (line := item.exception(case, language))]
-    if aspect == "bin" and understood.bin is not None:
-        lines += _bin(item, understood)
-    elif aspect is not None and (line := item.answer(aspect, language)):
-        lines.append(_other_way(line, understood) if understood.negated else line)
-    elif aspect is not None:
-        about = LINES_OF[aspect]
-        own = [line for line in (*item.steps(language), *item.warnings(language)) if _speaks(line, about)]
-        lines += own[:1]
+    lines: list[str] = _stuck(item, understood) if "stuck" in understood.cases else []
+    changes = [line for case in understood.cases if (line := item.exception(case, language))]
+    about = _about(item, aspect, understood)
+    if understood.polar and any(polarity.conditional(line) for line in changes) and about:
+        # "얼룩 남았는데 재활용돼?": "네, 씻어서 …", then what holds if it stays.
+        lines += [*about, *changes]
+    else:
+        lines += [*(polarity.excepted(line, aspect, understood) for line in changes), *about]
     return list(dict.fromkeys(lines[:2]))
+
+
+def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
+    """The item's answer about that, or its first line that speaks of it."""
+    language = understood.language
+    if aspect is None:
+        return []
+    if aspect == "bin" and understood.bin is not None:
+        line = item.answer("recycle", language) or item.described(language)
+        return [polarity.binned(line, item.category, understood)]
+    if line := item.answer(aspect, language):
+        return [polarity.answered(line, aspect, understood)]
+    own = [line for line in (*item.steps(language), *item.warnings(language)) if _speaks(line, LINES_OF[aspect])]
+    return [polarity.instructed(line, understood) for line in own[:1]]
 
 
 def asked_of(item: Item, understood: Understood) -> str | None:
     """Which of the aspects it may be: the first that the item has an answer to, else the likeliest."""
     aspects = understood.aspects
+    if len(_WHERE & set(aspects)) > 1:
+        # "음식물이야 일반쓰레기야?": the bin that it does go into.
+        yes = [one for one in aspects if one in _WHERE and polarity.affirms(item.answer(one, "ko"))]
+        aspects = (*(one for one in aspects if one not in _WHERE), *yes, *aspects)
     return next((one for one in aspects if one == "bin" or item.answer(one, "ko")), next(iter(aspects), None))
+
+
+_WHERE = {"food", "bag", "recycle"}
 
 
 def _stuck(item: Item, understood: Understood) -> list[str]:
@@ -108,28 +125,6 @@ def _stuck(item: Item, understood: Understood) -> list[str]:
 
 
 _NOT_OFF = re.compile(r"안 떨어|떨어지지 않|어려우면|어려운|못 떼|come off|stubborn|can't be taken apart|hard to")
-
-
-def _bin(item: Item, understood: Understood) -> list[str]:
-    """Yes or no to the bin that was asked for: yes where the item's own collection is that one."""
-    texts, language = TEXTS[understood.language], understood.language
-    line = item.answer("recycle", language) or item.described(language)
-    said = _YES_OR_NO.match(line)
-    if said is None:
-        return [line]
-    there = understood.bin in {item.category, *(category for *_, category in bins_named(plain(line)))}
-    yes = said[1] == texts["yes"] and there
-    return [f"{texts['yes' if yes != understood.negated else 'no']}, {line[said.end() :]}"]
-
-
-def _other_way(line: str, understood: Understood) -> str:
-    """The answer to the question turned round: "안 씻어도 돼?" is "no" where the answer to "씻어야 돼?" is "yes"."""
-    said = _YES_OR_NO.match(line)
-    if said is None:
-        return line
-    texts = TEXTS[understood.language]
-    word = texts["no"] if said[1] == texts["yes"] else texts["yes"]
-    return f"{word}, {line[said.end() :]}"
 
 
 def _speaks(line: str, words: list[str]) -> bool:

@@ -14,9 +14,10 @@ from functions.ai.vocabulary import (
     GRAMMAR,
     KINDS,
     MISSPELT,
+    PARTS,
     ROLES,
     SITUATIONS,
-    SPELLINGS,
+    SPELT,
     TOPICS,
     UNKNOWNS,
     Situation,
@@ -36,6 +37,10 @@ _AFTER_USE = re.compile(
     rf"(?<=[가-힣])\s+(?:{ROLES.before_use.source}\s*)?{ROLES.after_use.source}\s+(?:빈\s*)?"
     rf"(?=(?:{ROLES.stuff.source}\s*)?{ROLES.holders.source})"
 )
+# "라벨 없는 페트병" is a bottle, and asks nothing about its label.
+_LACKING = re.compile(
+    rf"(?<![가-힣])(?:{'|'.join(words.source for words in PARTS.values())})[이가은도]?\s?{TOPICS.lacking.source}\s+(?=[가-힣])"
+)
 _FOLLOWS = re.compile(rf"(?:{GRAMMAR.openers.source}[,.!\s]*)*{GRAMMAR.leads.source}")
 
 
@@ -45,9 +50,9 @@ def plain(text: str) -> str:
 
 
 def asked(text: str) -> str:
-    """A question as the rules read it: plain, spelt as names are, without what was done with a thing before."""
-    spelt = MISSPELT.sub(lambda match: SPELLINGS.get(match[0].replace(" ", ""), match[0]), plain(text))
-    return _AFTER_USE.sub(" ", spelt)
+    """A question as the rules read it: plain, spelt as names are, without what was done with a thing before and what it lacks."""
+    spelt = MISSPELT.sub(lambda match: SPELT.get(match[0].replace(" ", ""), match[0]), plain(text))
+    return _LACKING.sub("", _AFTER_USE.sub(" ", spelt))
 
 
 def language(text: str, before: Sequence[str] = ()) -> Language:
@@ -83,6 +88,11 @@ class Facts(Struct, frozen=True):
     turns: bool
     asks_where: bool
     still_on: bool
+    polar: bool
+    """Whether it wants yes or no, and nothing more."""
+    open: bool
+    """Whether it wants more than yes or no."""
+    figurative: bool
     negated: bool
     aspects: tuple[str, ...]
     cases: tuple[str, ...]
@@ -117,10 +127,18 @@ def facts(question: Question) -> Facts:
         turns=TOPICS.beside_photo.within(text),
         still_on=TOPICS.still_on.within(text),
         asks_where=TOPICS.asks_where.within(text),
+        polar=TOPICS.polar.within(text) and not TOPICS.open.within(text),
+        open=TOPICS.open.within(text),
+        figurative=TOPICS.figurative.within(text),
         negated=GRAMMAR.negated.count(text) % 2 == 1,
-        aspects=tuple(name for name, words in ASPECTS.items() if words.within(text)),
+        aspects=aspects(text),
         cases=tuple(name for name, words in CASES.items() if words.within(text)),
         kind=next((name for words, name in KINDS.values() if words.within(text)), None),
         situation=next((one for one in SITUATIONS if one.there(text)), None),
         unknown=next((one for one in UNKNOWNS if one.there(text)), None),
     )
+
+
+def aspects(text: str) -> tuple[str, ...]:
+    """What is asked about a thing, in the order of `words/aspects.toml`."""
+    return tuple(name for name, words in ASPECTS.items() if words.within(text))

@@ -1,14 +1,17 @@
 """Names of items in a text, and what each thing named is to the question."""
 
 import re
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
 from itertools import pairwise
 
 from msgspec import Struct
 
 from functions.ai.facts import plain
 from functions.ai.retrieval import Item
-from functions.ai.vocabulary import GRAMMAR, PART_WORDS, PARTS, ROLES, TOPICS
+from functions.ai.sounds import folded
+from functions.ai.vocabulary import ASPECTS, GRAMMAR, PART_WORDS, PARTS, ROLES, TOPICS
 
 _HANGUL = re.compile(r"[가-힣]")
 _PARTICLE = re.compile(GRAMMAR.particles.source)
@@ -38,6 +41,10 @@ def mentions(text: str, items: Iterable[Item]) -> list[Mention]:
     return sorted(taken, key=lambda mention: mention.start)
 
 
+# Syllables of a name that is found by its sound.
+_SOUNDED = 3
+
+
 class _Letters:
     """A text without blanks and signs, in which names are looked for: people write "페트병뚜껑" and "페트병 뚜껑"."""
 
@@ -45,6 +52,7 @@ class _Letters:
         self.text = text
         self.places = [place for place, letter in enumerate(text) if letter.isalnum()]
         self.squeezed = "".join(text[place] for place in self.places)
+        self.sounding = folded(self.squeezed)
         # Whether a word of the text begins here; one more for the end.
         self.begins = [
             number == 0 or self.places[number - 1] != place - 1 for number, place in enumerate(self.places)
@@ -53,12 +61,20 @@ class _Letters:
     def find(self, name: str) -> Iterable[tuple[int, int]]:
         """Where a name is, as offsets into the text."""
         name = "".join(letter for letter in name if letter.isalnum())
-        start = self.squeezed.find(name) if name else -1
+        if not name:
+            return
+        exactly = list(self._spans(name, self.squeezed))
+        # A short name sounds like many a word: 병 and 뼝, 개 and 게.
+        sounds = len(name) >= _SOUNDED and not name.isascii() and not exactly
+        yield from self._spans(folded(name), self.sounding) if sounds else exactly
+
+    def _spans(self, name: str, within: str) -> Iterator[tuple[int, int]]:
+        start = within.find(name)
         while start >= 0:
             end = start + len(name)
             if self._whole(name, start, end) and not self._otherwise(self.places[start], self.places[end - 1] + 1):
                 yield self.places[start], self.places[end - 1] + 1
-            start = self.squeezed.find(name, start + 1)
+            start = within.find(name, start + 1)
 
     def _otherwise(self, start: int, end: int) -> bool:
         """Whether the letters are another word, two things of a list ("식탁, 의자"), or a measure ("한 박스")."""
@@ -83,6 +99,8 @@ class _Letters:
 # What follows a thing that is not the one thrown away: dirt on it, what it is wrapped in, what it came with.
 _DIRT = re.compile(rf"[이가을도만]?\s*(?:물[이가]?\s*)?(?:{ROLES.degree.source}\s*)?{ROLES.dirt.source}")
 _TOOL = re.compile(rf"(?:으로|로|에)\s*(?:잘\s*)?{ROLES.wrapped.source}")
+# "비닐봉지째", "철사 부분": what it is in, and a part of it.
+_WHOLE = re.compile(r"째|\s?부분")
 _WITH = re.compile(rf"{ROLES.together.source}(?![가-힣])")
 _WITH_A = re.compile(rf"{ROLES.together.source}\s*$")
 _ORIGIN = re.compile(rf"\s*{ROLES.origin.source}")
@@ -98,9 +116,9 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     The others stay when nothing else is named, or when a list names them ("페트병, 캔, 종이컵"). With `follows`, something
     was said before that the text may be about: then dirt and wrappings are not what it is about, even alone.
     """
-    beside = [one for one in named if _beside(one, text, follows=follows)]
-    if len(beside) < len(named) or follows:
-        named = [one for one in named if one not in beside]
+    dropped = beside(named, text, follows=follows)
+    if len(dropped) < len(named) or follows:
+        named = [one for one in named if one not in dropped]
     # "콜라 페트병": what was in it says which bottle.
     contents = [
         one
@@ -108,6 +126,15 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         if text[one.end : other.start] == " "
         and one.item.category == "food" != other.item.category
         and not ROLES.where.is_all(text[other.start : other.end])
+    ]
+    # "선크림 튜브" is no 튜브 to swim with.
+    contents += [
+        other
+        for one, other in pairs(named)
+        if text[one.end : other.start] == " "
+        and ROLES.holders.is_all(text[other.start : other.end])
+        and one not in contents
+        and any(ROLES.holders.within(name[-2:]) for name in one.item.names())
     ]
     kept = [
         one
@@ -124,12 +151,18 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     return [mention for mention in named if mention in kept or mention.start in listed]
 
 
+def beside(named: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
+    """The mentions of what another thing is with, dirty of, or wrapped in."""
+    return [one for one in named if _beside(one, text, follows=follows)]
+
+
 def _beside(one: Mention, text: str, *, follows: bool) -> bool:
     """Whether it is what another thing is with, dirty of, or wrapped in."""
     return bool(
         (text[: one.start].isascii() and _WITH_A.search(text, 0, one.start))
         or _DIRT.match(text, one.end)
         or _TOOL.match(text, one.end)
+        or _WHOLE.match(text, one.end)
         or (follows and ROLES.where.is_all(text[one.start : one.end]) and _WITH.match(text, one.end))
     )
 
@@ -145,16 +178,26 @@ def wholes(named: Sequence[Mention], text: str) -> list[Mention]:
     return kept or list(named)
 
 
+def without(text: str, named: Sequence[Mention]) -> str:
+    """The text with blanks in place of the things' names."""
+    for one in named:
+        text = text[: one.start] + " " * (one.end - one.start) + text[one.end :]
+    return text
+
+
 def only_bins(named: Sequence[Mention], text: str) -> bool:
     """Whether all that is named is what something is thrown into: the thing itself has no name of ours."""
     return bool(named) and all(ROLES.bin.is_all(text[one.start : one.end]) for one in named)
 
 
-def part(text: str, outside: Sequence[Mention] = ()) -> tuple[str, str] | None:
-    """The part that a text asks about and the word for it; words inside of mentions are names, no parts."""
+def part(
+    text: str, outside: Sequence[Mention] = (), bins: Sequence[tuple[int, int]] = ()
+) -> tuple[str, str] | None:
+    """The part that a text asks about and the word for it; words inside of mentions are names, and bins are no parts."""
+    taken = [*((one.start, one.end) for one in outside), *bins]
     for kind, pattern in _PART_WORDS.items():
         for match in pattern.finditer(text):
-            if all(match.end() <= mention.start or match.start() >= mention.end for mention in outside):
+            if all(match.end() <= start or match.start() >= end for start, end in taken):
                 return kind, match["word"]
     return None
 
@@ -197,6 +240,12 @@ _END = re.compile(rf"(?:{GRAMMAR.particles.source})?[\s?!.~ㅠㅜㅎㅋ]*")
 _PART_AT_END = re.compile(rf"(?:{_ANY_PART}){_END.pattern}$")
 
 
+def without_parts(named: Sequence[Mention], text: str) -> list[Mention]:
+    """The mentions as far as a word for a part at their end: "생수병 뚜껑 닫아?" asks about a cap."""
+    ends = [(one, _PART_AT_END.search(text[: one.end], one.start)) for one in named]
+    return [Mention(one.item, one.start, part.start() if part else one.end) for one, part in ends]
+
+
 def only_names(named: Sequence[Mention], text: str) -> bool:
     """Whether a text only names what to be rid of: a list of things, or Korean that ends with a thing or a part of it.
 
@@ -214,11 +263,36 @@ _STRAY_EN = 3
 
 def plainly_about(text: str, named: Sequence[Mention]) -> bool:
     """Whether hardly a letter of a text is neither a thing's name nor what a question about throwing it away may hold."""
-    rest = list(text)
-    for mention in named:
-        rest[mention.start : mention.end] = " " * (mention.end - mention.start)
-    line = "".join(rest)
+    line = without(text, named)
     for expected in (*PARTS.values(), TOPICS.disposal, TOPICS.near, ROLES.where, GRAMMAR.filler):
         line = expected.without(line)
     stray = _STRAY if _HANGUL.search(text) else _STRAY_EN
     return sum(letter.isalnum() for letter in line) <= stray
+
+
+def name_alone(text: str) -> str:
+    """What is left of a question without the words for throwing away, for bins and for what is asked: a name, with luck."""
+    line = text
+    for asked in (TOPICS.disposal, TOPICS.near, ROLES.bin, *ASPECTS.values(), TOPICS.open, TOPICS.polar):
+        line = asked.without(line)
+    words = (_ENDING.sub("", word) for word in re.findall(r"[^\W\d_]+", line))
+    return " ".join(word for word in words if word and not GRAMMAR.filler.is_all(word))
+
+
+_ENDING = re.compile(rf"(?<=[가-힣]{{2}})(?:{GRAMMAR.particles.source})$")
+_NEARLY = 0.85
+
+
+def nearly(text: str, names: Iterable[str]) -> bool:
+    """Whether a text is one of the names but for a letter or two of a long word; Korean by the letters of its syllables."""
+    wanted = _spelt(text)
+    return len(wanted) >= _LONG and any(
+        wanted[:1] == other[:1] and SequenceMatcher(None, wanted, other).ratio() >= _NEARLY for other in map(_spelt, names)
+    )
+
+
+_LONG = 6
+
+
+def _spelt(text: str) -> str:
+    return unicodedata.normalize("NFD", "".join(letter for letter in plain(text) if letter.isalnum()))

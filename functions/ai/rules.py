@@ -21,10 +21,21 @@ def gives_orders(ask: Asking) -> Understood | None:
     return None
 
 
+def thrown_away_in_words(ask: Asking) -> Understood | None:
+    """ "나쁜 습관을 버리는 법": nothing that a bin takes."""
+    if ask.scene.facts.figurative and not ask.scene.named:
+        return ask.understood("thrown_away_in_words", on_topic=False, near=False)
+    return None
+
+
 def in_danger(ask: Asking) -> Understood | None:
     """Something dangerous: its line comes first, whatever else is asked."""
     situation = ask.scene.facts.situation
-    if situation is None or (ask.scene.facts.elsewhere and not ask.scene.about and not ask.scene.facts.state):
+    if situation is None:
+        return None
+    if situation.always:
+        return ask.understood("in_danger", situation=situation, near=False)
+    if ask.scene.facts.elsewhere and not ask.scene.about and not ask.scene.facts.state:
         return None
     items = [one.item for one in ask.scene.named]
     special = ask.called(situation.item) if situation.item else []
@@ -42,7 +53,9 @@ def not_ours_to_know(ask: Asking) -> Understood | None:
     if unknown is None:
         return _fee_of_before(ask)
     items = [one.item for one in _things(ask.scene)] if unknown.about_item else []
-    items = items or (ask.topic() if unknown.about_item and ask.scene.leans else [])
+    if unknown.about_item and not items:
+        photo = ask.question.photo
+        items = _photographed(ask, photo) if photo else ask.topic() if ask.scene.leans else []
     return ask.understood("not_ours_to_know", items, unknown=unknown, near=False)
 
 
@@ -137,13 +150,28 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     if named is None and scene.leans and scene.first and not scene.named:
         named = scene.first[0].item
     aspect = ASPECT_OF_PART[scene.part[0]]
-    if len(topic) == 1 and aspect in topic[0].answers and scene.facts.state and not scene.facts.asks_where:
+    if len(topic) == 1 and aspect in topic[0].answers and _to_be_done(scene):
         # "페트병 라벨 떼야 해?" is answered by the bottle; "라벨은 어디에?" by the label.
         return ask.understood("part_of_a_thing", topic, aspects=(aspect,))
     if scene.facts.still_on and len(topic) == 1:
         return ask.understood("part_of_a_thing", topic, part=scene.part)
     items, part = _parted(topic[0], scene.part, named, ask.neighbours)
     return ask.understood("part_of_a_thing", [*items, *topic[1:]] if len(topic) > 1 else items, part=part)
+
+
+def _to_be_done(scene: Scene) -> bool:
+    """Whether it is asked what to do with a part, rather than where it goes."""
+    return (scene.facts.state or scene.facts.polar) and not scene.facts.asks_where
+
+
+def food_waste_itself(ask: Asking) -> Understood | None:
+    """ "음식물 쓰레기 물기 빼야 해?": the bin's name is the thing, where more is asked of it than whether it goes there."""
+    scene = ask.scene
+    more = set(scene.facts.aspects) - {"food", "bag", "recycle"}
+    if scene.named or scene.leans or "food" not in scene.facts.aspects or not (more and scene.mentioned):
+        return None
+    items = ask.called("음식물 쓰레기")
+    return ask.understood("food_waste_itself", items) if items else None
 
 
 def things_named(ask: Asking) -> Understood | None:
@@ -161,6 +189,8 @@ def thing_meant(ask: Asking) -> Understood | None:
 def _meant(ask: Asking) -> list[Item]:
     scene = ask.scene
     best = scene.found[0] if scene.found and scene.found[0].score >= MEANT else None
+    if naming.only_bins(scene.mentioned, scene.facts.text):
+        return []
     own = scene.about or scene.facts.state or not scene.leans
     if best is None or scene.named or (scene.part and scene.leans) or not own or (scene.leans and scene.plainly):
         return []
@@ -176,6 +206,20 @@ def what_was_spoken_of(ask: Asking) -> Understood | None:
     if items and scene.facts.kind:
         items = _of_kind(items[0], scene.facts.kind, ask.neighbours)
     return ask.understood("what_was_spoken_of", items) if items else None
+
+
+def name_alone(ask: Asking) -> Understood | None:
+    """A question of ours whose thing the search finds once all that is asked about it is left out."""
+    scene = ask.scene
+    if not (scene.about or scene.facts.state or scene.facts.polar) or scene.facts.elsewhere:
+        return None
+    name = naming.name_alone(scene.facts.text)
+    if not name or name == scene.facts.text:
+        return None
+    found = ask.neighbours.search(name, 5)
+    if found and (found[0].score >= MEANT or naming.nearly(name, found[0].names())):
+        return ask.understood("name_alone", found[:1])
+    return None
 
 
 def unclear(ask: Asking) -> Understood | None:
@@ -194,15 +238,18 @@ def off_topic(ask: Asking) -> Understood:
 
 RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     gives_orders,
+    thrown_away_in_words,
     in_danger,
     not_ours_to_know,
     about_the_photo,
     about_something_else,
     named_in_passing,
+    food_waste_itself,
     part_of_a_thing,
     things_named,
     thing_meant,
     what_was_spoken_of,
+    name_alone,
     unclear,
     off_topic,
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from functions.ai import facts as reading
 from functions.ai import mentions as naming
 from functions.ai.facts import Facts, Language, facts
 from functions.ai.interfaces import Question
@@ -30,7 +31,7 @@ class Understood(Struct, frozen=True):
     """What a question is about, for whoever words the answer.
 
     `aspects` are what may be asked of the things (names of an item's `answers`, or `bin` with `bin` the category asked for), the
-    likeliest first; `cases` are how the things are. A `situation` is a danger, whose line comes first. `unknown` is what the
+    likeliest first; `cases` are how the things are. The `text`, as the rules read it, wants yes or no (`polar`) or more (`open`). A `situation` is a danger, whose line comes first. `unknown` is what the
     municipality knows.
     """
 
@@ -44,6 +45,9 @@ class Understood(Struct, frozen=True):
     aspects: tuple[str, ...] = ()
     bin: str | None = None
     negated: bool = False
+    polar: bool = False
+    open: bool = False
+    text: str = ""
     cases: tuple[str, ...] = ()
     situation: Situation | None = None
     unknown: Unknown | None = None
@@ -74,6 +78,8 @@ class Scene(Struct, frozen=True):
     plainly: bool
     on_topic: bool
     bin: str | None
+    aspects: tuple[str, ...]
+    """What is asked about the things, outside of their names."""
 
 
 class Asking:
@@ -89,9 +95,12 @@ class Asking:
         fact = self.scene.facts
         given: dict[str, Any] = {
             "near": self.scene.near,
-            "aspects": ("bin",) if self.scene.bin and set(fact.aspects) <= {"recycle"} else fact.aspects,
+            "aspects": ("bin",) if self.scene.bin and set(self.scene.aspects) <= {"recycle"} else self.scene.aspects,
             "bin": self.scene.bin,
             "negated": fact.negated,
+            "polar": fact.polar,
+            "open": fact.open,
+            "text": fact.text,
             "cases": fact.cases,
         } | more
         return Understood(rule, fact.language, tuple(items)[:MOST_ITEMS], **given)
@@ -153,8 +162,16 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     both = naming.part_and_whole(named, text)
     kept = naming.wholes([one for one in named if both is None or one is not both[0]], text)
     bin_asked = _bin(text, kept)
+    beside = naming.beside(mentioned, text)
+    asked = reading.aspects(naming.without(text, naming.without_parts(kept, text)))
     on_topic = (
-        about or plainly or both is not None or fact.state or naming.only_names(named, text) or bin_asked is not None
+        about
+        or plainly
+        or both is not None
+        or fact.state
+        or naming.only_names(named, text)
+        or bin_asked is not None
+        or (bool(kept) and fact.polar and not _ELSEWHERE_TOO >= set(asked))
     )
     return Scene(
         facts=fact,
@@ -163,14 +180,19 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         first=first,
         named=kept,
         both=both,
-        part=naming.part(text, kept),
+        part=naming.part(text, [*kept, *beside], [] if bin_asked is None else [span[:2] for span in bins_named(text)]),
         near=near,
         about=about,
         leans=leans,
         plainly=plainly,
         on_topic=on_topic,
         bin=bin_asked,
+        aspects=asked,
     )
+
+
+# "전자레인지에 넣어도 안전해?": asked of things that stay, too.
+_ELSEWHERE_TOO = {"safe"}
 
 
 # What follows the name of a bin when a text asks for it, and not when it is what a thing is made of.
@@ -182,7 +204,8 @@ _INTO = re.compile(
 def _bin(text: str, named: Sequence[Mention]) -> str | None:
     """The category of the bin that a text asks for, outside of the things' names: "플라스틱에 넣어도 되나요"."""
     for start, end, category in bins_named(text):
-        outside = all(end <= one.start or start >= one.end for one in named)
+        # "에어캡 비닐" is a name, and "에어캡 비닐류" asks for a bin.
+        outside = all(end <= one.start or start >= one.end or (start > one.start and end > one.end) for one in named)
         if outside and _INTO.match(text, end):
             return category
     return None

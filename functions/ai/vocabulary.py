@@ -44,6 +44,10 @@ class Topics(Struct, frozen=True):
     beside_photo: Words
     asks_where: Words
     still_on: Words
+    polar: Words
+    open: Words
+    figurative: Words
+    lacking: Words
 
 
 class Roles(Struct, frozen=True):
@@ -93,6 +97,7 @@ class SituationWords(Struct, forbid_unknown_fields=True):
     en: str
     unless: list[str] = []
     instead: bool = False
+    always: bool = False
 
 
 class UnknownWords(Struct, forbid_unknown_fields=True):
@@ -104,6 +109,13 @@ class UnknownWords(Struct, forbid_unknown_fields=True):
     what_ko: str = ""
     what_en: str = ""
     helper: bool = False
+
+
+class PolarWords(Struct, forbid_unknown_fields=True):
+    aspect: str
+    asked: list[str]
+    yes: list[str]
+    no: list[str]
 
 
 class Material(Struct, forbid_unknown_fields=True):
@@ -120,6 +132,7 @@ class Situation:
         self.name = name
         self.item = words.item
         self.instead = words.instead
+        self.always = words.always
         self._lines = {"ko": words.ko, "en": words.en}
         self._all = [Words(Phrases(ko=phrases)) for phrases in words.all]
         self._unless = Words(Phrases(ko=words.unless))
@@ -148,6 +161,20 @@ class Unknown:
         return all(words.within(text) for words in self._all)
 
 
+class Polar:
+    """A way to ask about an aspect, and which of an item's answers are a yes to it and which a no."""
+
+    def __init__(self, words: PolarWords) -> None:
+        self.aspect = words.aspect
+        self._asked, self._yes, self._no = (Words(Phrases(ko=each)) for each in (words.asked, words.yes, words.no))
+
+    def says(self, text: str, line: str) -> bool | None:
+        """Whether the line says yes to the text; None where this is not what the text asks, or the line says neither."""
+        if not self._asked.within(text):
+            return None
+        return True if self._yes.within(line) else False if self._no.within(line) else None
+
+
 _kinless = read("roles", dict[str, Phrases])["kinless"]
 _aspects = read("aspects", dict[str, Aspect])
 _unknowns = read("unknowns", dict[str, UnknownWords])
@@ -168,8 +195,10 @@ CASES = {name: Words(words) for name, words in read("cases", dict[str, Phrases])
 BINS = {name: Words(words) for name, words in read("bins", dict[str, Phrases]).items()}
 SITUATIONS = [Situation(name, words) for name, words in read("situations", dict[str, SituationWords]).items()]
 UNKNOWNS = [Unknown(name, words, _unknowns) for name, words in _unknowns.items() if not words.helper]
+POLARS = [Polar(words) for words in read("polar", dict[str, PolarWords]).values()]
 MATERIALS = read("materials", dict[str, Material])
 MATERIAL_WORDS = {name: Words(Phrases(words.ko, words.en)) for name, words in MATERIALS.items()}
 TEXTS = read("lines", dict[str, dict[str, str]])
 
 MISSPELT = re.compile(either(list(SPELLINGS)))
+SPELT = {wrong.replace(" ", ""): right for wrong, right in SPELLINGS.items()}

@@ -32,7 +32,7 @@ from shared.item_ids import item_id
 from shared.messages import Photo, Turn
 from tests.eval import parts
 
-SETS = ("questions", "questions_everyday", "questions_blind", "questions_after", "questions_newest", "questions_fresh")
+SETS = ("questions", "questions_everyday", "questions_blind", "questions_after", "questions_newest", "questions_fresh", "questions_last")
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
 before the rules for aspects, dangers, photos and what we do not know were tried on anything; each later one when the rules
 had been mended by the ones before it, and before they were tried on it."""
@@ -103,12 +103,12 @@ def own_lines() -> set[str]:
             lines |= {*item.how, *item.how_en, *item.do_not, *item.do_not_en, item.why, item.why_en}
             for said in (*item.answers.values(), *item.exceptions.values()):
                 lines |= {bare(said["ko"]), bare(said["en"])}
-    return lines | {situation.line(language) for situation in SITUATIONS for language in ("ko", "en")}
+    return {line.casefold() for line in lines} | {situation.line(language).casefold() for situation in SITUATIONS for language in ("ko", "en")}
 
 
-_YES_OR_NO = re.compile(r"^(?:네|아니요|Yes|No)\b[,.]? *")
+_YES_OR_NO = re.compile(r"^(?:네|아니요|Yes|No)\b[,.:;]? *", re.I)
 _FORMS = [
-    re.compile(re.sub(r"\\{\w+(?::\w+)?\\}", ".+", re.escape(text))) for text in FIXED if text != "{name}: {line}"
+    re.compile(re.sub(r"\\{\w+(?::\w+)?\\}", ".+", re.escape(text)), re.I) for text in FIXED if text != "{name}: {line}"
 ]
 
 
@@ -120,7 +120,7 @@ def bare(line: str) -> str:
 def grounded(answer: Answer, lines: set[str]) -> bool:
     """Whether every line is an item's own, with another yes or no at most, or a fixed sentence."""
     said = [re.sub(r"^(?:\d+\.|-) ", "", line).strip() for line in answer.text.splitlines() if line.strip()]
-    return all(_from_us(line, lines) for line in said)
+    return all(_from_us(line.casefold(), lines) for line in said)
 
 
 def _from_us(line: str, lines: set[str]) -> bool:

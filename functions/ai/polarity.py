@@ -1,0 +1,81 @@
+"""Yes or no: the word that an item's line begins with, as the question is put."""
+
+import re
+
+from functions.ai.facts import plain
+from functions.ai.scene import Understood, bins_named
+from functions.ai.vocabulary import POLARS, TEXTS
+
+_WORD = re.compile(r"(네|아니요|Yes|No)\b[,.:;]?\s*")
+# "씻어도 지지 않으면": what a line says then is no answer to what is asked in general.
+_IF = re.compile(r"[가-힣]면 |\b(?:[Ii]f|where|when|unless)\b")
+_NEVER = re.compile(r"지 마세요|지 말고|지 않습니다|면 안 |안 됩니다|\b(?:[Nn]ever|[Dd]o not|[Dd]on['’]t|not)\b")
+_GENERAL = re.compile("종량제|일반쓰레기|pay-as-you-throw|general waste")
+
+
+def bare(line: str) -> str:
+    """A line without its yes or no."""
+    said = _WORD.match(line)
+    if said is None:
+        return line
+    rest = line[said.end() :]
+    return rest[:1].upper() + rest[1:]
+
+
+def worded(line: str, yes: bool, understood: Understood) -> str:
+    """A line with yes or no before it; a question that is turned round turns the word."""
+    texts = TEXTS[understood.language]
+    rest = bare(line)
+    if understood.language == "en" and not rest[1:2].isupper():
+        rest = rest[:1].lower() + rest[1:]
+    return f"{texts['yes' if yes != understood.negated else 'no']}, {rest}"
+
+
+def answered(line: str, aspect: str, understood: Understood) -> str:
+    """An item's answer about an aspect, as the question is put: the other way round, about the opposite, or open."""
+    for polar in POLARS:
+        if polar.aspect == aspect and (yes := polar.says(understood.text, plain(line))) is not None:
+            return worded(line, yes, understood) if understood.polar else bare(line)
+    said = _WORD.match(line)
+    if said is None:
+        return line
+    if understood.open:
+        return bare(line)
+    return worded(line, said[1] in ("네", "Yes"), understood) if understood.negated else line
+
+
+def instructed(line: str, understood: Understood) -> str:
+    """A step or a warning about what is asked: "라벨을 떼어 냅니다" is a yes to "라벨 떼야 해?"."""
+    if not understood.polar or _IF.search(line):
+        return line
+    return worded(line, _NEVER.search(line) is None, understood)
+
+
+def binned(line: str, category: str, understood: Understood) -> str:
+    """Yes or no to the bin that was asked for: yes where the item's own collection is that one."""
+    texts = TEXTS[understood.language]
+    said = _WORD.match(line)
+    if said is None:
+        return line
+    there = understood.bin in {category, *(category for *_, category in bins_named(plain(line)))}
+    return worded(line, said[1] == texts["yes"] and there, understood)
+
+
+def excepted(line: str, aspect: str | None, understood: Understood) -> str:
+    """What changes in the thing's state, as the answer to the bin that is asked for."""
+    if not understood.polar or _WORD.match(line) or _IF.search(line) or not _GENERAL.search(line):
+        return line
+    if aspect in ("bin", "recycle"):
+        return worded(line, understood.bin == "general", understood)
+    return worded(line, True, understood) if aspect == "bag" else line
+
+
+def conditional(line: str) -> bool:
+    """Whether a line holds under a condition of its own."""
+    return _IF.search(line) is not None
+
+
+def affirms(line: str) -> bool:
+    """Whether a line begins with yes."""
+    said = _WORD.match(line)
+    return said is not None and said[1] in ("네", "Yes")

@@ -1,0 +1,27 @@
+"""Korean as it sounds: people write 텔레비젼, 빨때 and 찌게 for 텔레비전, 빨대 and 찌개, which are said alike or nearly so."""
+
+_FIRST, _LAST = 0xAC00, 0xD7A3
+_VOWELS, _FINALS = 21, 28
+# Initial consonants, vowels and final consonants by their numbers in a syllable: the ones on the left sound like those on the right.
+_INITIAL = {1: 0, 4: 3, 8: 7, 10: 9, 13: 12}  # ㄲ ㄸ ㅃ ㅆ ㅉ as ㄱ ㄷ ㅂ ㅅ ㅈ
+_VOWEL = {1: 5, 3: 7, 10: 11, 15: 11}  # ㅐ ㅒ as ㅔ ㅖ; ㅙ ㅞ as ㅚ
+_AFTER_J = {2: 0, 6: 4, 7: 5, 12: 8, 17: 13}  # ㅑ ㅕ ㅖ ㅛ ㅠ after ㅈ and ㅊ as ㅏ ㅓ ㅔ ㅗ ㅜ
+_FINAL = {2: 1, 24: 1, 26: 17, 19: 7, 20: 7, 22: 7, 23: 7, 25: 7}  # ㄲ ㅋ as ㄱ; ㅍ as ㅂ; ㅅ ㅆ ㅈ ㅊ ㅌ as ㄷ
+_J = (12, 14)
+
+
+def folded(text: str) -> str:
+    """The text with one letter for those that sound alike; as many letters as before."""
+    return "".join(map(_syllable, text))
+
+
+def _syllable(letter: str) -> str:
+    if not _FIRST <= ord(letter) <= _LAST:
+        return letter
+    rest, final = divmod(ord(letter) - _FIRST, _FINALS)
+    initial, vowel = divmod(rest, _VOWELS)
+    initial = _INITIAL.get(initial, initial)
+    vowel = _VOWEL.get(vowel, vowel)
+    if initial in _J:
+        vowel = _AFTER_J.get(vowel, vowel)
+    return chr(_FIRST + (initial * _VOWELS + vowel) * _FINALS + _FINAL.get(final, final))
