@@ -139,7 +139,7 @@ def _unknown(understood: Understood, question: Question, texts: dict[str, str]) 
     pickups = [item.answer("pickup", language) for item in understood.items]
     free = [pickup for pickup in pickups if re.search("무상|무료|free", pickup)]
     if understood.unknown.name == "fee" and free:
-        return free[:1]
+        return [polarity.answered(free[0], "pickup", understood)]
     return [line, *[pickup for pickup in pickups if pickup][:1]]
 
 

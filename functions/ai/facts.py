@@ -41,6 +41,8 @@ _AFTER_USE = re.compile(
 _LACKING = re.compile(
     rf"(?<![가-힣])(?:{'|'.join(words.source for words in PARTS.values())})[이가은도]?\s?{TOPICS.lacking.source}\s+(?=[가-힣])"
 )
+# A sentence with a question mark: "닫아서 내놔?", and not "뚜껑은?".
+_ASKS = re.compile(r"[가-힣](?<![은는도])(?<![은는도]요)\?+$")
 _FOLLOWS = re.compile(rf"(?:{GRAMMAR.openers.source}[,.!\s]*)*{GRAMMAR.leads.source}")
 
 
@@ -127,7 +129,7 @@ def facts(question: Question) -> Facts:
         turns=TOPICS.beside_photo.within(text),
         still_on=TOPICS.still_on.within(text),
         asks_where=TOPICS.asks_where.within(text),
-        polar=TOPICS.polar.within(text) and not TOPICS.open.within(text),
+        polar=(TOPICS.polar.within(text) or _ASKS.search(text) is not None) and not TOPICS.open.within(text),
         open=TOPICS.open.within(text),
         figurative=TOPICS.figurative.within(text),
         negated=GRAMMAR.negated.count(text) % 2 == 1,

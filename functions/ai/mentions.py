@@ -190,9 +190,7 @@ def only_bins(named: Sequence[Mention], text: str) -> bool:
     return bool(named) and all(ROLES.bin.is_all(text[one.start : one.end]) for one in named)
 
 
-def part(
-    text: str, outside: Sequence[Mention] = (), bins: Sequence[tuple[int, int]] = ()
-) -> tuple[str, str] | None:
+def part(text: str, outside: Sequence[Mention] = (), bins: Sequence[tuple[int, int]] = ()) -> tuple[str, str] | None:
     """The part that a text asks about and the word for it; words inside of mentions are names, and bins are no parts."""
     taken = [*((one.start, one.end) for one in outside), *bins]
     for kind, pattern in _PART_WORDS.items():
@@ -241,8 +239,9 @@ _PART_AT_END = re.compile(rf"(?:{_ANY_PART}){_END.pattern}$")
 
 
 def without_parts(named: Sequence[Mention], text: str) -> list[Mention]:
-    """The mentions as far as a word for a part at their end: "생수병 뚜껑 닫아?" asks about a cap."""
-    ends = [(one, _PART_AT_END.search(text[: one.end], one.start)) for one in named]
+    """The things' names without a word for a part at their end ("생수병 뚜껑 닫아?" asks about a cap), and no bins or toilets."""
+    things = [one for one in named if not ROLES.where.is_all(text[one.start : one.end])]
+    ends = [(one, _PART_AT_END.search(text[: one.end], one.start)) for one in things]
     return [Mention(one.item, one.start, part.start() if part else one.end) for one, part in ends]
 
 
@@ -287,7 +286,8 @@ def nearly(text: str, names: Iterable[str]) -> bool:
     """Whether a text is one of the names but for a letter or two of a long word; Korean by the letters of its syllables."""
     wanted = _spelt(text)
     return len(wanted) >= _LONG and any(
-        wanted[:1] == other[:1] and SequenceMatcher(None, wanted, other).ratio() >= _NEARLY for other in map(_spelt, names)
+        wanted[:1] == other[:1] and SequenceMatcher(None, wanted, other).ratio() >= _NEARLY
+        for other in map(_spelt, names)
     )
 
 

@@ -211,13 +211,14 @@ def what_was_spoken_of(ask: Asking) -> Understood | None:
 def name_alone(ask: Asking) -> Understood | None:
     """A question of ours whose thing the search finds once all that is asked about it is left out."""
     scene = ask.scene
-    if not (scene.about or scene.facts.state or scene.facts.polar) or scene.facts.elsewhere:
+    ours = scene.about or scene.facts.state or scene.facts.polar
+    if scene.facts.elsewhere or not (ours or scene.facts.asks_where):
         return None
     name = naming.name_alone(scene.facts.text)
     if not name or name == scene.facts.text:
         return None
     found = ask.neighbours.search(name, 5)
-    if found and (found[0].score >= MEANT or naming.nearly(name, found[0].names())):
+    if found and ((found[0].score >= MEANT and ours) or naming.nearly(name, found[0].names())):
         return ask.understood("name_alone", found[:1])
     return None
 

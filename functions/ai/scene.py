@@ -31,8 +31,8 @@ class Understood(Struct, frozen=True):
     """What a question is about, for whoever words the answer.
 
     `aspects` are what may be asked of the things (names of an item's `answers`, or `bin` with `bin` the category asked for), the
-    likeliest first; `cases` are how the things are. The `text`, as the rules read it, wants yes or no (`polar`) or more (`open`). A `situation` is a danger, whose line comes first. `unknown` is what the
-    municipality knows.
+    likeliest first; `cases` are how the things are. The `text`, as the rules read it, wants yes or no (`polar`) or more (`open`).
+    A `situation` is a danger, whose line comes first. `unknown` is what the municipality knows.
     """
 
     rule: str
@@ -171,7 +171,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         or fact.state
         or naming.only_names(named, text)
         or bin_asked is not None
-        or (bool(kept) and fact.polar and not _ELSEWHERE_TOO >= set(asked))
+        or (bool(kept) and fact.polar and not set(asked) <= _ELSEWHERE_TOO)
     )
     return Scene(
         facts=fact,

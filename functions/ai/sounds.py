@@ -2,7 +2,7 @@
 
 _FIRST, _LAST = 0xAC00, 0xD7A3
 _VOWELS, _FINALS = 21, 28
-# Initial consonants, vowels and final consonants by their numbers in a syllable: the ones on the left sound like those on the right.
+# Initial consonants, vowels and final consonants by their numbers in a syllable: what is on the left sounds like the right.
 _INITIAL = {1: 0, 4: 3, 8: 7, 10: 9, 13: 12}  # ㄲ ㄸ ㅃ ㅆ ㅉ as ㄱ ㄷ ㅂ ㅅ ㅈ
 _VOWEL = {1: 5, 3: 7, 10: 11, 15: 11}  # ㅐ ㅒ as ㅔ ㅖ; ㅙ ㅞ as ㅚ
 _AFTER_J = {2: 0, 6: 4, 7: 5, 12: 8, 17: 13}  # ㅑ ㅕ ㅖ ㅛ ㅠ after ㅈ and ㅊ as ㅏ ㅓ ㅔ ㅗ ㅜ

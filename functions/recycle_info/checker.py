@@ -2,7 +2,8 @@
 
 What a person does with a dangerous thing depends on these lines, so what a program can see about them is checked: no two items
 go by one name, every category has items, every item's steps end at a bin or a service that there is, and English says what
-Korean says: as many steps, the same bins, the same yes or no, which comes first where it is asked. A dangerous thing says what to do first.
+Korean says: as many steps, the same bins, the same yes or no, which comes first where it is asked. A dangerous thing says what
+to do first.
 """
 
 import re

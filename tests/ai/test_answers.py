@@ -43,6 +43,27 @@ def test_yes_or_no_comes_first(known: Calls, text: str, begins: str) -> None:
     assert "버리는 방법" in answer.text or "How to put it out" in answer.text, "then the steps"
 
 
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("생수병 뚜껑 닫아서 내놔?", "네, "),
+        ("생수병 뚜껑 빼야 되나요?", "아니요, "),
+        ("와인병 뚜껑 빼야 되나요?", "네, "),
+        ("제습기 무료로 가져가나요?", "네, "),
+        ("냉장고 수수료 내야 돼요?", "아니요, "),
+        ("치킨 박스에 기름이 잔뜩 묻었는데 종이로 내도 되나요?", "아니요, "),
+        ("수세미는 음식물이야 일반쓰레기야?", "네, 종량제봉투"),
+    ],
+)
+def test_yes_or_no_is_to_the_question_as_it_is_put(known: Calls, text: str, begins: str) -> None:
+    answer = ask(known, text)
+    assert first(answer).partition(": ")[2].startswith(begins) or first(answer).startswith(begins), answer.text
+
+
+def test_what_asks_for_more_than_yes_or_no_gets_neither(known: Calls) -> None:
+    assert not first(ask(known, "비 오면 잡지는 어떻게 내놔?")).startswith(("네", "아니요"))
+
+
 def test_a_part_is_answered_with_the_lines_about_it(known: Calls) -> None:
     answer = ask(known, "노트 스프링 떼야 하나요")
     assert first(answer).startswith("네, ")

@@ -55,6 +55,11 @@ def test_a_question_turned_round_is_noticed_and_two_turns_cancel_out(text: str, 
         ("이름 모를 화학 약품", "chemical"),
         ("락스랑 세제 섞어도 되나", "mixing"),
         ("유리컵이 깨졌어", "broken_shards"),
+        ("보조배터리를 물에 빠뜨려서 젖었어요", "damaged_battery"),
+        ("강아지가 건전지를 삼켰어요", "swallowed"),
+        ("불발된 폭죽 버리는 법", "explosive"),
+        ("드라이아이스 버리기", "dry_ice"),
+        ("안 깨진 형광등", None),
         ("뜨개바늘 버리기", None),
         ("건전지 어디에 버려?", None),
     ],
@@ -72,6 +77,9 @@ def test_a_danger_is_noticed(text: str, situation: str | None) -> None:
         ("무단투기 벌금", "fine"),
         ("재활용은 무슨 요일에 내놔?", "weekday"),
         ("소파 버리는 비용", "fee"),
+        ("20리터 봉투 얼마예요", "bag_price"),
+        ("설날에도 쓰레기 가져가나요? 내놔도 돼요?", "weekday"),
+        ("장롱 스티커 어디서 사요", "sticker_shop"),
         ("오늘 무슨 요일이야", None),
         ("노트북 가격", None),
     ],
@@ -84,6 +92,19 @@ def test_what_the_municipality_knows_is_noticed(text: str, unknown: str | None) 
 def test_everyday_spellings_are_put_right() -> None:
     assert asked("음쓰") == "음식물쓰레기"
     assert asked("스댕 냄비") == "스텐 냄비"
+
+
+def test_what_a_thing_lacks_is_not_asked_about() -> None:
+    assert asked("라벨 없는 페트병은?") == "페트병은?"
+    assert not read("라벨 없는 페트병은?").aspects
+
+
+@pytest.mark.parametrize(
+    ("text", "polar", "opened"),
+    [("헹궈야 하나요?", True, False), ("어떻게 버려요?", False, True), ("can I flush it", True, False)],
+)
+def test_a_question_wants_yes_or_no_or_more(text: str, polar: bool, opened: bool) -> None:
+    assert (read(text).polar, read(text).open) == (polar, opened)
 
 
 def test_a_long_text_is_read_by_its_beginning() -> None:

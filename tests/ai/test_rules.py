@@ -42,6 +42,30 @@ def test_one_thing_is_meant_though_others_are_named(known: Calls, text: str, wan
     assert names(known, text) == [wanted]
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("텔레비젼 내놓으려고요", "텔레비전"),
+        ("how to get rid of battries", "건전지"),
+        ("음식물 쓰레기 비닐봉지째 넣어도 되나요?", "음식물 쓰레기"),
+        ("씨 없는 수박 껍질 버리기", "수박 껍질"),
+        ("선크림 튜브 버리는 법", "플라스틱 화장품 용기"),
+        ("의자 주민센터에 신고해야 하나요", "의자"),
+    ],
+)
+def test_a_thing_is_found_as_people_write_it(known: Calls, text: str, wanted: str) -> None:
+    assert names(known, text) == [wanted]
+
+
+@pytest.mark.parametrize("text", ["나쁜 버릇 버리는 법", "여자친구를 못 버리겠어", "how to throw my career away"])
+def test_what_is_thrown_away_in_words_alone_is_not_ours(known: Calls, text: str) -> None:
+    assert not understood(known, text).on_topic
+
+
+def test_a_bin_is_not_the_thing_that_goes_into_it(known: Calls) -> None:
+    assert names(known, "아니면 일반쓰레기?", "텀블러는 어디에 버려요") == ["텀블러"]
+
+
 def test_things_of_a_list_are_not_one_name(known: Calls) -> None:
     assert names(known, "식탁, 의자 버려 주세요") == ["식탁", "의자"]
 

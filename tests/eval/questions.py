@@ -32,7 +32,15 @@ from shared.item_ids import item_id
 from shared.messages import Photo, Turn
 from tests.eval import parts
 
-SETS = ("questions", "questions_everyday", "questions_blind", "questions_after", "questions_newest", "questions_fresh", "questions_last")
+SETS = (
+    "questions",
+    "questions_everyday",
+    "questions_blind",
+    "questions_after",
+    "questions_newest",
+    "questions_fresh",
+    "questions_last",
+)
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
 before the rules for aspects, dangers, photos and what we do not know were tried on anything; each later one when the rules
 had been mended by the ones before it, and before they were tried on it."""
@@ -103,7 +111,8 @@ def own_lines() -> set[str]:
             lines |= {*item.how, *item.how_en, *item.do_not, *item.do_not_en, item.why, item.why_en}
             for said in (*item.answers.values(), *item.exceptions.values()):
                 lines |= {bare(said["ko"]), bare(said["en"])}
-    return {line.casefold() for line in lines} | {situation.line(language).casefold() for situation in SITUATIONS for language in ("ko", "en")}
+    lines |= {situation.line(language) for situation in SITUATIONS for language in ("ko", "en")}
+    return {line.casefold() for line in lines}
 
 
 _YES_OR_NO = re.compile(r"^(?:네|아니요|Yes|No)\b[,.:;]? *", re.I)
