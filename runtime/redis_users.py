@@ -60,7 +60,7 @@ NEEDS: Mapping[str, Need] = {
     "chat_llm": Need(sends=("ai",), broker=(*_rates("messages"), *_STREAMS, *_SPENT)),
     "userinfo": Need(sends=("storage",), broker=_rates("uploads")),
     "waste": Need(
-        sends=("storage", "ai"),
+        sends=("storage", "ai", "userinfo"),
         broker=(*_rates("uploads", "analyses"), *_STREAMS, *_SPENT),
         cache=("~item:*", "~guide:*", "+get", "+set"),
     ),

@@ -94,6 +94,20 @@ class DeleteObjects(Message, frozen=True):
     prefixes: list[str] = []
 
 
+class FindStrangers(Message, frozen=True):
+    """Say which of these objects' keys are not yours."""
+
+    actor: ClassVar[str] = "userinfo/find_strangers"
+    time_limit: ClassVar[int] = 60_000
+    keys: list[str]
+
+
+class Strangers(Struct, frozen=True):
+    """The record of FindStrangers: the keys that are not userinfo's."""
+
+    keys: list[str]
+
+
 class ClassifyPhoto(Message, frozen=True):
     """Say what kind of waste a stored photo shows.
 

@@ -6,7 +6,7 @@ Single objects and forms need boto3's signature alone (shared.s3); its client, i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -193,6 +193,12 @@ class ObjectStore:
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for found in page.get("Contents", ()):
                     yield StoredObject(found["Key"], found["Size"], found["LastModified"])
+
+    def page(self, prefix: str, after: str, limit: int) -> Sequence[StoredObject]:
+        """At most `limit` (1 to 1000) objects below a prefix whose keys come after `after`, in the order of the keys."""
+        with self._guard(prefix):
+            found = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, StartAfter=after, MaxKeys=limit)
+        return [StoredObject(one["Key"], one["Size"], one["LastModified"]) for one in found.get("Contents", ())]
 
     def ready(self) -> bool:
         """Whether the bucket answers now."""

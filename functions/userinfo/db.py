@@ -255,3 +255,26 @@ async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
     await conn.execute("DELETE FROM settings WHERE user_id = %s", [user_id])
     await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
     return pictures
+
+
+async def select_not_ours(conn: Connection, keys: list[str]) -> list[str]:
+    """Which of these objects are no picture that is shown or being checked, and no upload of this service."""
+    cur = await conn.execute(
+        """
+        SELECT k.key
+        FROM unnest(%s::text[]) AS k (key)
+        WHERE NOT EXISTS (SELECT FROM uploads u WHERE u.image_key = k.key)
+          AND NOT EXISTS (
+              SELECT
+              FROM avatars a
+              WHERE a.id = CASE WHEN starts_with(k.key, 'images/') THEN split_part(k.key, '/', 2)::uuid END)
+          AND NOT EXISTS (
+              SELECT
+              FROM profiles p
+              WHERE p.avatar_id = CASE WHEN starts_with(k.key, 'images/') THEN split_part(k.key, '/', 2)::uuid END
+                AND right(p.avatar_url, length(k.key)) = k.key)
+        ORDER BY k.key
+        """,
+        [keys],
+    )
+    return [row[0] for row in await cur.fetchall()]

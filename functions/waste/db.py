@@ -224,3 +224,70 @@ async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
     cursor = await conn.execute("DELETE FROM analyses WHERE user_id = %s RETURNING id", [user_id])
     rows: list[Any] = await cursor.fetchall()
     return [row[0] for row in rows]
+
+
+# The sweep of objects without an owner
+
+
+async def select_sweep(conn: Connection, prefix: str, now: datetime) -> str:
+    """The key after which the sweep goes on below a prefix; its row is made at the first look."""
+    cursor = await conn.execute(
+        """
+        INSERT INTO sweeps (prefix, begun_at)
+        VALUES (%s, %s)
+        ON CONFLICT (prefix) DO UPDATE
+        SET prefix = excluded.prefix
+        RETURNING after
+        """,
+        [prefix, now],
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+async def select_not_ours(conn: Connection, keys: list[str]) -> list[str]:
+    """Which of these objects belong to no analysis and to no upload of this service."""
+    cursor = await conn.execute(
+        """
+        SELECT k.key
+        FROM unnest(%s::text[]) AS k (key)
+        WHERE NOT EXISTS (SELECT FROM images i WHERE i.s3_key = k.key)
+          AND NOT EXISTS (SELECT FROM uploads u WHERE u.image_key = k.key)
+          AND NOT EXISTS (
+              SELECT
+              FROM analyses a
+              WHERE a.status = 'pending'
+                AND a.id = CASE WHEN starts_with(k.key, 'images/') THEN split_part(k.key, '/', 2)::uuid END)
+        ORDER BY k.key
+        """,
+        [keys],
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def update_sweep(conn: Connection, prefix: str, after: str, looked_at: int, now: datetime) -> None:
+    """Go on after a key; the empty one ends a round, and the next run begins another."""
+    await conn.execute(
+        """
+        UPDATE sweeps
+        SET after = %(after)s,
+            looked_at = CASE WHEN after = '' THEN 0 ELSE looked_at END + %(looked_at)s,
+            removed = CASE WHEN after = '' THEN 0 ELSE removed END,
+            begun_at = CASE WHEN after = '' THEN %(now)s ELSE begun_at END,
+            ended_at = CASE WHEN %(after)s = '' THEN %(now)s ELSE ended_at END
+        WHERE prefix = %(prefix)s
+        """,
+        {"prefix": prefix, "after": after, "looked_at": looked_at, "now": now},
+    )
+
+
+async def update_removed(conn: Connection, keys: list[str]) -> None:
+    """Count what is removed."""
+    await conn.execute(
+        """
+        UPDATE sweeps
+        SET removed = removed + (SELECT count(*) FROM unnest(%s::text[]) AS k (key) WHERE starts_with(k.key, prefix))
+        """,
+        [keys],
+    )

@@ -15,3 +15,9 @@ class PhotoClassified(Outcome, frozen=True):
     """The ai worker's, of a ClassifyPhoto: a Classification."""
 
     actor: ClassVar[str] = "waste/photo_classified"
+
+
+class StrangersFound(Outcome, frozen=True):
+    """userinfo's, of a FindStrangers: Strangers."""
+
+    actor: ClassVar[str] = "waste/strangers_found"
