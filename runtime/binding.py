@@ -43,12 +43,16 @@ PARTS: dict[str, Any] = {
 
 
 class Call(Struct, frozen=True):
-    """A queue or schedule function with its parts: `run(message, task)`; `form` reads the message."""
+    """A queue or schedule function with its parts: `run(message, task)`; `form` reads the message.
+
+    `many`: it takes a list of outcomes, and is called with all that are there.
+    """
 
     run: Callable[[Any, Task], Any]
     form: Form | None
     seconds: float
     asynchronous: bool
+    many: bool = False
 
     def read(self, arguments: dict[str, Any]) -> Any:
         """What the function takes of a Dramatiq message's arguments.
@@ -108,11 +112,18 @@ def made(hint: Any) -> Made | None:
 def _bound(function: Callable[..., Any], parts: Mapping[str, Any], takes: type[Struct] | None, seconds: float) -> Call:
     hints = get_type_hints(function)
     names = list(inspect.signature(function).parameters)
-    taken = [name for name in names if takes and _is_message(hints.get(name)) and issubclass(takes, hints[name])]
+    many = [name for name in names if takes and issubclass(takes, Outcome) and hints.get(name) == list[Outcome]]
+    taken = many or [
+        name for name in names if takes and _is_message(hints.get(name)) and issubclass(takes, hints[name])
+    ]
     if takes is not None and len(taken) != 1:
         word = "outcome: Outcome" if issubclass(takes, Outcome) else f"message: {takes.__name__}"
         raise LoadError(f"{_where(function)}: one parameter takes the message, such as `{word}`")
     constants, per_run = _constants(function, [name for name in names if name not in taken], parts)
+    if many and per_run:
+        raise LoadError(
+            f"{_where(function)}: it takes many outcomes, so there is no one {' or '.join(sorted(per_run))}"
+        )
     run = functools.partial(function, **constants)
     message = taken[0] if taken else None
     publisher: Publisher | None = parts["publisher"] if "progress" in per_run else None
@@ -125,7 +136,7 @@ def _bound(function: Callable[..., Any], parts: Mapping[str, Any], takes: type[S
             arguments["progress"] = Progress(publisher, task)
         return run(**arguments)
 
-    return Call(call, Form(takes) if takes else None, seconds, inspect.iscoroutinefunction(function))
+    return Call(call, Form(takes) if takes else None, seconds, inspect.iscoroutinefunction(function), bool(many))
 
 
 def _constants(

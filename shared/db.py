@@ -128,10 +128,22 @@ class _SeenCursor(_Cursor):
 
 
 class EcoConnection(AsyncConnection[Any]):
-    """A connection that remembers whether the transaction on it accepted a task."""
+    """A connection that remembers which tasks the transaction on it accepted.
+
+    Attributes:
+        enqueued: it accepted a task that a relay has to look for.
+        accepted: tasks for the relay of this process; None where there is none, or where they may be rolled back alone.
+    """
 
     enqueued: bool = False
+    accepted: list[wake.Accepted] | None = None
     gone: Gone | None = None
+
+    def transaction(self, *args: Any, **options: Any) -> Any:
+        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+            # A savepoint: what was accepted before is found when it is due, like what comes after.
+            self.accepted = None
+        return super().transaction(*args, **options)
 
 
 class _Use:
@@ -169,6 +181,7 @@ class Database:
 
     def __init__(self, dsn: str, *, size: int = 4, name: str = "eco2") -> None:
         self.name = name
+        self.dsn = dsn
         self.watch = Watch()
         self.pool: AsyncConnectionPool[EcoConnection] = AsyncConnectionPool(
             dsn,
@@ -244,10 +257,17 @@ class Database:
             Busy, TooSlow: as `connection`; nothing was changed.
         """
         async with self.connection() as connection:
-            connection.enqueued = False
-            async with connection.transaction():
-                yield connection
+            relay = wake.relay_of(self.dsn)
+            connection.enqueued, connection.accepted = False, None if relay is None else []
+            try:
+                async with connection.transaction():
+                    yield connection
+                accepted = connection.accepted
+            finally:
+                connection.accepted = None
             _changed.set(True)
+            if relay is not None and accepted:
+                relay.hand(accepted)
             if connection.enqueued:
                 wake.wake()
 

@@ -4,6 +4,7 @@
 the commit the relay publishes it, again and again, until the reply actor `settle`s it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from shared import clock, spans, trace
 from shared.db import Connection
 from shared.ids import new_id
 from shared.messages import Message, Outcome
+from shared.wake import HANDED, Accepted
 
 
 class Result(Struct, frozen=True):
@@ -58,6 +60,7 @@ async def enqueue(
     to: str = "",
     task_id: UUID | None = None,
     delay: float = 0,
+    person: str | None = None,
 ) -> UUID:
     """Accept a task in the transaction of `conn`; return its id. A task id that is already under way is left as it is.
 
@@ -68,32 +71,47 @@ async def enqueue(
         to: the service's folder, where a message goes to functions of several (its `actor` begins with `*`).
         task_id: the task's id, where it is not a new one.
         delay: seconds until it is published first.
+        person: whose task it is, under a name that does not say who (`shared.spend.spender`): a queue that many wait in
+            serves them in turn, so that one's fifty tasks do not make another wait.
     """
-    id_ = task_id or new_id()
-    now = clock.now()
-    actor = message.actor.replace("*", to, 1)
-    await conn.execute(
+    task = Accepted(
+        id=task_id or new_id(),
+        actor=message.actor.replace("*", to, 1),
+        message=msgspec.to_builtins(message),
+        reply=reply.actor if reply else None,
+        subject=subject,
+        traceparent=trace.current() or None,
+        created_at=clock.now(),
+        time_limit=timedelta(milliseconds=message.time_limit),
+        person=person,
+    )
+    # `shared.db.Database.transaction` hands it to the relay of this process after the commit.
+    handed: list[Accepted] | None = None if delay else getattr(conn, "accepted", None)
+    cursor = await conn.execute(
         """
-        INSERT INTO outbox (id, actor, message, reply, subject, traceparent, created_at, due_at, time_limit)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        INSERT INTO outbox (id, actor, message, reply, subject, traceparent, created_at, due_at, time_limit, person)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (id) DO NOTHING
         """,
         [
-            id_,
-            actor,
-            Jsonb(msgspec.to_builtins(message)),
-            reply.actor if reply else None,
-            subject,
-            trace.current() or None,
-            now,
-            now + timedelta(seconds=delay),
-            timedelta(milliseconds=message.time_limit),
+            task.id,
+            task.actor,
+            Jsonb(task.message),
+            task.reply,
+            task.subject,
+            task.traceparent,
+            task.created_at,
+            task.created_at + (timedelta(seconds=delay) if handed is None else HANDED),
+            task.time_limit,
+            task.person,
         ],
     )
-    spans.event(actor, "enqueue", task=str(id_), subject=str(subject))
-    # `shared.db.Database.transaction` wakes the relay after the commit when this is set.
-    conn.enqueued = True  # type: ignore[attr-defined] # EcoConnection's own
-    return id_
+    spans.event(task.actor, "enqueue", task=str(task.id), subject=str(subject))
+    if handed is None:
+        conn.enqueued = True  # type: ignore[attr-defined] # EcoConnection's own
+    elif cursor.rowcount:
+        handed.append(task)
+    return task.id
 
 
 async def settle(conn: Connection, outcome: Outcome) -> bool:
@@ -102,34 +120,40 @@ async def settle(conn: Connection, outcome: Outcome) -> bool:
     False says that this outcome came a second time, or that the task was forgotten with its subject: look at the own row
     to tell the two apart, and delete what the task made only when that row is gone.
     """
+    return bool(await settle_all(conn, [outcome]))
+
+
+async def settle_all(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
+    """`settle` for many at the price of one statement; return the ids of the tasks that were still open."""
+    failures = [one for one in outcomes if one.status == "failure"]
     cursor = await conn.execute(
         """
         WITH gone AS (
             DELETE FROM outbox
-            WHERE id = %s
-            RETURNING id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts, retries
-        ), kept AS (
+             WHERE id = ANY(%(ids)s)
+            RETURNING id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts, retries),
+        kept AS (
             INSERT INTO failed_tasks (id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts,
                                       retries, error_code, error_message, failed_at)
-            SELECT id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts,
-                   retries, %s, %s, %s
-            FROM gone
-            WHERE %s = 'failure'
-            ON CONFLICT (id) DO NOTHING
-        )
-        SELECT count(*) FROM gone
+            SELECT gone.id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts,
+                   retries, failed.code, failed.words, %(now)s
+              FROM gone
+              JOIN unnest(%(failed)s::uuid[], %(codes)s::text[], %(words)s::text[]) AS failed (id, code, words)
+                ON failed.id = gone.id
+                ON CONFLICT (id) DO NOTHING)
+        SELECT id FROM gone
         """,
-        [
-            outcome.task_id,
-            outcome.error.code if outcome.error else None,
-            outcome.error.message if outcome.error else None,
+        {
+            # In one order everywhere: of two transactions that end the same tasks neither waits for the other.
+            "ids": sorted(one.task_id for one in outcomes),
+            "failed": [one.task_id for one in failures],
+            "codes": [one.error.code if one.error else None for one in failures],
+            "words": [one.error.message if one.error else None for one in failures],
             # By this clock: one that a worker's wrong clock dates a week back would be swept away before anybody saw it.
-            clock.now(),
-            outcome.status,
-        ],
+            "now": clock.now(),
+        },
     )
-    row = await cursor.fetchone()
-    return row is not None and row[0] > 0
+    return {id_ for (id_,) in await cursor.fetchall()}
 
 
 async def forget(conn: Connection, *subjects: UUID) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dramatiq
 import msgspec
 import psycopg
+from msgspec import Struct
 
 from runtime.binding import Call, bind_queue, bind_schedule
 from runtime.delivery.broker import Broker, Delivery
@@ -55,24 +56,40 @@ class HostConsumer(Consumer):
         *,
         together: int = 2,
     ) -> None:
-        # More than run at once: their acks, and the fetch of the next, go by the batch.
-        super().__init__(service, broker, together * 8)
+        # More than run at once: their acks, and the fetch of the next, go by the batch, and so do outcomes that are settled
+        # many at a time.
+        super().__init__(service, broker, together * 32)
         self._functions = dict(functions)
         self._loop = loop
         self._database = database
         self._together = asyncio.Semaphore(together)
 
     def take(self, deliveries: list[Delivery]) -> None:
+        groups: list[list[_Given]] = []
+        together: dict[str, list[_Given]] = {}
         for delivery in deliveries:
-            coroutine = self._handle(delivery)
+            given = self._read(delivery)
+            if given is None:
+                continue
+            if given.sent.is_outcome and (given.call is None or given.call.many):
+                group = together.setdefault(delivery.message.actor_name, [])
+                group.append(given)
+                if len(group) > 1:
+                    continue
+            else:
+                group = [given]
+            groups.append(group)
+        for group in groups:
+            coroutine = self._handle(group)
             try:
                 asyncio.run_coroutine_threadsafe(coroutine, self._loop)
             except RuntimeError:
-                # The loop is closed: the host is going down, and the message goes back.
+                # The loop is closed: the host is going down, and the messages go back.
                 coroutine.close()
-                self.done(delivery, ack=False)
+                self._all_done(group, ack=False)
 
-    async def _handle(self, delivery: Delivery) -> None:
+    def _read(self, delivery: Delivery) -> _Given | None:
+        """What its function is given; None where nothing can be done with it now."""
         message = delivery.message
         name = message.actor_name
         try:
@@ -80,55 +97,78 @@ class HostConsumer(Consumer):
         except msgspec.ValidationError as error:
             log.error("dropped a message for %s that no relay made: %s", name, error)
             self.done(delivery)
-            return
+            return None
         call = self._functions.get(name)
         if call is None and name != SETTLED:
             log.warning("%s has no function %s: its message goes back", self.service, name)
             self.later(1.0, lambda: self.done(delivery, ack=False))
-            return
+            return None
         try:
             given = call.read(message.kwargs) if call else _OUTCOME.read(message.kwargs.get("outcome", {}))
         except Refused as refused:
             self.refuse(delivery, sent.id, refused)
-            return
-        trace.enter(sent.traceparent)
+            return None
+        return _Given(delivery, sent, call, given)
+
+    async def _handle(self, group: list[_Given]) -> None:
+        """Run one, or many outcomes of one function together; many with which something is wrong are run one by one."""
         tries = 0
+        name = group[0].delivery.message.actor_name
+        if len(group) == 1:
+            trace.enter(group[0].sent.traceparent)
         while True:
             try:
                 async with self._together:
-                    sends = await self._run(sent, call, message.actor_name, given)
+                    sends = await self._run(group)
             except asyncio.CancelledError:
-                self.done(delivery, ack=False)
+                self._all_done(group, ack=False)
                 raise
             except (Unavailable, psycopg.OperationalError, psycopg.InterfaceError) as away:
                 if self._stopping.is_set():
-                    self.done(delivery, ack=False)
+                    self._all_done(group, ack=False)
+                    return
+                if len(group) > 1 and tries >= 2:
+                    await self._one_by_one(group)
                     return
                 log.info("%s waits: %s", name, away)
                 # Without the database nothing else could be done here: kept until it answers. Something else that is away,
                 # or a statement that this database never finishes in time, must not hold up the outcomes behind it, and
                 # the relay brings the task again.
                 if tries >= TRIES and (_elsewhere(away) or await self._database.ready()):
-                    log.warning("%s put off task %s: %s", name, sent.id, away)
-                    self.done(delivery)
+                    log.warning("%s put off %s", name, _tasks(group))
+                    self._all_done(group)
                     return
             except Exception:  # noqa: BLE001 - the outermost point of a function; the relay brings the task again
-                log.exception("%s failed on task %s", name, sent.id)
+                if len(group) > 1:
+                    await self._one_by_one(group)
+                    return
+                log.exception("%s failed on %s", name, _tasks(group))
                 if tries >= 2:
-                    self.done(delivery)
+                    self._all_done(group)
                     return
             else:
-                self.done(delivery, sends)
+                self.done(group[0].delivery, sends)
+                self._all_done(group[1:])
                 return
             await asyncio.sleep(min(0.2 * 2**tries, 2.0))
             tries += 1
 
-    async def _run(self, sent: Envelope, call: Call | None, function: str, given: Any) -> list[dramatiq.Message[Any]]:
-        now = clock.now()
-        run_id = new_id()
+    async def _one_by_one(self, group: list[_Given]) -> None:
+        for one in group:
+            await self._handle([one])
+
+    def _all_done(self, group: list[_Given], *, ack: bool = True) -> None:
+        for one in group:
+            self.done(one.delivery, ack=ack)
+
+    async def _run(self, group: list[_Given]) -> list[dramatiq.Message[Any]]:
+        """What is to be sent when it is done."""
+        now, run_id = clock.now(), new_id()
+        sent, call, given = group[0].sent, group[0].call, group[0].given
+        function = group[0].delivery.message.actor_name
         if call is None:
             with spans.span(f"{self.service}/settled", "result", task=str(sent.id)):
-                await self._settle(given)
+                await self._settle(*(one.given for one in group))
             return []
         task = Task(
             id=sent.id,
@@ -143,7 +183,7 @@ class HostConsumer(Consumer):
         try:
             with spans.span(name, kind, task=str(sent.id)):
                 async with within(call.seconds):
-                    result = await call.run(given, task)
+                    result = await call.run([one.given for one in group] if call.many else given, task)
             if isinstance(result, Result):
                 record, payload = msgspec.to_builtins(result.record), msgspec.to_builtins(result.payload)
                 outcome = msgspec.structs.replace(outcome, record=record, payload=payload)
@@ -160,9 +200,9 @@ class HostConsumer(Consumer):
             return []
         return [outcome_message(sent, outcome)]
 
-    async def _settle(self, outcome: Outcome) -> None:
+    async def _settle(self, *outcomes: Outcome) -> None:
         async with self._database.transaction() as conn:
-            await tasks.settle(conn, outcome)
+            await tasks.settle_all(conn, outcomes)
 
     def stop(self, grace: float) -> None:
         """Take nothing new, wait for what runs, give the rest back. Called off the event loop."""
@@ -171,6 +211,19 @@ class HostConsumer(Consumer):
         while self._held and time.monotonic() < end - 1:
             time.sleep(0.02)
         self.finish_all(max(1.0, end - time.monotonic()))
+
+
+class _Given(Struct):
+    """A message in the host's hands: `given` is what its function takes; without `call` the runtime settles it itself."""
+
+    delivery: Delivery
+    sent: Envelope
+    call: Call | None
+    given: Any
+
+
+def _tasks(group: list[_Given]) -> str:
+    return f"task {group[0].sent.id}" + (f" and {len(group) - 1} more" if group[1:] else "")
 
 
 def _elsewhere(away: Exception) -> bool:

@@ -4,6 +4,8 @@ Keys and messages are Dramatiq's own (`keys.py`). What differs, and why:
 
 - a fetch waits on a list that every publication pushes to, where the stock consumer polls with a growing pause;
 - one script sends the results, acks and gives the leases back, so a batch costs one round trip (`scripts/*.lua`);
+- with leases a fetch serves people in turn: first those of whom the consumer has least in its hands, so that one's twelve
+  heavy photos do not make another's wait for all of them;
 - what is not of this moment (a backlog, what is published again) waits in a list of its own beside the queue's: every fourth
   fetch begins there, the others with what is new, so neither waits for the other;
 - no delay queues and no retries: both strand in a live worker's set of fetched messages after an outage. The relay has them;
@@ -22,7 +24,6 @@ import dramatiq
 import msgspec
 import redis
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import DecodeError
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
@@ -161,6 +162,7 @@ class Broker(RedisBroker):
                 keys.messages(queue),
                 keys.fetched(self.broker_id, queue),
                 keys.heartbeats(queue),
+                keys.wake(queue),
             ],
             args=[
                 self.broker_id,
@@ -174,10 +176,8 @@ class Broker(RedisBroker):
         deliveries = []
         for id_, data in zip(found[::2], found[1::2], strict=True):
             try:
-                message = dramatiq.Message.decode(data)
-                msgspec.convert(message.asdict(), _Sound)
-                deliveries.append(Delivery(id_.decode(), queue, message))
-            except (DecodeError, ValueError, msgspec.ValidationError):
+                deliveries.append(Delivery(id_.decode(), queue, _unpacked(data)))
+            except (ValueError, RecursionError, TypeError):
                 # Whatever it is, it must not hold up those behind it.
                 self.logger.error("dropped a message on %s that is none: id %s", queue, id_)
                 self.finish(queue, [id_])
@@ -308,5 +308,19 @@ def _numbered(messages: Iterable[dramatiq.Message[Any]]) -> dict[str, int]:
 
 
 def _packed(message: dramatiq.Message[Any]) -> tuple[str, bytes]:
-    id_ = f"{message.message_id}/{os.urandom(6).hex()}"
-    return id_, message.copy(options={"redis_message_id": id_}).encode()
+    """A copy's id in Redis and its data: Dramatiq's own JSON, at a fifth of what its encoder costs."""
+    person = message.options.get("task", {}).get("person", "")
+    id_ = f"{message.message_id}/{os.urandom(6).hex()}" + (f"/{person}" if person else "")
+    fields = message.asdict() | {"options": message.options | {"redis_message_id": id_}}
+    return id_, msgspec.json.encode(fields)
+
+
+def _unpacked(data: bytes) -> dramatiq.Message[Any]:
+    """The message.
+
+    Raises:
+        ValueError, RecursionError, TypeError: it is none (of msgspec's errors those of JSON are ValueErrors, too).
+    """
+    fields = msgspec.json.decode(data)
+    msgspec.convert(fields, _Sound)
+    return dramatiq.Message(**fields)

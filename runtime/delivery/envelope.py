@@ -13,6 +13,7 @@ from msgspec import Struct
 from runtime.delivery.outbox import Row
 from shared import clock
 from shared.messages import Message, Outcome
+from shared.wake import Accepted
 
 # The runtime's own actor in every API service: ends a task that no one takes the outcome of.
 SETTLED = "__settled__"
@@ -33,6 +34,8 @@ class Envelope(Struct, frozen=True):
     attempt: int = 1
     retries: int = 0
     deadline: str = ""
+    # Whose it is, under a name that does not say who: a fetch serves people in turn.
+    person: str = ""
     # An Outcome on its way back, not a task.
     is_outcome: bool = msgspec.field(default=False, name="answer")
 
@@ -53,28 +56,40 @@ def bulk_queue(folder: str) -> str:
     return f"{folder}.bulk"
 
 
-def task_message(service: str, row: Row, bulk: Container[str] = ()) -> dramatiq.Message[Any]:
-    """The message that takes an outbox row to its function; `bulk` are the functions that have a queue of their own."""
-    folder, _, function = row.actor.partition("/")
-    queue = bulk_queue(folder) if row.actor in bulk else folder
+def queue_of(actor: str, bulk: Container[str] = ()) -> str:
+    """The queue of a function; `bulk` are those that have a queue of their own."""
+    folder = actor.partition("/")[0]
+    return bulk_queue(folder) if actor in bulk else folder
+
+
+def task_message(service: str, task: Accepted, bulk: Container[str] = ()) -> dramatiq.Message[Any]:
+    """The message that takes a task to its function: one of the outbox (`Row`), or one that has just been accepted.
+
+    Raises:
+        msgspec.DecodeError: the outbox has no message that is one.
+    """
+    arguments = task.message
+    if isinstance(arguments, str):
+        arguments = msgspec.json.decode(arguments, type=dict[str, Any])
     envelope = Envelope(
-        id=row.id,
-        subject=row.subject,
+        id=task.id,
+        subject=task.subject,
         service=service,
-        queued_at=row.created_at.isoformat(),
-        reply=row.reply,
-        traceparent=row.traceparent or "",
-        attempt=row.attempts,
-        retries=row.retries,
-        deadline=(clock.now() + row.time_limit).isoformat(),
+        queued_at=task.created_at.isoformat(),
+        reply=task.reply,
+        traceparent=task.traceparent or "",
+        attempt=task.attempts if isinstance(task, Row) else 1,
+        retries=task.retries if isinstance(task, Row) else 0,
+        deadline=(clock.now() + task.time_limit).isoformat(),
+        person=task.person or "",
     )
-    return _message(queue, function, row.message, envelope)
+    return _message(queue_of(task.actor, bulk), task.actor.partition("/")[2], arguments, envelope)
 
 
 def outcome_message(sent: Envelope, outcome: Outcome) -> dramatiq.Message[Any]:
     """The message that takes an outcome to the owner of its task."""
     folder, _, function = (sent.reply or f"{sent.service}/{SETTLED}").partition("/")
-    envelope = msgspec.structs.replace(sent, is_outcome=True, deadline="")
+    envelope = msgspec.structs.replace(sent, is_outcome=True, deadline="", person="")
     return _message(folder, function, {"outcome": msgspec.to_builtins(outcome)}, envelope)
 
 

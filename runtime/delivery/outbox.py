@@ -11,6 +11,8 @@ import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row
 
+from shared.wake import HANDED, Accepted
+
 # A message may wait that long in a queue, beyond the function's own time limit, before it counts as lost.
 ALLOWANCE = timedelta(seconds=30)
 LONGEST = timedelta(minutes=15)
@@ -21,19 +23,11 @@ FAILED_KEPT = timedelta(days=7)
 Connection = psycopg.Connection[Any]
 
 
-class Row(Struct, frozen=True):
+class Row(Accepted, kw_only=True):
     """An outbox row on its way. `late`: it has been due for a while."""
 
-    id: UUID
-    actor: str
-    message: Any
-    reply: str | None
-    subject: UUID
-    traceparent: str | None
-    created_at: datetime
-    time_limit: timedelta
-    attempts: int
-    retries: int
+    attempts: int = 1
+    retries: int = 0
     late: bool = False
 
 
@@ -48,7 +42,8 @@ class State(Struct, frozen=True):
 
 # Limits are numbers in the text: the plan for any values, which PostgreSQL makes after some calls, would think them large.
 # Rows are changed where they were found, by their place: joined by id, PostgreSQL would rather read all of a large outbox.
-# The actors one by one through the index, and of each so many of the longest due and so many of this moment.
+# The actors one by one through the index, and of each so many of the longest due and so many of this moment: of the 2,000 that
+# come first each person's first, then each one's second, and so on.
 _TAKE = """
 WITH RECURSIVE actors (actor) AS (
     (SELECT actor FROM outbox ORDER BY actor LIMIT 1)
@@ -65,31 +60,55 @@ due AS MATERIALIZED (
       FROM queued AS a
      CROSS JOIN LATERAL (
         SELECT * FROM (
-            SELECT id, ctid AS place, true AS late
-              FROM outbox
-             WHERE actor = a.actor AND due_at <= %(late)s
-               AND a.queue <> ALL(%(closed_late)s::text[])
-             ORDER BY due_at
-             LIMIT 200
-               FOR UPDATE SKIP LOCKED) AS longest_due
+            SELECT id, place, turn, due_at, true AS late
+              FROM (SELECT id, ctid AS place, due_at, row_number() OVER (PARTITION BY person ORDER BY due_at) AS turn
+                      FROM (SELECT id, ctid, due_at, person
+                              FROM outbox
+                             WHERE actor = a.actor AND due_at <= %(late)s
+                               AND a.queue <> ALL(%(closed_late)s::text[])
+                             ORDER BY due_at
+                             LIMIT 2000) AS first_due) AS in_turn
+             ORDER BY turn, due_at
+             LIMIT 200) AS longest_due
          UNION ALL
         SELECT * FROM (
-            SELECT id, ctid, false
-              FROM outbox
-             WHERE actor = a.actor AND due_at > %(late)s AND due_at <= %(now)s
-               AND a.queue <> ALL(%(closed)s::text[])
-             ORDER BY due_at
-             LIMIT 200
-               FOR UPDATE SKIP LOCKED) AS of_this_moment) AS found
-     LIMIT 2000)
+            SELECT id, place, turn, due_at, false
+              FROM (SELECT id, ctid AS place, due_at, row_number() OVER (PARTITION BY person ORDER BY due_at) AS turn
+                      FROM (SELECT id, ctid, due_at, person
+                              FROM outbox
+                             WHERE actor = a.actor AND due_at > %(late)s AND due_at <= %(now)s
+                               AND a.queue <> ALL(%(closed)s::text[])
+                             ORDER BY due_at
+                             LIMIT 2000) AS first_due) AS in_turn
+             ORDER BY turn, due_at
+             LIMIT 200) AS of_this_moment) AS found
+     LIMIT 2000),
+-- What another relay is taking has another place by the time it lets go.
+mine AS MATERIALIZED (
+    SELECT o.ctid AS place
+      FROM outbox AS o
+     WHERE o.ctid = ANY(ARRAY(SELECT place FROM due))
+       FOR UPDATE SKIP LOCKED),
+taken AS (
+    UPDATE outbox AS o
+       SET attempts = o.attempts + 1,
+           published_to = %(life)s,
+           due_at = %(now)s + least((o.time_limit + %(allowance)s) * power(2, least(o.attempts, 20)),
+                                    greatest(%(longest)s, o.time_limit + %(allowance)s))
+     WHERE o.ctid = ANY(ARRAY(SELECT place FROM mine))
+    RETURNING o.id, o.actor, o.message, o.reply, o.subject, o.traceparent, o.created_at, o.time_limit, o.person,
+              o.attempts, o.retries)
+SELECT t.id, t.actor, t.message::text AS message, t.reply, t.subject, t.traceparent, t.created_at, t.time_limit, t.person,
+       t.attempts, t.retries, d.late
+  FROM taken AS t
+  JOIN due AS d USING (id)
+ ORDER BY d.turn, d.due_at
+"""
+# What was handed to this relay and is published, and still open after a while. One that an operator has put to now is his.
+_CONFIRM = """
 UPDATE outbox AS o
-   SET attempts = o.attempts + 1,
-       published_to = %(life)s,
-       due_at = %(now)s + least((o.time_limit + %(allowance)s) * power(2, least(o.attempts, 20)),
-                                greatest(%(longest)s, o.time_limit + %(allowance)s))
- WHERE o.ctid = ANY(ARRAY(SELECT place FROM due))
-RETURNING o.id, o.actor, o.message::text AS message, o.reply, o.subject, o.traceparent, o.created_at, o.time_limit,
-          o.attempts, o.retries, o.id IN (SELECT id FROM due WHERE late) AS late
+   SET attempts = 1, published_to = %(life)s, due_at = o.created_at + o.time_limit + %(allowance)s
+ WHERE o.id = ANY(%(ids)s) AND o.attempts = 0 AND o.due_at = o.created_at + %(handed)s
 """
 _GIVE_BACK = """
 UPDATE outbox
@@ -107,7 +126,7 @@ changed AS (
 SELECT id FROM seen ORDER BY id DESC LIMIT 1
 """
 # Times that no right clock has written: a relay that was a day ahead, or whose host was, left its tasks lying for a day.
-_WRONG_TIME = """o.attempts = 0 AND o.due_at = o.created_at
+_WRONG_TIME = """o.attempts = 0 AND o.created_at > %(now)s AND o.due_at <= o.created_at + %(handed)s
     OR o.attempts > 0 AND o.due_at > %(now)s + greatest(%(longest)s, o.time_limit + %(allowance)s) + %(allowance)s"""
 _ANOTHER_LIFE = "o.published_to IS NOT NULL AND o.published_to <> %(life)s"
 _ENABLED = "o.published_to IS NOT NULL AND (o.actor = ANY(%(names)s) OR o.reply = ANY(%(names)s))"
@@ -184,9 +203,15 @@ def give_back(conn: Connection, ids: Sequence[UUID]) -> None:
     conn.execute(_GIVE_BACK, [list(ids)])
 
 
+def confirm(conn: Connection, life: str, ids: Sequence[UUID]) -> None:
+    """Note that this life of the broker has these, which were handed over and published: what of them is still open is due
+    again when it should have been answered."""
+    conn.execute(_CONFIRM, {"life": life, "ids": list(ids), "allowance": ALLOWANCE, "handed": HANDED})
+
+
 def mend_times(conn: Connection, now: datetime) -> None:
     """Publish now what a wrong clock put off further than any right one does."""
-    _walk(conn, _WRONG_TIME, {"now": now, "longest": LONGEST, "allowance": ALLOWANCE})
+    _walk(conn, _WRONG_TIME, {"now": now, "longest": LONGEST, "allowance": ALLOWANCE, "handed": HANDED})
 
 
 def publish_lost(conn: Connection, now: datetime, life: str) -> None:

@@ -1,20 +1,24 @@
 """The relay: takes due tasks from the outbox to the broker. It is the only retry, delay and schedule there is.
 
-One thread in the service's host, with a connection of its own. It takes due rows by moving `due_at` to the time of the next
-attempt, commits, and publishes: a row that gets no answer is published again after the function's time limit and an
-allowance, doubling up to 15 minutes, without end. When the broker was restarted or flushed, all of its rows go at once.
+One thread in the service's host, with a connection of its own. What this process accepts is handed to it after the commit
+(`hand`): its row is due only some seconds later, so it goes to the broker without a look into the outbox, and most tasks
+have been answered before the row need be touched. Everything else it takes from the outbox, by moving `due_at` to the time
+of the next attempt, commits, and publishes: a row that gets no answer is published again after the function's time limit
+and an allowance, doubling up to 15 minutes, without end. When the broker was restarted or flushed, all of its rows go at once.
 
 A queue holds no more than a little work: the rest waits here, where it costs the broker nothing and where what is new need
 not wait behind it (`Room`).
 """
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import dramatiq
 import msgspec
@@ -24,9 +28,11 @@ import redis
 from runtime import pg, telemetry
 from runtime.delivery import outbox
 from runtime.delivery.broker import Broker, BrokerFull, BrokerUnfit, Depth
-from runtime.delivery.envelope import bulk_actors, task_message
-from runtime.delivery.outbox import Row, State
+from runtime.delivery.envelope import bulk_actors, queue_of, task_message
+from runtime.delivery.outbox import State
+from runtime.delivery.turns import in_turn
 from shared import clock, idempotency, spans, supervision, wake
+from shared.wake import Accepted
 
 log = logging.getLogger("eco2.relay")
 
@@ -45,6 +51,13 @@ KNOWN = 10.0
 ROOM = 400
 # Above this part of the broker's memory nothing is published: results, streams and revocations have the rest.
 FULL = 0.75
+# Two turns begin at least so many seconds apart: under load what comes meanwhile goes together, and a turn alone begins at once.
+PACE = 0.004
+# What was handed over waits here for a place in its queue up to so many seconds, and then in the outbox. What was published
+# and is still open after so many is noted there. Both well before it is due for all relays (shared.wake.HANDED).
+PATIENCE, NOTED = 2.0, 1.0
+# So many of those at most are published, and noted, in one step.
+STEP_ROWS = 200
 # Housekeeping (old idempotency keys, settings, gauges), in seconds.
 CHORES = 10.0
 SCHEDULE_LIMIT = timedelta(minutes=10)
@@ -65,6 +78,11 @@ class Room:
 
     def look(self, broker: Broker) -> None:
         self.note(broker.depths(list(self._full)))
+
+    def takes(self, queue: str) -> bool:
+        """Whether this queue takes what is of this moment."""
+        depth = self._full.get(queue)
+        return depth is None or depth.waiting < ROOM
 
     def full(self) -> dict[str, tuple[bool, bool]]:
         """Which queues are full: of what is of this moment, and of late ones."""
@@ -96,7 +114,7 @@ class Relay:
         self.state = State(0, 0.0, 0)
         self.published = 0
         self.on_disabled: Callable[[list[str]], None] = lambda names: None
-        self._dsn = dsn
+        self.dsn = dsn
         self._broker = broker
         self._schedules = schedules or {}
         self._bulk = bulk_actors()
@@ -105,19 +123,31 @@ class Relay:
         self._full = 0.0
         self._room = Room()
         self._ahead: float | None = None
-        self._looked = self._chores = 0.0
+        self._looked = self._chores = self._taken = self._begun = 0.0
+        # Handed over, with when that was; and what of it is published and not noted yet, with when, and to which life.
+        self._handed: deque[tuple[float, Accepted]] = deque()
+        self._waiting: list[tuple[float, Accepted]] = []
+        self._unnoted: deque[tuple[float, list[UUID]]] = deque()
         self._slots: dict[str, int] = {}
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._connection: psycopg.Connection[Any] | None = None
         self._loop: supervision.ThreadLoop | None = None
-        self._unregister = wake.register(self.wake)
+        wake.register(self)
         self._observe()
 
     def start(self) -> None:
         self._loop = supervision.thread(f"relay-{self.service}", self._run)
 
     def wake(self) -> None:
+        """Look into the outbox."""
+        self._taken = 0.0
+        self._wake.set()
+
+    def hand(self, accepted: Sequence[Accepted]) -> None:
+        """Publish these, which have just been committed: a moment's work for whoever accepted them."""
+        now = time.monotonic()
+        self._handed.extend((now, one) for one in accepted)
         self._wake.set()
 
     def look_at_settings(self) -> None:
@@ -127,7 +157,7 @@ class Relay:
 
     def stop(self) -> None:
         """Finish what is being published, then end. What is left in the outbox is another replica's, or the next start's."""
-        self._unregister()
+        wake.unregister(self)
         self._stopping.set()
         if self._loop is not None:
             self._loop.stopping()
@@ -150,6 +180,8 @@ class Relay:
     def _run(self) -> None:
         pause = 0.1
         while not self._stopping.is_set():
+            # What is handed over from here on wakes the next turn.
+            self._wake.clear()
             try:
                 more = self._turn()
                 pause, self.trouble = 0.1, ""
@@ -166,21 +198,31 @@ class Relay:
                     self._looked = 0.0
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 1.0)
-            self._wake.clear()
+        # What fails here is due for the other relays in a moment.
+        with contextlib.suppress(psycopg.Error, redis.RedisError, OSError, BrokerFull, BrokerUnfit):
+            self._receive()
+            self._publish_handed()
+            self._note_published(self._connect(), 0.0)
         self._disconnect()
 
     def _rest(self) -> None:
         """Wait until something new may be due, or until a queue that was full takes more."""
-        end, pause = time.monotonic() + LOOK, LOOK_AGAIN
+        look = NOTED if self._unnoted or self._waiting else LOOK
+        end, pause = time.monotonic() + look, LOOK_AGAIN
         full = self._room.full()
-        while not self._wake.wait(min(pause, LOOK) if full else LOOK) and time.monotonic() < end:
+        while not self._wake.wait(min(pause, look) if full else look) and time.monotonic() < end:
             self._room.look(self._broker)
             if self._room.full() != full:
+                self._taken = 0.0
                 return
             pause = min(pause * 2, LOOK_LATER)
+        if (early := self._begun + PACE - time.monotonic()) > 0:
+            self._stopping.wait(early)
 
     def _turn(self) -> bool:
         """Do what is to be done now; return whether there may be more."""
+        self._begun = time.monotonic()
+        self._receive()
         conn = self._connect()
         if not 0 <= (now := clock.time()) - self._chores < CHORES:
             self._chores = now
@@ -192,11 +234,55 @@ class Relay:
             raise BrokerFull(
                 f"{self._full:.0%} of its memory is in use, the rest is for results: tasks wait in the outbox"
             )
-        return self._publish_due(conn)
+        more = self._publish_handed()
+        self._note_published(conn, NOTED)
+        if self._begun - self._taken < LOOK:
+            return more
+        self._taken = self._begun
+        if self._publish_due(conn):
+            self._taken = 0.0
+            return True
+        return more
+
+    def _receive(self) -> None:
+        """Take in what was handed over; what found no place for long, and what is switched off, is left to the outbox."""
+        while self._handed:
+            self._waiting.append(self._handed.popleft())
+        since, off = self._begun - PATIENCE, self._disabled or ()
+        self._waiting = [(at, task) for at, task in self._waiting if at >= since and task.actor not in off]
+
+    def _publish_handed(self) -> bool:
+        """Publish what was handed over and has room; return whether there may be more at once."""
+        if not self._waiting:
+            return False
+        chosen: list[Accepted] = []
+        rest: list[tuple[float, Accepted]] = []
+        for at, task in in_turn(self._waiting, lambda one: one[1].person):
+            if len(chosen) < STEP_ROWS and self._room.takes(queue_of(task.actor, self._bulk)):
+                chosen.append(task)
+            else:
+                rest.append((at, task))
+        if not chosen:
+            return False
+        self._room.note(self._broker.publish(self._messages(chosen)))
+        self._waiting = rest
+        self._unnoted.append((time.monotonic(), [task.id for task in chosen]))
+        if spans.on():
+            for task in chosen:
+                spans.event(task.actor, "publish", task.traceparent or "", task=str(task.id), attempt=1)
+        return bool(rest) and not self._room.full()
+
+    def _note_published(self, conn: psycopg.Connection[Any], age: float) -> None:
+        """Note in the outbox what was published so many seconds ago and is still open."""
+        ids: list[UUID] = []
+        while self._unnoted and len(ids) < STEP_ROWS and self._unnoted[0][0] <= time.monotonic() - age:
+            ids += self._unnoted.popleft()[1]
+        if ids:
+            outbox.confirm(conn, self._life, ids)
 
     def _connect(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = pg.connect(self._dsn, f"eco2-relay-{self.service}")
+            self._connection = pg.connect(self.dsn, f"eco2-relay-{self.service}")
         return self._connection
 
     def _disconnect(self) -> None:
@@ -218,6 +304,8 @@ class Relay:
         life = self._broker.life()
         self._looked, self._full = time.monotonic(), life.full
         if life.mark != self._life:
+            # Whoever had them has lost them: they are due for all relays in a moment.
+            self._unnoted.clear()
             outbox.publish_lost(conn, clock.now(), life.mark)
             if self._disabled is not None:
                 self._broker.say_disabled(self._disabled)
@@ -248,15 +336,14 @@ class Relay:
                 spans.event(row.actor, "publish", row.traceparent or "", at, task=str(row.id), attempt=row.attempts)
         return True
 
-    def _messages(self, rows: Iterable[Row]) -> list[dramatiq.Message[Any]]:
+    def _messages(self, tasks: Iterable[Accepted]) -> list[dramatiq.Message[Any]]:
         messages = []
-        for row in rows:
+        for task in tasks:
             try:
-                arguments = msgspec.json.decode(str(row.message), type=dict[str, Any])
-                messages.append(task_message(self.service, msgspec.structs.replace(row, message=arguments), self._bulk))
+                messages.append(task_message(self.service, task, self._bulk))
             except (ValueError, OverflowError, msgspec.DecodeError) as error:
                 # A row that no message can be made of waits its time, counts its attempts, and holds up no one.
-                log.error("task %s for %s can't be published: %s", row.id, row.actor, error)
+                log.error("task %s for %s can't be published: %s", task.id, task.actor, error)
         self.published += len(messages)
         return messages
 

@@ -34,6 +34,9 @@ log = logging.getLogger("eco2.worker")
 
 # A function that met something away is tried again here after these pauses, in seconds; then it is the relay's turn.
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
+# With work that takes longer than this, in seconds, nothing waits here for a thread: it waits in the broker, where whose turn it
+# is gets decided when a thread is free. With short work two come at a time, for one step to the broker and one commit.
+HEAVY = 0.1
 # Seconds between two looks for payloads that are a day old.
 FORGET = 600.0
 
@@ -59,9 +62,10 @@ class Worker(Consumer):
         queue_name: str | None = None,
         first_slot: int = 0,
     ) -> None:
-        # While all threads are busy two messages come at a time, with one fetch and one commit of their `pending`.
-        prefetch = prefetch or threads + 2
-        super().__init__(service, broker, prefetch, max(1, min(2, prefetch - threads)), queue_name=queue_name)
+        self._ahead = (prefetch or threads + 2) - threads
+        self._threads = threads
+        self._usual = 0.0  # seconds that a run takes
+        super().__init__(service, broker, threads + self._ahead, max(1, min(2, self._ahead)), queue_name=queue_name)
         self.journal = journal
         self.limits = Limits()
         self._functions = dict(functions)
@@ -222,7 +226,9 @@ class Worker(Consumer):
         self.journal.working(slot, work.start.run_id)
         try:
             self.reach("working")
+            begun = time.monotonic()
             ended, started_at = run(self.service, work, self.limits)
+            self._weigh(time.monotonic() - begun)
             self.reach("done")
         except Unavailable as away:
             self._not_now(work, away)
@@ -231,6 +237,11 @@ class Worker(Consumer):
             future.add_done_callback(partial(self._ended, work, ended))
         finally:
             self.journal.working(slot, "")
+
+    def _weigh(self, seconds: float) -> None:
+        self._usual += (seconds - self._usual) / 4
+        ahead = 0 if self._usual > HEAVY else self._ahead
+        self.prefetch, self.least = self._threads + ahead, max(1, min(2, ahead))
 
     def _not_now(self, work: Work, away: Unavailable) -> None:
         if work.tries < len(PAUSES) and not self._stopping.is_set():

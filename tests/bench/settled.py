@@ -42,7 +42,7 @@ class Way:
         self.worker = worker
         self.parts = parts
         self.message = sending("bench/nothing", 60.0)
-        self.reply = replying(f"{owner.name}/worked")
+        self.reply = replying(f"{owner.name}/all_worked")
 
     async def accept(self, number: int) -> Any:
         """One request's transaction."""

@@ -2,10 +2,14 @@
 
 import asyncio
 import os
+import struct
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from shared import clock
 from tests.runtime import owner as owners
 
 
@@ -33,3 +37,21 @@ def owner(environment: dict[str, str], loop: asyncio.AbstractEventLoop) -> Itera
 def queue() -> str:
     """The name of a queue that no one used before."""
     return f"queue-{os.urandom(4).hex()}"
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Iterator[Any]:
+    """Moves the clock by so many seconds."""
+    path = tmp_path / "clock"
+    clock.write_offset(str(path), 0.0)
+    clock.use_file(str(path))
+    moved = 0.0
+
+    def move(seconds: float) -> None:
+        nonlocal moved
+        moved += seconds
+        with path.open("r+b") as file:
+            file.write(struct.pack("<d", moved))
+
+    yield move
+    clock.use_file(None)

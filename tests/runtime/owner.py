@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import uvloop
 
 from runtime.binding import Call
 from runtime.delivery.background import HostConsumer
@@ -34,14 +35,15 @@ class Work(Message, frozen=True):
 
 
 def call(function: Callable[..., Any], seconds: float = 60.0, form: Form | None = None) -> Call:
-    """A function as the runtime calls it; it names its message's `number`, the `outcome` or the `task`, as it needs them."""
-    form = form or Form(Outcome if "outcome" in inspect.signature(function).parameters else Work)
+    """A function as the runtime calls it; it names its message's `number`, the `outcome`, the `outcomes` or the `task`."""
+    names = list(inspect.signature(function).parameters)
+    form = form or Form(Outcome if {"outcome", "outcomes"} & set(names) else Work)
 
     def run(given: Any, task: Task) -> Any:
-        known = {"outcome": given, "task": task, "number": getattr(given, "number", None)}
-        return function(**{name: known[name] for name in inspect.signature(function).parameters})
+        known = {"outcome": given, "outcomes": given, "task": task, "number": getattr(given, "number", None)}
+        return function(**{name: known[name] for name in names})
 
-    return Call(run, form, seconds, asynchronous=inspect.iscoroutinefunction(function))
+    return Call(run, form, seconds, inspect.iscoroutinefunction(function), "outcomes" in names)
 
 
 def sending(actor: str, time_limit: float = 600.0) -> type[Work]:
@@ -67,7 +69,7 @@ def eventually(look: Callable[[], Any], what: str = "", seconds: float = 30.0) -
 @contextmanager
 def event_loop() -> Iterator[asyncio.AbstractEventLoop]:
     """An event loop in a thread, like a host's."""
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
@@ -87,7 +89,7 @@ class Owner:
         self.dsn = dsn
         self.outcomes: dict[UUID, Outcome] = {}
         self.answers = 0
-        self.functions: dict[str, Call] = {"worked": call(self._worked)}
+        self.functions: dict[str, Call] = {"worked": call(self._worked), "all_worked": call(self._all_worked)}
         self.database = Database(dsn, size=4)
         self.wait(self.database.open())
         self.broker = Broker(broker_url)
@@ -120,8 +122,20 @@ class Owner:
             if await tasks.settle(conn, outcome):
                 self.outcomes[outcome.task_id] = outcome
 
+    async def _all_worked(self, *, outcomes: list[Outcome]) -> None:
+        async with self.database.transaction() as conn:
+            self.answers += len(outcomes)
+            still_open = await tasks.settle_all(conn, outcomes)
+        self.outcomes.update({outcome.task_id: outcome for outcome in outcomes if outcome.task_id in still_open})
+
     def enqueue(
-        self, actor: str, *numbers: int, reply: bool = True, time_limit: float = 600.0, **options: Any
+        self,
+        actor: str,
+        *numbers: int,
+        reply: bool = True,
+        takes: str = "worked",
+        time_limit: float = 600.0,
+        **options: Any,
     ) -> list[UUID]:
         async def accept() -> list[UUID]:
             async with self.database.transaction() as conn:
@@ -130,7 +144,7 @@ class Owner:
                         conn,
                         sending(actor, time_limit)(number),
                         subject=new_id(),
-                        reply=replying(f"{self.name}/worked") if reply else None,
+                        reply=replying(f"{self.name}/{takes}") if reply else None,
                         **options,
                     )
                     for number in numbers

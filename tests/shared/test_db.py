@@ -1,18 +1,23 @@
 """The pool: dead connections, transactions, and what values become."""
 
 import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
 
 from emulator.servers.postgres import Postgres
-from shared import silence, wake
+from shared import silence, tasks, wake
 from shared.db import Database
 from shared.errors import Busy, Problem, TooSlow, Unavailable
+from shared.ids import new_id
+from shared.messages import Message
+from shared.wake import Accepted
 
 Connect = Callable[[str], Awaitable[Database]]
 
@@ -174,25 +179,71 @@ async def test_an_exception_rolls_back(db: Connect) -> None:
         assert await cursor.fetchone() == (None,)
 
 
-async def test_the_relay_is_woken_after_the_commit_and_only_then(db: Connect) -> None:
-    users = await db("userinfo")
-    calls: list[str] = []
-    unregister = wake.register(lambda: calls.append("woken"))
-    try:
+class Relay:
+    """Notes what it is told."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.told: list[Any] = []
+
+    def wake(self) -> None:
+        self.told.append("woken")
+
+    def hand(self, accepted: Sequence[Accepted]) -> None:
+        self.told.append([task.actor for task in accepted])
+
+
+class Something(Message, frozen=True):
+    actor = "storage/something"
+
+
+@pytest.fixture
+def relays(environment: dict[str, str]) -> Iterator[tuple[Relay, Relay]]:
+    """Of userinfo's schema, and of another one."""
+    made = Relay(environment["API_USERS_DB_URL"]), Relay("elsewhere")
+    for one in made:
+        wake.register(one)
+    yield made
+    for one in made:
+        wake.unregister(one)
+
+
+async def test_the_relay_gets_what_was_accepted_after_the_commit_and_only_then(
+    db: Connect, relays: tuple[Relay, Relay]
+) -> None:
+    users, (own, other) = await db("userinfo"), relays
+    async with users.transaction() as conn:
+        await conn.execute("SELECT 1")
+    assert own.told == []
+    async with users.transaction() as conn:
+        first = await tasks.enqueue(conn, Something(), subject=new_id())
+        assert own.told == []
+    assert own.told == [["storage/something"]]
+    # One that is under way is not handed over again, and one that is to wait is the outbox's.
+    async with users.transaction() as conn:
+        await tasks.enqueue(conn, Something(), subject=new_id(), task_id=first)
+        await tasks.enqueue(conn, Something(), subject=new_id(), delay=60)
+    with pytest.raises(KeyError):
         async with users.transaction() as conn:
-            await conn.execute("SELECT 1")
-        assert calls == []
-        async with users.transaction() as conn:
-            conn.enqueued = True
-            assert calls == []
-        assert calls == ["woken"]
-        with pytest.raises(KeyError):
-            async with users.transaction() as conn:
-                conn.enqueued = True
+            await tasks.enqueue(conn, Something(), subject=new_id())
+            raise KeyError
+    assert own.told == [["storage/something"], "woken"]
+    assert other.told == ["woken"]
+
+
+async def test_what_a_savepoint_takes_back_is_not_handed_to_the_relay(db: Connect, relays: tuple[Relay, Relay]) -> None:
+    users, (own, _) = await db("userinfo"), relays
+    async with users.transaction() as conn:
+        with contextlib.suppress(KeyError):
+            async with conn.transaction():
+                await tasks.enqueue(conn, Something(), subject=new_id())
                 raise KeyError
-        assert calls == ["woken"]
-    finally:
-        unregister()
+        kept = await tasks.enqueue(conn, Something(), subject=new_id())
+    assert own.told == ["woken"]
+    async with users.connection() as conn:
+        cursor = await conn.execute("SELECT due_at = created_at FROM outbox WHERE id = %s", [kept])
+        assert await cursor.fetchone() == (True,)
+        await conn.execute("DELETE FROM outbox")
 
 
 async def test_values_travel_as_json_has_them(db: Connect) -> None:

@@ -1,8 +1,6 @@
 """The relay publishes what was accepted, again and again, and is the only schedule."""
 
-import struct
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,24 +16,6 @@ from shared import clock, tasks
 from shared.ids import new_id
 from shared.messages import Outcome, TaskError
 from tests.runtime.owner import Owner, call, eventually, worker
-
-
-@pytest.fixture
-def later(tmp_path: Path) -> Iterator[Any]:
-    """Moves the clock by so many seconds."""
-    path = tmp_path / "clock"
-    clock.write_offset(str(path), 0.0)
-    clock.use_file(str(path))
-    moved = 0.0
-
-    def move(seconds: float) -> None:
-        nonlocal moved
-        moved += seconds
-        with path.open("r+b") as file:
-            file.write(struct.pack("<d", moved))
-
-    yield move
-    clock.use_file(None)
 
 
 def waiting(broker: Broker, queue: str) -> int:

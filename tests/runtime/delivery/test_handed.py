@@ -1,0 +1,105 @@
+"""What a process accepts goes from its transaction to the broker, and the outbox brings whatever is lost on that way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from runtime.delivery.background import HostConsumer
+from runtime.delivery.outbox import ALLOWANCE
+from runtime.delivery.relay import Relay
+from shared.tasks import Result
+from shared.wake import HANDED
+from tests.runtime.owner import Owner, call, eventually, worker
+
+
+def one(owner: Owner, query: str) -> Any:
+    with psycopg.connect(owner.dsn) as conn:
+        row = conn.execute(query).fetchone()
+        assert row is not None
+        return row[0]
+
+
+def due(owner: Owner) -> timedelta:
+    """How long after its acceptance the one task in the outbox is due."""
+    return one(owner, "SELECT due_at - created_at FROM outbox")  # type: ignore[no-any-return]  # a row is Any
+
+
+def test_what_is_accepted_here_is_published_without_touching_its_row_and_noted_there_after_a_while(
+    owner: Owner, queue: str
+) -> None:
+    owner.enqueue(f"{queue}/act", 1, time_limit=60)
+    eventually(lambda: owner.broker.depth(queue) == 1)
+    assert (due(owner), one(owner, "SELECT attempts FROM outbox")) in (
+        (HANDED, 0),
+        (timedelta(seconds=60) + ALLOWANCE, 1),  # on a slow machine it is noted by now
+    )
+    eventually(lambda: due(owner) == timedelta(seconds=60) + ALLOWANCE)
+    assert one(owner, "SELECT attempts FROM outbox") == 1
+    assert one(owner, "SELECT published_to IS NOT NULL FROM outbox")
+    assert owner.broker.depth(queue) == 1
+
+
+@contextmanager
+def deaf(relay: Relay) -> Iterator[None]:
+    """The relay gets what is handed to it and dies before it publishes."""
+    relay.stop()
+    dead = Relay(relay.service, relay.dsn, relay._broker)
+    yield
+    dead.stop()
+
+
+def test_what_a_relay_had_when_it_died_is_the_next_one_s(owner: Owner, queue: str, later: Any) -> None:
+    with deaf(owner.relay):
+        owner.enqueue(f"{queue}/act", 1)
+        assert due(owner) == HANDED
+    owner.relay = Relay(owner.name, owner.dsn, owner.broker)
+    owner.relay.start()
+    later(HANDED.total_seconds())
+    eventually(lambda: owner.broker.depth(queue) == 1)
+
+
+def test_what_a_flushed_broker_had_before_it_was_noted_comes_again(owner: Owner, queue: str, later: Any) -> None:
+    owner.enqueue(f"{queue}/act", 1)
+    eventually(lambda: owner.broker.depth(queue) == 1)
+    owner.broker.client.flushall()
+    later(HANDED.total_seconds())
+    eventually(lambda: owner.broker.depth(queue) == 1)
+
+
+def test_the_relay_publishes_what_it_has_before_it_ends(owner: Owner, queue: str) -> None:
+    owner.enqueue(f"{queue}/act", *range(5))
+    owner.relay.stop()
+    assert owner.broker.depth(queue) == 5
+    assert one(owner, "SELECT count(*) FROM outbox WHERE attempts = 1") == 5
+
+
+def test_many_outcomes_that_are_there_together_are_settled_together_and_a_bad_one_alone(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    sizes, settled = [], []
+
+    async def take(*, outcomes: list[Any]) -> None:
+        sizes.append(len(outcomes))
+        if any(outcome.record for outcome in outcomes):
+            raise ValueError("one that no one can take")
+        settled.extend(outcome.task_id for outcome in outcomes)
+        await owner._all_worked(outcomes=outcomes)
+
+    owner.functions["all_worked"] = call(take)
+    owner.consumer.stop(5)
+    ids = owner.enqueue(f"{queue}/act", *range(20), takes="all_worked")
+    (bad,) = owner.enqueue(f"{queue}/bad", 0, takes="all_worked")
+    functions = {"act": call(lambda: None), "bad": call(lambda: Result(record={"bad": True}))}
+    with worker(broker_url, tmp_path, queue, functions):
+        eventually(lambda: owner.broker.depth(owner.name) == 21)
+    owner.consumer = HostConsumer(owner.name, owner.broker, owner.functions, owner.loop, owner.database)
+    owner.consumer.start()
+    eventually(lambda: owner.outbox() == 1)
+    assert sorted(settled) == sorted(ids)
+    assert max(sizes) > 1
+    with psycopg.connect(owner.dsn) as conn:
+        assert conn.execute("SELECT id FROM outbox").fetchall() == [(bad,)]
