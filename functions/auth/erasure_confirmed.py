@@ -1,16 +1,16 @@
-"""A service has erased a person: its message, which names the person, is deleted."""
+"""Services have erased people: their messages, which name the people, are deleted."""
 
 from functions.auth.messages import ErasureConfirmed
 from shared.messages import Outcome
 from shared.parts import Db
-from shared.tasks import settle
+from shared.tasks import settle_all
 from shared.triggers import queue
 
 
 @queue(ErasureConfirmed)
-async def erasure_confirmed(outcome: Outcome, db: Db) -> None:
-    if outcome.status == "failure":
-        # Not an answer we take: the row stays, and the relay sends it again.
-        return
-    async with db.transaction() as conn:
-        await settle(conn, outcome)
+async def erasure_confirmed(outcomes: list[Outcome], db: Db) -> None:
+    # A failure is not an answer we take: the row stays, and the relay sends it again.
+    erased = [outcome for outcome in outcomes if outcome.status == "success"]
+    if erased:
+        async with db.transaction() as conn:
+            await settle_all(conn, erased)

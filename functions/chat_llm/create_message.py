@@ -104,7 +104,7 @@ async def create_message(
         message, reply = await sql.insert_exchange(conn, conversation_id, position, data.content, clock.now())
         payer = spend.spender(user.id)
         task = AnswerQuestion(data.content, payer, turns, place, away, photo)
-        await enqueue(conn, task, subject=reply.id, reply=QuestionAnswered)
+        await enqueue(conn, task, subject=reply.id, reply=QuestionAnswered, person=payer)
         headers = {"Location": f"{PATH}/{conversation_id}/messages/{reply.id}"}
         exchange = Exchange(message, Reply(reply.id, reply.status))
         return await idempotency.keep(conn, exchange, status=202, headers=headers)

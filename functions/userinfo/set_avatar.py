@@ -14,6 +14,7 @@ from shared.errors import BadInput, Conflict, PreconditionFailed, Unauthorized
 from shared.http import Conditional, CurrentUser, Db, Idem, Objects, problems
 from shared.ids import new_id
 from shared.messages import ProcessPhoto
+from shared.spend import spender
 from shared.tasks import enqueue
 from shared.uploads import UploadNotFound
 
@@ -60,5 +61,5 @@ async def set_avatar(
         avatar = sql.Avatar(new_id(), user.id, data.image_key)
         await sql.insert_avatar(conn, avatar, clock.now())
         message = ProcessPhoto(image_key=avatar.image_key, prefix=avatars.prefix(avatar.id))
-        await enqueue(conn, message, subject=avatar.id, reply=AvatarProcessed)
+        await enqueue(conn, message, subject=avatar.id, reply=AvatarProcessed, person=spender(user.id))
         return await idempotency.keep(conn, await sql.select_profile(conn, user.id), status=202)

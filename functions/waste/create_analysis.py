@@ -61,6 +61,7 @@ async def create_analysis(
         await uploads.redeem(conn, user.id, data.image_key)
         analysis = await sql.insert_analysis(conn, new_id(), user.id, data.image_key, clock.now())
         message = ProcessPhoto(image_key=data.image_key, prefix=f"images/{analysis.id}")
-        await enqueue(conn, message, subject=analysis.id, reply=PhotoProcessed)
+        person = spend.spender(user.id)
+        await enqueue(conn, message, subject=analysis.id, reply=PhotoProcessed, person=person)
         headers = {"Location": f"{PATH}/{analysis.id}"}
         return await idempotency.keep(conn, analysis, status=202, headers=headers)

@@ -27,7 +27,7 @@ async def photo_processed(outcome: Outcome, db: Db, objects: Objects, progress: 
                 await sql.insert_image(conn, new_id(), analysis_id, key, objects.public_url(key), outcome.completed_at)
             payer = spend.spender(owner.user_id)
             message = ClassifyPhoto(photo.web_key, photo.content_hash, photo.thumbnail_key, payer)
-            await enqueue(conn, message, subject=analysis_id, reply=PhotoClassified)
+            await enqueue(conn, message, subject=analysis_id, reply=PhotoClassified, person=payer)
         elif still_open and outcome.error is not None:
             failed = True
             error = outcome.error

@@ -21,7 +21,7 @@ async def test_only_a_confirmation_ends_a_message(
     database = await db("auth")
     row = (await messages(database, account))[0]
     error = TaskError("internal", "no") if status == "failure" else None
-    await erasure_confirmed(Outcome(row[0], new_id(), row[3], status, clock.now(), error=error), database)
+    await erasure_confirmed([Outcome(row[0], new_id(), row[3], status, clock.now(), error=error)], database)
     assert len(await messages(database, account)) == left
     async with database.connection() as conn:
         cur = await conn.execute("SELECT count(*) FROM failed_tasks WHERE id = %s", [row[0]])
