@@ -312,7 +312,11 @@ def _packed(message: dramatiq.Message[Any]) -> tuple[str, bytes]:
     person = message.options.get("task", {}).get("person", "")
     id_ = f"{message.message_id}/{os.urandom(6).hex()}" + (f"/{person}" if person else "")
     fields = message.asdict() | {"options": message.options | {"redis_message_id": id_}}
-    return id_, msgspec.json.encode(fields)
+    try:
+        return id_, msgspec.json.encode(fields)
+    except UnicodeEncodeError:
+        # Half a character, which only an escape can carry: one such text must not keep the others of a batch.
+        return id_, message.copy(options={"redis_message_id": id_}).encode()
 
 
 def _unpacked(data: bytes) -> dramatiq.Message[Any]:

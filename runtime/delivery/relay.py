@@ -370,5 +370,8 @@ class Relay:
             enabled = [name for name in self._disabled or [] if name not in disabled]
             self._disabled = disabled
             if enabled:
+                # What is published and not noted yet may have been dropped, too.
+                while self._unnoted:
+                    self._note_published(conn, 0.0)
                 # A consumer that does not know yet would drop them once more.
                 outbox.publish_enabled(conn, clock.now() + timedelta(seconds=KNOWN), enabled)
