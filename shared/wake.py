@@ -57,8 +57,7 @@ def relay_of(dsn: str) -> Waker | None:
     return next((waker for waker in _wakers if waker.dsn == dsn), None)
 
 
-def wake(*, beside: Waker | None = None) -> None:
-    """Have every relay look, but for the one that was handed the tasks. Cheap, and harmless where nothing is due."""
+def wake() -> None:
+    """Have every relay look. Cheap, and harmless where nothing is due."""
     for waker in tuple(_wakers):
-        if waker is not beside:
-            waker.wake()
+        waker.wake()

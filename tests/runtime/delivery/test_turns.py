@@ -18,7 +18,6 @@ from tests.runtime.owner import Owner, call, eventually, worker
 
 def message(queue: str, person: str, number: int) -> dramatiq.Message[Any]:
     options = {"task": {"person": person}} if person else {}
-    # Leases are on tasks, whatever their queue: ids of this test alone.
     return dramatiq.Message(
         queue, "act", (), {"person": person, "number": number}, options, f"{person}{number}.{queue}"
     )
