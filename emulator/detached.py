@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from emulator import logbook
 from emulator.commands.common import counts
 from emulator.process import StartError
 from emulator.servers import ai_stub
@@ -37,7 +38,7 @@ def main() -> int:
                 print(line, file=pipe)
 
     def say(line: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+        print(logbook.own(line), flush=True)
         tell(f"say {line}")
 
     async def on_ready(supervisor: Supervisor) -> None:

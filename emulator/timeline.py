@@ -6,7 +6,7 @@ A task gets a row of its own, with its attempts and runs below; waiting becomes 
 from collections.abc import Iterable
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from emulator.dashboard.spans import NAMED, Span, failed
 
@@ -90,6 +90,27 @@ def build(spans: list[Span]) -> Timeline:
     found.title = f"{method} {facts['path']}{query}" if "path" in facts else str(first["name"])
     found.status = facts.get("status") if isinstance(facts.get("status"), int) else None
     return found
+
+
+def of_task(timeline: Timeline, task: str) -> Timeline:
+    """The rows of one task alone, on a scale of its own; empty where the trace has none."""
+    rows = timeline.rows
+    first = next((n for n, row in enumerate(rows) if row.kind == "task" and row.facts.get("task") == task), None)
+    if first is None:
+        return Timeline(timeline.trace)
+    above = rows[first]
+    own, end, skipped = [structs.replace(above, depth=0, at=0.0)], 0.0, 0
+    for row in rows[first + 1 :]:
+        if row.depth <= above.depth:
+            break
+        if skipped and row.depth > skipped:
+            continue
+        skipped = row.depth if row.kind == "task" else 0  # what its result has set going has a page of its own
+        if not skipped:
+            own.append(structs.replace(row, depth=row.depth - above.depth, at=round(row.at - above.at, 3)))
+            end = max(end, own[-1].at + row.ms)
+    own[0].ms = round(end, 3)
+    return Timeline(timeline.trace, above.name, began=timeline.began + above.at / 1000, ms=own[0].ms, rows=own)
 
 
 def _ids(spans: Iterable[Span], name: str) -> list[str]:
@@ -208,7 +229,7 @@ def _gap(name: str, start: float, end: float) -> _Node:
 
 # One span as one row
 
-_TEXTS = ("stack", "source", "request_body", "answer_body")
+_TEXTS = ("stack", "source", "statement", "request_body", "answer_body")
 
 
 def _row(span: Span, began: float) -> Row:
@@ -225,7 +246,7 @@ def _row(span: Span, began: float) -> Row:
     elif kind == "task":
         row.kind, row.name = "run", str(facts.get("run", 1))
     elif kind == "sql" and len(row.name) > 80:
-        row.texts["statement"] = row.name
+        row.texts.setdefault("statement", row.name)
     row.note = _note(row)
     return row
 

@@ -76,6 +76,8 @@ class JsonFormatter(_Formatter):
             entry["request_id"] = request_id
         if traceparent := trace.current():
             entry["trace_id"] = traceparent[3:35]
+        if ahead := clock.offset():
+            entry["ahead"] = ahead
         if record.exc_info:
             entry["stack"] = self.formatException(record.exc_info)
         return _encode(entry).decode()

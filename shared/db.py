@@ -123,7 +123,9 @@ class _SeenCursor(_Cursor):
 
     async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else str(query)
-        with spans.span(" ".join(text.split())[:1000], "sql"):
+        # One line is its name; where that is not the whole of it, or would be no statement, the text itself goes along.
+        whole = text if len(text) > 1000 or "--" in text else None
+        with spans.span(" ".join(text.split())[:1000], "sql", statement=whole):
             return await super().execute(query, params, **options)
 
 

@@ -29,7 +29,10 @@ SQL_ALLOWED = {
     *(f"runtime/journal/{name}.py" for name in ("file", "reader", "records", "schema", "server", "states")),
     *("runtime/migrate.py", "runtime/guard.py"),
     # Operators' commands, each about the tables that it names to the operator.
-    *(f"runtime/commands/{name}.py" for name in ("ai", "function", "journal", "task_reader", "tasks")),
+    *(
+        f"runtime/commands/{name}.py"
+        for name in ("ai", "function", "journal", "task_details", "task_reader", "task_sender", "tasks")
+    ),
     # The database of one's own before it is used; any table as its service's role sees it.
     *("emulator/existing.py", "emulator/dashboard/pages/data.py"),
     # Roles, dumps and restores of a whole cluster.

@@ -9,13 +9,14 @@ from emulator.process import StartError
 from emulator.state.folder import State
 
 
-def ask(state: State, path: str, **query: Any) -> Any:
-    """What the API answers to GET `path`. StartError where nothing runs or it says no."""
+def ask(state: State, path: str, json: Any = None, **query: Any) -> Any:
+    """What the API answers to GET `path`, or to POST where there is `json`. StartError where nothing runs or it says no."""
     about = control.find(state)
     url = f"{about['gateway']}/_emulator/api{path}"
     given = {name: value for name, value in query.items() if value is not None}
     try:
-        answer = httpx.get(url, params=given, headers={"X-Eco2-Token": about["token"]}, timeout=30, trust_env=False)
+        with httpx.Client(headers={"X-Eco2-Token": about["token"]}, timeout=30, trust_env=False) as client:
+            answer = client.request("GET" if json is None else "POST", url, params=given, json=json)
     except httpx.HTTPError as error:
         raise StartError(f"the dashboard does not answer: {type(error).__name__}") from None
     if answer.status_code != 200:

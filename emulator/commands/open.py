@@ -8,7 +8,7 @@ import webbrowser
 from emulator import control
 from emulator.commands.common import add_state, one_line, state_of
 
-PAGES = ("system", "functions", "requests", "tasks", "data", "mail", "try")
+PAGES = ("system", "functions", "requests", "tasks", "logs", "top", "data", "mail", "try")
 EXAMPLES = """\
 eco2 open  # the dashboard
 eco2 open tasks  # one page of it

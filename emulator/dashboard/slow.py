@@ -1,4 +1,4 @@
-"""What takes long and what goes wrong, over all spans since the emulator's start: kept as counts, whatever their number."""
+"""What takes long and what goes wrong, over all spans since the dashboard's start: kept as counts, whatever their number."""
 
 from bisect import bisect_left
 from collections import OrderedDict
@@ -22,6 +22,7 @@ class Cell(Struct):
     failures: int = 0
     buckets: dict[int, int] = {}
     trace: str = ""  # the slowest one's
+    whole: str = ""  # the statement, where its name is not the whole of it
 
     def add(self, ms: float, failed: bool, trace: str) -> None:
         self.count += 1
@@ -65,6 +66,7 @@ class Slow:
         if kind == "sql":
             cell = _at(self._statements, (service, name), Cell, STATEMENTS)
             cell.add(span["ms"], "error" in facts, span["trace"])
+            cell.whole = cell.whole or str(facts.get("statement") or "")
         elif kind in _FUNCTIONS and not name.endswith(("/openapi.json", " unmatched")):
             cell = _at(self._functions, (service, name), Cell, FUNCTIONS)
             cell.add(span["ms"], wrong or "error" in facts, span["trace"])
@@ -74,6 +76,11 @@ class Slow:
             one = _at(self._errors, (service, what, str(error)), Kind, ERRORS)
             one.count += 1
             one.last, one.trace, one.said = span["start"], span["trace"], str(facts.get("said") or "")[:300]
+
+    def statement(self, service: str, name: str) -> str | None:
+        """The whole text of a statement that a service has executed, by its name in `statements`; None where it has not."""
+        cell = self._statements.get((service, name))
+        return None if cell is None else cell.whole or name
 
     def statements(self, by: str, limit: int) -> list[dict[str, Any]]:
         """By `total` or `p95`: service, statement, count, total, mean, p95 and most in milliseconds, the slowest's trace."""

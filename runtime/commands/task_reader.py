@@ -35,6 +35,7 @@ class Wanted(Struct, frozen=True):
     function: str = ""
     text: str = ""
     limit: int = 100
+    since: datetime | None = None  # accepted or taken up from then on
 
 
 class Task(Struct, kw_only=True):
@@ -105,6 +106,7 @@ def _values(wanted: Wanted, status: str) -> dict[str, Any]:
         "function": wanted.function,
         "text": wanted.text.lower(),
         "limit": wanted.limit,
+        "since": wanted.since or _LONG_AGO,
     }
 
 
@@ -113,6 +115,7 @@ def _fitting_rows(conn: psycopg.Connection[Any], owners: Sequence[Service], want
         SELECT task_id AS id
         FROM tasks.task_results
         WHERE status = %(status)s
+            AND started_at >= %(since)s AT TIME ZONE 'UTC'
             AND %(service)s IN ('', worker_name)
             AND %(function)s IN ('', task_name)
             AND position(%(text)s IN lower(concat_ws(' ', task_id, worker_name || '/' || task_name, error, traceparent))) > 0
@@ -122,7 +125,8 @@ def _fitting_rows(conn: psycopg.Connection[Any], owners: Sequence[Service], want
     accepted = """
         SELECT id::text AS id
         FROM {table}
-        WHERE %(service)s IN ('', split_part(actor, '/', 1))
+        WHERE created_at >= %(since)s
+            AND %(service)s IN ('', split_part(actor, '/', 1))
             AND %(function)s IN ('', split_part(actor, '/', 2))
             AND position(%(text)s IN lower(concat_ws(' ', id, actor, subject, traceparent, {error}))) > 0
         ORDER BY {age}
@@ -152,6 +156,7 @@ def _fitting_journalled(journals: Mapping[str, Path], wanted: Wanted) -> Iterabl
         SELECT task_id AS id
         FROM local_tasks
         WHERE status = :status
+            AND julianday(started_at) >= julianday(:since)
             AND :function IN ('', task_name)
             AND instr(lower(task_id || ' ' || :worker || '/' || task_name || ' ' || coalesce(error, '') || ' '
                             || coalesce(traceparent, '')), :text) > 0
@@ -163,6 +168,7 @@ def _fitting_journalled(journals: Mapping[str, Path], wanted: Wanted) -> Iterabl
         if wanted.service in ("", worker):
             for status in [wanted.status] if wanted.status else STATUSES:
                 values = _values(wanted, status) | {"worker": worker, "direction": 1 if status == "pending" else -1}
+                values["since"] = values["since"].isoformat()
                 yield from [row["id"] for row in rows(path, query, values)]
 
 

@@ -2,15 +2,21 @@
 
 import argparse
 import sqlite3
+import sys
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from runtime.commands import operator, task_reader
+from runtime.commands import operator, task_reader, task_sender
+from runtime.commands.task_details import details, find
+from runtime.commands.task_reader import Wanted
 from runtime.journal import file
+from runtime.loader import LoadError
+from runtime.services import ServiceError
 from shared import clock
 
 _COLUMNS = ("task_id", "task_name", "worker", "status", "started_at", "completed_at", "error")
@@ -19,6 +25,8 @@ EXAMPLES = """\
 eco2 tasks list --status failure --worker ai  # the latest failures
 eco2 tasks show ID  # its outbox row, its journal, its history
 eco2 tasks retry ID  # publish it now, or try a failed one again
+eco2 tasks retry --failed --worker ai  # all failures of a worker
+eco2 tasks send storage/delete_objects '{"keys": ["images/x"]}'  # call a queue function by hand
 eco2 tasks dead --json  # what an alarm would read
 eco2 tasks quarantine  # rows that PostgreSQL refused, and why
 eco2 tasks release ID  # once the cause is gone
@@ -29,7 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "What became of tasks: from PostgreSQL (tasks, the services' outboxes) and the journals of this machine."
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|retry|dead|quarantine|release")
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="list|show|retry|dead|quarantine|release|send|form"
+    )
     parsers = {
         "list": actions.add_parser("list", help="the latest tasks"),
         "show": actions.add_parser("show", help="everything that is known of one task"),
@@ -37,9 +47,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "dead": actions.add_parser("dead", help="tasks that failed within a week, and those that get no answer"),
         "quarantine": actions.add_parser("quarantine", help="journal rows that PostgreSQL refuses"),
         "release": actions.add_parser("release", help="have a quarantined row synced again"),
+        "send": actions.add_parser("send", help="call a queue function by a message of your own"),
+        "form": actions.add_parser("form", help="what a queue function's message looks like (JSON Schema)"),
     }
-    for name in ("show", "retry", "release"):
+    for name in ("show", "release"):
         parsers[name].add_argument("id", metavar="ID", help="the task's id")
+    retry = parsers["retry"]
+    retry.add_argument("ids", nargs="*", metavar="ID", help="the tasks' ids")
+    retry.add_argument("--failed", action="store_true", help="all that have failed, or those of them that fit:")
+    retry.add_argument("--worker", metavar="SERVICE", help="tasks that this service works on")
+    retry.add_argument("--function", metavar="NAME", help="tasks of this function")
+    retry.add_argument("--search", metavar="TEXT", help="tasks with this in their ids or error")
+    retry.add_argument("--limit", type=int, default=500, metavar="N", help="so many at most (default: 500)")
+    for name in ("send", "form"):
+        parsers[name].add_argument("function", metavar="SERVICE/FUNCTION", help="as `eco2 functions` names it")
+    send = parsers["send"]
+    send.add_argument("message", metavar="JSON", help="the message, as `eco2 tasks form` describes it; - reads it")
+    send.add_argument("--owner", metavar="SERVICE", help="whose task it is (default: the first that may)")
+    send.add_argument("--subject", type=UUID, metavar="ID", help="the row that it is about (default: a new id)")
     parsers["list"].add_argument("--status", choices=["pending", "success", "failure"], help="these alone")
     parsers["list"].add_argument("--worker", choices=["storage", "ai"], help="those of this worker alone")
     parsers["list"].add_argument("--limit", type=int, default=20, metavar="N", help="so many at most (default: 20)")
@@ -52,7 +77,7 @@ def main(args: argparse.Namespace) -> int:
         with operator.connect() as conn:
             conn.row_factory = dict_row
             return int(_ACTIONS[args.action](conn, args))
-    except (operator.NotConfigured, psycopg.Error, sqlite3.Error) as error:
+    except (operator.NotConfigured, ServiceError, LoadError, psycopg.Error, sqlite3.Error) as error:
         return operator.complain("tasks", error)
 
 
@@ -77,46 +102,12 @@ def _line(task: task_reader.Task) -> dict[str, Any]:
     }
 
 
-def _journalled(id_: str) -> list[tuple[str, dict[str, Any]]]:
-    query = """
-        SELECT task_id, task_name, status, started_at, completed_at, error, runs, run_id, result_hash, quarantine,
-               synced_to_pg
-        FROM local_tasks
-        WHERE task_id = ?
-        """
-    return [
-        (worker, row) for worker, path in operator.journals().items() for row in task_reader.rows(path, query, [id_])
-    ]
-
-
 def _show(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
-    task: dict[str, Any] = {"task_id": args.id}
-    row = conn.execute(
-        """
-        SELECT task_name, worker_name AS worker, status, result, error, started_at, completed_at, synced_at,
-               run_id, runs, result_hash, traceparent
-        FROM tasks.task_results
-        WHERE task_id = %s
-        """,
-        [args.id],
-    ).fetchone()
-    task |= {"in_tasks": row} if row else {}
-    for service in operator.owners():
-        for table in ("outbox", "failed_tasks"):
-            open_ = _find(conn, service.database.schema, table, args.id)
-            task |= {f"{service.database.schema}.{table}": open_} if open_ else {}
-    task |= {f"journal of {worker}": found for worker, found in _journalled(args.id)}
-    task["history"] = conn.execute(
-        """
-        SELECT timestamp, event_type, event_data
-        FROM tasks.task_history
-        WHERE task_id = %s
-        ORDER BY timestamp, event_type
-        """,
-        [args.id],
-    ).fetchall()
-    if len(task) == 2 and not task["history"]:
+    # Without the message: it may hold a person's words.
+    found = details(conn, operator.owners(), operator.journals(), args.id, message=False)
+    if found == {"history": []}:
         return operator.complain("tasks", LookupError(f"nothing is known of a task {args.id}"))
+    task = {"task_id": args.id} | found
     if args.json:
         operator.show([task], (), as_json=True)
         return 0
@@ -135,36 +126,54 @@ def _show(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
     return 0
 
 
-def _find(conn: psycopg.Connection[Any], schema: str, table: str, id_: str) -> dict[str, Any] | None:
-    try:
-        UUID(id_)
-    except ValueError:
-        return None
-    # Without the message: it may hold a person's words.
-    columns = "actor, reply, subject, created_at, attempts, retries"
-    columns += ", due_at" if table == "outbox" else ", error_code, error_message, failed_at"
-    found: dict[str, Any] | None = conn.execute(
-        sql.SQL("SELECT {} FROM {} WHERE id = %s").format(sql.SQL(columns), sql.Identifier(schema, table)), [id_]
-    ).fetchone()
-    return found
-
-
 def _retry(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
+    ids = list(args.ids)
+    if args.failed:
+        wanted = Wanted("failure", args.worker or "", args.function or "", args.search or "", args.limit)
+        ids += [task.id for task in task_reader.read(conn, operator.owners(), operator.journals(), wanted)]
+    if not ids:
+        why = "no failed task fits" if args.failed else "name a task, or say --failed"
+        return operator.complain("tasks", LookupError(why))
+    done = [_retry_one(conn, id_) for id_ in ids]
+    if len(ids) > 1:
+        print(f"{sum(done)} of {len(ids)} are tried again")
+    if len(ids) == 1 and not done[0]:
+        why = f"{ids[0]} is neither open nor among the failures of the last week"
+        return operator.complain("tasks", LookupError(why))
+    return 0 if all(done) else 1
+
+
+def _retry_one(conn: psycopg.Connection[Any], id_: str) -> bool:
     for service in operator.owners():
         schema = service.database.schema
         names = {"outbox": sql.Identifier(schema, "outbox"), "failed": sql.Identifier(schema, "failed_tasks")}
-        values = {"id": args.id, "now": clock.now()}
-        if _find(conn, schema, "outbox", args.id):
+        values = {"id": id_, "now": clock.now()}
+        if find(conn, schema, "outbox", id_):
             with operator.writing(conn, service) as own:
                 own.execute(sql.SQL(_PUBLISH_NOW).format(**names), values)
-            print(f"{args.id} is still open: {service.name} publishes it again now")
-            return 0
-        if _find(conn, schema, "failed_tasks", args.id):
+            print(f"{id_} is still open: {service.name} publishes it again now")
+            return True
+        if find(conn, schema, "failed_tasks", id_):
             with operator.writing(conn, service) as own:
                 own.execute(sql.SQL(_TRY_AGAIN).format(**names), values)
-            print(f"{args.id} had failed: {service.name} tries it again")
-            return 0
-    return operator.complain("tasks", LookupError(f"{args.id} is neither open nor among the failures of the last week"))
+            print(f"{id_} had failed: {service.name} tries it again")
+            return True
+    return False
+
+
+def _send(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
+    body = sys.stdin.buffer.read() if args.message == "-" else args.message.encode()
+    id_, trace = task_sender.send(conn, args.function, body, args.owner or "", args.subject)
+    if args.json:
+        operator.show([{"id": str(id_), "trace": trace}], (), as_json=True)
+    else:
+        print(f"{id_} is accepted; `eco2 trace {id_}` shows what becomes of it")
+    return 0
+
+
+def _form(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
+    print(msgspec.json.format(msgspec.json.encode(task_sender.form(args.function)), indent=2).decode())
+    return 0
 
 
 _PUBLISH_NOW = "UPDATE {outbox} SET due_at = %(now)s, attempts = 0 WHERE id = %(id)s"
@@ -246,4 +255,6 @@ _ACTIONS = {
     "dead": _dead,
     "quarantine": _quarantine,
     "release": _release,
+    "send": _send,
+    "form": _form,
 }

@@ -2,6 +2,9 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -85,7 +88,7 @@ def test_another_user_of_this_machine_gets_the_pages_files_and_nothing_else(
             assert page.status_code == 200
             assert emulator.token not in page.text
             for entry in api.get("/").json():
-                path = re.sub(r"\{\w+:str\}", "x", entry["path"]).replace("{task:uuid}", str(uuid4()))
+                path = re.sub(r"\{\w+:str\}", "x", entry["path"]).replace("{id:uuid}", str(uuid4()))
                 refused = stranger.request(entry["method"], path)
                 assert (refused.status_code, "eco2 open" in refused.text) == (401, True), entry
             for path in (
@@ -206,6 +209,13 @@ def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: http
     assert task in {found["id"] for found in api.get("/tasks", params={"q": request_id}).json()}
     assert [found["trace"] for found in api.get("/tasks", params={"q": task}).json()] == [begun["trace"]]
 
+    # One task in full, with the row of its owner that it is about, also after the owner has forgotten the task.
+    one = api.get(f"/tasks/{task}").json()
+    assert one["task"]["actor"] == "storage/process_photo"
+    assert [about["table"] for about in one["subject"]] == ["waste.analyses"]
+    assert one["subject"][0]["row"]["id"] == one["task"]["subject"]
+    assert [row["state"] for row in one["timeline"]["rows"] if row["kind"] == "run"] == [""]
+
     for worker in ("storage", "ai"):
         assert api.post(f"/sync/{worker}").json()["ok"]
 
@@ -274,6 +284,90 @@ def test_an_id_of_nothing_is_said_so(emulator: Emulator) -> None:
     assert (done.returncode, "no trace is kept" in done.stderr) == (1, True)
 
 
+def test_a_queue_function_is_called_by_its_message_and_its_failure_explained_and_tried_again(api: httpx.Client) -> None:
+    form = api.get("/messages/storage/process_photo").json()
+    assert set(form["schema"]["properties"]) == {"image_key", "prefix"}
+    assert "waste" in form["owners"]
+    assert api.get("/messages/storage/nothing").status_code == 409
+    message = {"image_key": "uploads/nothing-there", "prefix": "images/x"}
+    refused = api.post("/messages", json={"function": "storage/process_photo", "message": {"prefix": 5}})
+    assert (refused.status_code, "no message for storage/process_photo" in refused.json()["detail"]) == (409, True)
+    sent = api.post(
+        "/messages", json={"function": "storage/process_photo", "message": message, "owner": "waste"}
+    ).json()
+
+    def ended(runs: int) -> dict[str, Any] | None:
+        found: dict[str, Any] = api.get(f"/tasks/{sent['id']}").json()
+        whole = [row for row in found.get("timeline", {}).get("rows", ()) if row["kind"] == "run"]
+        task = found.get("task")
+        return (
+            found if task and task["status"] == "failure" and task["failed_at_owner"] and len(whole) == runs else None
+        )
+
+    found = until(lambda: ended(1), "the task's failure")
+    assert (found["message"], found["task"]["trace"]) == (message, sent["trace"])
+    assert found["task"]["error"]
+    assert {"waste.failed_tasks", "journal of storage"} <= set(found["places"])
+    (run,) = [row for row in found["timeline"]["rows"] if row["kind"] == "run"]
+    assert (run["state"], run["ms"] > 0) == ("failed", True)
+    failures = api.get("/tasks", params={"status": "failure", "seconds": 600}).json()
+    assert sent["id"] in [task["id"] for task in failures]
+    assert api.get("/tasks", params={"q": "no-task-says-this"}).json() == []
+    again = api.post("/tasks/retry", json={"service": "storage", "q": sent["id"]}).json()
+    assert (again["ok"], sent["id"] in again["said"]) == (True, True)
+    until(lambda: ended(2), "another run that failed")
+    assert not api.post("/tasks/retry", json={"service": "nobody"}).json()["ok"]
+    assert api.get(f"/tasks/{uuid4()}").status_code == 404
+
+
+def test_what_takes_long_is_added_up_and_explained_under_its_own_role(emulator: Emulator, api: httpx.Client) -> None:
+    call(api, "GET", "/api/v1/recycle/categories")
+    found = until(
+        lambda: (top := api.get("/top", params={"by": "p95"}).json())["functions"] and top, "a function's time"
+    )
+    one = next(one for one in found["statements"] if one["service"] == "recycle_info")
+    asked = {"service": one["service"], "statement": one["statement"]}
+    plan = api.post("/top/explain", json=asked).json()
+    assert (plan["role"], "cost=" in plan["plan"]) == ("api_recycle_role", True)
+    foreign = {"service": "recycle_info", "statement": "SELECT id FROM auth.users"}
+    assert api.post("/top/explain", json=foreign).status_code == 404
+    assert one["statement"][:30] in emulator.eco2("top", "--by", "p95", "-n", "500").stdout
+    assert "cost=" in emulator.eco2("top", "--explain", "1").stdout
+    assert emulator.eco2("top", "--explain", "9999", check=False).returncode == 2
+
+
+def test_the_logs_of_all_parts_are_one_in_the_terminal_and_on_the_page(emulator: Emulator, api: httpx.Client) -> None:
+    begun = call(api, "GET", "/api/v1/recycle/categories")
+    printed = until(lambda: emulator.eco2("logs", "--search", begun["request_id"]).stdout, "the request's line")
+    assert printed.startswith("api-recycle-info")
+    assert begun["trace"] in printed
+    (line,) = api.get("/logs", params={"q": begun["trace"], "seconds": 600}).json()["lines"]
+    assert (line["part"], line["request"]) == ("api-recycle-info", begun["request_id"])
+    times = [line["at"] for line in api.get("/logs").json()["lines"]]
+    assert times == sorted(times)
+    parts = [json.loads(line)["part"] for line in emulator.eco2("logs", "--since", "1h", "--json").stdout.splitlines()]
+    assert {"postgres", "redis-broker", "worker-ai", "api-auth"} <= set(parts)
+    wrong = emulator.eco2("logs", "api-wast", check=False)
+    assert (wrong.returncode, "did you mean api-waste" in wrong.stderr) == (2, True)
+
+
+def test_following_the_logs_ends_with_ctrl_c_as_the_manual_says(emulator: Emulator, api: httpx.Client) -> None:
+    argv = [sys.executable, "-m", "runtime.cli", "logs", "-f", "-n", "0", "--state", str(emulator.folder)]
+
+    def as_in_a_terminal() -> None:  # where a test's own parent ignores SIGINT, its children would too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, preexec_fn=as_in_a_terminal) as following:
+        assert following.stdout is not None
+        time.sleep(1)
+        begun = call(api, "GET", "/api/v1/recycle/categories")
+        while begun["trace"] not in following.stdout.readline():
+            pass
+        following.send_signal(signal.SIGINT)
+        assert following.wait(30) == 130
+    assert "130" in emulator.eco2("logs", "--help").stdout
+
+
 def test_an_answer_of_a_function_is_shown_whatever_it_is(api: httpx.Client) -> None:
     refused = call(api, "GET", "/api/v1/users/me", person="")
     assert refused["status"] == 401
@@ -339,8 +433,10 @@ def test_a_part_is_killed_comes_back_and_its_log_is_read(api: httpx.Client) -> N
     before = location()["pid"]
     api.post("/parts/api-location/kill").raise_for_status()
     until(lambda: (now := location())["state"] == "ready" and now["pid"] != before, "api-location again")
-    assert api.get("/logs/api-location").json()["lines"]
-    assert api.get("/logs/..%2Fclock").status_code == 404
+    assert {line["part"] for line in api.get("/logs", params={"part": "api-location"}).json()["lines"]} == {
+        "api-location"
+    }
+    assert api.get("/logs", params={"part": "../clock"}).status_code == 404
     assert api.post("/parts/api-location/explode").status_code == 404
 
 
@@ -350,7 +446,7 @@ def test_a_replica_is_drawn_with_its_own_journal_and_is_acted_on_alone(emulator:
         system = api.get("/system").json()
         assert ["worker-ai/2", "syncer-ai/2"] in system["links"]
         assert {name for link in system["links"] for name in link} <= {part["name"] for part in system["parts"]}
-        assert api.get("/logs/worker-ai.2").json()["lines"]
+        assert api.get("/logs", params={"part": "worker-ai/2"}).json()["lines"]
         assert [part["name"] for part in api.post("/parts/worker-ai.2/kill").json()["parts"]] == ["worker-ai/2"]
         until(lambda: any("ai/2" in reading["journal"] for reading in api.get("/backlog").json()), "its journal")
     finally:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from emulator.timeline import Row, Timeline, build
+from emulator.timeline import Row, Timeline, build, of_task
 from emulator.timeline_text import duration, lines
 
 TRACE = "a" * 32
@@ -89,6 +89,25 @@ def test_a_tasks_attempts_and_runs_are_rows_with_what_was_waited_for_between_the
     assert (task.state, task.ms, task.facts["task"]) == ("", 980, "t1")
     assert [row.state for row in timeline.rows if row.kind == "run"] == ["again", ""]
     assert not timeline.failed
+
+
+def test_one_task_alone_has_a_scale_of_its_own_and_not_the_tasks_that_it_set_going() -> None:
+    result = span("o", "result", "waste/looked", 250, 20, "s", task="t1")
+    next_ = span("n", "enqueue", "ai/tell", 260, 0, "o", task="t2")
+    later = span("m", "publish", "ai/tell", 900, 0, "o", task="t2", attempt=1)
+    timeline = build([*REQUEST, *attempt(1, 100, status="success"), result, next_, later])
+    alone = of_task(timeline, "t1")
+    assert [(row.depth, row.kind) for row in alone.rows if row.kind != "gap"] == [
+        (0, "task"),
+        (1, "enqueue"),
+        (1, "attempt"),
+        (2, "journal"),
+        (2, "run"),
+        (1, "result"),
+    ]
+    assert (alone.rows[0].at, alone.ms) == (0, 250)
+    assert [row.name for row in of_task(timeline, "t2").rows if row.kind != "gap"] == ["ai/tell", "ai/tell", "1"]
+    assert of_task(timeline, "t3").rows == []
 
 
 def test_a_task_that_failed_is_red_and_the_request_that_accepted_it_is_not() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,54 @@ def test_a_failed_task_is_dead_can_be_shown_and_tried_again(
         eventually(lambda: owner.outcomes[id_].status == "success")
         eventually(lambda: owner.outbox() == 0)
     assert str(id_) not in {row["task_id"] for row in said(capsys, "tasks", "dead")}
+
+
+def test_all_failures_of_a_function_are_tried_again_at_once(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = False
+
+    def act(*, number: int) -> Result:
+        if not good:
+            raise TaskFailed("no-image", f"Not this time: {queue}")
+        return Result(record={"number": number})
+
+    with worker(broker_url, tmp_path, queue, {"act": call(act)}):
+        ids = [owner.enqueue(f"{queue}/act", number)[0] for number in range(3)]
+        eventually(lambda: owner.outbox() == 0)
+        assert cli.main(["tasks", "retry"]) == 1
+        assert cli.main(["tasks", "retry", "--failed", "--worker", "nobody-of-this-name"]) == 1
+        assert "no failed task fits" in capsys.readouterr().err
+        good = True
+        assert cli.main(["tasks", "retry", "--failed", "--search", queue]) == 0
+        assert "3 of 3 are tried again" in capsys.readouterr().out
+        owner.relay.wake()
+        eventually(lambda: {owner.outcomes[id_].status for id_ in ids} == {"success"})
+
+
+def test_a_queue_functions_message_is_described_checked_and_sent(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["tasks", "form", "storage/delete_objects"]) == 0
+    form = json.loads(capsys.readouterr().out)
+    assert set(form["components"]["schemas"]["DeleteObjects"]["properties"]) == {"keys", "prefixes"}
+    assert "waste" in form["owners"]
+    words = ["tasks", "send", "storage/delete_objects"]
+    assert cli.main([*words, '{"keys": ["images/none"]}', "--owner", "waste", "--json"]) == 0
+    (sent,) = json.loads(capsys.readouterr().out)
+    with psycopg.connect(environment["MIGRATION_DB_URL"], autocommit=True) as conn:
+        row = conn.execute("SELECT actor, message, time_limit FROM waste.outbox WHERE id = %s", [sent["id"]]).fetchone()
+        conn.execute("DELETE FROM waste.outbox WHERE id = %s", [sent["id"]])
+    assert row == ("storage/delete_objects", {"keys": ["images/none"], "prefixes": []}, timedelta(minutes=5))
+    for wrong, why in (
+        ([*words, '{"keys": "x"}'], "no message for storage/delete_objects"),
+        ([*words, "{", "--owner", "waste"], "no message"),
+        ([*words, "{}", "--owner", "ai"], "ai sends no such tasks"),
+        (["tasks", "send", "storage/delete_object", "{}"], "did you mean delete_objects"),
+        (["tasks", "send", "waste/photo_processed", "{}"], "takes the outcomes of tasks"),
+    ):
+        assert cli.main(wrong) == 1
+        assert why in capsys.readouterr().err
 
 
 def test_an_open_task_is_published_at_once(owner: Owner, queue: str) -> None:

@@ -100,6 +100,16 @@ def test_tasks_are_found_by_status_service_function_and_text(conn: psycopg.Conne
     assert ids(text="100%") == ids(service="reader", function="sack") == []
 
 
+def test_tasks_are_found_by_when_they_began_wherever_they_are_kept(
+    conn: psycopg.Connection[Any], journal: Path
+) -> None:
+    old, new = (synced(conn, "success", NOON + timedelta(hours=hours)) for hours in (-2, 2))
+    early, late = (journalled(journal, "pending", f"2026-03-01T{hour}:00:00+09:00", name="wait") for hour in (20, 22))
+    found = read(conn, [], {"reader": journal}, Wanted(since=NOON, service="reader"))
+    assert {task.id for task in found} >= {new, late}
+    assert not {task.id for task in found} & {old, early}
+
+
 def test_what_waits_ages_by_the_systems_clock(conn: psycopg.Connection[Any], journal: Path, tmp_path: Path) -> None:
     journalled(journal, "success", clock.now().isoformat())
     moved = str(tmp_path / "clock")

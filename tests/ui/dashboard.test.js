@@ -10,7 +10,7 @@ const GATEWAY = process.env.ECO2_UI_GATEWAY;
 const PHOTO = process.env.ECO2_UI_PHOTO;
 const SHOTS = process.env.ECO2_UI_SHOTS ?? "build/screenshots";
 const TOKEN = process.env.ECO2_UI_TOKEN;
-const PAGES = ["system", "functions", "requests", "tasks", "data", "mail", "try"];
+const PAGES = ["system", "functions", "requests", "tasks", "logs", "top", "data", "mail", "try"];
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 // A busy machine is slow, not broken.
 const PATIENCE = 90_000;
@@ -33,7 +33,7 @@ afterEach(() => { assert.deepEqual(errors.splice(0), [], "the browser's console"
 
 async function fresh(options = {}) {
   await context?.close();
-  context = await browser.newContext({ viewport: { width: 1280, height: 860 }, locale: "en-GB", colorScheme: "light", ...options });
+  context = await browser.newContext({ viewport: { width: 1400, height: 900 }, locale: "en-GB", colorScheme: "light", ...options });
   context.setDefaultTimeout(PATIENCE);
   page = await context.newPage();
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) errors.push(`${message.text()} ${message.location().url}`); });
@@ -46,7 +46,7 @@ async function fresh(options = {}) {
 }
 
 // What shows that a page's data has come.
-const READY = { system: '.map [data-part="gateway"]', functions: "[data-function]", requests: "[data-trace]", tasks: ".chart", data: "[data-table]", mail: "[data-letter]", try: "#photo" };
+const READY = { system: '.map [data-part="gateway"]', functions: "[data-function]", requests: "[data-trace]", tasks: ".chart", logs: ".lines li", top: '[data-top="top_functions"] td', data: "[data-table]", mail: "[data-letter]", try: "#photo" };
 
 async function visit(name) {
   await page.goto(`${GATEWAY}/_emulator/#${name}`);
@@ -122,6 +122,38 @@ test("a request's id finds its tasks, and a task's its request", async () => {
   await page.getByText("No task matches.").waitFor();
 });
 
+test("a queue function is called by a form, its failure explained in full, and all failures are tried again", async () => {
+  await visit("functions");
+  await page.fill("#filter", "storage/process_photo");
+  await page.click('[data-function="storage/process_photo"]');
+  await page.locator("form#message textarea").fill(JSON.stringify({ image_key: "uploads/nothing-there", prefix: "images/x" }));
+  await page.selectOption('select[name="owner"]', "waste");
+  await page.click("form#message button.primary");
+  await page.locator("form#message ~ * a, form#message a").first().click();
+  await page.locator("[data-detail]").waitFor();
+  await page.selectOption('select[name="status"]', "failure");
+  const row = page.locator("tr[data-task]").filter({ hasText: "storage/process_photo" }).first();
+  await row.locator('[data-status="failure"]').waitFor();
+  await row.locator("[data-open]").click();
+  await page.locator('[data-kind="run"] .failed').first().waitFor();
+  await page.getByText("uploads/nothing-there").first().waitFor();
+  assert.match(new URL(page.url()).hash, /^#tasks\/[0-9a-f-]{36}\?status=failure$/);
+  await shot("tasks-detail");
+  await page.reload();
+  await page.locator("[data-detail]").waitFor();
+  page.once("dialog", (dialog) => dialog.accept());
+  await page.click("#retry-all");
+  await page.locator(".notice.good").filter({ hasText: "tries it again" }).waitFor();
+  await page.keyboard.press("Tab");
+  await page.evaluate(() => document.activeElement.blur());
+  await page.keyboard.press("j");
+  assert.ok(await page.evaluate(() => document.activeElement.matches("[data-open]")), "j goes to the list");
+  await page.keyboard.press("/");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "filter");
+  await page.keyboard.press("Escape");
+  assert.notEqual(await page.evaluate(() => document.activeElement.id), "filter");
+});
+
 test("a letter is read, and found by its address", async () => {
   await visit("mail");
   await page.fill("#filter", "reader@example.com");
@@ -147,6 +179,33 @@ test("a request is shown as a timeline across processes", async () => {
   assert.ok(await page.locator('[data-kind="gap"]').count() > 0, "what was waited for has rows");
   assert.match(new URL(page.url()).hash, /^#requests\/[0-9a-f]{32}\?q=/, "what is chosen has an address");
   await shot("requests-timeline");
+});
+
+test("the logs of all parts are searched, and a line leads to its request", async () => {
+  await visit("logs");
+  await page.selectOption('select[name="part"]', "worker-storage");
+  await page.fill("#filter", "process_photo task");
+  const line = page.locator(".lines li").filter({ hasText: "success in" }).first();
+  await line.waitFor();
+  assert.match(new URL(page.url()).hash, /part=worker-storage/);
+  await page.reload();
+  await line.waitFor();
+  await shot("logs-searched");
+  await line.getByRole("link").click();
+  await page.locator(".timeline").waitFor();
+});
+
+test("what takes long is listed with its plan, and leads to its timeline", async () => {
+  await visit("top");
+  await page.selectOption('select[name="by"]', "p95");
+  assert.equal(new URL(page.url()).hash, "#top?by=p95");
+  const statement = page.locator(".statement").filter({ hasText: "FROM analyses" }).first();
+  await statement.locator("summary").click();
+  await statement.getByText("api_waste_role").waitFor();
+  await statement.getByText(/cost=/).waitFor();
+  await shot("top-explained");
+  await page.locator('[data-top="top_functions"] a').first().click();
+  await page.locator(".timeline").waitFor();
 });
 
 test("a fault is injected, drawn and cleared", async () => {
@@ -270,13 +329,13 @@ for (const theme of ["light", "dark"]) {
       if (name === "functions") { await page.fill("#filter", "auth/login"); await page.click('[data-function="auth/login"]'); }
       if (name === "requests") { await page.locator("[data-trace]").first().click(); await page.locator(".timeline").waitFor(); }
       if (name === "data") { await page.click('[data-table="recycle_info.categories"]'); await page.locator("table").waitFor(); }
-      await shot(`${name}-1280-${theme}`);
+      await shot(`${name}-1400-${theme}`);
       found.push(...(await serious()).map((line) => `${name}: ${line}`));
       if (name !== "system") continue;
       for (const [dialog, open] of Object.entries(DIALOGS)) {
         await open();
         await page.locator("dialog").waitFor();
-        await shot(`dialog-${dialog}-1280-${theme}`);
+        await shot(`dialog-${dialog}-1400-${theme}`);
         found.push(...(await serious()).map((line) => `dialog ${dialog}: ${line}`));
         await page.keyboard.press("Escape");
         await page.locator("dialog").waitFor({ state: "detached" });
@@ -285,6 +344,53 @@ for (const theme of ["light", "dark"]) {
     assert.deepEqual(found, []);
   });
 }
+
+// The pages that say why something failed, at a desk and in the hand.
+const WHY = { requests: () => page.locator("[data-trace]").first().click(), tasks: () => page.locator("[data-open]").first().click(), logs: async () => {}, top: () => page.locator(".statement summary").first().click() };
+const SHOWN = { requests: ".timeline", tasks: "[data-detail]", logs: ".lines li", top: ".statement .log" };
+for (const [theme, language] of [["light", "en"], ["dark", "en"], ["light", "ko"], ["dark", "ko"]]) {
+  test(`at 1400 and 390 px why something failed is readable, ${theme}, ${language}`, async () => {
+    const found = [];
+    for (const width of [1400, 390]) {
+      await fresh({ viewport: { width, height: 900 }, colorScheme: theme });
+      await settings(theme, language);
+      for (const [name, open] of Object.entries(WHY)) {
+        await visit(name);
+        await open();
+        await page.locator(SHOWN[name]).first().waitFor();
+        await shot(`${name}-${width}-${theme}-${language}`);
+        const [content, window_] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+        assert.ok(content <= window_, `${name} is ${content} px wide at ${width}`);
+        found.push(...(await serious()).map((line) => `${name} ${width}: ${line}`));
+      }
+    }
+    assert.deepEqual(found, []);
+    await fresh();
+  });
+}
+
+test("by keyboard alone: a failure's timeline, from the list to its traceback's row", async () => {
+  await visit("requests");
+  await page.keyboard.press("/");
+  await page.keyboard.type("waste/analyses 202");
+  await page.locator("[data-trace]").filter({ hasText: "POST" }).first().waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await page.locator(".timeline").waitFor();
+  for (let i = 0; i < 60 && !(await page.evaluate(() => document.activeElement.matches(".timeline summary"))); i++) await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await page.locator(".timeline details[open]").first().waitFor();
+});
+
+test("an open page says that the emulator is away, and goes on when it is back", async () => {
+  await visit("logs");
+  await context.setOffline(true);
+  await page.locator(".away").waitFor();
+  await context.setOffline(false);
+  await page.locator(".away").waitFor({ state: "hidden" });
+  errors.splice(0); // each request that got no answer is a line of the browser's
+});
 
 test("no page scrolls sideways at 360 px, and nothing moves for who asks for stillness", async () => {
   await fresh({ viewport: { width: 360, height: 760 }, locale: "ko-KR", colorScheme: "dark", reducedMotion: "reduce" });

@@ -111,7 +111,7 @@ def catalogue(services: dict[str, Service], document: dict[str, Any]) -> list[di
                 plain = re.sub(r"\{(\w+):\w+\}", r"{\1}", path)
                 operation = document.get("paths", {}).get(plain, {}).get(method.lower())
                 if operation:
-                    entry["operation"] = _resolved(operation, document, 0)
+                    entry["operation"] = resolved(operation, document)
                 entry |= {"method": method, "path": plain}
             found.append(entry)
     return found
@@ -126,7 +126,8 @@ def _limits(service: Service, name: str) -> str:
     return f"{replicas} × ({run.cpu} CPU, {run.memory}{threads}), {service.database.pool} connections each"
 
 
-def _resolved(node: Any, document: dict[str, Any], depth: int) -> Any:
+def resolved(node: Any, document: dict[str, Any], depth: int = 0) -> Any:
+    """A part of an OpenAPI or JSON Schema document with its references filled in, for a form."""
     if depth > 12:
         return {}
     if isinstance(node, dict):
@@ -134,11 +135,11 @@ def _resolved(node: Any, document: dict[str, Any], depth: int) -> Any:
             target: Any = document
             for part in node["$ref"].removeprefix("#/").split("/"):
                 target = target.get(part, {})
-            return _resolved(target, document, depth + 1)
+            return resolved(target, document, depth + 1)
         # Answers are long and not needed for a form.
-        return {k: _resolved(v, document, depth + 1) for k, v in node.items() if k != "responses"} | (
+        return {k: resolved(v, document, depth + 1) for k, v in node.items() if k != "responses"} | (
             {"statuses": sorted(node["responses"])} if "responses" in node else {}
         )
     if isinstance(node, list):
-        return [_resolved(item, document, depth + 1) for item in node]
+        return [resolved(item, document, depth + 1) for item in node]
     return node

@@ -58,15 +58,6 @@ async def system(site: Site) -> dict[str, Any]:
     return {**about, **shown}
 
 
-@get("/logs/{part:str}", summary="The last lines of a part's log")
-async def logs(
-    site: Site, part: FromPath[str], lines: Annotated[int, QueryParameter(ge=1, le=2000)] = 200
-) -> dict[str, Any]:
-    if not re.fullmatch(r"[a-z0-9-]+(\.\d+)?", part):
-        raise HTTPException("there is no such part", status_code=404)
-    return {"lines": await asyncio.to_thread(_last_lines, site.state.path / "logs" / f"{part}.log", lines)}
-
-
 @post("/parts/{part:str}/{action:str}", status_code=200, summary="restart, kill, pause or resume a part")
 async def act(site: Site, part: FromPath[str], action: FromPath[str]) -> dict[str, Any]:
     if action not in ("restart", "kill", "pause", "resume"):
@@ -97,7 +88,7 @@ async def advance(site: Site, data: JSONBody[Advance]) -> dict[str, Any]:
     return {"now": clock.now(), "ahead": round(clock.offset())}
 
 
-HANDLERS: list[Any] = [system, logs, act, add_fault, clear_faults, advance]
+HANDLERS: list[Any] = [system, act, add_fault, clear_faults, advance]
 
 
 def links(services: dict[str, Service], parts: list[str]) -> list[list[str]]:
@@ -128,16 +119,6 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
     }
-
-
-def _last_lines(path: Path, lines: int) -> list[str]:
-    try:
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - 300_000))
-            return file.read().decode("utf-8", "replace").splitlines()[-lines:]
-    except OSError:
-        return []
 
 
 class _Memory:

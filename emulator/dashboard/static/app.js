@@ -2,7 +2,7 @@
 import { h, hasToken, problem } from "./base.js";
 import { current, setLanguage, t } from "./words.js";
 
-const PAGES = ["system", "functions", "requests", "tasks", "data", "mail", "try"];
+const PAGES = ["system", "functions", "requests", "tasks", "logs", "top", "data", "mail", "try"];
 const main = document.getElementById("main");
 let leave = null, shown = 0;
 

@@ -57,6 +57,7 @@ function open(detail, f) {
   const facts = [[t("trigger"), f.path ? `${f.method} ${f.path}` : f.where], [t("role"), `${f.role} (${f.schema})`], [t("file"), f.file], [t("limits"), f.limits]];
   const head = [h("h2", {}, `${f.service}/${f.name}`), f.operation?.summary ? h("p", {}, f.operation.summary) : null,
     h("dl", { class: "facts small" }, facts.map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", { class: "mono" }, value))))];
+  if (f.trigger === "queue") { detail.replaceChildren(...head.filter(Boolean), messageForm(f)); return; }
   if (f.trigger !== "http" || !f.operation) { detail.replaceChildren(...head.filter(Boolean), h("p", { class: "muted" }, t("not_http"))); return; }
   const parameters = (f.operation.parameters ?? []).filter((p) => ["path", "query"].includes(p.in) || p.name === "Idempotency-Key");
   const inputs = parameters.map((p) => ({ p, input: h("input", { name: p.name, required: p.required || p.in === "path" || null, value: p.required || p.in === "path" ? example(p.schema, p.name) ?? "" : "", autocomplete: "off" }) }));
@@ -83,6 +84,31 @@ function open(detail, f) {
     body ? field(t("body"), body) : null, button);
   detail.replaceChildren(...head.filter(Boolean), form, out);
 }
+
+// A queue function is called by a message: a row of an owner's outbox, as its own functions would insert one.
+function messageForm(f) {
+  const box = h("div", {}, loading());
+  (async () => {
+    try {
+      const { schema, about, owners } = await api(`/messages/${f.service}/${f.name}`);
+      const body = h("textarea", { name: "message", spellcheck: "false", value: JSON.stringify(whole(schema), null, 2) }), owner = h("select", { name: "owner" }, owners.map((name) => h("option", { value: name }, name)));
+      const out = h("div", { "aria-live": "polite" }), button = h("button", { class: "primary" }, t("send_message"));
+      box.replaceChildren(h("p", {}, about), h("form", { id: "message", onsubmit: async (event) => {
+        event.preventDefault();
+        button.disabled = true;
+        try {
+          const sent = await api("/messages", { json: { function: `${f.service}/${f.name}`, message: JSON.parse(body.value), owner: owner.value } });
+          out.replaceChildren(h("p", { class: "good" }, `${t("accepted")}: `, h("a", { href: `#tasks/${sent.id}` }, sent.id)));
+        } catch (error) { out.replaceChildren(problem(error)); }
+        button.disabled = false;
+      } }, field(t("owner"), owner), field(t("message"), body), button), out);
+    } catch (error) { box.replaceChildren(h("p", { class: "muted" }, error.message)); }
+  })();
+  return box;
+}
+
+// Each field of a message, also those that have a default: they are few, and show what can be said.
+const whole = (schema) => Object.fromEntries(Object.entries(schema.properties ?? {}).map(([key, inner]) => [key, example(inner, key)]));
 
 export function result(answer) {
   return [h("h3", {}, t("answer")), h("p", {}, h("span", { class: `badge ${statusClass(answer.status)}`, id: "status" }, answer.status), ` ${ms(answer.ms)} `, h("span", { class: "muted small mono" }, answer.headers["content-type"] ?? "")),

@@ -65,5 +65,5 @@ function about(trace, again) {
       (trace.ids.task ?? []).map((id) => fact(t("task"), h("a", { href: `#tasks/${id}` }, id)))),
     timeline(trace),
     h("p", { class: "row above" }, h("button", { type: "button", onclick: again }, t("refresh")), isRequest ? h("button", { type: "button", onclick: copy }, t("curl")) : null,
-      isRequest && method === "GET" ? h("button", { type: "button", onclick: run }, t("again")) : null), said];
+      isRequest && method === "GET" ? h("button", { type: "button", onclick: run }, t("again")) : null, h("a", { href: `#logs?q=${trace.trace}&seconds=0` }, t("its_logs"))), said];
 }

@@ -149,9 +149,9 @@ function openPart(name, now, refresh) {
   const box = dialog(name, facts,
     part.state === "existing" ? null : h("p", { class: "row" }, act("restart", t("restart")), act("pause", t("pause")), act("resume", t("resume")), act("kill", t("kill"), true),
       h("button", { type: "button", onclick: () => { box.close(); openFault(now, refresh, name); } }, t("add_fault"))),
-    said, h("h3", {}, t("log")), log);
+    said, h("h3", {}, t("log"), " ", h("a", { class: "small", href: `#logs?part=${encodeURIComponent(name)}`, onclick: () => box.close() }, t("logs"))), log);
   async function read() {
-    try { log.textContent = (await api(`/logs/${name.replace("/", ".")}?lines=200`)).lines.join("\n") || "–"; log.scrollTop = log.scrollHeight; } catch (error) { log.textContent = error.message; }
+    try { log.textContent = (await api(`/logs?part=${encodeURIComponent(name)}&limit=200`)).lines.flatMap((line) => [`${line.time.slice(11)} ${line.level} ${line.text}`, ...line.more]).join("\n") || "–"; log.scrollTop = log.scrollHeight; } catch (error) { log.textContent = error.message; }
   }
   read();
 }
