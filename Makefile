@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test quick test-ui check lint types unit faults contract client bench load eval images k8s-check render lock house format clean
+.PHONY: help install up down test quick test-ui check lint types unit faults contract client bench mutants load eval images k8s-check render lock house format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -87,6 +87,8 @@ bench: install    ## the budgets, each beside the raw thing, as ratios; make ben
 CROWDS := 50,200,1000
 load: install     ## virtual users on the whole system, a table and build/load.svg; make load USERS=50,200,1000 MINUTES=1
 	$(BIN)/python -m tests.load --users $(or $(USERS),$(CROWDS)) --minutes $(or $(MINUTES),1) $(ARGS)
+mutants: install  ## put deliberate slips into the code and see which ones the tests notice (long)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 eval: install     ## how often the classifier, the search and the answers are right
 	$(BIN)/python -m tests.eval

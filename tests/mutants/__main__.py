@@ -1,0 +1,211 @@
+"""`make mutants`: how many deliberate slips the tests notice.
+
+    make mutants                        150 slips spread over all packages (COUNT=40 SEED=7 JOBS=2 for others)
+    make mutants ARGS="functions/auth"  of these folders or files alone
+
+Each slip is put into a copy of the checkout, and the tests that its file reaches run, nearest first (tests/reach.py), until one
+fails. A test that fails without the slip too proves nothing and is not asked. The report is build/mutants.json; slips that
+change nothing anyone could see are named with their reason in `known.toml` and are not drawn.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from tempfile import TemporaryDirectory
+
+from msgspec import Struct
+
+from runtime.services import ROOT
+from tests.mutants.operators import Mutant, mutants
+from tests.quick import chosen
+from tests.reach import Reach
+
+# Seconds of tests for one slip, by what they took when last run, and how long a run may take that a slip has hung.
+BUDGET, HUNG = 45.0, 240.0
+# Drawn as often as the next: one service weighs as much as a whole package of the house.
+GROUPS = (
+    *(
+        f"functions/{name}"
+        for name in ("ai", "auth", "chat_llm", "location", "recycle_info", "storage", "userinfo", "waste")
+    ),
+    *("shared", "runtime/delivery", "runtime/http", "runtime/journal", "runtime", "emulator", "k8s/programs"),
+)
+
+
+class Verdict(Struct, frozen=True):
+    """What came of one slip: noticed by a test or by nothing; `by` is the test, or why none could tell."""
+
+    mutant: Mutant
+    noticed: bool
+    by: str
+
+
+def drawn(root: Path, count: int, seed: int, only: tuple[str, ...] = ()) -> list[Mutant]:
+    """So many slips of a checkout, group by group in turn, the kinds of slips in turn within a group."""
+    random_ = random.Random(seed)  # to be drawn again, not to be secret
+    known = {(one["file"], one["before"], one["after"]) for one in _known()}
+    piles: dict[str, list[Mutant]] = {}
+    for group in only or GROUPS:
+        found = [one for file in _files(root, group) for one in mutants(file, root)]
+        piles[group] = _by_kind([one for one in found if (one.file, one.before, one.after) not in known], random_)
+    picked: list[Mutant] = []
+    while len(picked) < count and any(piles.values()):
+        picked += [pile.pop() for pile in piles.values() if pile][: count - len(picked)]
+    return picked
+
+
+def _by_kind(found: list[Mutant], random_: random.Random) -> list[Mutant]:
+    """Shuffled so that taking from the end meets every kind before the second of one: numbers would crowd out the locks."""
+    piles: dict[str, list[Mutant]] = defaultdict(list)
+    for one in found:
+        piles[one.kind].append(one)
+    ordered: list[tuple[int, float, Mutant]] = []
+    for pile in piles.values():
+        random_.shuffle(pile)
+        ordered += [(-turn, random_.random(), one) for turn, one in enumerate(pile)]
+    return [one for *_, one in sorted(ordered, key=lambda entry: entry[:2])]
+
+
+def _files(root: Path, group: str) -> Iterator[Path]:
+    place = root / group
+    if place.is_file():
+        yield place
+        return
+    inner = [root / other for other in GROUPS if other.startswith(f"{group}/")]
+    for file in sorted(place.rglob("*.py")):
+        if not any(folder in file.parents for folder in inner) and "migrations" not in file.parts:
+            yield file
+
+
+def _known() -> list[dict[str, str]]:
+    return tomllib.loads((Path(__file__).parent / "known.toml").read_text(encoding="utf-8")).get("slip", [])
+
+
+class Trial:
+    """Runs slips in copies of the checkout, each copy with one at a time."""
+
+    def __init__(self, folder: Path, jobs: int) -> None:
+        self._reach = Reach()
+        durations = ROOT / "build/durations.json"
+        self._durations: dict[str, float] = json.loads(durations.read_text()) if durations.exists() else {}
+        self._unsound: set[str] = set()
+        self._copies: SimpleQueue[Path] = SimpleQueue()
+        files = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split("\0")
+        for number in range(jobs):
+            copy = folder / str(number)
+            for file in filter(None, files):
+                if (ROOT / file).is_file():
+                    (copy / file).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(ROOT / file, copy / file)
+            self._copies.put(copy)
+
+    def judge(self, mutant: Mutant) -> Verdict:
+        """Put the slip in, run the tests, take it out."""
+        tests = chosen(self._reach.tests_of([mutant.file]), self._durations, BUDGET)
+        if not tests:
+            return Verdict(mutant, noticed=False, by="no test reaches the file")
+        copy = self._copies.get()
+        try:
+            failed = self._first_failure(copy, mutant, tests)
+        finally:
+            self._copies.put(copy)
+        return Verdict(mutant, noticed=failed is not None, by=failed or ", ".join(tests))
+
+    def _first_failure(self, copy: Path, mutant: Mutant, tests: list[str]) -> str | None:
+        """The first test that fails with the slip and passes without it."""
+        target = copy / mutant.file
+        whole = target.read_bytes()
+        while True:
+            target.write_bytes(mutant.applied(whole))
+            try:
+                failed = _run(copy, tests, self._unsound)
+            finally:
+                target.write_bytes(whole)
+            if failed is None or "::" not in failed or _run(copy, [failed]) is None:
+                return failed
+            print(f"  {failed} fails without a slip too: it is not asked", flush=True)
+            self._unsound.add(failed)
+
+
+def _run(copy: Path, tests: list[str], without: Collection[str] = ()) -> str | None:
+    """The first test that fails, or None; a run that hangs is a failure, and its processes end with it."""
+    words = ["-q", "-x", "-p", "no:cacheprovider", "--tb=no", "-o", "faulthandler_timeout=0"]
+    words += [*(f"--deselect={test}" for test in without), *tests]
+    env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", *words],
+        cwd=copy, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    ) as run:  # fmt: skip
+        try:
+            output, _ = run.communicate(timeout=HUNG)
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGINT)
+            try:
+                run.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(run.pid, signal.SIGKILL)
+            return "hung"
+    if run.returncode == 0:
+        return None
+    named = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return named[0].split(" - ")[0].partition(" ")[2] if named else f"pytest ended with {run.returncode}"
+
+
+def main() -> int:
+    count, seed, jobs = (
+        int(os.environ.get(name, value)) for name, value in (("COUNT", "150"), ("SEED", "1"), ("JOBS", "2"))
+    )
+    picked = drawn(ROOT, count, seed, tuple(sys.argv[1:]))
+    print(f"{len(picked)} slips, seed {seed}", flush=True)
+    began = time.monotonic()
+    verdicts: list[Verdict] = []
+    with TemporaryDirectory(prefix="eco2-mutants-") as folder, ThreadPoolExecutor(jobs) as pool:
+        trial = Trial(Path(folder), jobs)
+        for verdict in pool.map(trial.judge, picked):
+            verdicts.append(verdict)
+            print(f"  {'noticed ' if verdict.noticed else 'SURVIVED'}  {verdict.mutant}", flush=True)
+    _report(verdicts, seed, time.monotonic() - began)
+    return 0
+
+
+def _report(verdicts: list[Verdict], seed: int, seconds: float) -> None:
+    tried, noticed = Counter[str](), Counter[str]()
+    for one in verdicts:
+        group = next((name for name in GROUPS if one.mutant.file.startswith(f"{name}/")), one.mutant.file)
+        tried[group] += 1
+        noticed[group] += one.noticed
+    print(
+        f"\n{noticed.total()} of {tried.total()} noticed ({noticed.total() / max(1, tried.total()):.0%}) "
+        f"in {seconds / 60:.0f} minutes"
+    )
+    for group in sorted(tried):
+        print(f"  {group:<24} {noticed[group]:>3} of {tried[group]}")
+    rows = [
+        {"file": one.mutant.file, "line": one.mutant.line, "kind": one.mutant.kind, "before": one.mutant.before,
+         "after": one.mutant.after, "noticed": one.noticed, "by": one.by} for one in verdicts
+    ]  # fmt: skip
+    report = ROOT / "build/mutants.json"
+    report.parent.mkdir(exist_ok=True)
+    report.write_text(json.dumps({"seed": seed, "slips": rows}, indent=1, ensure_ascii=False), encoding="utf-8")
+    print(f"  {report.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""Deliberate slips: each is one edit of one file, of the kinds that people make.
+
+The operators read the source by `ast` and change its text at one place, so that all else stays byte for byte. SQL is text in the
+code: a condition that no longer holds back, a lock that is gone, a bound that is one off.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Mutant(Struct, frozen=True):
+    """One slip: what the bytes `start` to `end` of a file (below the checkout) become, and the kind of it."""
+
+    file: str
+    line: int
+    kind: str
+    start: int
+    end: int
+    before: str
+    after: str
+
+    def applied(self, source: bytes) -> bytes:
+        return source[: self.start] + self.after.encode() + source[self.end :]
+
+    def __str__(self) -> str:
+        before, after = (" ".join(text.split())[:70] for text in (self.before, self.after))
+        return f"{self.file}:{self.line}  {self.kind}: {before}  ->  {after or '(nothing)'}"
+
+
+_SWAPS: dict[type[ast.cmpop], tuple[str, str]] = {
+    ast.Lt: ("<", "<="),
+    ast.LtE: ("<=", "<"),
+    ast.Gt: (">", ">="),
+    ast.GtE: (">=", ">"),
+    ast.Eq: ("==", "!="),
+    ast.NotEq: ("!=", "=="),
+    ast.Is: ("is", "is not"),
+    ast.IsNot: ("is not", "is"),
+    ast.In: ("in", "not in"),
+    ast.NotIn: ("not in", "in"),
+}
+_STATEMENT = re.compile(r"^\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
+# Each: the kind, what is looked for in a statement, and what comes in its place (groups as `re.sub` knows them).
+_SQL: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    ("lock dropped", re.compile(r"\bFOR (?:NO KEY )?(?:UPDATE|SHARE)(?: OF \w+)?(?: SKIP LOCKED| NOWAIT)?"), ""),
+    (
+        "condition dropped",
+        re.compile(r"\b(AND|WHERE) ((?!NOT MATCHED)[\w.]+ (?:=|<=?|>=?) %\(?\w*\)?s\b)"),
+        r"\1 (\2 OR true)",
+    ),
+    ("condition dropped", re.compile(r"\b(AND|WHERE) ([\w.]+ IS (?:NOT )?NULL)\b"), r"\1 (\2 OR true)"),
+    ("bound", re.compile(r"(?<=[\w)] )<=(?= )"), "<"),
+    ("bound", re.compile(r"(?<=[\w)] )>=(?= )"), ">"),
+    ("bound", re.compile(r"(?<=[\w)] )<(?= [\w%(])"), "<="),
+    ("order", re.compile(r"\bDESC\b"), "ASC"),
+    ("order", re.compile(r"(ORDER BY [\w.]+)(?= LIMIT|\n|$)"), r"\1 DESC"),
+    ("limit dropped", re.compile(r"\bLIMIT (%\(?\w*\)?s)"), r"LIMIT GREATEST(1000000, \1)"),
+)
+# What tells people something changes nothing that a test should hold.
+_TELLING = {"print", "info", "warning", "error", "exception", "debug", "say", "trouble", "append"}
+
+
+def mutants(path: Path, root: Path) -> list[Mutant]:
+    """Every slip of a Python file."""
+    source = path.read_bytes()
+    reader = _Reader(path.relative_to(root).as_posix(), source)
+    return list(reader.mutants(ast.parse(source)))
+
+
+class _Reader:
+    def __init__(self, file: str, source: bytes) -> None:
+        self._file, self._source = file, source
+        self._starts = [0]
+        for line in source.splitlines(keepends=True):
+            self._starts.append(self._starts[-1] + len(line))
+
+    def mutants(self, tree: ast.AST) -> Iterator[Mutant]:
+        skipped = set(_unread(tree))
+        for node in ast.walk(tree):
+            if node not in skipped:
+                yield from self._of(node)
+
+    def _of(self, node: ast.AST) -> Iterator[Mutant]:
+        match node:
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _SWAPS:
+                yield from self._between(left, right, *_SWAPS[type(op)], kind="comparison")
+            case ast.BoolOp(op=op, values=values):
+                word, other = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
+                yield from self._between(values[0], values[1], word, other, kind="and, or")
+                yield self._put(node, self._text(values[0]), "condition dropped")
+                if len(values) > 1:
+                    yield self._put(node, self._text(values[-1]), "condition dropped")
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                yield self._put(node, f"({self._text(operand)})", "not dropped")
+            case ast.If(test=test, body=[ast.Raise() | ast.Return() | ast.Continue()]):
+                yield self._put(test, "False", "guard dropped")
+            case ast.Expr(value=ast.Await(value=ast.Call() as call) | (ast.Call() as call)) if (
+                _name(call) not in _TELLING
+            ):
+                yield self._put(node, "pass", "call dropped")
+            case (
+                ast.AsyncWith(items=[ast.withitem(optional_vars=None) as item])
+                | ast.With(items=[ast.withitem(optional_vars=None) as item])
+            ):
+                yield self._hold(node, item)
+            case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right) if not _textual(node):
+                yield self._put(node, f"({self._text(left)})", "term dropped")
+            case ast.keyword(arg=str(), value=ast.Constant(value=bool(flag)) as value):
+                yield self._put(value, str(not flag), "flag")
+            case ast.Constant(value=bool()):
+                return
+            case ast.Constant(value=int(number) | float(number)) if number > 1:
+                yield self._put(node, f"({self._text(node)} * 2)", "number")
+            case ast.Constant(value=str(text)) if _STATEMENT.match(text):
+                yield from self._statement(node)
+            case ast.List(elts=elts) | ast.Tuple(elts=elts):
+                for one in elts:
+                    if isinstance(one, ast.Constant) and str(one.value).startswith("--"):
+                        yield self._put(one, f"*({self._text(one)},)[:0]", "option dropped")
+
+    def _statement(self, node: ast.Constant) -> Iterator[Mutant]:
+        text, start = self._text(node), self._span(node)[0]
+        for kind, pattern, put in _SQL:
+            for found in pattern.finditer(text):
+                at = start + len(text[: found.start()].encode())
+                yield self._mutant(at, at + len(found[0].encode()), found.expand(put), kind)
+
+    def _hold(self, node: ast.With | ast.AsyncWith, item: ast.withitem) -> Mutant:
+        start, end = self._span(node)[0], self._span(item.context_expr)[1]
+        return self._mutant(start, end, "if True", "with dropped")
+
+    def _between(self, left: ast.AST, right: ast.AST, word: str, other: str, *, kind: str) -> Iterator[Mutant]:
+        start, end = self._span(left)[1], self._span(right)[0]
+        found = re.search(rb"(?<![\w<>=!])" + re.escape(word.encode()) + rb"(?![\w<>=])", self._source[start:end])
+        if found:
+            yield self._mutant(start + found.start(), start + found.end(), other, kind)
+
+    def _put(self, node: ast.AST, after: str, kind: str) -> Mutant:
+        return self._mutant(*self._span(node), after, kind)
+
+    def _mutant(self, start: int, end: int, after: str, kind: str) -> Mutant:
+        line = self._source.count(b"\n", 0, start) + 1
+        return Mutant(self._file, line, kind, start, end, self._source[start:end].decode(), after)
+
+    def _span(self, node: ast.AST) -> tuple[int, int]:
+        assert isinstance(node, ast.expr | ast.stmt | ast.keyword)
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        return self._starts[node.lineno - 1] + node.col_offset, self._starts[node.end_lineno - 1] + node.end_col_offset
+
+    def _text(self, node: ast.AST) -> str:
+        start, end = self._span(node)
+        return self._source[start:end].decode()
+
+
+def _unread(tree: ast.AST) -> Iterable[ast.AST]:
+    """What runs in no test by its nature: annotations, messages, asserts, `if __name__ == "__main__"`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.AnnAssign(annotation=part) | ast.arg(annotation=ast.expr() as part):
+                yield from ast.walk(part)
+            case ast.FunctionDef(returns=ast.expr() as part) | ast.AsyncFunctionDef(returns=ast.expr() as part):
+                yield from ast.walk(part)
+            case ast.JoinedStr() | ast.Assert():
+                yield from ast.walk(node)
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__")) | ast.Name(id="TYPE_CHECKING")):
+                yield from ast.walk(node)
+
+
+def _name(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _textual(node: ast.BinOp) -> bool:
+    """A sum of texts: what a person reads."""
+    return any(
+        isinstance(part, ast.JoinedStr) or isinstance(getattr(part, "value", None), str)
+        for part in (node.left, node.right)
+    )
