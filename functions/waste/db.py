@@ -215,15 +215,30 @@ async def delete_analysis(conn: Connection, analysis_id: UUID) -> None:
     await conn.execute("DELETE FROM analyses WHERE id = %s", [analysis_id])
 
 
-async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
-    """Delete all that a person has here; return the ids of the analyses, whose objects are to be deleted too."""
-    await conn.execute(
-        "DELETE FROM images WHERE analysis_id IN (SELECT id FROM analyses WHERE user_id = %s)", [user_id]
+class Erased(Struct):
+    """What a person had: the analyses, the keys of their images, and which of them had none (yet)."""
+
+    analyses: list[UUID]
+    image_keys: list[str]
+    without_images: list[UUID]
+
+
+async def delete_person(conn: Connection, user_id: UUID) -> Erased:
+    """Delete all that a person has here; return what is to be deleted elsewhere."""
+    cursor = await conn.execute(
+        """
+        DELETE FROM images
+        WHERE analysis_id IN (SELECT id FROM analyses WHERE user_id = %s)
+        RETURNING s3_key, analysis_id
+        """,
+        [user_id],
     )
+    images: list[Any] = await cursor.fetchall()
     await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
     cursor = await conn.execute("DELETE FROM analyses WHERE user_id = %s RETURNING id", [user_id])
-    rows: list[Any] = await cursor.fetchall()
-    return [row[0] for row in rows]
+    analyses = [id_ for (id_,) in await cursor.fetchall()]
+    stored = {analysis_id for _, analysis_id in images}
+    return Erased(analyses, [key for key, _ in images], [id_ for id_ in analyses if id_ not in stored])
 
 
 # The sweep of objects without an owner

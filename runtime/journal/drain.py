@@ -38,6 +38,8 @@ BESIDE_MARK = 50
 PATIENCE = 3.0
 # Synced rows stay so long in the journal.
 KEPT = timedelta(days=7)
+# Seconds that a look after the retention of `tasks` takes at most.
+RETAIN = 10.0
 # Statements under way at once, each on a connection of its own: worker_role's pool of service.toml.
 LANES = 2
 
@@ -124,11 +126,14 @@ class Syncer:
         self.cycles += 1
         return done
 
-    def retain(self) -> int:
-        """Delete from `tasks` what is older than its retention, and from the journal what never ended; return how many tasks."""
+    def retain(self) -> bool:
+        """Delete from `tasks` what is older than its retention, and from the journal what never ended.
+
+        It takes RETAIN seconds at most; False: there is more.
+        """
         if self._reader.is_ready():
             self._drop("local_tasks", reader.STALE)
-        return self._records.retain()
+        return self._records.retain(RETAIN)
 
     def _let_file_go(self) -> None:
         self._reader.close()

@@ -95,19 +95,38 @@ UPDATE tasks.quarantine AS q
  WHERE released_at IS NULL AND worker_name = %s
    AND EXISTS (SELECT FROM tasks.task_results AS t WHERE t.task_id = q.task_id AND t.revision > q.revision)
 """
-_RETENTION = "SELECT value FROM public.settings WHERE key = 'tasks.retention_days'"
-# In bites, so that no statement comes near the role's time limit. What began so long ago and has no end went with its subject.
-_DROP_RESULTS = """
-DELETE FROM tasks.task_results
- WHERE id IN (SELECT id
-                FROM tasks.task_results
-               WHERE completed_at < %(before)s OR (status = 'pending' AND started_at < %(before)s)
-               LIMIT %(bite)s)
+# Days that each table keeps; one without a setting of its own follows the results'.
+_RETENTION = """
+SELECT coalesce(max((value #>> '{}')::float8) FILTER (WHERE key = 'tasks.retention_days'), 0),
+       max((value #>> '{}')::float8) FILTER (WHERE key = 'tasks.history_days')
+  FROM public.settings
+ WHERE key IN ('tasks.retention_days', 'tasks.history_days')
 """
-_DROP_HISTORY = """
-DELETE FROM tasks.task_history
- WHERE id IN (SELECT id FROM tasks.task_history WHERE timestamp < %(before)s LIMIT %(bite)s)
-"""
+# In bites, so that no statement comes near the role's time limit, each through an index. What began so long ago and has no end
+# went with its subject.
+_DROPS = {
+    "results": """
+        DELETE FROM tasks.task_results
+         WHERE ctid = ANY(ARRAY(SELECT ctid
+                                  FROM tasks.task_results
+                                 WHERE completed_at < %(before)s
+                                 LIMIT 2000))
+        """,
+    "pending": """
+        DELETE FROM tasks.task_results
+         WHERE ctid = ANY(ARRAY(SELECT ctid
+                                  FROM tasks.task_results
+                                 WHERE status = 'pending' AND started_at < %(before)s
+                                 LIMIT 2000))
+        """,
+    "history": """
+        DELETE FROM tasks.task_history
+         WHERE ctid = ANY(ARRAY(SELECT ctid
+                                  FROM tasks.task_history
+                                 WHERE timestamp < %(before)s
+                                 LIMIT 2000))
+        """,
+}
 _BITE = 2000
 _INSERTED = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 _FLUSHED = "SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn"
@@ -163,25 +182,23 @@ class Records:
             conn.execute(_QUARANTINE, [self.worker, id_, task_id, name, status, revision, reason, clock.now()])
         log.error("row %s of task %s is in quarantine: %s", id_, task_id, reason)
 
-    def retain(self) -> int:
-        """Delete what ended longer ago than the setting `tasks.retention_days` says; return how many tasks.
+    def retain(self, seconds: float) -> bool:
+        """Delete what is older than the settings `tasks.retention_days` and `tasks.history_days` say; return whether all is gone.
 
-        What is quarantined no longer leaves the list.
+        After `seconds` it is left for the next time: the rows that wait to be synced come first. What is quarantined no longer
+        leaves the list.
         """
+        end = time.monotonic() + seconds
         with self._connection() as conn:
             conn.execute(_RELEASE, [clock.now(), self.worker])
             row = conn.execute(_RETENTION).fetchone()
-            days = float(row[0]) if row else 0.0
-            if days <= 0:
-                return 0
-            values = {"before": clock.now() - timedelta(days=days), "bite": _BITE}
-            gone = 0
-            while True:
-                count = conn.execute(_DROP_RESULTS, values).rowcount
-                events = conn.execute(_DROP_HISTORY, values).rowcount
-                gone += count
-                if count < _BITE and events < _BITE:
-                    return gone
+            results, history = row if row else (0.0, None)
+            days = {"results": results, "pending": results, "history": results if history is None else history}
+            left = [(name, {"before": clock.now() - timedelta(days=kept)}) for name, kept in days.items() if kept > 0]
+            # In turn, so that no table waits for another's backlog.
+            while left and time.monotonic() < end:
+                left = [(name, values) for name, values in left if conn.execute(_DROPS[name], values).rowcount == _BITE]
+            return not left
 
     def disconnect(self) -> None:
         """Close what is open and not in use; the next write connects again."""

@@ -88,8 +88,8 @@ class Loop:
         try:
             done = self.syncer.cycle()
             if not 0 <= clock.time() - self._retained < RETAIN:
-                self._retained = clock.time()
-                self.syncer.retain()
+                # With more to delete it goes on after the next cycle.
+                self._retained = clock.time() if self.syncer.retain() else 0.0
         except (psycopg.Error, sqlite3.Error, NewerFile) as error:
             said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             if not self.syncer.trouble:

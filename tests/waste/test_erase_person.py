@@ -2,9 +2,11 @@
 
 import httpx
 
+from functions.waste import db as sql
 from functions.waste.erase_person import erase_person
 from shared import clock, uploads
 from shared.db import Database
+from shared.ids import new_id
 from shared.messages import ErasePerson
 from tests.conftest import Person, Take
 from tests.waste.conftest import upload
@@ -26,3 +28,21 @@ async def test_what_comes_by_a_form_of_an_erased_person_is_deleted_when_the_form
     assert now == {"keys": [], "prefixes": [f"uploads/{person.id}"]}
     assert late == {"keys": [key], "prefixes": []}
     assert due >= before + uploads.LIFETIME
+
+
+async def test_what_is_known_by_its_key_is_deleted_without_a_look_into_the_store(
+    waste: Database, person: Person, take: Take
+) -> None:
+    stored, waiting, keys = new_id(), new_id(), []
+    async with waste.connection() as conn:
+        for id_ in (stored, waiting):
+            await sql.insert_analysis(conn, id_, person.id, "uploads/x.jpg", clock.now())
+        for name in ("web", "thumbnail"):
+            keys.append(f"images/{stored}/{name}.jpg")
+            await sql.insert_image(conn, new_id(), stored, keys[-1], "http://x", clock.now())
+    await take(erase_person, ErasePerson(person.id))
+    async with waste.connection() as conn:
+        cursor = await conn.execute("SELECT message FROM outbox WHERE actor = 'storage/delete_objects' ORDER BY id")
+        messages = [message for (message,) in await cursor.fetchall()]
+    assert {"keys": keys, "prefixes": []} in messages
+    assert {"keys": [], "prefixes": [f"uploads/{person.id}", f"images/{waiting}"]} in messages

@@ -365,7 +365,7 @@ def test_what_never_ended_is_forgotten_in_time(
     tasks_db.execute("UPDATE task_results SET started_at = %s WHERE task_id = %s", [old, gone.task_id])
     sql = "UPDATE local_tasks SET changed_at = ? WHERE task_id = ?"
     journal.submit(lambda db: db.execute(sql, [old.isoformat(), gone.task_id])).result()
-    assert syncer.retain() == 1
+    assert syncer.retain()
     assert rows(tasks_db, "SELECT task_id FROM task_results") == [(under_way.task_id,)]
     with sqlite3.connect(journal.path) as db:
         assert db.execute("SELECT task_id FROM local_tasks").fetchall() == [(under_way.task_id,)]
@@ -443,9 +443,40 @@ def test_tasks_are_kept_as_long_as_the_setting_says(
     past = clock.now() - timedelta(days=91)
     tasks_db.execute("UPDATE task_results SET completed_at = %s WHERE task_id = %s", [past, old.task_id])
     tasks_db.execute("UPDATE task_history SET timestamp = %s WHERE task_id = %s", [past, old.task_id])
-    assert syncer.retain() == 1
+    assert syncer.retain()
     assert rows(tasks_db, "SELECT task_id FROM task_results") == [(new.task_id,)]
     assert rows(tasks_db, "SELECT DISTINCT task_id FROM task_history") == [(new.task_id,)]
+
+
+def test_each_table_of_tasks_can_be_kept_for_a_time_of_its_own_and_what_is_much_goes_in_bites(
+    syncer: Syncer, tasks_db: psycopg.Connection[Any], postgres: Postgres
+) -> None:
+    past = clock.now() - timedelta(days=20)
+    tasks_db.execute(
+        """
+        INSERT INTO task_history (id, task_id, event_type, timestamp)
+        SELECT gen_random_uuid(), 'old', 'started', %s FROM generate_series(1, 5000)
+        """,
+        [past],
+    )
+    tasks_db.execute(
+        """
+        INSERT INTO task_results (id, task_id, task_name, worker_name, status, started_at, completed_at)
+        VALUES (gen_random_uuid(), 'old', 'act', 'storage', 'success', %(past)s, %(past)s)
+        """,
+        {"past": past},
+    )
+    assert syncer.retain()
+    assert rows(tasks_db, "SELECT count(*) FROM task_history WHERE task_id = 'old'") == [(5000,)]
+    with psycopg.connect(postgres.dsn("migrator"), autocommit=True) as settings:
+        settings.execute("INSERT INTO public.settings (key, value) VALUES ('tasks.history_days', '7')")
+        try:
+            assert not syncer._records.retain(0), "what there is no time for is left"
+            assert syncer.retain()
+        finally:
+            settings.execute("DELETE FROM public.settings WHERE key = 'tasks.history_days'")
+    assert rows(tasks_db, "SELECT count(*) FROM task_history WHERE task_id = 'old'") == [(0,)]
+    assert rows(tasks_db, "SELECT count(*) FROM task_results WHERE task_id = 'old'") == [(1,)]
 
 
 def test_a_syncer_that_starts_before_its_worker_waits_for_the_file(tmp_path: Path, dsn: str) -> None:
