@@ -94,6 +94,7 @@ class Environments:
             env["MODEL_DIR"] = str(self._state.path / "model")
         else:
             env["TRUSTED_HOPS"] = "1"
+            env["API_DOCS"] = "true"
             env["CORS_ORIGINS"] = self._origins()
         return env
 

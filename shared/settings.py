@@ -54,6 +54,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     quota_registrations: Annotated[int, Meta(ge=1)] = 60
     # Pages of these origins may read the answers: exact, with commas; a port `*` is any. None: native apps alone.
     cors_origins: str = ""
+    # Whether `<prefix>/docs` shows the API reference.
+    api_docs: bool = False
     # Proxies in front that append to X-Forwarded-For: the client's address is that many entries from the right.
     trusted_hops: Annotated[int, Meta(ge=0, le=10)] = 0
     journal_path: str = ""

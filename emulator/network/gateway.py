@@ -24,6 +24,7 @@ from emulator.network.merge import merge
 from emulator.network.public_copies import PublicCopies
 from emulator.network.refusals import Headers, Receive, Refused, Scope, Send, send_problem, send_whole
 from emulator.network.upstream import Upstream
+from runtime.http import reference
 from runtime.http.cors import Cors
 from runtime.http.server import Server, configured
 from shared import spans, supervision, trace
@@ -76,6 +77,14 @@ class Gateway:
         if path.startswith("/cdn/"):
             _only_read(scope)
             await self.copies.answer(path.removeprefix("/cdn/"), scope, send, request_id)
+        elif path == "/docs" or path.startswith("/docs/"):
+            _only_read(scope)
+            found = reference.answer(path.removeprefix("/docs"), "", await self._openapi())
+            if found is None:
+                raise Refused(404, "not-found", "Not Found", "There is nothing here: the API reference is at /docs.")
+            status, kind, body, headers = found
+            more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+            await send_whole(send, status, kind, body, [*more, (b"x-request-id", request_id)])
         elif path in ("/openapi.json", "/", "/_gateway"):
             _only_read(scope)
             status, kind, body = 200, b"application/json", b""
@@ -100,6 +109,7 @@ class Gateway:
         return {
             "name": "Eco²",
             "services": {route.service: route.prefix for route in self.routes if route.prefix.startswith("/api/")},
+            "docs": "/docs",
             "openapi": "/openapi.json",
             "images": "/cdn/images/…",
         }

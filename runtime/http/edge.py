@@ -9,6 +9,8 @@ from random import getrandbits
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
 from runtime.http import problems
 from runtime.http.authentication import PLACE, UNSUPPORTED
 from runtime.http.cors import Cors
@@ -43,8 +45,9 @@ class Edge:
         self._access = access
         self._routes = [(h.service.prefix, h.service.folder, h.app) for h in hosted]
         self._words = {word for h in hosted for route in h.app.routes for word in route.path.split("/")}
-        self._cors = Cors(hosted[0].settings.cors_origins if hosted else "")
+        self.cors = Cors(hosted[0].settings.cors_origins if hosted else "")
         self._health = Health(self._hosted)
+        self._docs = {f"{h.service.prefix}/docs": h for h in hosted if h.settings.api_docs}
 
     async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
         if scope["type"] == "http":
@@ -88,8 +91,8 @@ class Edge:
             added.append(_HSTS)
         if b"ticket=" in scope["query_string"]:
             added.append(_NO_REFERRER)
-        if self._cors.on:
-            added += self._cors.headers(origin)
+        if self.cors.on:
+            added += self.cors.headers(origin)
         status = 500
 
         def leave() -> None:
@@ -121,7 +124,7 @@ class Edge:
         if scope["method"] == "HEAD":
             # What GET says, without the body (RFC 9110 §9.3.2): functions know GET alone.
             scope, sending = scope | {"method": "GET"}, _without_body(sending)
-        if self._cors.on and (preflight := self._cors.preflight(scope["method"], scope["headers"])) is not None:
+        if self.cors.on and (preflight := self.cors.preflight(scope["method"], scope["headers"])) is not None:
             app = preflight
         elif b"%" in scope["query_string"] and (parameter := _not_utf_8(scope["query_string"])) is not None:
             app = _refuse(BadInput(parameter, "is not UTF-8: percent-encode its UTF-8 bytes"))
@@ -149,10 +152,25 @@ class Edge:
                 self._access.add(method, path, status, seconds, scope.get("eco2_user"), request_id, traceparent)
 
     def _find(self, path: str) -> tuple[str, ASGIApp]:
+        if self._docs and "/docs" in path and (page := self._page(path)) is not None:
+            return page
         for prefix, folder, app in self._routes:
             if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
                 return folder, app
         return "", self._health.probe(path) if path in PATHS else _refuse(NotFound("There is no such address."))
+
+    def _page(self, path: str) -> tuple[str, ASGIApp] | None:
+        """What shows the API reference of a service; the functions know nothing of it."""
+        from runtime.http import reference
+
+        for address, hosted in self._docs.items():
+            if path == address or path.startswith(f"{address}/"):
+                document = msgspec.json.decode(hosted.document())
+                found = reference.answer(path.removeprefix(address), hosted.service.prefix, document)
+                if found is not None:
+                    status, kind, body, headers = found
+                    return "", Whole(status, body, kind, headers)
+        return None
 
     async def _lifespan(self, receive: Receive, send: Any) -> None:
         await receive()

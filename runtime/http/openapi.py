@@ -36,6 +36,7 @@ from shared.errors import (
 from shared.http import ETAG, Responses
 from shared.http import problems as problem_responses
 from shared.idempotency import KeyReused, StillUnderWay
+from shared.identity import InvalidToken
 
 ABOUT = """
 Errors are `application/problem+json` (RFC 9457): decide by `type`, show `detail`. Every answer carries `X-Request-Id`.
@@ -114,7 +115,7 @@ def _describe(handler: HTTPRouteHandler, names: set[str]) -> None:
     """Note at a handler what follows from the names of its parameters."""
     kinds: list[type[Problem]] = []
     if names & ASKING:
-        kinds.append(Unauthorized)
+        kinds += [Unauthorized, InvalidToken]
         handler.security = [{"bearer": []}] if "maybe_user" not in names else [{"bearer": []}, {}]
     if "data" in names:
         kinds += [BadInput, TooLarge, UnsupportedMedia]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from typing import TYPE_CHECKING
 
 import httptools
@@ -17,6 +18,7 @@ from runtime.http import framing, problems
 from shared.errors import BadInput, Problem
 
 if TYPE_CHECKING:
+    from runtime.http.cors import Cors
     from runtime.http.patience import Patience
 
 # A client that sends while its answer is under way is read no further than this, in bytes.
@@ -25,6 +27,8 @@ _AHEAD = 64 * 1024
 _UNWANTED = 1024 * 1024
 # Seconds that a connection stays after a refusal, for the same reason.
 _LINGER = 0.5
+# Where a head says of which page it is.
+_ORIGIN = re.compile(rb"\r\norigin:[ \t]*([!-~]{1,300})[ \t]*\r\n", re.IGNORECASE)
 
 
 class ProblemProtocol(HttpToolsProtocol):
@@ -35,6 +39,7 @@ class ProblemProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's is narrower too
         super().connection_made(transport)
         self._ahead = b""
+        self._reading = b""
         self._left = 0  # bytes of the body that are to come; -1: in chunks
         self._chunks = framing.Chunks()
         self._unwanted = 0
@@ -53,6 +58,7 @@ class ProblemProtocol(HttpToolsProtocol):
             return
         if self._ahead:
             data, self._ahead = self._ahead + data, b""
+        self._reading = data
         try:
             self._read(data)
         except Problem as problem:
@@ -172,6 +178,7 @@ class ProblemProtocol(HttpToolsProtocol):
             f"content-type: {problems.MEDIA_TYPE}",
             f"content-length: {len(body)}",
             f"x-request-id: {request_id}",
+            *(f"{name.decode()}: {value.decode('latin-1')}" for name, value in self._for_pages()),
             "connection: close",
         ]
         cycle = self.cycle
@@ -182,6 +189,15 @@ class ProblemProtocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         self._hang_up()
+
+    def _for_pages(self) -> list[tuple[bytes, bytes]]:
+        """What lets a page of another origin read a refusal, as far as the head has come."""
+        # uvicorn puts a layer of its own (for X-Forwarded-For) around a service's application.
+        cors: Cors | None = getattr(getattr(self.app, "app", self.app), "cors", None)
+        if cors is None or not cors.on:
+            return []
+        origin = _ORIGIN.search(self._reading)
+        return cors.headers(origin[1] if origin else None)
 
     def _hang_up(self) -> None:
         """Listen no more, and close when the client has had time to read: a socket with unread bytes would be reset."""

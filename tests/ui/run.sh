@@ -32,4 +32,4 @@ ECO2_UI_CHROMIUM=$CHROMIUM
 ECO2_UI_STATE=$state
 export ECO2_UI_STATE ECO2_UI_GATEWAY ECO2_UI_TOKEN ECO2_UI_PHOTO ECO2_UI_SHOTS ECO2_UI_CHROMIUM
 rm -rf build/screenshots
-node --test --test-reporter=spec --test-concurrency=1 tests/ui/dashboard.test.js tests/ui/frontend.test.js
+node --test --test-reporter=spec --test-concurrency=1 tests/ui/dashboard.test.js tests/ui/frontend.test.js tests/ui/reference.test.js

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -217,6 +218,19 @@ def test_one_openapi_document_of_all_services_is_valid(emulator: Emulator) -> No
     prefixes = {path.split("/")[3] for path in document["paths"]}
     assert prefixes == {"auth", "users", "locations", "waste", "recycle", "chat"}
     assert "x-missing-services" not in document
+
+
+def test_the_api_reference_is_a_page_that_asks_no_other_address(emulator: Emulator) -> None:
+    with emulator.client() as client:
+        page = client.get("/docs")
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        for address in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+            assert address.startswith(("/docs/", "data:")), address
+            assert address.startswith("data:") or client.get(address).status_code == 200, address
+        assert 'id="urn:eco2:uploads:not-found"' in client.get("/docs/errors").text
+        assert client.get("/docs/nothing").status_code == 404
+        assert client.post("/docs").status_code == 405
 
 
 def test_components_of_one_name_and_different_content_both_stay() -> None:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from litestar import get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.response import Stream
 
 from runtime.http import edge as edge_module
 from runtime.http import switch
@@ -63,7 +64,12 @@ async def thing(thing_id: FromPath[UUID]) -> str:
     return str(thing_id)
 
 
-HANDLERS = [public, mine, made, mine_made, busy, away, thing]
+@get("/events")
+async def events(user: CurrentUser) -> Stream:
+    return Stream(iter([b"event: done\ndata: {}\n\n"]), media_type="text/event-stream")
+
+
+HANDLERS = [public, mine, made, mine_made, busy, away, thing, events]
 Serving = Callable[..., Any]
 
 
@@ -116,6 +122,27 @@ async def test_every_answer_can_be_read_by_a_page_of_an_allowed_origin_refusals_
             assert {"ETag", "Location", "X-Request-Id", "Retry-After"} <= set(exposed.split(", "))
             assert "access-control-allow-credentials" not in answer.headers
         assert (await client.get("/elsewhere", headers={"Origin": PAGE})).headers["access-control-allow-origin"] == PAGE
+        stream = await client.get(f"{BASE}/events", headers=make_person(keys).headers | {"Origin": PAGE})
+        assert (stream.headers["content-type"].partition(";")[0], stream.headers["access-control-allow-origin"]) == (
+            "text/event-stream",
+            PAGE,
+        )
+
+
+async def test_the_reference_is_a_page_where_the_setting_says_so(serving: Serving) -> None:
+    async with serving(API_DOCS="true") as (client, _):
+        page = await client.get(f"{BASE}/docs")
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert "script-src 'self';" in page.headers["content-security-policy"]
+        assert f'src="{BASE}/docs/scalar.js"' in page.text
+        for name, kind in (("page.js", "text/javascript"), ("page.css", "text/css"), ("scalar.js", "text/javascript")):
+            assert (await client.get(f"{BASE}/docs/{name}")).headers["content-type"] == f"{kind}; charset=utf-8"
+        errors = (await client.get(f"{BASE}/docs/errors")).text
+        assert '<tr id="urn:eco2:too-many-requests">' in errors
+        assert (await client.get(f"{BASE}/docs/openapi.json")).json()["paths"]
+        assert (await client.get(f"{BASE}/docs/../../x")).status_code == 404
+    async with serving() as (client, _):
+        assert (await client.get(f"{BASE}/docs")).status_code == 404
 
 
 async def test_a_browser_that_asks_first_hears_what_it_may_send(serving: Serving) -> None:

@@ -13,6 +13,7 @@ import uvicorn
 from msgspec import Struct
 
 from runtime.http import patience, protocol
+from runtime.http.cors import Cors
 from runtime.http.protocol import ProblemProtocol
 from runtime.http.server import Server
 
@@ -146,6 +147,28 @@ async def test_what_can_be_read_in_two_ways_is_refused_by_a_problem_and_no_funct
     assert (body["status"], body["type"], body["instance"]) == (status, f"urn:eco2:{kind}", headers["x-request-id"])
     assert headers["connection"] == "close"
     assert not running.app.asked
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        pytest.param(b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\nOrigin: {}\r\n\r\n", 414, id="line"),
+        pytest.param(GET + b"Origin: {}\r\nA: " + b"a" * 40_000 + b"\r\n\r\n", 431, id="headers"),
+        pytest.param(GET + b"origin:{} \r\nHost: b\r\n\r\n", 400, id="two hosts"),
+        pytest.param(POST + b"Origin: {}\r\nTransfer-Encoding: identity\r\n\r\n", 501, id="coding"),
+    ],
+)
+async def test_a_page_of_an_allowed_origin_can_read_what_the_connection_refuses(
+    running: Running, request_: bytes, status: int
+) -> None:
+    page, other = b"http://localhost:5173", b"http://stranger.example"
+    running.app.cors = Cors("http://localhost:*")
+    answered, headers, _ = await running.raw(request_.replace(b"{}", page))
+    assert (answered, headers["access-control-allow-origin"]) == (status, page.decode())
+    assert "X-Request-Id" in headers["access-control-expose-headers"]
+    answered, headers, _ = await running.raw(request_.replace(b"{}", other))
+    assert (answered, headers["vary"]) == (status, "Origin")
+    assert "access-control-allow-origin" not in headers
 
 
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
