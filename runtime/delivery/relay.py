@@ -365,9 +365,10 @@ class Relay:
         disabled = outbox.disabled(conn)
         if disabled != self._disabled:
             self.on_disabled(disabled)
-            # Also at the start: what was said last may be from before the last relay ended.
+            # Also at the start: what was said last may be from before the last relay ended, and be on again since.
+            before = self._broker.disabled() if self._disabled is None else self._disabled
             self._broker.say_disabled(disabled)
-            enabled = [name for name in self._disabled or [] if name not in disabled]
+            enabled = [name for name in before if name not in disabled]
             self._disabled = disabled
             if enabled:
                 # What is published and not noted yet may have been dropped, too.

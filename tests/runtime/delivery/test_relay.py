@@ -66,7 +66,7 @@ def test_a_parked_function_s_tasks_wait_and_lose_nothing(owner: Owner, queue: st
         try:
             owner.relay.look_at_settings()
             # A turn that has begun publishes what it finds: wait for the one that knows.
-            eventually(lambda: owner.relay._disabled != [])
+            eventually(lambda: owner.relay._disabled == [f"{queue}/act"])
             owner.enqueue(f"{queue}/act", 1)
             time.sleep(0.3)
             assert waiting(owner.broker, queue) == 0
@@ -74,6 +74,33 @@ def test_a_parked_function_s_tasks_wait_and_lose_nothing(owner: Owner, queue: st
             conn.execute("UPDATE public.settings SET value = '[]' WHERE key = 'functions.disabled'")
         owner.relay.look_at_settings()
         eventually(lambda: waiting(owner.broker, queue) == 1)
+
+
+def test_what_was_switched_on_again_while_no_relay_ran_goes_out_at_once(
+    owner: Owner, queue: str, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "KNOWN", 0.2)
+    owner.enqueue(f"{queue}/act", 1)
+    eventually(lambda: waiting(owner.broker, queue) == 1)
+    with psycopg.connect(postgres.dsn("migrator"), autocommit=True) as conn:
+        setting = "UPDATE public.settings SET value = to_jsonb(%s::text[]) WHERE key = 'functions.disabled'"
+        conn.execute(setting, [[f"{queue}/act"]])
+        try:
+            owner.relay.look_at_settings()
+            eventually(lambda: owner.broker.disabled() == {f"{queue}/act"})
+            owner.relay.stop()
+            # A consumer parks what the broker holds of it.
+            [held] = owner.broker.fetch(queue, 5)
+            owner.broker.finish(queue, [held.id])
+        finally:
+            conn.execute(setting, [[]])
+    again = Relay(owner.name, owner.dsn, owner.broker, {})
+    again.start()
+    try:
+        eventually(lambda: waiting(owner.broker, queue) == 1)
+        assert owner.broker.disabled() == frozenset()
+    finally:
+        again.stop()
 
 
 def test_a_schedule_runs_once_a_slot_however_many_relays_there_are(owner: Owner, later: Any) -> None:
