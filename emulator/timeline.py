@@ -196,6 +196,7 @@ def _wait(before: str, now: str) -> str:
         ("attempt", "journal"): "queue",
         ("attempt", "run"): "queue",
         ("attempt", "attempt"): "attempt",
+        ("result", "attempt"): "attempt",
         ("journal", "run"): "thread",
         ("run", "run"): "try",
         ("attempt", "result"): "answer",

@@ -33,8 +33,11 @@ def set_current(value: str) -> Token[str]:
 
 
 def reset_current(outer: Token[str]) -> None:
-    """Go back to the span that was current before `set_current`."""
-    _current.reset(outer)
+    """Go back to the span that was current before `set_current`; where the block ends in another context, that has its own."""
+    try:
+        _current.reset(outer)
+    except ValueError:  # a generator that is closed elsewhere, as by the collector of garbage
+        return
 
 
 # What a client may call its request: X-Request-Id comes back in answers and is in logs.

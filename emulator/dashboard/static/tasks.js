@@ -8,7 +8,7 @@ const COLOURS = ["var(--accent)", "var(--warn)"];
 const WITHIN = { "": "always", 600: "minutes_10", 3600: "hour", 86400: "day" };
 
 export function show(main, wanted, filters) {
-  const bar = h("div", { class: "panel" }, loading()), charts = h("div", { class: "panel" }), list = h("div", { "data-words": true, class: "panel" }, loading()), said = h("div", { "aria-live": "polite" }), detail = h("div", { class: "panel", hidden: true });
+  const bar = h("div", { class: "panel" }, loading()), charts = h("div", { class: "panel" }), list = h("div", { "data-words": true, class: "panel" }, loading()), said = h("div", { "aria-live": "polite" }), detail = h("div", { class: "panel break", hidden: true });
   main.append(bar, said, detail, list, charts);
   const choice = (name, values) => h("select", { name }, Object.entries(values).map(([value, text]) => h("option", { value, selected: (filters[name] ?? "") === value || null }, text)));
   const status = choice("status", Object.fromEntries(["", "failure", "pending", "success"].map((value) => [value, t(value || "all")])));
