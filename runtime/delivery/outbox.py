@@ -16,8 +16,9 @@ from shared.wake import HANDED, Accepted
 # A message may wait that long in a queue, beyond the function's own time limit, before it counts as lost.
 ALLOWANCE = timedelta(seconds=30)
 LONGEST = timedelta(minutes=15)
-# What is due for longer than this is late: a backlog, or what is published again after a while.
-FRESH = timedelta(seconds=2)
+# What is due for longer than this is late: a backlog, or what is published again after a while. Long enough for what was handed
+# to a relay that had no place for it, or died: it must not wait behind yesterday's.
+FRESH = timedelta(seconds=15)
 FAILED_KEPT = timedelta(days=7)
 
 Connection = psycopg.Connection[Any]

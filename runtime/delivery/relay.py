@@ -32,7 +32,7 @@ from runtime.delivery.envelope import bulk_actors, queue_of, task_message
 from runtime.delivery.outbox import State
 from runtime.delivery.turns import in_turn
 from shared import clock, idempotency, spans, supervision, wake
-from shared.wake import Accepted
+from shared.wake import HANDED, Accepted
 
 log = logging.getLogger("eco2.relay")
 
@@ -246,9 +246,12 @@ class Relay:
 
     def _receive(self) -> None:
         """Take in what was handed over; what found no place for long, and what is switched off, is left to the outbox."""
+        # Only what has had a chance: a turn that took long must not leave all that came meanwhile to the outbox.
+        since, off = self._begun - PATIENCE, self._disabled or ()
+        self._waiting = [(at, task) for at, task in self._waiting if at >= since]
         while self._handed:
             self._waiting.append(self._handed.popleft())
-        since, off = self._begun - PATIENCE, self._disabled or ()
+        since = self._begun - HANDED.total_seconds()
         self._waiting = [(at, task) for at, task in self._waiting if at >= since and task.actor not in off]
 
     def _publish_handed(self) -> bool:

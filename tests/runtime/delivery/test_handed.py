@@ -1,5 +1,6 @@
 """What a process accepts goes from its transaction to the broker, and the outbox brings whatever is lost on that way."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -8,9 +9,12 @@ from typing import Any
 
 import psycopg
 
+from runtime.delivery import outbox
 from runtime.delivery.background import HostConsumer
+from runtime.delivery.broker import Depth
 from runtime.delivery.outbox import ALLOWANCE
-from runtime.delivery.relay import Relay
+from runtime.delivery.relay import PATIENCE, ROOM, Relay
+from shared import clock
 from shared.tasks import Result
 from shared.wake import HANDED
 from tests.runtime.owner import Owner, call, eventually, worker
@@ -68,6 +72,25 @@ def test_what_a_flushed_broker_had_before_it_was_noted_comes_again(owner: Owner,
     owner.broker.client.flushall()
     later(HANDED.total_seconds())
     eventually(lambda: owner.broker.depth(queue) == 1)
+
+
+def test_what_found_no_place_in_time_is_of_this_moment_when_its_relay_looks_again(owner: Owner, queue: str) -> None:
+    owner.relay.stop()
+    relay = Relay(owner.name, owner.dsn, owner.broker)  # not started: its turns are made here
+    owner.enqueue(f"{queue}/act", 1)
+    relay._room.note({queue: Depth(ROOM, 0)})
+    relay._begun = time.monotonic() + PATIENCE + 1
+    relay._receive()
+    assert len(relay._waiting) == 1, "it comes to its first turn, however late that is"
+    assert not relay._publish_handed()
+    relay._receive()
+    assert relay._waiting == []
+    relay.stop()
+    now = clock.now() + HANDED + timedelta(seconds=3)
+    with psycopg.connect(owner.dsn) as conn:
+        (row,) = outbox.take(conn, now, "life")
+        conn.rollback()
+    assert not row.late
 
 
 def test_the_relay_publishes_what_it_has_before_it_ends(owner: Owner, queue: str) -> None:
