@@ -175,7 +175,7 @@ def _say_what(response: dict[str, Any], status: str, schemas: dict[str, Any]) ->
         name = schema.get("items", schema).get("$ref", "").rpartition("/")[2]
         if name:
             response["description"] = schemas[name]["description"]
-        elif not media:
+        elif status in _WITHOUT_BODY or not media:
             response["description"] = _WITHOUT_BODY.get(status, "Done.")
 
 
