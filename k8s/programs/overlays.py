@@ -25,6 +25,7 @@ def settings(env: Environment, services: list[Service]) -> dict[str, str]:
         "OPENAI_BASE_URL": env.openai_base_url,
         "TRUSTED_HOPS": "1",
         "CORS_ORIGINS": "",
+        "API_DOCS": "false",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "info",
         **provider_settings(),

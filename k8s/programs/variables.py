@@ -71,7 +71,7 @@ def environment(service: Service) -> list[Document]:
         found.append(value("SERVICE_URLS", ",".join(f"{name}=http://{name}:8000" for name in service.calls)))
     if not service.is_worker:
         found += [value("AUTH_JWKS_FILE", "/keys/jwks/jwks.json"), value("PORT", 8000), setting("TRUSTED_HOPS")]
-        found.append(setting("CORS_ORIGINS"))
+        found += [setting("CORS_ORIGINS"), setting("API_DOCS")]
     if service.journal:
         found.append(value("JOURNAL_PATH", JOURNAL))
         found.append(value("JOURNAL_SYNC_SECONDS", f"{seconds(service.journal.sync):g}"))
