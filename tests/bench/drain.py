@@ -10,6 +10,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from shared import clock
 from shared.ids import new_id
 
 ROWS = 200_000
+ROUNDS = 3
+# A file system that shares no disk with the journal's: memory.
+OTHER_DISK = Path("/dev/shm")
 
 _DRAIN = """
 import os, resource, sys, time
@@ -119,31 +124,54 @@ def commits(journal: Journal, seconds: float, stop: threading.Event | None = Non
     return statistics.quantiles(times, n=100)[98] * 1000
 
 
+@contextmanager
+def cluster(folder: Path) -> Iterator[Postgres]:
+    """A migrated PostgreSQL with its files in this folder."""
+    server = Postgres(folder).start()
+    try:
+        migrate.prepare(server.superuser_dsn, server.state.passwords())
+        migrate.apply(server.dsn("migrator"))
+        yield server
+    finally:
+        server.destroy()
+
+
+def beside(journal: Journal, server: Postgres, rows: int) -> tuple[float, float]:
+    """The 99th percentile of a worker's task without and with a drain beside it, in milliseconds: medians of rounds in turn."""
+    dsn = server.dsn("worker_role", search_path="tasks")
+    alone, with_drain = [], []
+    for _ in range(ROUNDS):
+        drain(journal.path, dsn)
+        alone.append(commits(journal, 3))
+        fill(journal, rows)
+        stop = threading.Event()
+        other = threading.Thread(target=lambda stop=stop: (drain(journal.path, dsn, 5), stop.set()))
+        other.start()
+        with_drain.append(commits(journal, 30, stop))
+        other.join()
+    return statistics.median(alone), statistics.median(with_drain)
+
+
 def run(rows: int = ROWS) -> list[dict[str, Any]]:
-    """Speed, memory, and what the drain does to the worker's own commits."""
+    """Speed, memory, and what the drain does to the worker's own commits, on one disk and on two."""
+    p99: dict[str, tuple[float, float]] = {}
     with tempfile.TemporaryDirectory(prefix="eco2-bench-") as name:
         folder = Path(name)
-        server = Postgres(folder).start()
-        try:
-            migrate.prepare(server.superuser_dsn, server.state.passwords())
-            migrate.apply(server.dsn("migrator"))
-            dsn = server.dsn("worker_role", search_path="tasks")
-            journal = Journal(folder / "worker.db")
+        journal = Journal(folder / "worker.db")
+        with cluster(folder) as server:
             fill(journal, rows)
             with psycopg.connect(server.dsn("postgres"), autocommit=True) as conn:
-                ours, synced, memory = drain(journal.path, dsn)
+                ours, synced, memory = drain(journal.path, server.dsn("worker_role", search_path="tasks"))
                 assert synced == rows
                 raw = copy(conn)
-            alone = commits(journal, 3)
-            fill(journal, rows // 4)
-            stop = threading.Event()
-            other = threading.Thread(target=lambda: (drain(journal.path, dsn, 5), stop.set()))
-            other.start()
-            beside = commits(journal, 30, stop)
-            other.join()
-            journal.close()
-        finally:
-            server.destroy()
+            p99["on the journal's disk"] = beside(journal, server, rows // 10)
+        if OTHER_DISK.is_dir():
+            with (
+                tempfile.TemporaryDirectory(prefix="eco2-bench-", dir=OTHER_DISK) as elsewhere,
+                cluster(Path(elsewhere)) as server,
+            ):
+                p99["in memory: what is left without a shared disk"] = beside(journal, server, rows // 10)
+        journal.close()
     return [
         {
             "name": f"drain of {rows:,} tasks with their history, beside COPY",
@@ -154,14 +182,17 @@ def run(rows: int = ROWS) -> list[dict[str, Any]]:
             "unit": "tasks/s",
         },
         {"name": "syncer's peak memory", "ours": memory, "raw": None, "ratio": None, "budget": "<= 100", "unit": "MiB"},
-        {
-            "name": "99th percentile of a worker's task (two commits) while draining, beside without",
-            "ours": round(beside, 2),
-            "raw": round(alone, 2),
-            "ratio": round(beside / alone, 2),
-            "budget": "<= 2",
-            "unit": "ms",
-        },
+        *(
+            {
+                "name": f"p99 of a worker's task (two commits) while draining, beside without; PostgreSQL {where}",
+                "ours": round(with_drain, 2),
+                "raw": round(alone, 2),
+                "ratio": round(with_drain / alone, 2),
+                "budget": "<= 2" if where == "on the journal's disk" else "",
+                "unit": "ms",
+            }
+            for where, (alone, with_drain) in p99.items()
+        ),
     ]
 
 

@@ -143,6 +143,12 @@ def test_a_task_goes_there_and_its_outcome_back_under_each_service_s_own_user(se
             [outcome] = waste.fetch("waste", 5)
             waste.finish("waste", [outcome.id])
             assert waste.depth("waste") == storage.depth(queue) == 0
+            # More of several people's than it takes: in turn.
+            waste.publish([message(queue).copy(options={"task": {"person": person}}) for person in ("a", "a", "b")])
+            taken = storage.fetch(queue, 2, lease=True)
+            assert [one.message.options["task"]["person"] for one in taken] == ["a", "b"]
+            taken += storage.fetch(queue, 2, lease=True)
+            storage.finish(queue, [one.id for one in taken], leased={one.id for one in taken})
         waste.say_disabled(["storage/process_photo"])
         assert storage.disabled() == {"storage/process_photo"}
     finally:
