@@ -74,6 +74,7 @@ test("a function is called by its form, and what it did is shown with its SQL", 
   await page.click("form#call button.primary");
   await page.locator("#status").waitFor();
   assert.equal(await page.locator("#status").textContent(), "200");
+  assert.equal(new URL(page.url()).hash, "#functions/recycle_info%2Fsearch?q=recycle_info%2Fsearch");
   await page.getByText(/recycle_info SQL/).first().waitFor();
   await shot("functions-called");
 });

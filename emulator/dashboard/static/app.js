@@ -18,6 +18,8 @@ function frame(page) {
   const nav = document.getElementById("nav");
   nav.setAttribute("aria-label", t("pages"));
   nav.replaceChildren(...PAGES.map((name) => h("a", { href: `#${name}`, "aria-current": name === page ? "page" : null }, t(name))));
+  const here = nav.querySelector('[aria-current="page"]');
+  nav.scrollLeft = here.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2; // a narrow screen shows only some of them
   const language = document.getElementById("language");
   language.textContent = t("language");
   language.lang = current() === "ko" ? "en" : "ko";

@@ -1,11 +1,11 @@
 // What is stored: tables under each service's own role, objects with pictures, Redis keys.
-import { api, field, h, loading, picture, problem, table } from "./base.js";
+import { api, field, h, keepAddress, loading, picture, problem, table } from "./base.js";
 import { t } from "./words.js";
 
 const OWNERS = { auth: "auth", users: "userinfo", locations: "location", waste: "waste", recycle_info: "recycle_info", chat_llm: "chat_llm", tasks: "storage", public: "auth" };
 const SERVICES = ["auth", "userinfo", "location", "waste", "recycle_info", "chat_llm", "storage", "ai"];
 
-export function show(main) {
+export function show(main, wanted) {
   const views = { tables, sql, objects, redis };
   const body = h("div", { role: "tabpanel" });
   const tabs = h("div", { class: "tabs", role: "tablist" }, Object.keys(views).map((name, i) => h("button", { type: "button", role: "tab", "aria-selected": i === 0 ? "true" : "false", tabindex: i === 0 ? "0" : "-1", "data-tab": name, onclick: () => choose(name) }, t(name))));
@@ -17,7 +17,7 @@ export function show(main) {
   function choose(name) {
     for (const tab of tabs.children) { const chosen = tab.dataset.tab === name; tab.setAttribute("aria-selected", chosen); tab.tabIndex = chosen ? 0 : -1; }
     body.replaceChildren();
-    views[name](body);
+    views[name](body, wanted);
   }
   choose("tables");
 }
@@ -37,15 +37,17 @@ function shown(value) {
   return text.length <= 60 ? text : h("details", {}, h("summary", {}, `${text.slice(0, 48)}…`), text);
 }
 
-async function tables(body) {
+async function tables(body, wanted) {
   const list = h("div", { class: "panel side" }, loading()), view = h("div", { class: "panel" }, h("p", { class: "empty" }, t("pick_table")));
   body.append(h("div", { class: "split" }, list, view));
   try {
     const all = await api("/data/tables");
     list.replaceChildren(...[...new Set(all.map((one) => one.schema))].map((schema) => h("section", {}, h("h3", {}, schema), h("ul", { class: "list" },
-      all.filter((one) => one.schema === schema).map((one) => h("li", {}, h("button", { type: "button", "data-table": `${schema}.${one.name}`, onclick: () => { open(schema, one.name, OWNERS[schema] ?? "auth", 0); if (innerWidth <= 760) view.scrollIntoView(); } }, one.name, " ", one.rows > 0 ? h("span", { class: "muted small" }, `~${one.rows}`) : null)))))));
+      all.filter((one) => one.schema === schema).map((one) => h("li", {}, h("button", { type: "button", "data-item": true, "data-table": `${schema}.${one.name}`, onclick: () => { open(schema, one.name, OWNERS[schema] ?? "auth", 0); if (innerWidth <= 760) view.scrollIntoView(); } }, one.name, " ", one.rows > 0 ? h("span", { class: "muted small" }, `~${one.rows}`) : null)))))));
+    if (wanted) list.querySelector(`[data-table="${CSS.escape(wanted)}"]`)?.click();
   } catch (error) { list.replaceChildren(problem(error)); }
   async function open(schema, name, as, offset) {
+    keepAddress("data", `${schema}.${name}`);
     for (const one of list.querySelectorAll("[data-table]")) one.setAttribute("aria-pressed", one.dataset.table === `${schema}.${name}`);
     const chooser = asService(as);
     chooser.addEventListener("change", () => open(schema, name, chooser.value, 0));

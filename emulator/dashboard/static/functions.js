@@ -1,16 +1,16 @@
 // The catalogue, and a form made from each function's OpenAPI operation.
-import { api, field, h, loading, ms, pretty, problem, statusClass } from "./base.js";
+import { api, field, h, keepAddress, loading, ms, pretty, problem, statusClass } from "./base.js";
 import { timeline } from "./timeline.js";
 import { t } from "./words.js";
 
-export function show(main) {
+export function show(main, wanted, { q = "" }) {
   const list = h("div", { class: "panel side" }, loading()), detail = h("div", { class: "panel" }, h("p", { class: "empty" }, t("pick_function")));
   main.append(h("div", { class: "split" }, list, detail));
   load();
   async function load() {
     try {
       const functions = await api("/functions");
-      const filter = h("input", { type: "search", id: "filter", oninput: draw });
+      const filter = h("input", { type: "search", id: "filter", value: q, oninput: () => { keepAddress("functions", wanted, { q: filter.value }); draw(); } });
       const found = h("div");
       list.replaceChildren(field(t("filter"), filter), found);
       function draw() {
@@ -18,14 +18,17 @@ export function show(main) {
         const shown = functions.filter((f) => `${f.service}/${f.name} ${f.where}`.toLowerCase().includes(words));
         const services = [...new Set(shown.map((f) => f.service))];
         found.replaceChildren(...services.map((service) => h("section", {}, h("h3", {}, service), h("ul", { class: "list" },
-          shown.filter((f) => f.service === service).map((f) => h("li", {}, h("button", { type: "button", "data-function": `${f.service}/${f.name}`, onclick: (event) => {
+          shown.filter((f) => f.service === service).map((f) => h("li", {}, h("button", { type: "button", "data-item": true, "data-function": `${f.service}/${f.name}`, "aria-pressed": `${f.service}/${f.name}` === wanted ? "true" : null, onclick: (event) => {
             for (const other of list.querySelectorAll("[aria-pressed]")) other.removeAttribute("aria-pressed");
             event.currentTarget.setAttribute("aria-pressed", "true");
+            wanted = `${f.service}/${f.name}`;
+            keepAddress("functions", wanted, { q: filter.value });
             open(detail, f);
             if (innerWidth <= 760) detail.scrollIntoView();
           } }, h("strong", {}, f.name), h("br"), h("span", { class: "method" }, f.where.split(" ")[0]), " ", h("span", { class: "muted small mono" }, route(f)))))))));
       }
       draw();
+      if (wanted) list.querySelector(`[data-function="${CSS.escape(wanted)}"]`)?.click();
     } catch (error) { list.replaceChildren(problem(error, load)); }
   }
 }

@@ -11,8 +11,8 @@ export function timeline(found) {
   if (!found.rows.length) return h("p", { class: "muted" }, t("nothing_did"));
   const whole = Math.max(found.ms, 0.001);
   return h("div", { class: "timeline" },
-    h("p", { class: "small muted legend" }, LEGEND.map((kind) => { const swatch = h("span", { class: `swatch ${kind}` }); swatch.style.background = COLOURS[kind] ?? ""; return [swatch, `${t(`span_${kind}`)} `]; }),
-      h("span", { class: "swatch failed" }), t("state_failed")),
+    h("p", { class: "small muted legend" }, LEGEND.map((kind) => { const swatch = h("span", { class: `swatch ${kind}` }); swatch.style.background = COLOURS[kind] ?? ""; return h("span", { class: "key" }, swatch, t(`span_${kind}`)); }),
+      h("span", { class: "key" }, h("span", { class: "swatch failed" }), t("state_failed"))),
     h("div", { class: "bar-row scale small muted", "aria-hidden": "true" }, h("span", {}), h("span", { class: "marks" }, [0, 0.25, 0.5, 0.75, 1].map((part) => h("i", {}, part ? ms(whole * part) : "0"))), h("span", {})),
     found.rows.map((row) => line(row, whole)));
 }
