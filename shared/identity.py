@@ -287,7 +287,10 @@ class Verifier:
     def _take(self, found: Iterable[Any]) -> str:
         """Add revocations, forget those whose tokens have all expired, and return the score to go on from."""
         for member, score in found:
-            self._revoked[UUID(member.decode() if isinstance(member, bytes) else member)] = score
+            try:
+                self._revoked[UUID(member.decode() if isinstance(member, bytes) else member)] = score
+            except ValueError:
+                log.warning("left out an entry of the revoked sessions that is not a session's id")
         oldest = clock.time() - KEPT
         for session_id in [key for key, score in self._revoked.items() if score < oldest]:
             del self._revoked[session_id]

@@ -127,6 +127,33 @@ def test_only_the_outermost_loops_catch_everything() -> None:
     assert found == []
 
 
+# Tasks and threads that are not kept by shared/supervision.py, because they have an end that somebody waits for.
+WITH_AN_END = {
+    "emulator/commands/exec.py": "ends with the command",
+    "emulator/commands/up.py": "the terminal's, ends with it",
+    "emulator/dashboard/pages/tasks.py": "one look, waited for by whoever asked",
+    "emulator/forks.py": "a child's last seconds",
+    "emulator/keeper.py": "races of an end and an answer, inside a kept loop",
+    "emulator/launcher.py": "the same",
+    "emulator/network/forward.py": "one request's two directions",
+    "emulator/standstill.py": "waited for in the same step",
+    "emulator/supervisor.py": "the end of the process itself",
+    "k8s/programs/lock.py": "renews a lease for the time of one command",
+    "runtime/http/admission.py": "whether one client is still there",
+    "runtime/journal/server.py": "one client's connection",
+    "shared/events.py": "one read, inside a kept loop",
+    "shared/silence.py": "one look, made anew by a timer",
+}
+_STARTS = re.compile(r"(?:asyncio\.create_task|asyncio\.ensure_future|threading\.Thread)\(")
+
+
+def test_what_should_live_for_ever_is_started_by_the_one_helper() -> None:
+    found = {str(path.relative_to(ROOT)) for path in SOURCES if _STARTS.search(path.read_text(encoding="utf-8"))} - {
+        "shared/supervision.py"
+    }
+    assert found == set(WITH_AN_END), "keep it by shared.supervision, or say here what its end is"
+
+
 def test_what_silences_a_linter_says_why() -> None:
     """`# noqa: S603 - why`, `# type: ignore[misc]  # why`: without the reason no one dares to take it away again."""
     found = [f"{place}: {line.strip()}" for place, line in lines(SOURCES + TESTS) if silences_without_a_reason(line)]

@@ -21,6 +21,7 @@ from runtime.http.app import application, bound, ticket_offices
 from runtime.loader import load_http
 from runtime.parts import Parts
 from runtime.services import Service
+from shared import supervision
 from shared.identity import Verifier
 from shared.settings import Settings, SettingsError, read
 
@@ -78,7 +79,7 @@ class Hosted:
         self._with_background = background
         self._background: Any = None
         self._answered = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._loops: list[supervision.TaskLoop] = []
         functions = load_http(service, only) if handlers is None else handlers
         self._lanes: list[Lane] = []
         functions = [*functions, *ticket_offices(service, functions)]
@@ -121,13 +122,13 @@ class Hosted:
     def warm(self) -> None:
         """Start what the first request does not need, once that has been answered or a moment has passed."""
         if self._with_background:
-            self._tasks.append(asyncio.create_task(self._run_beside()))
+            self._loops.append(supervision.task(f"start-{self.service.folder}", self._run_beside, once=True))
 
     async def _run_beside(self) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._answered.wait(), _SETTLE)
-        follow = asyncio.create_task(self.verifier.follow_revocations(self.parts["broker"]))
-        self._tasks.append(follow)
+        if len(self._loops) == 1:  # not once more at another start
+            self._loops.append(supervision.task(f"revocations-{self.service.folder}", self._follow_revocations))
         if "objects" in self.service.uses:
             await asyncio.to_thread(self.parts["objects"].warm)
         loop = asyncio.get_running_loop()
@@ -139,17 +140,17 @@ class Hosted:
 
         self._background = await asyncio.to_thread(start_background)
 
+    async def _follow_revocations(self) -> None:
+        await self.verifier.follow_revocations(self.parts["broker"])
+
     def drain(self) -> None:
         """End what listens without end."""
         self.parts["hub"].drain()
 
     async def stop(self) -> None:
         """Stop the relay and the queue functions, then let go of every connection."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        for loop in self._loops:
+            await loop.stop()
         if self._background is not None:
             await asyncio.to_thread(self._background.stop)
         await self.parts.close()
