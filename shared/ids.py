@@ -1,6 +1,7 @@
 """Identifiers that sort by the time they were made."""
 
 import os
+from datetime import datetime
 from uuid import UUID
 
 from shared import clock
@@ -17,3 +18,8 @@ def new_id() -> UUID:
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
+
+
+def first_id(at: datetime) -> UUID:
+    """The smallest id that `new_id` may have made at that moment or later: rows made before are a range of their primary key."""
+    return UUID(int=(int(at.timestamp() * 1000) << 80) | (0x7 << 76) | (0x2 << 62))

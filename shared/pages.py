@@ -3,7 +3,9 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,6 +17,15 @@ K = TypeVar("K")
 
 CURSOR = "^[A-Za-z0-9_-]+$"
 Cursor = Annotated[str, Meta(pattern=CURSOR, max_length=1000, examples=["WyIyMDI2LTAxLTAyVDAzOjA0OjA1WiIsIjAxOWEiXQ"])]
+
+
+def row_behind(after: tuple[datetime, UUID] | None) -> tuple[datetime | str, UUID]:
+    """For `(created_at, id) < (%s::timestamp, %s)`, newest first: the row that a page goes on behind.
+
+    The first page goes on behind a row later than all there are. `%s IS NULL OR …` instead would, in a generic plan, keep the
+    index from being entered at the row. Naive, because a cast from timestamptz would go through the connection's time zone.
+    """
+    return (after[0].replace(tzinfo=None), after[1]) if after else ("infinity", UUID(int=(1 << 128) - 1))
 
 
 class Page(Struct, Generic[T]):

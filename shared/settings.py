@@ -52,6 +52,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     quota_analyses: Annotated[int, Meta(ge=1)] = 120
     quota_messages: Annotated[int, Meta(ge=1)] = 60
     quota_registrations: Annotated[int, Meta(ge=1)] = 60
+    # Days that photos, conversations (from their last message) and searches are kept; 0: until the person deletes them.
+    keep_analyses_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+    keep_conversations_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+    keep_queries_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     # Pages of these origins may read the answers: exact, with commas; a port `*` is any. None: native apps alone.
     cors_origins: str = ""
     # Whether `<prefix>/docs` shows the API reference.

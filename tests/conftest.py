@@ -3,7 +3,7 @@
 import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -264,3 +264,20 @@ def make_person(keys: support.Keys) -> Person:
 def free_port() -> int:
     # Not the kernel's choice: it gives its own ports to outgoing connections, so to another test's client a moment later.
     return process.free_port()
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Callable[[float], AbstractContextManager[None]]:
+    """Moves the clock on by so many seconds for a block."""
+
+    @contextmanager
+    def move(seconds: float) -> Iterator[None]:
+        file = tmp_path / "later"
+        clock.write_offset(str(file), seconds)
+        clock.use_file(str(file))
+        try:
+            yield
+        finally:
+            clock.use_file(None)
+
+    return move

@@ -1,6 +1,6 @@
 """The SQL of auth: people, their sessions, and the hashes of their refresh tokens."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from psycopg.rows import class_row, scalar_row
 
 from shared.db import Connection
 from shared.fields import Time
+from shared.pages import row_behind
 
 
 class Person(Struct, frozen=True):
@@ -206,9 +207,7 @@ async def select_sessions(
 ) -> list[SessionRow]:
     """The person's live sessions, newest first, from the row behind `after`."""
     cur = conn.cursor(row_factory=class_row(SessionRow))
-    # The first page begins after every session there is. `id IS NULL OR ...` instead would, in a generic plan, keep the
-    # index from being entered at the row.
-    created_at, id_ = after or (datetime.max.replace(tzinfo=UTC), UUID(int=(1 << 128) - 1))
+    created_at, id_ = row_behind(after)
     await cur.execute(
         """
         SELECT id, user_id, token, expires_at, created_at
@@ -219,8 +218,7 @@ async def select_sessions(
         ORDER BY created_at DESC, id DESC
         LIMIT %(limit)s
         """,
-        # Naive: a cast from timestamptz would go through the connection's time zone.
-        {"user_id": user_id, "now": now, "created_at": created_at.replace(tzinfo=None), "id": id_, "limit": limit},
+        {"user_id": user_id, "now": now, "created_at": created_at, "id": id_, "limit": limit},
     )
     return await cur.fetchall()
 

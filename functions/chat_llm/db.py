@@ -11,10 +11,9 @@ from psycopg.types.json import Jsonb
 
 from shared.db import Connection
 from shared.fields import Count, Status, Time
-from shared.ids import new_id
+from shared.ids import first_id, new_id
 from shared.messages import Answered, Source, TaskError, Turn
-
-_LAST_ID = UUID(int=(1 << 128) - 1)
+from shared.pages import row_behind
 
 
 Role = Annotated[Literal["user", "assistant"], Meta(title="Role", description="The person, or the assistant.")]
@@ -108,7 +107,7 @@ async def select_conversations(
     conn: Connection, user_id: UUID, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[Conversation]:
     """Newest first, from the row after `after`."""
-    at, id_ = (after[0].replace(tzinfo=None), after[1]) if after else ("infinity", _LAST_ID)
+    at, id_ = row_behind(after)
     async with conn.cursor(row_factory=class_row(Conversation)) as cursor:
         await cursor.execute(
             """
@@ -254,21 +253,7 @@ async def update_failed(conn: Connection, message_id: UUID, error: TaskError, at
 
 async def delete_conversation(conn: Connection, conversation_id: UUID, user_id: UUID) -> list[UUID]:
     """Delete a conversation that the caller has locked; return the ids of its replies, which may have tasks."""
-    cursor = await conn.execute(
-        """
-        WITH gone AS (
-            DELETE FROM messages
-            WHERE conversation_id = %s
-            RETURNING id, role
-        )
-        SELECT id
-        FROM gone
-        WHERE role = 'assistant'
-        """,
-        [conversation_id],
-    )
-    replies = [row[0] for row in await cursor.fetchall()]
-    await conn.execute("DELETE FROM conversations WHERE id = %s", [conversation_id])
+    replies = await _delete_conversations(conn, [conversation_id])
     # Answers kept for repeats hold the questions, and the title.
     await conn.execute(
         """
@@ -281,11 +266,43 @@ async def delete_conversation(conn: Connection, conversation_id: UUID, user_id: 
     return replies
 
 
-async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
-    """Delete all that a person has here; return the ids of the replies, whose tasks and tokens the caller forgets."""
-    # Locked first, and in one order: a question accepted at this moment comes before or finds its conversation gone.
-    cursor = await conn.execute("SELECT id FROM conversations WHERE user_id = %s ORDER BY id FOR UPDATE", [user_id])
-    conversations = [row[0] for row in await cursor.fetchall()]
+async def select_candidates_for_update(conn: Connection, behind: UUID, before: datetime, limit: int) -> list[UUID]:
+    """The next conversations begun before then, in the order of their ids, those that nobody is adding to."""
+    cursor = await conn.execute(
+        """
+        SELECT id
+        FROM conversations
+        WHERE id > %s AND id < %s
+        ORDER BY id
+        LIMIT %s
+        FOR UPDATE SKIP LOCKED
+        """,
+        [behind, first_id(before), limit],
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def delete_idle(conn: Connection, candidates: list[UUID], before: datetime) -> list[UUID]:
+    """Delete those of these, which the caller has locked, whose last message is older; return the ids of their replies."""
+    cursor = await conn.execute(
+        """
+        SELECT c.id
+        FROM conversations c
+        WHERE c.id = ANY(%s)
+            AND c.created_at < %s
+            AND COALESCE((SELECT m.created_at
+                          FROM messages m
+                          WHERE m.conversation_id = c.id
+                          ORDER BY m.position DESC
+                          LIMIT 1), c.created_at) < %s
+        """,
+        [candidates, before, before],
+    )
+    return await _delete_conversations(conn, [row[0] for row in await cursor.fetchall()])
+
+
+async def _delete_conversations(conn: Connection, conversations: list[UUID]) -> list[UUID]:
+    """Delete conversations that the caller has locked; return the ids of their replies, which may have tasks."""
     cursor = await conn.execute(
         """
         WITH gone AS (
@@ -301,5 +318,13 @@ async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
     )
     replies = [row[0] for row in await cursor.fetchall()]
     await conn.execute("DELETE FROM conversations WHERE id = ANY(%s)", [conversations])
+    return replies
+
+
+async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
+    """Delete all that a person has here; return the ids of the replies, whose tasks and tokens the caller forgets."""
+    # Locked first, and in one order: a question accepted at this moment comes before or finds its conversation gone.
+    cursor = await conn.execute("SELECT id FROM conversations WHERE user_id = %s ORDER BY id FOR UPDATE", [user_id])
+    replies = await _delete_conversations(conn, [row[0] for row in await cursor.fetchall()])
     await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
     return replies

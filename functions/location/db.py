@@ -15,6 +15,7 @@ from functions.location.places import Latitude, Longitude
 from shared.db import Connection
 from shared.fields import Time
 from shared.waste_types import WasteType
+from shared.pages import row_behind
 
 # earthdistance reckons on a sphere of 6,378,168 m; on one of the earth's mean radius (IUGG R1) distances come out right.
 TRUE_RADIUS = 6_371_008.8 / 6_378_168
@@ -111,16 +112,7 @@ class Wanted(Struct):
     word: str | None = None
 
     def parameters(self) -> dict[str, Any]:
-        at = self.open_at
-        return {
-            "clock": at and at.clock,
-            "day": at and at.day,
-            "week": at and at.week,
-            "eve": at and at.eve,
-            "eve_week": at and at.eve_week,
-            "types": self.types,
-            "word": self.word,
-        }
+        return {"open": self.open_at and self.open_at.minutes(), "types": self.types, "word": self.word}
 
 
 # People's places
@@ -131,23 +123,17 @@ async def select_places(
 ) -> list[Place]:
     """The person's places, newest first, from the row behind `after`."""
     cur = conn.cursor(row_factory=class_row(Place))
-    created_at, id_ = after or (None, None)
+    created_at, id_ = row_behind(after)
     await cur.execute(
         """
         SELECT id, name, address, latitude, longitude, is_default, created_at
         FROM user_locations
         WHERE user_id = %(user_id)s
-            AND (%(id)s::uuid IS NULL OR (created_at, id) < (%(created_at)s::timestamp, %(id)s))
+            AND (created_at, id) < (%(created_at)s::timestamp, %(id)s)
         ORDER BY created_at DESC, id DESC
         LIMIT %(limit)s
         """,
-        {
-            "user_id": user_id,
-            # Naive: a cast from timestamptz would go through the connection's time zone.
-            "created_at": created_at.replace(tzinfo=None) if created_at else None,
-            "id": id_,
-            "limit": limit,
-        },
+        {"user_id": user_id, "created_at": created_at, "id": id_, "limit": limit},
     )
     return await cur.fetchall()
 
@@ -247,19 +233,9 @@ async def delete_person(conn: Connection, user_id: UUID) -> None:
 
 # Collection centers
 
-# Whether a center is open at a moment: a span of this day that has begun and not ended, or one of the day before that
-# runs past midnight. `weeks` narrows a weekday to its occurrences in the month.
-_OPEN = """(
-    (jsonb_path_exists(operating_hours -> %(day)s::text,
-        'strict $[*] ? (@[0] <= $now && ($now < @[1] || @[1] <= @[0]))', jsonb_build_object('now', %(clock)s::text), TRUE)
-     AND coalesce((operating_hours -> 'weeks' -> %(day)s::text) @> to_jsonb(%(week)s::int), TRUE))
-    OR (jsonb_path_exists(operating_hours -> %(eve)s::text,
-        'strict $[*] ? (@[1] <= @[0] && $now < @[1])', jsonb_build_object('now', %(clock)s::text), TRUE)
-     AND coalesce((operating_hours -> 'weeks' -> %(eve)s::text) @> to_jsonb(%(eve_week)s::int), TRUE)))"""
-
 # Folded away by the planner where a filter is not asked for: these statements are planned with their values each time.
-_FILTERS = f"""
-    AND (%(clock)s::text IS NULL OR {_OPEN})
+_FILTERS = """
+    AND (%(open)s::int4multirange IS NULL OR open_spans && %(open)s::int4multirange)
     AND (%(types)s::text[] IS NULL OR items && %(types)s::text[] OR item_names @> ARRAY[%(word)s::text])"""
 
 NEAREST = f"""

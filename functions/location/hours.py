@@ -88,6 +88,20 @@ class Moment:
     eve_week: int
     clock: str
 
+    def minutes(self) -> str:
+        """Its numbers among a center's `open_spans` (0007_open_spans.sql), as PostgreSQL reads a multirange.
+
+        Today's minute, and the same of a span of the day before that runs past midnight; of every week, and of this one.
+        """
+        hour, minute = map(int, self.clock.split(":"))
+        of_day = hour * 60 + minute
+        numbers = [
+            (week * len(KEYS) + KEYS.index(day)) * 2 * 1440 + past
+            for day, occurrence, past in ((self.day, self.week, of_day), (self.eve, self.eve_week, 1440 + of_day))
+            for week in (0, occurrence)
+        ]
+        return f"{{{', '.join(f'[{number},{number}]' for number in numbers)}}}"
+
 
 _NAMES = {
     "mon": "월",

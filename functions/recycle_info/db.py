@@ -13,6 +13,8 @@ from psycopg.types.json import Jsonb
 from functions.recycle_info.words import Asked
 from shared.db import Connection
 from shared.fields import Count, Share, Time
+from shared.ids import first_id
+from shared.pages import row_behind
 
 CategoryName = Annotated[
     Literal[
@@ -382,7 +384,6 @@ QUERIES = """
     WHERE user_id = %(user_id)s AND (created_at, id) < (%(created_at)s::timestamp, %(id)s)
     ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 """
-_LAST_ID = UUID(int=(1 << 128) - 1)
 
 
 async def insert_query(
@@ -398,8 +399,7 @@ async def select_queries(
 ) -> list[UserQuery]:
     """The person's searches, newest first, from the row behind `after`."""
     cur = conn.cursor(row_factory=dict_row)
-    # Naive: a cast from timestamptz would go through the connection's time zone.
-    created_at, id_ = (after[0].replace(tzinfo=None), after[1]) if after else ("infinity", _LAST_ID)
+    created_at, id_ = row_behind(after)
     await cur.execute(QUERIES, {"user_id": user_id, "created_at": created_at, "id": id_, "limit": limit})
     return [
         UserQuery(
@@ -414,6 +414,18 @@ async def select_queries(
 
 async def delete_queries(conn: Connection, user_id: UUID) -> None:
     await conn.execute("DELETE FROM user_queries WHERE user_id = %s", [user_id])
+
+
+async def delete_old_queries(conn: Connection, before: datetime, limit: int) -> int:
+    """Delete the oldest searches made before then; return how many. By id, which begins with the time."""
+    cur = await conn.execute(
+        """
+        DELETE FROM user_queries
+        WHERE id = ANY (ARRAY(SELECT id FROM user_queries WHERE id < %s AND created_at < %s ORDER BY id LIMIT %s))
+        """,
+        [first_id(before), before, limit],
+    )
+    return cur.rowcount
 
 
 async def delete_person(conn: Connection, user_id: UUID) -> None:

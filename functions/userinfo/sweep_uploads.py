@@ -5,10 +5,13 @@ from shared import uploads
 from shared.parts import Db
 from shared.triggers import schedule
 
+# Transactions of 500 uploads in one run: what is left comes an hour later.
+BATCHES = 200
+
 
 @schedule(every=3600)
 async def sweep_uploads(db: Db) -> None:
-    while True:
+    for _ in range(BATCHES):
         async with db.transaction() as conn:
             keys = await uploads.select_stale(conn)
             if not keys:

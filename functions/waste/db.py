@@ -13,6 +13,8 @@ from functions.waste.guides import Advice
 from functions.waste.model import Analysis, AnalysisResult
 from shared.db import Connection
 from shared.fields import Count, Time
+from shared.ids import first_id
+from shared.pages import row_behind
 
 _COLUMNS = """
     a.id, a.status, NULLIF(a.image_url, '') AS image_url, a.waste_type, a.corrected_type, a.confidence, a.analysis_result,
@@ -62,17 +64,18 @@ async def select_analyses(
     conn: Connection, user_id: UUID, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[Analysis]:
     """Newest first, from the row after `after`."""
+    at, id_ = row_behind(after)
     async with conn.cursor(row_factory=class_row(Analysis)) as cursor:
         await cursor.execute(
             f"""
             SELECT {_COLUMNS}
             FROM analyses a
             WHERE a.user_id = %(user)s
-                AND (%(at)s::timestamp IS NULL OR (a.created_at, a.id) < (%(at)s::timestamp, %(id)s::uuid))
+                AND (a.created_at, a.id) < (%(at)s::timestamp, %(id)s)
             ORDER BY a.created_at DESC, a.id DESC
             LIMIT %(limit)s
             """,  # noqa: S608 - our own columns
-            {"user": user_id, "at": after and after[0].replace(tzinfo=None), "id": after and after[1], "limit": limit},
+            {"user": user_id, "at": at, "id": id_, "limit": limit},
         )
         return await cursor.fetchall()
 
@@ -95,19 +98,24 @@ async def select_owner_for_update(conn: Connection, analysis_id: UUID) -> Owner 
 
 
 async def select_stats(conn: Connection, user_id: UUID) -> Stats:
+    # One statement, and so one moment: between two a photo may end.
     cursor = await conn.execute(
         """
-        SELECT COALESCE(corrected_type, waste_type) AS type, count(*), min(created_at)
-        FROM analyses
-        WHERE user_id = %s AND status = 'success'
-        GROUP BY 1
-        ORDER BY 2 DESC, 1
+        SELECT waste_type, analyses,
+               (SELECT created_at
+                FROM analyses
+                WHERE user_id = %(user)s AND status = 'success'
+                ORDER BY created_at, id
+                LIMIT 1)
+        FROM counts
+        WHERE user_id = %(user)s AND analyses > 0
+        ORDER BY analyses DESC, waste_type
         """,
-        [user_id],
+        {"user": user_id},
     )
     rows = await cursor.fetchall()
     by_type = {row[0]: row[1] for row in rows}
-    return Stats(sum(by_type.values()), by_type, min((row[2] for row in rows), default=None))
+    return Stats(sum(by_type.values()), by_type, rows[0][2] if rows else None)
 
 
 async def update_correction(conn: Connection, analysis: Analysis) -> None:
@@ -215,30 +223,55 @@ async def delete_analysis(conn: Connection, analysis_id: UUID) -> None:
     await conn.execute("DELETE FROM analyses WHERE id = %s", [analysis_id])
 
 
-class Erased(Struct):
-    """What a person had: the analyses, the keys of their images, and which of them had none (yet)."""
+class Gone(Struct):
+    """Analyses that were deleted, the keys of their images and raw uploads, and which of them had no image (yet)."""
 
     analyses: list[UUID]
     image_keys: list[str]
     without_images: list[UUID]
+    upload_keys: list[str]
 
 
-async def delete_person(conn: Connection, user_id: UUID) -> Erased:
-    """Delete all that a person has here; return what is to be deleted elsewhere."""
+async def _delete_analyses(conn: Connection, analyses: list[UUID]) -> Gone:
     cursor = await conn.execute(
-        """
-        DELETE FROM images
-        WHERE analysis_id IN (SELECT id FROM analyses WHERE user_id = %s)
-        RETURNING s3_key, analysis_id
-        """,
-        [user_id],
+        "DELETE FROM images WHERE analysis_id = ANY(%s) RETURNING s3_key, analysis_id", [analyses]
     )
     images: list[Any] = await cursor.fetchall()
-    await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
-    cursor = await conn.execute("DELETE FROM analyses WHERE user_id = %s RETURNING id", [user_id])
-    analyses = [id_ for (id_,) in await cursor.fetchall()]
+    cursor = await conn.execute("DELETE FROM analyses WHERE id = ANY(%s) RETURNING id, upload_key", [analyses])
+    gone: list[Any] = await cursor.fetchall()
     stored = {analysis_id for _, analysis_id in images}
-    return Erased(analyses, [key for key, _ in images], [id_ for id_ in analyses if id_ not in stored])
+    return Gone(
+        [id_ for id_, _ in gone],
+        [key for key, _ in images],
+        [id_ for id_, _ in gone if id_ not in stored],
+        [key for _, key in gone if key],
+    )
+
+
+async def delete_old(conn: Connection, before: datetime, limit: int) -> Gone:
+    """Delete the oldest analyses made before then, those that nobody is working on; return what is to be deleted elsewhere."""
+    # By id, which begins with the time: `created_at` has no index but each person's own.
+    cursor = await conn.execute(
+        """
+        SELECT id
+        FROM analyses
+        WHERE id < %s AND created_at < %s
+        ORDER BY id
+        LIMIT %s
+        FOR UPDATE SKIP LOCKED
+        """,
+        [first_id(before), before, limit],
+    )
+    return await _delete_analyses(conn, [id_ for (id_,) in await cursor.fetchall()])
+
+
+async def delete_person(conn: Connection, user_id: UUID) -> Gone:
+    """Delete all that a person has here; return what is to be deleted elsewhere."""
+    # Locked first: of a set of unknown size the planner would read all images there are.
+    cursor = await conn.execute("SELECT id FROM analyses WHERE user_id = %s ORDER BY id FOR UPDATE", [user_id])
+    gone = await _delete_analyses(conn, [id_ for (id_,) in await cursor.fetchall()])
+    await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
+    return gone
 
 
 # The sweep of objects without an owner
