@@ -84,6 +84,10 @@ client: install   ## a typed Python client in build/client
 bench: install    ## the budgets, each beside the raw thing, as ratios; make bench ARGS=host
 	$(BIN)/python -m tests.bench $(ARGS)
 
+growth: install   ## every statement's plan, time and pages as the system grows to a million people; make growth SIZES=0.01,0.1,1
+	$(BIN)/python -m tests.growth --sizes $(or $(SIZES),$(GROWN)) $(ARGS)
+GROWN := 0.01,0.1,1
+
 CROWDS := 50,200,1000
 load: install     ## virtual users on the whole system, a table and build/load.svg; make load USERS=50,200,1000 MINUTES=1
 	$(BIN)/python -m tests.load --users $(or $(USERS),$(CROWDS)) --minutes $(or $(MINUTES),1) $(ARGS)

@@ -111,7 +111,7 @@ async def redeem(connection: Connection, user_id: UUID, key: str) -> None:
         """
         UPDATE uploads
         SET used_at = %s
-        WHERE image_key = %s AND user_id = %s AND used_at IS NULL AND expires_at > %s
+        WHERE image_key = %s AND user_id IS NOT DISTINCT FROM %s AND used_at IS NULL AND expires_at > %s
         """,
         [now, key, user_id, now],
     )

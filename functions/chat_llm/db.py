@@ -15,7 +15,6 @@ from shared.ids import first_id, new_id
 from shared.messages import Answered, Source, TaskError, Turn
 from shared.pages import row_behind
 
-
 Role = Annotated[Literal["user", "assistant"], Meta(title="Role", description="The person, or the assistant.")]
 
 
@@ -82,7 +81,7 @@ async def insert_conversation(conn: Connection, conversation: Conversation, user
 async def select_conversation(conn: Connection, conversation_id: UUID, user_id: UUID) -> Conversation | None:
     async with conn.cursor(row_factory=class_row(Conversation)) as cursor:
         await cursor.execute(
-            "SELECT id, title, created_at, message_count FROM conversations WHERE id = %s AND user_id = %s",
+            "SELECT id, title, created_at, message_count FROM conversations WHERE id = %s AND user_id IS NOT DISTINCT FROM %s",
             [conversation_id, user_id],
         )
         return await cursor.fetchone()
@@ -95,7 +94,7 @@ async def select_conversation_for_update(conn: Connection, conversation_id: UUID
             """
             SELECT id, title, created_at, message_count
             FROM conversations
-            WHERE id = %s AND user_id = %s
+            WHERE id = %s AND user_id IS NOT DISTINCT FROM %s
             FOR UPDATE
             """,
             [conversation_id, user_id],
@@ -135,7 +134,7 @@ async def update_for_exchange(conn: Connection, conversation_id: UUID, user_id: 
         """
         UPDATE conversations
         SET message_count = message_count + 2, title = COALESCE(title, %s)
-        WHERE id = %s AND user_id = %s
+        WHERE id = %s AND user_id IS NOT DISTINCT FROM %s
         RETURNING message_count - 1
         """,
         [title, conversation_id, user_id],
@@ -189,7 +188,7 @@ async def select_message(conn: Connection, conversation_id: UUID, message_id: UU
                    m.error, m.error_code, m.created_at, m.completed_at
             FROM messages m
             JOIN conversations c ON c.id = m.conversation_id
-            WHERE m.id = %s AND c.id = %s AND c.user_id = %s
+            WHERE m.id = %s AND c.id = %s AND c.user_id IS NOT DISTINCT FROM %s
             """,
             [message_id, conversation_id, user_id],
         )

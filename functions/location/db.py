@@ -14,8 +14,8 @@ from functions.location.hours import Moment, OperatingHours
 from functions.location.places import Latitude, Longitude
 from shared.db import Connection
 from shared.fields import Time
-from shared.waste_types import WasteType
 from shared.pages import row_behind
+from shared.waste_types import WasteType
 
 # earthdistance reckons on a sphere of 6,378,168 m; on one of the earth's mean radius (IUGG R1) distances come out right.
 TRUE_RADIUS = 6_371_008.8 / 6_378_168
@@ -144,7 +144,7 @@ async def select_place(conn: Connection, user_id: UUID, place_id: UUID) -> Place
         """
         SELECT id, name, address, latitude, longitude, is_default, created_at
         FROM user_locations
-        WHERE id = %s AND user_id = %s
+        WHERE id = %s AND user_id IS NOT DISTINCT FROM %s
         """,
         [place_id, user_id],
     )
@@ -157,7 +157,7 @@ async def select_place_for_update(conn: Connection, user_id: UUID, place_id: UUI
         """
         SELECT id, name, address, latitude, longitude, is_default, created_at
         FROM user_locations
-        WHERE id = %s AND user_id = %s
+        WHERE id = %s AND user_id IS NOT DISTINCT FROM %s
         FOR UPDATE
         """,
         [place_id, user_id],

@@ -89,7 +89,7 @@ class Moment:
     clock: str
 
     def minutes(self) -> str:
-        """Its numbers among a center's `open_spans` (0007_open_spans.sql), as PostgreSQL reads a multirange.
+        """Its numbers among a center's `open_spans` (0008_open_spans.sql), as PostgreSQL reads a multirange.
 
         Today's minute, and the same of a span of the day before that runs past midnight; of every week, and of this one.
         """

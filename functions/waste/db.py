@@ -54,7 +54,7 @@ async def insert_analysis(
 async def select_analysis(conn: Connection, analysis_id: UUID, user_id: UUID) -> Analysis | None:
     async with conn.cursor(row_factory=class_row(Analysis)) as cursor:
         await cursor.execute(
-            f"SELECT {_COLUMNS} FROM analyses a WHERE a.id = %s AND a.user_id = %s",  # noqa: S608 - our own columns
+            f"SELECT {_COLUMNS} FROM analyses a WHERE a.id = %s AND a.user_id IS NOT DISTINCT FROM %s",  # noqa: S608 - our own columns
             [analysis_id, user_id],
         )
         return await cursor.fetchone()

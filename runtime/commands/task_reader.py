@@ -24,6 +24,8 @@ from shared import clock
 
 Status = Literal["pending", "success", "failure"]
 STATUSES: tuple[Status, ...] = ("failure", "pending", "success")
+# A backlog of more is said to be so many: to count all of it, again and again, would read it.
+COUNTED = 100_000
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -133,7 +135,7 @@ def _fitting_rows(conn: psycopg.Connection[Any], owners: Sequence[Service], want
         LIMIT %(limit)s
         """
     tables = (
-        ("pending", "outbox", "NULL", "created_at"),
+        ("pending", "outbox", "NULL", "id"),  # which begins with the time, and has an index
         ("failure", "failed_tasks", "error_code || ' ' || error_message", "failed_at DESC"),
     )
     with conn.cursor(row_factory=dict_row) as cursor:
@@ -151,7 +153,7 @@ def _fitting_rows(conn: psycopg.Connection[Any], owners: Sequence[Service], want
 
 
 def _fitting_journalled(journals: Mapping[str, Path], wanted: Wanted) -> Iterable[str]:
-    # julianday, because a journal's text has two forms: they sort as times only when read as times.
+    # By rowid, the order in which tasks came: a journal's times are text of two forms, and to sort them all must be read.
     query = """
         SELECT task_id AS id
         FROM local_tasks
@@ -160,16 +162,19 @@ def _fitting_journalled(journals: Mapping[str, Path], wanted: Wanted) -> Iterabl
             AND :function IN ('', task_name)
             AND instr(lower(task_id || ' ' || :worker || '/' || task_name || ' ' || coalesce(error, '') || ' '
                             || coalesce(traceparent, '')), :text) > 0
-        ORDER BY julianday(started_at) * :direction
+        ORDER BY rowid {direction}
         LIMIT :limit
         """
     for name, path in journals.items():
         worker, _, _ = name.partition("/")  # `ai/2` is a replica
         if wanted.service in ("", worker):
             for status in [wanted.status] if wanted.status else STATUSES:
-                values = _values(wanted, status) | {"worker": worker, "direction": 1 if status == "pending" else -1}
+                values = _values(wanted, status) | {"worker": worker}
                 values["since"] = values["since"].isoformat()
-                yield from [row["id"] for row in rows(path, query, values)]
+                yield from [
+                    row["id"]
+                    for row in rows(path, query.format(direction="ASC" if status == "pending" else "DESC"), values)
+                ]
 
 
 def _add_results(conn: psycopg.Connection[Any], found: dict[str, Task]) -> None:
@@ -260,7 +265,8 @@ def backlog(conn: psycopg.Connection[Any], owners: Sequence[Service], journals: 
     with conn.cursor() as cursor:
         for owner in owners:
             table = sql.Identifier(owner.database.schema, "outbox")
-            row = cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
+            counted = sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS waiting").format(table, COUNTED)
+            row = cursor.execute(counted).fetchone()
             now["outbox"][owner.folder] = row[0] if row else 0
     query = """
         SELECT count(*) AS waiting, count(quarantine) AS quarantined,

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from functions.auth.db import Code, Credentials, Flow, Person, SessionRow
 from functions.chat_llm.db import Conversation
@@ -32,10 +33,12 @@ def values(folder: str, now: datetime) -> dict[str, Any]:
     # Rows of the first person's: number 20 of each table.
     found: dict[str, Any] = {
         "user_id": person, "now": now, "at": now, "created_at": now, "limit": 20, "most": 500, "title": "t",
-        "after": (at, id_of("x", 1)),
+        "after": (now, id_of("x", 1)),
         "name": "n", "email": "person-1@example.com", "expires_at": now + timedelta(days=1), "code": "c", "message": "m",
         "url": "u",
-        "error": "e", "key": "k", "kept": [], "position": 9, "old_hash": "x", "new_hash": "y", "but": None,
+        "error": "e", "key": "k", "kept": [], "position": 9, "before": at, "behind": UUID(int=0),
+        "keys": [f"images/{id_of('analysis', 20)}/x.jpg"], "prefix": "images/", "looked_at": 1, "update_sweep.after": "a",
+        "old_hash": "x", "new_hash": "y", "but": None,
     }  # fmt: skip
     found |= {
         "auth": {
@@ -47,7 +50,8 @@ def values(folder: str, now: datetime) -> dict[str, Any]:
         },
         "chat_llm": {
             "conversation": Conversation(new_id(), "t", now, 0), "conversation_id": id_of("conversation", 20),
-            "question": "q", "message_id": id_of("message", 80), "characters": 500, "text": "t",
+            "question": "q", "message_id": id_of("message", 80), "characters": 500, "candidates": [id_of("conversation", 20)],
+            "conversations": [id_of("conversation", 20)], "text": "t",
             "record": Answered([], "p", "m", "ko"), "error": TaskError("c", "m"), "after": 0,
         },
         "location": {

@@ -190,6 +190,19 @@ for _schema in ("waste", "chat_llm", "auth", "users", "locations", "recycle_info
     )
 
 
+# What triggers would have written.
+DERIVED = [
+    "TRUNCATE waste.counts",
+    """
+    INSERT INTO waste.counts (user_id, waste_type, analyses)
+    SELECT user_id, COALESCE(corrected_type, waste_type, ''), count(*)
+    FROM waste.analyses
+    WHERE status = 'success'
+    GROUP BY 1, 2
+    """,
+]
+
+
 def fill(conn: psycopg.Connection[Any], size: float, now: datetime) -> dict[str, int]:
     """Empty every table that grows, fill it to this size, and have the planner know it; the rows of each table."""
     names = {name.split(" ")[0] for name in TABLES}
@@ -211,10 +224,6 @@ def fill(conn: psycopg.Connection[Any], size: float, now: datetime) -> dict[str,
     for name in sorted(names):
         conn.execute(f"VACUUM (ANALYZE) {name}")
     return counts
-
-
-# What triggers would have written.
-DERIVED: list[str] = []
 
 
 def bytes_of(conn: psycopg.Connection[Any], counts: dict[str, int]) -> dict[str, float]:

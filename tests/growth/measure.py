@@ -6,6 +6,7 @@ import time
 import tomllib
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ ENDPOINTS = {
 
 
 class Known(Struct):
-    """A finding that is as it should be, and why."""
+    """A finding that is as it should be, and why; `*` in a statement's name is anything."""
 
     statement: str
     finding: str
@@ -143,8 +144,18 @@ def findings(sizes: Sequence[tuple[float, Sequence[Seen]]]) -> list[tuple[str, s
 
 
 def unnamed(found: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    """Findings that known.toml does not name; and what it names though nothing was found."""
-    names = {(one.statement, one.finding) for one in known()[0]}
-    return [f"{statement}: {finding}" for statement, finding in found if (statement, finding) not in names], [
-        f"{statement}: {finding}" for statement, finding in sorted(names - set(found))
+    """Findings that known.toml does not name; and what it names though nothing of it was found."""
+    names = known()[0]
+
+    def fits(one: Known, statement: str, finding: str) -> bool:
+        return fnmatchcase(statement, one.statement) and fnmatchcase(finding, one.finding)
+
+    return [
+        f"{statement}: {finding}"
+        for statement, finding in found
+        if not any(fits(one, statement, finding) for one in names)
+    ], [
+        f"{one.statement}: {one.finding}"
+        for one in names
+        if not any(fits(one, statement, finding) for statement, finding in found)
     ]

@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 # A table of fewer rows may be read whole.
-SMALL = 1000
+SMALL = 2000
 _TYPES = {
     "datetime": "timestamptz",
     "timedelta": "interval",
