@@ -12,8 +12,8 @@ from msgspec import Meta, Struct
 
 from shared.errors import BadInput
 
-# One row of a person's is asked for by its key, and then whether it is theirs by IS NOT DISTINCT FROM, which no index answers: with
-# `=` the planner would as soon go through all that the person has, taking it for a few rows.
+# One row of a person's is asked for by its key, and then whether it is theirs by IS NOT DISTINCT FROM, which no index answers:
+# with `=` the planner would as soon go through all that the person has, taking it for a few rows.
 
 T = TypeVar("T")
 K = TypeVar("K")
