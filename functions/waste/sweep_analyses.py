@@ -27,4 +27,6 @@ async def sweep_analyses(db: Db, settings: Settings) -> None:
             # Results still under way find their rows gone, and have what they made deleted (photo_processed).
             await forget(conn, *old.analyses)
             prefixes = [f"images/{id_}" for id_ in old.without_images]
-            await enqueue(conn, DeleteObjects(keys=old.image_keys + old.upload_keys, prefixes=prefixes), subject=new_id())
+            await enqueue(
+                conn, DeleteObjects(keys=old.image_keys + old.upload_keys, prefixes=prefixes), subject=new_id()
+            )
