@@ -27,7 +27,7 @@ OUTRIGHT = 1.2
 MOST_WORDS = 8
 
 # The share of a text with a word replaced by another for the same thing.
-ALIKE = 0.9
+ALIKE = 0.99
 # The share of what the same keys write in Korean.
 MISKEYED = 0.95
 # The share of the topic of a sentence ("칫솔은 …").
