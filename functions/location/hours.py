@@ -103,6 +103,7 @@ class Moment:
         return f"{{{', '.join(f'[{number},{number}]' for number in numbers)}}}"
 
 
+_NOON, _A_DAY = 12 * 60, 24 * 60
 _NAMES = {
     "mon": "월",
     "tue": "화",
@@ -339,32 +340,42 @@ def _days(text: str) -> set[str]:
 
 
 def _span(match: re.Match[str]) -> Span | None:
+    """What a span says; None where it leaves a doubt."""
     start, end = _minutes(match, 1), _minutes(match, 2)
-    if start is None or end is None or start >= 24 * 60:
+    if start is None or end is None or start >= _A_DAY:
         return None
-    marked = [bool(match[f"half{i}"] or match[f"post{i}"] or match[f"word{i}"]) for i in (1, 2)]
-    clear = [
-        any(match[f"{part}{i}"] for part in ("min", "mins", "thirty", "mil", "word")) or "시" in match.group()
-        for i in (1, 2)
-    ]
-    if not (any(marked) or any(clear)):
+    if not (_has_half(match, 1) or _has_half(match, 2) or "시" in match.group() or _has_minutes(match)):
         return None if _bare(match.group()) is None else (_clock(start), _clock(end))
-    # «오후 1시~5시»: the half of the day carries over to the end; «9시~오후 6시» does not carry back.
-    if marked[0] and not marked[1] and end < 12 * 60 <= start and end + 12 * 60 > start:
-        end += 12 * 60
-    if marked[0] and not marked[1] and start < 12 * 60 and end <= start:
-        return None  # «오전 9시~6시»: morning or evening?
-    if not any(marked) and not match["next"] and _is_ambiguous(match, start, end):
+    ends = _end(match, start, end)
+    if ends is None or ends == start or ends > start + _A_DAY or ends > 36 * 60:
         return None
-    if match["next"] and end < 24 * 60:
-        end += 24 * 60
-    if end == 23 * 60 + 59:
-        end = 24 * 60
-    if (start, end) == (0, 0):
-        end = 24 * 60
-    if end == start or end > start + 24 * 60 or end > 36 * 60:
+    return _clock(start), _clock(ends if ends <= _A_DAY else ends - _A_DAY)
+
+
+def _end(match: re.Match[str], start: int, end: int) -> int | None:
+    """The minute, from the first midnight on, at which a span ends; None where it may be another."""
+    first, second = _has_half(match, 1), _has_half(match, 2)
+    if first and not second:
+        # «오후 1시~5시»: the half of the day carries over to the end; «9시~오후 6시» does not carry back.
+        if end < _NOON <= start < end + _NOON:
+            end += _NOON
+        elif start < _NOON and end <= start:
+            return None  # «오전 9시~6시»: morning or evening?
+    elif not (first or second or match["next"]) and _is_ambiguous(match, start, end):
         return None
-    return _clock(start), _clock(end) if end <= 24 * 60 else _clock(end - 24 * 60)
+    if match["next"] and end < _A_DAY:
+        return end + _A_DAY
+    return _A_DAY if end == _A_DAY - 1 or (start, end) == (0, 0) else end
+
+
+def _has_half(match: re.Match[str], i: int) -> bool:
+    """Whether a time says in which half of the day it is."""
+    return bool(match[f"half{i}"] or match[f"post{i}"] or match[f"word{i}"])
+
+
+def _has_minutes(match: re.Match[str]) -> bool:
+    """Whether one of the two times is more than a bare number."""
+    return any(match[f"{part}{i}"] for part in ("min", "mins", "thirty", "mil") for i in (1, 2))
 
 
 def _is_ambiguous(match: re.Match[str], start: int, end: int) -> bool:
