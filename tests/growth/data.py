@@ -71,8 +71,14 @@ TABLES: dict[str, tuple[int, str]] = {
         """
         SELECT md5('analysis' || n)::uuid, {who}, 'https://cdn.example/images/' || n || '.jpg',
                (ARRAY['plastic', 'paper', 'metal', 'glass'])[1 + n %% 4], 0.9,
-               '{{"candidates": [], "provider": "embedded", "model": "m",
-                 "guide": {{"steps": ["a", "b"], "do_not": ["c"], "item_ids": [], "state": "complete"}}}}',
+               '{{"candidates": [{{"waste_type": "general", "confidence": 0.6062}},
+                                  {{"waste_type": "food", "confidence": 0.3129}}],
+                 "provider": "embedded", "model": "efficientnet-lite2", "materials": [], "contamination": "", "parts": [],
+                 "guide": {{"steps": ["재활용되지 않는 것은 종량제봉투에 담아 배출합니다.",
+                                      "날카롭거나 깨진 것은 신문지 등으로 싸서 담습니다.",
+                                      "타지 않는 것은 지자체의 불연성(특수규격) 봉투에 담습니다."],
+                            "do_not": ["재활용품·음식물·건전지·형광등을 섞지 마세요."], "state": "complete",
+                            "item_ids": ["113b95c7-bf1b-589b-bb20-45b9762acbeb", "113b95c7-bf1b-589b-bb20-45b9762acbec"]}}}}',
                {at}, CASE WHEN n %% 50 = 0 THEN 'failure' ELSE 'success' END, {at}
         FROM generate_series(1, %(rows)s) n
         """,
@@ -147,7 +153,7 @@ TABLES: dict[str, tuple[int, str]] = {
     ),
     "tasks.task_results (id, task_id, task_name, worker_name, status, result, started_at,"
     " completed_at, run_id, runs, revision)": (
-        500_000,
+        800_000,  # two tasks a photo
         """
         SELECT md5('result' || n)::uuid, md5('task' || n)::uuid::text, 'process_photo', 'storage',
                CASE WHEN n %% 100 = 0 THEN 'failure' ELSE 'success' END, '{{"width": 640, "height": 480}}', {at}, {at},
@@ -156,7 +162,7 @@ TABLES: dict[str, tuple[int, str]] = {
         """,
     ),
     "tasks.task_history": (
-        1_500_000,
+        2_400_000,
         """
         SELECT md5('event' || n)::uuid, md5('task' || (n + 2) / 3)::uuid::text,
                (ARRAY['queued', 'started', 'completed'])[1 + n %% 3], '{{"attempt": 1}}', {at}
