@@ -33,6 +33,9 @@ QUEUED = 1000
 COMMENT_EVERY = 15.0
 # How often a listener looks at the owner's row itself: covers a broker that is away and an event that was lost.
 LOOK_EVERY = 2.0
+# But all listeners of a process together no oftener than this in a second: a thousand that wait for a long queue would else be
+# most of the work, and make it longer.
+LOOKS_A_SECOND = 25.0
 # How often a stream asks whether its session still holds: a revocation is known within 2 s, and 5 are promised.
 SESSION_EVERY = 1.0
 # Seconds between two reads of the streams: what comes meanwhile comes together, because one read costs as much as many events.
@@ -91,6 +94,11 @@ class Hub:
         except Unavailable:
             return []
         return _events(entries or ())
+
+    @property
+    def listeners(self) -> int:
+        """For how many subjects somebody listens."""
+        return len(self._subjects)
 
     @contextlib.asynccontextmanager
     async def listen(self, subject: UUID) -> AsyncIterator[asyncio.Queue[Event]]:
@@ -261,7 +269,8 @@ async def follow(
                 quiet_since = time.monotonic()
                 yield chunk
             # The row is read when something says that it changed, and every now and then: not once for every token.
-            if look_now or time.monotonic() - looked >= LOOK_EVERY:
+            look_every = max(LOOK_EVERY, hub.listeners / LOOKS_A_SECOND)
+            if look_now or time.monotonic() - looked >= look_every:
                 look_now, looked = False, time.monotonic()
                 terminal = await look()
                 if terminal is not None:
@@ -275,7 +284,7 @@ async def follow(
             # Not `wait_for`, which makes a task each time.
             silent = COMMENT_EVERY - (time.monotonic() - quiet_since)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, min(LOOK_EVERY, silent, SESSION_EVERY))):
+                async with asyncio.timeout(max(0.0, min(look_every, silent, SESSION_EVERY))):
                     waiting.append(await queue.get())
             while not queue.empty():
                 waiting.append(queue.get_nowait())

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, Hashable
 
 from shared.errors import Problem, Unavailable
 
-# Seconds that a client waits for an answer.
-PATIENCE = 10.0
+# Seconds until an answer: of the ten that a client waits, because what is reckoned is a mean.
+PATIENCE = 8.0
 # However quick the answers: so many wait at the most, with what they sent in memory.
 MOST = 1000
 # No one is told to come again later than this, in seconds.
@@ -106,7 +106,9 @@ class Lane:
         self.waiting += 1
         leaving = asyncio.ensure_future(gone())
         try:
-            await asyncio.wait((turn, leaving), timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                (turn, leaving), timeout=max(1.0, PATIENCE - self._seconds), return_when=asyncio.FIRST_COMPLETED
+            )
             if not turn.done():
                 raise Left if leaving.done() else Overloaded(self._promise(self._seconds))
         except BaseException:

@@ -65,8 +65,9 @@ async def statements(environment: dict[str, str], now: datetime) -> list[Seen]:
     Explaining.seen = []
     database = Database(environment[find("recycle_info").database.env])
     await database.open()
+    files = dataset.read_files()  # before the transaction, which may not be idle for long
     async with database.transaction() as conn:
-        await import_items.load(conn, dataset.read_files())
+        await import_items.load(conn, files)
     await database.close()
     for folder, name, function in calls.functions():
         if f"{folder}.{name}" not in uncalled:
@@ -94,7 +95,8 @@ async def _explain(
 ) -> None:
     dsn = environment[find(folder).database.env]
     async with await EcoConnection.connect(dsn, context=adapters(), cursor_factory=Explaining) as conn:
-        await conn.execute("SET statement_timeout = 0")  # what is slow is to be seen
+        for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):  # what is slow is to be seen
+            await conn.execute(f"SET {limit} = 0")
         Explaining.function = name
         # Some find nothing of this name: the statement is what is looked at.
         with contextlib.suppress(uploads.UploadNotFound):

@@ -129,6 +129,21 @@ async def test_the_end_comes_although_its_event_was_lost(hub: Hub, monkeypatch: 
     assert await asyncio.wait_for(collecting, 5) == ["failed"]
 
 
+async def test_many_who_wait_look_no_oftener_together(
+    hub: Hub, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(events, "LOOKS_A_SECOND", 0.001)
+    subject, row = new_id(), Row()
+    collecting = asyncio.create_task(collect(hub, subject, row))
+    await asyncio.sleep(0.3)
+    assert row.looks == 1
+    # What is told is looked at at once, however many wait.
+    row.end = ("done", {})
+    publisher.add(subject, new_id(), "ended", {})
+    assert await asyncio.wait_for(collecting, 5) == ["done"]
+
+
 async def test_the_end_comes_although_the_broker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "LOOK_EVERY", 0.1)
     hub = Hub(lambda: connect_async("redis://127.0.0.1:9/0"))
