@@ -98,6 +98,11 @@ class Environments:
             env["CORS_ORIGINS"] = self._origins()
         return env
 
+    def settings(self) -> dict[str, str]:
+        """Services' settings of the developer's environment; secrets are not among them."""
+        names = {name for service in self._services.values() for name in service.settings}
+        return {name: self._environ[name] for name in sorted(names) if self._environ.get(name)}
+
     def _origins(self) -> str:
         """Pages of a developer's own servers may call the API, whatever their port, until told otherwise."""
         return self._environ.get("CORS_ORIGINS", LOCALHOST)

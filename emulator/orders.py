@@ -13,6 +13,7 @@ from emulator.keeper import Keeper
 from emulator.network.faults import Faults
 from emulator.network.links import Fault
 from emulator.process import CalledWrongly, StartError
+from emulator.recording.recorder import Recorder
 from emulator.replicas import Replicas
 from emulator.setup import Setup
 from emulator.standstill import Standstill
@@ -30,6 +31,7 @@ class Orders:
         setup: Setup,
         faults: Faults,
         order_proxy: Callable[[], None],
+        order_gateway: Callable[[], None],
         stop: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
@@ -41,6 +43,7 @@ class Orders:
         self._stop_all = stop
         self._say = say
         self._standstill = Standstill(system, fleet, setup)
+        self.recorder = Recorder(system, self._standstill, order_gateway, say)
         self._replicas = Replicas(system, fleet, order_proxy, say)
         self._handlers: dict[str, Handler] = {
             "status": self._status,
@@ -57,6 +60,8 @@ class Orders:
             "fault-list": self._fault_list,
             "snapshot-save": self._snapshot_save,
             "snapshot-restore": self._snapshot_restore,
+            "record-on": self._record_on,
+            "record-off": self._record_off,
         }
 
     async def handle(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
@@ -75,7 +80,8 @@ class Orders:
         stale = [f"{keeper.part.name}: {keeper.stale}" for keeper in keepers if keeper.stale]
         # The parts themselves are asked for a person; a page that looks each second is told what is known.
         parts = await self._fleet.look() if request.get("look") else self._fleet.about()
-        return {"about": self.about(parts), "troubles": [*self._setup.troubles, *stale, *supervision.troubles()]}
+        troubles = [*self._setup.troubles, *stale, *supervision.troubles()]
+        return {"about": self.about(parts), "troubles": troubles, "recording": self.recorder.about}
 
     def about(self, parts: list[dict[str, Any]] | None = None) -> dict[str, Any]:
         """What `eco2 status --json` prints."""
@@ -143,6 +149,14 @@ class Orders:
         await self._standstill.restore(name)
         self._say(f"snapshot {name} was restored")
         return {"said": f"{name} is restored"}
+
+    # Recordings
+
+    async def _record_on(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        return {"said": await self.recorder.on(str(request["name"]), snapshot=bool(request.get("snapshot", True)))}
+
+    async def _record_off(self, request: dict[str, Any], say: Say) -> dict[str, Any]:
+        return {"said": await self.recorder.off()}
 
     # Faults
 

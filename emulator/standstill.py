@@ -32,8 +32,8 @@ class Standstill:
             names = ", ".join(self._system.existing.urls)
             raise StartError(f"snapshots need the embedded servers, and {names} is your own")
 
-    async def save(self, name: str) -> dict[str, Any]:
-        """Save the state of this moment. StartError when it can't be."""
+    async def save(self, name: str, meanwhile: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """Save the state of this moment, and call `meanwhile` in it. StartError when it can't be."""
         self._no_existing_servers()
         state = self._system.state
         async with self._one:
@@ -44,6 +44,7 @@ class Standstill:
             frozen = freeze.freeze([keeper.process.pid for keeper in chosen if keeper.process is not None])
             try:
                 await asyncio.to_thread(snapshots.copy, state, fresh)
+                meanwhile()
             finally:
                 freeze.thaw(frozen)
                 await self._redis_flush("everysec")

@@ -15,6 +15,7 @@ from emulator.network.faults import Faults
 from emulator.orders import Orders
 from emulator.part import Part
 from emulator.process import StartError, born
+from emulator.recording import recorder
 from emulator.reload import Reloader
 from emulator.setup import Setup
 from emulator.state import inspection, restore
@@ -64,6 +65,7 @@ class Supervisor:
         self._listen_to_signals()
         end_leftovers(self.state)
         inspection.inspect(self.state, self.say)
+        recorder.finish_left(self.state, self.say)
         restored = restore.swap(self.state)
         self.system = System(self.state, *self._wanted)
         self._compose()
@@ -112,7 +114,14 @@ class Supervisor:
         # While a service is away for longer, waiting in its socket helps no one: the gateway says 503.
         self.fleet.listeners += [self._write_about, self._order_gateway, self._follow_replicas]
         self._orders = Orders(
-            self.system, self.fleet, self.setup, self._faults, self._order_proxy, self._told_to_stop, self.say
+            self.system,
+            self.fleet,
+            self.setup,
+            self._faults,
+            self._order_proxy,
+            self._order_gateway,
+            self._told_to_stop,
+            self.say,
         )
         self._control = control.ControlServer(self._orders.handle)
 
@@ -161,6 +170,8 @@ class Supervisor:
         self.stopping.set()
         self._control.close()
         self._launcher.stop_programs()
+        with contextlib.suppress(StartError):  # none is open
+            await self._orders.recorder.off("down")
         self._faults.end()
         self._order_proxy()
         if self._reloading is not None:
@@ -197,7 +208,7 @@ class Supervisor:
         families = {keeper.part.family for keeper in keepers}
         away = [f for f in families if all(keeper.part.name in failed for keeper in self.fleet.pick(f))]
         stale = {keeper.part.family: keeper.stale for keeper in keepers if keeper.stale}
-        self.fleet.order("gateway", {"away": away, "errors": stale})
+        self.fleet.order("gateway", {"away": away, "errors": stale, **self._orders.recorder.order})
 
     def _write_about(self) -> None:
         """emulator.json: how commands find this emulator, and what a next one has to wait for."""

@@ -76,6 +76,12 @@ class System:
     def superuser_dsn(self) -> str:
         return self.existing.urls.get("postgres") or self.postgres.superuser_dsn
 
+    @property
+    def answers(self) -> str:
+        """Who answers questions about photographs and in words: `embedded`, the local `stub`, or a server (`openai`)."""
+        key = self.environ.get("OPENAI_API_KEY", "")
+        return "stub" if key == "stub" else "openai" if key else "embedded"
+
     def log(self, name: str) -> Path:
         return self.state.path / "logs" / f"{file_name(name)}.log"
 

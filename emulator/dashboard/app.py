@@ -20,6 +20,7 @@ from litestar.params import QueryParameter
 from emulator.dashboard.guard import only_from_here, refuse, with_token
 from emulator.dashboard.pages import data, functions, logs, mail, requests, system, tasks, top
 from emulator.dashboard.site import Site, site_of
+from emulator.recording import spanlog
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {
@@ -80,6 +81,8 @@ async def life(app: Litestar) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     address = ("127.0.0.1", int(os.environ["PORT"]))
     transport, _ = await loop.create_datagram_endpoint(lambda: site.collector, local_addr=address)
+    spanlog.widen(transport.get_extra_info("socket"))
+    site.collector.keep = spanlog.SpanLog(site.state)
     try:
         async with app.state.waits.reading():
             yield

@@ -6,7 +6,7 @@ somebody looks; only what a trace is found by is taken out at once.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -87,8 +87,11 @@ class Collector(asyncio.DatagramProtocol):
         self._ids: dict[str, tuple[str, str]] = {}  # a request's, task's or subject's id → its trace's, and which it is
         self._bytes = 0
         self._listeners: set[asyncio.Queue[Span]] = set()
+        # A recording that is open gets each as it came.
+        self.keep: Callable[[bytes], None] = lambda datagram: None
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.keep(data)
         try:
             span = msgspec.json.decode(data, type=dict[str, Any])
             id_ = str(span["trace"])

@@ -25,6 +25,7 @@ from emulator.network.public_copies import PublicCopies
 from emulator.network.refusals import Headers, Receive, Refused, Scope, Send, send_problem, send_whole
 from emulator.network.upstream import Upstream
 from runtime.http import reference
+from emulator.recording.tap import Tap
 from runtime.http.cors import Cors
 from runtime.http.server import Server, configured
 from shared import spans, supervision, trace
@@ -47,12 +48,20 @@ class Gateway:
         self.forwarder = Forwarder(self.upstream, self._reload_error)
         self.copies = PublicCopies(self.upstream, environ)
         self.cors = Cors(environ.get("CORS_ORIGINS", ""))
+        self.tap = Tap()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError("only HTTP is served here")
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         request_id = given if trace.REQUEST_ID.fullmatch(given) else os.urandom(16).hex().encode()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._request(scope, receive, send, request_id)
+
+        await self.tap.watch(app, scope, receive, send, request_id)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
         if self.cors.on and scope["path"].startswith("/api/"):
             # A service answers for itself; so does the gateway, in place of one that is away.
             send = self.cors.sending(scope["headers"], send)
@@ -88,6 +97,7 @@ class Gateway:
         elif path in ("/openapi.json", "/", "/_gateway"):
             _only_read(scope)
             status, kind, body = 200, b"application/json", b""
+            headers = [(b"x-request-id", request_id)]
             if path == "/openapi.json":
                 body = msgspec.json.encode(await self._openapi())
             elif path == "/":
@@ -99,7 +109,13 @@ class Gateway:
                     b"text/plain",
                     "\n".join(troubles or ["ready"]).encode() + b"\n",
                 )
-            await send_whole(send, status, kind, body, [(b"x-request-id", request_id)])
+                # What a recording waits for: whether nobody is let in, who is on the way, and what is written.
+                headers += [
+                    (b"x-eco2-held", b"1" if self.tap.held else b"0"),
+                    (b"x-eco2-passing", str(self.tap.passing).encode()),
+                    (b"x-eco2-recording", self.tap.recording.encode()),
+                ]
+            await send_whole(send, status, kind, body, headers)
         else:
             raise Refused(
                 404, "not-found", "Not Found", "There is nothing here. The services' prefixes are listed at /."
@@ -142,7 +158,7 @@ class Gateway:
     # Orders
 
     async def obey(self) -> None:
-        """Hear from the supervisor, one JSON line at a time, which services are away for longer."""
+        """Hear from the supervisor, one JSON line at a time, which services are away for longer, and what is recorded."""
         if self._orders is None:  # once: this loop may be started again
             orders = self._orders = asyncio.StreamReader()
             loop = asyncio.get_running_loop()
@@ -151,6 +167,7 @@ class Gateway:
             order = json.loads(line)
             self.away = set(order.get("away", ()))
             self.errors = {name: _header_text(error) for name, error in order.get("errors", {}).items()}
+            self.tap.order(order.get("record", ""), bool(order.get("hold")))
 
 
 def _check(scope: Scope) -> None:

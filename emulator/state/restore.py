@@ -62,8 +62,12 @@ def pending(state: State) -> Plan | None:
     return plan
 
 
-def stage(state: State, name: str) -> None:
-    """Check a snapshot, copy it beside the live state, and write down what is to be swapped. Nothing live changes yet."""
+def stage(state: State, name: str, ahead: float | None = None) -> None:
+    """Check a snapshot, copy it beside the live state, and write down what is to be swapped. Nothing live changes yet.
+
+    Args:
+        ahead: seconds by which the clock is to be ahead (behind, below zero) of this machine's, if not as it was.
+    """
     if pending(state) is not None:
         raise StartError("another restore is under way")
     source = snapshots.folder_of(state, name)
@@ -86,7 +90,7 @@ def stage(state: State, name: str) -> None:
         _clear(state, postgres)
         raise StartError(f"{name} was not restored: {snapshots.reason(error)}; the state is as it was") from None
     clock.use_file(str(state.path / "clock"))
-    state.write_json(_FILE, _builtins(Plan(name, about["clock"], clock.offset())))
+    state.write_json(_FILE, _builtins(Plan(name, about["clock"] if ahead is None else ahead, clock.offset())))
 
 
 def swap(state: State) -> Plan | None:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import get_input_stream
 
+from emulator.recording.tap import StoreTap
 from emulator.servers.s3.disk import Disk
 from emulator.servers.s3.errors import S3Error
 from emulator.servers.s3.post_policy import verify_post
@@ -56,6 +58,7 @@ class Checked:
         # outside.
         self.lock = threading.Lock()
         self.forms = threading.Semaphore(_FORMS)
+        self.tap = StoreTap()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
@@ -93,7 +96,7 @@ class Checked:
             if not bucket or key:
                 raise S3Error(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
             with self.forms:
-                return self._post(bucket, body, environ, moment)
+                return self._posted(bucket, body, environ, moment)
         headers = _headers(environ)
         body = verify(Request(environ["REQUEST_METHOD"], raw_path, raw_query, headers, body), self.keys, moment)
         with self.lock:
@@ -122,6 +125,17 @@ class Checked:
         if encoding:
             plain["HTTP_CONTENT_ENCODING"] = ",".join(encoding)
         return Response.from_app(self.moto, plain, buffered=True)
+
+    def _posted(self, bucket: str, body: bytes, environ: dict[str, Any], moment: Moment) -> Response:
+        """Answer a browser's upload; a recording hears of it, whatever the answer."""
+        started = time.perf_counter()
+        try:
+            response = self._post(bucket, body, environ, moment)
+        except S3Error as error:
+            response = _error(error, environ)
+        answer = response.status_code, list(response.headers.items()), response.get_data()
+        self.tap.posted(environ["REQUEST_URI"], _headers(environ), body, answer, time.perf_counter() - started)
+        return response
 
     def _post(self, bucket: str, body: bytes, environ: dict[str, Any], moment: Moment) -> Response:
         """A browser's upload by form. Answered here: moto would take the file's own type for the form's."""
