@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from emulator.process import CalledWrongly, StartError
 from emulator.recording import form
 from emulator.state import manifest, version
@@ -51,10 +53,22 @@ def find(state: State, name: str) -> Path:
     return folder
 
 
-def open_one(state: State) -> Path | None:
-    """The folder of the recording that is open just now."""
-    said = state.read_json(OPEN, dict[str, str])
-    return Path(said["folder"]) if said and Path(said["folder"]).is_dir() else None
+class _Open(Struct):
+    folder: str
+    requests: bool = True
+
+
+def mark_open(state: State, folder: Path, *, requests: bool) -> None:
+    """Have every process write into this recording; without `requests` spans alone, of work that is still under way."""
+    state.write_json(OPEN, {"folder": str(folder), "requests": requests})
+
+
+def open_one(state: State, *, requests: bool = False) -> Path | None:
+    """The folder of the recording that is open just now; with `requests`, if it takes any."""
+    said = state.read_json(OPEN, _Open)
+    if said is None or (requests and not said.requests) or not Path(said.folder).is_dir():
+        return None
+    return Path(said.folder)
 
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:

@@ -57,11 +57,9 @@ class Recorder:
                 raise StartError(f"{self._folder.name} is being recorded; `eco2 record off` ends it")
             state = self._system.state
             folder = recordings.begin(state, name)
-            self._hold = True
-            self._tell()
             try:
                 await asyncio.to_thread(cached.save, self._system.addresses.redis("redis-cache"), folder)
-                await self._wait(lambda said: said["x-eco2-held"] == "1" and said["x-eco2-passing"] == "0", _PASSING)
+                await self._hold_all()
                 if snapshot:
                     copy = f"recording-{name}"[:64]
                     await self._standstill.save(copy, lambda: self._begin(folder))
@@ -96,7 +94,7 @@ class Recorder:
         }
         recordings.write_about(folder, about)
         self._lost = spanlog.lost(state.port("dashboard"))
-        state.write_json(recordings.OPEN, {"folder": str(folder)})
+        recordings.mark_open(state, folder, requests=True)
         self._folder = folder
 
     async def off(self, why: str = "off") -> str:
@@ -109,11 +107,16 @@ class Recorder:
             folder = self._folder
             if folder is None:
                 raise StartError("nothing is being recorded; `eco2 record on` begins")
-            late = await self._worked()
             state = self._system.state
-            self._close()
-            self._tell()
+            try:
+                await self._hold_all()
+                recordings.mark_open(state, folder, requests=False)
+            finally:
+                self._folder, self._hold = None, False
+                self._tell()
             await self._wait(lambda said: said["x-eco2-recording"] == "", _PASSING)
+            late = await self._worked()
+            self._close()
             lost = spanlog.lost(state.port("dashboard")) - self._lost
             recordings.write_about(folder, recordings.read_about(folder) | {"spans_lost": max(0, lost)})
             about = await asyncio.to_thread(recordings.finish, folder, why, clock.time())
@@ -121,17 +124,30 @@ class Recorder:
         note = f"; work of {late} requests had not ended" if late else ""
         return f"{folder.name}: {about['requests']} requests, {about['bytes'] / 1e6:.1f} MB{note}"
 
+    async def _hold_all(self) -> None:
+        """Let no request in, and have those on their way answered."""
+        self._hold = True
+        self._tell()
+        await self._wait(lambda said: said["x-eco2-held"] == "1" and said["x-eco2-passing"] == "0", _PASSING)
+
     async def _worked(self) -> int:
         """Wait for what recorded requests set going; how many traces had not ended after a while."""
-        from emulator.recording.work import Work  # psycopg is no one else's here
+        import psycopg  # no one else's here
 
-        work = await asyncio.to_thread(Work, self._system.addresses.dsn("migrator", ""))
+        from emulator.recording.work import Work
+
         deadline = time.monotonic() + _WORKING
+        try:
+            work = await asyncio.to_thread(Work, self._system.addresses.dsn("migrator", ""))
+        except psycopg.Error:  # away: no work ends now
+            return 0
         try:
             while left := await asyncio.to_thread(work.open, clock.time()):
                 if time.monotonic() > deadline:
                     return len(left)
                 await asyncio.sleep(0.05)
+        except psycopg.Error:
+            return 0
         finally:
             work.close()
         await asyncio.sleep(_LAST_SPANS)

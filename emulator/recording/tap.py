@@ -57,8 +57,8 @@ class Tap:
     def order(self, folder: str, hold: bool) -> None:
         """What the supervisor wants: record into this folder (none where it is empty), and let nobody in for a moment."""
         if self._log is not None and str(self._log.folder) != folder:
-            for watched in list(self._watched):  # those that are still on their way are written as far as they are
-                watched.write("left")
+            for watched in list(self._watched):  # event streams are written as far as they are
+                watched.close()
             self._log.close()
             self._log = None
         if folder and self._log is None and Path(folder).is_dir():
@@ -138,6 +138,12 @@ class _Watched:
         if message["type"] == "http.response.body" and not message.get("more_body"):
             self.write("whole")
 
+    def close(self) -> None:
+        """The recording ends."""
+        if self._status:
+            self.write("left")
+        self._written = True
+
     def write(self, ended: Literal["whole", "left", "broken"]) -> None:
         if self._written:
             return
@@ -203,7 +209,7 @@ class StoreTap:
         self, path: str, headers: Mapping[str, str], body: bytes, answer: tuple[int, _Headers, bytes], seconds: float
     ) -> None:
         """Write an upload by form that was answered so."""
-        folder = recordings.open_one(self._state) if self._state is not None else None
+        folder = recordings.open_one(self._state, requests=True) if self._state is not None else None
         if folder is None:
             return
         log = Log(folder)
