@@ -63,7 +63,10 @@ def main(args: argparse.Namespace) -> int:
     elif args.action == "export":
         return write(state, args.snapshot, args.file)
     elif args.action == "import":
-        about = archive.take_in(state, args.file, args.snapshot or args.file.name.partition(".")[0])
+        name = args.snapshot or args.file.name.partition(".")[0]
+        if archive.kind_of(args.file) == archive.RECORDING:
+            return _recording(state, args.file, name)
+        about = archive.take_in(state, args.file, name)
         print(f"{_line(about)}\n`eco2 snapshot restore {about['name']}` puts it in the place of the present state")
     elif args.action == "restore" and not _sure(state, args):
         print("nothing was restored")
@@ -72,6 +75,14 @@ def main(args: argparse.Namespace) -> int:
         started = time.monotonic()
         answer = ask_or_do(state, args.action, snapshots.check_name(args.snapshot))
         print(f"{answer} in {time.monotonic() - started:.1f} s")
+    return 0
+
+
+def _recording(state: State, file: Path, name: str) -> int:
+    from emulator.recording import exporting
+
+    about = exporting.take_in(state, file, name)
+    print(f"{name}: a recording of {about['requests']} requests\n`eco2 replay {name}` sends it again")
     return 0
 
 

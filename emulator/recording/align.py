@@ -35,6 +35,10 @@ class Aligned:
         self._forms: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
         self._taken: dict[str, str] = {}
 
+    def is_new(self, value: str) -> bool:
+        """Whether the replay made it."""
+        return value in self._taken
+
     def put(self, text: str) -> str:
         """A text of the recording with the replay's values in it."""
         return _MADE.sub(lambda found: self.made.get(found[0], found[0]), text) if self.made else text

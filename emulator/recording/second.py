@@ -51,7 +51,11 @@ def main() -> int:
             state.port("gateway", free_port())
             clock.write_offset(str(state.path / "clock"), 0.0)
             restore.stage(state, "start", args.at - _START - time.time())
-            return asyncio.run(Supervisor(state, None, environ, lambda line: tell("say", line)).run(on_ready))
+            supervisor = Supervisor(state, None, environ, lambda line: tell("say", line))
+            code = asyncio.run(supervisor.run(on_ready))
+            if supervisor.fatal is not None:
+                raise supervisor.fatal
+            return code
     except StartError as error:
         tell("error", str(error))
         return 1

@@ -85,8 +85,8 @@ class Sender:
 
     async def _one(self, pool: httpcore.AsyncConnectionPool, exchange: Exchange) -> None:
         url = self._urls[exchange.to]
-        path = self._transform.text(self._aligned.put(exchange.path))
-        headers = [(name, self._transform.text(self._aligned.put(value))) for name, value in exchange.headers]
+        path = self._transform.path(self._aligned.put(exchange.path))
+        headers = self._transform.headers([(name, self._aligned.put(value)) for name, value in exchange.headers])
         content = form.content_of(self._recorded.folder, exchange.body)
         if content:
             put = self._aligned.put_form if exchange.to == "s3" else self._aligned.put
@@ -125,8 +125,11 @@ class Sender:
 class Transform:
     """What becomes of a request before it is sent, besides its ids; nothing, as a rule."""
 
-    def text(self, text: str) -> str:
-        return text
+    def path(self, path: str) -> str:
+        return path
+
+    def headers(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        return headers
 
     def body(self, exchange: Exchange, content: bytes) -> bytes:
         return content

@@ -89,11 +89,7 @@ def test_what_a_change_breaks_is_named_by_function_and_field(emulator: Emulator,
 
 
 def test_work_that_fails_is_seen_in_the_request_that_set_it_going(emulator: Emulator, copy: Path) -> None:
-    edit(
-        copy / "functions/storage/process_photo.py",
-        "def process_photo(",
-        "def process_photo(*_: object, **__: object) -> None:\n    raise ValueError('broken')\n\n\ndef _process_photo(",
-    )
+    edit(copy / "functions/storage/process_photo.py", "    key = message", "    raise ValueError\n    key = message")
     done = emulator.eco2("replay", "day", "--with", str(copy), check=False)
     assert done.returncode == 1
     assert "+ storage/process_photo: failure" in done.stdout
@@ -172,7 +168,7 @@ def test_a_damaged_recording_is_refused_with_the_file_that_is(emulator: Emulator
         ),
         (("replay", "day", "--with", "/tmp"), 2, "/tmp is not a checkout that can replay"),
         (("replay", "day", "--on", "nothing"), 1, "there is no snapshot nothing"),
-        (("record", "show", "dya"), 1, "there is no recording dya; did you mean day?"),
+        (("record", "show", "dya"), 1, "there is no recording dya: did you mean day?"),
         (("record", "on", "day"), 1, "there is a recording day already"),
         (("record", "on", "../x"), 2, "can't be a recording's name"),
         (("record", "off"), 1, "nothing is being recorded"),
