@@ -35,6 +35,7 @@ SELECT n.nspname, c.relname, a.attname
    AND a.attgenerated = ''
  ORDER BY n.nspname, c.relname, a.attnum
 """
+_JSONB = 3802  # its type's number
 
 
 class _Table(Struct):
@@ -148,9 +149,12 @@ def _copy(
         insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
             name, columns, sql.SQL(", ").join(sql.Placeholder() * len(table.columns))
         )
-        rows = there.execute(sql.SQL("SELECT {} FROM {}").format(columns, name)).fetchall()
+        rows = there.execute(sql.SQL("SELECT {} FROM {}").format(columns, name))
+        as_json = [column.type_code == _JSONB for column in rows.description or ()]
+        made = [_row(table, row, replacer, passwords) for row in rows]
+        wrapped = [[Jsonb(v) if j and v is not None else v for v, j in zip(row, as_json, strict=True)] for row in made]
         with here.cursor() as cursor:
-            cursor.executemany(insert, [_row(table, row, replacer, passwords) for row in rows])
+            cursor.executemany(insert, wrapped)
 
 
 def _people_first(found: list[_Table]) -> list[_Table]:
@@ -180,9 +184,9 @@ def _row(table: _Table, row: tuple[Any, ...], replacer: Replacer, passwords: "Pa
         elif kind == "random":
             found.append(replacer.value("bytes", value, where))
         elif kind == "json":
-            found.append(None if value is None else Jsonb(replacer.json(value, where)))
+            found.append(replacer.json(value, where))
         elif kind == "kept":
-            found.append(Jsonb(value) if isinstance(value, dict | list) else value)
+            found.append(value)
         else:
             found.append(replacer.value(kind, value, where))
     return found

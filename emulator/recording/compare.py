@@ -147,9 +147,11 @@ def value_of(folder: Path, exchange: Exchange) -> Any:
     except UnicodeDecodeError:
         return f"{len(content)} bytes, {exchange.answer.body.file}"
     try:
-        return json.loads(text) if text else None
+        value = json.loads(text) if text else None
     except ValueError:
         return text
+    # It names the files of one checkout.
+    return {key: inner for key, inner in value.items() if key != "traceback"} if isinstance(value, dict) else value
 
 
 def values(field: str, was: Any, now: Any, aligned: Aligned) -> Iterator[Difference]:

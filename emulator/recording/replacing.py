@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import re
 import secrets
 import tomllib
@@ -124,6 +125,16 @@ class Replacer:
         except (TypeError, ValueError):
             return self.text(str(value))
         return str(rounded) if isinstance(value, str) else type(value)(str(rounded))
+
+    def _box(self, value: Any) -> Any:
+        """`minlon,minlat,maxlon,maxlat`, widened to tenths of degrees."""
+        try:
+            west, south, east, north = (10 * float(edge) for edge in str(value).split(","))
+        except ValueError:
+            return self._text(value)
+        return ",".join(
+            str(edge / 10) for edge in (math.floor(west), math.floor(south), math.ceil(east), math.ceil(north))
+        )
 
     def _text(self, value: Any) -> Any:
         return self.text(value) if isinstance(value, str) else value

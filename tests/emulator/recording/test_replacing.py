@@ -18,7 +18,10 @@ def test_a_name_and_an_address_of_one_person_are_one_person_everywhere(replacer:
     made = replacer.json({"username": "mina", "email": "Mina.Kim@example.com", "password": "correct horse"}, "request")
     assert (made["username"], made["email"]) == ("person-1", "person-1@example.com")
     assert made["password"] != "correct horse"
-    assert replacer.json({"login": "mina.kim@example.com", "password": "correct horse"}, "")["password"] == made["password"]
+    assert (
+        replacer.json({"login": "mina.kim@example.com", "password": "correct horse"}, "")["password"]
+        == made["password"]
+    )
     assert replacer.json({"content": "I am MINA, write to mina.kim@example.com"}, "")["content"] == (
         "I am person-1, write to person-1@example.com"
     )
@@ -28,8 +31,11 @@ def test_free_text_keeps_what_is_no_ones(replacer: Replacer) -> None:
     replacer.value("name", "ann", "")
     replacer.value("place", "할머니댁", "")
     replacer.value("address", "서울특별시 마포구 월드컵로 212", "")
-    said = "annual plan of Ann at 할머니댁에서, 서울특별시 마포구 월드컵로 212, 010-1234-5678, park@test.kr: 우유팩 0.5kg"
-    assert replacer.text(said) == f"annual plan of person-1 at place-1에서, {ADDRESS}, 02-000-0000, person-2@example.com: 우유팩 0.5kg"
+    said = (
+        "annual plan of Ann at 할머니댁에서, 서울특별시 마포구 월드컵로 212, 010-1234-5678, park@test.kr: 우유팩 0.5kg"
+    )
+    kept = f"annual plan of person-1 at place-1에서, {ADDRESS}, 02-000-0000, person-2@example.com: 우유팩 0.5kg"
+    assert replacer.text(said) == kept
 
 
 def test_positions_are_rounded_and_stay_numbers_or_texts(replacer: Replacer) -> None:
@@ -38,6 +44,7 @@ def test_positions_are_rounded_and_stay_numbers_or_texts(replacer: Replacer) -> 
         "longitude": 126.9,
         "lat": None,
     }
+    assert replacer.query("bbox=126.97,37.56,126.99,37.57", "query") == "bbox=126.9%2C37.5%2C127.0%2C37.6"
     assert replacer.query("lat=37.5665&q=%ED%8E%98&lon=126.90", "query") == "lat=37.6&q=%ED%8E%98&lon=126.9"
 
 
