@@ -19,7 +19,6 @@ eco2 record off  # end it
 eco2 record list  # all of them
 eco2 record show bug-17  # its requests, with their ids
 eco2 record delete bug-17  # remove it
-eco2 replay bug-17  # send it again to a second system, and compare
 """
 EXIT_CODES = NOTHING_RUNS
 

@@ -1,6 +1,7 @@
 // The parts as they are connected, each with its state; requests and tasks move along the lines.
 import { api, dialog, field, follow, h, loading, problem, s, say, table } from "./base.js";
 import { drawMap, place, stateWord } from "./map.js";
+import { recordingPanel } from "./recordings.js";
 import { t } from "./words.js";
 
 const KINDS = ["cut", "hang", "latency", "throttle", "reset", "swallow"];
@@ -42,7 +43,7 @@ export function show(main) {
     try {
       const system = await api("/system");
       if (stopped) return;
-      if (!latest) { main.append(cards, faults, list); watching.observe(stage); }
+      if (!latest) { main.append(cards, faults, recordingPanel(), list); watching.observe(stage); }
       latest = system;
       draw();
       fill();

@@ -42,6 +42,8 @@ const WORDS = {
     span_enqueue: "accepted", span_journal: "journal", span_retry: "tried again", span_log: "log",
     gap_database: "waiting for a database connection", gap_lease: "waiting for the relay's lease", gap_queue: "waiting in the queue", gap_thread: "waiting for a free thread", gap_try: "waiting before the next try",
     gap_attempt: "waiting before the next attempt", gap_answer: "waiting for the owner to take the result", gap_service: "on the way to the service", gap_work: "nothing recorded: the function's own work",
+    recordings: "Recordings", recording: "Recording", record_on: "Record from now on", record_off: "End the recording", replay_it: "Replay",
+    recordings_lead: "A recording keeps every request with the state it met. A replay sends it again to a second system and shows what differs.", recording_now: "Every request is being recorded.",
     text_stack: "Traceback", text_source: "Source", text_statement: "Statement", text_request_body: "Request", text_answer_body: "Answer",
   },
   ko: {
@@ -86,6 +88,8 @@ const WORDS = {
     span_enqueue: "접수", span_journal: "저널", span_retry: "재시도", span_log: "로그",
     gap_database: "데이터베이스 연결 대기", gap_lease: "릴레이의 리스 대기", gap_queue: "큐에서 대기", gap_thread: "빈 스레드 대기", gap_try: "다음 실행까지 대기",
     gap_attempt: "다음 시도까지 대기", gap_answer: "결과가 처리되기를 대기", gap_service: "서비스로 전달 중", gap_work: "기록 없음: 함수 자체 처리 시간",
+    recordings: "녹화", recording: "녹화", record_on: "지금부터 녹화", record_off: "녹화 끝내기", replay_it: "재생",
+    recordings_lead: "들어오는 모든 요청을 그때의 시스템 상태와 함께 저장합니다. 재생하면 별도의 시스템에 같은 요청을 다시 보내 달라진 점을 보여 줍니다.", recording_now: "모든 요청을 녹화하고 있습니다.",
     text_stack: "트레이스백", text_source: "소스", text_statement: "SQL 문", text_request_body: "요청 본문", text_answer_body: "응답 본문",
   },
 };
