@@ -33,6 +33,8 @@ class Addresses:
         self._services = services
         self._existing = existing
         self._counts = dict(counts)
+        # Functions that run as parts of their own, each as a service of the part's name.
+        self._apart: dict[str, Service] = {}
         self._postgres, self._broker, self._cache = servers
         # Listening sockets of services and of the proxy's links: connections wait in them while a process starts anew, and
         # no one else can take their ports meanwhile.
@@ -45,9 +47,18 @@ class Addresses:
         self._link_ports = {pair: int(link.getsockname()[1]) for pair, link in self.links_listen.items()}
         self.gateway: socket.socket
 
+    def add_apart(self, service: Service) -> None:
+        """Count a function's own part from now on, of which there is none yet."""
+        self._apart[service.name] = service
+        self._counts.setdefault(service.name, 0)
+
+    def _all(self) -> Iterator[Service]:
+        yield from self._services.values()
+        yield from self._apart.values()
+
     def _replicas(self, *kinds: str) -> Iterator[str]:
         """The names of all replicas of services, workers or syncers."""
-        for service in self._services.values():
+        for service in self._all():
             for number in range(1, self.count(service) + 1):
                 if (service.is_worker and "worker" in kinds) or (not service.is_worker and "service" in kinds):
                     yield replica_name(service.name, number)
@@ -121,14 +132,14 @@ class Addresses:
     def _pairs(self) -> list[str]:
         """Every connection between two parts, as `source>target`: a source is a replica, a target all replicas."""
         pairs = []
-        for service in self._services.values():
+        for service in self._all():
             for number in range(1, self.count(service) + 1):
                 source = replica_name(service.name, number)
                 pairs += [f"{source}>{_USES[use]}" for use in service.uses]
                 pairs += [f"{source}>{callee}" for callee in service.calls]
                 if service.is_worker:
                     pairs.append(f"{replica_name(f'syncer-{service.short}', number)}>postgres")
-            if not service.is_worker:
+            if not service.is_worker and self.count(service):
                 pairs.append(f"gateway>{service.name}")
         return [*pairs, "gateway>s3"]
 

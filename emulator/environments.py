@@ -69,17 +69,19 @@ class Environments:
     def service(self, service: Service, source: str | None = None, number: int = 1) -> dict[str, str]:
         """What the process of one replica of a service finds; `source` is the part that connects (it, or its syncer)."""
         source = source or service.name
+        # A function that runs as a part of its own is its service's still: user, role and address of the store.
+        whole = self._services[service.folder]
         addresses = self._addresses
         env = self.base()
         env[service.database.env] = addresses.dsn(service.database.role, service.database.schema, source)
         env["AUTH_JWKS_FILE"] = self._key("jwks.json")
         if "broker" in service.uses:
-            env["BROKER_REDIS_URL"] = addresses.redis("redis-broker", source, service)
+            env["BROKER_REDIS_URL"] = addresses.redis("redis-broker", source, whole)
         if "cache" in service.uses:
-            env["CACHE_REDIS_URL"] = addresses.redis("redis-cache", source, service)
+            env["CACHE_REDIS_URL"] = addresses.redis("redis-cache", source, whole)
         if "objects" in service.uses:
             # A form for an upload names this address, and outlives the replica that made it: all replicas of a service have one.
-            env |= self._objects(source if service.is_worker else service.name)
+            env |= self._objects(source if service.is_worker else whole.name)
         if service.calls:
             env["SERVICE_URLS"] = ",".join(f"{name}={addresses.service(name, source)}" for name in service.calls)
         if "AUTH_SIGNING_KEY_FILE" in service.secrets.required:

@@ -44,7 +44,7 @@ class Orders:
         self._say = say
         self._standstill = Standstill(system, fleet, setup)
         self.recorder = Recorder(system, self._standstill, order_gateway, say)
-        self._replicas = Replicas(system, fleet, order_proxy, say)
+        self._replicas = Replicas(system, fleet, order_proxy, order_gateway, say)
         self._handlers: dict[str, Handler] = {
             "status": self._status,
             "environment": self._environment,

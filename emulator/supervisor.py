@@ -208,7 +208,8 @@ class Supervisor:
         families = {keeper.part.family for keeper in keepers}
         away = [f for f in families if all(keeper.part.name in failed for keeper in self.fleet.pick(f))]
         stale = {keeper.part.family: keeper.stale for keeper in keepers if keeper.stale}
-        self.fleet.order("gateway", {"away": away, "errors": stale, **self._orders.recorder.order})
+        more = {"apart": self.system.routes(), **self._orders.recorder.order}
+        self.fleet.order("gateway", {"away": away, "errors": stale} | more)
 
     def _write_about(self) -> None:
         """emulator.json: how commands find this emulator, and what a next one has to wait for."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from emulator import probe
 from emulator.addresses import Addresses
+from emulator.apart import Apart, apart
 from emulator.environments import Environments
 from emulator.existing import Existing
 from emulator.part import Part, Run, file_name, replica_name
@@ -50,8 +51,15 @@ class System:
         self.postgres = Postgres(state.path)
         self.broker, self.cache = RedisServer(state.path, "broker"), RedisServer(state.path, "cache")
         servers = (self.postgres, self.broker, self.cache)
-        counts = {self.service(name).name: count for name, count in (replicas or {}).items()}
+        # Functions that run as parts of their own, by the part's name, and those that the gateway knows of.
+        self.apart: dict[str, Apart] = {}
+        self.routed: set[str] = set()
+        counts = {self.wanted(name).name: count for name, count in (replicas or {}).items()}
         self.addresses = Addresses(state, self.services, self.existing, servers, counts)
+        for one in self.apart.values():
+            self.addresses.add_apart(one.service)
+            self.addresses.scale(one.service, counts[one.service.name])
+            self.routed.add(one.service.name)
         self.addresses.open_gateway(port)
         self.environments = Environments(state, self.services, environ, self.existing, self.addresses)
         self._debug_ports = state.ports(dict.fromkeys(f"debug-{name}" for name in debugged))
@@ -64,6 +72,22 @@ class System:
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise StartError(f"no service {wanted} to debug: {hint}")
         return chosen
+
+    def wanted(self, name: str) -> Service:
+        """What is to be scaled: a service, or a function of one as `waste/get_stats`. CalledWrongly with the near one."""
+        if "/" not in name:
+            return self.service(name)
+        found = apart(name, self.services)
+        self.apart.setdefault(found.service.name, found)
+        return self.apart[found.service.name].service
+
+    def routes(self) -> list[list[str]]:
+        """Functions that the gateway sends to parts of their own: method, path, part and address."""
+        chosen = [one for name, one in self.apart.items() if name in self.routed]
+        return [
+            [one.method, one.path, one.service.name, self.addresses.service(one.service.name, "gateway")]
+            for one in chosen
+        ]
 
     def service(self, name: str) -> Service:
         """The service of that name or folder. CalledWrongly with the near one."""
@@ -91,7 +115,7 @@ class System:
         found.append(self._proxy())
         replicas = [
             part
-            for service in self.services.values()
+            for service in [*self.services.values(), *(one.service for one in self.apart.values())]
             for number in range(1, self.addresses.count(service) + 1)
             for part in self.replica(service, number)
         ]
@@ -208,13 +232,14 @@ class System:
 
     def _service(self, service: Service, number: int) -> Part:
         name = replica_name(service.name, number)
+        target = self.apart[service.name].target if service.name in self.apart else service.folder
         port = self.addresses.port_of(name)
         env = self.environments.service(service, name) | {"PORT": str(port)} | self._debug_environment(name)
         listener = self.addresses.listeners[name]
-        command = self._python(name, "runtime.http.host", (service.folder,), env, listener)
+        command = self._python(name, "runtime.http.host", (target,), env, listener)
         part = Part(name, "service", command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
         part.needs, part.grace = ("migrations",), seconds(service.run.grace)
-        part.module, part.arguments, part.folder = "runtime.http.host:run", (service.folder,), service.folder
+        part.module, part.arguments, part.folder = "runtime.http.host:run", (target,), service.folder
         self._debug(part)
         return part
 

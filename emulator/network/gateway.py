@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterable
@@ -41,6 +42,8 @@ class Gateway:
     def __init__(self, routes: Iterable[Route], environ: dict[str, str]) -> None:
         self.routes = list(routes)
         self.away: set[str] = set()
+        # Functions that run as parts of their own, by method and path; they come before their services' prefixes.
+        self.apart: list[tuple[str, re.Pattern[str], Route]] = []
         # Services whose newest code does not load; the old code answers, with a header that says so.
         self.errors: dict[str, bytes] = {}
         self.upstream = Upstream()
@@ -78,11 +81,10 @@ class Gateway:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
         path: str = scope["path"]
-        for route in self.routes:
-            if path.startswith(route.prefix) and (len(path) == len(route.prefix) or path[len(route.prefix)] == "/"):
-                known_away = route.service in self.away
-                await self.forwarder.forward(route, scope, receive, send, request_id, known_away=known_away)
-                return
+        if (route := self._route(scope["method"], path)) is not None:
+            known_away = route.service in self.away
+            await self.forwarder.forward(route, scope, receive, send, request_id, known_away=known_away)
+            return
         if path.startswith("/cdn/"):
             _only_read(scope)
             await self.copies.answer(path.removeprefix("/cdn/"), scope, send, request_id)
@@ -120,6 +122,15 @@ class Gateway:
             raise Refused(
                 404, "not-found", "Not Found", "There is nothing here. The services' prefixes are listed at /."
             )
+
+    def _route(self, method: str, path: str) -> Route | None:
+        for own, pattern, route in self.apart:
+            if method == own and pattern.fullmatch(path):
+                return route
+        for route in self.routes:
+            if path.startswith(route.prefix) and (len(path) == len(route.prefix) or path[len(route.prefix)] == "/"):
+                return route
+        return None
 
     def _index(self) -> dict[str, Any]:
         return {
@@ -167,6 +178,9 @@ class Gateway:
             order = json.loads(line)
             self.away = set(order.get("away", ()))
             self.errors = {name: _header_text(error) for name, error in order.get("errors", {}).items()}
+            self.apart = [
+                (method, re.compile(path), Route(path, part, url)) for method, path, part, url in order.get("apart", ())
+            ]
             self.tap.order(order.get("record", ""), bool(order.get("hold")))
 
 

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 _PHONE = re.compile(r"(?<![\d.-])(?:\+82[- ]?|0)\d{1,2}[- ]?\d{3,4}[- ]?\d{4}(?![\d.-])")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_OPENS = re.compile(r"(?=.*\d)(?=.*[A-Z])[A-Za-z0-9._~+/=-]{20,}")
 _RESIDENT = re.compile(r"(?<!\d)\d{6}-?[1-4]\d{6}(?!\d)")
 ADDRESS = "서울특별시 중구 세종대로 110"
 _PHONE_OF_NOBODY = "02-000-0000"
@@ -33,9 +34,9 @@ def rule() -> dict[str, Any]:
 
 
 @cache
-def _kinds() -> dict[str, str]:
+def _kinds(of: str) -> dict[str, str]:
     """Fields' names and their rule."""
-    return {name: kind for kind, names in rule()["fields"].items() for name in names}
+    return {name: kind for kind, names in rule()[of].items() for name in names}
 
 
 class Replacer:
@@ -96,7 +97,8 @@ class Replacer:
         return self.passwords.setdefault(value, f"{self._random(value)[:20]}-A1")
 
     def _secret(self, value: Any) -> Any:
-        if not isinstance(value, str) or self.leave(value):
+        # Fields of these names also hold words: a guide's `state` is `complete`.
+        if not isinstance(value, str) or self.leave(value) or not _OPENS.fullmatch(value):
             return value
         if _JWT.fullmatch(value):
             return self.token(value)
@@ -184,6 +186,7 @@ class Replacer:
         """What must be nowhere any more, and what it is: addresses, passwords and tokens. Names are words, too."""
         found = [(was, "e-mail address") for was in self._known if _EMAIL.fullmatch(was)]
         found += [(was, "address") for was, now in self._known.items() if now == ADDRESS and was != ADDRESS]
+        found += [(was, "place") for was in self._places]
         found += [(was, "password") for was in self.passwords]
         return [*found, *((was, "token") for was, now in self._tokens.items() if was != now)]
 
@@ -196,7 +199,7 @@ class Replacer:
         return self.value("text", value, where) if isinstance(value, str) else value
 
     def _field(self, name: str, value: Any, where: str) -> Any:
-        kind = _kinds().get(name)
+        kind = _kinds("fields").get(name) or (_kinds("request").get(name) if where.startswith("request") else None)
         if kind is None or isinstance(value, dict | list):
             return self.json(value, where)
         return self.value(kind, value, f"{where} {name}".strip())

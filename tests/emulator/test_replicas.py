@@ -1,6 +1,7 @@
 """Several replicas of a service: who they are, who gets the work, and what changes while people upload."""
 
 import time
+from uuid import uuid4
 
 import pytest
 
@@ -84,3 +85,35 @@ def test_what_can_not_be_scaled_is_said_before_anything_changes(emulator: Emulat
         refused = emulator.eco2("scale", *words, check=False)
         assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr
     assert names(emulator, "api-waste") == ["api-waste"]
+
+
+def test_a_function_is_a_part_of_its_own_and_its_service_serves_the_rest(emulator: Emulator) -> None:
+    def served_by(method: str, path: str) -> str:
+        with emulator.client() as client:
+            headers = {"X-Request-Id": f"apart-{uuid4().hex}"}
+            assert client.request(method, path, headers=headers).status_code in (401, 405)
+            api = {"X-Eco2-Token": emulator.token}
+            for _ in range(100):
+                found = client.get("/_emulator/api/traces/" + headers["X-Request-Id"], headers=api)
+                if "→" in found.text:
+                    return found.text.split("→ ")[1].split('"')[0]
+                time.sleep(0.05)
+            raise AssertionError("no span")
+
+    assert "api-waste-get-stats: 2 replicas, before 0" in emulator.eco2("scale", "waste/get_stats=2").stdout
+    assert names(emulator, "api-waste-get") == ["api-waste-get-stats", "api-waste-get-stats/2"]
+    assert served_by("GET", "/api/v1/waste/stats") == "api-waste-get-stats"
+    assert served_by("GET", "/api/v1/waste/analyses") == "api-waste"
+    assert served_by("POST", "/api/v1/waste/stats") == "api-waste"
+    emulator.eco2("kill", "api-waste-get-stats/2")
+    emulator.wait(lambda: emulator.eco2("status", check=False).returncode == 0)
+    assert "api-waste-get-stats: 0 replicas, before 2" in emulator.eco2("scale", "waste/get_stats=0").stdout
+    assert served_by("GET", "/api/v1/waste/stats") == "api-waste"
+    assert names(emulator, "api-waste") == ["api-waste"]
+    for words, says in (
+        (("waste/get_stat=2",), "waste has no HTTP function get_stat: did you mean get_stats?"),
+        (("waste/photo_classified=2",), "waste has no HTTP function photo_classified"),
+        (("waste/get_stats=17",), "0 to 16 replicas can run on one machine"),
+    ):
+        refused = emulator.eco2("scale", *words, check=False)
+        assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr

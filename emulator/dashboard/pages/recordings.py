@@ -22,7 +22,11 @@ async def recordings(site: Site) -> list[dict[str, Any]]:
     return await asyncio.to_thread(folder.every, site.state)
 
 
-@post("/recordings", status_code=200, summary="Begin a recording: every request from now on, with the state of this moment")
+@post(
+    "/recordings",
+    status_code=200,
+    summary="Begin a recording: every request from now on, with the state of this moment",
+)
 async def begin(site: Site, data: JSONBody[Recording]) -> dict[str, Any]:
     return await site.ask("record-on", name=folder.check_name(data.name))
 

@@ -58,9 +58,14 @@ def test_a_token_is_signed_anew_with_its_claims_once(replacer: Replacer) -> None
 
 
 def test_what_the_replay_made_is_left(replacer: Replacer) -> None:
-    replacer.leave = lambda value: value == "made-by-the-replay"
-    assert replacer.json({"refresh_token": "made-by-the-replay"}, "") == {"refresh_token": "made-by-the-replay"}
-    assert replacer.json({"refresh_token": "from before"}, "") != {"refresh_token": "from before"}
+    made, before = "mYq3QjKxY0nI1kXoJrW9Dg6vT5bS2hLzE8uFcRaPwN4", "NVo9uQ2hXk1sZr7TgY4bWcD0eFjLmPaS8iHvRnKtUyo"
+    replacer.leave = lambda value: value == made
+    assert replacer.json({"refresh_token": made}, "") == {"refresh_token": made}
+    assert replacer.json({"refresh_token": before}, "") != {"refresh_token": before}
+    assert replacer.json({"state": "complete", "code": "upload-missing"}, "") == {
+        "state": "complete",
+        "code": "upload-missing",
+    }
 
 
 def test_every_column_of_every_table_has_a_rule(postgres: Postgres) -> None:
