@@ -12,11 +12,10 @@ from emulator.recording import folder as recordings
 from emulator.recording import form
 from emulator.recording.align import Aligned
 from emulator.recording.form import Exchange, Span
-from emulator.recording.order import Order
+from emulator.recording.order import Order, is_run
 
 # What an answer's headers promise; others are dates, ids and lengths.
 _HEADERS = ("content-type", "cache-control", "location", "retry-after", "www-authenticate", "allow")
-_RUNS = ("server", "task", "result")
 ABSENT = "(nothing)"
 
 
@@ -211,12 +210,14 @@ def _done(was: list[Span], now: list[Span], aligned: Aligned) -> Iterator[Differ
 def _statements(spans: list[Span], aligned: Aligned) -> dict[str, Counter[str]]:
     """Statements by the function that made them."""
     by_id = {span.id: span for span in spans}
-    return _grouped((_run_of(span, by_id), span.name) for span in spans if span.kind == "sql")
+    made = _grouped((_run_of(span, by_id), span.name) for span in spans if span.kind == "sql")
+    made.pop("", None)
+    return made
 
 
 def _tasks(spans: list[Span], aligned: Aligned) -> dict[str, Counter[str]]:
     sent = [("", f"sent {span.name}") for span in spans if span.kind == "enqueue"]
-    ran = [("", f"{span.name}: {_end(span)}") for span in spans if span.kind in ("task", "result")]
+    ran = [("", f"{span.name}: {_end(span)}") for span in spans if is_run(span) and span.kind != "server"]
     return _grouped([*sent, *ran])
 
 
@@ -230,9 +231,9 @@ def _objects(spans: list[Span], aligned: Aligned) -> dict[str, Counter[str]]:
 
 
 def _run_of(span: Span, by_id: Mapping[str, Span]) -> str:
-    """The function's run that a span is part of."""
+    """The function's run that a span is part of; empty where it is the runtime's own doing."""
     above = by_id.get(span.parent)
-    while above is not None and above.kind not in _RUNS:
+    while above is not None and not is_run(above):
         above = by_id.get(above.parent)
     return above.name if above is not None else ""
 

@@ -6,8 +6,13 @@ from collections.abc import Mapping
 
 from emulator.recording.form import Exchange, Span
 
-# Kinds of spans that are a function's run; what follows them, such as the deletion of an outbox row, no answer shows.
 _RUNS = ("server", "task", "result")
+
+
+def is_run(span: Span) -> bool:
+    """Whether a span is a function's run. What the runtime does for itself, such as the deletion of outbox rows (of several tasks at
+    once, under the trace of one of them), no answer shows."""
+    return span.kind in _RUNS and not span.name.endswith("/settled")
 
 
 class Order:
@@ -21,7 +26,7 @@ class Order:
         for exchange in exchanges:
             ends = self._ends.setdefault(exchange.trace, {})
             for span in spans.get(exchange.trace, ()):
-                if span.kind in _RUNS:
+                if is_run(span):
                     ends[span.service] = max(ends.get(span.service, 0.0), span.end)
                 if span.kind == "server" and span.attributes.get("request_id") == exchange.given_id:
                     self._service[exchange.id] = span.service

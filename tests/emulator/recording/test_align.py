@@ -24,6 +24,7 @@ TOKEN = "q_MWY7kWuhMqbn7lvjvqHp6dcYDjKcJ7RXjI35RYwFE"
         ("2026-11-29T01:10:00Z", "2026-11-29T01:10:31.5Z"),
         ("http://127.0.0.1:8000/cdn/x", "http://127.0.0.1:21999/cdn/x"),
         ("20261129T010759Z", "20261130T010759Z"),
+        ("AKIA8PF9FA31Z0AXXHQC/20261129/ap-northeast-2", "AKIA0PF9FA31Z0AXXHQ0/20261130/ap-northeast-2"),
     ],
 )
 def test_what_the_system_made_while_it_was_recorded_may_differ(was: str, now: str) -> None:
