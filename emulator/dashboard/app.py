@@ -18,8 +18,7 @@ from litestar.exceptions import HTTPException
 from litestar.params import QueryParameter
 
 from emulator.dashboard.guard import only_from_here, refuse, with_token
-from emulator.dashboard.pages import data, functions, logs, mail, requests, system, tasks, top
-from emulator.dashboard.pages import data, functions, mail, recordings, requests, system, tasks
+from emulator.dashboard.pages import data, functions, logs, mail, recordings, requests, system, tasks, top
 from emulator.dashboard.site import Site, site_of
 from emulator.recording import spanlog
 
@@ -51,8 +50,7 @@ async def index() -> list[dict[str, str]]:
 
 HANDLERS: list[Any] = [
     index,
-    *(one for page in (system, functions, requests, tasks, logs, top, data, mail) for one in page.HANDLERS),
-    *(one for page in (system, functions, requests, tasks, data, mail, recordings) for one in page.HANDLERS),
+    *(one for page in (system, functions, requests, tasks, logs, top, data, mail, recordings) for one in page.HANDLERS),
 ]
 
 

@@ -25,8 +25,8 @@ from emulator.network.merge import merge
 from emulator.network.public_copies import PublicCopies
 from emulator.network.refusals import Headers, Receive, Refused, Scope, Send, send_problem, send_whole
 from emulator.network.upstream import Upstream
-from runtime.http import reference
 from emulator.recording.tap import Tap
+from runtime.http import reference
 from runtime.http.cors import Cors
 from runtime.http.server import Server, configured
 from shared import spans, supervision, trace
@@ -99,7 +99,7 @@ class Gateway:
         elif path in ("/openapi.json", "/", "/_gateway"):
             _only_read(scope)
             status, kind, body = 200, b"application/json", b""
-            headers = [(b"x-request-id", request_id)]
+            more = [(b"x-request-id", request_id)]
             if path == "/openapi.json":
                 body = msgspec.json.encode(await self._openapi())
             elif path == "/":
@@ -112,12 +112,12 @@ class Gateway:
                     "\n".join(troubles or ["ready"]).encode() + b"\n",
                 )
                 # What a recording waits for: whether nobody is let in, who is on the way, and what is written.
-                headers += [
+                more += [
                     (b"x-eco2-held", b"1" if self.tap.held else b"0"),
                     (b"x-eco2-passing", str(self.tap.passing).encode()),
                     (b"x-eco2-recording", self.tap.recording.encode()),
                 ]
-            await send_whole(send, status, kind, body, headers)
+            await send_whole(send, status, kind, body, more)
         else:
             raise Refused(
                 404, "not-found", "Not Found", "There is nothing here. The services' prefixes are listed at /."

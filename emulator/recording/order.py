@@ -10,8 +10,8 @@ _RUNS = ("server", "task", "result")
 
 
 def is_run(span: Span) -> bool:
-    """Whether a span is a function's run. What the runtime does for itself, such as the deletion of outbox rows (of several tasks at
-    once, under the trace of one of them), no answer shows."""
+    """Whether a span is a function's run. What the runtime does for itself, such as the deletion of outbox rows (of several tasks
+    at once, under the trace of one of them), no answer shows."""
     return span.kind in _RUNS and not span.name.endswith("/settled")
 
 
