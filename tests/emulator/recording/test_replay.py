@@ -89,7 +89,8 @@ def test_what_a_change_breaks_is_named_by_function_and_field(emulator: Emulator,
 
 
 def test_work_that_fails_is_seen_in_the_request_that_set_it_going(emulator: Emulator, copy: Path) -> None:
-    edit(copy / "functions/storage/process_photo.py", "    key = message", "    raise ValueError\n    key = message")
+    first = '    progress.publish("checking", 0.1)\n'
+    edit(copy / "functions/storage/process_photo.py", first, f"{first}    raise ValueError\n")
     done = emulator.eco2("replay", "day", "--with", str(copy), check=False)
     assert done.returncode == 1
     assert "+ storage/process_photo: failure" in done.stdout
