@@ -8,16 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
 from emulator.process import CalledWrongly, StartError
 from emulator.recording import form
+from emulator.recording.opened import open_one
 from emulator.state import manifest, version
 from emulator.state.folder import State
 from runtime.services import ROOT, suggestion
 
-# Says which recording is open, to every process that writes into it.
-OPEN = "recording.json"
 _ABOUT = "about.json"
 
 
@@ -51,24 +48,6 @@ def find(state: State, name: str) -> Path:
             f"there is no recording {name}{suggestion(name, names) if names else '; `eco2 record on` begins one'}"
         )
     return folder
-
-
-class _Open(Struct):
-    folder: str
-    requests: bool = True
-
-
-def mark_open(state: State, folder: Path, *, requests: bool) -> None:
-    """Have every process write into this recording; without `requests` spans alone, of work that is still under way."""
-    state.write_json(OPEN, {"folder": str(folder), "requests": requests})
-
-
-def open_one(state: State, *, requests: bool = False) -> Path | None:
-    """The folder of the recording that is open just now; with `requests`, if it takes any."""
-    said = state.read_json(OPEN, _Open)
-    if said is None or (requests and not said.requests) or not Path(said.folder).is_dir():
-        return None
-    return Path(said.folder)
 
 
 def write_about(folder: Path, about: Mapping[str, Any]) -> None:

@@ -15,6 +15,17 @@ import msgspec
 from msgspec import Struct
 
 REQUESTS, SPANS, BODIES, SNAPSHOT = "requests.jsonl", "spans.jsonl", "bodies", "snapshot"
+# Of this connection alone, or made anew by whoever sends the request again.
+NOT_KEPT = {
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "te",
+    "traceparent",
+    "transfer-encoding",
+    "x-request-id",
+}
 # An answer is kept so far; of what is longer the size and hash are compared.
 LONGEST_ANSWER = 1024 * 1024
 # Longer or binary bodies are files: the log stays a text that can be read.

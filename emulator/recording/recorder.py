@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.process import StartError
-from emulator.recording import cached, form, spanlog
+from emulator.recording import cached, form, opened, spanlog
 from emulator.recording import folder as recordings
 from emulator.standstill import Standstill
 from emulator.state import version
@@ -94,7 +94,7 @@ class Recorder:
         }
         recordings.write_about(folder, about)
         self._lost = spanlog.lost(state.port("dashboard"))
-        recordings.mark_open(state, folder, requests=True)
+        opened.mark_open(state, folder, requests=True)
         self._folder = folder
 
     async def off(self, why: str = "off") -> str:
@@ -110,7 +110,7 @@ class Recorder:
             state = self._system.state
             try:
                 await self._hold_all()
-                recordings.mark_open(state, folder, requests=False)
+                opened.mark_open(state, folder, requests=False)
             finally:
                 self._folder, self._hold = None, False
                 self._tell()
@@ -155,7 +155,7 @@ class Recorder:
 
     def _close(self) -> None:
         self._folder = None
-        (self._system.state.path / recordings.OPEN).unlink(missing_ok=True)
+        (self._system.state.path / opened.OPEN).unlink(missing_ok=True)
 
     async def _wait(self, holds: Callable[[Mapping[str, str]], bool], seconds: float) -> None:
         """Until the gateway says so, or for so long: a request that takes longer than that is in no recording."""
@@ -175,8 +175,8 @@ class Recorder:
 
 def finish_left(state: State, say: Callable[[str], None]) -> None:
     """Close the recording of an emulator that was killed: what is in it counts."""
-    left = recordings.open_one(state)
-    (state.path / recordings.OPEN).unlink(missing_ok=True)
+    left = opened.open_one(state)
+    (state.path / opened.OPEN).unlink(missing_ok=True)
     if left is None:
         return
     try:

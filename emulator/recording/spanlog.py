@@ -4,7 +4,7 @@ import os
 import socket
 from pathlib import Path
 
-from emulator.recording import folder as recordings
+from emulator.recording import opened
 from emulator.recording.form import LARGEST, SPANS
 from emulator.state.folder import State
 
@@ -17,7 +17,7 @@ class SpanLog:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._mark = state.path / recordings.OPEN
+        self._mark = state.path / opened.OPEN
         self._seen = 0
         self._file: int | None = None
 
@@ -36,7 +36,7 @@ class SpanLog:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        folder = recordings.open_one(self._state) if self._seen else None
+        folder = opened.open_one(self._state) if self._seen else None
         if folder is not None:
             self._file = os.open(folder / SPANS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 

@@ -1,33 +1,19 @@
-"""Where requests pass: the gateway's tap and the object store's. Each writes what it sees into the recording that is open."""
+"""Where requests pass: the gateway's tap, which writes what it sees into the recording that is open."""
 
 import asyncio
 import contextlib
 import hashlib
-import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from emulator.network.refusals import Receive, Scope, Send
-from emulator.recording import folder as recordings
-from emulator.recording.form import LONGEST_ANSWER, Answer, Body, Exchange, Log
-from emulator.state.folder import State
+from emulator.recording.form import LONGEST_ANSWER, NOT_KEPT, Answer, Body, Exchange, Log
 from shared import clock, trace
 
 # As long as what a service takes.
 _LONGEST_REQUEST = 1024 * 1024
-# Of this connection alone, or made anew by whoever sends the request again.
-_NOT_KEPT = {
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "te",
-    "traceparent",
-    "transfer-encoding",
-    "x-request-id",
-}
 # The dashboard's own looking, and the probe of the gateway.
 _NOT_RECORDED = ("/_emulator", "/_gateway")
 _Headers = list[tuple[str, str]]
@@ -192,32 +178,8 @@ class _Kept:
 
 def _text(headers: list[tuple[bytes, bytes]]) -> _Headers:
     found = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
-    return [(name, value) for name, value in found if name not in _NOT_KEPT]
+    return [(name, value) for name, value in found if name not in NOT_KEPT]
 
 
 def _is_stream(headers: list[tuple[bytes, bytes]]) -> bool:
     return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
-
-
-class StoreTap:
-    """The object store's: people post their photographs to it directly. Looks for an open recording at each of them."""
-
-    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
-        self._state = State(Path(environ["ECO2_STATE"])) if environ.get("ECO2_STATE") else None
-
-    def posted(
-        self, path: str, headers: Mapping[str, str], body: bytes, answer: tuple[int, _Headers, bytes], seconds: float
-    ) -> None:
-        """Write an upload by form that was answered so."""
-        folder = recordings.open_one(self._state, requests=True) if self._state is not None else None
-        if folder is None:
-            return
-        log = Log(folder)
-        try:
-            status, said, content = answer
-            kept = [(name, value) for name, value in headers.items() if name not in _NOT_KEPT]
-            whole = Answer(status, [(n.lower(), v) for n, v in said], log.keep(content), round(seconds, 6))
-            id_ = headers.get("x-request-id") or os.urandom(16).hex()
-            log.write(Exchange(id_, clock.time() - seconds, "s3", "POST", path, kept, log.keep(body), "", whole))
-        finally:
-            log.close()

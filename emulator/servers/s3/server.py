@@ -29,7 +29,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 from werkzeug.wsgi import get_input_stream
 
-from emulator.recording.tap import StoreTap
+from emulator.recording.store_tap import StoreTap
 from emulator.servers.s3.disk import Disk
 from emulator.servers.s3.errors import S3Error
 from emulator.servers.s3.post_policy import verify_post
