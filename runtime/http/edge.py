@@ -1,19 +1,19 @@
-"""The outermost layer of a host: request ids, trace context, metrics, access log, and one app per service behind it."""
+"""The outermost layer of a host: one app per service behind it, what every request is refused for, metrics and access log."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Sequence
-from random import getrandbits
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from runtime.http import problems
-from runtime.http.authentication import PLACE, UNSUPPORTED
+from runtime.http.authentication import UNSUPPORTED
 from runtime.http.cors import Cors
+from runtime.http.exchange import Exchange
 from runtime.http.health import PATHS, Health
 from runtime.telemetry import AccessLog, latencies
 from shared import clock, spans, trace
@@ -21,7 +21,7 @@ from shared.answers import Whole
 from shared.errors import BadInput, NotFound, Problem
 
 if TYPE_CHECKING:
-    from litestar.types import ASGIApp, Message, Receive, Send
+    from litestar.types import ASGIApp, Receive, Send
 
     from runtime.http.hosted import Hosted
 
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 _SECRET = re.compile(
     r"((?:^|&)[^=&]*(?:ticket|token|code|state|secret|passw|key|sig|auth|cred|nonce)[^=&]*=)[^&]*", re.I
 )
-_NOSNIFF = (b"x-content-type-options", b"nosniff")
-# An address may hold a ticket; no page that it leads to is told of it.
-_NO_REFERRER = (b"referrer-policy", b"no-referrer")
-_NO_STORE = (b"cache-control", b"no-store")
-_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _CHARSET = re.compile(rb";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
 
 
@@ -58,98 +53,48 @@ class Edge:
             raise RuntimeError("only HTTP is served here")
 
     async def _request(self, scope: Any, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        path: str = scope["path"]
-        incoming_id = traceparent = None
-        content_type, has_body, coded = b"", False, False
-        origin, tls = None, False
-        for name, value in scope["headers"]:
-            if name == b"content-type":
-                content_type = value
-            elif name == b"content-length":
-                has_body = value != b"0"
-            elif name == b"transfer-encoding":
-                has_body = True
-            elif name == b"content-encoding":
-                coded = value.lower() != b"identity"
-            elif name == b"origin":
-                origin = value
-            elif name == b"x-forwarded-proto":
-                tls = value == b"https"
-            elif name == b"traceparent":
-                traceparent = value.decode("latin-1")
-            elif name == b"x-request-id" and trace.REQUEST_ID.fullmatch(value):
-                incoming_id = value
-        # Ids, not secrets: Python's own generator costs a tenth of a system call, and is seeded anew after a fork.
-        random = f"{getrandbits(320):080x}"
-        request_id = incoming_id.decode() if incoming_id else random[:32]
-        trace.set_request_id(request_id)
-        parent = traceparent or ""
-        traceparent = trace.enter(traceparent, random[32:])
-        added = [(b"x-request-id", request_id.encode()), _NOSNIFF]
-        if tls:
-            added.append(_HSTS)
-        if b"ticket=" in scope["query_string"]:
-            added.append(_NO_REFERRER)
+        exchange = Exchange(scope, send)
+        scope = exchange.scope
         if self.cors.on:
-            added += self.cors.headers(origin)
-        status = 500
-
-        def leave() -> None:
-            # The next has the place when the answer begins: events may go on for hours.
-            if (place := scope.get(PLACE)) is not None:
-                place.leave()
-
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                leave()
-                headers = [*message["headers"], *added]
-                # What is a person's, and tokens, which are what a change is answered with.
-                if "eco2_user" in scope or scope["method"] != "GET":
-                    for name, _ in headers:
-                        if name == b"cache-control":
-                            break
-                    else:
-                        headers.append(_NO_STORE)
-                message["headers"] = headers
-            await send(message)
-
-        service, app = self._find(path)
-        if has_body and coded:
+            exchange.added += self.cors.headers(exchange.origin)
+        service, app = self._find(scope["path"])
+        if exchange.has_body and exchange.coded:
             scope[UNSUPPORTED] = "Send the body as it is, without Content-Encoding."
-        elif has_body and not _is_json(content_type):
+        elif exchange.has_body and not _is_json(exchange.content_type):
             scope[UNSUPPORTED] = None
-        if scope["method"] == "HEAD":
-            # What GET says, without the body (RFC 9110 §9.3.2): functions know GET alone.
-            scope, sending = scope | {"method": "GET"}, _without_body(sending)
         if self.cors.on and (preflight := self.cors.preflight(scope["method"], scope["headers"])) is not None:
             app = preflight
         elif b"%" in scope["query_string"] and (parameter := _not_utf_8(scope["query_string"])) is not None:
             app = _refuse(BadInput(parameter, "is not UTF-8: percent-encode its UTF-8 bytes"))
         try:
-            await app(scope, receive, sending)
+            await app(scope, receive, exchange.sending)
         finally:
-            leave()
-            seconds = time.perf_counter() - started
+            exchange.leave()
             if service:
-                method: str = scope["method"]
-                template = scope.get("path_template") or "unmatched"
-                latencies.add(service, method, template, status, seconds)
-                # Logs name no person (shared.identity.alias_of).
-                if "user_id" in template:
-                    path = template
-                elif template == "unmatched":
-                    path = "/".join(word if word in self._words else "{?}" for word in path.split("/")[:12])
-                if spans.on():
-                    now = clock.time()
-                    spans.send(
-                        f"{method} {template}", "server", traceparent=traceparent, parent=parent, started=now - seconds,
-                        seconds=seconds, status=status, path=path, request_id=request_id,
-                        query=_shown(scope["query_string"].decode("latin-1")) or None,
-                    )  # fmt: skip
-                self._access.add(method, path, status, seconds, scope.get("eco2_user"), request_id, traceparent)
+                self._note(service, exchange)
+
+    def _note(self, service: str, exchange: Exchange) -> None:
+        """Count the request, write its line of the access log and its span."""
+        scope = exchange.scope
+        seconds = time.perf_counter() - exchange.started
+        method, path = scope["method"], scope["path"]
+        template = scope.get("path_template") or "unmatched"
+        latencies.add(service, method, template, exchange.status, seconds)
+        # Logs name no person (shared.identity.alias_of).
+        if "user_id" in template:
+            path = template
+        elif template == "unmatched":
+            path = "/".join(word if word in self._words else "{?}" for word in path.split("/")[:12])
+        if spans.on():
+            now = clock.time()
+            spans.send(
+                f"{method} {template}", "server", traceparent=exchange.traceparent, parent=exchange.parent,
+                started=now - seconds, seconds=seconds, status=exchange.status, path=path,
+                request_id=exchange.request_id, query=_shown(scope["query_string"].decode("latin-1")) or None,
+            )  # fmt: skip
+        self._access.add(
+            method, path, exchange.status, seconds, scope.get("eco2_user"), exchange.request_id, exchange.traceparent
+        )
 
     def _find(self, path: str) -> tuple[str, ASGIApp]:
         if self._docs and "/docs" in path and (page := self._page(path)) is not None:
@@ -194,17 +139,6 @@ class Edge:
         self._health.draining = True
         for hosted in self._hosted:
             hosted.drain()
-
-
-def _without_body(send: Any) -> Any:
-    """Sends the head of an answer, and ends it there: an event stream too, which would go on for long."""
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            await send(message)
-            await send({"type": "http.response.body", "body": b""})
-
-    return sending
 
 
 def _refuse(problem: Problem) -> Whole:
