@@ -59,7 +59,7 @@ async def measure(about: dict[str, object], keys: Keys, users: int, seconds: flo
     begun = time.monotonic()
     async with probing(addresses) as probes:
         tries = await crowd(gateway, users, keys, seconds, lambda: time.monotonic() - begun)
-    return row(users, tries, seconds, probes, os.getloadavg()[0])
+    return row(users, tries, probes, os.getloadavg()[0])
 
 
 @contextmanager

@@ -19,7 +19,7 @@ class Row(Struct):
     users: int
     tries: int
     success: float  # share of the tries that succeeded, Retry-After honoured
-    a_minute: float  # photos done, while all users were there
+    a_minute: float  # photos done, from the first request to the last photo: what is begun is also ended
     p50: float
     p95: float
     refused: int  # answers that said to come again
@@ -29,11 +29,10 @@ class Row(Struct):
     done: list[int]  # photos done in each step
 
 
-def row(users: int, tries: Sequence[Try], seconds: float, probes: dict[str, list[float]], load: float) -> Row:
+def row(users: int, tries: Sequence[Try], probes: dict[str, list[float]], load: float) -> Row:
     """What the tries of one crowd come to."""
     good = [one for one in tries if one.outcome == "success"]
     ends = [one.began + one.seconds for one in good]
-    begin = seconds / 8  # until then they arrive
     failures = outcomes(list(tries))
     failures.pop("success", None)
     times = sorted(one.seconds for one in good) or [0.0]
@@ -42,7 +41,7 @@ def row(users: int, tries: Sequence[Try], seconds: float, probes: dict[str, list
         users=users,
         tries=len(tries),
         success=len(good) / len(tries) if tries else 0.0,
-        a_minute=sum(begin <= end <= seconds for end in ends) / (seconds - begin) * 60,
+        a_minute=len(good) / max(ends, default=1.0) * 60,
         p50=statistics.median(times),
         p95=_p95(times),
         refused=sum(one.refused for one in tries),

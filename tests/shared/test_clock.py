@@ -4,12 +4,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from shared import clock
-from shared.ids import new_id
+from shared.ids import first_id, new_id
 
 
 @pytest.fixture
@@ -59,3 +60,11 @@ def test_ids_sort_by_the_systems_time(clock_file: str) -> None:
     assert first < second
     assert abs((second.int >> 80) / 1000 - (time.time() + 60)) < 5
     assert len({new_id() for _ in range(1000)}) == 1000
+
+
+def test_ids_made_from_a_moment_on_begin_with_its_first() -> None:
+    before = clock.now()
+    made = new_id()
+    after = clock.now() + timedelta(milliseconds=1)
+    assert first_id(before) <= made < first_id(after)
+    assert first_id(before).version == 7

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from emulator.servers.postgres import Postgres
+from shared import db as db_module
 from shared import silence, tasks, wake
 from shared.db import Database
 from shared.errors import Busy, Problem, TooSlow, Unavailable
@@ -253,3 +254,41 @@ async def test_values_travel_as_json_has_them(db: Connect) -> None:
             "SELECT 0.5::numeric, '2026-01-02 03:04:05'::timestamp, '{\"a\": [1]}'::jsonb, current_setting('timezone')"
         )
         assert await cursor.fetchone() == (0.5, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), {"a": [1]}, "UTC")
+
+
+async def test_a_pool_that_answers_others_meanwhile_is_busy_and_waited_for(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(db_module, "BUSY", 60.0)
+    users = Database(environment["API_USERS_DB_URL"], size=1)
+    await users.open()
+
+    async def use() -> None:
+        async with users.connection() as conn:
+            await conn.execute("SELECT pg_sleep(0.1)")
+
+    # The last waits for five times its patience; before it, one answer after another comes.
+    await asyncio.gather(*(use() for _ in range(10)))
+    assert not users.away()
+    await users.close()
+
+
+async def test_a_pool_that_answers_no_one_is_away_until_it_answers_again(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_module, "PATIENCE", 0.2)
+    users = Database(environment["API_USERS_DB_URL"], size=1)
+    await users.open()
+    async with users.connection() as conn:
+        await conn.execute("SELECT 1")
+    held = await users.take()
+    await asyncio.sleep(db_module.SILENT)
+    with pytest.raises(Unavailable):
+        async with users.connection():
+            pass
+    assert users.away()
+    await users.pool.putconn(held)
+    assert await users.ready()
+    assert not users.away()
+    await users.close()
