@@ -45,7 +45,7 @@ class Launcher:
         old, self.template = self.template, self._new_template()
         await self.template.ready.wait()
         old.retire()
-        self._retired.append(old)
+        self._retired = [one for one in self._retired if not one.gone.is_set()] + [old]
 
     async def start(self, part: Part, command: Command) -> Process:
         """A new process of the part. StartError when there is none."""

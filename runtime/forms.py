@@ -16,6 +16,9 @@ from msgspec import Struct, inspect
 
 log = logging.getLogger("eco2.worker")
 
+# Names of unknown fields that are said, each once; a version that sends more is sending names of its own making.
+_NAMES = 100
+
 
 class Refused(Exception):
     """This version of the code can't read the message; the sentence says which field."""
@@ -56,7 +59,7 @@ class Form:
             if missing:
                 raise Refused(f"{where}{', '.join(missing)} seems to be called {', '.join(unknown)} now")
             self.unknown += len(unknown)
-            for name in unknown - self._said:
+            for name in sorted(unknown - self._said)[: _NAMES - len(self._said)]:
                 self._said.add(name)
                 log.warning("%s has a field that this version does not know: %s%s", self.takes.__name__, where, name)
 

@@ -10,7 +10,7 @@ import ast
 import importlib
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from functools import cache
+from functools import lru_cache
 from importlib.util import decode_source
 from pathlib import Path
 from types import ModuleType
@@ -85,7 +85,7 @@ def _read(service: Service, path: Path, root: Path) -> Function | None:
 
 
 # By the state of the file: the emulator's services inherit what its template has read already.
-@cache
+@lru_cache(maxsize=1024)
 def _parsed(folder: str, prefix: str, path: Path, root: Path, changed: int, size: int) -> Function | None:
     file = path.relative_to(root).as_posix()
     try:

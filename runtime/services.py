@@ -3,7 +3,7 @@
 import difflib
 import tomllib
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -111,7 +111,7 @@ def load_service(path: Path) -> Service:
 
 
 # By the state of the file: the emulator's services inherit what its template has read already.
-@cache
+@lru_cache(maxsize=64)
 def _read(path: Path, changed: int, size: int) -> Service:
     file = f"functions/{path.parent.name}/{path.name}"
     try:

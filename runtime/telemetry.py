@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # Access lines wait so long for company before they are written in one go, in seconds.
 _BATCH = 0.05
+# Or until so many have gathered.
+_LINES = 1000
 
 # What PostgreSQL adds to an error (psycopg prints it with the error): the values of the row it refused.
 _VALUES = re.compile(r"^(?:DETAIL|CONTEXT|LINE \d+):.*?(?=\n\n(?:The above exception|During handling)|\Z)", re.M | re.S)
@@ -214,7 +216,9 @@ class AccessLog:
                 "request",
             )
         )
-        if self._timer is None:
+        if len(self._lines) >= _LINES:
+            self.flush()
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_BATCH, self.flush)
 
     def flush(self) -> None:

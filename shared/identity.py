@@ -44,12 +44,16 @@ READ_WITHIN = 2.0
 LOOK_EVERY = 1.0
 # A reading goes back this far behind the newest entry seen, for writers whose clocks or commits lag.
 OVERLAP = 60.0
+# Seconds by which the clock of the process that signs may differ from that of the one that revokes.
+LAG = 5.0
 # A revocation outlives every token of its session by this much.
 KEPT = ACCESS_SECONDS + 2 * OVERLAP
 # Bytes of tokens remembered by one process, and the longest that is looked at. One of ours has about 450 characters, and what
 # is remembered of it takes as much again.
 REMEMBERED = 4 * 1024 * 1024
 OVERHEAD = 500
+# Revocations remembered by one process, of some 250 bytes each: more than a hundred persons a second who log out.
+REVOKED = 100_000
 LONGEST = 1024
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _BEARER = re.compile(r"bearer +([^ ]+)", re.IGNORECASE)
@@ -139,6 +143,7 @@ class Verifier:
         self._known: dict[str, Session] = {}
         self._size = 0
         self._revoked: dict[UUID, float] = {}
+        self._void_until = 0.0
 
     def authenticate(self, authorization: str | None) -> User:
         """Return the user whose valid access token the header holds.
@@ -175,7 +180,11 @@ class Verifier:
 
     def ended(self, session: Session) -> bool:
         """Whether the session was revoked or the token has expired since."""
-        return session.expires_at <= clock.time() or session.user.session_id in self._revoked
+        return (
+            session.expires_at <= clock.time()
+            or session.user.session_id in self._revoked
+            or session.expires_at <= self._void_until
+        )
 
     def _remember(self, authorization: str) -> tuple[str, Session]:
         if len(authorization) > LONGEST + 100:
@@ -294,7 +303,21 @@ class Verifier:
         oldest = clock.time() - KEPT
         for session_id in [key for key, score in self._revoked.items() if score < oldest]:
             del self._revoked[session_id]
+        self._forget_revocations()
         return str(max(self._revoked.values()) - OVERLAP) if self._revoked else "-inf"
+
+    def _forget_revocations(self) -> None:
+        """Keep the newest only, and let no token in that may be of a session whose revocation is forgotten: others refresh."""
+        if len(self._revoked) <= REVOKED:
+            return
+        ordered = sorted(self._revoked, key=self._revoked.__getitem__)
+        # More than one, so that not each reading sorts them.
+        gone = ordered[: len(ordered) - REVOKED * 9 // 10]
+        # A token that was signed after that moment is of none of these.
+        self._void_until = max(self._void_until, self._revoked[gone[-1]] + LAG + ACCESS_SECONDS)
+        for session_id in gone:
+            del self._revoked[session_id]
+        log.warning("more than %d sessions were revoked: older tokens have to be refreshed", REVOKED)
 
 
 # Who asks in this context, and who knows whether that still holds.

@@ -25,6 +25,8 @@ from shared import clock
 CLIENT_ID, CLIENT_SECRET = "eco2-local", "local-secret-of-no-value"
 PROVIDERS = {"kakao": "카카오", "google": "Google", "naver": "네이버"}
 CODE_SECONDS = 60.0
+# Codes and tokens that are remembered, the newest.
+MOST = 1000
 PAGE = Path(__file__).with_name("consent.html")
 
 
@@ -97,6 +99,7 @@ class Identity:
         self._codes = {code: grant for code, grant in self._codes.items() if grant.expires > now}
         code = secrets.token_urlsafe(24)
         challenge, nonce = query.get("code_challenge", ""), query.get("nonce", "")
+        _make_room(self._codes)
         self._codes[code] = Grant(provider, query["redirect_uri"], nonce, challenge, claims, now + CODE_SECONDS)
         return code
 
@@ -117,6 +120,7 @@ class Identity:
         now = int(clock.time())
         about = {"iss": self.issuer(provider), "aud": CLIENT_ID, "iat": now, "exp": now + 600, "nonce": grant.nonce}
         token = secrets.token_urlsafe(24)
+        _make_room(self._tokens)
         self._tokens[token] = grant.claims
         return {
             "access_token": token,
@@ -133,6 +137,11 @@ class Identity:
         """The public half, as a JWK set."""
         public = jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         return {"keys": [public | {"kid": "local", "use": "sig", "alg": "RS256"}]}
+
+
+def _make_room(kept: dict[str, Any]) -> None:
+    while len(kept) >= MOST:
+        del kept[next(iter(kept))]
 
 
 def _challenge(verifier: str) -> str:
@@ -245,4 +254,9 @@ async def jwks(provider: FromPath[str], request: Request[Any, Any, Any]) -> dict
     return found
 
 
-router = Router("/", route_handlers=[discovery, authorize, consent, token, userinfo, jwks])
+router = Router(
+    "/",
+    route_handlers=[discovery, authorize, consent, token, userinfo, jwks],
+    # Litestar remembers how a thousand forms read.
+    request_max_body_size=16 * 1024,
+)

@@ -38,6 +38,8 @@ from emulator.servers.ai_script import Rule, read_script
 from emulator.state.folder import State
 from shared import supervision
 
+# Requests that are remembered for whoever asks what was sent, the newest: each may hold a photograph.
+NOTED = 100
 _PHOTO = {
     "waste_type": "pet_clear",
     "confidence": 0.93,
@@ -114,6 +116,7 @@ class Stub:
         with self._lock:
             self.requests.append(request)
             self.headers.append(headers)
+            del self.requests[:-NOTED], self.headers[:-NOTED]
 
     def keep(self, request: dict[str, Any], status: int, type_: str, body: bytes) -> None:
         """Record an exchange, where that is wanted."""

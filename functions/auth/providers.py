@@ -75,7 +75,7 @@ def known(settings: Settings) -> dict[str, Provider]:
     return _read(file) if file and Path(file).exists() else {}
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)
 def _read(file: str) -> dict[str, Provider]:
     presets = tomllib.loads(Path(__file__).with_name("providers.toml").read_text(encoding="utf-8"))
     try:
@@ -186,7 +186,7 @@ def _of_userinfo(body: Any) -> Claims:
     return Claims(said.id, said.email or None, email_verified=False)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def _keys(url: str) -> Any:
     import jwt
 

@@ -47,7 +47,7 @@ def fill_one(name: str, /, **values: Any) -> Document:
     return found
 
 
-@functools.cache
+@functools.lru_cache(maxsize=128)
 def _text(name: str) -> str:
     return (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
 

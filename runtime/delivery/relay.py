@@ -56,6 +56,8 @@ PACE = 0.004
 # What was handed over waits here for a place in its queue up to so many seconds, and then in the outbox. What was published
 # and is still open after so many is noted there. Both well before it is due for all relays (shared.wake.HANDED).
 PATIENCE, NOTED = 2.0, 1.0
+# So many at most wait here: what is left out is in the outbox, and due for all relays in a moment.
+MOST = 5_000
 # So many of those at most are published, and noted, in one step.
 STEP_ROWS = 200
 # Housekeeping (old idempotency keys, settings, gauges), in seconds.
@@ -125,9 +127,9 @@ class Relay:
         self._ahead: float | None = None
         self._looked = self._chores = self._taken = self._begun = 0.0
         # Handed over, with when that was; and what of it is published and not noted yet, with when, and to which life.
-        self._handed: deque[tuple[float, Accepted]] = deque()
+        self._handed: deque[tuple[float, Accepted]] = deque(maxlen=MOST)
         self._waiting: list[tuple[float, Accepted]] = []
-        self._unnoted: deque[tuple[float, list[UUID]]] = deque()
+        self._unnoted: deque[tuple[float, list[UUID]]] = deque(maxlen=MOST)
         self._slots: dict[str, int] = {}
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -252,7 +254,8 @@ class Relay:
         while self._handed:
             self._waiting.append(self._handed.popleft())
         since = self._begun - HANDED.total_seconds()
-        self._waiting = [(at, task) for at, task in self._waiting if at >= since and task.actor not in off]
+        # And no more than there is memory for: the oldest are left to it.
+        self._waiting = [(at, task) for at, task in self._waiting if at >= since and task.actor not in off][-MOST:]
 
     def _publish_handed(self) -> bool:
         """Publish what was handed over and has room; return whether there may be more at once."""

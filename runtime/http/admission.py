@@ -73,7 +73,8 @@ class Lane:
         # The line: rounds[0] is the one that is being served, and has the number `_first`.
         self._rounds: deque[Line] = deque()
         self._first = 0
-        self._last: dict[Hashable, int] = {}  # the number of a person's last round
+        # Of each person who waits: the number of their last round, and how many of theirs wait.
+        self._last: dict[Hashable, tuple[int, int]] = {}
         self._promised = 0.0  # the moment that the last one who was refused was told
 
     def take(self) -> Place | None:
@@ -93,7 +94,8 @@ class Lane:
         """
         if self._away():
             raise Unavailable("database")
-        number = max(self._first, self._last.get(who, -1) + 1)
+        last, theirs = self._last.get(who, (-1, 0))
+        number = max(self._first, last + 1)
         before = sum(len(line) for line in list(self._rounds)[: number - self._first + 1])
         late = (before + 1) * self._seconds / self.places + self._seconds - PATIENCE
         if late > 0 or self.waiting >= MOST:
@@ -102,7 +104,7 @@ class Lane:
             self._rounds.append(OrderedDict())
         turn = asyncio.get_running_loop().create_future()
         self._rounds[number - self._first][turn] = who
-        self._last[who] = number
+        self._last[who] = (number, theirs + 1)
         self.waiting += 1
         leaving = asyncio.ensure_future(gone())
         try:
@@ -141,9 +143,7 @@ class Lane:
             self._rounds.popleft()
             self._first += 1
         turn, who = self._rounds[0].popitem(last=False)
-        self.waiting -= 1
-        if self._last.get(who) == self._first:
-            del self._last[who]
+        self._count_out(who)
         return turn
 
     def _give_up(self, turn: asyncio.Future[None], number: int) -> None:
@@ -152,8 +152,13 @@ class Lane:
                 self.left(0.0)
             return
         who = self._rounds[number - self._first].pop(turn)
+        self._count_out(who, number)
+
+    def _count_out(self, who: Hashable, number: int = -1) -> None:
+        """One of a person's waits no more; where it gave up a place in their last round, that is free for their next."""
         self.waiting -= 1
-        if self._last.get(who) == number:
-            self._last[who] = number - 1
-            if number == self._first:
-                del self._last[who]
+        last, theirs = self._last[who]
+        if theirs == 1:
+            del self._last[who]
+        else:
+            self._last[who] = (last - (last == number), theirs - 1)

@@ -7,7 +7,10 @@ from functools import partial
 from typing import Any
 
 from litestar import Litestar, Request, Response, Router, get, post
+from litestar._parsers import parse_query_string
+from litestar.connection.base import empty_receive, empty_send
 from litestar.handlers import HTTPRouteHandler
+from litestar.types import Empty, Receive, Scope, Send
 
 from runtime.http import authentication, injected, problems
 from runtime.http.admission import Lane
@@ -22,6 +25,22 @@ from shared.identity import Verifier
 EVENTS = "/events"
 # The largest request body, in bytes: everything large goes to the object store directly.
 MAX_BODY = 256 * 1024
+# Bytes of a query that is worth remembering how it reads.
+_SHORT = 200
+
+
+class Asked(Request[Any, Any, Any]):
+    """A request whose query Litestar does not keep when it is long.
+
+    It remembers how the last 1,024 queries of the process read, whatever their length: with lines of 8 KB of parameters that is
+    150 MB and more, for whoever wants to fill them.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive = empty_receive, send: Send = empty_send) -> None:
+        super().__init__(scope, receive, send)
+        query = scope["query_string"]
+        if len(query) > _SHORT and self._parsed_query is Empty:
+            self._parsed_query = parse_query_string.__wrapped__(query)
 
 
 def bound(
@@ -85,6 +104,7 @@ def application(service: Service, handlers: Sequence[HTTPRouteHandler], document
             Router(service.prefix, route_handlers=[*_options([*handlers, openapi_json]), *handlers, openapi_json])
         ],
         exception_handlers={Exception: problems.handle},
+        request_class=Asked,
         response_class=DataResponse,
         request_max_body_size=MAX_BODY,
         logging_config=None,

@@ -319,6 +319,25 @@ async def test_without_redis_tokens_live_and_the_list_is_kept(
             await following
 
 
+def test_more_revocations_than_are_remembered_let_no_one_in(
+    folder: Path, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are forgotten count all the same: whatever was signed before them has to be refreshed."""
+    monkeypatch.setattr(identity, "REVOKED", 10)
+    now = clock.time()
+    many = [(str(uuid4()), now - 300 + number) for number in range(25)]
+    verifier._take([(str(USER.session_id), now - 301), *many])
+    assert len(verifier._revoked) <= 10
+    assert {session.hex for session in verifier._revoked} == {UUID(name).hex for name, _ in many[-9:]}
+    before, after = now - 302 + identity.ACCESS_SECONDS, now - 200 + identity.ACCESS_SECONDS
+    assert refused(verifier, f"Bearer {signed(folder, exp=before)}")
+    assert refused(verifier, f"Bearer {signed(folder, sid=str(uuid4()), exp=before)}"), "it is not known whose that is"
+    assert verifier.authenticate(f"Bearer {signed(folder, sid=str(uuid4()), exp=after)}")
+    # All is read again after Redis was away.
+    verifier._take([(str(USER.session_id), now - 301), *many])
+    assert len(verifier._revoked) <= 10
+
+
 def test_a_revocation_is_forgotten_once_all_its_tokens_have_expired(verifier: Verifier) -> None:
     old, new = uuid4(), uuid4()
     verifier._take([(str(old), clock.time() - identity.KEPT - 1), (str(new).encode(), clock.time() - 1)])
