@@ -16,13 +16,14 @@ from pathlib import Path
 
 from k8s.programs.environments import UnknownEnvironment, environment
 from k8s.programs.images import CONTAINERFILE, Image, UnknownImage, find_image, wanted
+from k8s.programs.pin import pin
+from k8s.programs.registry_api import RegistryError
 from runtime.closure import Checkout, ClosureError
 from runtime.loader import LoadError
 from runtime.services import ServiceError
 
 # The oldest glibc that the base may have is older than any supported Debian's.
 PLATFORM = "x86_64-manylinux_2_28"
-IMAGE_TOML = "k8s/image.toml"
 
 
 class BuildError(Exception):
@@ -130,27 +131,6 @@ def push(name: str, program: str) -> None:
     _run([program, "push", name])
 
 
-def pin(checkout: Checkout) -> str:
-    """Ask the registry for the base's digest and write it into image.toml.
-
-    Raises:
-        BuildError: no program that can ask is here, or the registry does not answer.
-    """
-    base = checkout.image["base"]
-    if shutil.which("skopeo"):
-        digest = _run(["skopeo", "inspect", "--format", "{{.Digest}}", f"docker://{base}"]).strip()
-    elif shutil.which("docker"):
-        found = json.loads(_run(["docker", "buildx", "imagetools", "inspect", base, "--format", "{{json .Manifest}}"]))
-        digest = found["digest"]
-    else:
-        raise BuildError("pinning needs skopeo or docker")
-    file = checkout.root / IMAGE_TOML
-    text = file.read_text(encoding="utf-8")
-    old = f'digest = "{checkout.image["digest"]}"'
-    file.write_text(text.replace(old, f'digest = "{digest}"', 1), encoding="utf-8")
-    return digest
-
-
 def _run(words: list[str], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
     try:
         done = subprocess.run(words, cwd=cwd, env=os.environ | (env or {}), capture_output=True, text=True, check=False)
@@ -165,7 +145,7 @@ def _run(words: list[str], *, cwd: Path | None = None, env: dict[str, str] | Non
 EXAMPLES = """\
 eco2 build waste  # one image
 eco2 build all --push  # all, into the environment's registry
-eco2 build --pin  # write the base image's digest into k8s/image.toml
+eco2 build --pin  # the base and the images of others by digest, at their newest patch
 """
 
 
@@ -175,7 +155,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", default="prod", help="the environment whose registry names the image (default: prod)")
     parser.add_argument("--push", action="store_true", help="push it to that registry")
     parser.add_argument("--base", help="another base image than k8s/image.toml names")
-    parser.add_argument("--pin", action="store_true", help="write the base image's digest into k8s/image.toml")
+    parser.add_argument(
+        "--pin", action="store_true", help="write the digests of the base (k8s/image.toml) and of others' images"
+    )
     parser.add_argument("--context-only", type=Path, metavar="DIR", help="only gather one service's context there")
 
 
@@ -183,7 +165,8 @@ def main(args: argparse.Namespace) -> int:
     checkout = Checkout()
     try:
         if args.pin:
-            print(pin(checkout))
+            for line in pin(checkout):
+                print(line)
             checkout = Checkout()
         if args.push and not checkout.image["digest"] and not args.base:
             raise BuildError("the base image is not pinned: run `eco2 build --pin` and commit k8s/image.toml first")
@@ -202,6 +185,7 @@ def main(args: argparse.Namespace) -> int:
         BuildError,
         ClosureError,
         LoadError,
+        RegistryError,
         UnknownImage,
         ServiceError,
         UnknownEnvironment,

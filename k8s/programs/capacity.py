@@ -1,6 +1,7 @@
 """`eco2 capacity`: what the nodes carry, which part is the first limit, and what the next step costs.
 
-From service.toml and nodes.yaml (what runs where, and how much it may have) and k8s/costs.toml (what work costs, measured).
+From service.toml and nodes.yaml (what runs where, and how much it may have), k8s/costs.toml (what work costs, as
+`make bench ARGS=costs` measured it) and k8s/traffic.toml (the mix of traffic and the prices, estimates).
 """
 
 import argparse
@@ -46,10 +47,12 @@ def capacity(services: Mapping[str, Service], platform: str = "kubeadm", root: P
     """What the nodes of k8s/nodes.yaml carry.
 
     Raises:
-        KeyError: costs.toml names a part or an instance that there is not.
+        KeyError: costs.toml or traffic.toml names a part or an instance that there is not.
     """
-    costs = tomllib.loads((root / "k8s/costs.toml").read_text(encoding="utf-8"))
-    mix, instances = costs.pop("mix"), costs.pop("instances")
+    costs, traffic = (
+        tomllib.loads((root / "k8s" / file).read_text(encoding="utf-8")) for file in ("costs.toml", "traffic.toml")
+    )
+    mix, instances = traffic["mix"], traffic["instances"]
     plan = node_plan(root)
     room = empty(plan, platform)
     nodes = {node["label"]: node for node in plan["nodes"]}
@@ -117,7 +120,10 @@ def main(args: argparse.Namespace) -> int:
         print(f"eco2 capacity: {error}", file=sys.stderr)
         return 1
     except KeyError as error:
-        print(f"eco2 capacity: k8s/costs.toml names {error}, which no node or service has", file=sys.stderr)
+        print(
+            f"eco2 capacity: k8s/costs.toml or traffic.toml names {error}, which no node or service has",
+            file=sys.stderr,
+        )
         return 1
     print(msgspec.json.encode(found).decode() if args.json else text(found))
     return 0

@@ -64,18 +64,17 @@ def compare(cluster: Cluster, documents: list[Document]) -> list[ObjectChange]:
 
 
 def _half_way(found: Document) -> bool:
-    """Whether a workload has pods of an older template, or none: a deploy was interrupted there.
+    """Whether a workload has pods of an older template: a deploy was interrupted there.
 
-    One that an autoscaler just makes larger is not, nor one whose pods are of its template and not ready.
+    One that an autoscaler just makes larger has none, nor one whose pods are away with their node.
     """
-    status, wanted = found.get("status", {}), found.get("spec", {}).get("replicas", 1)
-    if found["kind"] not in ("Deployment", "StatefulSet") or not wanted:
+    status = found.get("status", {})
+    if found["kind"] not in ("Deployment", "StatefulSet") or not found["spec"].get("replicas", 1):
         return False
+    if found["kind"] == "StatefulSet":
+        return bool(status.get("currentRevision") != status.get("updateRevision"))
     seen = status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
-    if found["kind"] == "StatefulSet" and status.get("currentRevision") != status.get("updateRevision"):
-        return True
-    updated = status.get("updatedReplicas", 0)
-    return not seen or not updated or bool(status.get("replicas", 0) > updated)
+    return not seen or bool(status.get("replicas", 0) > status.get("updatedReplicas", 0))
 
 
 Key = tuple[str, str, str]

@@ -16,6 +16,7 @@ from k8s.programs.cluster import ClusterError
 from k8s.programs.environments import UnknownEnvironment, environment, environments
 from k8s.programs.images import wanted
 from k8s.programs.overlays import kustomization, overlay
+from k8s.programs.pin import unpinned
 from k8s.programs.room import RoomError, check_connections, check_nodes
 from k8s.programs.templates import Document, dump
 from k8s.programs.wanted import overlay_documents, put_images
@@ -109,4 +110,6 @@ def main(args: argparse.Namespace) -> int:
         else:
             file.unlink()
         print(path)
+    if not args.check and (loose := unpinned(checkout.root)):
+        print(f"named by a tag alone (`eco2 build --pin` writes digests): {', '.join(loose)}", file=sys.stderr)
     return 1 if found and args.check else 0

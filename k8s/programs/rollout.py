@@ -54,7 +54,7 @@ def await_rollout(
         found = cluster.get(kind, name, space)
         if found is None:
             raise RolloutError(f"{kind}/{name} is gone")
-        left = _left(found)
+        left = left_of(found)
         pods = _pods_of(cluster, found) if left else []
         if found["kind"] == "StatefulSet" and _seen(found):
             stuck.see([pod for pod in pods if not _is_new(pod, found)])
@@ -146,7 +146,7 @@ def _seen(workload: Document) -> bool:
     return bool(seen >= workload["metadata"].get("generation", 0))
 
 
-def _left(found: Document) -> str:
+def left_of(found: Document) -> str:
     """What is missing until a workload has rolled out; empty when it has."""
     status, wanted = found.get("status", {}), found["spec"].get("replicas", 1)
     if not _seen(found):

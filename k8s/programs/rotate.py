@@ -140,10 +140,14 @@ class Rotation:
         """Give PostgreSQL's superuser a new password."""
         new = self._phase("postgres") or secrets.password()
         self._note(postgres=new)
+        url = f"postgresql://postgres:{new}@{secrets.POSTGRES}/postgres"
+        # A job that prepares the database meanwhile, or before an interrupted run is finished, tries both.
+        place = ("database", "role-passwords")
+        self._write(place, {"POSTGRES_SUPERUSER_URL_NEXT": url})
         with self._superuser() as conn:
             change_password(conn, "postgres", new)
-        url = f"postgresql://postgres:{new}@{secrets.POSTGRES}/postgres"
-        self._write(("database", "role-passwords"), {"POSTGRES_SUPERUSER_URL": url})
+        held = {key: value for key, value in self.held[place].items() if key != "POSTGRES_SUPERUSER_URL_NEXT"}
+        self._write(place, {**held, "POSTGRES_SUPERUSER_URL": url}, whole=True)
         self._write(secrets.SOURCES["postgres"], {"password": new})
         self._note(postgres=None)
 

@@ -110,7 +110,7 @@ def main(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> i
         print(f"s3://{target.name}/{dump(dsn, target)}")
         for key in expire(target, float(environ.get("BACKUP_DAYS", "30"))):
             print(f"expired: {key}")
-    except (BackupError, psycopg.OperationalError) as error:
+    except (BackupError, psycopg.Error) as error:
         print(f"eco2 backup: {error}", file=sys.stderr)
         return 2 if isinstance(error, NotConfigured) else 1
     return 0

@@ -1,8 +1,10 @@
 """Makes roles, database, schemas and rights, as the superuser: the first job of an installation, harmless when run again.
 
-POSTGRES_SUPERUSER_URL is the superuser's address; PASSWORD_API_AUTH_ROLE and so on are the roles' passwords.
+POSTGRES_SUPERUSER_URL is the superuser's address, POSTGRES_SUPERUSER_URL_NEXT the one with the password that
+`eco2 rotate superuser` was just giving it; PASSWORD_API_AUTH_ROLE and so on are the roles' passwords.
 """
 
+import itertools
 import os
 import sys
 import time
@@ -13,19 +15,22 @@ import psycopg
 from runtime.migrate import OWNER, MigrationError, prepare, schemas
 from runtime.services import load_services
 
+SUPERUSER = "POSTGRES_SUPERUSER_URL"
+
 
 def main(environ: Mapping[str, str] = os.environ, wait: float = 300) -> int:
     """Wait up to `wait` seconds for the server; the exit code is 2 for a missing setting."""
     roles = {OWNER, *schemas(load_services()).values()}
-    names = {"POSTGRES_SUPERUSER_URL", *(f"PASSWORD_{role.upper()}" for role in roles)}
+    names = {SUPERUSER, *(f"PASSWORD_{role.upper()}" for role in roles)}
     if missing := sorted(name for name in names if not environ.get(name)):
         print(f"prepare: not set: {', '.join(missing)}", file=sys.stderr)
         return 2
     passwords = {role: environ[f"PASSWORD_{role.upper()}"] for role in roles}
+    urls = itertools.cycle(environ[name] for name in (SUPERUSER, f"{SUPERUSER}_NEXT") if environ.get(name))
     deadline = time.monotonic() + wait
     while True:
         try:
-            prepare(environ["POSTGRES_SUPERUSER_URL"], passwords)
+            prepare(next(urls), passwords)
         except psycopg.OperationalError as error:
             if time.monotonic() < deadline:
                 time.sleep(2)

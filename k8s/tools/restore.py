@@ -1,17 +1,20 @@
 """Brings a dump back: the whole database, or one schema of it; or a worker's journal.
 
-All of it happens in one transaction: it is as before, or as in the dump. Afterwards every accepted task of the restored
-schemas is due at once (its worker knows by the task's id whether it was done, and only sends the result again), and results in
-`tasks` that no row of an owner refers to any more are counted and named.
+All of it happens in one transaction: it is as before, or as in the dump, with as many rows in each table as were dumped. In it
+every accepted task of the restored schemas becomes due at once (its worker knows by the task's id whether it was done, and only
+sends the result again). Afterwards results in `tasks` that no row of an owner refers to any more are counted and named.
 """
 
 import argparse
+import contextlib
 import gzip
 import os
+import re
 import shutil
 import sqlite3
 import sys
 import tempfile
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +29,9 @@ from k8s.tools.store import BackupError, NotConfigured, bucket, parse_s3, run_po
 from runtime.migrate import schemas
 from runtime.services import Service, ServiceError, load_services, suggestion
 from shared import clock
+
+# How long another's lock is waited for, in seconds: whoever waits for ours meanwhile is not kept for ever.
+PATIENCE = 30
 
 
 class Restored(Struct, frozen=True):
@@ -63,28 +69,68 @@ def restore(dsn: str, dump: Path, *, schema: str | None = None, counts: Mapping[
         run_postgres("pg_restore", *words, dsn=dsn)
         before, after = Path(folder) / "before.sql", Path(folder) / "after.sql"
         # A function may set one of pg_trgm's parameters: only its library, once loaded, lets an owner name them.
-        before.write_text(_clear(wanted) + "SELECT public.show_limit();\n")
-        # A new migration's fingerprint would make `eco2 migrate` believe that all is done.
-        ending = "DELETE FROM public.settings WHERE key = 'migrations.fingerprint';\n"
-        after.write_text(ending + (_ledger(dsn, dump, schema) if schema else ""))
+        calm = f"SET client_min_messages = warning;\nSET lock_timeout = '{PATIENCE}s';\n"
+        before.write_text(f"{calm}{_clear(wanted)}SELECT public.show_limit();\n")
+        restored = [s for s in services.values() if not s.is_worker and s.database.schema in wanted]
+        endings = [_FORGET_FINGERPRINT, _ledger(dsn, dump, schema) if schema else ""]
+        endings += [_due_now(service) for service in restored]
+        endings += [_expect(table, count) for table, count in (counts or {}).items() if _counted(table, wanted)]
+        after.write_text("\n".join(endings))
         files = [f"--file={file}" for file in (before, script, after)]
         settings = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null"]
-        run_postgres("psql", *settings, *files, dsn=dsn)
+        try:
+            run_postgres("psql", *settings, *files, dsn=dsn)
+        except BackupError as error:
+            raise BackupError(f"nothing was changed: {_plain(str(error))}") from None
     with psycopg.connect(dsn) as conn:
         rows = {table: count for table, count in count_rows(conn).items() if table.partition(".")[0] in wanted}
-        wrong = [f"{t}: {rows.get(t)} rows, not {n}" for t, n in (counts or {}).items() if _differs(t, n, rows, wanted)]
-        if wrong:
-            raise BackupError("restored, but not what was dumped: " + "; ".join(wrong))
-        restored = [s for s in services.values() if not s.is_worker and s.database.schema in wanted]
-        leased = sum(_lease_afresh(conn, service) for service in restored)
+        leased = sum(rows.get(f"{service.database.schema}.outbox", 0) for service in restored)
         lost = _lost(conn, services, _made(listed))
     return Restored(rows, leased, lost)
 
 
-def _differs(table: str, count: int, rows: Mapping[str, int], wanted: list[str]) -> bool:
+# A new migration's fingerprint would make `eco2 migrate` believe that all is done.
+_FORGET_FINGERPRINT = "DELETE FROM public.settings WHERE key = 'migrations.fingerprint';"
+
+
+def _plain(said: str) -> str:
+    """What psql said, without the names of files that are gone by now."""
+    text = re.sub(r"psql:\S+: (ERROR|error): +", "", said.removeprefix("psql: ")).partition(" CONTEXT: ")[0]
+    if re.search(r"lock timeout|deadlock detected", text):
+        return f"somebody reads or writes there: stop the services first (k8s/RUNBOOK.md, Restore): {text}"
+    return text
+
+
+def _counted(table: str, wanted: list[str]) -> bool:
     schema = table.partition(".")[0]
     # The fingerprint above, and yoyo's own lock and log, may differ.
-    return schema in wanted and schema not in ("public", "migrations") and rows.get(table) != count
+    return schema in wanted and schema not in ("public", "migrations")
+
+
+_SAME_COUNT = """
+    DO $$ BEGIN
+        IF (SELECT count(*) FROM {table}) <> {count} THEN
+            RAISE EXCEPTION '% was dumped with % rows', {name}, {count};
+        END IF;
+    END $$;
+    """
+# What the broker knew of an open task is of another time.
+_DUE_NOW = """
+    UPDATE {outbox}
+    SET due_at = {now}, published_to = NULL;
+    """
+
+
+def _expect(table: str, count: int) -> str:
+    """A statement that ends the transaction where a table has another number of rows than was dumped."""
+    words = {"table": sql.Identifier(*table.split(".", 1)), "name": sql.Literal(table), "count": sql.Literal(count)}
+    return sql.SQL(_SAME_COUNT).format(**words).as_string()
+
+
+def _due_now(service: Service) -> str:
+    """A statement that makes every open task of a schema due."""
+    outbox = sql.Identifier(service.database.schema, "outbox")
+    return sql.SQL(_DUE_NOW).format(outbox=outbox, now=sql.Literal(clock.now())).as_string()
 
 
 def _wanted(line: str, schemas_: list[str]) -> bool:
@@ -140,12 +186,6 @@ def _ledger(dsn: str, dump: Path, schema: str) -> str:
     return delete.as_string() + "\n".join([lines[start], *rows, "\\.", ""])
 
 
-def _lease_afresh(conn: psycopg.Connection, service: Service) -> int:
-    """Make every open task of a schema due now: what the broker knew of them is of another time."""
-    statement = sql.SQL("UPDATE {} SET due_at = %s, published_to = NULL")
-    return conn.execute(statement.format(sql.Identifier(service.database.schema, "outbox")), [clock.now()]).rowcount
-
-
 def _lost(conn: psycopg.Connection, services: Mapping[str, Service], made: datetime) -> list[str]:
     """Ids of tasks with a result in `tasks` that were begun after the dump was made and are in no outbox.
 
@@ -181,15 +221,26 @@ def restore_journal(copy: Path, target: Path) -> int:
         raise BackupError(f"{target} is there already: stop the worker and move the file away first")
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f"{target.name}.restored")
-    with gzip.open(copy, "rb") as packed, fresh.open("wb") as out:
-        shutil.copyfileobj(packed, out)
-    with sqlite3.connect(fresh) as db:
+    try:
+        with gzip.open(copy, "rb") as packed, fresh.open("wb") as out:
+            shutil.copyfileobj(packed, out)
+        count = _count_tasks(fresh)
+        fresh.rename(target)
+    except (EOFError, zlib.error, gzip.BadGzipFile, sqlite3.DatabaseError) as error:
+        raise BackupError(f"the copy of the journal is damaged: {error}") from None
+    except OSError as error:
+        raise BackupError(f"{target} can't be written: {error.strerror}") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+    return count
+
+
+def _count_tasks(journal: Path) -> int:
+    with contextlib.closing(sqlite3.connect(journal)) as db:
         (good,) = db.execute("PRAGMA integrity_check").fetchone()
         if good != "ok":
             raise BackupError(f"the copy of the journal is damaged: {good}")
         (count,) = db.execute("SELECT count(*) FROM local_tasks").fetchone()
-    db.close()
-    fresh.rename(target)
     return int(count)
 
 
@@ -219,7 +270,7 @@ def main(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> i
                 print("eco2 restore: MIGRATION_DB_URL is not set: the database's address as its owner", file=sys.stderr)
                 return 2
             done = restore(dsn, file, schema=args.schema, counts=counts)
-    except (BackupError, ServiceError, psycopg.OperationalError) as error:
+    except (BackupError, ServiceError, psycopg.Error) as error:
         print(f"eco2 restore: {error}", file=sys.stderr)
         return 2 if isinstance(error, NotConfigured) else 1
     print(f"{sum(done.rows.values())} rows in {len(done.rows)} tables; {done.leased} accepted tasks are due again")

@@ -1,5 +1,6 @@
 """What the tests of the delivery share: a checkout to change, the overlays as kustomize puts them together."""
 
+import base64
 import functools
 import os
 import shutil
@@ -10,8 +11,13 @@ import venv
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import psycopg
 import pytest
+import redis as redis_client
 
+from emulator.servers.postgres import Postgres
+from k8s.programs import secrets
+from k8s.programs.cluster import Cluster
 from k8s.programs.environments import environment
 from k8s.programs.images import TOOLS, wanted
 from k8s.programs.jobs import migration_job, prepare_job
@@ -138,3 +144,71 @@ def overlay(request: pytest.FixtureRequest) -> list[Document]:
         elif image.service and not image.service.is_worker:
             documents += [migration_job(image, full_name, phase) for phase in ("before", "after")]
     return documents
+
+
+# Secrets, and the servers that take their passwords
+
+
+def secret(cluster: Server, space: str, name: str) -> dict[str, str]:
+    data = cluster.store.objects["Secret", space, name].get("data", {})
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+def every(cluster: Server) -> dict[tuple[str, str], dict[str, str]]:
+    return {key[1:]: secret(cluster, *key[1:]) for key in cluster.store.objects if key[0] == "Secret"}
+
+
+@pytest.fixture
+def made(cluster: Server) -> Server:
+    """A cluster with its Secrets and no pods."""
+    documents = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in ("eco2", "database", "monitoring")
+    ]
+    Cluster().apply(documents)
+    secrets.init(Cluster())
+    return cluster
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Postgres]:
+    server = Postgres(tmp_path / "rotation", durable=False).start()
+    try:
+        yield server
+    finally:
+        server.destroy()
+
+
+def deployment(name: str, variable: Document) -> Document:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "eco2"},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "host", "image": "x:1", "env": [variable]}]},
+            },
+        },
+    }
+
+
+def opens(own: Postgres, url: str) -> str:
+    """Who a service is that logs in with its Secret's address; raises where it is not let in."""
+    address = url.replace("k8s-postgresql:5432", f"127.0.0.1:{own.port}")
+    with psycopg.connect(address) as conn:
+        row = conn.execute("SELECT current_user").fetchone()
+        conn.execute("SELECT count(*) FROM pg_tables")
+    assert row is not None
+    return str(row[0])
+
+
+def greets(url: str) -> bool:
+    session = redis_client.Redis.from_url(url)
+    try:
+        return bool(session.ping())
+    except redis_client.AuthenticationError:
+        return False
+    finally:
+        session.close()

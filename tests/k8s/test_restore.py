@@ -2,11 +2,14 @@
 
 import gzip
 import json
+import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -309,13 +312,24 @@ def test_a_lost_journal_comes_back_from_its_copy(journal: Path, copies: Bucket, 
     assert "is there already" in again.stderr
 
 
-def test_a_damaged_copy_of_a_journal_is_refused(journal: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["a page", "its end", "its beginning", "another file"])
+def test_a_damaged_copy_of_a_journal_is_refused_in_a_line(journal: Path, tmp_path: Path, damage: str) -> None:
     broken = tmp_path / "broken.gz"
     data = journal.read_bytes()
-    broken.write_bytes(gzip.compress(data[:200] + b"\xff" * (len(data) - 200)))
-    with pytest.raises((BackupError, sqlite3.DatabaseError)):
-        restore.restore_journal(broken, tmp_path / "new.db")
-    assert not (tmp_path / "new.db").exists()
+    packed = gzip.compress(data)
+    broken.write_bytes(
+        {
+            "a page": gzip.compress(data[:200] + b"\xff" * (len(data) - 200)),
+            "its end": packed[: len(packed) // 2],
+            "its beginning": b"\0" * 20 + packed[20:],
+            "another file": gzip.compress(b"no journal"),
+        }[damage]
+    )
+    words = ["restore", "--from", str(broken), "--journal", str(tmp_path / "new" / "worker.db")]
+    done = subprocess.run([sys.executable, "-m", "runtime.cli", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(r"eco2 restore: the copy of the journal is damaged: .+\n", done.stderr)
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_copies_beyond_the_newest_are_deleted(journal: Path, copies: Bucket, tmp_path: Path) -> None:
@@ -378,4 +392,147 @@ def test_a_dump_that_is_damaged_after_its_first_tables_changes_nothing(dsn: str,
     file.write_bytes(whole)
     with pytest.raises(BackupError):
         restore.restore(dsn, file)
+    assert contents(dsn) == before
+
+
+def test_a_dump_goes_into_a_new_instance(own: Postgres, dsn: str, copies: Bucket, tmp_path: Path) -> None:
+    before = contents(dsn)
+    file = tmp_path / "dump"
+    copies.download(backup.dump(dsn, copies), file)
+    new = Postgres(tmp_path / "new", durable=False).start()
+    try:
+        migrate.prepare(new.superuser_dsn, new.state.passwords())
+        restore.restore(new.dsn("migrator"), file)
+        assert without_times_of_tasks(contents(new.dsn("migrator"))) == without_times_of_tasks(before)
+        assert migrate.apply(new.dsn("migrator")) == []
+        with psycopg.connect(new.dsn("api_waste_role", search_path="waste")) as conn:
+            assert conn.execute("SELECT count(*) FROM analyses").fetchone() == (1,)
+    finally:
+        new.destroy()
+
+
+def test_a_dump_with_other_rows_than_were_counted_changes_nothing(dsn: str, tmp_path: Path) -> None:
+    before = contents(dsn)
+    file = tmp_path / "dump"
+    run_postgres("pg_dump", "--format=custom", f"--file={file}", dsn=dsn)
+    with pytest.raises(BackupError, match=r"^nothing was changed: auth\.users was dumped with 7 rows"):
+        restore.restore(dsn, file, counts={"auth.users": 7})
+    assert contents(dsn) == before
+
+
+def test_services_that_write_all_the_while_find_what_was_dumped_and_go_on(
+    own: Postgres, dsn: str, tmp_path: Path
+) -> None:
+    """Short transactions, as services have them: they wait while the restore has the tables, and lose nothing that is theirs."""
+    file = tmp_path / "dump"
+    run_postgres("pg_dump", "--format=custom", f"--file={file}", dsn=dsn)
+    with psycopg.connect(dsn) as conn:
+        conn.execute("DELETE FROM waste.analyses")
+    stop, written = threading.Event(), [0, 0]
+    faults: list[psycopg.Error] = []
+    address = own.dsn("api_waste_role", search_path="waste")
+
+    def write(place: int) -> None:
+        while not stop.is_set():
+            try:
+                with psycopg.connect(address) as conn:
+                    accept(conn, new_id())
+            except psycopg.Error as error:
+                faults.append(error)
+                return
+            written[place] += 1
+
+    def go_on(most: int) -> None:
+        """Until each has written so much more."""
+        wanted = [count + most for count in written]
+        while not faults and any(now < then for now, then in zip(written, wanted, strict=True)):
+            stop.wait(0.01)
+
+    writers = [threading.Thread(target=write, args=[place]) for place in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        go_on(3)
+        restore.restore(dsn, file)
+        go_on(3)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert faults == []
+    with psycopg.connect(dsn) as conn:
+        assert conn.execute("SELECT id FROM waste.analyses").fetchall() == [(ANALYSIS,)]
+        row = conn.execute("SELECT count(*) FROM waste.outbox").fetchone()
+    assert row is not None
+    assert 5 <= row[0] < sum(written), "what came before the restore is gone, what came after it is there"
+
+
+def test_one_who_holds_a_table_for_long_is_told_of_and_nothing_is_changed(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore, "PATIENCE", 1)
+    file = tmp_path / "dump"
+    run_postgres("pg_dump", "--format=custom", f"--file={file}", dsn=dsn)
+    before = contents(dsn)
+    with psycopg.connect(dsn) as holder:
+        holder.execute("SELECT count(*) FROM waste.outbox")
+        with pytest.raises(
+            BackupError, match=r"^nothing was changed: somebody reads or writes there: stop the services"
+        ):
+            restore.restore(dsn, file)
+    assert contents(dsn) == before
+
+
+class Denied(BaseHTTPRequestHandler):
+    """A bucket of which a key may list what is there, or not even that: AccessDenied as S3 says it."""
+
+    lists = True
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        if self.lists and "list-type=2" in self.path:
+            key = "<Contents><Key>postgres/20260101T000000Z.dump</Key><Size>1</Size></Contents>"
+            self.answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{key}</ListBucketResult>")
+        else:
+            self.answer(403, "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.do_GET()
+
+    do_HEAD = do_DELETE = do_GET  # noqa: N815 - names that http.server looks for
+
+    def answer(self, status: int, body: str) -> None:
+        text = body.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(text)
+
+
+@pytest.mark.parametrize("lists", [True, False])
+@pytest.mark.parametrize("words", [["restore", "--from", "latest"], ["backup"], ["backup", "list"]])
+def test_a_key_without_rights_is_told_in_a_line(
+    environ: dict[str, str], dsn: str, words: list[str], lists: bool
+) -> None:
+    before = contents(dsn)
+    handler = type("Handler", (Denied,), {"lists": lists})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+    try:
+        env = {**environ, "S3_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}"}
+        program = [sys.executable, "-m", "runtime.cli", *words]
+        done = subprocess.run(program, env=env, capture_output=True, text=True, check=False)
+    finally:
+        server.shutdown()
+        server.server_close()
+    if lists and words == ["backup", "list"]:
+        assert (done.returncode, done.stderr) == (0, "")
+        return
+    assert done.returncode == 1
+    assert re.fullmatch(rf"eco2 {words[0]}: s3://{environ['BACKUP_BUCKET']}\S*: .*(403|AccessDenied).*\n", done.stderr)
     assert contents(dsn) == before

@@ -1,17 +1,25 @@
 """Waiting for pods: what is enough, what is too much, and whose words are repeated."""
 
+import json
+import re
 import time
 from collections.abc import Callable
 
 import pytest
 
 from k8s.programs.cluster import Cluster
-from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout
+from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout, left_of
+from k8s.programs.trouble import trouble_of
 from tests.k8s.api.controllers import Rule
 from tests.k8s.api.kinds import Document
 from tests.k8s.api.server import Server
+from tests.k8s.test_api import FOLDER
 
 PATIENCE = Patience(6.0)
+RECORDED = {
+    scenario: {step["says"]: step["objects"] for step in json.loads((FOLDER / f"{scenario}.json").read_text())["steps"]}
+    for scenario in ("pods", "rollouts")
+}
 
 
 def workload(kind: str, image: str = "x:1", replicas: int = 2) -> Document:
@@ -148,3 +156,47 @@ def test_a_broken_pod_does_not_keep_a_statefulset_from_what_mends_it(cluster: Se
     Cluster().apply([workload("StatefulSet", replicas=1)])
     time.sleep(0.3)
     roll_out("StatefulSet", "x:2")
+
+
+# What a real control plane has shown (tests/k8s/recordings)
+
+
+@pytest.mark.parametrize(
+    ("says", "reason", "counts"),
+    [
+        ("the image can't be pulled", "web: ErrImagePull: |web: ImagePullBackOff: ", True),
+        ("the container ends again and again", "web: CrashLoopBackOff: back-off ", True),
+        ("never ready", "web runs and is not ready$", False),
+        ("a Secret that is not there", 'web: CreateContainerConfigError: secret "none" not found', True),
+        ("a key that is not in the Secret", "web: CreateContainerConfigError: couldn't find key ", True),
+        ("no node has the memory", "has no node: 0/13 nodes are available: .*Insufficient memory", True),
+        ("no node has the label", "has no node: .*didn't match Pod's node affinity/selector", True),
+        ("a volume of a Secret that is not there", "web is being made$", False),
+        ("a claim that is not there", 'has no node: .*persistentvolumeclaim "none" not found', True),
+        ("its only node is cordoned", "has no node: .*were unschedulable", True),
+        ("its pod: CrashLoopBackOff", "web: CrashLoopBackOff", True),
+    ],
+)
+def test_a_recorded_pod_is_told_by_its_own_reason(says: str, reason: str, counts: bool) -> None:
+    (pod,) = (RECORDED["pods"] | RECORDED["rollouts"])[says]
+    trouble = trouble_of(pod)
+    assert trouble is not None
+    assert re.match(reason, trouble.reason), trouble.reason
+    assert (trouble.counts_after is not None) == counts
+
+
+@pytest.mark.parametrize(
+    ("says", "left"),
+    [
+        ("conditions when done", ""),
+        ("conditions at the end", ""),
+        ("conditions meanwhile", "1 of 2 pods are new"),
+        ("conditions after the deadline", "1 of 2 pods are new"),
+        ("right after it: the condition may still say ProgressDeadlineExceeded", "1 of 2 new pods are ready"),
+        # Its condition is of the rollout before: `kubectl rollout status` calls this one failed by it.
+        ("read by the API right after another undo", "its controller has not seen the change yet"),
+    ],
+)
+def test_a_recorded_rollout_is_judged_by_its_pods_and_not_by_a_stale_condition(says: str, left: str) -> None:
+    (found,) = RECORDED["rollouts"][says]
+    assert left_of(found) == left

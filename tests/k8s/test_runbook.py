@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from k8s.programs.capacity import capacity
-from k8s.programs.room import node_plan
+from k8s.programs.room import loads, node_plan
 from k8s.programs.templates import Document
 from runtime.cli import COMMANDS, manual
 from runtime.services import ROOT, load_services
@@ -170,12 +171,24 @@ def test_twice_the_cost_is_half_the_capacity(checkout: Path) -> None:
     services = load_services(checkout)
     before = capacity(services, root=checkout)
     costs = checkout / "k8s/costs.toml"
-    costs.write_text(
-        costs.read_text(encoding="utf-8").replace("worker-ai = 24.0", "worker-ai = 48.0"), encoding="utf-8"
-    )
+    text, measured = costs.read_text(encoding="utf-8"), tomllib.loads(costs.read_text(encoding="utf-8"))
+    photo = measured["photo"]["worker-ai"]
+    costs.write_text(text.replace(f"worker-ai = {photo}", f"worker-ai = {2 * photo}"), encoding="utf-8")
     after = capacity(services, root=checkout)
 
     def of(found: Any) -> float:
         return float(next(limit.sustained for limit in found.limits["photo"] if limit.part == "worker-ai"))
 
     assert of(after) == pytest.approx(of(before) / 2)
+
+
+def test_costs_are_those_of_workloads_that_there_are() -> None:
+    """What `make bench ARGS=costs` has written: each kind of work of the mix, by parts that have a node."""
+    costs, traffic = (
+        tomllib.loads((ROOT / "k8s" / f"{name}.toml").read_text(encoding="utf-8")) for name in ("costs", "traffic")
+    )
+    assert set(traffic["mix"]) == set(costs)
+    known = {load.name for load in loads(load_services().values())} | {"api"}
+    for kind, parts in costs.items():
+        assert set(parts) <= known, kind
+        assert all(cost > 0 for cost in parts.values())

@@ -79,13 +79,17 @@ class Controllers:
         old = [pod for pod in pods if pod not in new]
         wanted = found["spec"]["replicas"]
         self.refused.pop(found["metadata"]["uid"], None)
-        if len(pods) < wanted:
+        surge, away = _rolling(found["spec"]["strategy"], wanted)
+        broken = [pod for pod in old if not _is_ready(pod)]
+        if len(new) < wanted and len(pods) < wanted + surge:
             name = f"{key[2]}-{revision}-{self.store.version % 100000:05d}"
             self._make_pod(found, name, {"pod-template-hash": revision})
-        elif old and all(_is_ready(pod) for pod in new):
+        elif broken:
+            self._delete_pod(broken[0])
+        elif old and sum(_is_ready(pod) for pod in pods) > wanted - away:
             self._delete_pod(old[0])
-        elif len(pods) > wanted:
-            self._delete_pod((old or new)[-1])
+        elif len(new) > wanted:
+            self._delete_pod(new[-1])
         ready = sum(_is_ready(pod) for pod in pods)
         conditions = [{"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}]
         if text := self.refused.get(found["metadata"]["uid"]):
@@ -275,6 +279,22 @@ class Controllers:
                 ]
                 if uid not in {owner["uid"] for owner in every}:
                     self.store.finish(key, "foregroundDeletion")
+
+
+def _rolling(strategy: Document, wanted: int) -> tuple[int, int]:
+    """How many pods there may be beside the wanted, and how many of the wanted may be away."""
+    if strategy["type"] == "Recreate":
+        return 0, wanted
+
+    def of(value: int | str, *, up: bool) -> int:
+        if isinstance(value, int):
+            return value
+        share = wanted * int(value.removesuffix("%"))
+        return -(-share // 100) if up else share // 100
+
+    rolling = strategy["rollingUpdate"]
+    surge, away = of(rolling["maxSurge"], up=True), of(rolling["maxUnavailable"], up=False)
+    return surge, away if surge or away else 1
 
 
 def _hash(template: Document) -> str:

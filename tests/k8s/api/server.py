@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from tests.k8s.api import fields
+from tests.k8s.api import fields, forms
 from tests.k8s.api.controllers import Controllers
 from tests.k8s.api.kinds import KINDS, Document, Kind
 from tests.k8s.api.store import Refused, Store, kind_at
@@ -122,6 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             self._get(kind, space, name, sub, query)
         elif self.command == "POST":
+            forms.check_new(kind, name, raw, content_type, strict=query.get("fieldValidation") == "Strict")
             self._answer(201, store.create(kind, space, _body(raw), manager, dry=dry))
         elif self.command == "PUT":
             self._answer(200, store.replace(kind, space, name, _body(raw), manager, dry=dry))

@@ -27,6 +27,7 @@ _STATEFULSET_MAY_CHANGE = {
     *("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit"),
     *("persistentVolumeClaimRetentionPolicy", "minReadySeconds"),
 }
+_ANSWERED_WHOLE = ("Pod", "Service", "ServiceAccount", "PersistentVolumeClaim", "Namespace")
 BY_KIND = {kind.kind: kind for kind in KINDS}
 
 
@@ -62,11 +63,13 @@ class Store:
     def create(self, kind: Kind, space: str, body: Document, manager: str, *, dry: bool = False) -> Document:
         with self.lock:
             self._check_place(kind, space, body)
-            name = body["metadata"]["name"]
+            self._check_alive(kind, space, body)
+            name = body["metadata"].setdefault("name", f"{body['metadata'].get('generateName', '')}{self.version:05d}")
             if body["metadata"].get("resourceVersion"):
                 raise Refused(500, "", "resourceVersion should not be set on objects to be created")
-            if (kind.kind, space, name) in self.objects:
-                raise Refused(409, "AlreadyExists", f'{kind.full} "{name}" already exists')
+            if there := self.objects.get((kind.kind, space, name)):
+                going = "object is being deleted: " if "deletionTimestamp" in there["metadata"] else ""
+                raise Refused(409, "AlreadyExists", f'{going}{kind.full} "{name}" already exists')
             if kind.kind == "Pod" and (text := admission.refusal(body, self.objects)):
                 raise Refused(403, "Forbidden", f'pods "{name}" is forbidden: {text}')
             owners = fields.after_update(None, self._typed(kind, body), manager)
@@ -96,7 +99,11 @@ class Store:
             live = self.get(kind, space, name)
             body = change(live)
             self._check_version(kind, live, body)
-            return self._put(kind, space, live, body, fields.after_update(live, body, manager), dry=dry)
+            self._check_finalizers(kind, live, body)
+            found = self._put(kind, space, live, body, fields.after_update(live, body, manager), dry=dry)
+            if "deletionTimestamp" in found["metadata"] and not _held(found) and not dry:
+                self._drop((kind.kind, space, name))
+            return found
 
     def apply(
         self, kind: Kind, space: str, name: str, body: Document, manager: str, *, force: bool, dry: bool = False
@@ -139,11 +146,13 @@ class Store:
             propagation = (options or {}).get("propagationPolicy", "")
             if propagation == "Foreground":
                 live["metadata"].setdefault("finalizers", []).append("foregroundDeletion")
-            if live["metadata"].get("finalizers") or live.get("spec", {}).get("finalizers"):
+            if _held(live):
                 live["metadata"].setdefault("deletionTimestamp", now())
                 live["metadata"].setdefault("deletionGracePeriodSeconds", 0)
                 return self._keep((kind.kind, space, name), live, "MODIFIED")
-            return self._drop((kind.kind, space, name))
+            gone = self._drop((kind.kind, space, name))
+            # A pod has its grace, and some kinds are answered as they were; of the others only their end is told.
+            return gone if kind.kind in _ANSWERED_WHOLE else _ended(kind, gone)
 
     def set_status(self, key: Key, status: Document) -> None:
         """What a controller writes."""
@@ -175,6 +184,20 @@ class Store:
         if name and metadata.setdefault("name", name) != name:
             text = f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
             raise Refused(400, "BadRequest", text)
+
+    def _check_alive(self, kind: Kind, space: str, body: Document) -> None:
+        home = self.objects.get(("Namespace", "", space), {"metadata": {}})
+        if kind.namespaced and "deletionTimestamp" in home["metadata"]:
+            text = f"unable to create new content in namespace {space} because it is being terminated"
+            raise Refused(403, "Forbidden", f'{kind.full} "{body["metadata"].get("name")}" is forbidden: {text}')
+
+    def _check_finalizers(self, kind: Kind, live: Document, body: Document) -> None:
+        new = [f for f in body["metadata"].get("finalizers") or [] if f not in live["metadata"].get("finalizers", [])]
+        if new and "deletionTimestamp" in live["metadata"]:
+            listed = ", ".join(json.dumps(finalizer) for finalizer in new)
+            text = "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers"
+            text = f"metadata.finalizers: {text} []string{{{listed}}}"
+            raise Refused(422, "Invalid", f'{kind.full_kind} "{live["metadata"]["name"]}" is invalid: {text}')
 
     def _check_version(self, kind: Kind, live: Document, body: Document) -> None:
         version = body["metadata"].get("resourceVersion", "")
@@ -335,7 +358,8 @@ class Store:
     def load(self, file: Path) -> None:
         with self.lock:
             held = json.loads(file.read_text())
-            self.version = held["version"]
+            # Never back: who watches would see a change twice, or none.
+            self.version = max(self.version, held["version"]) + 1
             self.objects = {tuple(key): found for key, found in held["objects"]}
 
 
@@ -352,6 +376,17 @@ def _same(live: Document, found: Document) -> bool:
         for d in (live, found)
     ]
     return without(live) == without(found) and owners[0] == owners[1]
+
+
+def _held(found: Document) -> bool:
+    """Whether something must be done before an object may go."""
+    return bool(found["metadata"].get("finalizers") or found.get("spec", {}).get("finalizers"))
+
+
+def _ended(kind: Kind, gone: Document) -> Document:
+    about = {"name": gone["metadata"]["name"], "group": kind.group, "kind": kind.plural, "uid": gone["metadata"]["uid"]}
+    details = {key: value for key, value in about.items() if value}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
 def _own_job(found: Document) -> None:
