@@ -170,6 +170,7 @@ class Photo(Struct, frozen=True):
     candidates: list[Candidate] = []
     item_id: UUID | None = None
     ask: str = ""  # the question that the photo leaves open, in words
+    turns_ago: int = 0  # how many of the person's questions ago it came; a later one may be about something else
 
 
 class Turn(Struct, frozen=True):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from functions.ai import facts as reading
 from functions.ai import mentions as naming
-from functions.ai.facts import Facts, Language, facts
+from functions.ai.facts import Facts, Language, asked, facts
 from functions.ai.interfaces import Question
 from functions.ai.mentions import Mention
 from functions.ai.retrieval import Category, Item, Neighbours
@@ -133,6 +133,13 @@ class Asking:
                 return [item for item in found if name in (item.name, item.name_en)][:1]
         return []
 
+    def names_a_thing(self, text: str) -> bool:
+        """Whether a text names a thing that is more than a material, a bin or a part."""
+        read = asked(text)
+        named = naming.things(naming.mentions(read, self.neighbours.search(read, _MANY)), read)
+        words = [read[one.start : one.end] for one in named]
+        return any(not ROLES.where.is_all(word) and not naming.is_part(word) for word in words)
+
     def called(self, name: str) -> list[Item]:
         """The item of exactly that name."""
         return [item for item in self.neighbours.search(name, 5) if item.name == name][:1]
@@ -163,7 +170,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     kept = naming.wholes([one for one in named if both is None or one is not both[0]], text)
     bin_asked = _bin(text, kept)
     beside = naming.beside(mentioned, text)
-    asked = reading.aspects(naming.without(text, naming.without_parts(kept, text)))
+    aspects = reading.aspects(naming.without(text, naming.without_parts(kept, text)))
     on_topic = (
         about
         or plainly
@@ -171,7 +178,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         or fact.state
         or naming.only_names(named, text)
         or bin_asked is not None
-        or (bool(kept) and fact.polar and not set(asked) <= _ELSEWHERE_TOO)
+        or (bool(kept) and fact.polar and not set(aspects) <= _ELSEWHERE_TOO)
     )
     return Scene(
         facts=fact,
@@ -187,7 +194,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         plainly=plainly,
         on_topic=on_topic,
         bin=bin_asked,
-        aspects=asked,
+        aspects=aspects,
     )
 
 

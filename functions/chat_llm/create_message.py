@@ -82,13 +82,18 @@ async def create_message(
             return seen
         if await sql.select_conversation(conn, conversation_id, user.id) is None:
             raise NotFound
+        before = await sql.select_photo(conn, conversation_id, history.TURNS)
         turns = history.within_budget(
             await sql.select_turns(conn, conversation_id, history.TURNS, history.TURN_CHARACTERS)
         )
     await rates.quota(broker, "messages", user.id, settings.quota_messages)
     await spend.check(broker, user.id)
     token = request.headers["Authorization"].partition(" ")[2]
-    photo = await photos.seen(calls, data.analysis_id, token) if data.analysis_id else None
+    photo = (
+        await photos.seen(calls, data.analysis_id, token)
+        if data.analysis_id
+        else await photos.seen_before(calls, before, token)
+    )
     place, away = None, False
     if places.may_ask_the_way([data.content, *(turn.content for turn in turns[-4:] if turn.role == "user")]):
         try:
@@ -101,7 +106,9 @@ async def create_message(
         position = await sql.update_for_exchange(conn, conversation_id, user.id, history.title_of(data.content))
         if position is None:
             raise NotFound
-        message, reply = await sql.insert_exchange(conn, conversation_id, position, data.content, clock.now())
+        message, reply = await sql.insert_exchange(
+            conn, conversation_id, position, data.content, clock.now(), data.analysis_id
+        )
         payer = spend.spender(user.id)
         task = AnswerQuestion(data.content, payer, turns, place, away, photo)
         await enqueue(conn, task, subject=reply.id, reply=QuestionAnswered, person=payer)

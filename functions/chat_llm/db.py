@@ -144,20 +144,21 @@ async def update_for_exchange(conn: Connection, conversation_id: UUID, user_id: 
 
 
 async def insert_exchange(
-    conn: Connection, conversation_id: UUID, position: int, question: str, at: datetime
+    conn: Connection, conversation_id: UUID, position: int, question: str, at: datetime, analysis_id: UUID | None = None
 ) -> tuple[Message, Message]:
-    """Write a question at `position` and its pending reply behind it."""
+    """Write a question at `position`, about a photo's analysis or none, and its pending reply behind it."""
     asked = Message(new_id(), "user", question, "success", [], position, None, None, None, None, None, at, at)
     reply = Message(new_id(), "assistant", "", "pending", [], position + 1, None, None, None, None, None, at, None)
     async with conn.cursor() as cursor:
         await cursor.executemany(
             """
-            INSERT INTO messages (id, conversation_id, role, content, status, position, created_at, completed_at)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+            INSERT INTO messages
+                (id, conversation_id, role, content, status, position, created_at, completed_at, analysis_id)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
             """,
             [
-                [m.id, conversation_id, m.role, m.content, m.status, m.position, m.created_at, m.completed_at]
-                for m in (asked, reply)
+                [m.id, conversation_id, m.role, m.content, m.status, m.position, m.created_at, m.completed_at, about]
+                for m, about in ((asked, analysis_id), (reply, None))
             ],
         )
     return asked, reply
@@ -193,6 +194,22 @@ async def select_message(conn: Connection, conversation_id: UUID, message_id: UU
             [message_id, conversation_id, user_id],
         )
         return await cursor.fetchone()
+
+
+async def select_photo(conn: Connection, conversation_id: UUID, limit: int) -> tuple[UUID, int] | None:
+    """The analysis of the last photo among so many messages, and how many questions ago the next one finds it."""
+    cursor = await conn.execute(
+        """
+        SELECT m.analysis_id, (c.message_count + 1 - m.position) / 2
+        FROM messages m
+        JOIN conversations c ON c.id = m.conversation_id
+        WHERE m.conversation_id = %s AND m.position > c.message_count - %s AND m.analysis_id IS NOT NULL
+        ORDER BY m.position DESC
+        LIMIT 1
+        """,
+        [conversation_id, limit],
+    )
+    return await cursor.fetchone()
 
 
 async def select_turns(conn: Connection, conversation_id: UUID, limit: int, characters: int) -> list[Turn]:

@@ -2,10 +2,11 @@
 
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from shared.calls import Calls, Missing
-from shared.errors import NotFound
+from shared.errors import NotFound, Unavailable
 from shared.messages import Candidate, Photo
 
 
@@ -29,6 +30,17 @@ class _Analysis(Struct):
     corrected_type: str | None
     confidence: float | None
     analysis_result: _Result | None
+
+
+async def seen_before(calls: Calls, before: tuple[UUID, int] | None, token: str) -> Photo | None:
+    """The photo of an earlier question, which this one may be about; None where it is gone, or api-waste is away."""
+    if before is None:
+        return None
+    analysis_id, turns_ago = before
+    try:
+        return msgspec.structs.replace(await seen(calls, analysis_id, token), turns_ago=turns_ago)
+    except (NotFound, Unavailable):
+        return None
 
 
 async def seen(calls: Calls, analysis_id: UUID, token: str) -> Photo:

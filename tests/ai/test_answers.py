@@ -1,6 +1,7 @@
 """The embedded answer in words: what the first line says, and where it comes from."""
 
 import pytest
+from msgspec import structs
 
 from functions.ai import answers
 from functions.ai.answers import Noun
@@ -62,6 +63,23 @@ def test_yes_or_no_is_to_the_question_as_it_is_put(known: Calls, text: str, begi
 
 def test_what_asks_for_more_than_yes_or_no_gets_neither(known: Calls) -> None:
     assert not first(ask(known, "비 오면 잡지는 어떻게 내놔?")).startswith(("네", "아니요"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "turns_ago", "about_it"),
+    [
+        ("왜 플라스틱이야?", ("이거 어떻게 버려?",), 1, True),
+        ("헹궈야 돼?", ("이거 어떻게 버려?", "왜 플라스틱이야?"), 2, True),
+        ("우유팩은 어떻게 버려?", ("이거 어떻게 버려?",), 1, False),
+        ("헹궈야 돼?", ("이거 어떻게 버려?", "우유팩은 어떻게 버려?"), 2, False),
+        ("오늘 날씨 어때?", ("이거 어떻게 버려?",), 1, False),
+    ],
+)
+def test_a_photo_of_before_is_spoken_of_until_another_thing_is(
+    known: Calls, text: str, said: tuple[str, ...], turns_ago: int, about_it: bool
+) -> None:
+    photo = structs.replace(PLASTIC, turns_ago=turns_ago)
+    assert ("사진" in ask(known, text, *said, photo=photo).text) is about_it
 
 
 def test_a_part_is_answered_with_the_lines_about_it(known: Calls) -> None:

@@ -76,7 +76,44 @@ async def test_what_an_analysis_says_goes_along_with_the_question(
         "candidates": [{"waste_type": "metal", "confidence": 0.7}, {"waste_type": "plastic", "confidence": 0.2}],
         "item_id": str(UMBRELLA.id),
         "ask": "금속인가요, 플라스틱인가요?",
+        "turns_ago": 0,
     }
+
+
+async def test_a_photo_stays_with_its_conversation(
+    serve: Serve, person: Person, chat: Database, waste: str, analyses: Database
+) -> None:
+    client = await serve("chat_llm", SERVICE_URLS=f"api-location=http://127.0.0.1:9,api-waste={waste}")
+    path = f"{BASE}/{await begin(client, person)}/messages"
+    first, other = [await analysed(analyses, person) for _ in range(2)]
+    bodies = [
+        {"content": "이거 어떻게 버려?", "analysis_id": str(first)},
+        {"content": "왜 금속이야?"},
+        {"content": "씻어야 돼?"},
+        {"content": "이건?", "analysis_id": str(other)},
+        {"content": "왜?"},
+    ]
+    answers = [await client.post(path, json=body, headers=person.headers) for body in bodies]
+    photos = [await photo_of(chat, answer) for answer in answers]
+    assert [photo["turns_ago"] for photo in photos] == [0, 1, 2, 0, 1]
+    assert {photo["waste_type"] for photo in photos} == {"metal"}
+
+
+async def test_a_photo_of_before_that_is_gone_or_out_of_reach_costs_no_answer(
+    serve: Serve, person: Person, chat: Database, waste: str, analyses: Database, free_port: int
+) -> None:
+    near = f"api-location=http://127.0.0.1:9,api-waste={waste}"
+    away = f"api-location=http://127.0.0.1:9,api-waste=http://127.0.0.1:{free_port}"
+    client = await serve("chat_llm", SERVICE_URLS=near)
+    path = f"{BASE}/{await begin(client, person)}/messages"
+    analysis_id = await analysed(analyses, person)
+    body = {"content": "이거 어떻게 버려?", "analysis_id": str(analysis_id)}
+    assert (await client.post(path, json=body, headers=person.headers)).status_code == 202
+    cut = await serve("chat_llm", SERVICE_URLS=away)
+    assert await photo_of(chat, await cut.post(path, json={"content": "왜?"}, headers=person.headers)) is None
+    async with analyses.transaction() as conn:
+        await conn.execute("DELETE FROM analyses WHERE id = %s", [analysis_id])
+    assert await photo_of(chat, await client.post(path, json={"content": "왜?"}, headers=person.headers)) is None
 
 
 async def test_what_the_person_chose_counts_and_leaves_nothing_to_ask(
