@@ -1,4 +1,5 @@
-"""What fixtures and tests share: an S3 process, signing keys, access tokens, an application's lifespan, small images."""
+"""What fixtures and tests share: an S3 process, signing keys, access tokens, an application's lifespan, small images,
+one transaction that waits for another, what is left in a schema."""
 
 import asyncio
 import io
@@ -7,14 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
 from msgspec import Struct
+from psycopg import sql
 from redis import Redis
 
 from emulator.servers.redis import RedisServer
@@ -22,6 +24,9 @@ from functions.auth import keys as auth_keys
 from runtime import redis_users
 from runtime.services import Service
 from shared import clock, identity
+from shared.db import Connection, Database
+
+T = TypeVar("T")
 
 
 class S3(Struct, frozen=True):
@@ -170,3 +175,32 @@ async def listening(app: Any) -> AsyncIterator[str]:
     finally:
         server.should_exit = True
         await running
+
+
+async def held_up(work: Coroutine[Any, Any, T], by: Connection) -> asyncio.Task[T]:
+    """Begin `work` and return when the open transaction of `by` keeps it waiting; an AssertionError when nothing does.
+
+    The work goes on when that transaction ends: `await` what is returned behind it.
+    """
+    running = asyncio.create_task(work)
+    for _ in range(4000):
+        cursor = await by.execute(
+            "SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)) LIMIT 1"
+        )
+        if cursor.rowcount:
+            return running
+        assert not running.done(), f"nothing held it up: {running.exception() or running.result()!r}"
+        await asyncio.sleep(0.005)
+    running.cancel()
+    raise AssertionError("it is neither done nor held up by that transaction")
+
+
+async def left_of(database: Database, marked: str) -> list[str]:
+    """The rows of the schema in which a text still is, as text behind their table's name."""
+    found: list[str] = []
+    async with database.connection() as conn:
+        cursor = await conn.execute("SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()")
+        for (table,) in await cursor.fetchall():
+            rows = sql.SQL("SELECT t::text FROM {} t WHERE strpos(t::text, %s) > 0").format(sql.Identifier(table))
+            found += [f"{table}: {row}" for (row,) in await (await conn.execute(rows, [marked])).fetchall()]
+    return found

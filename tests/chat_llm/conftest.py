@@ -9,7 +9,6 @@ from uuid import UUID
 
 import httpx
 import msgspec
-import psycopg.sql
 import pytest
 from msgspec import Struct
 
@@ -227,17 +226,3 @@ class Location:
 async def location() -> AsyncIterator[Location]:
     async with Location().running() as running:
         yield running
-
-
-async def left_of(chat: Database, marked: str) -> list[str]:
-    """The tables of the schema in which the text still is."""
-    found = []
-    async with chat.connection() as conn:
-        cursor = await conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'chat_llm'")
-        for (table,) in await cursor.fetchall():
-            query = psycopg.sql.SQL("SELECT count(*) FROM {} t WHERE strpos(t::text, %s) > 0")
-            row = await (await conn.execute(query.format(psycopg.sql.Identifier(table)), [marked])).fetchone()
-            assert row is not None
-            if row[0]:
-                found.append(table)
-    return found

@@ -6,8 +6,9 @@ from shared.db import Database
 from shared.ids import new_id
 from shared.progress import Publisher, stream
 from shared.redis import connect
-from tests.chat_llm.conftest import BASE, ask, begin, give, left_of, success, tasks_of
+from tests.chat_llm.conftest import BASE, ask, begin, give, success, tasks_of
 from tests.conftest import Person, Serve, Take
+from tests.support import left_of
 
 
 async def test_deleting_a_conversation_leaves_nothing_of_it(

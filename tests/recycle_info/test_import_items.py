@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from functions.recycle_info import dataset
-from functions.recycle_info.import_items import import_items
+from functions.recycle_info import dataset, import_items
 from shared.db import Database
+from tests.support import held_up
 
 ENTRY = """
 [[items]]
@@ -48,7 +48,7 @@ def write(folder: Path, *entries: tuple[str, str], category: str = "paper") -> P
 
 
 async def load(database: Database, capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, int]:
-    assert await import_items([*map(str, args), "--json"], database) == 0
+    assert await import_items.import_items([*map(str, args), "--json"], database) == 0
     report: dict[str, int] = json.loads(capsys.readouterr().out)
     return report
 
@@ -114,7 +114,7 @@ async def test_malformed_data_is_named_and_loads_nothing(
     before = await versions(empty)
     file = tmp_path / "paper.toml"
     file.write_text(broken(file.read_text(encoding="utf-8")), encoding="utf-8")
-    assert await import_items([str(tmp_path)], empty) == 1
+    assert await import_items.import_items([str(tmp_path)], empty) == 1
     assert named in capsys.readouterr().err
     assert await versions(empty) == before
 
@@ -124,7 +124,7 @@ async def test_a_folder_without_data_empties_nothing(
 ) -> None:
     await load(empty, capsys)
     before = await versions(empty)
-    assert await import_items([str(tmp_path)], empty) == 1
+    assert await import_items.import_items([str(tmp_path)], empty) == 1
     assert await versions(empty) == before
     assert before
 
@@ -154,3 +154,22 @@ def test_the_data_covers_every_category_with_at_least_700_items() -> None:
     assert [file.category for file in files] == list(dataset.CATEGORIES)
     assert all(file.items for file in files)
     assert sum(len(file.items) for file in files) >= 700
+
+
+async def test_a_load_waits_for_the_one_before_it_and_readers_for_neither(
+    empty: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder, category in zip(folders, ("paper", "glass"), strict=True):
+        folder.mkdir()
+        write(folder, (category, category), category=category)
+    async with empty.connection() as conn:
+        await conn.execute("DELETE FROM categories")  # no row that both change holds the second up
+    async with empty.transaction() as conn:
+        await import_items.load(conn, dataset.read_files(folders[0]))
+        loading = await held_up(load(empty, capsys, folders[1]), by=conn)
+        async with empty.connection() as reader:
+            await reader.execute("SELECT count(*) FROM items")
+    report = await loading
+    # It has seen what the one before it wrote.
+    assert (report["added"], report["removed"]) == (1, 1)

@@ -1,0 +1,87 @@
+"""Changes of one person's rows take turns"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from functions.userinfo import db as sql
+from functions.userinfo.avatar_processed import avatar_processed
+from functions.userinfo.avatars import prefix
+from shared import clock
+from shared.db import Database
+from shared.objects import ObjectStore
+from tests.conftest import Person
+from tests.support import held_up
+from tests.userinfo.conftest import (
+    ME,
+    PROCESS,
+    SETTINGS,
+    deleted,
+    erase,
+    profile,
+    set_avatar,
+    tasks_for,
+    upload,
+    work,
+)
+
+Change = Callable[[httpx.AsyncClient, Person, Database, str], Coroutine[Any, Any, Any]]
+CHANGES: dict[str, Change] = {
+    "a profile": lambda client, person, _, __: client.patch(ME, json={"bio": "hello"}, headers=person.headers),
+    "settings": lambda client, person, _, __: client.patch(SETTINGS, json={"theme": "dark"}, headers=person.headers),
+    "a picture": lambda client, person, _, key: set_avatar(client, person, key),
+    "an erasure": lambda _, person, database, __: erase(database, person.id),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+async def test_whoever_changes_a_person_waits_for_who_does(
+    userinfo: httpx.AsyncClient, person: Person, database: Database, what: str
+) -> None:
+    key = await upload(userinfo, person)
+    async with database.transaction() as conn:
+        await sql.lock_person(conn, person.id)
+        change = await held_up(CHANGES[what](userinfo, person, database, key), by=conn)
+    answer = await change
+    assert answer is None or answer.status_code in (200, 202)
+
+
+async def test_two_who_know_the_same_profile_do_not_both_change_it(
+    userinfo: httpx.AsyncClient, person: Person, database: Database
+) -> None:
+    etag = (await userinfo.get(ME, headers=person.headers)).headers["etag"]
+    known = person.headers | {"If-Match": etag}
+    async with database.transaction() as conn:
+        await sql.lock_person(conn, person.id)
+        second = await held_up(userinfo.patch(ME, json={"bio": "second"}, headers=known), by=conn)
+        first = sql.Profile(person.id, "first", None, None, clock.now(), "none", None)
+        await sql.upsert_profile(conn, first, clock.now())
+    assert (await second).status_code == 412
+    after = await profile(userinfo, person)
+    assert (after["nickname"], after["bio"]) == ("first", None)
+
+
+async def test_a_picture_that_was_checked_while_its_person_was_erased_leaves_nothing(
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
+) -> None:
+    await set_avatar(userinfo, person, await upload(userinfo, person))
+    [task] = await tasks_for(database, PROCESS)
+    async with database.transaction() as conn:
+        await sql.lock_person(conn, person.id)
+        late = await held_up(avatar_processed(work(objects, *task), database, objects), by=conn)
+        assert await sql.delete_person(conn, person.id) == [task[1]]
+    await late
+    assert await _rows(database, person.id) == []
+    assert prefix(task[1]) in (await deleted(database))[1]
+
+
+async def _rows(database: Database, user_id: UUID) -> list[Any]:
+    async with database.connection() as conn:
+        cursor = await conn.execute(
+            "SELECT user_id FROM profiles WHERE user_id = %(id)s UNION ALL SELECT user_id FROM avatars WHERE user_id = %(id)s",
+            {"id": user_id},
+        )
+        return await cursor.fetchall()

@@ -1,0 +1,61 @@
+"""Two who change the same analysis at the same time: one waits, and sees what the other has done"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from functions.waste import db as sql
+from functions.waste.photo_classified import photo_classified
+from functions.waste.photo_processed import photo_processed
+from shared import clock
+from shared.db import Database
+from shared.tasks import forget
+from tests.conftest import Person, Take
+from tests.support import held_up
+from tests.waste.conftest import BASE, CLASSIFIED, accept, outbox, outcome, processed
+
+Ask = Callable[[httpx.AsyncClient, str, dict[str, str]], Coroutine[Any, Any, httpx.Response]]
+CHANGE: dict[str, Ask] = {
+    "correction": lambda client, path, who: client.patch(path, json={"waste_type": "glass"}, headers=who),
+    "deletion": lambda client, path, who: client.delete(path, headers=who),
+}
+
+
+@pytest.mark.parametrize("stage", ["processed", "classified"])
+async def test_a_result_that_comes_while_its_analysis_is_deleted_has_what_was_made_deleted(
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take, stage: str
+) -> None:
+    id_ = str((await accept(client, person))["id"])
+    [(task, *_)] = await outbox(waste, id_)
+    late = take(photo_processed, outcome(task, id_, processed(id_)))
+    if stage == "classified":
+        await late
+        [(task, *_)] = await outbox(waste, id_)
+        late = take(photo_classified, outcome(task, id_, CLASSIFIED))
+    async with waste.transaction() as conn:
+        assert await sql.select_owner_for_update(conn, UUID(id_))
+        taking = await held_up(late, by=conn)
+        await sql.delete_analysis(conn, UUID(id_))
+        await forget(conn, UUID(id_))
+    await taking
+    [(_, actor, message)] = await outbox(waste, id_)
+    assert (actor, message["prefixes"]) == ("storage/delete_objects", [f"images/{id_}"])
+
+
+@pytest.mark.parametrize("what", CHANGE)
+async def test_an_analysis_that_changes_meanwhile_is_not_what_the_condition_names(
+    client: httpx.AsyncClient, person: Person, waste: Database, what: str
+) -> None:
+    id_ = str((await accept(client, person))["id"])
+    path = f"{BASE}/analyses/{id_}"
+    etag = (await client.get(path, headers=person.headers)).headers["etag"]
+    async with waste.transaction() as conn:
+        assert await sql.select_owner_for_update(conn, UUID(id_))
+        second = await held_up(CHANGE[what](client, path, person.headers | {"If-Match": etag}), by=conn)
+        await sql.update_failed(conn, UUID(id_), "not-a-photo", "This is no photo.", clock.now())
+    assert (await second).status_code == 412
+    after = (await client.get(path, headers=person.headers)).json()
+    assert (after["status"], after["corrected_type"]) == ("failure", None)
