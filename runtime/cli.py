@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("emulator.commands.down", "stop a system that runs detached"),
     "status": ("emulator.commands.status", "show the parts of the running system"),
     "reset": ("emulator.commands.reset", "throw the system's state away"),
+    "doctor": ("emulator.commands.doctor", "say what on this machine is wrong, and what to do"),
     "open": ("emulator.commands.open", "open the dashboard in a browser"),
     "logs": ("emulator.commands.logs", "show or follow the logs of the parts"),
     "trace": ("emulator.commands.trace", "show what happened to one request or task, and why it failed"),
@@ -87,7 +88,7 @@ GROUPS = {
             "export",
             "mail",
         ),
-        *("fault", "kill", "pause", "scale", "roll", "clock", "open"),
+        *("fault", "kill", "pause", "scale", "roll", "clock", "open", "doctor"),
     ),
     "Functions and tasks": (
         *(
@@ -200,9 +201,21 @@ def _run(words: list[str]) -> int:
         return 2
     try:
         args = manual(name).parse_args(rest)
+        return int(args.main(args))
+    except ModuleNotFoundError as error:
+        if (package := (error.name or "").partition(".")[0]) in (
+            "runtime",
+            "emulator",
+            "shared",
+            "functions",
+            "k8s",
+            "tests",
+        ):
+            raise
+        sys.stderr.write(f"eco2: the package {package} is not installed: `make install` brings what is locked\n")
+        return 2
     except SystemExit as done:  # argparse's way to say that it has printed a page or an error
         return int(done.code or 0)
-    return int(args.main(args))
 
 
 if __name__ == "__main__":

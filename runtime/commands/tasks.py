@@ -27,6 +27,7 @@ eco2 tasks show ID  # its outbox row, its journal, its history
 eco2 tasks retry ID  # publish it now, or try a failed one again
 eco2 tasks retry --failed --worker ai  # all failures of a worker
 eco2 tasks send storage/delete_objects '{"keys": ["images/x"]}'  # call a queue function by hand
+eco2 tasks form storage/delete_objects  # what its message looks like
 eco2 tasks dead --json  # what an alarm would read
 eco2 tasks quarantine  # rows that PostgreSQL refused, and why
 eco2 tasks release ID  # once the cause is gone
