@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test quick test-ui check lint types unit faults contract client bench mutants load eval images k8s-check render lock house format clean
+.PHONY: help install up down test quick test-ui check lint types unit faults contract client bench mutants load eval head images k8s-check render lock house format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -97,6 +97,9 @@ mutants: install  ## put deliberate slips into the code and see which ones the t
 
 eval: install     ## how often the classifier, the search and the answers are right
 	$(BIN)/python -m tests.eval
+
+head: install     ## whether the classifier's head comes out again of ../shared's photographs (a quarter of an hour of a core)
+	$(BIN)/python -m tests.eval.head --check
 
 images: install   ## build every image and run each from its own root folder (buildah, as root; minutes)
 	ECO2_IMAGES=all $(BIN)/pytest -q -rA tests/k8s/test_images.py $(ARGS)

@@ -129,6 +129,7 @@ def main() -> int:
     found = head()
     if not options.check:
         write(found, HEAD)
+        training.SAMPLE.write_bytes(msgspec.json.encode(training.sample()) + b"\n")
         print(f"{HEAD.relative_to(training.ROOT)}: {len(found.weights)} classes of {len(found.weights[0])} weights")
         return 0
     wrong = differs(found, read_judge().head)

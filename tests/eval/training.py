@@ -110,6 +110,23 @@ def of_waste(folder: Path = SHARED) -> Features:
     )
 
 
+SAMPLE = Path(__file__).with_name("head_sample.json")
+EVERY = 160
+"""One photograph of so many is looked at by `sample`: seconds, where all of them take a quarter of an hour."""
+_KEPT = 16
+
+
+def sample(folder: Path = SHARED) -> dict[str, list[list[int]]]:
+    """Some photographs as training sees them: by file, of each view the first features in thousandths."""
+    classifier, photos = _classifier(), manifest(folder)
+    found = {}
+    for number in range(0, len(photos), EVERY):
+        content = (folder / photos[number].file).read_bytes()
+        seen = classifier.run(np.stack([*_views_of_waste(content, number, classifier.side)]))
+        found[photos[number].file] = np.rint(seen.features[:, :_KEPT] * 1000).astype(int).tolist()
+    return found
+
+
 def of_others() -> tuple[list[photographs.Photo], Features]:
     """All pictures of `photos.csv`, 3 views each; a cut-out is shown on white and on one of the textures."""
     shown = [photo for photo in photographs.labels() for _ in range(2 if photo.source == "tuxpaint" else 1)]
