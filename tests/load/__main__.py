@@ -8,15 +8,18 @@ four more at the most until the last photo is done.
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
+import psutil
 
 from tests.emulator.conftest import ROOT, Emulator, make
 from tests.load.report import Row, picture, row, table
@@ -47,19 +50,39 @@ async def probing(addresses: dict[str, str]) -> AsyncIterator[dict[str, list[flo
             await asyncio.gather(*looking, return_exceptions=True)
 
 
-async def measure(about: dict[str, object], keys: Keys, users: int, seconds: float) -> Row:
+def processor(about: dict[str, Any]) -> dict[str, float]:
+    """Seconds of processor by part so far, those of its children that have ended among them."""
+    found = {}
+    for part in about["parts"]:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(part["pid"])
+            own = process.cpu_times()
+            children = (child.cpu_times() for child in process.children(recursive=True))
+            found[part["name"]] = (
+                own.user
+                + own.system
+                + own.children_user
+                + own.children_system
+                + sum(c.user + c.system for c in children)
+            )
+    return found
+
+
+async def measure(about: dict[str, Any], keys: Keys, users: int, seconds: float) -> Row:
     """One number of users."""
-    parts = {part["name"]: part["address"] for part in about["parts"]}  # type: ignore[attr-defined] # of JSON
+    parts = {part["name"]: part["address"] for part in about["parts"]}
     gateway = str(about["gateway"])
     addresses = {
         "health": f"{parts['api-waste']}/readyz",
         "gateway": f"{gateway}/_gateway",
         "dashboard": f"{gateway}/_emulator/",
     }
-    begun = time.monotonic()
+    begun, before = time.monotonic(), processor(about)
     async with probing(addresses) as probes:
         tries = await crowd(gateway, users, keys, seconds, lambda: time.monotonic() - begun)
-    return row(users, tries, probes, os.getloadavg()[0])
+    after = processor(about)
+    used = {name: after[name] - before[name] for name in after if name in before}
+    return row(users, tries, probes, used, os.getloadavg()[0])
 
 
 @contextmanager

@@ -25,11 +25,12 @@ class Row(Struct):
     refused: int  # answers that said to come again
     failures: dict[str, int]
     probes: dict[str, float]
+    processor: dict[str, float]  # by part, milliseconds a photo: what does not change when others use the machine too
     load: float  # the machine's load average at the end
     done: list[int]  # photos done in each step
 
 
-def row(users: int, tries: Sequence[Try], probes: dict[str, list[float]], load: float) -> Row:
+def row(users: int, tries: Sequence[Try], probes: dict[str, list[float]], used: dict[str, float], load: float) -> Row:
     """What the tries of one crowd come to."""
     good = [one for one in tries if one.outcome == "success"]
     ends = [one.began + one.seconds for one in good]
@@ -47,6 +48,7 @@ def row(users: int, tries: Sequence[Try], probes: dict[str, list[float]], load: 
         refused=sum(one.refused for one in tries),
         failures=dict(failures),
         probes={name: _p95(sorted(found)) * 1000 for name, found in probes.items() if found},
+        processor={name: seconds / max(1, len(good)) * 1000 for name, seconds in used.items()},
         load=load,
         done=[done[step] for step in range(int(max(ends, default=0.0) // STEP) + 1)],
     )
@@ -70,6 +72,12 @@ def table(rows: Sequence[Row]) -> str:
     widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
     text = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in [head, *lines]]
     for one in rows:
+        parts = sorted(one.processor.items(), key=lambda part: -part[1])
+        whole = sum(one.processor.values())
+        text.append(
+            f"{one.users} users: {whole:.0f} ms of processor a photo: "
+            + ", ".join(f"{name} {ms:.0f}" for name, ms in parts[:8])
+        )
         probes = ", ".join(f"{name} {ms:.0f} ms" for name, ms in one.probes.items())
         text.append(f"{one.users} users: meanwhile, p95: {probes}")
         text += [f"{one.users} users: {count} × {kind}" for kind, count in sorted(one.failures.items())]

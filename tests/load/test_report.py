@@ -15,23 +15,24 @@ def tries(good: int, bad: int) -> list[Try]:
 
 
 def test_a_row_counts_what_succeeded_what_was_waited_out_and_what_failed() -> None:
-    found = row(10, tries(9, 1), {"health": [0.001] * 99 + [0.5], "gateway": []}, 1.5)
+    found = row(10, tries(9, 1), {"health": [0.001] * 99 + [0.5], "gateway": []}, {"s3": 0.9}, 1.5)
     assert (found.tries, found.success, found.refused, found.failures) == (10, 0.9, 4, {"store: ReadTimeout": 1})
     # Nine photos, the last of which was done after ten seconds.
     assert found.a_minute == 54.0
     assert (found.p50, found.p95) == (2.0, 2.0)
+    assert found.processor == {"s3": 100.0}
     assert found.probes == {"health": 1.0}
     assert sum(found.done) == 9
 
 
 def test_a_run_without_a_single_photo_is_a_row_too() -> None:
-    found = row(10, tries(0, 3), {}, 0.0)
+    found = row(10, tries(0, 3), {}, {}, 0.0)
     assert (found.success, found.a_minute) == (0.0, 0.0)
     assert "3 × store: ReadTimeout" in table([found])
 
 
 def test_the_table_compares_each_with_the_peak_and_the_picture_has_a_line_for_each() -> None:
-    rows = [row(10, tries(20, 0), {}, 0.0), row(100, tries(10, 1), {}, 0.0)]
+    rows = [row(10, tries(20, 0), {}, {}, 0.0), row(100, tries(10, 1), {}, {}, 0.0)]
     assert "1.00" in table(rows).splitlines()[1]
     drawn = ElementTree.fromstring(picture(rows))
     assert len(drawn.findall("{http://www.w3.org/2000/svg}polyline")) == 2
