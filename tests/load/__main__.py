@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import os
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +28,32 @@ from tests.load.users import crowd
 from tests.support import Keys
 
 
-@asynccontextmanager
-async def probing(addresses: dict[str, str]) -> AsyncIterator[dict[str, list[float]]]:
-    """Look at each address twice a second meanwhile; the seconds until each answer."""
+@contextmanager
+def probing(addresses: dict[str, str]) -> Iterator[dict[str, list[float]]]:
+    """Look at each address twice a second meanwhile, in threads beside the users' loop; the seconds until each answer."""
     found: dict[str, list[float]] = {name: [] for name in addresses}
+    over = threading.Event()
 
-    async def look(name: str, client: httpx.AsyncClient) -> None:
-        while True:
-            begun = time.perf_counter()
-            answer = await client.get(addresses[name])
-            # A refusal is no answer: it counts as the longest.
-            found[name].append(time.perf_counter() - begun if answer.is_success else 60.0)
-            await asyncio.sleep(0.5)
+    def look(name: str) -> None:
+        with httpx.Client(trust_env=False, timeout=60) as client:
+            while not over.wait(0.5):
+                begun = time.perf_counter()
+                try:
+                    answers = client.get(addresses[name]).is_success
+                except httpx.HTTPError:
+                    answers = False
+                # A refusal is no answer: it counts as the longest.
+                found[name].append(time.perf_counter() - begun if answers else 60.0)
 
-    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
-        looking = [asyncio.create_task(look(name, client)) for name in addresses]
-        try:
-            yield found
-        finally:
-            for task in looking:
-                task.cancel()
-            await asyncio.gather(*looking, return_exceptions=True)
+    looking = [threading.Thread(target=look, args=(name,)) for name in addresses]
+    for thread in looking:
+        thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        for thread in looking:
+            thread.join()
 
 
 def processor(about: dict[str, Any]) -> dict[str, float]:
@@ -78,7 +84,7 @@ async def measure(about: dict[str, Any], keys: Keys, users: int, seconds: float)
         "dashboard": f"{gateway}/_emulator/",
     }
     begun, before = time.monotonic(), processor(about)
-    async with probing(addresses) as probes:
+    with probing(addresses) as probes:
         tries = await crowd(gateway, users, keys, seconds, lambda: time.monotonic() - begun)
     after = processor(about)
     used = {name: after[name] - before[name] for name in after if name in before}

@@ -1,0 +1,85 @@
+"""Requests to the store: one that answers others is busy, one that answers no one is away."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from shared.s3 import Bucket, Stumbled
+from shared.settings import Settings
+
+
+class Store(ThreadingHTTPServer):
+    """Does not answer the first request for `slow`, and all others at once."""
+
+    daemon_threads = False  # closing it waits for them
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.slow = 0
+        self.leave = threading.Event()
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Store
+
+    def do_HEAD(self) -> None:
+        if self.path.endswith("slow"):
+            self.server.slow += 1
+            if self.server.slow == 1:
+                self.server.leave.wait(30)
+                return
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    server = Store()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.leave.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def bucket(store: Store) -> Iterator[Bucket]:
+    settings = Settings(
+        s3_endpoint_url=f"http://127.0.0.1:{store.server_port}", aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    made = Bucket(settings, waiting=True)
+    yield made
+    made.close()
+
+
+def test_a_store_that_answers_others_meanwhile_is_asked_again(store: Store, bucket: Bucket) -> None:
+    done = threading.Event()
+
+    def others() -> None:
+        while not done.wait(0.05):
+            bucket.ask("HEAD", "quick").drain_conn()
+
+    beside = threading.Thread(target=others)
+    beside.start()
+    try:
+        answer = bucket.ask("HEAD", "slow")
+        answer.drain_conn()
+        assert answer.status == 200
+    finally:
+        done.set()
+        beside.join()
+    assert store.slow == 2
+
+
+def test_a_store_that_answers_no_one_is_asked_once(store: Store, bucket: Bucket) -> None:
+    with pytest.raises(Stumbled):
+        bucket.ask("HEAD", "slow")
+    assert store.slow == 1
