@@ -9,7 +9,7 @@ from emulator.process import StartError
 from emulator.servers.postgres import remove_cluster
 
 # What is costly to make and holds nothing of anybody's, and what one made on purpose.
-_KEPT = {"model", "snapshots", "lock"}
+_KEPT = {"model", "snapshots", "recordings", "lock"}
 
 EXAMPLES = """\
 eco2 reset  # ask, then begin anew
@@ -19,7 +19,7 @@ EXIT_CODES = {1: "nothing was deleted: the emulator runs, or the answer was no"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Delete all data, keys and passwords of the stopped emulator. Snapshots stay. Asks first."
+    parser.description = "Delete all data, keys and passwords of the stopped emulator. Snapshots and recordings stay. Asks first."
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_state(parser)
 

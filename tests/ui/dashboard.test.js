@@ -100,6 +100,16 @@ test("a photo goes to its answer with a guide, centers are drawn, and the chat a
   await shot("try-answered");
 });
 
+test("a recording begins and ends by its button, and says how it is replayed", async () => {
+  await visit("system");
+  await page.click("#record");
+  await page.locator("#record.danger:not([disabled])").waitFor();
+  await page.click("#record");
+  await page.locator("#record:not(.danger):not([disabled])").waitFor();
+  await page.getByText(/eco2 replay \d{8}-\d{6}/).first().waitFor();
+  await shot("system-recorded");
+});
+
 test("a task is followed to its end", async () => {
   await visit("tasks");
   await page.click('[data-sync="storage"]');

@@ -114,7 +114,7 @@ def test_a_colleague_replays_it_without_a_difference(
         shutil.copy(file, tmp_path / "from-mina.tar.gz")
         said = colleague.eco2("import", str(tmp_path / "from-mina.tar.gz")).stdout
         assert "from-mina: a recording of 24 requests" in said
-        done = colleague.eco2("replay", "from-mina", check=False)
+        done = colleague.eco2("replay", "from-mina", check=False, timeout=400)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "no difference in 24 requests" in done.stdout
         again = colleague.eco2("import", str(tmp_path / "from-mina.tar.gz"), check=False)

@@ -68,7 +68,7 @@ def test_no_request_falls_between_the_state_and_the_log(own_emulator: Emulator) 
         enough.set()
         for thread in threads:
             thread.join()
-    done = emulator.eco2("replay", "busy", check=False)
+    done = emulator.eco2("replay", "busy", check=False, timeout=400)
     assert done.returncode == 0, done.stdout
 
 
@@ -82,7 +82,7 @@ def test_a_killed_emulators_recording_counts_as_far_as_it_came(own_emulator: Emu
         log.write(b'{"id": "half of a li')
     emulator.up()
     assert "ended with a killed emulator" in emulator.eco2("record", "list").stdout
-    done = emulator.eco2("replay", "cut", check=False)
+    done = emulator.eco2("replay", "cut", check=False, timeout=400)
     assert (done.returncode, "no difference in 1 requests" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
@@ -98,6 +98,7 @@ def test_a_recording_ends_with_its_emulator(own_emulator: Emulator) -> None:
     refused = emulator.eco2("record", "delete", "short", check=False)
     assert (refused.returncode, "still open" in refused.stderr) == (1, True)
     emulator.down()
+    emulator.eco2("reset", "--yes")  # what was made on purpose stays
     (about,) = json.loads(emulator.eco2("record", "list", "--json").stdout)
     assert (about["ended"], about["requests"]) == ("down", 2)
 

@@ -56,25 +56,43 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
-def left_behind() -> list[Path]:
-    return list(Path(tempfile.gettempdir()).glob("eco2-replay-*"))
+@pytest.fixture(scope="module")
+def aside() -> Iterator[Path]:
+    """Where replays of these tests have their second systems: other tests replay at the same time."""
+    folder = Path(tempfile.mkdtemp(prefix="eco2-aside-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
 
 
-def test_the_same_code_gives_no_difference_twice_in_a_row(emulator: Emulator) -> None:
+def replay(emulator: Emulator, aside: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Replay, with the second system in `aside`."""
+    return emulator.eco2("replay", *words, check=False, env=environment(aside), timeout=400)
+
+
+def environment(aside: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(aside)}
+
+
+def left_behind(aside: Path) -> list[Path]:
+    return list(aside.iterdir())
+
+
+def test_the_same_code_gives_no_difference_twice_in_a_row(emulator: Emulator, aside: Path) -> None:
     for _ in range(2):
-        done = emulator.eco2("replay", "day", check=False)
+        done = replay(emulator, aside, "day")
         assert done.returncode == 0, done.stdout
         assert "no difference in 16 requests" in done.stdout
         for function in ("waste/create_analysis", "chat_llm/create_message", "object store", "auth/login"):
             assert function in done.stdout
-    assert left_behind() == []
+    assert left_behind(aside) == []
 
 
-def test_what_a_change_breaks_is_named_by_function_and_field(emulator: Emulator, copy: Path) -> None:
+def test_what_a_change_breaks_is_named_by_function_and_field(emulator: Emulator, aside: Path, copy: Path) -> None:
     edit(copy / "functions/waste/photo_classified.py", "answer.confidence, result", "0.5, result")
     once = "        person = await sql.select_person(conn, user.id, user.session_id)\n"
     edit(copy / "functions/auth/me.py", once, once * 2)
-    done = emulator.eco2("replay", "day", "--with", str(copy), "--json", check=False)
+    done = replay(emulator, aside, "day", "--with", str(copy), "--json")
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
     fields = {
@@ -85,46 +103,46 @@ def test_what_a_change_breaks_is_named_by_function_and_field(emulator: Emulator,
     assert fields["waste/follow_analysis"] == {"body.last_event.data.confidence"}
     assert fields["auth/me"] == {"sql GET /api/v1/auth/me"}
     assert PASSWORD not in done.stdout
-    assert left_behind() == []
+    assert left_behind(aside) == []
 
 
-def test_work_that_fails_is_seen_in_the_request_that_set_it_going(emulator: Emulator, copy: Path) -> None:
+def test_work_that_fails_is_seen_in_the_request_that_set_it_going(emulator: Emulator, aside: Path, copy: Path) -> None:
     first = '    progress.publish("checking", 0.1)\n'
     edit(copy / "functions/storage/process_photo.py", first, f"{first}    raise ValueError\n")
-    done = emulator.eco2("replay", "day", "--with", str(copy), check=False)
+    done = replay(emulator, aside, "day", "--with", str(copy))
     assert done.returncode == 1
-    assert "+ storage/process_photo: failure" in done.stdout
+    assert "+ storage/process_photo: internal" in done.stdout
     assert "- waste/photo_classified: success" in done.stdout
 
 
-def test_one_request_is_sent_after_those_before_it_and_compared_alone(emulator: Emulator) -> None:
+def test_one_request_is_sent_after_those_before_it_and_compared_alone(emulator: Emulator, aside: Path) -> None:
     exchanges = form.read_exchanges(emulator.folder / "recordings" / "day")
     wanted = next(
         exchange for exchange in exchanges if exchange.path == "/api/v1/waste/analyses" and exchange.method == "GET"
     )
-    done = emulator.eco2("replay", wanted.id, check=False)
+    done = replay(emulator, aside, wanted.id)
     assert (done.returncode, "no difference in 1 requests" in done.stdout) == (0, True), done.stdout
 
 
-def test_on_another_state_the_same_request_answers_otherwise(emulator: Emulator) -> None:
+def test_on_another_state_the_same_request_answers_otherwise(emulator: Emulator, aside: Path) -> None:
     emulator.eco2("snapshot", "save", "later")
     exchanges = form.read_exchanges(emulator.folder / "recordings" / "day")
     wanted = next(exchange for exchange in exchanges if exchange.path == "/api/v1/auth/register")
-    done = emulator.eco2("replay", wanted.id, "--on", "later", check=False)
+    done = replay(emulator, aside, wanted.id, "--on", "later")
     assert done.returncode == 1
     assert "201 → 409" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_the_second_system_ends_with_the_replay_however_that_ends(emulator: Emulator, number: int) -> None:
+def test_the_second_system_ends_with_the_replay_however_that_ends(emulator: Emulator, aside: Path, number: int) -> None:
     argv = [sys.executable, "-m", "runtime.cli", "replay", "day", "--state", str(emulator.folder)]
-    replay = subprocess.Popen(argv, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
-    emulator.wait(lambda: any((folder / "emulator.json").exists() for folder in left_behind()))
-    folder = next(folder for folder in left_behind() if (folder / "emulator.json").exists())
+    running = subprocess.Popen(argv, cwd=ROOT, env=environment(aside), stdout=subprocess.DEVNULL)
+    emulator.wait(lambda: any((folder / "emulator.json").exists() for folder in left_behind(aside)))
+    folder = next(folder for folder in left_behind(aside) if (folder / "emulator.json").exists())
     pid = json.loads((folder / "emulator.json").read_text())["pid"]
     time.sleep(0.5)  # somewhere in its start
-    replay.send_signal(number)
-    replay.wait(60)
+    running.send_signal(number)
+    running.wait(60)
     emulator.wait(lambda: not alive(pid))
     emulator.wait(lambda: not folder.exists())
     assert emulator.eco2("status", check=False).returncode == 0
@@ -142,19 +160,19 @@ def test_a_recording_is_not_shown_with_what_opens_something(emulator: Emulator) 
         assert (emulator.folder / "recordings").stat().st_mode & 0o077 == 0, path
 
 
-def test_a_damaged_recording_is_refused_with_the_file_that_is(emulator: Emulator) -> None:
+def test_a_damaged_recording_is_refused_with_the_file_that_is(emulator: Emulator, aside: Path) -> None:
     shutil.copytree(emulator.folder / "recordings" / "day", emulator.folder / "recordings" / "bent", symlinks=True)
     file = emulator.folder / "recordings" / "bent" / "requests.jsonl"
     file.write_bytes(file.read_bytes().replace(b"201", b"200", 1))
     for wanted in ("bent", form.read_exchanges(file.parent)[0].id):
-        refused = emulator.eco2("replay", wanted, check=False)
+        refused = replay(emulator, aside, wanted)
         if wanted == "bent":
             assert refused.returncode == 1
             assert "the recording bent is damaged: 1 of its" in refused.stderr
             assert "first requests.jsonl" in refused.stderr
     (file.parent / "about.json").write_text("{")
     assert "bent                     damaged" in emulator.eco2("record", "list").stdout
-    assert emulator.eco2("replay", "day", "--ai", "embedded", check=False).returncode == 0
+    assert replay(emulator, aside, "day", "--ai", "embedded").returncode == 0
     emulator.eco2("record", "delete", "bent")
 
 
