@@ -19,7 +19,9 @@ EXIT_CODES = {1: "nothing was deleted: the emulator runs, or the answer was no"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Delete all data, keys and passwords of the stopped emulator. Snapshots and recordings stay. Asks first."
+    parser.description = (
+        "Delete all data, keys and passwords of the stopped emulator. Snapshots and recordings stay. Asks first."
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_state(parser)
 
