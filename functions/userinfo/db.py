@@ -254,6 +254,10 @@ async def delete_person(conn: Connection, user_id: UUID) -> list[UUID]:
     pictures += [row[0] for row in await cur.fetchall() if row[0] is not None]
     await conn.execute("DELETE FROM settings WHERE user_id = %s", [user_id])
     await conn.execute("DELETE FROM idempotency WHERE user_id = %s", [user_id])
+    # Of a picture that was refused no row is left, but its task, kept for an operator, names whose upload it was.
+    await conn.execute(
+        "DELETE FROM failed_tasks WHERE starts_with(message ->> 'image_key', 'uploads/' || %s::text || '/')", [user_id]
+    )
     return pictures
 
 

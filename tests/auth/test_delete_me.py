@@ -4,9 +4,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from functions.auth import db as sql
 from functions.auth.delete_me import AGAIN_AFTER, SERVICES
+from functions.auth.messages import SendMail
+from shared import clock
 from shared.db import Database
+from shared.ids import new_id
+from shared.messages import Outcome, TaskError
+from shared.tasks import enqueue, settle
 from tests.auth.conftest import ME, PASSWORD, Account, bearer, erase, messages
+from tests.support import left_of
 
 
 async def test_each_service_is_told_now_and_again_after_twenty_minutes(
@@ -42,3 +49,26 @@ async def test_a_wrong_password_or_a_stale_if_match_erases_nobody(
     assert await erase(account, await account.login(), password, **headers) == status
     assert await messages(await db("auth"), account) == []
     await account.login()
+
+
+async def test_whatever_is_under_way_for_a_person_goes_with_them(
+    account: Account, db: Callable[[str], Awaitable[Database]]
+) -> None:
+    tokens, database = await account.login(), await db("auth")
+    now, mark = clock.now(), account.id.hex
+    code = sql.Code(mark, account.id, "challenge", "kakao", mark, account.email, now)
+    async with database.transaction() as conn:
+        await sql.insert_mail_token(conn, mark, account.id, "reset", account.email, now)
+        await sql.insert_identity(conn, account.id, "kakao", mark, account.email, now)
+        await sql.insert_flow(conn, sql.Flow(mark, "google", "n", "v", "http://localhost", "c", account.id, now))
+        await sql.insert_code(conn, code)
+        await enqueue(conn, SendMail(account.id, "verify"), subject=account.id)
+        failed = await enqueue(conn, SendMail(account.id, "reset"), subject=account.id)
+        error = TaskError("address-refused", f"{account.email} is refused.")
+        await settle(conn, Outcome(failed, new_id(), account.id, "failure", now, error=error))
+    assert {row.partition(":")[0] for row in await left_of(database, str(account.id))} > {"failed_tasks", "outbox"}
+    assert await erase(account, tokens) == 202
+    assert {row.partition(":")[0] for row in await left_of(database, str(account.id))} == {"outbox"}
+    assert {actor.partition("/")[2] for _, actor, *_ in await messages(database, account)} == {"erase_person"}
+    for word in (account.email, account.username, mark):
+        assert await left_of(database, word) == []

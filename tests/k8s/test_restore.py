@@ -536,3 +536,19 @@ def test_a_key_without_rights_is_told_in_a_line(
     assert done.returncode == 1
     assert re.fullmatch(rf"eco2 {words[0]}: s3://{environ['BACKUP_BUCKET']}\S*: .*(403|AccessDenied).*\n", done.stderr)
     assert contents(dsn) == before
+
+
+def test_a_restore_that_fails_at_its_last_statements_changes_nothing(own: Postgres, dsn: str, tmp_path: Path) -> None:
+    file = tmp_path / "dump"
+    with psycopg.connect(own.superuser_dsn, autocommit=True) as server, psycopg.connect(dsn, autocommit=True) as conn:
+        server.execute("CREATE ROLE passing")
+        conn.execute("GRANT SELECT ON waste.analyses TO passing")
+        run_postgres("pg_dump", "--format=custom", f"--file={file}", dsn=dsn)
+        # Rights come behind all rows, and of this role the server knows nothing any more.
+        conn.execute("REVOKE SELECT ON waste.analyses FROM passing")
+        server.execute("DROP ROLE passing")
+        conn.execute("DELETE FROM recycle_info.items")
+    before = contents(dsn)
+    with pytest.raises(BackupError, match="passing"):
+        restore.restore(dsn, file)
+    assert contents(dsn) == before

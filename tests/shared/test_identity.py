@@ -348,3 +348,21 @@ def test_logs_call_a_person_by_an_alias_that_does_not_lead_back() -> None:
     person = uuid4()
     assert identity.alias_of(person) == identity.alias_of(person) != identity.alias_of(uuid4())
     assert person.hex[:8] not in identity.alias_of(person)
+
+
+async def test_a_revocation_by_a_process_whose_clock_lags_is_read_too(
+    folder: Path, verifier: Verifier, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "READ_EVERY", 0.02)
+    late = uuid4()
+    async with Redis.from_url(broker_url, decode_responses=True) as redis:
+        following = asyncio.create_task(verifier.follow_revocations(redis))
+        await identity.announce_revocations(redis, [USER.session_id])
+        assert await until(lambda: refused(verifier, f"Bearer {signed(folder)}"))
+        # Behind what was read already by nearly all that is allowed.
+        await redis.zadd(identity.REVOKED_KEY, {str(late): clock.time() - identity.OVERLAP + 10})
+        assert await until(lambda: refused(verifier, f"Bearer {signed(folder, sid=str(late))}"))
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        await redis.delete(identity.REVOKED_KEY)

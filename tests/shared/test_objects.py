@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import boto3
+import httpx
+import msgspec
 import pytest
 from botocore.config import Config
 
@@ -47,7 +49,8 @@ def answering(*answers: bytes) -> Iterator[str]:
                     return
                 with connection:
                     connection.recv(65536)
-                    connection.sendall(answer)
+                    with suppress(ConnectionError):  # who has read enough goes away
+                        connection.sendall(answer)
 
         threading.Thread(target=serve, daemon=True).start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -186,3 +189,21 @@ def test_a_store_that_stumbles_is_asked_once_more(s3: S3, first: bytes) -> None:
         pytest.raises(Unavailable),
     ):
         store.get("images/1", 10)
+
+
+@pytest.mark.parametrize("size", [5, 4_000_000])
+def test_an_object_of_unknown_length_is_not_read_whatever_comes(size: int) -> None:
+    settings = Settings(s3_bucket="b", aws_access_key_id="a", aws_secret_access_key="s")
+    with answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"x" * size) as address:
+        store = ObjectStore(msgspec.structs.replace(settings, s3_endpoint_url=address))
+        with pytest.raises(ObjectTooLarge):
+            store.get("images/large", 1_000_000)
+        store.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 10, 11])
+def test_a_form_takes_as_much_as_it_says_and_not_a_byte_more(s3: S3, size: int) -> None:
+    with made(s3) as store:
+        form = store.presign_post(f"uploads/u/{size}", content_type="image/png", max_bytes=10, seconds=60)
+        answer = httpx.post(form.url, data=form.fields, files={"file": b"x" * size}, trust_env=False)
+        assert answer.is_success is (1 <= size <= 10)

@@ -1,12 +1,14 @@
 """A person who is erased, with all objects"""
 
 import httpx
+import pytest
 
 from functions.userinfo.avatar_processed import avatar_processed
 from shared import clock, uploads
 from shared.db import Database
 from shared.objects import ObjectStore
 from tests.conftest import Person
+from tests.support import left_of
 from tests.userinfo.conftest import (
     ME,
     PROCESS,
@@ -66,3 +68,18 @@ async def test_what_comes_by_a_form_of_an_erased_person_is_deleted_when_the_form
         (now, _), (late, due) = await cur.fetchall()
     assert now == late == [key]
     assert due >= before + uploads.LIFETIME
+
+
+@pytest.mark.parametrize("how", ["offered", "awaited", "refused", "shown"])
+async def test_wherever_a_picture_is_an_erasure_leaves_nothing_of_its_person(
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore, how: str
+) -> None:
+    key = await upload(userinfo, person, b"no picture at all" if how == "refused" else None)
+    if how != "offered":
+        assert (await set_avatar(userinfo, person, key, **{"Idempotency-Key": "kept"})).status_code == 202
+    if how in ("refused", "shown"):
+        await process_all(database, objects)
+    await erase(database, person.id)
+    keys, _ = await deleted(database)
+    assert key in keys
+    assert await left_of(database, str(person.id)) == []

@@ -1,8 +1,12 @@
 """The guide of an analysis: recycle-info's rules over HTTP, cached, and filled later when it was away."""
 
-from functions.recycle_info import dataset
+from collections.abc import Awaitable, Callable
+
+from functions.recycle_info import dataset, import_items
 from functions.waste.guides import Advice, Guides
 from functions.waste.model import Guide, NamedItem
+from shared.caching import Cache
+from shared.db import Database
 from shared.item_ids import item_id
 
 
@@ -37,3 +41,30 @@ async def test_an_item_of_another_kind_or_of_another_list_leaves_the_guide_of_th
     assert await here.advise("glass", item_id("umbrella")) == glass, "the person says it is glass"
     assert await here.advise("glass", item_id("no-such-item")) == glass
     assert glass.item is None
+
+
+async def test_what_recycle_info_does_not_know_yet_is_asked_for_again(
+    here: Guides, empty_cache: Cache, db: Callable[[str], Awaitable[Database]]
+) -> None:
+    umbrella, database = item_id("umbrella"), await db("recycle_info")
+    async with database.transaction() as conn:
+        await conn.execute("DELETE FROM items")
+        await conn.execute("DELETE FROM categories")
+    try:
+        assert (await here.advise("metal", umbrella)).guide.state == "missing"
+        assert await empty_cache.client.keys() == []
+    finally:
+        async with database.transaction() as conn:
+            await import_items.load(conn, dataset.read_files())
+    advice = await here.advise("metal", umbrella)
+    assert (advice.guide.state, advice.guide.item_ids) == ("complete", [umbrella])
+
+
+async def test_a_guide_is_kept_for_an_hour_and_no_longer(here: Guides, empty_cache: Cache) -> None:
+    umbrella = item_id("umbrella")
+    await here.advise("glass")
+    await here.advise("metal", umbrella)
+    keys = await empty_cache.client.keys()
+    assert len(keys) == 2
+    for key in keys:
+        assert 0 < await empty_cache.client.ttl(key) <= 3600

@@ -24,6 +24,8 @@ from tests.emulator.conftest import ROOT, Emulator
 from tests.emulator.test_up import wait
 
 GO_ON = threading.Event()
+# The methods of requests whose connection was cut instead of an answer.
+CUT: list[str] = []
 
 
 class Upstream(BaseHTTPRequestHandler):
@@ -31,7 +33,17 @@ class Upstream(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    def _cut(self) -> bool:
+        """End the connection where the request may have done its work."""
+        if cut := self.path.endswith("/cut"):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            CUT.append(self.command)
+            self.close_connection = True
+        return cut
+
     def do_GET(self) -> None:
+        if self._cut():
+            return
         if self.path.endswith("/slow"):
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")
@@ -48,6 +60,8 @@ class Upstream(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self) -> None:
+        if self._cut():
+            return
         size = int(self.headers.get("Content-Length") or 0)
         if self.headers.get("Transfer-Encoding") == "chunked":
             while length := int(self.rfile.readline(), 16):
@@ -114,6 +128,23 @@ def test_a_service_hears_who_asked_and_which_request_it_is(alone: httpx.Client) 
     assert headers["x-forwarded-for"] == "1.2.3.4, 127.0.0.1"
     assert headers["x-forwarded-proto"] == "http"
     assert headers["host"] == headers["x-forwarded-host"] == alone.base_url.netloc.decode()
+
+
+@pytest.mark.parametrize(
+    ("method", "content", "times"), [("GET", b"", 2), ("GET", b"x", 1), ("POST", b"", 1), ("POST", b"x", 1)]
+)
+def test_what_may_have_been_done_is_not_asked_for_again_when_its_connection_is_cut(
+    alone: httpx.Client, method: str, content: bytes, times: int
+) -> None:
+    CUT.clear()
+    assert alone.request(method, "/api/v1/auth/cut", content=content).status_code == 503
+    assert [method] * times == CUT
+
+
+@pytest.mark.parametrize("path", ["uploads/u/raw", "images/%2e%2e/uploads/u/raw", "images/%2E./uploads/u/raw", ""])
+def test_the_store_is_not_even_asked_for_what_is_no_public_copy(alone: httpx.Client, path: str) -> None:
+    # There it is away: whoever asks it hears 503.
+    assert alone.get(f"/cdn/{path}").status_code == 404
 
 
 def test_an_answer_is_handed_on_piece_by_piece(alone: httpx.Client) -> None:
@@ -266,7 +297,7 @@ def test_public_copies_are_served_and_nothing_else(emulator: Emulator) -> None:
         assert again.status_code == 304
         head = client.head("/cdn/images/a%20b/web.webp")
         assert (head.headers["content-length"], head.content) == ("7", b"")
-        for path in ("/cdn/uploads/u/raw", "/cdn/images/none", "/cdn/images/%2e%2e/uploads/u/raw"):
+        for path in ("/cdn/uploads/u/raw", "/cdn/images/none"):
             assert client.get(path).status_code == 404
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -399,3 +400,26 @@ def test_what_nests_without_end_is_not_json() -> None:
         value = [value]
     with pytest.raises(NotJson, match="levels deep"):
         checked_json(value)
+
+
+@pytest.mark.parametrize(("what", "level"), [("a beginning", 1), ("an end", 2)])
+def test_an_end_is_on_the_disk_before_it_is_told_and_a_beginning_need_not_be(path: Path, what: str, level: int) -> None:
+    journal = Journal(path)
+    task, known, go_on = start(), threading.Event(), threading.Event()
+    journal.begin([task]).result()
+
+    def hold(_: sqlite3.Connection) -> None:
+        known.set()
+        go_on.wait(30)
+
+    held = journal.submit(hold)
+    known.wait(30)
+    # Both wait for the same group, whose commit is then synced to the disk (FULL) or not (NORMAL).
+    told: Future[Any] = (
+        journal.end(ended(task), task, clock.now().isoformat()) if what == "an end" else journal.begin([start()])
+    )
+    synchronous = journal.submit(lambda db: db.execute("PRAGMA synchronous").fetchone()[0])
+    go_on.set()
+    wait([held, told])
+    assert synchronous.result() == level
+    journal.close()
