@@ -84,6 +84,10 @@ class ObjectStore:
             ),
         )
 
+    def heard_lately(self) -> bool:
+        """Whether it has answered somebody a moment ago. Does not block."""
+        return self._requests.heard_lately()
+
     @contextlib.contextmanager
     def _guard(self, key: str = "") -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError

@@ -24,6 +24,8 @@ PATIENCE = (1, 10)
 PATIENCE_WITH_SOMEBODY_WAITING = (0.5, 1.3)
 # A store that answers others meanwhile is not away but busy: it is asked again for so many seconds.
 BUSY = 6.0
+# Seconds in which an answer to somebody else says that it is there.
+LATELY = 0.5
 # Connections that are kept between requests: as many as threads ask at once, or each would open one for itself.
 KEPT = 32
 
@@ -113,7 +115,8 @@ class Bucket:
             except HTTPError as error:
                 raise Stumbled(type(error).__name__) from error
             else:
-                self._heard = time.monotonic()
+                if answer.status < 400 or answer.status == 404:
+                    self._heard = time.monotonic()
                 return answer
 
     def form(self, key: str, fields: dict[str, str], conditions: list[Any], expiration: str) -> dict[str, str]:
@@ -128,6 +131,10 @@ class Bucket:
         S3SigV4PostAuth(self._credentials(), "s3", self._settings.aws_region).add_auth(request)
         made: dict[str, str] = request.context["s3-presign-post-fields"]
         return made
+
+    def heard_lately(self) -> bool:
+        """Whether it has answered somebody within the last half a second."""
+        return time.monotonic() - self._heard < LATELY
 
     def close(self) -> None:
         """Close the connections, if any were opened."""
