@@ -133,7 +133,6 @@ def test_only_the_outermost_loops_catch_everything() -> None:
 WITH_AN_END = {
     "emulator/commands/exec.py": "ends with the command",
     "emulator/commands/up.py": "the terminal's, ends with it",
-    "emulator/dashboard/pages/tasks.py": "one look, waited for by whoever asked",
     "emulator/forks.py": "a child's last seconds",
     "emulator/keeper.py": "races of an end and an answer, inside a kept loop",
     "emulator/launcher.py": "the same",

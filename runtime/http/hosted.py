@@ -78,6 +78,7 @@ class Hosted:
         self.verifier = Verifier(Path(settings.auth_jwks_file))
         self._with_background = background
         self._background: Any = None
+        self._starting: asyncio.Future[Any] | None = None
         self._answered = asyncio.Event()
         self._loops: list[supervision.TaskLoop] = []
         functions = load_http(service, only) if handlers is None else handlers
@@ -138,7 +139,14 @@ class Hosted:
 
             return start_background(self.service, loop, self.parts)
 
-        self._background = await asyncio.to_thread(start_background)
+        # One thread, although this is cancelled while it runs and begins anew: what it starts must be known to `stop`.
+        if self._starting is None:
+            self._starting = loop.run_in_executor(None, start_background)
+        try:
+            self._background = await asyncio.shield(self._starting)
+        except Exception:
+            self._starting = None
+            raise
 
     async def _follow_revocations(self) -> None:
         await self.verifier.follow_revocations(self.parts["broker"])
@@ -151,6 +159,10 @@ class Hosted:
         """Stop the relay and the queue functions, then let go of every connection."""
         for loop in self._loops:
             await loop.stop()
+        if self._starting is not None:
+            # It may be under way still. A start that fails has said so, and left nothing.
+            with contextlib.suppress(Exception):
+                self._background = await self._starting
         if self._background is not None:
             await asyncio.to_thread(self._background.stop)
         await self.parts.close()

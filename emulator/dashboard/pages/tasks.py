@@ -22,7 +22,7 @@ from emulator.dashboard.pages.task import journals, owners, workers
 from emulator.dashboard.site import Site
 from emulator.process import StartError
 from runtime.commands.task_reader import Task, Wanted, backlog, read
-from shared import clock
+from shared import clock, supervision
 
 # One reading a second, for ten minutes.
 HISTORY = 600
@@ -44,11 +44,11 @@ class Backlog:
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._read())
+        loop = supervision.task("dashboard-backlog", self._read)
         try:
             yield
         finally:
-            task.cancel()
+            await loop.stop()
 
     async def _read(self) -> None:
         while await self._looking.wait():

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from shared import identity, supervision
+from runtime.http.hosted import Hosted, read_settings
+from runtime.services import find
+from shared import identity, supervision, wake
 from shared.ids import new_id
 from shared.redis import connect_async
 from tests.conftest import Person, Serve
@@ -47,3 +49,45 @@ async def test_each_loop_of_a_host_lives_again_or_takes_the_process_along(
             await asyncio.sleep(0.1)
     async with connect_async(broker_url) as redis:
         await redis.zrem(identity.REVOKED_KEY, "not an id")
+
+
+async def test_a_start_that_is_cut_off_leaves_one_relay_and_one_consumer_and_stop_ends_them(
+    environment: dict[str, str],
+) -> None:
+    """The thread in which they start goes on, whatever becomes of who waits for it."""
+    service = find("location")
+    before = {id(loop) for loop in supervision.loops()}
+
+    def mine() -> list[str]:
+        return sorted(loop.name for loop in supervision.loops() if id(loop) not in before and loop.name != "limits")
+
+    hosted = Hosted(service, read_settings(service, environment))
+    await hosted.start()
+    hosted.warm()
+    hosted._answered.set()
+    (start,) = hosted._loops
+    async with asyncio.timeout(60):
+        while hosted._starting is None:  # noqa: ASYNC110 - the very next turn of the loop
+            await asyncio.sleep(0)
+    start.kill()
+    await until(lambda: start.state == "done" and start.ends == 1, "it has started all the same")
+    wanted = ["location-fetch", "location-finish", "location-keep", "relay-location", "revocations-location"]
+    assert mine() == wanted
+    assert wake.relay_of(hosted.settings.database_url) is hosted._background.relay
+    await hosted.stop()
+    assert mine() == []
+    assert wake.relay_of(hosted.settings.database_url) is None
+
+
+async def test_a_host_that_stops_while_it_starts_ends_what_its_thread_has_started(environment: dict[str, str]) -> None:
+    service = find("location")
+    before = {id(loop) for loop in supervision.loops()}
+    hosted = Hosted(service, read_settings(service, environment))
+    await hosted.start()
+    hosted.warm()
+    hosted._answered.set()
+    async with asyncio.timeout(60):
+        while hosted._starting is None:  # noqa: ASYNC110 - the very next turn of the loop
+            await asyncio.sleep(0)
+    await hosted.stop()
+    assert [loop.name for loop in supervision.loops() if id(loop) not in before and loop.name != "limits"] == []
