@@ -81,6 +81,11 @@ class Addresses:
         new = [pair for pair in self._pairs() if pair not in self._link_ports]
         self._link_ports |= self._state.ports(dict.fromkeys(new))
 
+    def forget(self, service: Service) -> None:
+        """A service that is gone has no replica, no listener and no link any more."""
+        self.scale(service, 0)
+        del self._counts[service.name]
+
     def _health_names(self) -> Iterable[str]:
         return [f"health-{name}" for name in self._replicas("worker", "syncer")]
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from emulator.fleet import Fleet
 from emulator.launcher import Launcher
+from emulator.newcomers import Newcomers
 from emulator.process import Command, StartError
 from emulator.system import System
 from emulator.watch import Watch, scan
-from runtime.services import ROOT
+from runtime.services import ROOT, ServiceError
 
 _SETTLE = 0.03  # an editor writes in steps
 
@@ -18,10 +19,13 @@ _SETTLE = 0.03  # an editor writes in steps
 class Reloader:
     """Watches the checkout's own files for one emulator."""
 
-    def __init__(self, system: System, fleet: Fleet, launcher: Launcher, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, system: System, fleet: Fleet, launcher: Launcher, newcomers: Newcomers, say: Callable[[str], None]
+    ) -> None:
         self.system = system
         self.fleet = fleet
         self.launcher = launcher
+        self.newcomers = newcomers
         self.say = say
         self.seen: dict[str, tuple[int, int]] = {}
         # Service folder to the files of its closure, as computed by the last `reach`.
@@ -72,6 +76,14 @@ class Reloader:
     async def _reload(self, changed: set[str]) -> None:
         broken = {file: error for file in changed if (error := syntax_error(ROOT / file))}
         self.errors = {file: error for file, error in self.errors.items() if file not in changed} | broken
+        if any(file.endswith("/service.toml") for file in changed):
+            try:
+                new = await self.newcomers.follow()
+            except ServiceError as error:
+                self.say(f"not reloaded: {error}; everything goes on as it was")
+                return
+            changed = {file for file in changed if file.split("/")[1] not in new}
+            await self._reach()
         affected = self._affected(changed)
         if broken:
             for error in broken.values():

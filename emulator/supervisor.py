@@ -12,6 +12,7 @@ from emulator import control
 from emulator.fleet import Fleet
 from emulator.launcher import Launcher
 from emulator.network.faults import Faults
+from emulator.newcomers import Newcomers
 from emulator.orders import Orders
 from emulator.part import Part
 from emulator.process import StartError, born
@@ -76,7 +77,8 @@ class Supervisor:
                 if restored is not None and not self._believe(restored.name):
                     return 1
                 await on_ready(self)
-                reloader = Reloader(self.system, self.fleet, self._launcher, self.say)
+                newcomers = Newcomers(self.system, self.fleet, self.setup, self._order_everyone, self.say)
+                reloader = Reloader(self.system, self.fleet, self._launcher, newcomers, self.say)
                 self._reloading = supervision.task("reload", reloader.run)
                 await self.stopping.wait()
         finally:
@@ -201,6 +203,10 @@ class Supervisor:
         if self.fleet.away() != self._left_out:
             self._order_proxy()
 
+    def _order_everyone(self) -> None:
+        self._order_proxy()
+        self._order_gateway()
+
     def _order_gateway(self) -> None:
         """Who is away, and whose newest code does not load."""
         keepers = self.fleet.keepers.values()
@@ -208,7 +214,7 @@ class Supervisor:
         families = {keeper.part.family for keeper in keepers}
         away = [f for f in families if all(keeper.part.name in failed for keeper in self.fleet.pick(f))]
         stale = {keeper.part.family: keeper.stale for keeper in keepers if keeper.stale}
-        more = {"apart": self.system.routes(), **self._orders.recorder.order}
+        more = {"apart": self.system.routes(), "services": self.system.prefixes(), **self._orders.recorder.order}
         self.fleet.order("gateway", {"away": away, "errors": stale} | more)
 
     def _write_about(self) -> None:

@@ -89,6 +89,11 @@ class System:
             for one in chosen
         ]
 
+    def prefixes(self) -> list[list[str]]:
+        """The services that the gateway sends to: prefix, name and address."""
+        address = self.addresses.service
+        return [[s.prefix, s.name, address(s.name, "gateway")] for s in self.services.values() if s.prefix]
+
     def service(self, name: str) -> Service:
         """The service of that name or folder. CalledWrongly with the near one."""
         try:

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("emulator.commands.status", "show the parts of the running system"),
     "reset": ("emulator.commands.reset", "throw the system's state away"),
     "doctor": ("emulator.commands.doctor", "say what on this machine is wrong, and what to do"),
+    "completion": ("emulator.commands.completion", "have the shell complete commands, options and names"),
     "open": ("emulator.commands.open", "open the dashboard in a browser"),
     "logs": ("emulator.commands.logs", "show or follow the logs of the parts"),
     "trace": ("emulator.commands.trace", "show what happened to one request or task, and why it failed"),
@@ -88,7 +89,7 @@ GROUPS = {
             "export",
             "mail",
         ),
-        *("fault", "kill", "pause", "scale", "roll", "clock", "open", "doctor"),
+        *("fault", "kill", "pause", "scale", "roll", "clock", "open", "doctor", "completion"),
     ),
     "Functions and tasks": (
         *(

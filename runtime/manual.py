@@ -27,6 +27,8 @@ class Manual(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options | {"add_help": False, "allow_abbrev": False})
+        # `-5m` is a value, and no misspelled option: who takes it says why it can't be.
+        self._negative_number_matcher = re.compile(r"-\d")
         self.summary = ""
         self.examples = ""
         self.exit_codes: Mapping[int, str] = EXIT_CODES

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import time
@@ -44,6 +45,12 @@ OWNER_SETTINGS = {"lock_timeout": "30s", "timezone": "UTC"}
 EXTENSIONS = ("pg_trgm", "cube", "earthdistance", "citext", "fuzzystrmatch")
 # The end of a migration's name that says: only when the code before it is gone.
 AFTER = ".after.sql"
+# An index, a trigger and a policy lie where their table does.
+_UNQUALIFIED = re.compile(
+    r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:UNLOGGED\s+)?(?:TABLE|VIEW|MATERIALIZED\s+VIEW|SEQUENCE|TYPE|DOMAIN|FUNCTION|PROCEDURE)"
+    r"\s+(?:IF\s+NOT\s+EXISTS\s+)?+(\"[^\"]+\"|\w++)(?!\s*\.)",
+    re.I,
+)
 Phase = Literal["all", "before", "after"]
 EDITED = "{} was applied before this was written into it: put what is new into a new file"
 # A table that no service's role may even see: an advisory lock could be held by any of them, and every deploy would wait.
@@ -284,6 +291,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _refuse_unqualified(name: str, schema: str, text: str) -> None:
+    """What is made without a schema's name would lie in `public`, where no service looks for it."""
+    if found := _UNQUALIFIED.search(re.sub(r"--[^\n]*|'(?:[^']|'')*'|\$\$.*?\$\$", " ", text, flags=re.S)):
+        what = " ".join(found[0].split())
+        raise MigrationError(f"{name}: {what} names no schema: write {schema}.{found[1]}")
+
+
 def _run(dsn: str, wanted: list[Step]) -> list[str]:
     # Imported here: a service that only checks whether anything is to be done needs no migration tool.
     from yoyo import get_backend, read_migrations
@@ -295,10 +309,12 @@ def _run(dsn: str, wanted: list[Step]) -> list[str]:
             for file in step.files:
                 # yoyo knows a migration by its file's name and sorts by it.
                 Path(folder, step.id(file) + ".sql").write_text(step.text(file), encoding="utf-8")
+        texts = {step.id(file): (step.schema, step.text(file)) for step in wanted for file in step.files}
         backend = get_backend(uri, migration_table="applied")
         try:
             names = []
             for migration in backend.to_apply(read_migrations(folder)):
+                _refuse_unqualified(migration.id, *texts[migration.id])
                 try:
                     backend.apply_one(migration)
                 except psycopg.Error as error:

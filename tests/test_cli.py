@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from runtime import cli
+from runtime.commands.operator import fitting
 from runtime.manual import Manual
 from runtime.services import ROOT
 
@@ -60,6 +61,8 @@ def test_each_example_can_be_typed(name: str) -> None:
         (["functions", "wsate"], "there is no service wsate: did you mean waste?"),
         (["up", "--port", "http"], "argument --port: http is no port: 1 to 65535"),
         (["why"], "required"),
+        (["clock", "advance", "-5m"], "argument TIME: -5m is negative: time goes forward only"),
+        (["up", "--port", "-1"], "argument --port: -1 is no port"),
         (["test"], "there is no command test; there are "),
         (["stop"], "there is no command stop; there are "),
         (["exec"], "which command?"),
@@ -74,6 +77,23 @@ def test_a_mistake_is_one_line_that_suggests_the_near_name(
     said = capsys.readouterr().err
     assert says in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [72, 80, 200])
+def test_a_table_fits_the_terminal_and_an_id_keeps_its_beginning(width: int) -> None:
+    id_ = "01a214c2-c3be-7bfe-8457-7949fb984568"
+    line = [
+        id_,
+        "process_photo",
+        "storage",
+        "failure",
+        "2026-11-29 02:24:42",
+        "empty-text: there is no text to work on",
+    ]
+    [shown] = fitting([line], ("task_id", "task_name", "worker", "status", "completed_at", "error"), width)
+    assert sum(map(len, shown)) + 2 * (len(shown) - 1) <= width
+    assert id_.startswith(shown[0].removesuffix("…"))
+    assert (shown == line) == (width == 200)
 
 
 def test_help_is_the_same_page_either_way(capsys: pytest.CaptureFixture[str]) -> None:

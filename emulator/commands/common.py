@@ -60,6 +60,8 @@ def own_options(args: argparse.Namespace) -> None:
 
 def duration(text: str) -> float:
     """`30s`, `5m`, `2h`, `1d` or plain seconds, in seconds; a year at most."""
+    if text.startswith("-"):
+        raise argparse.ArgumentTypeError(f"{text} is negative: time goes forward only")
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; try 30s, 5m or 2h")

@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
         raise CalledWrongly(f"{words[0]}: no such command")
     if args.running:
         environment = ask(state_of(args), "environment")["environment"]
-        return subprocess.call(words, env=os.environ | environment)
+        return _exit_code(subprocess.call(words, env=os.environ | environment))
     if args.state or args.name:
         return _with(state_of(args), words)
     # Not below a folder of ours alone: PostgreSQL's user has to get in.
@@ -91,7 +91,12 @@ def _with(state: State, words: list[str]) -> int:
         asyncio.run(run())
     if code != 0:
         print("\n".join(said), file=sys.stderr)
-    return 128 - code if code < 0 and code != -signal.SIGINT else 130 if code < 0 else code
+    return _exit_code(code)
+
+
+def _exit_code(code: int) -> int:
+    """As a shell says it: 128 + n for who ended by signal n."""
+    return 128 - code if code < 0 else code
 
 
 async def _end_of(process: asyncio.subprocess.Process, stopping: asyncio.Event) -> int:

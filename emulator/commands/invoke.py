@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,10 +22,11 @@ from shared import clock
 _SOON = 60.0
 
 EXAMPLES = """\
-eco2 invoke auth/me --as mina  # as a user, registered at first use
+eco2 invoke auth/me --as jun  # as a user, registered at first use
 eco2 invoke recycle_info/search --query q=페트병  # a parameter of the query
-eco2 invoke waste/get_analysis --as mina --path analysis_id=ID  # one in the path
+eco2 invoke waste/get_analysis --as jun --path analysis_id=ID  # one in the path
 eco2 invoke auth/login --json '{"username": "mina", "password": "correct horse"}'  # a body
+eco2 invoke waste/create_analysis --as jun --json @body.json  # from a file; `--json -` reads a pipe
 """
 EXIT_CODES = {1: "no answer, or one that is an error"} | NOTHING_RUNS
 
@@ -35,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "to standard error."
     )
     parser.add_argument("function", metavar="SERVICE/FUNCTION", help="as `eco2 functions` names it")
-    parser.add_argument("--json", metavar="BODY", help="the request's body")
+    parser.add_argument("--json", metavar="BODY", help="the request's body; @FILE reads a file, - a pipe")
     parser.add_argument("--as", dest="person", metavar="NAME", help="as this user, who is registered at first use")
     parser.add_argument("--path", action="append", default=[], metavar="NAME=VALUE", help="a parameter in the path")
     parser.add_argument("--query", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the query")
@@ -50,10 +52,7 @@ def main(args: argparse.Namespace) -> int:
     method, template = _route(args.function)
     path = _fill(template, dict(_pair(word, "=") for word in args.path))
     headers = dict(_pair(word, ":") for word in args.header)
-    try:
-        body = json.loads(args.json) if args.json is not None else None
-    except ValueError as error:
-        raise CalledWrongly(f"--json is no JSON: {error}") from None
+    body = _body(args.json) if args.json is not None else None
     query: list[tuple[str, str | int | float | bool | None]] = [_pair(word, "=") for word in args.query]
     try:
         with httpx.Client(base_url=gateway, timeout=60, trust_env=False) as client:
@@ -68,6 +67,19 @@ def main(args: argparse.Namespace) -> int:
     if answer.content:
         print(_pretty(answer))
     return 0 if answer.is_success else 1
+
+
+def _body(given: str) -> Any:
+    """The JSON itself, or that of `@FILE` or `-`, standard input. CalledWrongly when it is none."""
+    try:
+        if given == "-":
+            return json.load(sys.stdin)
+        return json.loads(Path(given[1:]).read_text(encoding="utf-8") if given.startswith("@") else given)
+    except OSError as error:
+        raise CalledWrongly(f"--json: {given[1:]} can't be read: {error.strerror}") from None
+    except ValueError as error:
+        where = {"-": "standard input", "@": given[1:]}.get(given[:1], "--json")
+        raise CalledWrongly(f"{where} is no JSON: {error}") from None
 
 
 def _pretty(answer: httpx.Response) -> str:
@@ -117,6 +129,12 @@ def token_of(person: str, state: State, client: httpx.Client) -> str:
     """An access token of the user with that name, registered at first sight; kept in the state folder until it ends."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{3,100}", person):
         raise StartError("a user's name has 3 to 100 letters, digits, '.', '_' or '-'")
+    # Two tabs that ask for the same new person at once register her once, and both keep what they have made.
+    with state.held("people"):
+        return _token_of(person, state, client)
+
+
+def _token_of(person: str, state: State, client: httpx.Client) -> str:
     clock.use_file(str(state.path / "clock"))  # tokens end by the system's time
     people = state.read_json("people.json", dict[str, dict[str, Any]]) or {}
     known = people.setdefault(person, {"password": state.secret(f"person-{person}")})
@@ -126,6 +144,10 @@ def token_of(person: str, state: State, client: httpx.Client) -> str:
     answer = client.post("/api/v1/auth/login", json=login)
     if answer.status_code == 401:
         made = client.post("/api/v1/auth/register", json=login | {"email": f"{person}@example.com"})
+        if made.status_code == 409:
+            raise StartError(
+                f"{person} is registered already, with a password of their own: take another name for --as"
+            )
         if made.status_code != 201:
             raise StartError(f"{person} cannot be registered: {made.json().get('detail', made.text)}")
         answer = client.post("/api/v1/auth/login", json=login)

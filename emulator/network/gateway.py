@@ -177,6 +177,10 @@ class Gateway:
         while line := await self._orders.readline():
             order = json.loads(line)
             self.away = set(order.get("away", ()))
+            # The dashboard's is not a service's: it is there from the start, and stays.
+            own = [route for route in self.routes if not route.prefix.startswith("/api/")]
+            services = [Route(prefix, name, url) for prefix, name, url in order.get("services", ())]
+            self.routes = [*services, *own] if services else self.routes
             self.errors = {name: _header_text(error) for name, error in order.get("errors", {}).items()}
             self.apart = [
                 (method, re.compile(path), Route(path, part, url)) for method, path, part, url in order.get("apart", ())

@@ -57,6 +57,16 @@ class State:
         finally:
             os.close(file)
 
+    @contextlib.contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Be alone, of all threads and processes, with something of the folder; waits for who is."""
+        file = os.open(self.path / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
     def holder(self) -> int | None:
         """The process that holds the folder, as far as it is known; None when no one does."""
         try:

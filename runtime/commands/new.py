@@ -343,6 +343,7 @@ def _service(name: str) -> int:
             path / "hello.py": HTTP.substitute(hello),
             ROOT / "tests" / folder / "test_hello.py": HTTP_TEST.substitute(hello),
         },
+        "A running system takes it up by itself.\n"
         "Next: a node for it in k8s/nodes.yaml, its name in README.md, `eco2 render`, `make test`.",
     )
 

@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ import psycopg
 from runtime import guard
 from runtime.services import Service, load_services
 from shared.settings import repair_dsn
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class NotConfigured(Exception):
@@ -107,9 +111,35 @@ def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: boo
         [str(row[c])[:19].replace("T", " ") if c.endswith("_at") and row.get(c) else _cell(row.get(c)) for c in columns]
         for row in rows
     ]
-    widths = [max(len(c), *(len(line[i]) for line in table)) if table else len(c) for i, c in enumerate(columns)]
+    if sys.stdout.isatty():
+        table = fitting(table, columns, shutil.get_terminal_size().columns)
+    widths = _widths(table, columns)
     for line in [[c.upper().replace("_", " ") for c in columns], *table]:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def fitting(table: list[list[str]], columns: Sequence[str], width: int) -> list[list[str]]:
+    """The cells so that a line fits: ids without their random end (their beginning is enough for `eco2 trace`), then what is
+    longest cut, never below 8 letters."""
+    if sum(_widths(table, columns)) + 2 * (len(columns) - 1) > width:
+        table = [[f"{cell[:18]}…" if _ID.fullmatch(cell) else cell for cell in line] for line in table]
+    while table:
+        widths = _widths(table, columns)
+        over = sum(widths) + 2 * (len(columns) - 1) - width
+        longest = max(range(len(columns)), key=lambda i: max(len(line[i]) for line in table))
+        least = max(8, len(columns[longest]))
+        most = max(len(line[longest]) for line in table)
+        if over <= 0 or most <= least:
+            break
+        to = max(most - over, least)
+        for line in table:
+            if len(line[longest]) > to:
+                line[longest] = f"{line[longest][: to - 1]}…"
+    return table
+
+
+def _widths(table: list[list[str]], columns: Sequence[str]) -> list[int]:
+    return [max([len(column), *(len(line[i]) for line in table)]) for i, column in enumerate(columns)]
 
 
 def _cell(value: Any) -> str:

@@ -1,6 +1,9 @@
 """Saving a file: the services that hold it run the new code, the others do not notice, and an error keeps the old."""
 
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +16,7 @@ from tests.emulator.conftest import Emulator
 from tests.emulator.test_up import wait
 
 ROOT = conftest.ROOT
+NEW = (sys.executable, "-m", "runtime.cli", "new")
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,46 @@ def test_a_saved_function_runs_anew_and_the_others_go_on(checkout: tuple[Path, E
     wait(lambda: pids(emulator)["api-auth"] not in (None, before["api-auth"]))
     after = pids(emulator)
     assert {name for name in after if after[name] != before[name]} == {"api-auth"}
+
+
+def test_a_new_service_answers_by_itself_and_a_removed_one_no_more(checkout: tuple[Path, Emulator]) -> None:
+    folder, emulator = checkout
+    before = pids(emulator)
+    subprocess.run([*NEW, "service", "harbour"], cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, check=True)
+    with emulator.client() as client:
+
+        def status() -> int:
+            return client.get("/api/v1/harbour/hello").status_code
+
+        wait(lambda: status() == 401)  # it is there, and asks who one is
+        token = emulator.eco2("invoke", "harbour/hello", "--as", "newcomer")
+        assert '"person"' in token.stdout
+        edit(folder / "functions/harbour/hello.py", "str(user.id)", '"new"')
+        wait(lambda: '"new"' in emulator.eco2("invoke", "harbour/hello", "--as", "newcomer").stdout)
+        assert {name: pid for name, pid in pids(emulator).items() if name in before} == before
+        shutil.rmtree(folder / "functions/harbour")
+        wait(lambda: status() == 404)
+    assert "api-harbour" not in pids(emulator)
+
+
+def test_a_wrong_service_toml_is_said_and_the_reload_goes_on_without_it(checkout: tuple[Path, Emulator]) -> None:
+    folder, emulator = checkout
+    wrong = folder / "functions/wrong"
+    wrong.mkdir()
+    (wrong / "service.toml").write_text("name = 1\n")
+    wait(lambda: "not reloaded: functions/wrong/service.toml" in (emulator.folder / "logs" / "eco2.log").read_text())
+    before = pids(emulator)["api-auth"]
+    shutil.rmtree(wrong)
+    edit(folder / "functions/auth/jwks.py", "@get(", "STILL = 1\n\n\n@get(")
+    wait(lambda: pids(emulator)["api-auth"] not in (None, before))
+
+
+def test_a_migration_that_forgets_its_schema_is_told_so(checkout: tuple[Path, Emulator]) -> None:
+    folder, emulator = checkout
+    forgetful = folder / "functions/location/migrations/9001_forgets.sql"
+    forgetful.write_text("CREATE TABLE shops (id UUID PRIMARY KEY);\n")
+    wait(lambda: "names no schema: write location.shops" in (emulator.folder / "logs" / "eco2.log").read_text())
+    forgetful.unlink()
 
 
 def test_an_error_keeps_the_old_code_and_says_so_in_each_answer(checkout: tuple[Path, Emulator]) -> None:

@@ -204,6 +204,40 @@ def test_invoke_suggests_the_near_function(emulator: Emulator) -> None:
     assert (done.returncode, "did you mean me?" in done.stderr) == (2, True)
 
 
+def test_a_body_comes_from_a_file_or_a_pipe(emulator: Emulator, tmp_path: Path) -> None:
+    body = json.dumps({"username": "from-a-file", "password": "correct horse", "email": "file@example.com"})
+    (tmp_path / "body.json").write_text(body)
+    assert '"from-a-file"' in emulator.eco2("invoke", "auth/register", "--json", f"@{tmp_path}/body.json").stdout
+    words = ("invoke", "auth/login", "--json", "-")
+    piped = emulator.eco2(*words, stdin=None, input='{"username": "from-a-file", "password": "correct horse"}')
+    assert '"access_token"' in piped.stdout
+    for given, says in (("@none.json", "none.json can't be read"), ("-", "standard input is no JSON")):
+        done = emulator.eco2("invoke", "auth/login", "--json", given, check=False)
+        assert (done.returncode, says in done.stderr, done.stderr.count("\n")) == (2, True, 1)
+
+
+def test_a_person_who_is_asked_for_twice_at_once_is_registered_once(emulator: Emulator) -> None:
+    words = [sys.executable, "-m", "runtime.cli", "invoke", "auth/me", "--as", "both", "--state", str(emulator.folder)]
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)]
+    ids = {json.loads(one.communicate(timeout=60)[0])["id"] for one in both}
+    assert ([one.returncode for one in both], len(ids)) == ([0, 0], 1)
+
+
+def test_a_person_of_somebody_else_s_is_told_apart(emulator: Emulator) -> None:
+    body = json.dumps({"username": "mina", "password": "correct horse", "email": "mina@example.com"})
+    emulator.eco2("invoke", "auth/register", "--json", body)
+    done = emulator.eco2("invoke", "auth/me", "--as", "mina", check=False)
+    assert (done.returncode, "mina is registered already" in done.stderr) == (1, True)
+
+
+def test_another_process_gets_the_addresses_and_a_signal_is_passed_on(emulator: Emulator) -> None:
+    said = emulator.eco2("status", "-o", "env").stdout
+    shell = f'set -a\n{said}\nexec "$0" -c "import os; print(os.environ[\'API_AUTH_DB_URL\'])"'
+    done = subprocess.run(["sh", "-c", shell, sys.executable], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("postgresql://api_auth_role:")
+    assert emulator.eco2("exec", "--running", "--", "sh", "-c", "kill -TERM $$", check=False).returncode == 143
+
+
 def test_exec_gives_its_command_the_system_and_returns_its_code(model: Path) -> None:
     check = (
         "import os, sys, urllib.request as r; r.urlopen(os.environ['ECO2_GATEWAY_URL'] + '/openapi.json'); sys.exit(7)"

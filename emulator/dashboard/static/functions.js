@@ -66,7 +66,7 @@ function open(detail, f) {
   const inputs = parameters.map((p) => ({ p, input: h("input", { name: p.name, required: p.required || p.in === "path" || null, value: p.required || p.in === "path" ? example(p.schema, p.name) ?? "" : "", autocomplete: "off" }) }));
   const schema = Object.values(f.operation.requestBody?.content ?? {})[0]?.schema;
   const body = schema ? h("textarea", { name: "body", spellcheck: "false", value: JSON.stringify(example(schema), null, 2) }) : null;
-  const person = h("input", { name: "person", value: f.operation.security ? localStorage.getItem("eco2-person") ?? "mina" : "", autocomplete: "off" });
+  const person = h("input", { name: "person", value: f.operation.security ? localStorage.getItem("eco2-person") ?? "jun" : "", autocomplete: "off" });
   const out = h("div", { "aria-live": "polite" }), button = h("button", { class: "primary" }, t("call"));
   const form = h("form", { id: "call", onsubmit: async (event) => {
     event.preventDefault();

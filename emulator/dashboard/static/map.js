@@ -143,8 +143,7 @@ export function drawMap(shape, { width, height, boxes, wires, narrow }, open, st
 
 // Whether a fault's line, as `eco2 fault list` prints it, is about this wire.
 function concerns(line, from, to) {
-  const words = line.split(/[\s,:>→]+/);
-  const target = words.includes(to) || words.includes("*") || words.includes(to.replace("redis-", ""));
-  const others = words.filter((word) => /^(api|worker|syncer)-/.test(word) && word !== to);
-  return target && (!others.length || others.includes(from));
+  const [, target, source] = /^\S+: (\S+)(?:.* from ([^\s,]+))?/.exec(line) ?? [], family = (name) => name.split("/")[0];
+  const there = target && !to.startsWith("syncer-") && (target === "*" || [to, to.split("-")[0]].includes(family(target)));
+  return Boolean(there) && (!source || family(source) === family(from));
 }

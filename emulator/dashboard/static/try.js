@@ -3,7 +3,7 @@ import { api, events, field, h, problem, s, say } from "./base.js";
 import { current, kindOf, t } from "./words.js";
 
 export function show(main) {
-  const person = h("input", { value: localStorage.getItem("eco2-person") ?? "mina", autocomplete: "off" });
+  const person = h("input", { value: localStorage.getItem("eco2-person") ?? "jun", autocomplete: "off" });
   person.addEventListener("change", () => { localStorage.setItem("eco2-person", person.value); token = null; });
   let token = null;
   async function call(path, options = {}) {
