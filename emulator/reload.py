@@ -79,8 +79,8 @@ class Reloader:
         if any(file.endswith("/service.toml") for file in changed):
             try:
                 new = await self.newcomers.follow()
-            except ServiceError as error:
-                self.say(f"not reloaded: {error}; everything goes on as it was")
+            except ServiceError as wrong:
+                self.say(f"not reloaded: {wrong}; everything goes on as it was")
                 return
             changed = {file for file in changed if file.split("/")[1] not in new}
             await self._reach()

@@ -5,7 +5,6 @@ from a status, headers; from the types of bodies, their schemas (`openapi_schema
 Errors bring their texts along (shared.http.problems).
 """
 
-import importlib
 import inspect
 import sys
 from collections.abc import Iterator, Sequence
@@ -89,7 +88,8 @@ def document(service: Service, handlers: Sequence[HTTPRouteHandler], bound: Sequ
     for handler, given in zip(handlers, bound, strict=True):
         _describe(given, parameters(handler))
     bodies = openapi_schemas.Bodies()
-    about = importlib.import_module(f"functions.{service.folder}").__doc__
+    # Not imported by its name: the closure of every service would hold the functions of all.
+    about = getattr(sys.modules.get(f"functions.{service.folder}"), "__doc__", None)
     app = Litestar(
         [Router(service.prefix, tags=[service.short], route_handlers=bound)],
         openapi_config=OpenAPIConfig(
