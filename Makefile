@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test quick test-ui check lint types unit faults contract client bench mutants load eval head images k8s-check render lock house format clean
+.PHONY: help install up down test quick test-ui check lint types unit faults contract client client-ts bench mutants load eval head images k8s-check render lock house format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -79,8 +79,12 @@ faults: install   ## the whole fault table, with seeds that replay it, and kill 
 contract: install ## Schemathesis over every service, 200 examples an operation
 	ECO2_EXAMPLES=200 $(BIN)/pytest -q tests/contract $(ARGS)
 
-client: install   ## a typed Python client in build/client
+client: install   ## a typed Python client in build/client, and its wheel
 	$(BIN)/python -m tests.contract.client
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir build/client build/client
+
+client-ts: install ## a typed TypeScript client in build/client-ts, and its archive for npm
+	$(BIN)/python -m tests.contract.client_ts
 
 bench: install    ## the budgets, each beside the raw thing, as ratios; make bench ARGS=host
 	$(BIN)/python -m tests.bench $(ARGS)

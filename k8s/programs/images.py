@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from k8s.programs.manifests import manifest_digest
-from runtime.closure import Checkout, Closure, digest
+from runtime.closure import Checkout, Closure, ClosureError, digest
 from runtime.services import Service, suggestion
 
 CONTAINERFILE = "k8s/Containerfile"
@@ -76,7 +76,7 @@ def wanted(checkout: Checkout) -> list[Image]:
 
 def _service_image(checkout: Checkout, service: Service) -> Image:
     inputs = image_inputs(checkout, service)
-    held = checkout.reach(*_beside(service), service=service)
+    held = checkout.reach(*_beside(service), service=service) | _reference(checkout, service)
     extra = [f"functions/{service.folder}/service.toml", *_migrations(checkout, service)]
     image = _image(checkout, service.name, service.folder, checkout.functions(service), inputs, held, extra)
     record = msgspec.structs.replace(image.record, manifest=manifest_digest(service))
@@ -87,6 +87,16 @@ def _service_image(checkout: Checkout, service: Service) -> Image:
 def _beside(service: Service) -> Iterator[str]:
     """The modules of an image that none of its functions brings."""
     yield COPIER if service.is_worker else MIGRATE
+
+
+def _reference(checkout: Checkout, service: Service) -> dict[str, str]:
+    """The library that carries the API reference's script, where image.toml names it; alone: of its Python nothing is used."""
+    library = checkout.image["reference"]
+    if not library or service.is_worker:
+        return {}
+    if library not in checkout.lock.versions:
+        raise ClosureError(f"k8s/image.toml: reference names {library}, which is not locked")
+    return {f"library {library}": checkout.lock.versions[library]}
 
 
 def _migrations(checkout: Checkout, service: Service) -> list[str]:
@@ -128,6 +138,7 @@ def image_inputs(checkout: Checkout, service: Service) -> dict[str, str]:
     """What makes a service's image besides its functions' closures."""
     files = [CONTAINERFILE, *_migrations(checkout, service)]
     inputs = {file: checkout.content(file) for file in files} | checkout.reach(*_beside(service), service=service)
+    inputs |= _reference(checkout, service)
     if made := checkout.made(service):
         inputs |= checkout.maker(service, made) | checkout.group(made["group"])
     return inputs

@@ -3,7 +3,7 @@
     python -m tests.contract.client [FOLDER]      makes the package eco2_client in build/client, or in FOLDER
 
 The document is made by the production loader from the functions themselves; nothing has to run. The generator is
-openapi-python-client; its package needs httpx and attrs only.
+openapi-python-client; its package needs httpx and attrs only. clients/python has what the document can't say.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from runtime.http.hosted import Hosted, read_settings
 from runtime.services import ROOT, load_services
 
 PACKAGE = "eco2_client"
+OURS = ROOT / "clients" / "python"
 
 
 def document() -> dict[str, Any]:
@@ -72,6 +73,7 @@ def generate(out: Path) -> Path:
         text=True,
     )
     settings.unlink()
+    shutil.copytree(OURS, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     return package
 
 

@@ -1,10 +1,14 @@
 """The typed client that `make client` writes does a person's day on the running system."""
 
+import asyncio
 import importlib
+import re
+import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import closing
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from uuid import uuid4
@@ -12,6 +16,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from runtime.services import ROOT
 from tests.contract import client as generator
 from tests.contract.conftest import PASSWORD, System
 from tests.support import photo
@@ -31,11 +36,55 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
             del sys.modules[name]
 
 
-def call(package: ModuleType, operation: str, **arguments: Any) -> Any:
-    """One operation: the parsed answer of its module."""
+def part(name: str) -> Any:
+    """A module of the package."""
+    return importlib.import_module(f"{generator.PACKAGE}.{name}")
+
+
+def call(operation: str, **arguments: Any) -> Any:
+    """What an operation answers."""
     tag = {"chat": "chat_llm", "recycle": "recycle_info"}.get(operation.partition("_")[0], operation.partition("_")[0])
-    module = importlib.import_module(f"{package.__name__}.api.{tag}.{operation}")
-    return module.sync_detailed(**arguments)
+    return part("answers").value(part(f"api.{tag}.{operation}").sync_detailed(**arguments))
+
+
+@pytest.fixture
+def models(package: ModuleType) -> Any:
+    return part("models")
+
+
+@pytest.fixture
+def asked() -> list[httpx.Request]:
+    """The requests that the client sends."""
+    return []
+
+
+@pytest.fixture
+def client(package: ModuleType, system: System, models: Any, asked: list[httpx.Request]) -> Iterator[Any]:
+    """A new person's client."""
+    session = part("session").Session()
+    made = part("session").connect(
+        system.url, session, trust_env=False, timeout=30, event_hooks={"request": [asked.append], "response": []}
+    )
+    name = f"client-{uuid4().hex}"
+    new = models.RegisterRequest(username=name, email=f"{name}@example.com", password=PASSWORD)
+    person = call("auth_register", client=made, body=new)
+    assert person.username == name
+    with pytest.raises(part("answers").ApiError) as taken:
+        call("auth_register", client=made, body=new)
+    assert (taken.value.status, taken.value.type) == (409, "urn:eco2:auth:username-taken")
+    session.tokens = call("auth_login", client=made, body=models.LoginRequest(username=name, password=PASSWORD))
+    assert call("auth_me", client=made) == person
+    with closing(made.get_httpx_client()):
+        yield made
+
+
+def analyse(client: Any, models: Any) -> Any:
+    """A photo uploaded, and its analysis begun."""
+    sent: list[float] = []
+    key = part("upload").upload(client, photo(), "image/jpeg", on_progress=sent.append)
+    assert sent == sorted(sent)
+    assert sent[-1] == 1
+    return call("waste_create_analysis", client=client, body=models.AnalysisRequest(image_key=key))
 
 
 def test_the_document_is_what_the_gateway_serves(system: System) -> None:
@@ -43,91 +92,179 @@ def test_the_document_is_what_the_gateway_serves(system: System) -> None:
     assert generator.document()["paths"] == served["paths"]
 
 
-def test_a_person_s_day_with_the_generated_client(package: ModuleType, system: System) -> None:
-    models = importlib.import_module(f"{package.__name__}.models")
-    plain = {"trust_env": False}
-    kept = ExitStack()
-    stranger = kept.enter_context(
-        package.Client(base_url=system.url, httpx_args=plain, raise_on_unexpected_status=True)
+def test_our_modules_fit_the_generated_ones_strictly(package: ModuleType) -> None:
+    folder = Path(str(package.__file__)).parent
+    ours = [str(folder / file.name) for file in (generator.OURS / generator.PACKAGE).glob("*.py")]
+    checked = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--follow-imports=silent",
+            "--cache-dir",
+            str(folder / ".mypy"),
+            *ours,
+        ],
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    name = f"client-{uuid4().hex}"
-    person = call(
-        package,
-        "auth_register",
-        client=stranger,
-        body=models.RegisterRequest(username=name, email=f"{name}@example.com", password=PASSWORD),
-    )
-    assert (person.status_code, person.parsed.username) == (201, name)
-    taken = call(
-        package,
-        "auth_register",
-        client=stranger,
-        body=models.RegisterRequest(username=name, email=f"{name}@example.com", password=PASSWORD),
-    )
-    assert (taken.status_code, taken.parsed.type_) == (409, "urn:eco2:auth:username-taken")
-    tokens = call(
-        package, "auth_login", client=stranger, body=models.LoginRequest(username=name, password=PASSWORD)
-    ).parsed
-    client = kept.enter_context(
-        package.AuthenticatedClient(
-            base_url=system.url, token=tokens.access_token, httpx_args=plain, raise_on_unexpected_status=True
-        )
-    )
-    assert call(package, "auth_me", client=client).parsed == person.parsed
-    assert [s.current for s in call(package, "auth_list_sessions", client=client).parsed.items] == [True]
+    assert checked.returncode == 0, checked.stdout
 
-    place = call(
-        package,
-        "location_create_place",
-        client=client,
-        body=models.NewPlace(name="집", address="서울", is_default=True),
-    )
-    assert place.parsed.is_default
-    page = call(package, "location_list_places", client=client, limit=1).parsed
-    assert [one.id for one in page.items] == [place.parsed.id]
-    found = call(package, "recycle_info_search", client=client, q="페트병").parsed
-    assert found.items[0].score > 0
-    settings = call(
-        package, "userinfo_update_settings", client=client, body=models.SettingsChanges(language="en")
-    ).parsed
-    assert settings.language == "en"
 
-    content = photo()
-    upload = call(
-        package,
-        "waste_create_upload",
-        client=client,
-        body=models.UploadRequest(content_type="image/jpeg", size_bytes=len(content)),
-    ).parsed
-    with httpx.Client(trust_env=False) as store:
-        stored = store.post(upload.url, data=upload.fields.to_dict(), files={"file": content})
-        assert stored.is_success
-    accepted = call(
-        package, "waste_create_analysis", client=client, body=models.AnalysisRequest(image_key=upload.image_key)
-    ).parsed
-    end = time.monotonic() + 30
-    while (analysis := call(package, "waste_get_analysis", analysis_id=accepted.id, client=client).parsed).status == (
-        "pending"
-    ):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    assert analysis.status == "success"
-    assert analysis.analysis_result.candidates
-    assert analysis.images
-    missing = call(package, "waste_get_analysis", analysis_id=uuid4(), client=client)
-    assert (missing.status_code, missing.parsed.status) == (404, 404)
+def test_a_photo_is_uploaded_followed_to_the_end_and_asked_about(client: Any, models: Any) -> None:
+    accepted = analyse(client, models)
+    *progress, end = part("follow").follow_analysis(client, accepted.id)
+    assert {event.event for event in progress} == {"progress"}
+    assert (end.event, end.data.status) == ("done", "success")
+    assert end.data.analysis_result.candidates
+    assert end.data == call("waste_get_analysis", client=client, analysis_id=accepted.id)
+    with pytest.raises(part("answers").ApiError) as missing:
+        list(part("follow").follow_analysis(client, uuid4()))
+    assert (missing.value.status, missing.value.type) == (404, "urn:eco2:not-found")
 
-    talk = call(
-        package, "chat_llm_create_conversation", client=client, body=models.ConversationRequest(title="t")
-    ).parsed
+    talk = call("chat_llm_create_conversation", client=client, body=models.ConversationRequest(title="t"))
     asked = call(
-        package,
         "chat_llm_create_message",
-        conversation_id=talk.id,
         client=client,
-        body=models.MessageRequest(content="우유팩은 어떻게 버려요?"),
-    ).parsed
-    assert asked.reply.status == "pending"
-    gone = call(package, "auth_delete_me", client=client, body=models.EraseRequest(password=PASSWORD))
-    assert gone.status_code == 202
-    kept.close()
+        conversation_id=talk.id,
+        body=models.MessageRequest(content="이거 어떻게 버려요?", analysis_id=accepted.id),
+    )
+    words: list[str] = []
+    for event in part("follow").follow_reply(client, talk.id, asked.reply.id):
+        match event.event:
+            case "token":
+                words.append(event.data.text)
+            case "restart":
+                words.clear()
+    assert (event.event, event.data.status) == ("done", "success")
+    assert "".join(words).strip() == event.data.content.strip()
+
+
+def test_a_stream_that_breaks_goes_on_behind_the_last_event(
+    client: Any, models: Any, asked: list[httpx.Request]
+) -> None:
+    accepted = analyse(client, models)
+    end = list(part("follow").follow_analysis(client, accepted.id))[-1]
+    assert end.event == "done"
+    http = client.get_httpx_client()
+    http._transport = Breaking(http._transport)
+    asked.clear()
+    told = list(part("follow").follow_analysis(client, accepted.id))
+    ids = [event.id for event in told[:-1]]
+    assert len(asked) == 2
+    assert asked[1].headers["Last-Event-ID"] == ids[0]
+    assert len(ids) == len(set(ids)) > 1
+    assert told[-1].data == end.data
+
+
+class Breaking(httpx.BaseTransport):
+    """A network that breaks the first answer after its first event."""
+
+    def __init__(self, network: httpx.BaseTransport) -> None:
+        self.network = network
+        self.broken = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = self.network.handle_request(request)
+        if not self.broken:
+            self.broken = True
+            answer.stream = Torn(answer.stream)
+        return answer
+
+
+class Torn(httpx.SyncByteStream):
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        text = b""
+        for piece in self.stream:
+            text += piece
+            first, end, _ = text.partition(b"\n\n")
+            if end:
+                yield first + end
+                raise httpx.ReadError("the connection broke")
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+def test_parallel_requests_refresh_an_expired_token_once(
+    client: Any, system: System, asked: list[httpx.Request]
+) -> None:
+    system.later(15 * 60 + 1)
+    asked.clear()
+    together = threading.Barrier(8)
+    names = []
+
+    def ask() -> None:
+        together.wait()
+        names.append(call("auth_me", client=client).username)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(names) == 8
+    assert [request.url.path for request in asked].count("/api/v1/auth/refresh") == 1
+
+
+async def test_tasks_refresh_an_expired_token_once_too(
+    client: Any, system: System, models: Any, asked: list[httpx.Request]
+) -> None:
+    system.later(15 * 60 + 1)
+    session = client.get_httpx_client().auth
+    kept = []
+    session._on_tokens = kept.append
+    other = part("session").connect(system.url, session, trust_env=False, timeout=30)
+    async with other.get_async_httpx_client(), asyncio.TaskGroup() as group:
+        me = part("api.auth.auth_me")
+        answers = [group.create_task(me.asyncio_detailed(client=other)) for _ in range(8)]
+    assert {answer.result().status_code for answer in answers} == {200}
+    assert len(kept) == 1
+
+
+def test_a_session_that_is_over_is_told_as_401(client: Any, models: Any) -> None:
+    session = client.get_httpx_client().auth
+    session.tokens = models.Tokens(access_token="expired", expires_in=1, refresh_token="x" * 43, token_type="Bearer")
+    with pytest.raises(part("answers").ApiError) as refused:
+        call("auth_me", client=client)
+    assert (refused.value.status, refused.value.type) == (401, "urn:eco2:auth:invalid-token")
+    assert session.tokens is None
+
+
+def test_the_code_for_front_end_developers_does_the_main_job(
+    client: Any, system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The Python block of docs/FRONTEND.md, with this system's address and this person's name."""
+    text = (ROOT / "docs/FRONTEND.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    name = call("auth_me", client=client).username
+    for told, meant in (("http://127.0.0.1:8000", system.url), ("kim.eco", name), ("Lantern-Orchid-71", PASSWORD)):
+        assert code.count(told) == 1
+        code = code.replace(told, meant)
+    (tmp_path / "photo.jpg").write_bytes(photo())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    said: dict[str, Any] = {}
+    exec(compile(code, "docs/FRONTEND.md", "exec"), said)
+    said["client"].get_httpx_client().close()
+    lines = capsys.readouterr().out.splitlines()
+    assert "100%" in lines
+    assert lines[-1].startswith("done Analysis(")
+
+
+def test_a_person_s_other_things(client: Any, models: Any) -> None:
+    assert [session.current for session in call("auth_list_sessions", client=client).items] == [True]
+    new = models.NewPlace(name="집", address="서울", is_default=True)
+    place = call("location_create_place", client=client, body=new)
+    assert place.is_default
+    assert [one.id for one in call("location_list_places", client=client, limit=1).items] == [place.id]
+    assert call("recycle_info_search", client=client, q="페트병").items[0].score > 0
+    settings = call("userinfo_update_settings", client=client, body=models.SettingsChanges(language="en"))
+    assert settings.language == "en"
+    call("auth_delete_me", client=client, body=models.EraseRequest(password=PASSWORD))

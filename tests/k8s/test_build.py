@@ -1,5 +1,7 @@
 """What goes into an image, before any program builds it: the same on every machine."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from k8s.programs.build import gather
 from k8s.programs.images import Image, wanted
 from k8s.tools.store import sha256
-from runtime.closure import Checkout
+from runtime.closure import Checkout, ClosureError
 from tests.k8s.conftest import different
 
 
@@ -34,3 +36,32 @@ def test_another_machine_gathers_the_same_context(first: dict[str, str], another
     assert "lib/litestar/__init__.py" in first
     names = different(first, second)
     assert not names, f"these differ: {', '.join(names)}"
+
+
+def test_the_reference_s_script_is_in_services_images_where_image_toml_names_it(checkout: Path, tmp_path: Path) -> None:
+    script = "lib/flask_openapi_scalar/templates/scalar/js/scalar.standalone.js"
+    without = {image.name: image for image in wanted(Checkout(checkout))}
+    file = checkout / "k8s/image.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('reference = ""', 'reference = "flask-openapi-scalar"'), encoding="utf-8")
+    changed = Checkout(checkout)
+    images = {image.name: image for image in wanted(changed)}
+    for name, image in images.items():
+        serves = image.service is not None and not image.service.is_worker
+        assert set(image.libraries) - set(without[name].libraries) == ({"flask-openapi-scalar"} if serves else set())
+        assert (image.tag != without[name].tag) == serves
+    gathered = context(changed, images["api-recycle-info"], tmp_path / "image")
+    assert script in gathered
+    assert "lib/flask/__init__.py" not in gathered
+    found = subprocess.run(
+        [sys.executable, "-S", "-c", "from runtime.http.reference import script_file; print(script_file())"],
+        env={"PYTHONPATH": f"{tmp_path / 'image/app'}:{tmp_path / 'image/lib'}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == str(tmp_path / "image" / script)
+    file.write_text(text.replace('reference = ""', 'reference = "no-such-library"'), encoding="utf-8")
+    with pytest.raises(ClosureError, match=r"image\.toml: reference names no-such-library"):
+        wanted(Checkout(checkout))

@@ -21,6 +21,7 @@ end() {
 trap end EXIT
 trap 'exit 130' INT TERM
 mkdir -p build
+.venv/bin/python -m tests.contract.client_ts > /dev/null
 .venv/bin/eco2 up --detach --state "$state" > build/test-ui-up.log 2>&1 || { cat build/test-ui-up.log; exit 1; }
 ECO2_UI_GATEWAY=$(sed -n 's/^ *gateway  *\(http[^ ]*\)$/\1/p' build/test-ui-up.log)
 ECO2_UI_TOKEN=$(.venv/bin/eco2 open --print --state "$state" | sed 's/.*#token=\([^&]*\)&.*/\1/')
