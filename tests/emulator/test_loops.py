@@ -7,10 +7,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from emulator.dashboard.pages import tasks
 from emulator.process import free_port
-from emulator.servers.postgres import remove_cluster
+from emulator.servers.postgres import Postgres, remove_cluster
 from emulator.state.folder import State
 from emulator.supervisor import Supervisor
+from runtime.services import load_services
 from shared import supervision
 
 
@@ -60,3 +62,32 @@ async def test_each_loop_of_the_emulator_lives_again_and_the_parts_stay(model: P
         shutil.rmtree(state.path, ignore_errors=True)
     parts = {"postgres", "redis-broker", "s3", "proxy", "gateway", "dashboard", "worker-ai", "syncer-ai", "api-waste"}
     assert set(seen) >= {"fleet", "reload", *(f"keeper-{part}" for part in parts)}
+
+
+class Beside:
+    """What the dashboard's reading needs of its site: where the database and the journals are."""
+
+    def __init__(self, dsn: str, folder: Path) -> None:
+        self.dsn = dsn
+        self.state = State(folder)
+        self.services = load_services()
+
+    def follow_clock(self) -> None:
+        pass
+
+    async def environment(self) -> dict[str, str]:
+        return {"MIGRATION_DB_URL": self.dsn}
+
+
+async def test_the_dashboards_reading_of_what_waits_lives_again(postgres: Postgres, tmp_path: Path) -> None:
+    waits = tasks.Backlog(Beside(postgres.dsn("migrator"), tmp_path))  # type: ignore[arg-type]  # a part of it
+    async with waits.reading():
+        (loop,) = [one for one in supervision.loops() if one.name == "dashboard-backlog"]
+        waits.look()
+        await until(lambda: len(waits.history) > 0, "it reads")
+        loop.kill()
+        await until(lambda: (loop.ends, loop.state) == (1, "runs"), "it runs again")
+        before = len(waits.history)
+        waits.look()
+        await until(lambda: len(waits.history) > before, "it reads again")
+    assert loop not in supervision.loops()

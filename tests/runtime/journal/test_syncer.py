@@ -1,5 +1,6 @@
 """The journal's rows reach `tasks` once, whatever happens between read and mark; a refused row is alone."""
 
+import contextlib
 import random
 import sqlite3
 import threading
@@ -8,17 +9,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
 from emulator.servers.postgres import Postgres
+from runtime.health import HealthServer
 from runtime.journal import drain, results
 from runtime.journal.drain import Syncer
 from runtime.journal.journal import Journal
 from runtime.journal.reader import Batch
 from runtime.journal.states import Ended, Start
 from runtime.journal.syncer import Loop
-from shared import clock
+from shared import clock, supervision
 from shared.ids import new_id
 from tests.runtime.owner import eventually
 
@@ -528,3 +531,26 @@ def test_rows_are_marked_only_when_postgresql_has_them_on_its_disk(
     assert syncer.cycle().synced == 3
     assert len(places) == len(marked) == 1
     assert places[0] <= marked[0]
+
+
+def test_the_loops_of_a_syncers_process_are_its_health_and_its_main_thread(syncer: Syncer) -> None:
+    """The first lives again; the second is the process itself, whose end its keeper sees."""
+    before = {id(loop) for loop in supervision.loops()}
+    running = Loop(syncer, 60.0)
+    main = threading.Thread(target=running.run)
+    health = HealthServer("127.0.0.1", 0, running.health)
+    main.start()
+    try:
+        (loop,) = [one for one in supervision.loops() if id(one) not in before]
+        assert loop.name == "health"
+        address = f"http://127.0.0.1:{health.port}/healthz"
+        assert httpx.get(address, trust_env=False, timeout=30).status_code == 200
+        loop.kill()
+        with contextlib.suppress(httpx.HTTPError):  # whoever comes now wakes it, and may be the last one that it hears
+            httpx.get(address, trust_env=False, timeout=30)
+        eventually(lambda: (loop.ends, loop.state) == (1, "runs"))
+        assert httpx.get(address, trust_env=False, timeout=30).json()["loops"][-1]["ends"] == 1
+    finally:
+        running.told.set()
+        main.join()
+        health.close()
