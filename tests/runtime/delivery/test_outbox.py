@@ -134,3 +134,28 @@ def test_counts_end_somewhere_and_the_oldest_is_known(conn: psycopg.Connection[A
     assert found.depth == 10_000
     assert found.retried == ROWS // 1000
     assert 3599 < found.oldest < 3700
+
+
+def test_of_two_relays_at_once_neither_waits_and_each_row_is_one_s(environment: dict[str, str]) -> None:
+    now, dsn = clock.now(), environment["API_RECYCLE_DB_URL"]
+
+    def accept(conn: psycopg.Connection[Any]) -> UUID:
+        (id_,) = conn.execute(
+            "INSERT INTO outbox (id, actor, message, subject, created_at, due_at, time_limit)"
+            " VALUES (gen_random_uuid(), 'two/act', '{}', gen_random_uuid(), %(now)s, %(now)s, '60 s') RETURNING id",
+            {"now": now},
+        ).fetchone() or (None,)
+        assert isinstance(id_, UUID)
+        conn.commit()
+        return id_
+
+    with psycopg.connect(dsn) as one, psycopg.connect(dsn) as other:
+        one.execute("DELETE FROM outbox")
+        other.execute("SET lock_timeout = '200ms'")
+        other.commit()
+        first = accept(one)
+        assert [task.id for task in outbox.take(one, now, "life")] == [first]
+        second = accept(other)
+        assert [task.id for task in outbox.take(other, now, "life")] == [second]
+        one.commit()
+        other.execute("DELETE FROM outbox")
