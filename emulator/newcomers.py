@@ -21,6 +21,8 @@ class Newcomers:
         self, system: System, fleet: Fleet, setup: Setup, order: Callable[[], None], say: Callable[[str], None]
     ) -> None:
         """`order` tells the proxy and the gateway what holds now."""
+        # Whether the last attempt failed: it is made again with whatever is saved next.
+        self.behind = False
         self._system = system
         self._fleet = fleet
         self._setup = setup
@@ -34,6 +36,7 @@ class Newcomers:
             ServiceError: a service.toml can't be read: everything stays as it is.
             StartError: a new one's schema or user can't be made.
         """
+        self.behind = True
         there, known = load_services(), self._system.services
         for folder in known.keys() - there.keys():
             await self._leave(known[folder])
@@ -47,6 +50,7 @@ class Newcomers:
         new = {folder: service for folder, service in there.items() if folder not in known}
         for service in new.values():
             await self._join(service)
+        self.behind = False
         return set(new)
 
     async def _join(self, service: Service) -> None:

@@ -76,7 +76,7 @@ class Reloader:
     async def _reload(self, changed: set[str]) -> None:
         broken = {file: error for file in changed if (error := syntax_error(ROOT / file))}
         self.errors = {file: error for file, error in self.errors.items() if file not in changed} | broken
-        if any(file.endswith("/service.toml") for file in changed):
+        if self.newcomers.behind or any(file.endswith("/service.toml") for file in changed):
             try:
                 new = await self.newcomers.follow()
             except ServiceError as wrong:

@@ -65,7 +65,7 @@ def test_a_new_service_answers_by_itself_and_a_removed_one_no_more(checkout: tup
         def status() -> int:
             return client.get("/api/v1/harbour/hello").status_code
 
-        wait(lambda: status() == 401)  # it is there, and asks who one is
+        wait(lambda: status() == 401, 60)  # it is there, and asks who one is
         token = emulator.eco2("invoke", "harbour/hello", "--as", "newcomer")
         assert '"person"' in token.stdout
         edit(folder / "functions/harbour/hello.py", "str(user.id)", '"new"')
@@ -92,7 +92,7 @@ def test_a_migration_that_forgets_its_schema_is_told_so(checkout: tuple[Path, Em
     folder, emulator = checkout
     forgetful = folder / "functions/location/migrations/9001_forgets.sql"
     forgetful.write_text("CREATE TABLE shops (id UUID PRIMARY KEY);\n")
-    wait(lambda: "names no schema: write location.shops" in (emulator.folder / "logs" / "eco2.log").read_text())
+    wait(lambda: "names no schema: write locations.shops" in (emulator.folder / "logs" / "eco2.log").read_text())
     forgetful.unlink()
 
 
