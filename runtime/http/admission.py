@@ -18,6 +18,8 @@ from shared.errors import Problem, Unavailable
 
 # Seconds until an answer: of the ten that a client waits, because what is reckoned is a mean.
 PATIENCE = 8.0
+# A wait that took so many seconds longer than it should was a freeze: a laptop that slept, a container that was paused.
+FREEZE = 1.0
 # However quick the answers: so many wait at the most, with what they sent in memory.
 MOST = 1000
 # No one is told to come again later than this, in seconds.
@@ -108,9 +110,11 @@ class Lane:
         self.waiting += 1
         leaving = asyncio.ensure_future(gone())
         try:
-            await asyncio.wait(
-                (turn, leaving), timeout=max(1.0, PATIENCE - self._seconds), return_when=asyncio.FIRST_COMPLETED
-            )
+            since, patience = time.monotonic(), max(1.0, PATIENCE - self._seconds)
+            await asyncio.wait((turn, leaving), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if not (turn.done() or leaving.done()) and time.monotonic() - since > patience + FREEZE:
+                # This process stood still, and no one's turn could come: that is not the time that a client gives it.
+                await asyncio.wait((turn, leaving), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if not turn.done():
                 raise Left if leaving.done() else Overloaded(self._promise(self._seconds))
         except BaseException:

@@ -1,6 +1,7 @@
 """Admission: whose turn it is, who is refused and what they are told, and who holds no place any more."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -326,3 +327,20 @@ async def test_strangers_stand_in_line_by_the_address_that_the_proxy_saw(environ
             assert [len(line) for line in lane._rounds] == [2, 1]
             doors.open.set()
             await asyncio.gather(*asked)
+
+
+async def test_time_in_which_the_process_stood_still_is_no_time_in_line() -> None:
+    lane = Lane(1)
+    place = lane.take()
+    assert place is not None
+    waiting = asyncio.create_task(lane.wait("somebody", never))
+    await asyncio.sleep(0)
+    assert lane.waiting == 1
+    # The loop and all that is on it stand still, as in a process that is stopped.
+    time.sleep(admission.PATIENCE + admission.FREEZE + 0.5)  # noqa: ASYNC251 - that is what is tried
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    place.leave()
+    (await waiting).leave()
+    assert lane.taken == 0
