@@ -158,13 +158,17 @@ class _Reader:
 
 
 def _unread(tree: ast.AST) -> Iterable[ast.AST]:
-    """What runs in no test by its nature: annotations, messages, asserts, `if __name__ == "__main__"`."""
+    """What runs in no test by its nature: annotations, options of classes, messages, asserts, `if __name__ == "__main__"`."""
     for node in ast.walk(tree):
         match node:
             case ast.AnnAssign(annotation=part) | ast.arg(annotation=ast.expr() as part):
                 yield from ast.walk(part)
             case ast.FunctionDef(returns=ast.expr() as part) | ast.AsyncFunctionDef(returns=ast.expr() as part):
                 yield from ast.walk(part)
+            case ast.ClassDef(keywords=keywords):
+                # A Struct that may be changed, though no one does.
+                for keyword in keywords:
+                    yield from ast.walk(keyword)
             case ast.JoinedStr() | ast.Assert():
                 yield from ast.walk(node)
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__")) | ast.Name(id="TYPE_CHECKING")):

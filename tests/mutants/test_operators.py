@@ -63,6 +63,12 @@ def test_what_only_tells_people_is_left_alone(tmp_path: Path) -> None:
     assert not [one for one in mutants(file, tmp_path) if "taken" in one.before and one.kind == "call dropped"]
 
 
+def test_an_option_of_a_class_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "kind.py"
+    file.write_text("class Kind(Struct, frozen=True):\n    pass\n", encoding="utf-8")
+    assert mutants(file, tmp_path) == []
+
+
 def test_slips_are_spread_over_all_packages_drawn_again_by_their_seed_and_read_as_python() -> None:
     picked = drawn(ROOT, 3 * len(GROUPS), seed=5)
     assert picked == drawn(ROOT, 3 * len(GROUPS), seed=5)
