@@ -144,7 +144,7 @@ class Hosted:
             self._starting = loop.run_in_executor(None, start_background)
         try:
             self._background = await asyncio.shield(self._starting)
-        except Exception:
+        except Exception:  # raised again: the next start begins with a new thread
             self._starting = None
             raise
 
