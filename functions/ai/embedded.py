@@ -1,6 +1,7 @@
 """The embedded photo provider: EfficientNet-Lite in 8 bits on onnxruntime, no network, one thread an image.
 
-A photo is looked at twice: as a whole and closer. What the network sees of it is judged by `functions/ai/judging.py`.
+A photo is looked at three times: its middle, closer, and the whole of it. What the network sees of it is judged by
+`functions/ai/judging.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VIEWS = (0.89, 0.62)
-"""Share of the photo's shorter side that each view shows, from its middle. The network was trained on the first."""
+"""Share of the photo's shorter side that a view shows, from its middle. The network was trained on the first."""
+
+SEEN = len(VIEWS) + 1
+"""Views of a photo: those of its middle, and the whole of it, pressed into a square."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -50,8 +54,12 @@ class ModelMissing(Exception):
 
 
 def views(photo: Image.Image, side: int) -> Pixels:
-    """[views, side, side, 3] in RGB."""
-    return np.stack([_middle(photo, side, share) for share in VIEWS])
+    """[SEEN, side, side, 3] in RGB."""
+    return np.stack([*(_middle(photo, side, share) for share in VIEWS), _resized(photo, side)])
+
+
+def _resized(photo: Image.Image, side: int, box: tuple[float, float, float, float] | None = None) -> Pixels:
+    return np.asarray(photo.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0))
 
 
 def _middle(photo: Image.Image, side: int, share: float) -> Pixels:
@@ -61,8 +69,7 @@ def _middle(photo: Image.Image, side: int, share: float) -> Pixels:
         x, y = (width - side) // 2, (height - side) // 2
         return np.asarray(photo.crop((x, y, x + side, y + side)))
     left, top = (width - crop) / 2, (height - crop) / 2
-    box = (left, top, left + crop, top + crop)
-    return np.asarray(photo.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0))
+    return _resized(photo, side, (left, top, left + crop, top + crop))
 
 
 class Classifier:
@@ -97,7 +104,7 @@ class Classifier:
     def run(self, images: Pixels) -> Seen:
         """[n, side, side, 3] views."""
         with self._cores:
-            # One after the other: a view's numbers fit into the core's cache, two views' do not.
+            # One after the other: a view's numbers fit into the core's cache, those of all do not.
             found = [self._session.run(["features", "logits"], {"image": image[None]}) for image in images]
         features, logits = zip(*found, strict=True)
         return Seen(np.concatenate(features), np.concatenate(logits))

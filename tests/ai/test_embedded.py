@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from functions.ai import deciding, judging
-from functions.ai.embedded import VIEWS, Classifier, EmbeddedPhotos, views
+from functions.ai.embedded import SEEN, VIEWS, Classifier, EmbeddedPhotos, views
 from functions.ai.labels import CLASSES, MODEL, TYPES, read_items, read_labels
 from functions.recycle_info import dataset
 from functions.storage.images import make_copies
@@ -50,8 +50,8 @@ def test_every_item_that_a_photo_can_show_is_recycle_infos_and_of_its_type() -> 
 
 def test_a_photographed_cup_of_coffee_is_an_espresso_to_the_network(model_dir: Path) -> None:
     seen = Classifier(model_dir / f"{MODEL}.onnx").look(shipped("coffee.png"))
-    assert seen.features.shape == (len(VIEWS), 1280)
-    assert seen.logits.argmax(axis=1).tolist() == [967] * len(VIEWS)
+    assert seen.features.shape == (SEEN, 1280)
+    assert seen.logits.argmax(axis=1).tolist() == [967] * SEEN
     photos = EmbeddedPhotos(model_dir)
     answer = photos.classify(shipped("coffee.png"))
     assert answer.waste_type == "general"
@@ -123,15 +123,16 @@ def test_what_the_map_takes_for_an_animal_is_nothing_to_throw_away() -> None:
     assert judge.join(own, doubt, mapped).max() < deciding.THRESHOLD
 
 
-def test_views_show_the_middle_of_the_picture_one_closer_than_the_other() -> None:
+def test_views_show_the_middle_of_the_picture_one_closer_than_the_other_and_all_of_it() -> None:
     image = Image.new("RGB", (600, 300), "blue")
     image.paste("red", (150, 0, 450, 300))
     image.paste("green", (225, 75, 375, 225))
-    far, near = views(image, 224)
-    assert far.shape == near.shape == (224, 224, 3)
+    far, near, whole = views(image, 224)
+    assert far.shape == near.shape == whole.shape == (224, 224, 3)
     assert (far[:, :, 2] < 5).all(), "nothing of the sides"
     green = [(view[:, :, 1] > 100).mean() for view in (far, near)]
     assert green == pytest.approx([0.25 / share**2 for share in VIEWS], abs=0.02)
+    assert (whole[:, :, 2] > 200).mean() == pytest.approx(0.5, abs=0.02), "the sides are half of it"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 900), (1600, 20), (3000, 3000)])

@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Struct
 from PIL import Image
 
-from functions.ai import deciding, judging
+from functions.ai import deciding, embedded, judging
 from functions.ai.cache import DISTANCE, look
 from functions.ai.judging import Judge
 from shared.messages import Classification
@@ -26,9 +26,9 @@ from tests.eval import drawing, head, photographs, training
 from tests.eval.photographs import Photo
 
 BLOCKS = 3
-SERVED = slice(0, 2)
+SERVED = slice(0, embedded.SEEN)
 """The views that are served; the ones behind GROUND are on another ground."""
-GROUND = 4
+GROUND = embedded.SEEN + 1
 
 
 class Case(Struct, frozen=True):

@@ -49,7 +49,7 @@ class Waste(Struct, frozen=True):
 
 
 class Features(Struct, frozen=True):
-    """Pooled features [photos, views, 1280] and ImageNet's outputs [photos, views, 1000]; views 0 and 1 are those of serving."""
+    """Pooled features [photos, views, 1280] and ImageNet's outputs [photos, views, 1000]; served views come first."""
 
     features: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
@@ -85,18 +85,13 @@ def data_hash(folder: Path = SHARED) -> str:
 
 
 def _views_of_waste(content: bytes, number: int, side: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """As served (2), the whole, and four augmented ones."""
+    """As served, and four augmented ones."""
     photo = Image.open(BytesIO(make_copies(content).thumbnail)).convert("RGB")
-    yield from _plain(photo, side)
+    yield from embedded.views(photo, side)
     chance = np.random.default_rng([SEED, number])
     photo.thumbnail((_SMALL, _SMALL))
     for index in range(1 + GROUNDS):
         yield augmented(photo, side, chance, ground=index > 0)
-
-
-def _plain(photo: Image.Image, side: int) -> Iterator[npt.NDArray[np.uint8]]:
-    yield from embedded.views(photo, side)
-    yield np.asarray(photo.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0))
 
 
 def of_waste(folder: Path = SHARED) -> Features:
@@ -132,7 +127,10 @@ def of_others() -> tuple[list[photographs.Photo], Features]:
     shown = [photo for photo in photographs.labels() for _ in range(2 if photo.source == "tuxpaint" else 1)]
     return shown, _kept(
         "others",
-        ([*_plain(Image.open(BytesIO(web)).convert("RGB"), model_build.SIDE)] for _, web in photographs.pictures()),
+        (
+            [*embedded.views(Image.open(BytesIO(web)).convert("RGB"), model_build.SIDE)]
+            for _, web in photographs.pictures()
+        ),
         len(shown),
     )
 
