@@ -3,7 +3,8 @@
 No git range is looked at, so that a failed or skipped rollout heals itself at the next one.
 """
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -83,43 +84,45 @@ def _of_image(line: str) -> bool:
 
 def _compare(image: Image, old: Record | None, registry: str) -> ServiceChange:
     name, record = image.name, image.record
+    found = ServiceChange(name, record.tag, old.tag if old else None, "changed", record=record)
+    but = functools.partial(msgspec.structs.replace, found)
     if old is None:
-        why = [["nothing is running"]]
-        functions = [_function(image, closure, why) for closure in image.closures]
-        return ServiceChange(name, record.tag, None, "new", functions, record=record)
+        return but(change="new", functions=_all_functions(image, "nothing is running"))
     if old.tag == record.tag and not old.finished:
-        why = [[f"the rollout of {record.tag} has not been finished", name]]
-        return ServiceChange(name, record.tag, old.tag, "changed", [], why, record, before=old.before)
+        return but(why=[[f"the rollout of {record.tag} has not been finished", name]], before=old.before)
     if registry and old.registry and old.registry != registry:
-        why = [[f"registry {old.registry} -> {registry}", name]]
-        return ServiceChange(name, record.tag, old.tag, "changed", [], why, record)
+        return but(why=[[f"registry {old.registry} -> {registry}", name]])
     if old.tag == record.tag:
-        same = not old.manifest or old.manifest == record.manifest
-        why = [] if same else [["manifests (eco2 render)", name]]
-        kind: Change = "unchanged" if same else "manifests"
-        texts = sorted(file for file, text in record.texts.items() if old.texts.get(file, text) != text)
-        return ServiceChange(name, record.tag, old.tag, kind, [], why, record, text_only=texts)
+        reworded = sorted(file for file, words in record.texts.items() if old.texts.get(file, words) != words)
+        why = [] if old.manifest in ("", record.manifest) else [["manifests (eco2 render)", name]]
+        return but(change="manifests" if why else "unchanged", why=why, text_only=reworded)
     if not old.functions:
-        why = [[f"image {old.tag}, of which nothing is known"]]
-        functions = [_function(image, closure, why) for closure in image.closures]
-        return ServiceChange(name, record.tag, old.tag, "changed", functions, record=record)
+        return but(functions=_all_functions(image, f"image {old.tag}, of which nothing is known"))
     changed = {key for key in {*old.inputs, *record.inputs} if old.inputs.get(key) != record.inputs.get(key)}
-    functions = []
-    for closure in image.closures:
-        if old.functions.get(closure.function.name) == closure.hash:
-            continue
-        keys = sorted(changed & {*closure.inputs})
-        ways = {key: [step.removeprefix("library ") for step in closure.chain(key)[1:-1]] for key in keys}
-        chains = [[label(key, old.inputs, record.inputs), *way] for key, way in ways.items()]
-        if closure.function.name not in old.functions:
-            chains = [["new function", closure.function.file]]
-        elif not chains:
-            chains = [[label(key, old.inputs, record.inputs)] for key in sorted(changed - {*record.inputs})]
-        functions.append(_function(image, closure, chains))
+    labels = {key: label(key, old.inputs, record.inputs) for key in sorted(changed)}
     known = {closure.function.name for closure in image.closures}
     why = [["removed function", f"{image.target}/{gone}", name] for gone in old.functions if gone not in known]
-    why += [[label(key, old.inputs, record.inputs), name] for key in sorted(changed & {*image.inputs})]
-    return ServiceChange(name, record.tag, old.tag, "changed", functions, why, record)
+    why += [[text, name] for key, text in labels.items() if key in image.inputs]
+    return but(functions=list(_changed_functions(image, old, labels)), why=why)
+
+
+def _changed_functions(image: Image, old: Record, labels: Mapping[str, str]) -> Iterator[FunctionChange]:
+    """Those that are new or not as they were; `labels` has each input that changed, in words."""
+    for closure in image.closures:
+        before = old.functions.get(closure.function.name)
+        if before == closure.hash:
+            continue
+        ways = {key: closure.chain(key)[1:-1] for key in labels if key in closure.inputs}
+        chains = [[labels[key], *(step.removeprefix("library ") for step in way)] for key, way in ways.items()]
+        if before is None:
+            chains = [["new function", closure.function.file]]
+        elif not chains:
+            chains = [[text] for key, text in labels.items() if key not in image.record.inputs]
+        yield _function(image, closure, chains)
+
+
+def _all_functions(image: Image, why: str) -> list[FunctionChange]:
+    return [_function(image, closure, [[why]]) for closure in image.closures]
 
 
 def _function(image: Image, closure: Closure, chains: list[list[str]]) -> FunctionChange:

@@ -56,25 +56,28 @@ def compare(cluster: Cluster, documents: list[Document]) -> list[ObjectChange]:
         else:
             lines = list(_lines("", _plain(live[key]), _plain(would[key])))
             reads = _reads(live[key], would[key])
-            if not lines and not reads and _half_way(live[key]):
+            if not lines and not reads and half_way(live[key]):
                 lines = [UNFINISHED]
             if lines or reads:
                 changes.append(ObjectChange(*key, "changed", lines, service, reads))
     return changes
 
 
-def _half_way(found: Document) -> bool:
-    """Whether a workload has pods of an older template: a deploy was interrupted there.
+def half_way(found: Document) -> bool:
+    """Whether a workload's last rollout never came to its end: a deploy was interrupted there.
 
-    One that an autoscaler just makes larger has none, nor one whose pods are away with their node.
+    It came to its end when all pods were ready at once: one that an autoscaler makes larger after that is not half way, nor one
+    whose pods are away with their node.
     """
     status = found.get("status", {})
     if found["kind"] not in ("Deployment", "StatefulSet") or not found["spec"].get("replicas", 1):
         return False
+    if status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
+        return True
     if found["kind"] == "StatefulSet":
         return bool(status.get("currentRevision") != status.get("updateRevision"))
-    seen = status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
-    return not seen or bool(status.get("replicas", 0) > status.get("updatedReplicas", 0))
+    reasons = {c["type"]: c.get("reason") for c in status.get("conditions", [])}
+    return reasons.get("Progressing") != "NewReplicaSetAvailable"
 
 
 Key = tuple[str, str, str]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +15,13 @@ from emulator.servers.redis import RedisServer
 from k8s.programs import secrets
 from k8s.programs.cluster import Cluster
 from k8s.programs.database_roles import drop_next
+from k8s.programs.rollout import Patience, await_rollout
 from runtime import migrate
 from runtime.closure import digest
 from runtime.services import ROOT, load_services
+from tests.k8s.api.controllers import Rule
 from tests.k8s.api.server import Server
-from tests.k8s.conftest import deployment, every, greets, opens, secret
+from tests.k8s.conftest import deployment, every, greets, opens, run_eco2, secret
 from tests.k8s.walk import Walk
 
 QUICK = ("--timeout", "30")
@@ -205,3 +208,25 @@ def test_no_key_ever_signs_that_is_not_public(made: Server, walks: Walks) -> Non
             jwks = json.loads(made.store.objects["ConfigMap", "eco2", "jwks"]["data"]["jwks.json"])["keys"]
             assert {key["kid"] for key in private} <= {key["kid"] for key in jwks}, walk.where
             assert any(key.get("sign_from", 0) <= datetime.now(UTC).timestamp() for key in private)
+
+
+def test_a_rollout_of_a_setting_that_failed_and_was_killed_is_seen_by_the_next(
+    deployed: Server, checkout: Path, walks: Walks, tmp_path: Path
+) -> None:
+    toml = checkout / "k8s/environments.toml"
+    text = toml.read_text(encoding="utf-8").replace("https://cdn.eco2.example", "https://new.example")
+    toml.write_text(text, encoding="utf-8")
+    assert run_eco2(checkout, tmp_path, "render").returncode == 0
+    # As many as its autoscaler keeps: one goes first, the other stays until its successor is ready.
+    Cluster().run("scale", "deployment/api-waste", "--replicas=2", "--namespace", "eco2")
+    await_rollout(Cluster(), "deployment", "api-waste", "eco2", Patience(30))
+    before = deployed.store.objects["Deployment", "eco2", "api-waste"]["spec"]["template"]
+    pods = Cluster().select("pods", "eco2", "eco2/service=api-waste")
+    (runs,) = {pod["metadata"]["labels"]["pod-template-hash"] for pod in pods}
+    deployed.controllers.rules = [Rule(rf"^api-waste-(?!{runs})", "crash")]
+    walk = walks("deploy", *QUICK, "--service", "waste", root=checkout)
+    assert walk.run(("PATCH", "deployments"), "after") == -signal.SIGKILL
+    assert deployed.store.objects["Deployment", "eco2", "api-waste"]["spec"]["template"] != before
+    assert walk.run() == 1, walk.said()
+    assert "api-waste did not become ready and was rolled back" in walk.said()
+    assert deployed.store.objects["Deployment", "eco2", "api-waste"]["spec"]["template"] == before

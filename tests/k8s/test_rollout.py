@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from k8s.programs.cluster import Cluster
+from k8s.programs.objects import UNFINISHED, compare, half_way
 from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout, left_of
 from k8s.programs.trouble import trouble_of
 from tests.k8s.api.controllers import Rule
@@ -158,6 +159,43 @@ def test_a_broken_pod_does_not_keep_a_statefulset_from_what_mends_it(cluster: Se
     roll_out("StatefulSet", "x:2")
 
 
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_a_rollout_that_nobody_waited_for_is_unfinished_until_its_pods_were_ready_once(
+    cluster: Server, kind: str
+) -> None:
+    """Also where its only pod went first; and not again, however many pods there are to be later."""
+    roll_out(kind)
+    found = workload(kind, "x:2", replicas=1)
+    if kind == "Deployment":
+        found["spec"]["strategy"] = {"type": "Recreate"}
+
+    def ends_badly() -> None:
+        Cluster().apply([found])
+        with pytest.raises(RolloutError):
+            await_rollout(Cluster(), kind.lower(), "web", "default", PATIENCE)
+
+    cluster.controllers.rules = [Rule(r"^web-\S+ x:2$", "crash")]
+    ends_badly()
+    (change,) = compare(Cluster(), [found])
+    assert change.diff == [UNFINISHED]
+    cluster.controllers.rules = []
+    await_rollout(Cluster(), kind.lower(), "web", "default", PATIENCE)
+    assert compare(Cluster(), [found]) == []
+    cluster.controllers.rules = [Rule(r"^web-\S+ x:2$", "crash")]
+    found["spec"]["replicas"] = 3
+    ends_badly()
+    assert compare(Cluster(), [found]) == []
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_a_rollout_that_no_controller_has_seen_is_unfinished(cluster: Server, kind: str) -> None:
+    roll_out(kind)
+    cluster.controllers.close()
+    Cluster().apply([workload(kind, "x:2")])
+    (change,) = compare(Cluster(), [workload(kind, "x:2")])
+    assert change.diff == [UNFINISHED]
+
+
 # What a real control plane has shown (tests/k8s/recordings)
 
 
@@ -200,3 +238,4 @@ def test_a_recorded_pod_is_told_by_its_own_reason(says: str, reason: str, counts
 def test_a_recorded_rollout_is_judged_by_its_pods_and_not_by_a_stale_condition(says: str, left: str) -> None:
     (found,) = RECORDED["rollouts"][says]
     assert left_of(found) == left
+    assert half_way(found) == bool(left)

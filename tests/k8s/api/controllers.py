@@ -91,7 +91,12 @@ class Controllers:
         elif len(new) > wanted:
             self._delete_pod(new[-1])
         ready = sum(_is_ready(pod) for pod in pods)
-        conditions = [{"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}]
+        # Once all were ready together a rollout has ended, whatever becomes of its pods later.
+        reasons = {c["type"]: c["reason"] for c in found.get("status", {}).get("conditions", [])}
+        ended = reasons.get("Progressing") == "NewReplicaSetAvailable" and current is not None
+        done = not old and (ended or sum(_is_ready(pod) for pod in new) >= wanted)
+        reason = "NewReplicaSetAvailable" if done else "ReplicaSetUpdated"
+        conditions = [{"type": "Progressing", "status": "True", "reason": reason}]
         if text := self.refused.get(found["metadata"]["uid"]):
             failed = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": text}
             conditions.append(failed)

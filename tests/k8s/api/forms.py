@@ -4,7 +4,7 @@ import json
 import re
 
 from tests.k8s.api.kinds import Document, Kind
-from tests.k8s.api.store import Refused
+from tests.k8s.api.store import Refused, unknown_fields
 
 _NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _LABEL = r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
@@ -17,7 +17,6 @@ _BAD_LABEL = (
     f" alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '{_LABEL}')"
 )
 _MEDIA = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
-_FIELDS = {"apiVersion", "kind", "metadata", "data", "binaryData", "immutable"}
 
 
 def check_new(kind: Kind, name_in_path: str, raw: bytes, content_type: str, *, strict: bool) -> None:
@@ -40,7 +39,7 @@ def check_new(kind: Kind, name_in_path: str, raw: bytes, content_type: str, *, s
         raise Refused(400, "BadRequest", f"{text}: unexpected end of JSON input ({raw.decode()})") from None
     _check_kind(kind, body)
     if kind.kind == "ConfigMap":
-        _check_config_map(body, strict=strict)
+        _check_config_map(kind, body, strict=strict)
     _check_names(kind, body["metadata"])
 
 
@@ -52,12 +51,12 @@ def _check_kind(kind: Kind, body: Document) -> None:
         raise Refused(400, "BadRequest", text)
 
 
-def _check_config_map(body: Document, *, strict: bool) -> None:
+def _check_config_map(kind: Kind, body: Document, *, strict: bool) -> None:
     about = 'ConfigMap in version "v1" cannot be handled as a ConfigMap'
     if any(isinstance(value, int | float) for value in (body.get("data") or {}).values()):
         text = f"{about}: json: cannot unmarshal number into Go struct field ConfigMap.data of type string"
         raise Refused(400, "BadRequest", text)
-    if strict and (unknown := sorted(set(body) - _FIELDS)):
+    if strict and (unknown := unknown_fields(kind, body)):
         raise Refused(400, "BadRequest", f'{about}: strict decoding error: unknown field "{unknown[0]}"')
 
 
@@ -75,3 +74,16 @@ def _check_names(kind: Kind, metadata: Document) -> None:
     for value in (metadata.get("labels") or {}).values():
         if not re.fullmatch(_LABEL, value):
             raise invalid(f'metadata.labels: Invalid value: "{value}": {_BAD_LABEL}')
+
+
+def known_fields(kind: Kind, found: Document, patch: Document | None = None, *, strict: bool) -> Document:
+    """An object without the fields that its kind does not have.
+
+    Raises:
+        Refused: the request is strict, and the patch that made it has one.
+    """
+    unknown = unknown_fields(kind, found)
+    if unknown and strict:
+        text = f'Invalid value: "{patch}": strict decoding error: unknown field "{unknown[0]}"'
+        raise Refused(422, "Invalid", f' "" is invalid: patch: {text}')
+    return {key: value for key, value in found.items() if key not in unknown}

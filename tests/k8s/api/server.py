@@ -113,6 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
             kind, space, name, sub = kind_at("v1", "namespaces"), "", one["name"] or "", ""
         elif found := _PATH.match(path):
             version = found["core"] or f"{found['group']}/{found['version']}"
+            if version not in {kind.version for kind in KINDS}:
+                self._raw(404, "text/plain", b"404 page not found\n")
+                return
             kind = kind_at(version, found["plural"])
             space, name, sub = found["space"] or "", found["name"] or "", found["sub"] or ""
         else:
@@ -123,7 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._get(kind, space, name, sub, query)
         elif self.command == "POST":
             forms.check_new(kind, name, raw, content_type, strict=query.get("fieldValidation") == "Strict")
-            self._answer(201, store.create(kind, space, _body(raw), manager, dry=dry))
+            body = forms.known_fields(kind, _body(raw), strict=False)
+            self._answer(201, store.create(kind, space, body, manager, dry=dry))
         elif self.command == "PUT":
             self._answer(200, store.replace(kind, space, name, _body(raw), manager, dry=dry))
         elif self.command == "DELETE":
@@ -164,8 +168,13 @@ class _Handler(BaseHTTPRequestHandler):
             store.patch(kind, space, name, lambda live: fields.merge_patch(live, body), "")
             self._answer(200, {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {}, "spec": body["spec"]})
             return
+        strict = query.get("fieldValidation") == "Strict"
+
+        def change(live: Document) -> Document:
+            return forms.known_fields(kind, how[content_type](live), body, strict=strict)
+
         try:
-            self._answer(200, store.patch(kind, space, name, how[content_type], manager, dry=dry))
+            self._answer(200, store.patch(kind, space, name, change, manager, dry=dry))
         except fields.Failed:
             raise Refused(422, "Invalid", "the server rejected our request due to an error in our request") from None
 

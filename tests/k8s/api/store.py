@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.k8s.api import admission, fields
-from tests.k8s.api.kinds import BY_PLURAL, KINDS, Document, Kind, add_defaults, pod_spec
+from tests.k8s.api import admission, fields, rules
+from tests.k8s.api.kinds import BY_PLURAL, KINDS, Document, Kind, add_defaults
 
 
 class Refused(Exception):
@@ -23,11 +23,8 @@ class Refused(Exception):
 
 
 Key = tuple[str, str, str]  # kind, namespace, name
-_STATEFULSET_MAY_CHANGE = {
-    *("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit"),
-    *("persistentVolumeClaimRetentionPolicy", "minReadySeconds"),
-}
 _ANSWERED_WHOLE = ("Pod", "Service", "ServiceAccount", "PersistentVolumeClaim", "Namespace")
+_OF_CONFIG_MAP = {"apiVersion", "kind", "metadata", "data", "binaryData", "immutable"}
 BY_KIND = {kind.kind: kind for kind in KINDS}
 
 
@@ -211,82 +208,28 @@ class Store:
 
     def _typed(self, kind: Kind, body: Document) -> Document:
         body = {**body, "apiVersion": kind.version, "kind": kind.kind}
-        known = {"apiVersion", "kind", "metadata", "data", "binaryData", "immutable"}
-        if kind.kind == "ConfigMap" and (unknown := sorted(set(body) - known)):
-            where = f"{body['metadata'].get('namespace')}/{body['metadata'].get('name')}; /v1, Kind=ConfigMap"
-            raise Refused(
-                500, "", f"failed to create typed patch object ({where}): .{unknown[0]}: field not declared in schema"
-            )
+        found = [f".{name}: field not declared in schema" for name in unknown_fields(kind, body)]
+        found += [
+            f".data.{name}: expected string, got &value.valueUnstructured{{Value:{value}}}"
+            for name, value in (body.get("data") or {}).items()
+            if kind.kind == "ConfigMap" and not isinstance(value, str)
+        ]
+        if found:
+            where = f"{body['metadata'].get('namespace')}/{body['metadata'].get('name')}; /v1, Kind={kind.kind}"
+            raise Refused(500, "", f"failed to create typed patch object ({where}): {found[0]}")
         return body
-
-    def _validate(self, kind: Kind, live: Document | None, new: Document) -> None:
-        name = new["metadata"]["name"]
-
-        def invalid(text: str) -> Refused:
-            return Refused(422, "Invalid", f'{kind.full_kind} "{name}" is invalid: {text}')
-
-        pod = pod_spec(new)
-        if pod is not None:
-            where = {"Pod": "spec", "CronJob": "spec.jobTemplate.spec.template.spec"}.get(
-                kind.kind, "spec.template.spec"
-            )
-            for group in ("initContainers", "containers"):
-                for place, container in enumerate(pod.get(group, [])):
-                    if not container.get("image"):
-                        raise invalid(f"{where}.{group}[{place}].image: Required value")
-        spec, old = new.get("spec", {}), (live or {}).get("spec", {})
-        if kind.kind in ("Deployment", "StatefulSet", "DaemonSet"):
-            labels = spec["template"]["metadata"].get("labels", {})
-            if not spec["selector"].get("matchLabels", {}).items() <= labels.items():
-                shown = json.dumps(labels, separators=(",", ":"))
-                text = f"spec.template.metadata.labels: Invalid value: {shown}: `selector` does not match template `labels`"
-                raise invalid(text)
-        if live is None:
-            return
-        if new["metadata"].get("uid") not in (None, live["metadata"]["uid"]):
-            raise invalid(f'metadata.uid: Invalid value: "{new["metadata"]["uid"]}": field is immutable')
-        if kind.kind in ("Deployment", "DaemonSet") and spec["selector"] != old["selector"]:
-            shown = json.dumps(spec["selector"], separators=(",", ":"))
-            raise invalid(f"spec.selector: Invalid value: {shown}: field is immutable")
-        if kind.kind == "StatefulSet" and any(
-            spec.get(key) != old.get(key) for key in {*spec, *old} - _STATEFULSET_MAY_CHANGE
-        ):
-            listed = "'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit',"
-            raise invalid(
-                f"spec: Forbidden: updates to statefulset spec for fields other than {listed}"
-                " 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
-            )
-        if kind.kind == "Job":
-            for key in ("template", "completions", "selector", "completionMode"):
-                if spec.get(key) != old.get(key):
-                    shown = json.dumps(spec.get(key), separators=(",", ":"))
-                    raise invalid(f"spec.{key}: Invalid value: {shown}: field is immutable")
-        if kind.kind in ("ConfigMap", "Secret") and live.get("immutable") and live.get("data") != new.get("data"):
-            raise invalid("data: Forbidden: field is immutable when `immutable` is set")
-        if kind.kind == "Secret" and live.get("type") != new.get("type"):
-            raise invalid(f'type: Invalid value: "{new.get("type")}": field is immutable')
-        if kind.kind == "StorageClass" and live.get("parameters") != new.get("parameters"):
-            shown = json.dumps(new.get("parameters"), separators=(",", ":"))
-            raise invalid(f"parameters: Invalid value: {shown}: field is immutable")
-        if kind.kind == "Service" and old.get("clusterIP") not in (None, spec.get("clusterIP")):
-            raise invalid(f'spec.clusterIPs[0]: Invalid value: ["{spec.get("clusterIP")}"]: may not change once set')
-        if kind.kind in ("RoleBinding", "ClusterRoleBinding") and live["roleRef"] != new["roleRef"]:
-            ref = new["roleRef"]
-            shown = json.dumps(
-                {"APIGroup": ref["apiGroup"], "Kind": ref["kind"], "Name": ref["name"]}, separators=(",", ":")
-            )
-            raise invalid(f"roleRef: Invalid value: {shown}: cannot change roleRef")
 
     def _put(
         self, kind: Kind, space: str, live: Document | None, body: Document, owners: dict[Any, Any], *, dry: bool
     ) -> Document:
-        found = {**copy.deepcopy(body), "apiVersion": kind.version, "kind": kind.kind}
+        found = {**_without_nulls(body), "apiVersion": kind.version, "kind": kind.kind}
         for key, text in (found.pop("stringData", None) or {}).items():
             found.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
         add_defaults(found)
         if live and kind.kind == "Job":
             _keep_job(live, found)
-        self._validate(kind, live, found)
+        if text := rules.refusal(live, found):
+            raise Refused(422, "Invalid", f'{kind.full_kind} "{found["metadata"]["name"]}" is invalid: {text}')
         metadata = found["metadata"]
         old = (live or {}).get("metadata", {})
         metadata["uid"] = old.get("uid") or str(uuid.uuid4())
@@ -363,6 +306,13 @@ class Store:
             self.objects = {tuple(key): found for key, found in held["objects"]}
 
 
+def _without_nulls(body: Any) -> Any:
+    """As the server reads it: what is null is not there (kubectl sends a template's `creationTimestamp` so)."""
+    if isinstance(body, dict):
+        return {key: _without_nulls(value) for key, value in body.items() if value is not None}
+    return [_without_nulls(item) for item in body] if isinstance(body, list) else body
+
+
 def _same(live: Document, found: Document) -> bool:
     def without(document: Document) -> Document:
         metadata = {k: v for k, v in document["metadata"].items() if k not in ("managedFields", "resourceVersion")}
@@ -381,6 +331,11 @@ def _same(live: Document, found: Document) -> bool:
 def _held(found: Document) -> bool:
     """Whether something must be done before an object may go."""
     return bool(found["metadata"].get("finalizers") or found.get("spec", {}).get("finalizers"))
+
+
+def unknown_fields(kind: Kind, body: Document) -> list[str]:
+    """Fields that a kind does not have; of a ConfigMap alone is that known."""
+    return sorted({*body} - _OF_CONFIG_MAP) if kind.kind == "ConfigMap" else []
 
 
 def _ended(kind: Kind, gone: Document) -> Document:
