@@ -3,7 +3,7 @@
     python -m tests.contract.client [FOLDER]      makes the package eco2_client in build/client, or in FOLDER
 
 The document is made by the production loader from the functions themselves; nothing has to run. The generator is
-openapi-python-client; its package needs httpx and attrs only. clients/python has what the document can't say.
+openapi-python-client; its package needs httpx and attrs only. docs/clients/python has what the document can't say.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from runtime.http.hosted import Hosted, read_settings
 from runtime.services import ROOT, load_services
 
 PACKAGE = "eco2_client"
-OURS = ROOT / "clients" / "python"
+OURS = ROOT / "docs" / "clients" / "python"
 
 
 def document() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     python -m tests.contract.client_ts [FOLDER]      makes the package eco2-client in build/client-ts, or in FOLDER
 
-The generator is openapi-typescript; clients/typescript has what the document can't say. tsc checks all of it strictly and
+The generator is openapi-typescript; docs/clients/typescript has what the document can't say. tsc checks all of it strictly and
 writes JavaScript for Node.js and browsers, with its types; npm packs it.
 """
 
@@ -17,7 +17,7 @@ import msgspec
 from runtime.services import ROOT
 from tests.contract.client import document
 
-OURS = ROOT / "clients" / "typescript"
+OURS = ROOT / "docs" / "clients" / "typescript"
 
 
 def generate(out: Path) -> Path:
