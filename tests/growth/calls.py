@@ -51,7 +51,7 @@ def values(folder: str, now: datetime) -> dict[str, Any]:
         "chat_llm": {
             "conversation": Conversation(new_id(), "t", now, 0), "conversation_id": id_of("conversation", 20),
             "question": "q", "message_id": id_of("message", 80), "characters": 500, "candidates": [id_of("conversation", 20)],
-            "conversations": [id_of("conversation", 20)], "text": "t",
+            "conversations": [id_of("conversation", 20)], "text": "t", "analysis_id": id_of("analysis", 20),
             "record": Answered([], "p", "m", "ko"), "error": TaskError("c", "m"), "after": 0,
         },
         "location": {

@@ -26,6 +26,6 @@ async def test_an_item_says_why_what_if_and_answers_what_is_asked_with_its_sourc
     item = await get(client, f"/items/{dataset.to_item(entry, 'paper').id}")
     assert (item["why"], item["why_en"]) == (entry.why, entry.why_en)
     assert (item["answers"], item["exceptions"]) == (entry.answers, entry.exceptions)
-    assert item["answers"]["rain"]["en"].startswith("Wet cardboard")
+    assert item["answers"]["rain"]["en"].startswith("No, wet cardboard")
     assert item["bins"] == ["paper", "bag"]
     assert item["source"]["date"] == "2024-02-15"

@@ -187,7 +187,7 @@ def test_a_damaged_recording_is_refused_with_the_file_that_is(emulator: Emulator
         ),
         (("replay", "day", "--with", "/tmp"), 2, "/tmp is not a checkout that can replay"),
         (("replay", "day", "--on", "nothing"), 1, "there is no snapshot nothing"),
-        (("record", "show", "dya"), 1, "there is no recording dya: did you mean day?"),
+        (("record", "show", "days"), 1, "there is no recording days: did you mean day?"),
         (("record", "on", "day"), 1, "there is a recording day already"),
         (("record", "on", "../x"), 2, "can't be a recording's name"),
         (("record", "off"), 1, "nothing is being recorded"),
