@@ -34,7 +34,8 @@ SQL_ALLOWED = {
         for name in ("ai", "function", "journal", "task_details", "task_reader", "task_sender", "tasks")
     ),
     # The database of one's own before it is used; any table as its service's role sees it.
-    *("emulator/existing.py", "emulator/dashboard/pages/data.py"),
+    "emulator/existing.py",
+    *("emulator/dashboard/pages/data.py", "emulator/dashboard/catalog.py", "emulator/dashboard/table.py"),
     # Every table by its rule, for a recording without personal details; what all outboxes still hold.
     *("emulator/recording/anonymous.py", "emulator/recording/work.py"),
     # Roles, dumps and restores of a whole cluster.

@@ -119,6 +119,15 @@ def emulator(model: Path) -> Iterator[Emulator]:
         emulator.destroy()
 
 
+@pytest.fixture(scope="module")
+def api(emulator: Emulator) -> Iterator[httpx.Client]:
+    """The dashboard's API with its token, on the running emulator."""
+    with httpx.Client(
+        base_url=f"{emulator.url}/_emulator/api", headers={"X-Eco2-Token": emulator.token}, timeout=60, trust_env=False
+    ) as client:
+        yield client
+
+
 @pytest.fixture
 def own_emulator(model: Path) -> Iterator[Emulator]:
     """An emulator of the test's own, not started."""

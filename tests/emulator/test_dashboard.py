@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -22,14 +22,6 @@ from runtime.loader import discover
 from runtime.services import load_services
 from tests.emulator.conftest import Emulator
 from tests.support import photo
-
-
-@pytest.fixture(scope="module")
-def api(emulator: Emulator) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=f"{emulator.url}/_emulator/api", headers={"X-Eco2-Token": emulator.token}, timeout=60, trust_env=False
-    ) as client:
-        yield client
 
 
 def until(found: Callable[[], Any], what: str) -> Any:

@@ -247,6 +247,28 @@ test("a fault is injected, drawn and cleared", async () => {
   assert.equal(await page.locator(".map .wire.broken").count(), 0);
 });
 
+test("a fault between a service and a store reddens their connection, and no other", async () => {
+  await visit("system");
+  await page.click("#add-fault");
+  await page.selectOption('select[name="target"]', "postgres");
+  await page.selectOption('select[name="service"]', "api-waste");
+  await page.selectOption('select[name="kind"]', "cut");
+  await page.click("form#fault button.primary");
+  await page.locator("#faults li").filter({ hasText: "postgres cut from api-waste" }).waitFor();
+  await page.locator(".map .wire.broken").first().waitFor({ state: "attached" });
+  // Also while requests go through the gateway to the service that is cut off.
+  const answers = page.evaluate(async (token) => {
+    const call = () => fetch("/_emulator/api/call", { method: "POST", headers: { "X-Eco2-Token": token, "Content-Type": "application/json" }, body: JSON.stringify({ method: "GET", path: "/api/v1/waste/analyses", person: "mina" }) });
+    return Promise.all([1, 2, 3].map(async () => (await (await call()).json()).status));
+  }, TOKEN);
+  assert.deepEqual(await answers, [503, 503, 503]);
+  await page.waitForTimeout(1500);
+  assert.deepEqual(await page.locator(".map .wire.broken").evaluateAll((all) => all.map((one) => one.dataset.wire)), ["api-waste>postgres"]);
+  await shot("system-fault-of-one");
+  await page.click("#clear-faults");
+  await page.locator("#faults").waitFor({ state: "detached" });
+});
+
 test("a part's log is read and the part is restarted", async () => {
   await visit("system");
   await page.click('.map [data-part="api-location"]');
@@ -274,6 +296,77 @@ test("a table is read under its own role, and another role is refused in Postgre
     await page.waitForFunction(() => [...document.images].every((image) => image.complete && image.naturalWidth > 0));
     await shot(`data-${tab}`);
   }
+});
+
+test("a table is sorted, filtered, copied as SQL and followed, and what is shown has an address", async () => {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  const copied = (wanted) => page.waitForFunction(async (text) => (await navigator.clipboard.readText()).startsWith(text), wanted);
+  await visit("data");
+  await page.click('[data-table="waste.images"]');
+  await page.click('[data-sort="s3_key"]');
+  await page.locator('th[aria-sort="ascending"] [data-sort="s3_key"]').waitFor();
+  await page.click('[data-sort="s3_key"]');
+  await page.locator('th[aria-sort="descending"] [data-sort="s3_key"]').waitFor();
+  assert.ok(await page.evaluate(() => document.activeElement.matches('[data-sort="s3_key"]')), "the keyboard stays at the head");
+  await page.selectOption('select[name="column"]', "s3_key");
+  await page.selectOption('select[name="operator"]', "contains");
+  await page.fill("#filter", "no-such-key");
+  await page.click("#rows-filter button");
+  await page.getByText("No rows.").waitFor();
+  await page.fill("#filter", "IMAGES/");
+  await page.keyboard.press("Enter");
+  await page.locator("[data-copy]").first().waitFor();
+  const address = "#data/waste.images?sort=s3_key&order=desc&column=s3_key&operator=contains&value=IMAGES%2F";
+  assert.equal(new URL(page.url()).hash, address);
+  await page.reload();
+  await page.locator('th[aria-sort="descending"] [data-sort="s3_key"]').waitFor();
+  await page.click("#language");
+  await page.locator('th[aria-sort="descending"] [data-sort="s3_key"]').waitFor();
+  assert.deepEqual([await page.inputValue("#filter"), new URL(page.url()).hash], ["IMAGES/", address]);
+  await page.click("#language");
+  await page.click("#copy-query");
+  await copied('SELECT * FROM "waste"."images" WHERE strpos(');
+  await page.locator("[data-copy]").first().click();
+  await copied('INSERT INTO "waste"."images" ("id"');
+  await shot("data-filtered");
+  const id = page.locator('td a[href^="#data/waste.analyses?"]').first(), analysis = await id.textContent();
+  await id.click();
+  await page.getByRole("heading", { level: 2, name: "waste.analyses" }).waitFor();
+  await page.getByRole("cell", { name: analysis, exact: true }).waitFor();
+  assert.equal(await page.locator("[data-copy]").count(), 1);
+  assert.equal(new URL(page.url()).hash, `#data/waste.analyses?column=id&value=${analysis}`);
+  await page.goBack();
+  await page.locator('th[aria-sort="descending"] [data-sort="s3_key"]').waitFor();
+  await page.goto(`${GATEWAY}/_emulator/#data?tab=redis&match=no-such-key`);
+  await page.getByText("No rows.").waitFor();
+  assert.equal(await page.inputValue("#filter"), "no-such-key");
+});
+
+test("a row is edited once writing is allowed, and no one's change is written over", async () => {
+  await page.goto(`${GATEWAY}/_emulator/#data/waste.analyses?column=status&value=success`);
+  await page.locator("[data-copy]").first().waitFor();
+  assert.equal(await page.locator("[data-edit]").count(), 0);
+  await page.check('input[name="write"]');
+  await page.locator("[data-edit]").first().click();
+  await page.fill('dialog input[name="error"]', "mine");
+  await page.evaluate((token) => fetch("/_emulator/api/data/sql", { method: "POST", headers: { "X-Eco2-Token": token, "Content-Type": "application/json" }, body: JSON.stringify({ service: "waste", text: "UPDATE analyses SET error = 'theirs' WHERE status = 'success'", write: true }) }), TOKEN);
+  await quietly(/412/, async () => {
+    await page.click("form#row button.primary");
+    await page.getByText("The row was changed meanwhile").waitFor();
+  });
+  assert.deepEqual(await serious(), []);
+  await shot("data-edited-meanwhile");
+  await page.keyboard.press("Escape");
+  await page.locator("[data-edit]").first().click();
+  await page.locator('dialog input[name="error"]').waitFor();
+  assert.equal(await page.inputValue('dialog input[name="error"]'), "theirs");
+  await page.fill('dialog input[name="error"]', "mine");
+  await page.click("form#row button.primary");
+  await page.getByText("Saved.").waitFor();
+  await page.getByRole("cell", { name: "mine", exact: true }).waitFor();
+  await page.reload();
+  await page.locator("[data-copy]").first().waitFor();
+  assert.equal(await page.isChecked('input[name="write"]'), false, "a page that is opened anew only reads");
 });
 
 // A refusal that is asked for is also a line in the browser's console; no other line is let through.
@@ -357,11 +450,11 @@ for (const theme of ["light", "dark"]) {
   });
 }
 
-// The pages that say why something failed, at a desk and in the hand.
-const WHY = { requests: () => page.locator("[data-trace]").first().click(), tasks: () => page.locator("[data-open]").first().click(), logs: async () => {}, top: () => page.locator(".statement summary").first().click() };
-const SHOWN = { requests: ".timeline", tasks: "[data-detail]", logs: ".lines li", top: ".statement .log" };
+// The pages that say why something failed, and what is stored, at a desk and in the hand.
+const WHY = { requests: () => page.locator("[data-trace]").first().click(), tasks: () => page.locator("[data-open]").first().click(), logs: async () => {}, top: () => page.locator(".statement summary").first().click(), data: () => page.click('[data-table="waste.images"]') };
+const SHOWN = { requests: ".timeline", tasks: "[data-detail]", logs: ".lines li", top: ".statement .log", data: "[data-copy]" };
 for (const [theme, language] of [["light", "en"], ["dark", "en"], ["light", "ko"], ["dark", "ko"]]) {
-  test(`at 1400 and 390 px why something failed is readable, ${theme}, ${language}`, async () => {
+  test(`at 1400 and 390 px why something failed and what is stored is readable, ${theme}, ${language}`, async () => {
     const found = [];
     for (const width of [1400, 390]) {
       await fresh({ viewport: { width, height: 900 }, colorScheme: theme });

@@ -5,19 +5,16 @@ from typing import Annotated, Any, Literal
 
 import psycopg
 import redis
-from litestar import Response, get, post
+from litestar import Response, get, patch, post
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Struct
-from psycopg import sql
 from psycopg.rows import dict_row
 
 from emulator.dashboard.guard import Refused
 from emulator.dashboard.site import Site
+from emulator.dashboard.table import ROWS, Change, Row, View, change_row, connect, one_row, rows, shown
 from runtime.services import Service, find
-
-ROWS = 100
-_LONG = 500
 
 
 class Statement(Struct):
@@ -35,16 +32,32 @@ async def data_tables(site: Site) -> list[dict[str, Any]]:
 
 @get(
     "/data/tables/{schema:str}/{table:str}",
-    summary="A page of a table, as a service's role sees it (?as=SERVICE)",
+    summary="A page of a table, as a service's role sees it (?as=SERVICE), sorted by a column and filtered by one",
 )
 async def data_rows(
     site: Site,
     schema: FromPath[str],
     table: FromPath[str],
     as_: Annotated[str, QueryParameter(name="as")],
+    sort: Annotated[str, QueryParameter()] = "",
+    order: Annotated[str, QueryParameter()] = "asc",
+    column: Annotated[str, QueryParameter()] = "",
+    operator: Annotated[str, QueryParameter()] = "eq",
+    value: Annotated[str, QueryParameter()] = "",
     offset: Annotated[int, QueryParameter(ge=0, le=1_000_000)] = 0,
 ) -> dict[str, Any]:
-    return await asyncio.to_thread(rows, await site.environment(), schema, table, find(as_), offset)
+    view = View(schema, table, sort, order, column, operator, value, offset)
+    return await asyncio.to_thread(rows, await site.environment(), find(as_), view)
+
+
+@post("/data/row", status_code=200, summary="One row in full, by its primary key, and as an INSERT")
+async def data_row(site: Site, data: JSONBody[Row]) -> dict[str, Any]:
+    return await asyncio.to_thread(one_row, await site.environment(), find(data.service), data)
+
+
+@patch("/data/row", summary="New values for a row that is still the version that was read; it may write only if told")
+async def data_change(site: Site, data: JSONBody[Change]) -> dict[str, Any]:
+    return await asyncio.to_thread(change_row, await site.environment(), find(data.service), data)
 
 
 @post("/data/sql", status_code=200, summary="One statement under a service's role; it may write only if told")
@@ -79,7 +92,7 @@ async def data_redis(
     return await asyncio.to_thread(keys, await site.environment(), which, match)
 
 
-HANDLERS: list[Any] = [data_tables, data_rows, data_sql, data_objects, data_object, data_redis]
+HANDLERS: list[Any] = [data_tables, data_rows, data_row, data_change, data_sql, data_objects, data_object, data_redis]
 
 
 def tables(environ: dict[str, str]) -> list[dict[str, Any]]:
@@ -98,23 +111,6 @@ def tables(environ: dict[str, str]) -> list[dict[str, Any]]:
         ).fetchall()
 
 
-def rows(environ: dict[str, str], schema: str, table: str, service: Service, offset: int) -> dict[str, Any]:
-    """A page of a table, read under that service's role.
-
-    Raises:
-        Refused: the role may not, which is the point of having roles.
-    """
-    try:
-        with _connect(environ, service, write=False) as conn:
-            query = sql.SQL("SELECT * FROM {} OFFSET %s LIMIT %s").format(sql.Identifier(schema, table))
-            cursor = conn.execute(query, [offset, ROWS + 1])
-            columns = [column.name for column in cursor.description or ()]
-            found = [[_shown(value) for value in row] for row in cursor.fetchall()]
-    except psycopg.Error as error:
-        raise Refused(str(error).strip()) from None
-    return {"columns": columns, "rows": found[:ROWS], "more": len(found) > ROWS, "role": service.database.role}
-
-
 def run_sql(environ: dict[str, str], service: Service, text: str, write: bool) -> dict[str, Any]:
     """One statement under the service's role, in a transaction that may write only if `write`.
 
@@ -122,29 +118,16 @@ def run_sql(environ: dict[str, str], service: Service, text: str, write: bool) -
         Refused: with PostgreSQL's words.
     """
     try:
-        with _connect(environ, service, write=write) as conn:
+        with connect(environ, service, write=write) as conn:
             # Prepared: PostgreSQL then takes one statement, and no COMMIT before it that would end the reading.
             cursor = conn.execute(text.encode(), prepare=True)
             if cursor.description is None:
                 return {"columns": [], "rows": [], "more": False, "changed": cursor.rowcount}
             columns = [column.name for column in cursor.description]
-            found = [[_shown(value) for value in row] for row in cursor.fetchmany(ROWS + 1)]
+            found = [[shown(value) for value in row] for row in cursor.fetchmany(ROWS + 1)]
     except psycopg.Error as error:
         raise Refused(str(error).strip()) from None
     return {"columns": columns, "rows": found[:ROWS], "more": len(found) > ROWS}
-
-
-def _connect(environ: dict[str, str], service: Service, *, write: bool) -> psycopg.Connection[Any]:
-    conn = psycopg.connect(environ[service.database.env], autocommit=write, connect_timeout=2)
-    conn.read_only = None if write else True
-    return conn
-
-
-def _shown(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    text = value.hex() if isinstance(value, bytes) else str(value)
-    return text if len(text) <= _LONG else f"{text[:_LONG]}… ({len(text)} characters)"
 
 
 def objects(environ: dict[str, str], prefix: str) -> list[dict[str, Any]]:

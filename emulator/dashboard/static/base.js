@@ -56,7 +56,7 @@ export async function api(path, options = {}) {
   if (answer.status === 401) throw new Error(t("needs_token"));
   const text = await answer.text();
   const body = text ? JSON.parse(text) : null;
-  if (!answer.ok) throw new Error(body?.detail ?? `${answer.status} ${answer.statusText}`);
+  if (!answer.ok) throw Object.assign(new Error(body?.detail ?? `${answer.status} ${answer.statusText}`), { status: answer.status });
   return body;
 }
 
@@ -82,9 +82,14 @@ export function dialog(title, ...content) {
   return box;
 }
 
-export function table(columns, rows, make) {
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": columns.join(", ") }, h("table", {},
-    h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))), h("tbody", {}, rows.map(make))));
+// Into the clipboard; where the browser does not let it, as text to choose.
+export async function copy(text, said) {
+  try { await navigator.clipboard.writeText(text); said.replaceChildren(h("p", { class: "good" }, t("copied"))); } catch { said.replaceChildren(h("pre", { class: "log" }, text)); }
+}
+
+export function table(columns, rows, make, head = (column) => h("th", { scope: "col" }, column)) {
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": columns.filter(Boolean).join(", ") }, h("table", {},
+    h("thead", {}, h("tr", {}, columns.map((column) => head(column)))), h("tbody", {}, rows.map(make))));
 }
 
 // A picture that only who has the token may see: an <img> by itself can't send it.

@@ -69,7 +69,7 @@ export function place(system, width) {
 export function drawMap(shape, { width, height, boxes, wires, narrow }, open, still) {
   const paths = new Map(), parts = new Map(), lines = s("g"), pulses = s("g"), bars = s("g"), front = s("g"), dots = s("g");
   for (const [key, { d, end, call }] of wires) {
-    const wire = s("path", { class: call ? "wire call" : "wire", d });
+    const wire = s("path", { class: call ? "wire call" : "wire", "data-wire": key, d });
     const dot = end ? s("circle", { class: "end", cx: end[0], cy: end[1], r: 2.5 }) : null;
     paths.set(key, { wire, dot });
     lines.append(wire);

@@ -1,5 +1,5 @@
 // Requests as they come, and one request's path through the processes. `#requests/ID` opens one, by any id of it.
-import { api, clockTime, field, follow, h, keepAddress, loading, ms, problem, say, statusClass } from "./base.js";
+import { api, clockTime, copy, field, follow, h, keepAddress, loading, ms, problem, say, statusClass } from "./base.js";
 import { timeline } from "./timeline.js";
 import { t } from "./words.js";
 
@@ -48,10 +48,10 @@ const fact = (label, ...values) => h("div", {}, h("dt", {}, label), h("dd", { cl
 function about(trace, again) {
   const [method, target] = trace.title.split(" "), isRequest = target?.startsWith("/"), said = h("div", { "aria-live": "polite" });
   const [path, query] = (target ?? "").split("?");
-  const copy = async () => {
+  const asCurl = () => {
     const address = `${location.origin}${path.split("/").map(encodeURIComponent).join("/")}${query ? `?${query}` : ""}`;
     const text = `curl -i -X ${method} '${address.replaceAll("'", "'\\''")}' -H "Authorization: Bearer $TOKEN"`;
-    try { await navigator.clipboard.writeText(text); said.replaceChildren(h("p", { class: "good" }, t("copied"))); } catch { said.replaceChildren(h("pre", { class: "log" }, text)); }
+    copy(text, said);
   };
   const run = async () => {
     said.replaceChildren(loading());
@@ -64,6 +64,6 @@ function about(trace, again) {
     h("dl", { class: "small ids" }, (trace.ids.request_id ?? []).map((id) => fact(t("request_id"), id)), fact(t("trace"), trace.trace),
       (trace.ids.task ?? []).map((id) => fact(t("task"), h("a", { href: `#tasks/${id}` }, id)))),
     timeline(trace),
-    h("p", { class: "row above" }, h("button", { type: "button", onclick: again }, t("refresh")), isRequest ? h("button", { type: "button", onclick: copy }, t("curl")) : null,
+    h("p", { class: "row above" }, h("button", { type: "button", onclick: again }, t("refresh")), isRequest ? h("button", { type: "button", onclick: asCurl }, t("curl")) : null,
       isRequest && method === "GET" ? h("button", { type: "button", onclick: run }, t("again")) : null, h("a", { href: `#logs?q=${trace.trace}&seconds=0` }, t("its_logs"))), said];
 }
