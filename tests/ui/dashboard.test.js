@@ -263,6 +263,7 @@ test("a fault between a service and a store reddens their connection, and no oth
   }, TOKEN);
   assert.deepEqual(await answers, [503, 503, 503]);
   await page.waitForTimeout(1500);
+  assert.equal(await page.locator("main").getByText("null", { exact: true }).count(), 0, "what is not there is not written");
   assert.deepEqual(await page.locator(".map .wire.broken").evaluateAll((all) => all.map((one) => one.dataset.wire)), ["api-waste>postgres"]);
   await shot("system-fault-of-one");
   await page.click("#clear-faults");

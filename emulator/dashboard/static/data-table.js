@@ -34,7 +34,7 @@ export function showTable(panel, { schema, name }, owner, given) {
   panel.replaceChildren(h("h2", { class: "break" }, `${schema}.${name}`),
     h("form", { class: "row end", id: "rows-filter", onsubmit: (event) => { event.preventDefault(); take(); load(0); } },
       field(t("as_service"), as), field(t("column"), column), field(t("comparison"), operator), h("div", { class: "grow" }, compared), h("button", {}, t("apply_filter"))),
-    h("p", { class: "row" }, h("button", { type: "button", id: "copy-query", onclick: () => answer && copy(answer.sql, said) }, t("copy_query")), h("label", { class: "inline" }, write, t("write"))), said, out);
+    h("p", { class: "row above" }, h("button", { type: "button", id: "copy-query", onclick: () => answer && copy(answer.sql, said) }, t("copy_query")), h("label", { class: "inline" }, write, t("write"))), said, out);
   columns(state.column ? [state.column] : []);
   compares();
   load(state.offset);
