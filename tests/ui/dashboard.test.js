@@ -344,12 +344,13 @@ test("a table is sorted, filtered, copied as SQL and followed, and what is shown
 });
 
 test("a row is edited once writing is allowed, and no one's change is written over", async () => {
+  const mine = `mine ${Date.now()}`; // also on a system that an earlier walk has left
   await page.goto(`${GATEWAY}/_emulator/#data/waste.analyses?column=status&value=success`);
   await page.locator("[data-copy]").first().waitFor();
   assert.equal(await page.locator("[data-edit]").count(), 0);
   await page.check('input[name="write"]');
   await page.locator("[data-edit]").first().click();
-  await page.fill('dialog input[name="error"]', "mine");
+  await page.fill('dialog input[name="error"]', mine);
   await page.evaluate((token) => fetch("/_emulator/api/data/sql", { method: "POST", headers: { "X-Eco2-Token": token, "Content-Type": "application/json" }, body: JSON.stringify({ service: "waste", text: "UPDATE analyses SET error = 'theirs' WHERE status = 'success'", write: true }) }), TOKEN);
   await quietly(/412/, async () => {
     await page.click("form#row button.primary");
@@ -361,10 +362,10 @@ test("a row is edited once writing is allowed, and no one's change is written ov
   await page.locator("[data-edit]").first().click();
   await page.locator('dialog input[name="error"]').waitFor();
   assert.equal(await page.inputValue('dialog input[name="error"]'), "theirs");
-  await page.fill('dialog input[name="error"]', "mine");
+  await page.fill('dialog input[name="error"]', mine);
   await page.click("form#row button.primary");
   await page.getByText("Saved.").waitFor();
-  await page.getByRole("cell", { name: "mine", exact: true }).waitFor();
+  await page.getByRole("cell", { name: mine, exact: true }).waitFor();
   await page.reload();
   await page.locator("[data-copy]").first().waitFor();
   assert.equal(await page.isChecked('input[name="write"]'), false, "a page that is opened anew only reads");
