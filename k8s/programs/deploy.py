@@ -7,7 +7,6 @@ the ones after it are not begun.
 """
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable
 
@@ -37,10 +36,6 @@ _FIRST = ("Namespace", "StorageClass", "PriorityClass", "ServiceAccount", "Confi
 
 class DeployError(Exception):
     """A rollout failed, or can't begin: the message says which, and what was done about it."""
-
-
-class Interrupted(BaseException):
-    """SIGTERM: as Ctrl-C, the lock is given back on the way out."""
 
 
 class Deployment:
@@ -221,10 +216,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    def interrupt(number: int, frame: object) -> None:
-        raise Interrupted
-
-    signal.signal(signal.SIGTERM, interrupt)
     try:
         cluster = chosen(args)
         if args.dry_run:
@@ -236,7 +227,7 @@ def main(args: argparse.Namespace) -> int:
         make_namespaces(cluster)
         with alone(cluster, "deploy"):
             return _deploy(args, cluster)
-    except (KeyboardInterrupt, Interrupted):
+    except KeyboardInterrupt:
         print(
             "eco2 deploy: interrupted: the cluster goes on with what it was told; deploy again to finish it",
             file=sys.stderr,

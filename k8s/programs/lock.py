@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import threading
 import time
@@ -27,6 +28,10 @@ class Locked(Exception):
     """Another command is changing the cluster: the message says which, where and since when."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """SIGTERM: a pipeline that is cancelled ends a command as Ctrl-C does, and the lock is given back on the way out."""
+
+
 @contextlib.contextmanager
 def alone(cluster: Cluster, what: str) -> Iterator[None]:
     """Hold the lock meanwhile; `what` is the command, for those that wait.
@@ -37,6 +42,7 @@ def alone(cluster: Cluster, what: str) -> Iterator[None]:
     lock = _Lock(cluster, what)
     stop = threading.Event()
     keeper = threading.Thread(target=lock.keep, args=[stop], name="lock", daemon=True)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         lock.take()
         keeper.start()
@@ -48,6 +54,11 @@ def alone(cluster: Cluster, what: str) -> Iterator[None]:
         if keeper.ident is not None:
             keeper.join()
         lock.leave()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted
 
 
 class _Lock:

@@ -230,5 +230,8 @@ def main(args: argparse.Namespace) -> int:
     except (ClusterError, Locked, UnknownEnvironment) as error:
         print(f"eco2 secrets: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("eco2 secrets: interrupted: what was made stays, run it again to make the rest", file=sys.stderr)
+        return 130
     print(f"made: {', '.join(made)}" if made else "all secrets are there")
     return 0

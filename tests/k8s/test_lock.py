@@ -6,11 +6,10 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from k8s.programs import lock
+from k8s.programs import lock, secrets
 from k8s.programs.cluster import Cluster
 from k8s.programs.lock import Locked, alone
 from tests.k8s.api.kinds import Document
@@ -21,7 +20,8 @@ KEY = ("Lease", "eco2", lock.NAME)
 
 @pytest.fixture(autouse=True)
 def namespace(cluster: Server) -> None:
-    Cluster().apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "eco2"}}])
+    names = ("eco2", "database", "monitoring")
+    Cluster().apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names])
 
 
 def lease(holder: str, renewed: datetime) -> Document:
@@ -78,13 +78,20 @@ def test_what_has_lost_its_lock_changes_nothing_more(cluster: Server, monkeypatc
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_deploy_that_is_told_to_end_gives_the_lock_back(deployed: Server, number: int, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "runtime.cli", "deploy"]
-    first = len(deployed.requests)
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
-        deployed.after_change = lambda count: process.send_signal(number) if count == first else None
+@pytest.mark.parametrize("words", [("deploy",), ("rotate", "grafana"), ("secrets", "init")])
+def test_what_is_told_to_end_gives_the_lock_back(cluster: Server, words: tuple[str, ...], number: int) -> None:
+    secrets.init(Cluster()) if words[0] == "rotate" else None
+    told: list[int] = []
+
+    def at_the_lock(count: int) -> None:
+        if cluster.requests[count][:2] == ("POST", "/apis/coordination.k8s.io/v1/namespaces/eco2/leases"):
+            told.append(count)
+            process.send_signal(number)
+
+    with subprocess.Popen([sys.executable, "-m", "runtime.cli", *words], stderr=subprocess.PIPE, text=True) as process:
+        cluster.after_change = at_the_lock
         said = process.communicate(timeout=60)[1]
-    deployed.after_change = lambda _: None
+    assert told
     assert process.returncode == 130
-    assert said == "eco2 deploy: interrupted: the cluster goes on with what it was told; deploy again to finish it\n"
-    assert KEY not in deployed.store.objects
+    assert said.startswith(f"eco2 {words[0]}: interrupted: ")
+    assert KEY not in cluster.store.objects

@@ -7,7 +7,10 @@ import re
 import threading
 from typing import NamedTuple
 
+from tests.k8s.api import budgets
+from tests.k8s.api.budgets import is_ready
 from tests.k8s.api.kinds import Document
+from tests.k8s.api.scheduler import place
 from tests.k8s.api.store import BY_KIND, Key, Refused, Store, now
 
 TICK = 0.03  # seconds between two looks at the whole
@@ -58,6 +61,8 @@ class Controllers:
                 work(key)
         for key in [key for key in self.store.objects if key[0] == "Pod"]:
             self._pod(key)
+        for key in [key for key in self.store.objects if key[0] == "PodDisruptionBudget"]:
+            self.store.set_status(key, budgets.status(self.store, self.store.objects[key]))
         self._collect()
 
     # Workloads
@@ -80,21 +85,21 @@ class Controllers:
         wanted = found["spec"]["replicas"]
         self.refused.pop(found["metadata"]["uid"], None)
         surge, away = _rolling(found["spec"]["strategy"], wanted)
-        broken = [pod for pod in old if not _is_ready(pod)]
+        broken = [pod for pod in old if not is_ready(pod)]
         if len(new) < wanted and len(pods) < wanted + surge:
             name = f"{key[2]}-{revision}-{self.store.version % 100000:05d}"
             self._make_pod(found, name, {"pod-template-hash": revision})
         elif broken:
             self._delete_pod(broken[0])
-        elif old and sum(_is_ready(pod) for pod in pods) > wanted - away:
+        elif old and sum(is_ready(pod) for pod in pods) > wanted - away:
             self._delete_pod(old[0])
         elif len(new) > wanted:
             self._delete_pod(new[-1])
-        ready = sum(_is_ready(pod) for pod in pods)
+        ready = sum(is_ready(pod) for pod in pods)
         # Once all were ready together a rollout has ended, whatever becomes of its pods later.
         reasons = {c["type"]: c["reason"] for c in found.get("status", {}).get("conditions", [])}
         ended = reasons.get("Progressing") == "NewReplicaSetAvailable" and current is not None
-        done = not old and (ended or sum(_is_ready(pod) for pod in new) >= wanted)
+        done = not old and (ended or sum(is_ready(pod) for pod in new) >= wanted)
         reason = "NewReplicaSetAvailable" if done else "ReplicaSetUpdated"
         conditions = [{"type": "Progressing", "status": "True", "reason": reason}]
         if text := self.refused.get(found["metadata"]["uid"]):
@@ -145,11 +150,11 @@ class Controllers:
         outdated = [n for n, pod in pods.items() if pod["metadata"]["labels"]["controller-revision-hash"] != revision]
         if surplus := [name for name in pods if name not in names]:
             self._delete_pod(pods[surplus[-1]])
-        elif missing and (parallel or all(_is_ready(pod) for pod in pods.values())):
+        elif missing and (parallel or all(is_ready(pod) for pod in pods.values())):
             self._make_pod(found, missing[0], {"controller-revision-hash": revision})
-        elif outdated and (parallel or all(_is_ready(pod) for pod in pods.values())):
+        elif outdated and (parallel or all(is_ready(pod) for pod in pods.values())):
             self._delete_pod(pods[sorted(outdated)[-1]])
-        ready = sum(_is_ready(pod) for pod in pods.values())
+        ready = sum(is_ready(pod) for pod in pods.values())
         updated = len([name for name in pods if name not in outdated])
         before = found.get("status", {}).get("currentRevision", revision)
         done = updated == ready == len(names)
@@ -252,11 +257,20 @@ class Controllers:
 
     def _pod(self, key: Key) -> None:
         pod = self.store.objects[key]
-        if pod.get("status", {}).get("phase") in ("Running", "Succeeded", "Failed") and _is_ready(pod):
+        if pod.get("status", {}).get("phase") in ("Running", "Succeeded", "Failed") and is_ready(pod):
             return
         rule = self.rule_of(pod)
+        does = rule.does if rule else ""
+        nodes = [found for (kind, _, _), found in self.store.objects.items() if kind == "Node"]
+        if nodes and "nodeName" not in pod["spec"] and does != "nonode":
+            name, why = place(pod, nodes)
+            if not name:
+                self.store.set_status(key, _without_node(why))
+                return
+            self.store.bind(key, name)
+            pod = self.store.objects[key]
         is_job = any(owner["kind"] == "Job" for owner in pod["metadata"].get("ownerReferences", []))
-        self.store.set_status(key, _status(pod, rule.does if rule else "", is_job=is_job))
+        self.store.set_status(key, _status(pod, does, is_job=is_job))
 
     def _owned(self, kind: str, owner: Document) -> list[Document]:
         uid = owner["metadata"]["uid"]
@@ -321,17 +335,15 @@ def _owner(found: Document) -> Document:
     }
 
 
-def _is_ready(pod: Document) -> bool:
-    conditions = {c["type"]: c["status"] for c in pod.get("status", {}).get("conditions", [])}
-    return conditions.get("Ready") == "True"
+def _without_node(why: str) -> Document:
+    unplaced = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+    return {"phase": "Pending", "conditions": [unplaced]}
 
 
 def _status(pod: Document, does: str, *, is_job: bool) -> Document:
     """A pod's status, in the kubelet's and the scheduler's words."""
     if does == "nonode":
-        text = "0/13 nodes are available: 13 node(s) didn't match Pod's node affinity/selector."
-        unplaced = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": text}
-        return {"phase": "Pending", "conditions": [unplaced]}
+        return _without_node("0/13 nodes are available: 13 node(s) didn't match Pod's node affinity/selector.")
     states = []
     for container in pod["spec"]["containers"]:
         image = container.get("image", "")

@@ -34,6 +34,8 @@ KINDS = [
     Kind("Secret", "secrets", "v1"),
     Kind("Service", "services", "v1", short=("svc",)),
     Kind("ServiceAccount", "serviceaccounts", "v1", short=("sa",)),
+    Kind("Node", "nodes", "v1", namespaced=False, short=("no",)),
+    Kind("PersistentVolume", "persistentvolumes", "v1", namespaced=False, short=("pv",)),
     Kind("Pod", "pods", "v1", short=("po",)),
     Kind("Event", "events", "v1", short=("ev",)),
     Kind("PersistentVolumeClaim", "persistentvolumeclaims", "v1", short=("pvc",)),

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from tests.k8s.api import fields, forms
+from tests.k8s.api import budgets, fields, forms
 from tests.k8s.api.controllers import Controllers
 from tests.k8s.api.kinds import KINDS, Document, Kind
 from tests.k8s.api.store import Refused, Store, kind_at
@@ -101,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             self._resource(parts.path, query, raw, content_type)
         except Refused as refused:
-            self._answer(refused.code, _failure(refused.code, refused.reason, refused.message))
+            self._answer(refused.code, _failure(refused.code, refused.reason, refused.message, refused.causes))
         except (BrokenPipeError, ConnectionResetError):
             pass
 
@@ -124,6 +124,13 @@ class _Handler(BaseHTTPRequestHandler):
         manager = query.get("fieldManager") or (self.headers.get("User-Agent") or "unknown").partition("/")[0]
         if self.command == "GET":
             self._get(kind, space, name, sub, query)
+        elif self.command == "POST" and sub == "eviction":
+            with store.lock:
+                pod = store.get(kind, space, name)
+                budgets.check_eviction(store, pod)
+                if not dry:
+                    store.delete(kind, space, name)
+            self._answer(201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
         elif self.command == "POST":
             forms.check_new(kind, name, raw, content_type, strict=query.get("fieldValidation") == "Strict")
             body = forms.known_fields(kind, _body(raw), strict=False)
@@ -131,7 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command == "PUT":
             self._answer(200, store.replace(kind, space, name, _body(raw), manager, dry=dry))
         elif self.command == "DELETE":
-            self._answer(200, store.delete(kind, space, name, _body(raw) if raw else None))
+            # `kubectl drain` sends its options as protobuf; the grace that they hold means nothing to pods that are played.
+            readable = raw and not content_type.endswith("protobuf")
+            self._answer(200, store.delete(kind, space, name, _body(raw) if readable else None))
         else:
             self._patch(kind, space, name, sub, query, raw, content_type, manager, dry=dry)
 
@@ -224,7 +233,7 @@ def _body(raw: bytes) -> Document:
     return found
 
 
-def _failure(code: int, reason: str, message: str) -> Document:
+def _failure(code: int, reason: str, message: str, causes: list[Document] | None = None) -> Document:
     return {
         "kind": "Status",
         "apiVersion": "v1",
@@ -232,6 +241,7 @@ def _failure(code: int, reason: str, message: str) -> Document:
         "status": "Failure",
         "message": message,
         **({"reason": reason} if reason else {}),
+        **({"details": {"causes": causes}} if causes else {}),
         "code": code,
     }
 
@@ -273,7 +283,10 @@ def _discovery(path: str) -> Document | None:
         if k.version == version
     ]
     if version == "v1":
-        resources.append({"name": "pods/log", "singularName": "", "namespaced": True, "kind": "Pod", "verbs": ["get"]})
+        under = {"singularName": "", "namespaced": True}
+        resources.append({"name": "pods/log", **under, "kind": "Pod", "verbs": ["get"]})
+        about = {"group": "policy", "version": "v1", "kind": "Eviction"}
+        resources.append({"name": "pods/eviction", **under, **about, "verbs": ["create"]})
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources}
 
 

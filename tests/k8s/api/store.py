@@ -17,9 +17,9 @@ from tests.k8s.api.kinds import BY_PLURAL, KINDS, Document, Kind, add_defaults
 class Refused(Exception):
     """A request that the API server does not do, as it answers it."""
 
-    def __init__(self, code: int, reason: str, message: str) -> None:
+    def __init__(self, code: int, reason: str, message: str, causes: list[Document] | None = None) -> None:
         super().__init__(message)
-        self.code, self.reason, self.message = code, reason, message
+        self.code, self.reason, self.message, self.causes = code, reason, message, causes
 
 
 Key = tuple[str, str, str]  # kind, namespace, name
@@ -157,6 +157,13 @@ class Store:
             live = self.objects.get(key)
             if live is not None and live.get("status") != status:
                 self._keep(key, {**live, "status": status}, "MODIFIED")
+
+    def bind(self, key: Key, node: str) -> None:
+        """What the scheduler writes."""
+        with self.lock:
+            live = copy.deepcopy(self.objects[key])
+            live["spec"]["nodeName"] = node
+            self._keep(key, live, "MODIFIED")
 
     def finish(self, key: Key, finalizer: str) -> None:
         """A controller's work on a deletion is done."""
