@@ -25,6 +25,7 @@ from shared import spans, wake
 from shared.errors import Busy, TooSlow, Unavailable
 from shared.keepalive import KEEPALIVE
 from shared.silence import Gone, Watch
+from shared.waiting import WaitingConnection
 
 # How long a request may wait for a connection before it answers 503, in seconds.
 PATIENCE = 1.5
@@ -131,7 +132,7 @@ class _SeenCursor(_Cursor):
             return await super().execute(query, params, **options)
 
 
-class EcoConnection(AsyncConnection[Any]):
+class EcoConnection(WaitingConnection):
     """A connection that remembers which tasks the transaction on it accepted.
 
     Attributes:
