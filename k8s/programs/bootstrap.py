@@ -20,14 +20,9 @@ def bootstrap_files(checkout: Checkout, env: Environment) -> dict[str, str]:
 
 
 def _eks(plan: Document, services: list[Service], env: Environment) -> list[Document]:
-    csi = next(one for one in plan["platforms"]["eks"]["daemonsets"] if one["name"] == "ebs-csi-node")
-    where = {"key": "eco2/node", "operator": "In", "values": csi["nodes"]}
-    affinity = {
-        "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}
-        }
-    }
-    pods = plan["platforms"]["eks"]["pods"]
+    eks = plan["platforms"]["eks"]
+    at = {one["name"]: _at(one["nodes"]) for one in [*eks["daemonsets"], *eks["others"]] if "nodes" in one}
+    pods = eks["pods"]
     groups = [
         {
             "name": node["name"],
@@ -56,9 +51,18 @@ def _eks(plan: Document, services: list[Service], env: Environment) -> list[Docu
         region=env.region,
         zones=zones,
         accounts=accounts,
-        csi=json.dumps({"node": {"affinity": affinity}}),
+        dns=json.dumps(at["coredns"]),
+        metrics=json.dumps(at["metrics-server"]),
+        csi=json.dumps({"node": at["ebs-csi-node"], "controller": at["ebs-csi-controller"]}),
         groups=groups,
     )
+
+
+def _at(labels: list[str]) -> Document:
+    """The affinity of an add-on's pods to nodes of some labels."""
+    where = {"key": "eco2/node", "operator": "In", "values": labels}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [where]}]}
+    return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}}
 
 
 def _account(space: str, name: str, photographs: bool, backups: bool) -> Document:

@@ -24,7 +24,6 @@ from k8s.programs.objects import UNFINISHED, ObjectChange, identity, service_of
 from k8s.programs.plan import REASONS, Situation, against_cluster
 from k8s.programs.render import stale
 from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout
-from k8s.programs.room import RoomError
 from k8s.programs.templates import Document
 from runtime.closure import Checkout
 
@@ -62,7 +61,7 @@ class Deployment:
             if change.change == "removed":
                 self.say(f"{change.service} runs and is in no service.toml: remove it by hand when nothing needs it")
             elif change.change != "unchanged":
-                self.say(f"{change.service} {change.running_tag or '(new)'} -> {change.tag}")
+                self.say(_begins(change))
                 image = self.images[change.service]
                 self._tools(image) if image.name == TOOLS else self._service(change, image)
                 self.cluster.apply([record_document(image)])
@@ -172,6 +171,12 @@ class Deployment:
         return job
 
 
+def _begins(change: ServiceChange) -> str:
+    if change.running_tag != change.tag:
+        return f"{change.service} {change.running_tag or '(new)'} -> {change.tag}"
+    return f"{change.service} {change.tag}: {', '.join(chain[0] for chain in change.why)}"
+
+
 def _under_way(there: Document, job: Document) -> bool:
     # One whose pods were refused (FailedCreate) is tried again later and later: a new one is tried at once.
     active = there.get("status", {}).get("active", 0) > 0
@@ -233,7 +238,7 @@ def main(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 130
-    except (DeployError, Locked, RoomError, RolloutError, UnknownImage, *REASONS) as error:
+    except (DeployError, Locked, RolloutError, UnknownImage, *REASONS) as error:
         print(f"eco2 deploy: {error}", file=sys.stderr)
         return 1
 

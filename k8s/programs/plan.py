@@ -12,6 +12,8 @@ from k8s.programs.changes import Plan, compare, text
 from k8s.programs.cluster import Cluster, ClusterError, chosen, options
 from k8s.programs.environments import UnknownEnvironment, environment
 from k8s.programs.images import Image, wanted
+from k8s.programs.render import stale
+from k8s.programs.room import RoomError
 from k8s.programs.running import NotARecord, ask_cluster, ask_secrets, read_running, remember
 from k8s.programs.templates import Document
 from k8s.programs.wanted import missing_secrets, overlay_documents, put_images, put_reads
@@ -20,7 +22,7 @@ from runtime.loader import LoadError
 from runtime.services import ServiceError
 
 # What keeps a plan from being made.
-REASONS = (NotARecord, ClusterError, ClosureError, LoadError, ServiceError, UnknownEnvironment)
+REASONS = (NotARecord, ClusterError, ClosureError, LoadError, RoomError, ServiceError, UnknownEnvironment)
 
 
 class Situation(Struct, frozen=True):
@@ -80,6 +82,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     try:
+        if stale(Checkout()):
+            print("the plan is of manifests that are not current: run `eco2 render`", file=sys.stderr)
         found = against_file(args.running) if args.running else against_cluster(args.env, chosen(args))
     except REASONS as error:
         print(f"eco2 plan: {error}", file=sys.stderr)

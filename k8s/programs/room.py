@@ -77,12 +77,13 @@ def loads(services: Iterable[Service], root: Path = ROOT) -> list[Load]:
 
 
 def empty(plan: Document, platform: str) -> Room:
-    """What each node has for pods of ours: without what runs on every node."""
+    """What each node has for pods of ours: without what others run there."""
     kinds = plan["platforms"][platform]
     found = {}
     for node in plan["nodes"]:
         kind = kinds["instances"][node["instance"]]
-        beside = [one for one in kinds["daemonsets"] if node["label"] in one.get("nodes", [node["label"]])]
+        every = [*kinds["daemonsets"], *kinds["others"]]
+        beside = [one for one in every if node["label"] in one.get("nodes", [node["label"]])]
         beside += [] if node["label"] == "control-plane" else [plan["shipper"]]
         cpu = cores(kind["cpu"]) - sum(cores(one["cpu"]) for one in beside)
         memory = mebibytes(kind["memory"]) - sum(mebibytes(one["memory"]) for one in beside)

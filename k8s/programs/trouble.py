@@ -23,6 +23,9 @@ class Trouble(Struct, frozen=True):
         return self.pod, self.reason.partition(":")[0]
 
 
+_NO_NODE = "has no node"
+ZONE = "topology.kubernetes.io/zone"
+
 # Waiting reasons that no waiting mends.
 _CAN_NOT_START = {
     "ErrImagePull": 1 / 30,
@@ -42,7 +45,7 @@ def trouble_of(pod: Document) -> Trouble | None:
     conditions = {c["type"]: c for c in status.get("conditions", [])}
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return Trouble(name, f"has no node: {scheduled.get('message', scheduled.get('reason', ''))}", 1 / 15)
+        return Trouble(name, f"{_NO_NODE}: {scheduled.get('message', scheduled.get('reason', ''))}", 1 / 15)
     for state in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
         waiting = state.get("state", {}).get("waiting", {})
         reason = waiting.get("reason", "")
@@ -100,6 +103,8 @@ def full_text(cluster: Cluster, trouble: Trouble, space: str) -> str:
     try:
         if trouble.logs_of:
             return text + _log(cluster, trouble.pod, trouble.logs_of, space)
+        if trouble.reason.startswith(_NO_NODE):
+            return text + _why_no_node(cluster, trouble.pod, space)
         if trouble.counts_after is None and of_pod:
             noted = cluster.run(
                 *("get", "events", "--namespace", space, "--output", "json"),
@@ -109,6 +114,40 @@ def full_text(cluster: Cluster, trouble: Trouble, space: str) -> str:
     except ClusterError:
         pass
     return text
+
+
+def _why_no_node(cluster: Cluster, name: str, space: str) -> str:
+    """What the scheduler's message hides: that no node has the label, or that none of those is in the zone of a volume."""
+    pod = cluster.get("pod", name, space)
+    if pod is None:
+        return ""
+    wanted = ",".join(f"{key}={value}" for key, value in pod["spec"].get("nodeSelector", {}).items())
+    nodes = cluster.select("nodes", space, wanted)
+    if not nodes:
+        return f"; no node has the label {wanted}: kubectl label node NAME {wanted}"
+    zones = {node["metadata"].get("labels", {}).get(ZONE, "") for node in nodes}
+    for volume in pod["spec"].get("volumes", []):
+        if "persistentVolumeClaim" not in volume:
+            continue
+        claim = volume["persistentVolumeClaim"]["claimName"]
+        bound = (cluster.get("pvc", claim, space) or {}).get("spec", {}).get("volumeName", "")
+        there = _zones(cluster.get("pv", bound, space) or {}) if bound else set()
+        if there and not there & zones:
+            of = f"the nodes with {wanted}" if wanted else "the nodes"
+            return f"; its volume {claim} is in {', '.join(sorted(there))}, {of} in {', '.join(sorted(zones))}"
+    return ""
+
+
+def _zones(volume: Document) -> set[str]:
+    """The zones in which a volume can be used; none: anywhere."""
+    terms = volume.get("spec", {}).get("nodeAffinity", {}).get("required", {}).get("nodeSelectorTerms", [])
+    return {
+        zone
+        for term in terms
+        for expression in term.get("matchExpressions", [])
+        if expression["key"].endswith("/zone")
+        for zone in expression["values"]
+    }
 
 
 def _newest(events: str) -> str:

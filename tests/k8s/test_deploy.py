@@ -99,6 +99,7 @@ def test_migrations_that_fail_stop_before_any_pod_and_show_their_log(
 def test_a_changed_setting_rolls_its_readers_and_no_others(eco2: Eco2, deployed: Server, checkout: Path) -> None:
     toml = checkout / "k8s/environments.toml"
     toml.write_text(toml.read_text(encoding="utf-8").replace("https://cdn.eco2.example", "https://new.example"))
+    assert eco2("plan").stderr == "the plan is of manifests that are not current: run `eco2 render`\n"
     assert eco2("render").returncode == 0
     plan = eco2("plan").stdout
     assert "- data.CDN_BASE_URL: https://cdn.eco2.example\n    + data.CDN_BASE_URL: https://new.example" in plan
@@ -108,6 +109,7 @@ def test_a_changed_setting_rolls_its_readers_and_no_others(eco2: Eco2, deployed:
     }
     done = eco2("deploy", *QUICK)
     assert done.returncode == 0, done.stderr
+    assert re.search(r"^api-waste [0-9a-f]{16}: setting CDN_BASE_URL$", done.stdout, re.MULTILINE)
     rolled = {key[2] for key, found in before.items() if deployed.store.objects[key]["spec"] != found["spec"]}
     assert rolled == {"api-waste", "api-userinfo", "worker-storage", "worker-ai"}
     assert eco2("deploy").stdout == "nothing to deploy\n"

@@ -105,6 +105,47 @@ def test_one_that_is_not_ready_stays_where_too_few_are(cluster: Server) -> None:
     evict(cluster, pods[0], "a pod that is not ready, where the budget still has what it wants", "?dryRun=All")
 
 
+# What the scheduler's message hides
+
+
+def pinned(volumes: list[Document]) -> Document:
+    """A Deployment of pods that run on the broker's node alone."""
+    found = workload("Deployment", replicas=1)
+    found["spec"]["template"]["spec"] |= {"nodeSelector": {"eco2/node": "broker"}, "volumes": volumes}
+    return found
+
+
+def test_a_label_that_no_node_has_is_named_with_the_command_that_mends_it(cluster: Server) -> None:
+    Cluster().apply([node for node in nodes() if node["metadata"]["name"] != "k8s-broker"])
+    Cluster().apply([pinned([])])
+    words = (
+        "has no node: 0/12 nodes .*; no node has the label eco2/node=broker: kubectl label node NAME eco2/node=broker"
+    )
+    with pytest.raises(RolloutError, match=words):
+        await_rollout(Cluster(), "deployment", "web", "default", Patience(5))
+
+
+def test_a_volume_of_another_zone_is_named(cluster: Server) -> None:
+    (node,) = [node for node in nodes() if node["metadata"]["name"] == "k8s-broker"]
+    node["metadata"]["labels"]["topology.kubernetes.io/zone"] = "ap-northeast-2c"
+    where = {"key": "topology.ebs.csi.aws.com/zone", "operator": "In", "values": ["ap-northeast-2a"]}
+    required = {"nodeSelectorTerms": [{"matchExpressions": [where]}]}
+    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv-1"}}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "default"}}
+    cluster.controllers.rules = [Rule("^web-", "nonode")]
+    Cluster().apply(
+        [
+            node,
+            {**volume, "spec": {"nodeAffinity": {"required": required}}},
+            {**claim, "spec": {"volumeName": "pv-1"}},
+            pinned([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]),
+        ]
+    )
+    words = "its volume data is in ap-northeast-2a, the nodes with eco2/node=broker in ap-northeast-2c$"
+    with pytest.raises(RolloutError, match=words):
+        await_rollout(Cluster(), "deployment", "web", "default", Patience(5))
+
+
 # Drains
 
 

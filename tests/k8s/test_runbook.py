@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from k8s.programs.capacity import capacity
-from k8s.programs.room import loads, node_plan
+from k8s.programs.room import empty, loads, node_plan
 from k8s.programs.templates import Document
 from runtime.cli import COMMANDS, manual
 from runtime.services import ROOT, load_services
@@ -106,6 +106,32 @@ def test_eks_has_the_nodes_of_nodes_yaml_in_one_zone() -> None:
             assert left == f"{memory - (255 + 11 * pods) - 100}Mi", (
                 "EKS reserves 255Mi + 11Mi a pod, and 100Mi to evict"
             )
+
+
+def test_eks_keeps_what_others_bring_where_nodes_yaml_counts_it() -> None:
+    (found,) = documents("bootstrap", "eks.yaml")
+    given = {addon["name"]: json.loads(addon.get("configurationValues", "{}")) for addon in found["addons"]}
+    at = {
+        "coredns": given["coredns"],
+        "metrics-server": given["metrics-server"],
+        "ebs-csi-controller": given["aws-ebs-csi-driver"]["controller"],
+    }
+    others = {one["name"]: one["nodes"] for one in node_plan()["platforms"]["eks"]["others"]}
+    assert at.keys() <= others.keys()
+    for name, values in at.items():
+        rule = values["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        (expression,) = rule["nodeSelectorTerms"][0]["matchExpressions"]
+        assert (expression["key"], expression["values"]) == ("eco2/node", others[name])
+
+
+@pytest.mark.parametrize("platform", ["kubeadm", "eks"])
+def test_what_others_bring_is_taken_from_the_node_it_is_on(platform: str) -> None:
+    plan = node_plan()
+    (one, *_) = plan["platforms"][platform]["others"]
+    with_it = empty(plan, platform)
+    plan["platforms"][platform]["others"].remove(one)
+    without = empty(plan, platform)
+    assert {label for label, room in with_it.items() if without[label] != room} == set(one["nodes"])
 
 
 def test_whoever_reaches_s3_has_a_role_and_no_one_else() -> None:
