@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -35,6 +35,8 @@ BUSY = 4 * PATIENCE
 LATELY = 0.5
 # What fails for so many seconds, and never succeeds meanwhile, is away.
 SILENT = 0.5
+# How long what others may hold for ever is waited for (`tried`).
+MOMENT = 0.25
 # A statement that others' locks made fail, outside of a transaction, is tried so often in all.
 TRIES = 3
 
@@ -149,6 +151,18 @@ class EcoConnection(WaitingConnection):
             # A savepoint: what was accepted before is found when it is due, like what comes after.
             self.accepted = None
         return super().transaction(*args, **options)
+
+
+async def tried(conn: Connection, query: Any, values: Sequence[Any]) -> bool:
+    """Repeat a statement that answers whether it got what it wants until it did, for MOMENT seconds; whether it did."""
+    end = time.monotonic() + MOMENT
+    while True:
+        row = await (await conn.execute(query, values)).fetchone()
+        if row is not None and row[0]:
+            return True
+        if time.monotonic() >= end:
+            return False
+        await asyncio.sleep(0.01)
 
 
 class _Use:

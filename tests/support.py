@@ -195,6 +195,16 @@ async def held_up(work: Coroutine[Any, Any, T], by: Connection) -> asyncio.Task[
     raise AssertionError("it is neither done nor held up by that transaction")
 
 
+async def turn_taken(database: Database) -> None:
+    """Return when a transaction holds one of the schema's turns; an AssertionError when none does."""
+    for _ in range(4000):
+        async with database.connection() as conn:
+            if (await conn.execute("SELECT FROM turns FOR NO KEY UPDATE SKIP LOCKED")).rowcount < 256:
+                return
+        await asyncio.sleep(0.005)
+    raise AssertionError("no one takes a turn")
+
+
 async def left_of(database: Database, marked: str) -> list[str]:
     """The rows of the schema in which a text still is, as text behind their table's name."""
     found: list[str] = []

@@ -108,6 +108,7 @@ KEPT = {
     "runtime/delivery/consumer.py: Consumer._later": RUNS,
     "runtime/delivery/consumer.py: Consumer._loops": MADE,
     "runtime/delivery/consumer.py: Consumer._unsent": "UNSENT; what is left out comes again",
+    "runtime/delivery/consumer.py: Consumer._waits": "one sentence for each loop",
     "runtime/delivery/limits.py: Limits._armed": "one a thread that runs a function",
     "runtime/delivery/limits.py: Limits._fired": "one a thread that runs a function",
     "runtime/delivery/relay.py: Relay._slots": "one a schedule",

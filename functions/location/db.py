@@ -1,18 +1,21 @@
 """The SQL of location: people's places, and the collection centers near them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
+from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from functions.location.hours import Moment, OperatingHours
 from functions.location.places import Latitude, Longitude
-from shared.db import Connection
+from shared.db import Connection, tried
+from shared.errors import Busy
 from shared.fields import Time
 from shared.pages import row_behind
 from shared.waste_types import WasteType
@@ -165,20 +168,30 @@ async def select_place_for_update(conn: Connection, user_id: UUID, place_id: UUI
     return await cur.fetchone()
 
 
+@contextmanager
+def _one_default() -> Iterator[None]:
+    """Busy, where code that takes turns in another way than `lock_default` made another place the default meanwhile."""
+    try:
+        yield
+    except UniqueViolation:
+        raise Busy from None
+
+
 async def insert_place(conn: Connection, user_id: UUID, place: Place) -> Place:
     """Write a place; return it as it reads from now on (coordinates have eight decimals)."""
     cur = conn.cursor(row_factory=class_row(Place))
-    await cur.execute(
-        """
-        INSERT INTO user_locations (id, user_id, name, address, latitude, longitude, is_default, created_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-        RETURNING id, name, address, latitude, longitude, is_default, created_at
-        """,
-        [
-            *(place.id, user_id, place.name, place.address, place.latitude, place.longitude),
-            *(place.is_default, place.created_at.replace(tzinfo=None)),
-        ],
-    )
+    with _one_default():
+        await cur.execute(
+            """
+            INSERT INTO user_locations (id, user_id, name, address, latitude, longitude, is_default, created_at)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+            RETURNING id, name, address, latitude, longitude, is_default, created_at
+            """,
+            [
+                *(place.id, user_id, place.name, place.address, place.latitude, place.longitude),
+                *(place.is_default, place.created_at.replace(tzinfo=None)),
+            ],
+        )
     written = await cur.fetchone()
     assert written is not None
     return written
@@ -186,15 +199,16 @@ async def insert_place(conn: Connection, user_id: UUID, place: Place) -> Place:
 
 async def update_place(conn: Connection, place: Place) -> Place:
     cur = conn.cursor(row_factory=class_row(Place))
-    await cur.execute(
-        """
-        UPDATE user_locations
-        SET name = %s, address = %s, latitude = %s, longitude = %s, is_default = %s
-        WHERE id = %s
-        RETURNING id, name, address, latitude, longitude, is_default, created_at
-        """,
-        [place.name, place.address, place.latitude, place.longitude, place.is_default, place.id],
-    )
+    with _one_default():
+        await cur.execute(
+            """
+            UPDATE user_locations
+            SET name = %s, address = %s, latitude = %s, longitude = %s, is_default = %s
+            WHERE id = %s
+            RETURNING id, name, address, latitude, longitude, is_default, created_at
+            """,
+            [place.name, place.address, place.latitude, place.longitude, place.is_default, place.id],
+        )
     written = await cur.fetchone()
     assert written is not None
     return written
@@ -214,6 +228,9 @@ async def lock_default(conn: Connection, user_id: UUID) -> None:
         """,
         [user_id],
     )
+    # How 0.1.0, which may run beside this while it is replaced, takes turns; to go with the release after. Tried and not waited
+    # for: any other role could hold it.
+    await tried(conn, "SELECT pg_try_advisory_xact_lock(hashtextextended(%s::text, 3))", [user_id])
 
 
 async def update_no_default(conn: Connection, user_id: UUID) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from psycopg.rows import class_row
 
-from shared.db import Connection
+from shared.db import Connection, tried
 from shared.fields import Language, Time
 
 AvatarStatus = Annotated[
@@ -106,6 +106,9 @@ async def lock_person(conn: Connection, user_id: UUID) -> None:
         """,
         [user_id],
     )
+    # How 0.1.0, which may run beside this while it is replaced, takes turns; to go with the release after. Tried and not waited
+    # for: any other role could hold it.
+    await tried(conn, "SELECT pg_try_advisory_xact_lock(hashtextextended(%s::text, 2))", [user_id])
 
 
 async def select_profile(conn: Connection, user_id: UUID) -> Profile:

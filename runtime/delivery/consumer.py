@@ -56,7 +56,9 @@ class Consumer:
         self.prefetch = prefetch
         # A fetch waits until there is room for so many: what comes together costs one step to the broker.
         self.least = least
-        self.trouble = ""
+        # Why each of the loops waits for the broker. Of its own each: one that had no need of the broker while it was away has
+        # nothing to take back of what another said, and would leave it said for ever.
+        self._waits: dict[str, str] = {}
         self.finished = 0
         self.refused = 0
         # Names ("folder/function") of what an operator switched off, as far as it is known here.
@@ -81,6 +83,11 @@ class Consumer:
             ("keep", self._keep, True),
         ):
             self._loops[name] = supervision.thread(f"{self.queue}-{name}", loop, again=again, give_up=self.give_up)
+
+    @property
+    def trouble(self) -> str:
+        """Why it waits for the broker; empty while it works."""
+        return next(iter(list(self._waits.values())), "")
 
     @property
     def held(self) -> int:
@@ -128,13 +135,14 @@ class Consumer:
                     self.broker.life()
                     self.disabled = self.broker.disabled()
                     self.broker.reclaim(self.queue, list(self._held))
-                    pause, self.trouble = 0.1, ""
+                    pause = 0.1
+                    self._waits.pop("fetch", None)
                 deliveries = self.broker.fetch(self.queue, room, lease=self.leases)
                 if not deliveries:
                     self.broker.wait(self.queue)
                     continue
             except (redis.RedisError, OSError, BrokerUnfit) as error:
-                self._say(error)
+                self._say("fetch", error)
                 self._lost = True
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 1.0)
@@ -160,10 +168,10 @@ class Consumer:
         self.done(delivery, leased=self.leases)
         return True
 
-    def _say(self, error: Exception) -> None:
-        if not self.trouble:
+    def _say(self, loop: str, error: Exception) -> None:
+        if not self._waits:
             log.warning("%s waits for the broker: %s", self.service, error)
-        self.trouble = f"the broker is away: {error}"
+        self._waits[loop] = f"the broker is away: {error}"
 
     def _finish(self) -> None:
         last = False
@@ -207,15 +215,16 @@ class Consumer:
                     self.reach("acked")
                 if back:
                     self.broker.requeue(self.queue, back)
+                self._waits.pop("finish", None)
                 break
             except BrokerFull as error:
                 # Acks free memory, results take it: without acking first nothing would ever move again. The results wait
                 # here; if this process dies they are in the journal, and the relay asks again.
-                self._say(error)
+                self._say("keep", error)
                 self._unsent = (self._unsent + sends)[-UNSENT:]
                 sends = []
             except (redis.RedisError, OSError) as error:
-                self._say(error)
+                self._say("finish", error)
                 if self._over.wait(pause):
                     break
                 pause = min(pause * 2, 1.0)
@@ -233,6 +242,8 @@ class Consumer:
                     except (redis.RedisError, OSError, BrokerFull):
                         self._unsent += unsent
                         raise
+                    if not self._unsent:
+                        self._waits.pop("keep", None)
                     self.broker.beat(self.queue, self.leased_tasks())
                     self.disabled = self.broker.disabled()
                 except (redis.RedisError, OSError, BrokerFull) as error:

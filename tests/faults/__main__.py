@@ -12,13 +12,14 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tests.faults import rows_emulator, rows_frozen, rows_owner, rows_replicas, rows_syncer, rows_worker
+from tests.faults import rows_emulator, rows_frozen, rows_owner, rows_replicas, rows_rolling, rows_syncer, rows_worker
 from tests.faults.system import Bench, bench
 from tests.faults.table import ROWS, Row
 
 assert rows_emulator
 assert rows_replicas
 assert rows_frozen
+assert rows_rolling
 assert rows_owner
 assert rows_syncer
 assert rows_worker

@@ -27,4 +27,6 @@ def shared() -> Iterator[Bench]:
 @pytest.mark.parametrize("number", sorted(ROWS), ids=lambda number: f"{number}-{ROWS[number].fault}")
 def test_accepted_work_survives(number: int, shared: Bench) -> None:
     result = run_row(shared, ROWS[number], 20_260_000 + number, full=False)
+    if why := result["found"].get("not run"):
+        pytest.skip(why)
     assert result["passed"], f"{result['found']} (again: python -m tests.faults --seed {result['seed']} {number})"

@@ -1,6 +1,8 @@
 """Two who change the same places, or centers, at the same time: one waits, and sees what the other has done"""
 
-from collections.abc import Callable, Coroutine
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +13,13 @@ import pytest
 from functions.location import db as sql
 from functions.location.import_centers import Parsed, load
 from functions.location.report import Report
-from shared.db import Database
+from shared import clock
+from shared import db as db_module
+from shared.db import Connection, Database
+from shared.ids import new_id
 from tests.conftest import Person
 from tests.location.conftest import HOME, LAT, LON, PLACES, Put, add, center
-from tests.support import held_up
+from tests.support import held_up, turn_taken
 
 Ask = Callable[[httpx.AsyncClient, str, dict[str, str]], Coroutine[Any, Any, httpx.Response]]
 DEFAULT: dict[str, Ask] = {
@@ -36,6 +41,46 @@ async def test_whoever_sets_a_default_waits_for_who_does(
         await sql.lock_default(conn, person.id)
         second = await held_up(DEFAULT[which](location, path, person.headers), by=conn)
     assert (await second).is_success
+
+
+@asynccontextmanager
+async def version_before(database: Database, user_id: UUID) -> AsyncIterator[Connection]:
+    """0.1.0 in the middle of making another place the default: it takes turns by a lock of its own."""
+    async with database.transaction() as conn:
+        await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s::text, 3))", [user_id])
+        await sql.update_no_default(conn, user_id)
+        await sql.insert_place(conn, user_id, sql.Place(new_id(), "theirs", "there", None, None, True, clock.now()))
+        yield conn
+
+
+@pytest.mark.parametrize("which", DEFAULT)
+async def test_whoever_sets_a_default_waits_for_the_version_before(
+    location: httpx.AsyncClient, person: Person, database: Database, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    """While a rolling deploy replaces 0.1.0 both take turns with each other, and neither meets the other's default."""
+    monkeypatch.setattr(db_module, "MOMENT", 600.0)
+    path = f"{PLACES}/{(await add(location, person))['id']}"
+    async with version_before(database, person.id):
+        second = asyncio.create_task(DEFAULT[which](location, path, person.headers))
+        await turn_taken(database)
+    assert (await second).is_success
+    places = (await location.get(PLACES, headers=person.headers)).json()["items"]
+    assert {one["name"]: one["is_default"] for one in places if one["name"] == "theirs"} == {"theirs": False}
+    assert [one["is_default"] for one in places].count(True) == 1
+
+
+@pytest.mark.parametrize("which", DEFAULT)
+async def test_a_turn_that_the_version_before_keeps_is_not_waited_for(
+    location: httpx.AsyncClient, person: Person, database: Database, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    """Its lock is a number that any role could hold. Who then meets another default is told to come again."""
+    monkeypatch.setattr(db_module, "MOMENT", 0.0)
+    path = f"{PLACES}/{(await add(location, person))['id']}"
+    async with version_before(database, person.id) as conn:
+        second = await held_up(DEFAULT[which](location, path, person.headers), by=conn)
+    answer = await second
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:eco2:busy")
+    assert (await DEFAULT[which](location, path, person.headers)).is_success
 
 
 @pytest.mark.parametrize("what", CHANGE)

@@ -1,5 +1,6 @@
 """Changes of one person's rows take turns"""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,11 @@ from functions.userinfo import db as sql
 from functions.userinfo.avatar_processed import avatar_processed
 from functions.userinfo.avatars import prefix
 from shared import clock
+from shared import db as db_module
 from shared.db import Database
 from shared.objects import ObjectStore
 from tests.conftest import Person
-from tests.support import held_up
+from tests.support import held_up, turn_taken
 from tests.userinfo.conftest import (
     ME,
     PROCESS,
@@ -62,6 +64,22 @@ async def test_two_who_know_the_same_profile_do_not_both_change_it(
     assert (await second).status_code == 412
     after = await profile(userinfo, person)
     assert (after["nickname"], after["bio"]) == ("first", None)
+
+
+async def test_a_change_waits_for_the_version_before_and_keeps_what_it_wrote(
+    userinfo: httpx.AsyncClient, person: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.1.0, beside which this runs while it is replaced, takes turns by a lock of its own."""
+    monkeypatch.setattr(db_module, "MOMENT", 600.0)
+    async with database.transaction() as conn:
+        await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s::text, 2))", [person.id])
+        second = asyncio.create_task(userinfo.patch(ME, json={"bio": "second"}, headers=person.headers))
+        await turn_taken(database)
+        first = sql.Profile(person.id, "first", None, None, clock.now(), "none", None)
+        await sql.upsert_profile(conn, first, clock.now())
+    assert (await second).is_success
+    after = await profile(userinfo, person)
+    assert (after["nickname"], after["bio"]) == ("first", "second")
 
 
 async def test_a_picture_that_was_checked_while_its_person_was_erased_leaves_nothing(

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import dramatiq
@@ -28,6 +29,7 @@ from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.messages import Outcome
 from shared.tasks import Result, Task, TaskFailed
+from tests.proxies import ProxyThread
 from tests.runtime.owner import Owner, call, eventually, worker
 
 
@@ -47,6 +49,31 @@ def test_a_task_is_worked_on_and_its_outcome_reaches_the_owner(
     assert [owner.outcomes[i].record for i in ids] == [{"number": 2}, {"number": 4}, {"number": 6}]
     assert owner.outcomes[ids[0]].payload == {"text": "한국어"}
     assert {o.status for o in owner.outcomes.values()} == {"success"}
+
+
+def test_a_worker_that_needed_the_broker_only_for_its_results_is_ready_again_once_they_are_sent(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    """While it has no room it fetches nothing, so that the fetch neither says that the broker was away nor that it is back."""
+    begun, end = threading.Event(), threading.Event()
+
+    def wait(*, number: int) -> None:
+        begun.set()
+        end.wait(60)
+
+    url = urlsplit(broker_url)
+    with ProxyThread() as proxy:
+        port = proxy.link("redis", url.port or 0)
+        behind = urlunsplit(url._replace(netloc=url.netloc.replace(f":{url.port}", f":{port}")))
+        with worker(behind, tmp_path, queue, {"wait": call(wait)}, threads=1, prefetch=1) as one:
+            owner.enqueue(f"{queue}/wait", 1)
+            eventually(begun.is_set)
+            cut = proxy.add("redis", "cut")
+            end.set()
+            eventually(lambda: one.trouble)
+            proxy.clear(cut)
+            eventually(lambda: owner.outbox() == 0)
+            eventually(lambda: not one.trouble, "it is ready")
 
 
 def test_a_task_that_nobody_wants_the_outcome_of_just_ends(
