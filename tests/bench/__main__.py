@@ -1,8 +1,9 @@
 """`make bench`: the budgets of ARCHITECTURE.md, each measured beside the raw thing in one run.
 
-    python -m tests.bench [NAME ...] [--json FILE]
+    python -m tests.bench [NAME ...] [--check] [--json FILE] [--history FILE]
 
-Each module of this folder with a `run()` gives rows: name, ours, raw, ratio, budget, unit and, where it helps, a note.
+Each module of this folder with a `run()` gives rows: name, ours, raw, ratio, budget, unit and, where it helps, a note. A run
+is a line in the history file, says what moved since the runs before it, and which budgets it missed.
 """
 
 import argparse
@@ -15,28 +16,62 @@ from typing import Any
 import msgspec
 import psutil
 
+from tests.bench import history
+
 FOLDER = Path(__file__).parent
 
 
-def main(words: list[str] | None = None) -> int:
+# Modules of this folder that measure nothing.
+_NONE = {"command", "history"}
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
-    names = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "command" and path.stem[0] != "_")
+    names = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith(("_", "test_")))
+    names = [name for name in names if name not in _NONE]
     parser.add_argument("names", nargs="*", choices=[*names, []], help="only these")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="where to save the rows")
+    parser.add_argument(
+        "--history", type=Path, default=Path("build/bench-history.jsonl"), help="the runs so far, to compare with"
+    )
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a budget is missed")
     args = parser.parse_args(words)
+    args.names = args.names or names
+    return args
+
+
+def main(words: list[str] | None = None) -> int:
+    args = parse(words)
     rows: list[dict[str, Any]] = []
-    for name in args.names or names:
+    for name in args.names:
         module = importlib.import_module(f"tests.bench.{name}")
         if not hasattr(module, "run"):
             continue
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         rows += [{"bench": name} | dict(row) for row in module.run()]
+    return report(rows, args)
+
+
+def report(rows: list[dict[str, Any]], args: argparse.Namespace) -> int:
+    """Save the rows, print them, what moved and what is out of budget; the exit code."""
+    at, cpus, python = datetime.now(UTC), psutil.cpu_count() or 0, sys.version.split()[0]
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    report = {"at": datetime.now(UTC), "cpus": psutil.cpu_count(), "python": sys.version.split()[0], "rows": rows}
-    args.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
+    saved = {"at": at, "cpus": cpus, "python": python, "rows": rows}
+    args.json.write_bytes(msgspec.json.format(msgspec.json.encode(saved), indent=2))
+    run = history.Run(at.isoformat(), cpus, python, history.values(rows))
+    moved = history.moved(run, history.read(args.history))
+    history.add(args.history, run)
     _print(rows)
-    print(f"\nsaved in {args.json}")
-    return 0
+    print(f"\nsaved in {args.json}, and a line in {args.history}")
+    missed = [said for row in rows if (said := history.missed(row))]
+    red, plain = ("\033[31m", "\033[0m") if sys.stdout.isatty() else ("", "")
+    for title, sentences, colour in (("moved by more than noise", moved, ""), ("out of budget", missed, red)):
+        if sentences:
+            print(f"\n{title}:")
+        for sentence in sentences:
+            print(f"  {colour}{sentence}{plain if colour else ''}")
+    return 1 if missed and args.check else 0
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

@@ -74,7 +74,9 @@ def test_workflows_pass_actionlint(actionlint: Path) -> None:
 def test_actionlint_would_find_a_fault(actionlint: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.yml"
     broken.write_text(
-        WORKFLOWS[0].read_text(encoding="utf-8").replace("needs.plan.outputs.images", "needs.plan.outputs.image")
+        (ROOT / ".github/workflows/main.yml")
+        .read_text(encoding="utf-8")
+        .replace("needs.plan.outputs.images", "needs.plan.outputs.image")
     )
     done = lint(actionlint, broken)
     assert done.returncode == 1
