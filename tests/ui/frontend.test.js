@@ -183,17 +183,21 @@ async function torn(follow) {
     asked.push(request.headers.get("Last-Event-ID"));
     if (asked.length > 1) return answer;
     let text = "";
+    let told = false;
+    // A stream keeps the `transform` that it began with, so what comes behind the first event is left out by this flag.
     const broken = new TransformStream({
       transform(bytes, stream) {
+        if (told) return;
         text += Buffer.from(bytes).toString();
         const end = text.indexOf("\n\n");
         if (end < 0) return;
+        told = true;
         stream.enqueue(Buffer.from(text.slice(0, end + 2)));
         // Not in the same step: what is read already would be thrown away with it.
         setTimeout(() => stream.error(new TypeError("terminated")), 200);
-        text = "";
-        this.transform = () => {};
       },
+      // A photo that is done already ends its stream at once: the break comes all the same.
+      flush: () => new Promise(() => {}),
     });
     return new Response(answer.body.pipeThrough(broken), answer);
   };
