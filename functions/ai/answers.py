@@ -1,7 +1,7 @@
 """The embedded answer in words: the line that answers first, then the steps; recycle-info's own lines and few fixed sentences."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from functions.ai import mentions as naming
 from functions.ai import polarity
@@ -81,7 +81,8 @@ def answering(item: Item, understood: Understood) -> list[str]:
     lines: list[str] = _stuck(item, understood) if "stuck" in understood.cases else []
     changes = [line for case in understood.cases if (line := item.exception(case, language))]
     about = _about(item, aspect, understood)
-    if understood.polar and any(polarity.conditional(line) for line in changes) and about:
+    first_of_all = aspect is not None and aspect not in _OUTCOMES
+    if understood.polar and about and (first_of_all or any(map(_open_case(understood), changes))):
         # "얼룩 남았는데 재활용돼?": "네, 씻어서 …", then what holds if it stays.
         lines += [*about, *changes]
     else:
@@ -114,6 +115,13 @@ def asked_of(item: Item, understood: Understood) -> str | None:
 
 
 _WHERE = {"food", "bag", "recycle"}
+_OUTCOMES = {*_WHERE, "bin"}
+"""Aspects whose answer changes with how the thing is; a dirty can is rinsed all the same."""
+
+
+def _open_case(understood: Understood) -> Callable[[str], bool]:
+    """Whether a line holds under a condition that the question leaves open."""
+    return lambda line: polarity.conditional(line) and "stays" not in understood.cases
 
 
 def _stuck(item: Item, understood: Understood) -> list[str]:

@@ -43,6 +43,8 @@ _LACKING = re.compile(
 )
 # A sentence with a question mark: "닫아서 내놔?", and not "뚜껑은?".
 _ASKS = re.compile(r"[가-힣](?<![은는도])(?<![은는도]요)\?+$")
+# "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
+_DESCRIBED = re.compile(rf"{TOPICS.described.source}(?:요|임|들)?[\s?.!~]*$")
 _FOLLOWS = re.compile(rf"(?:{GRAMMAR.openers.source}[,.!\s]*)*{GRAMMAR.leads.source}")
 
 
@@ -95,6 +97,9 @@ class Facts(Struct, frozen=True):
     open: bool
     """Whether it wants more than yes or no."""
     figurative: bool
+    greets: bool
+    described: bool
+    """Whether it ends with what a thing is like, and asks nothing."""
     negated: bool
     aspects: tuple[str, ...]
     cases: tuple[str, ...]
@@ -132,6 +137,8 @@ def facts(question: Question) -> Facts:
         polar=(TOPICS.polar.within(text) or _ASKS.search(text) is not None) and not TOPICS.open.within(text),
         open=TOPICS.open.within(text),
         figurative=TOPICS.figurative.within(text),
+        greets=TOPICS.greetings.within(text),
+        described=_DESCRIBED.search(text) is not None,
         negated=GRAMMAR.negated.count(text) % 2 == 1,
         aspects=aspects(text),
         cases=tuple(name for name, words in CASES.items() if words.within(text)),

@@ -31,8 +31,9 @@ def mentions(text: str, items: Iterable[Item]) -> list[Mention]:
     """The items whose names are in the (plain) text, longest names first served, in the order of the text."""
     letters = _Letters(text)
     found = [Mention(item, *span) for item in items for name in item.names() for span in letters.find(plain(name))]
-    # Longer names say more ("페트병 뚜껑" before "페트병"); among equals the search's order holds (sort is stable).
-    found.sort(key=lambda mention: mention.start - mention.end)
+    # A name with which a word begins comes before one inside of a word (아이스박스 before 박스 테이프), a longer one says more
+    # ("페트병 뚜껑" before "페트병"); among equals the search's order holds (sort is stable).
+    found.sort(key=lambda mention: (not letters.begin(mention.start), mention.start - mention.end))
     taken: list[Mention] = []
     for mention in found:
         free = all(mention.end <= other.start or mention.start >= other.end for other in taken)
@@ -67,6 +68,10 @@ class _Letters:
         # A short name sounds like many a word: 병 and 뼝, 개 and 게.
         sounds = len(name) >= _SOUNDED and not name.isascii() and not exactly
         yield from self._spans(folded(name), self.sounding) if sounds else exactly
+
+    def begin(self, place: int) -> bool:
+        """Whether a word of the text begins at that offset."""
+        return place == 0 or not self.text[place - 1].isalnum()
 
     def _spans(self, name: str, within: str) -> Iterator[tuple[int, int]]:
         start = within.find(name)
@@ -104,7 +109,8 @@ _WHOLE = re.compile(r"째|\s?부분")
 _WITH = re.compile(rf"{ROLES.together.source}(?![가-힣])")
 _WITH_A = re.compile(rf"{ROLES.together.source}\s*$")
 _ORIGIN = re.compile(rf"\s*{ROLES.origin.source}")
-_MADE_OF = re.compile(rf"{ROLES.made_of.source}(?![가-힣])")
+_NOT_THAT = re.compile(rf"{ROLES.not_that.source}(?![가-힣])")
+_OWNED = re.compile(rf"(?:의\s|\s|'s\s)(?:{GRAMMAR.states.source}\s)?")
 _AND = re.compile(rf"\s*{GRAMMAR.joins.source}(?:\s*(?:,|a|an|the|and|그리고))*\s*")
 _OF = re.compile(rf"\s*(?:{GRAMMAR.belongs.source})?\s*")
 _PART_OF = re.compile(r"s?\s*(?:of|from|on)\s*(?:a|an|the|my)?\s*")
@@ -136,13 +142,22 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         and one not in contents
         and any(ROLES.holders.within(name[-2:]) for name in one.item.names())
     ]
+    owners = [
+        one
+        for one, other in pairs(named)
+        if ROLES.owners.is_all(text[one.start : one.end])
+        and _OWNED.fullmatch(text[one.end : other.start])
+        and not ROLES.where.is_all(text[other.start : other.end])
+        and not is_part(text[other.start : other.end])
+    ]
     kept = [
         one
         for one in named
         if not ROLES.where.is_all(text[one.start : one.end])
-        and not _MADE_OF.match(text, one.end)
+        and not _NOT_THAT.match(text, one.end)
         and not (_ORIGIN.match(text, one.end) and one is not named[-1])
         and one not in contents
+        and one not in owners
     ]
     if not kept:
         return list(named)

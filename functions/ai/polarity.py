@@ -63,7 +63,8 @@ def binned(line: str, category: str, understood: Understood) -> str:
 
 def excepted(line: str, aspect: str | None, understood: Understood) -> str:
     """What changes in the thing's state, as the answer to the bin that is asked for."""
-    if not understood.polar or _WORD.match(line) or _IF.search(line) or not _GENERAL.search(line):
+    met = "stays" in understood.cases or not _IF.search(line)
+    if not (understood.polar and met) or _WORD.match(line) or not _GENERAL.search(line):
         return line
     if aspect in ("bin", "recycle"):
         return worded(line, understood.bin == "general", understood)

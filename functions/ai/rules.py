@@ -28,6 +28,14 @@ def thrown_away_in_words(ask: Asking) -> Understood | None:
     return None
 
 
+def greeted(ask: Asking) -> Understood | None:
+    """ "안녕?": a greeting without a thing."""
+    scene = ask.scene
+    if scene.facts.greets and not (scene.named or scene.about or scene.leans):
+        return ask.understood("greeted", on_topic=False, near=False)
+    return None
+
+
 def in_danger(ask: Asking) -> Understood | None:
     """Something dangerous: its line comes first, whatever else is asked."""
     situation = ask.scene.facts.situation
@@ -232,6 +240,16 @@ def name_alone(ask: Asking) -> Understood | None:
     return None
 
 
+def asked_of_what_was_spoken_of(ask: Asking) -> Understood | None:
+    """ "비닐에 싸서 버려도 돼?" after a thing: it is asked whole, and names nothing but what is done with a thing."""
+    scene = ask.scene
+    left = naming.name_alone(scene.facts.text).split()
+    if not (scene.facts.said and scene.facts.short and scene.about) or any(len(word) > 1 for word in left):
+        return None
+    items = ask.topic()
+    return ask.understood("asked_of_what_was_spoken_of", items) if items else None
+
+
 def unclear(ask: Asking) -> Understood | None:
     """A question of ours about a thing that we don't know: ask back."""
     scene = ask.scene
@@ -249,6 +267,7 @@ def off_topic(ask: Asking) -> Understood:
 RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     gives_orders,
     thrown_away_in_words,
+    greeted,
     in_danger,
     not_ours_to_know,
     about_the_photo,
@@ -260,6 +279,7 @@ RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     thing_meant,
     what_was_spoken_of,
     name_alone,
+    asked_of_what_was_spoken_of,
     unclear,
     off_topic,
 )

@@ -12,7 +12,7 @@ from functions.ai.facts import Facts, Language, asked, facts
 from functions.ai.interfaces import Question
 from functions.ai.mentions import Mention
 from functions.ai.retrieval import Category, Item, Neighbours
-from functions.ai.vocabulary import BINS, ROLES, Situation, Unknown
+from functions.ai.vocabulary import ASPECTS, BINS, ROLES, Situation, Unknown
 from shared.messages import Photo, Turn
 
 MOST_ITEMS = 4
@@ -177,6 +177,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         or both is not None
         or fact.state
         or naming.only_names(named, text)
+        or (fact.described and bool(named))
         or bin_asked is not None
         or (bool(kept) and fact.polar and not set(aspects) <= _ELSEWHERE_TOO)
     )
@@ -187,7 +188,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         first=first,
         named=kept,
         both=both,
-        part=naming.part(text, [*kept, *beside], [] if bin_asked is None else [span[:2] for span in bins_named(text)]),
+        part=naming.part(text, [*kept, *beside], [*_paid(text), *([] if bin_asked is None else _bin_spans(text))]),
         near=near,
         about=about,
         leans=leans,
@@ -200,6 +201,15 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
 
 # "전자레인지에 넣어도 안전해?": asked of things that stay, too.
 _ELSEWHERE_TOO = {"safe"}
+
+
+def _bin_spans(text: str) -> list[tuple[int, int]]:
+    return [(start, end) for start, end, _ in bins_named(text)]
+
+
+def _paid(text: str) -> list[tuple[int, int]]:
+    """Where a text asks for a pickup: the sticker of "스티커 붙여야 해?" is no part of a thing."""
+    return [match.span() for match in ASPECTS["pickup"].all(text)]
 
 
 # What follows the name of a bin when a text asks for it, and not when it is what a thing is made of.

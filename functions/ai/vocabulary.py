@@ -13,6 +13,7 @@ class Grammar(Struct, frozen=True):
     particles: Words
     joins: Words
     belongs: Words
+    states: Words
     openers: Words
     leads: Words
     refers: Words
@@ -48,6 +49,8 @@ class Topics(Struct, frozen=True):
     open: Words
     figurative: Words
     lacking: Words
+    greetings: Words
+    described: Words
 
 
 class Roles(Struct, frozen=True):
@@ -60,7 +63,8 @@ class Roles(Struct, frozen=True):
     wrapped: Words
     together: Words
     origin: Words
-    made_of: Words
+    not_that: Words
+    owners: Words
     stuff: Words
     after_use: Words
     before_use: Words

@@ -28,6 +28,10 @@ MOST_WORDS = 8
 
 # The share of a text with a word replaced by another for the same thing.
 ALIKE = 0.99
+# The share of a text whose words are replaced by what they are a kind of, or left out.
+KIND = 0.9
+# Variants of a text that are looked up: the work for a query stays bounded.
+MOST_VARIANTS = 60
 # The share of what the same keys write in Korean.
 MISKEYED = 0.95
 # The share of the topic of a sentence ("칫솔은 …").
@@ -50,6 +54,10 @@ class _Rules(Struct, forbid_unknown_fields=True):
     tails: list[str]
     spellings: list[tuple[str, str]]
     alike: list[list[str]]
+    kinds: dict[str, list[str]]
+    generic: frozenset[str]
+    materials: frozenset[str]
+    food_parts: list[str]
 
 
 def _any(patterns: Sequence[str]) -> str:
@@ -68,6 +76,9 @@ _ABOUT = re.compile(
 )
 _PARTICLE = re.compile(rf"(?<=[가-힣]{{2}}){_any(_RULES.particles)}$")
 _TOPIC = re.compile(rf"(?<=[가-힣]{{2}}){_any(_RULES.topics)}$")
+_KIND = {word: kind for kind, words in _RULES.kinds.items() for word in words}
+# "1리터", "4인용", "500ml": how much or how many says nothing about what a thing is.
+_AMOUNT = re.compile(r"\d+(?:[가-힣]{1,3}|[a-z]{1,2})?")
 _SHORT = re.compile(rf"[가-힣]{_any(_RULES.short_particles)}")
 
 
@@ -120,7 +131,8 @@ def read(query: str) -> Asked:
     phrases = {" ".join(kept)[:LONGEST]: 1.0}
     if not core:
         return Asked()
-    names = dict.fromkeys(_alike(core), ALIKE) | dict.fromkeys(_singulars(core), 1.0)
+    names = dict.fromkeys(_variants(kept), KIND) | dict.fromkeys(_alike(core), ALIKE)
+    names |= dict.fromkeys(_singulars(core), 1.0)
     parts = {part: _share(part, core) for part in _parts(kept, core)}
     if len(kept) > 1 and (topic := next((_TOPIC.sub("", word) for word in bare if _TOPIC.search(word)), None)):
         names[topic] = TOPIC
@@ -174,7 +186,10 @@ def _heads(words: list[str]) -> Iterator[Head]:
     korean = bool(_HANGUL.search(text))
     for start in range(1, len(text)):
         before = text[:start]
-        bounded = start in begins or (korean and before in _RULES.qualities)
+        # A material is no thing: 믹서기 유리 is no glass bottle.
+        if text[start:] in _RULES.materials and text[start:] in _RULES.tails:
+            continue
+        bounded = start in begins or (korean and before in _RULES.qualities) or text[start:] in _RULES.generic
         # A name of one syllable needs a word of its own.
         if start in begins or (korean and start < len(text) - 1):
             for name in _singulars(text[start:]):
@@ -216,6 +231,24 @@ def _alike(core: str) -> Iterator[str]:
         word = max((word for word in words if core.endswith(word)), key=len, default="")
         if 0 < len(word) < len(core):
             yield from (core[: -len(word)] + other for other in words if other != word)
+
+
+def _variants(kept: list[str]) -> list[str]:
+    """The text without amounts and materials between its words, with kinds for brands, foods and the like, without a part of food."""
+    words = [word for word in kept if not _AMOUNT.fullmatch(word)] or kept
+    between = [word for number, word in enumerate(words) if number in (0, len(words) - 1) or word not in _RULES.materials]
+    found = {"".join(words), "".join(between)}
+    found |= {_KIND[word] + text.removeprefix(word) for text in found for word in _begins(text)}
+    for text in [*found]:
+        found |= {text.removesuffix(part) for part in _RULES.food_parts if text.endswith(part) and len(text) > len(part) + 1}
+        found |= set(_alike(text))
+    return sorted(found - {"".join(kept)})[:MOST_VARIANTS]
+
+
+def _begins(text: str) -> list[str]:
+    """The longest word that is a kind of something with which a text begins."""
+    found = [text[:end] for end in range(min(len(text), LONGEST_PART), 1, -1) if text[:end] in _KIND]
+    return found[:1]
 
 
 def _singulars(phrase: str) -> Iterator[str]:
