@@ -79,7 +79,8 @@ def answering(item: Item, understood: Understood) -> list[str]:
     """The item's own short answers to what is asked of it: what changes in its state, and yes, no or how."""
     language, aspect = understood.language, asked_of(item, understood)
     lines: list[str] = _stuck(item, understood) if "stuck" in understood.cases else []
-    changes = [line for case in understood.cases if (line := item.exception(case, language))]
+    later = _later(item, understood)
+    changes = [line for case in understood.cases if (line := item.exception(case, language)) and line not in later]
     about = _about(item, aspect, understood)
     first_of_all = aspect is not None and aspect not in _OUTCOMES
     if understood.polar and about and (first_of_all or any(map(_open_case(understood), changes))):
@@ -117,6 +118,14 @@ def asked_of(item: Item, understood: Understood) -> str | None:
 _WHERE = {"food", "bag", "recycle"}
 _OUTCOMES = {*_WHERE, "bin"}
 """Aspects whose answer changes with how the thing is; a dirty can is rinsed all the same."""
+
+
+def _later(item: Item, understood: Understood) -> list[str]:
+    """What holds under an open condition, where the way alone is asked: "남은 선크림" is soaked up first of all."""
+    if understood.polar or asked_of(item, understood) is not None:
+        return []
+    said = [item.exception(case, understood.language) for case in understood.cases]
+    return [line for line in said if line and _open_case(understood)(line) and item.described(understood.language)]
 
 
 def _open_case(understood: Understood) -> Callable[[str], bool]:
@@ -220,6 +229,7 @@ def _item(item: Item, understood: Understood, *, many: bool) -> Iterator[str]:
         yield from (f"\n{line}" for line in (*answers[1:], description) if line)
     else:
         yield f"{name}: {description}" if description else name
+        yield from (f"\n{line}" for line in _later(item, understood))
     yield from _steps(item, understood.language)
 
 

@@ -35,7 +35,7 @@ _HANGUL = re.compile(r"[가-힣ㄱ-ㆎ]")
 # "요거트 먹고 난 통" asks for the 요거트 통: what was done with the thing before is between the two words of its name.
 _AFTER_USE = re.compile(
     rf"(?<=[가-힣])\s+(?:{ROLES.before_use.source}\s*)?{ROLES.after_use.source}\s+(?:빈\s*)?"
-    rf"(?=(?:{ROLES.stuff.source}\s*)?{ROLES.holders.source})"
+    rf"(?=(?:{ROLES.stuff.source}\s*)?{ROLES.holders.source}(?!으?로\s))"
 )
 # "라벨 없는 페트병" is a bottle, and asks nothing about its label.
 _LACKING = re.compile(

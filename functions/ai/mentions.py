@@ -145,7 +145,7 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     owners = [
         one
         for one, other in pairs(named)
-        if ROLES.owners.is_all(text[one.start : one.end])
+        if (ROLES.owners.is_all(text[one.start : one.end]) or _holds(one, other, text))
         and _OWNED.fullmatch(text[one.end : other.start])
         and not ROLES.where.is_all(text[other.start : other.end])
         and not is_part(text[other.start : other.end])
@@ -164,6 +164,12 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     joined = [both for both in pairs(named) if _AND.fullmatch(text[both[0].end : both[1].start])]
     listed = {one.start for both in joined for one in both if not ROLES.bin.is_all(text[one.start : one.end])}
     return [mention for mention in named if mention in kept or mention.start in listed]
+
+
+def _holds(one: Mention, other: Mention, text: str) -> bool:
+    """Whether a thing is a packing that another came in: "치킨박스 기름종이"."""
+    words = text[one.start : one.end], text[other.start : other.end]
+    return ROLES.packings.within(words[0][-2:]) and not ROLES.holders.within(words[1][-2:])
 
 
 def beside(named: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
@@ -249,7 +255,9 @@ def speaks_of(line: str, kind: str) -> bool:
     return PARTS[kind].within(plain(line))
 
 
-_END = re.compile(rf"(?:{GRAMMAR.particles.source})?[\s?!.~ㅠㅜㅎㅋ]*")
+_END = re.compile(
+    rf"(?:{GRAMMAR.particles.source})?(?:\s(?:{GRAMMAR.counts.source}|\d+)\s?{GRAMMAR.measures.source})?[\s?!.~ㅠㅜㅎㅋ]*"
+)
 _PART_AT_END = re.compile(rf"(?:{_ANY_PART}){_END.pattern}$")
 
 

@@ -167,6 +167,9 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     if named is None and scene.leans and scene.first and not scene.named:
         named = scene.first[0].item
     aspect = ASPECT_OF_PART[scene.part[0]]
+    if "stuck" in scene.facts.cases and len(whole) == 1 and not naming.is_part(plain(whole[0].name)):
+        # "배터리 분리 안 되는 무선이어폰": the whole thing goes.
+        return ask.understood("part_of_a_thing", whole)
     if len(topic) == 1 and aspect in topic[0].answers and _to_be_done(scene):
         # "페트병 라벨 떼야 해?" is answered by the bottle; "라벨은 어디에?" by the label.
         return ask.understood("part_of_a_thing", topic, aspects=(aspect,))

@@ -163,6 +163,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     leans = bool(fact.said) and (remark or fact.follows or (bool(first) and only_parts and not fact.whole))
     # "And the cap?" after a bottle asks for no headgear.
     named = [one for one in first if not (leans and naming.is_part(text[one.start : one.end]))]
+    named = [one for one in named if not _as_bin(one, named, text)]
     plainly = naming.plainly_about(text, named)
     if naming.only_bins(named, text) and (leans or not plainly):
         named = []
@@ -218,12 +219,27 @@ _INTO = re.compile(
 )
 
 
+_PUT_AS = re.compile(r"류?으?로\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)")
+_COLLECTED = re.compile(r"\s?(?:수거함|전용|통에|함에)")
+
+
+def _as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
+    """Whether a thing named after another is the bin that is asked for: "유리창 깨졌는데 유리병으로 버려도 되나요"."""
+    words = text[one.start : one.end]
+    first = one.start == min(other.start for other in named)
+    if first or not any(BINS[name].is_all(words) for name in BINS):
+        return False
+    return bool(_PUT_AS.match(text, one.end) or _COLLECTED.match(text, one.end))
+
+
 def _bin(text: str, named: Sequence[Mention]) -> str | None:
     """The category of the bin that a text asks for, outside of the things' names: "플라스틱에 넣어도 되나요"."""
     for start, end, category in bins_named(text):
         # "에어캡 비닐" is a name, and "에어캡 비닐류" asks for a bin.
         outside = all(end <= one.start or start >= one.end or (start > one.start and end > one.end) for one in named)
-        if outside and _INTO.match(text, end):
+        # "명함 종이" is a name, and "명함 종이로 버려도 돼?" asks for a bin.
+        ending = any(start > one.start and end == one.end for one in named) and _PUT_AS.match(text, end)
+        if (outside and _INTO.match(text, end)) or ending:
             return category
     return None
 

@@ -65,6 +65,7 @@ class Roles(Struct, frozen=True):
     origin: Words
     not_that: Words
     owners: Words
+    packings: Words
     stuff: Words
     after_use: Words
     before_use: Words

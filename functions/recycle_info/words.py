@@ -234,13 +234,17 @@ def _alike(core: str) -> Iterator[str]:
 
 
 def _variants(kept: list[str]) -> list[str]:
-    """The text without amounts and materials between its words, with kinds for brands, foods and the like, without a part of food."""
+    """The text without amounts, materials between its words or a part of food, and with kinds for brands and the like."""
     words = [word for word in kept if not _AMOUNT.fullmatch(word)] or kept
-    between = [word for number, word in enumerate(words) if number in (0, len(words) - 1) or word not in _RULES.materials]
+    between = [
+        word for number, word in enumerate(words) if number in (0, len(words) - 1) or word not in _RULES.materials
+    ]
     found = {"".join(words), "".join(between)}
     found |= {_KIND[word] + text.removeprefix(word) for text in found for word in _begins(text)}
     for text in [*found]:
-        found |= {text.removesuffix(part) for part in _RULES.food_parts if text.endswith(part) and len(text) > len(part) + 1}
+        found |= {
+            text.removesuffix(part) for part in _RULES.food_parts if text.endswith(part) and len(text) > len(part) + 1
+        }
         found |= set(_alike(text))
     return sorted(found - {"".join(kept)})[:MOST_VARIANTS]
 
