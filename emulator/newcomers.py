@@ -11,7 +11,7 @@ from emulator.process import StartError
 from emulator.setup import Setup
 from emulator.system import System
 from runtime import redis_users
-from runtime.services import Service, load_services
+from runtime.services import Service, load_readable
 
 
 class Newcomers:
@@ -32,13 +32,19 @@ class Newcomers:
     async def follow(self) -> set[str]:
         """Begin services that are new and end those that are gone; return the folders of the new ones.
 
+        A service whose service.toml is wrong stays as it is, and is said.
+
         Raises:
-            ServiceError: a service.toml can't be read: everything stays as it is.
             StartError: a new one's schema or user can't be made.
         """
         self.behind = True
-        there, known = load_services(), self._system.services
-        for folder in known.keys() - there.keys():
+        there, wrong = load_readable()
+        known, told = self._system.services, self._system.left_out
+        self._system.left_out = wrong
+        for folder, error in wrong.items():
+            if str(error) != str(told.get(folder, "")):
+                self._say(f"not reloaded: {error}; {'it goes on as it was' if folder in known else 'it is left out'}")
+        for folder in known.keys() - there.keys() - wrong.keys():
             await self._leave(known[folder])
         for folder in there.keys() & known.keys():
             if there[folder] != known[folder] and structs.replace(known[folder], functions={}) != structs.replace(

@@ -16,6 +16,7 @@ import psycopg
 from emulator.state.folder import State
 from functions.auth import keys
 from runtime import migrate
+from runtime.services import load_readable
 from shared.identity import KeySetError
 
 # What no waiting mends: a wrong password, and files that can't be read.
@@ -31,12 +32,14 @@ def main() -> int:
         print(f"keys: {error}; put it back, or `eco2 reset` begins anew", file=sys.stderr)
         return 1
     print("keys", flush=True)
+    # One whose service.toml is wrong gets its schema when that is mended.
+    services, _ = load_readable()
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            migrate.prepare(os.environ["SUPERUSER_DSN"], State(folder).passwords())
-            applied = migrate.apply(os.environ["MIGRATION_DB_URL"])
-            edited = migrate.edited(os.environ["MIGRATION_DB_URL"])
+            migrate.prepare(os.environ["SUPERUSER_DSN"], State(folder).passwords(), services)
+            applied = migrate.apply(os.environ["MIGRATION_DB_URL"], services)
+            edited = migrate.edited(os.environ["MIGRATION_DB_URL"], services)
             break
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline or any(sign in str(error) for sign in _HOPELESS):

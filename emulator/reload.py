@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 
 from emulator.fleet import Fleet
@@ -11,7 +11,7 @@ from emulator.newcomers import Newcomers
 from emulator.process import Command, StartError
 from emulator.system import System
 from emulator.watch import Watch, scan
-from runtime.services import ROOT, ServiceError
+from runtime.services import ROOT
 
 _SETTLE = 0.03  # an editor writes in steps
 
@@ -30,8 +30,12 @@ class Reloader:
         self.seen: dict[str, tuple[int, int]] = {}
         # Service folder to the files of its closure, as computed by the last `reach`.
         self.closures: dict[str, set[str]] = {}
+        # What was saved and is not taken over yet: whatever comes between, it is tried again with what is saved next.
+        self.pending: set[str] = set()
         # What is wrong with a file that was saved, until it is saved without.
         self.errors: dict[str, str] = {}
+        # By folder of service: why its newest code does not run.
+        self.waiting: dict[str, str] = {}
         # By folder of service: why its migrations did not go in, so that its new code waits; what was written too late.
         self.unmigrated: dict[str, str] = {}
         self.edited: dict[str, str] = {}
@@ -50,13 +54,14 @@ class Reloader:
     async def _go_on(self, watch: "Watch") -> None:
         while True:
             await watch.touched()
+            watch.follow(ROOT)
             changed = self._changed()
             if changed:
                 await asyncio.sleep(_SETTLE)
-                changed |= self._changed()
                 watch.follow(ROOT)
+                self.pending |= changed | self._changed()
                 try:
-                    await self._reload(changed)
+                    self.pending = set(await self._reload(self.pending))
                 except StartError as error:
                     self.say(f"reload: {error}")
 
@@ -73,38 +78,27 @@ class Reloader:
         if found is not None:
             self.closures = {folder: set(files) for folder, files in found.items()}
 
-    async def _reload(self, changed: set[str]) -> None:
-        broken = {file: error for file in changed if (error := syntax_error(ROOT / file))}
-        self.errors = {file: error for file, error in self.errors.items() if file not in changed} | broken
+    async def _reload(self, changed: Set[str]) -> Set[str]:
+        """Take over what was saved; return the files that wait for another one to be mended."""
+        self._read(changed)
         if self.newcomers.behind or any(file.endswith("/service.toml") for file in changed):
-            try:
-                new = await self.newcomers.follow()
-            except ServiceError as wrong:
-                self.say(f"not reloaded: {wrong}; everything goes on as it was")
-                return
+            new = await self.newcomers.follow()
             changed = {file for file in changed if file.split("/")[1] not in new}
             await self._reach()
-        affected = self._affected(changed)
-        if broken:
-            for error in broken.values():
-                self.say(f"not reloaded: {error}; the old code goes on")
-            self._tell(affected, "; ".join(broken.values()))
-            return
-        if not affected and not any(map(_is_migration, changed)):
-            return
-        template = self.launcher.living_template()
-        if any(str(ROOT / file) in template.files for file in changed):
-            # What the template has imported itself is new only in a new one.
-            await self.launcher.renew_template()
+        # What the template has imported itself is new only in a new one, and one with an error would be none.
+        files = self.launcher.living_template().files
+        waiting = {file for file in changed if str(ROOT / file) in files}
+        if not any(str(ROOT / file) in files for file in self.errors):
+            if waiting:
+                await self.launcher.renew_template()
+            waiting = set()
+        changed = changed - (waiting - self.errors.keys())
         # Tables come before the code that asks for them.
         await self._migrate(changed)
-        affected = sorted({*affected, *self.unmigrated})
+        affected = sorted({*self._affected(changed), *self.unmigrated, *self.waiting} & set(self.system.services))
         failed = await asyncio.gather(*(self._check(folder) for folder in affected))
+        self._tell(dict(zip(affected, failed, strict=True)))
         good = [folder for folder, error in zip(affected, failed, strict=True) if not error]
-        for folder, error in zip(affected, failed, strict=True):
-            self._tell([folder], error or self.edited.get(folder, ""))
-            if error:
-                self.say(f"not reloaded: {folder}: {error}; the old code goes on")
         parts = [keeper for folder in good for keeper in self.fleet.of_service(folder)]
         await asyncio.gather(*(keeper.renew(overlapping=keeper.part.kind == "service") for keeper in parts))
         if parts:
@@ -112,6 +106,15 @@ class Reloader:
             self.say(f"reloaded {names} ({', '.join(sorted(changed)[:3])}{' …' if len(changed) > 3 else ''})")
         if any(not file.startswith("functions/") or file not in self._known() for file in changed):
             await self._reach()
+        return waiting
+
+    def _read(self, changed: Set[str]) -> None:
+        """Look for errors that a file has by itself, and say each once."""
+        broken = {file: error for file in changed if (error := syntax_error(ROOT / file))}
+        for file, error in broken.items():
+            if self.errors.get(file) != error:
+                self.say(f"not reloaded: {error}; the old code goes on")
+        self.errors = {file: error for file, error in self.errors.items() if file not in changed} | broken
 
     def _known(self) -> set[str]:
         return set().union(*self.closures.values()) if self.closures else set()
@@ -130,7 +133,7 @@ class Reloader:
                 found |= set(self.system.services)
         return sorted(found & set(self.system.services))
 
-    async def _migrate(self, changed: set[str]) -> None:
+    async def _migrate(self, changed: Set[str]) -> None:
         """Apply the migrations there are, if one was saved or did not go in before."""
         saved = {file for file in changed if _is_migration(file)}
         if not saved and not self.unmigrated:
@@ -156,6 +159,8 @@ class Reloader:
 
     async def _check(self, folder: str) -> str:
         """Load the service in a child that then ends; the error's line, or nothing."""
+        if broken := [error for file, error in self.errors.items() if folder in self._affected([file])]:
+            return "; ".join(broken)
         if folder in self.unmigrated:
             return self.unmigrated[folder]
         code, said = await self._ask("check", [folder], self.system.environments.service(self.system.services[folder]))
@@ -170,10 +175,14 @@ class Reloader:
         await child.ended.wait()
         return child.returncode or 0, log.read_text(errors="replace").strip().splitlines()
 
-    def _tell(self, folders: Iterable[str], error: str) -> None:
-        for folder in folders:
+    def _tell(self, errors: Mapping[str, str]) -> None:
+        """Say why the newest code of a service does not run, once, and keep it for `status` and its answers."""
+        for folder, error in errors.items():
+            if error and error != self.waiting.get(folder) and not set(error.split("; ")) <= set(self.errors.values()):
+                self.say(f"not reloaded: {folder}: {error}; the old code goes on")
             for keeper in self.fleet.of_service(folder):
-                keeper.stale = error
+                keeper.stale = error or self.edited.get(folder, "")
+        self.waiting = {folder: error for folder, error in {**self.waiting, **errors}.items() if error}
         self.fleet.touch()
 
 

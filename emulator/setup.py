@@ -19,12 +19,11 @@ class Setup:
 
     Attributes:
         steps: `keys`, `migrations` and `model`, each set when it is done.
-        troubles: what could not be done, a line each, for `status`.
     """
 
     def __init__(self, system: System, launcher: Launcher, say: Callable[[str], None]) -> None:
         self.steps = {name: asyncio.Event() for name in ("keys", "migrations", "model")}
-        self.troubles: list[str] = []
+        self._troubles: list[str] = []
         self._system = system
         self._launcher = launcher
         self._say = say
@@ -79,7 +78,12 @@ class Setup:
             done[name] = True
             state.write_json("samples.json", done)
 
+    @property
+    def troubles(self) -> list[str]:
+        """What could not be done, a line each, for `status`."""
+        return [*self._troubles, *(f"left out: {error}" for error in self._system.left_out.values())]
+
     def trouble(self, line: str) -> None:
-        if line not in self.troubles:
-            self.troubles.append(line)
+        if line not in self._troubles:
+            self._troubles.append(line)
         self._say(line)

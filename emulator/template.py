@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from emulator.process import die_with, name_process
 from runtime.loader import LoadError, discover
-from runtime.services import ServiceError, load_services
+from runtime.services import load_readable
 
 # What every process of the API, worker and syncer kind uses. Onnxruntime and Pillow start threads or are one worker's alone.
 WARM = (
@@ -119,8 +119,8 @@ def _know_litestar() -> None:
 
 def _know_functions() -> None:
     """Read what each file says it is, without importing any: a child looks again where one has changed since."""
-    with contextlib.suppress(ServiceError, LoadError, OSError):  # the child that meets it says so
-        for service in load_services().values():
+    with contextlib.suppress(LoadError, OSError):  # the child that meets it says so
+        for service in load_readable()[0].values():
             discover(service)
 
 

@@ -10,10 +10,10 @@ from emulator.state.folder import State
 def check(arguments: list[str]) -> int:
     """Load everything of a service as its process would; the last line of the log is the reason when it cannot be."""
     from runtime.loader import LoadError, discover, load_http, load_queue_functions
-    from runtime.services import find
+    from runtime.services import ServiceError, find
 
-    service = find(arguments[0])
     try:
+        service = find(arguments[0])
         if not service.is_worker:
             from runtime.http.host import build
 
@@ -23,7 +23,7 @@ def check(arguments: list[str]) -> int:
             from dramatiq.brokers.stub import StubBroker
 
             load_queue_functions(service, StubBroker())
-    except LoadError as error:
+    except (ServiceError, LoadError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -32,8 +32,9 @@ def check(arguments: list[str]) -> int:
 def reach() -> int:
     """Write the files of each service's closure to the state folder."""
     from runtime.closure import Checkout, ClosureError
+    from runtime.services import load_readable
 
-    checkout = Checkout()
+    checkout = Checkout(services=load_readable()[0])
     found = {}
     for folder, service in checkout.services.items():
         try:
@@ -50,14 +51,16 @@ def migrate() -> int:
     import psycopg
 
     from runtime.migrate import EDITED, MigrationError, apply, edited
+    from runtime.services import load_readable
 
     # Somebody's console may hold a lock on the table: that is said, not waited for without end.
     os.environ["PGOPTIONS"] = "-c lock_timeout=5s"
     dsn = os.environ["MIGRATION_DB_URL"]
+    services, _ = load_readable()
     try:
-        for name in apply(dsn):
+        for name in apply(dsn, services):
             print("applied", name)
-        for name in edited(dsn):
+        for name in edited(dsn, services):
             print("edited", EDITED.format(name))
     except (MigrationError, psycopg.Error) as error:
         print(" ".join(str(error).split()))

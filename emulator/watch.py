@@ -25,12 +25,18 @@ class Watch:
             asyncio.get_running_loop().add_reader(self.file, self._heard)
 
     def follow(self, root: Path) -> None:
-        """Watch every folder that is there now; one that is watched already stays so."""
-        if self.file >= 0:
-            for name in WATCHED:
-                for folder, inner, _ in os.walk(root / name):
-                    inner[:] = [each for each in inner if not each.startswith((".", "__pycache__"))]
-                    libc.inotify_add_watch(self.file, os.fsencode(folder), _CHANGES)  # type: ignore[union-attr]  # a file is open only where libc is there
+        """Watch every folder that is there now; one that is watched already stays so. What is read afterwards is not missed."""
+        folders = [root / name for name in WATCHED] if self.file >= 0 else []
+        while folders:
+            folder = folders.pop()
+            # Watched before it is read: what is made in it after that is heard.
+            libc.inotify_add_watch(self.file, os.fsencode(folder), _CHANGES)  # type: ignore[union-attr]  # a file is open only where libc is there
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:
+                folders += [
+                    Path(entry.path)
+                    for entry in entries
+                    if entry.is_dir() and not entry.name.startswith((".", "__pycache__"))
+                ]
 
     def _heard(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -119,9 +119,9 @@ def parts(service: Service) -> set[str]:
 class Checkout:
     """The closures of the checkout at `root`. Files are read once: make a new one after a change."""
 
-    def __init__(self, root: Path = ROOT) -> None:
+    def __init__(self, root: Path = ROOT, services: dict[str, Service] | None = None) -> None:
         self.root = root
-        self.services = load_services(root)
+        self.services = load_services(root) if services is None else services
         self.image: dict[str, Any] = tomllib.loads((root / "k8s/image.toml").read_text(encoding="utf-8"))
         self.lock = Lock(root, self.image["python"])
         self._modules: dict[str, list[Import]] = {}

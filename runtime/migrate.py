@@ -81,7 +81,7 @@ def schemas(services: Mapping[str, Service]) -> dict[str, str]:
     return {service.database.schema: service.database.role for service in services.values()}
 
 
-def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
+def prepare(superuser_dsn: str, passwords: Mapping[str, str], services: Mapping[str, Service] | None = None) -> None:
     """Make the database, the roles with their passwords, and one schema a role, with the seed's rights and no others.
 
     Args:
@@ -91,7 +91,7 @@ def prepare(superuser_dsn: str, passwords: Mapping[str, str]) -> None:
     Raises:
         MigrationError: the cluster's locale would make Korean searches find nothing.
     """
-    services = load_services()
+    services = load_services() if services is None else services
     owned = schemas(services)
     roles = sorted({OWNER, *owned.values()})
     with _connect(superuser_dsn) as conn, _first(superuser_dsn):

@@ -1,6 +1,7 @@
 """What a service is: its `service.toml`, read into Structs. Loader, migrations, emulator, manifests and plan read these."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable
 from functools import lru_cache
@@ -134,36 +135,66 @@ def load_services(root: Path = ROOT) -> dict[str, Service]:
         ServiceError: as `load_service`; also for a name, prefix, schema or role used twice, and a call to a service that is
             none.
     """
-    found = [load_service(path) for path in sorted((root / "functions").glob("*/service.toml"))]
+    services, wrong = load_readable(root)
+    for error in wrong.values():
+        raise error
+    return services
+
+
+def load_readable(root: Path = ROOT) -> tuple[dict[str, Service], dict[str, ServiceError]]:
+    """The services as `load_services` has them, without those whose service.toml is wrong; and what is wrong, by folder."""
+    found: list[Service] = []
+    wrong: dict[str, ServiceError] = {}
     taken: dict[tuple[str, str], Service] = {}
-    for service in found:
-        own = {"name": service.name, "prefix": service.prefix}
-        for part in ("schema", "role", "env"):
-            own[f"database.{part}"] = getattr(service.database, part)
-        for field, value in own.items():
-            other = taken.setdefault((field, value), service)
-            # The workers share what is theirs in PostgreSQL, and have no prefix.
-            if other is not service and not (field != "name" and other.is_worker and service.is_worker):
-                raise ServiceError(f"functions/{service.folder}/service.toml: {other.folder} has {field} {value} too")
+    for path in sorted((root / "functions").glob("*/service.toml")):
+        try:
+            service = load_service(path)
+            _claim(service, taken)
+        except OSError:  # gone meanwhile
+            continue
+        except ServiceError as error:
+            wrong[path.parent.name] = error
+        else:
+            found.append(service)
     names = {service.name for service in found}
     for service in found if len(found) > 1 else []:  # an image holds one service, and not those that it calls
         for call in service.calls:
-            if call not in names:
-                raise ServiceError(f"functions/{service.folder}/service.toml: calls {call}, which is no service")
+            # One that is there and wrong itself is named once.
+            if call not in names and call.partition("-")[2].replace("-", "_") not in wrong:
+                wrong[service.folder] = ServiceError(
+                    f"functions/{service.folder}/service.toml: calls {call}, which is no service"
+                )
     found.sort(key=lambda service: (service.is_worker, service.folder))
-    return {service.folder: service for service in found}
+    return {service.folder: service for service in found if service.folder not in wrong}, wrong
+
+
+def _claim(service: Service, taken: dict[tuple[str, str], Service]) -> None:
+    """Take what no other service may have, all of it or nothing."""
+    own = {("name", service.name), ("prefix", service.prefix)}
+    own |= {(f"database.{part}", getattr(service.database, part)) for part in ("schema", "role", "env")}
+    for field, value in sorted(own):
+        other = taken.get((field, value))
+        # The workers share what is theirs in PostgreSQL, and have no prefix.
+        if other is not None and not (field != "name" and other.is_worker and service.is_worker):
+            raise ServiceError(f"functions/{service.folder}/service.toml: {other.folder} has {field} {value} too")
+    taken.update(dict.fromkeys(own, service))
 
 
 def find(name: str, services: dict[str, Service] | None = None) -> Service:
     """The service of that folder, name or short name (`recycle_info`, `api-recycle-info`, `recycle-info`).
 
     Raises:
-        ServiceError: there is none; the message suggests the nearest.
+        ServiceError: there is none (the message suggests the nearest), or its service.toml is wrong. Another's is not looked at.
     """
-    services = load_services() if services is None else services
+    wrong: dict[str, ServiceError] = {}
+    if services is None:
+        services, wrong = load_readable()
     for service in services.values():
         if name in (service.folder, service.name, service.short):
             return service
+    folder = re.sub(r"^(api|worker)-", "", name).replace("-", "_")
+    if folder in wrong:
+        raise wrong[folder]
     raise ServiceError(f"there is no service {name}{suggestion(name, services)}")
 
 

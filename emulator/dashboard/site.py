@@ -12,7 +12,7 @@ from litestar.datastructures import State as Shared
 from emulator import control
 from emulator.dashboard.spans import Collector
 from emulator.state.folder import State
-from runtime.services import load_services
+from runtime.services import load_readable
 from shared import clock
 
 
@@ -22,7 +22,7 @@ class Site:
     def __init__(self) -> None:
         self.state = State(Path(os.environ["ECO2_STATE"]))
         self.gateway = os.environ["ECO2_GATEWAY_URL"]
-        self.services = load_services()
+        self.services = load_readable()[0]
         self.collector = Collector()
         # Loopback without TLS: the certificates that httpx would read are 2 MB.
         self.client = httpx.AsyncClient(base_url=self.gateway, timeout=60, trust_env=False, verify=False)  # noqa: S501 - the address is http, there is nothing to verify

@@ -15,7 +15,7 @@ from runtime.http.edge import Edge
 from runtime.http.hosted import Hosted, read_settings
 from runtime.http.server import Server, configured
 from runtime.loader import LoadError
-from runtime.services import ServiceError, find, load_services, seconds
+from runtime.services import ServiceError, find, seconds
 from shared import spans
 from shared.identity import KeySetError
 from shared.settings import Settings, SettingsError
@@ -32,11 +32,10 @@ def build(
     Raises:
         ServiceError, LoadError, SettingsError, KeySetError: each with one line for a person.
     """
-    services = load_services()
     hosted = []
     for target in targets:
         name, _, only = target.partition("/")
-        service = find(name, services)
+        service = find(name)
         if service.is_worker:
             raise ServiceError(f"{service.name} has no HTTP functions: eco2 work {service.folder}")
         settings = read_settings(service, environ)

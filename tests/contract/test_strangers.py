@@ -63,20 +63,27 @@ async def test_another_s_thing_can_not_be_told_from_one_that_does_not_exist(gate
             row = f"{method.upper()} {path}"
             if not names or row in PUBLIC or names == ["provider"]:
                 continue  # kakao and google are no one's own
-            assert operation["security"] == [{"bearer": []}], row
+            # A stream is also opened by a ticket.
+            assert operation["security"] in ([{"bearer": []}], [{"bearer": []}, {"ticket": []}]), row
             assert set(names) <= set(ids), f"{row} takes an id that this test knows nothing of"
             assert "requestBody" not in operation or row in BODIES, f"{row} takes a body: name one in BODIES"
             more: dict[str, Any] = {"json": BODIES[row]} if "requestBody" in operation else {}
-            theirs = await lee.ask(method.upper(), path.format(**ids), **more)
-            nothing = await lee.ask(method.upper(), path.format(**{name: uuid4() for name in names}), **more)
+            there, nowhere = path.format(**ids), path.format(**{name: uuid4() for name in names})
+            theirs, nothing = await lee.ask(method.upper(), there, **more), await lee.ask(method.upper(), nowhere, **more)
+            if path.endswith("/ticket"):
+                # It says nothing of what is there, and opens nothing that is not one's own.
+                assert (theirs.status_code, nothing.status_code) == (201, 201), row
+                there, nowhere, method = there.removesuffix("/ticket"), nowhere.removesuffix("/ticket"), "get"
+                theirs = await gateway.get(there, params=theirs.json())
+                nothing = await gateway.get(nowhere, params=nothing.json())
             assert theirs.status_code == 404, f"{row}: {theirs.status_code} {theirs.text}"
             assert without_instance(theirs) == without_instance(nothing), row
             assert MARK not in theirs.text
             for condition in ({"If-Match": "*"}, {"If-None-Match": "*"}, {"If-Match": '"x"'}):
-                again = await lee.ask(method.upper(), path.format(**ids), headers=condition, **more)
+                again = await lee.ask(method.upper(), there, headers=condition, **more)
                 assert again.status_code == 404, f"{row} with {condition}"
             tried += 1
-    assert tried == 15
+    assert tried == 17
     # All of it is still there, and still kim's as it was.
     for path, operations in document["paths"].items():
         names = re.findall(r"\{(\w+)\}", path)

@@ -76,16 +76,50 @@ def test_a_new_service_answers_by_itself_and_a_removed_one_no_more(checkout: tup
     assert "api-harbour" not in pids(emulator)
 
 
-def test_a_wrong_service_toml_is_said_and_the_reload_goes_on_without_it(checkout: tuple[Path, Emulator]) -> None:
+def test_a_wrong_service_toml_is_said_and_everybody_else_goes_on(checkout: tuple[Path, Emulator]) -> None:
     folder, emulator = checkout
-    wrong = folder / "functions/wrong"
+    wrong, own = folder / "functions/wrong", folder / "functions/auth/service.toml"
+    good = own.read_text()
     wrong.mkdir()
     (wrong / "service.toml").write_text("name = 1\n")
-    wait(lambda: "not reloaded: functions/wrong/service.toml" in (emulator.folder / "logs" / "eco2.log").read_text())
-    before = pids(emulator)["api-auth"]
-    shutil.rmtree(wrong)
+    own.write_text(good.replace("replicas = ", "replicas = -"))
+    wait(lambda: len(left_out(emulator)) == 2)
+    assert any("functions/wrong/service.toml: Expected `str`" in line for line in left_out(emulator))
+    # The others are reloaded meanwhile, and the one whose file is wrong goes on as it was.
+    before = pids(emulator)
+    edit(folder / "functions/recycle_info/list_categories.py", "@get(", "STILL = 1\n\n\n@get(")
+    wait(lambda: pids(emulator)["api-recycle-info"] not in (None, before["api-recycle-info"]))
     edit(folder / "functions/auth/jwks.py", "@get(", "STILL = 1\n\n\n@get(")
-    wait(lambda: pids(emulator)["api-auth"] not in (None, before))
+    wait(lambda: any("replicas" in line and line.startswith("api-auth: ") for line in troubles(emulator)))
+    assert pids(emulator)["api-auth"] == before["api-auth"]
+    # Mended, what was saved while it was wrong comes with it.
+    shutil.rmtree(wrong)
+    own.write_text(good)
+    wait(lambda: pids(emulator)["api-auth"] not in (None, before["api-auth"]))
+    wait(lambda: troubles(emulator) == [])
+
+
+def test_a_broken_file_keeps_its_own_services_and_no_other_that_is_saved_with_it(checkout: tuple[Path, Emulator]) -> None:
+    folder, emulator = checkout
+    before = pids(emulator)
+    broken, file = folder / "functions/location/hours.py", folder / "functions/recycle_info/list_categories.py"
+    good = broken.read_text()
+    broken.write_text(good + "\ndef (:\n")
+    file.write_text(file.read_text() + "\n# together\n")
+    wait(lambda: pids(emulator)["api-recycle-info"] not in (None, before["api-recycle-info"]))
+    wait(lambda: [line.partition(":")[0] for line in troubles(emulator)] == ["api-location"])
+    broken.write_text(good)
+    wait(lambda: troubles(emulator) == [])
+    # The template has imported this one itself: what is saved beside it waits for it.
+    settings = folder / "runtime/telemetry.py"
+    good, loader = settings.read_text(), folder / "runtime/loader.py"
+    settings.write_text(good + "\ndef (:\n")
+    loader.write_text(loader.read_text() + "\n# waits\n")
+    wait(lambda: len(troubles(emulator)) >= 8)
+    before = pids(emulator)
+    settings.write_text(good)
+    wait(lambda: troubles(emulator) == [])
+    wait(lambda: None not in pids(emulator).values() and pids(emulator)["api-location"] != before["api-location"])
 
 
 def test_a_migration_that_forgets_its_schema_is_told_so(checkout: tuple[Path, Emulator]) -> None:
@@ -178,6 +212,10 @@ def test_a_saved_migration_is_applied_before_the_code_that_needs_it(checkout: tu
         migration.write_text("CREATE TABLE recycle_info.notes (text text);\n")
         wait(lambda: said() == (200, ""))
     assert "migrated recycle_info.0900_notes" in (emulator.folder / "logs" / "eco2.log").read_text()
+
+
+def left_out(emulator: Emulator) -> list[str]:
+    return [line for line in troubles(emulator) if line.startswith("left out: ")]
 
 
 def troubles(emulator: Emulator) -> list[str]:
