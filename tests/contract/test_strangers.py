@@ -69,7 +69,10 @@ async def test_another_s_thing_can_not_be_told_from_one_that_does_not_exist(gate
             assert "requestBody" not in operation or row in BODIES, f"{row} takes a body: name one in BODIES"
             more: dict[str, Any] = {"json": BODIES[row]} if "requestBody" in operation else {}
             there, nowhere = path.format(**ids), path.format(**{name: uuid4() for name in names})
-            theirs, nothing = await lee.ask(method.upper(), there, **more), await lee.ask(method.upper(), nowhere, **more)
+            theirs, nothing = (
+                await lee.ask(method.upper(), there, **more),
+                await lee.ask(method.upper(), nowhere, **more),
+            )
             if path.endswith("/ticket"):
                 # It says nothing of what is there, and opens nothing that is not one's own.
                 assert (theirs.status_code, nothing.status_code) == (201, 201), row

@@ -17,10 +17,12 @@ from shared import supervision
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 - what is waited for is in many places
-            await asyncio.sleep(0.02)
-    assert holds(), what
+    try:
+        async with asyncio.timeout(60):
+            while not holds():  # noqa: ASYNC110 - what is waited for is in many places
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"not within a minute: {what}") from None
 
 
 async def test_each_loop_of_the_emulator_lives_again_and_the_parts_stay(model: Path) -> None:
@@ -35,8 +37,10 @@ async def test_each_loop_of_the_emulator_lives_again_and_the_parts_stay(model: P
             await until(lambda: any(loop.name == "reload" for loop in supervision.loops()), "reload is watched for")
             pids = {name: keeper.process.pid for name, keeper in fleet.keepers.items() if keeper.process}
             for loop in supervision.loops():
+                ends = loop.ends
                 loop.kill()
-                await until(lambda loop=loop: loop.ends == 1 and loop.state == "runs", f"{loop.name} runs again")
+                again = f"{loop.name} runs again ({loop.state}, {loop.ends} ends)"
+                await until(lambda loop=loop, ends=ends: loop.ends > ends and loop.state == "runs", again)
                 seen.append(loop.name)
             assert {name: keeper.process.pid for name, keeper in fleet.keepers.items() if keeper.process} == pids
             assert {keeper.seen for keeper in fleet.keepers.values()} == {"ready"}

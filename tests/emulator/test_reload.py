@@ -99,7 +99,9 @@ def test_a_wrong_service_toml_is_said_and_everybody_else_goes_on(checkout: tuple
     wait(lambda: troubles(emulator) == [])
 
 
-def test_a_broken_file_keeps_its_own_services_and_no_other_that_is_saved_with_it(checkout: tuple[Path, Emulator]) -> None:
+def test_a_broken_file_keeps_its_own_services_and_no_other_that_is_saved_with_it(
+    checkout: tuple[Path, Emulator],
+) -> None:
     folder, emulator = checkout
     before = pids(emulator)
     broken, file = folder / "functions/location/hours.py", folder / "functions/recycle_info/list_categories.py"
