@@ -43,8 +43,8 @@ class WaitingConnection(AsyncConnection[Any]):
             if self.closed:
                 self._leave_loop()
             return end.value
-        except Exception:
-            self._leave_loop()  # libpq has closed the socket, as a rule
+        except Exception:  # raised again: libpq has closed the socket, as a rule
+            self._leave_loop()
             raise
         except (asyncio.CancelledError, KeyboardInterrupt):
             await self._cancel_statement(gen)
