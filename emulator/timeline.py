@@ -27,6 +27,7 @@ WAITS = {
     "attempt": "waiting before the next attempt",
     "answer": "waiting for the owner to take the result",
     "service": "on the way to the service",
+    "events": "an open event stream: waiting for the next event",
     "work": "nothing recorded here: the function's own work",
 }
 
@@ -211,7 +212,7 @@ def _name_gaps(node: _Node) -> None:
     found: list[_Node] = []
     at, end = node.row.at, node.row.at + node.row.ms
     least = max(_SEEN, node.row.ms * _PART)
-    name = "service" if node.row.kind == "gateway" else "work"
+    name = "service" if node.row.kind == "gateway" else "events" if _is_stream(node.row) else "work"
     for one in node.below:
         if one.row.at < end and one.row.at - at >= least:
             found.append(_gap(name, at, one.row.at))
@@ -222,6 +223,10 @@ def _name_gaps(node: _Node) -> None:
     if node.row.kind != "gateway" and end - at >= least:
         found.append(_gap(name, at, end))
     node.below = sorted(found, key=lambda one: one.row.at)
+
+
+def _is_stream(row: Row) -> bool:
+    return row.kind == "server" and row.name.endswith("/events") and row.facts.get("status") == "200"
 
 
 def _gap(name: str, start: float, end: float) -> _Node:

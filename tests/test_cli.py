@@ -80,7 +80,7 @@ def test_a_mistake_is_one_line_that_suggests_the_near_name(
 
 
 @pytest.mark.parametrize("width", [72, 80, 200])
-def test_a_table_fits_the_terminal_and_an_id_keeps_its_beginning(width: int) -> None:
+def test_a_table_fits_the_terminal_and_an_id_keeps_its_end(width: int) -> None:
     id_ = "01a214c2-c3be-7bfe-8457-7949fb984568"
     line = [
         id_,
@@ -92,8 +92,17 @@ def test_a_table_fits_the_terminal_and_an_id_keeps_its_beginning(width: int) -> 
     ]
     [shown] = fitting([line], ("task_id", "task_name", "worker", "status", "completed_at", "error"), width)
     assert sum(map(len, shown)) + 2 * (len(shown) - 1) <= width
-    assert id_.startswith(shown[0].removesuffix("…"))
+    assert id_.endswith(shown[0].removeprefix("…"))
     assert (shown == line) == (width == 200)
+    assert shown[4] in ("02:24:42", "2026-11-29 02:24:42")  # of one day: the time is whole
+
+
+def test_times_of_several_days_keep_their_day_in_a_narrow_table() -> None:
+    days = [[f"01a214c2-c3be-7bfe-8457-7949fb98456{n}", f"2026-11-2{n} 02:24:42"] for n in (8, 9)]
+    assert fitting(days, ("task_id", "started_at"), 26) == [
+        ["…fb984568", "11-28 02:24:42"],
+        ["…fb984569", "11-29 02:24:42"],
+    ]
 
 
 def test_help_is_the_same_page_either_way(capsys: pytest.CaptureFixture[str]) -> None:

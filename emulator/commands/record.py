@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import shutil
+import sys
 import time
 from typing import Any
 
@@ -74,12 +76,17 @@ def _show(state: State, name: str, as_json: bool) -> None:
         return
     if not exchanges:
         raise StartError(f"{name} has no requests yet")
+    # In a narrow terminal the id's beginning, which `eco2 replay` takes too, and what fits of the path.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for exchange in exchanges:
         when = time.strftime("%H:%M:%S", time.localtime(exchange.at))
         one = shown(folder, exchange)
-        print(
-            f"{when}  {one['status']}  {one['seconds'] * 1000:>7.0f} ms  {exchange.method:<6} {one['path']}  {exchange.id}"
-        )
+        head = f"{when}  {one['status']}  {one['seconds'] * 1000:>7.0f} ms  {exchange.method:<6} "
+        path, id_ = one["path"], exchange.id
+        if width and len(head) + len(path) + 2 + len(id_) > width:
+            id_, room = id_[:8], max(width - len(head) - 10, 8)
+            path = path if len(path) <= room else f"{path[: room - 1]}…"
+        print(f"{head}{path}  {id_}")
 
 
 def _line(about: dict[str, Any]) -> str:

@@ -29,7 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "exceptions with their source, bodies. Without an id: of the latest request that failed. The dashboard shows the "
         "same. Traces are kept while the system runs: the latest two thousand."
     )
-    parser.add_argument("id", nargs="?", metavar="ID", help="a request's, trace's or task's id, or how it begins")
+    parser.add_argument(
+        "id", nargs="?", metavar="ID", help="a request's, trace's or task's id, or its beginning or end"
+    )
     parser.add_argument("--json", action="store_true", help="for programs")
     add_state(parser)
 

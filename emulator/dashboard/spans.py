@@ -165,13 +165,18 @@ class Collector(asyncio.DatagramProtocol):
         return found.spans() if found else []
 
     def trace_of(self, id_: str, kinds: Sequence[str] = NAMED) -> str:
-        """The trace that an id belongs to: its own, a request's, a task's, or the beginning of one; empty where none is."""
+        """The trace that an id belongs to: its own, a request's, a task's, or the beginning or end of one; empty: none."""
         if id_ in self.traces or not id_:
             return id_
         if id_ in self._ids:
             return self._ids[id_][0] if self._ids[id_][1] in kinds else ""
         if len(id_) < SHORTEST:
             return ""
-        near = {trace for known, (trace, what) in self._ids.items() if known.startswith(id_) and what in kinds}
-        near |= {known for known in self.traces if known.startswith(id_)}
+        near = {trace for known, (trace, what) in self._ids.items() if _near(known, id_) and what in kinds}
+        near |= {known for known in self.traces if _near(known, id_)}
         return near.pop() if len(near) == 1 else ""
+
+
+def _near(known: str, part: str) -> bool:
+    """Whether an id begins or ends so: lists show the beginning of a random one, and the end of one that begins with its time."""
+    return known.startswith(part) or known.endswith(part)

@@ -22,6 +22,10 @@ from emulator.state.folder import State
 _AGAIN = "replay"
 
 
+# A list in a narrow terminal shows so much of an id.
+SHORTEST = 8
+
+
 class Wanted(Struct):
     """What is to be replayed: a recording's folder, one request of it (`id`) or all, on which snapshot, with the code of which
     checkout."""
@@ -46,7 +50,7 @@ class Replayed(Struct):
 
 
 def find(state: State, wanted: str) -> tuple[Path, str]:
-    """The recording of that name, or the newest that has a request of that id; with the id, if it is one.
+    """The recording of that name, or the newest that has one request whose id is or begins so; with its id, if it is one.
 
     Raises:
         StartError: there is neither.
@@ -55,8 +59,11 @@ def find(state: State, wanted: str) -> tuple[Path, str]:
         return recordings.find(state, wanted), ""
     for about in recordings.every(state):
         folder = recordings.home(state) / about["name"]
-        if any(exchange.id == wanted for exchange in form.read_exchanges(folder)):
+        found = {exchange.id for exchange in form.read_exchanges(folder) if exchange.id.startswith(wanted)}
+        if wanted in found:
             return folder, wanted
+        if len(found) == 1 and len(wanted) >= SHORTEST:
+            return folder, found.pop()
     names = ", ".join(about["name"] for about in recordings.every(state)) or "none yet"
     raise StartError(f"{wanted} is neither a recording nor a request of one; there are the recordings {names}")
 

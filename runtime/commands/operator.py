@@ -18,6 +18,7 @@ from runtime.services import Service, load_services
 from shared.settings import repair_dsn
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 
 class NotConfigured(Exception):
@@ -119,10 +120,18 @@ def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: boo
 
 
 def fitting(table: list[list[str]], columns: Sequence[str], width: int) -> list[list[str]]:
-    """The cells so that a line fits: ids without their random end (their beginning is enough for `eco2 trace`), then what is
-    longest cut, never below 8 letters."""
-    if sum(_widths(table, columns)) + 2 * (len(columns) - 1) > width:
-        table = [[f"{cell[:18]}…" if _ID.fullmatch(cell) else cell for cell in line] for line in table]
+    """The cells so that a line fits: ids by their end (their beginning is a time, and many have it), which is enough for
+    `eco2 trace`; times without the date that all share, or without the year; then what is longest cut, never below 8 letters."""
+
+    def fits() -> bool:
+        return sum(_widths(table, columns)) + 2 * (len(columns) - 1) <= width
+
+    if not fits():
+        table = [[f"…{cell[-8:]}" if _ID.fullmatch(cell) else cell for cell in line] for line in table]
+    if not fits():
+        days = {cell[:10] for line in table for cell in line if _TIME.fullmatch(cell)}
+        cut = 11 if len(days) == 1 else 5
+        table = [[cell[cut:] if _TIME.fullmatch(cell) else cell for cell in line] for line in table]
     while table:
         widths = _widths(table, columns)
         over = sum(widths) + 2 * (len(columns) - 1) - width

@@ -26,7 +26,7 @@ def collector() -> Collector:
     return found
 
 
-@pytest.mark.parametrize("id_", ["a" * 32, "a" * 8, "request-1", TASK, TASK[:13], "subject-1"])
+@pytest.mark.parametrize("id_", ["a" * 32, "a" * 8, "request-1", TASK, TASK[:13], TASK[-8:], "subject-1"])
 def test_every_id_of_a_trace_leads_to_it(collector: Collector, id_: str) -> None:
     assert {one["trace"] for one in collector.trace(id_)} == {"a" * 32}
 

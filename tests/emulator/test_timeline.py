@@ -142,6 +142,12 @@ def test_what_took_long_and_said_nothing_is_named_too() -> None:
     assert gaps == [(0, 70), (75, 25)]
 
 
+def test_an_event_stream_waits_and_does_not_work() -> None:
+    server = span("s", "server", "GET /z/{id}/events", 0, 100, status=200, path="/z/1/events")
+    timeline = build([server, span("q", "sql", "SELECT 3", 70, 5, "s")])
+    assert [row.name for row in timeline.rows if row.kind == "gap"] == ["events", "events"]
+
+
 def test_without_spans_there_is_nothing() -> None:
     assert build([]).rows == []
 

@@ -207,6 +207,23 @@ test("the logs of all parts are searched, and a line leads to its request", asyn
   await page.locator(".timeline").waitFor();
 });
 
+test("replicas are drawn whole, each beside the first of its part", async () => {
+  await visit("system");
+  const replicas = ["worker-ai", "worker-storage", "worker-ai/2", "worker-storage/2", "worker-ai/3"];
+  const parts = [...replicas, ...replicas.map((name) => name.replace("worker", "syncer")), "api-waste", "gateway", "postgres"].map((name) => ({ name }));
+  for (const width of [1400, 360]) {
+    const { height, boxes } = await page.evaluate(async ([parts, width]) => {
+      const script = performance.getEntriesByType("resource").map(({ name }) => name).find((name) => name.endsWith("/map.js"));
+      const { height, boxes } = (await import(script)).place({ parts, links: [] }, width);
+      return { height, boxes: [...boxes] };
+    }, [parts, width]);
+    const inside = boxes.filter(([, box]) => box.y >= 0 && box.y + box.h <= height).map(([name]) => name);
+    assert.deepEqual(inside, boxes.map(([name]) => name));
+    const workers = boxes.filter(([name]) => name.startsWith("worker-")).sort(([, a], [, b]) => a.y - b.y).map(([name]) => name);
+    assert.deepEqual(workers, ["worker-ai", "worker-ai/2", "worker-ai/3", "worker-storage", "worker-storage/2"]);
+  }
+});
+
 test("what takes long is listed with its plan, and leads to its timeline", async () => {
   await visit("top");
   await page.selectOption('select[name="by"]', "p95");
@@ -453,8 +470,8 @@ for (const theme of ["light", "dark"]) {
 }
 
 // The pages that say why something failed, and what is stored, at a desk and in the hand.
-const WHY = { requests: () => page.locator("[data-trace]").first().click(), tasks: () => page.locator("[data-open]").first().click(), logs: async () => {}, top: () => page.locator(".statement summary").first().click(), data: () => page.click('[data-table="waste.images"]') };
-const SHOWN = { requests: ".timeline", tasks: "[data-detail]", logs: ".lines li", top: ".statement .log", data: "[data-copy]" };
+const WHY = { system: async () => {}, requests: () => page.locator("[data-trace]").first().click(), tasks: () => page.locator("[data-open]").first().click(), logs: async () => {}, top: () => page.locator(".statement summary").first().click(), data: () => page.click('[data-table="waste.images"]') };
+const SHOWN = { system: "#record", requests: ".timeline", tasks: "[data-detail]", logs: ".lines li", top: ".statement .log", data: "[data-copy]" };
 for (const [theme, language] of [["light", "en"], ["dark", "en"], ["light", "ko"], ["dark", "ko"]]) {
   test(`at 1400 and 390 px why something failed and what is stored is readable, ${theme}, ${language}`, async () => {
     const found = [];
@@ -468,6 +485,8 @@ for (const [theme, language] of [["light", "en"], ["dark", "en"], ["light", "ko"
         await shot(`${name}-${width}-${theme}-${language}`);
         const [content, window_] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
         assert.ok(content <= window_, `${name} is ${content} px wide at ${width}`);
+        const clipped = await page.evaluate(() => [...document.querySelectorAll("td .badge, dt")].filter((one) => { const { left } = one.getBoundingClientRect(); const frame = (one.closest(".scroll") ?? document.body).getBoundingClientRect(); return left < frame.left || one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 0; }).map((one) => one.textContent));
+        assert.deepEqual(clipped, [], `${name} at ${width}: a status or a label is cut`);
         found.push(...(await serious()).map((line) => `${name} ${width}: ${line}`));
       }
     }

@@ -4,7 +4,7 @@ import { s } from "./base.js";
 import { t } from "./words.js";
 
 const STORES = ["redis-broker", "redis-cache", "s3", "postgres"];
-const NARROW = 1020, BAR_WITH_WORDS = 84;
+const NARROW = 1020, BAR_WITH_WORDS = 84, PAIR_GAP = 26;
 
 // "failed" is also the beginning of every error's line.
 export const stateWord = (state) => t(state === "failed" ? "state_failed" : state);
@@ -12,8 +12,9 @@ export const stateWord = (state) => t(state === "failed" ? "state_failed" : stat
 // Where everything is: boxes and bars by name, wires as paths. `width` is in CSS pixels, and so is the drawing.
 export function place(system, width) {
   const names = system.parts.map((part) => part.name);
-  const apis = names.filter((name) => name.startsWith("api-"));
-  const workers = names.filter((name) => name.startsWith("worker-")).flatMap((name) => [name, name.replace("worker-", "syncer-")]);
+  // A replica is beside the first of its part, which began earlier.
+  const apis = names.filter((name) => name.startsWith("api-")).sort();
+  const workers = names.filter((name) => name.startsWith("worker-")).sort().flatMap((name) => [name, name.replace("worker-", "syncer-")]);
   const aside = names.filter((name) => ![...apis, ...workers, ...STORES, "gateway"].includes(name));
   const stores = STORES.filter((name) => names.includes(name));
   const boxes = new Map();
@@ -27,11 +28,12 @@ export function place(system, width) {
     height = Math.max(...[...boxes.values()].map((box) => box.y + box.h)) + 2;
     first = 12 + w + 38; last = width - 1; foot = rows * 54 - 8;
   } else {
-    const tall = apis.length * 68 - 14;
+    const pairs = workers.length * 68 - 14 + Math.max(workers.length / 2 - 1, 0) * PAIR_GAP;
+    const tall = Math.max(apis.length * 68 - 14, pairs);
     column(apis, 200, 166, 54, 14, 1);
     boxes.set("gateway", { x: 1, y: Math.max((tall - 54) / 2, 1 + aside.length * 68), w: 140, h: 54 });
     aside.forEach((name, i) => boxes.set(name, { x: 1, y: 1 + i * 68, w: 140, h: 54 }));
-    workers.forEach((name, i) => boxes.set(name, { x: width - 167, y: (tall - (workers.length * 68 + 26)) / 2 + i * 68 + (i > 1 ? 40 : 0), w: 166, h: 54 }));
+    workers.forEach((name, i) => boxes.set(name, { x: width - 167, y: 1 + (tall - pairs) / 2 + i * 68 + Math.floor(i / 2) * PAIR_GAP, w: 166, h: 54 }));
     height = tall + 24; first = 200 + 166 + 44; last = width - 167 - 30; foot = tall + 1;
   }
   const gap = narrow ? Math.min(26, width * 0.022) : 30;

@@ -4,7 +4,7 @@ import { open, standing } from "./task.js";
 import { t } from "./words.js";
 
 const STAGES = ["accepted", "published", "journalled", "done", "returned", "synced"];
-const COLOURS = ["var(--accent)", "var(--warn)"];
+const COLOURS = ["var(--accent)", "var(--warn)", "var(--focus)", "var(--bad)", "var(--muted)"];
 const WITHIN = { "": "always", 600: "minutes_10", 3600: "hour", 86400: "day" };
 
 export function show(main, wanted, filters) {
@@ -55,7 +55,7 @@ export function show(main, wanted, filters) {
         list.replaceChildren(tasks.length ? table([t("status"), t("task"), t("time"), t("stage"), t("error"), ""], tasks, (task) => row(task, chosen, choose, order)) : h("p", { class: "empty" }, t(all.some((one) => one.value.trim()) ? "no_such_tasks" : "no_tasks")),
           more ? h("button", { type: "button", onclick: () => { limit = Math.min(500, limit * 3); refresh(true); } }, t("more")) : "");
       }
-      charts.replaceChildren(h("h2", {}, t("waiting")), chart(history, "journal"), h("h2", {}, t("age")), chart(history, "age"));
+      charts.replaceChildren(h("h2", {}, t("journal_rows")), chart(history, "journal"), h("h2", {}, t("age")), chart(history, "age"));
     } catch (error) { if (!stopped && now === turn) list.replaceChildren(problem(error, () => refresh(true))); }
     if (!stopped && now === turn) timer = setTimeout(refresh, 1500);
   }
@@ -70,7 +70,7 @@ function row(task, chosen, choose, order) {
   const stages = h("div", { class: "stages", role: "img", "aria-label": last }, STAGES.map((stage) => h("i", { class: task.stages[stage] ? (failed && stage === "done" ? "on failed" : "on") : null, title: t(stage) })));
   const action = (path, label) => h("button", { type: "button", onclick: (event) => order(event.target, `/tasks/${task.id}/${path}`) }, label);
   return h("tr", { "data-task": task.id }, h("td", { class: "keep" }, h("span", { class: `badge ${standing(task)}`, "data-status": task.status }, t(task.status))),
-    h("td", { class: "keep" }, h("button", { type: "button", class: "link", "data-item": true, "data-open": task.id, "aria-pressed": task.id === chosen ? "true" : "false", title: task.id, onclick: () => choose(task.id) }, task.actor || "?", " ", h("span", { class: "muted mono small" }, `…${task.id.slice(-8)}`))),
+    h("td", { class: "keep names" }, h("button", { type: "button", class: "link", "data-item": true, "data-open": task.id, "aria-pressed": task.id === chosen ? "true" : "false", title: task.id, onclick: () => choose(task.id) }, task.actor || "?", " ", h("span", { class: "muted mono small" }, `…${task.id.slice(-8)}`))),
     h("td", { class: "keep muted small" }, began ? clockTime(Date.parse(began) / 1000) : ""), h("td", { class: "keep" }, h("span", { class: "stage" }, stages, h("span", { class: "small muted" }, last))),
     h("td", { class: "small said" }, task.quarantine ? `${t("quarantine")}: ${task.quarantine}` : task.error ?? ""),
     h("td", { class: "keep" }, task.open || task.failed_at_owner ? action("retry", t("retry_task")) : null, task.quarantine ? action("release", t("release")) : null,
@@ -83,7 +83,7 @@ function chart(history, what) {
   const span = Math.max(history.length - 1, 1);
   const line = (name) => history.map((at, i) => `${i ? "L" : "M"}${(30 + (i / span) * 560).toFixed(1)} ${(104 - ((at[what][name] ?? 0) / most) * 90).toFixed(1)}`).join(" ");
   const last = history.at(-1)?.[what] ?? {};
-  const curves = names.map((name, i) => { const curve = s("path", { class: "curve", d: line(name) || "M0 0" }); curve.style.stroke = COLOURS[i % 2]; return curve; });
+  const curves = names.map((name, i) => { const curve = s("path", { class: "curve", d: line(name) || "M0 0" }); curve.style.stroke = COLOURS[i % COLOURS.length]; return curve; });
   return h("figure", { class: "figure" }, s("svg", { class: "chart", viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img", "aria-label": names.map((name) => `${name} ${Math.round(last[name] ?? 0)}`).join(", ") },
-    s("line", { class: "axis", x1: 30, y1: 104, x2: 590, y2: 104 }), curves), h("figcaption", { class: "small muted" }, names.map((name, i) => { const swatch = h("span", { class: "swatch" }); swatch.style.background = COLOURS[i % 2]; return [swatch, `${name}: ${Math.round(last[name] ?? 0)}`]; }), ` · max ${Math.round(most)}`));
+    s("line", { class: "axis", x1: 30, y1: 104, x2: 590, y2: 104 }), curves), h("figcaption", { class: "small muted" }, names.map((name, i) => { const swatch = h("span", { class: "swatch" }); swatch.style.background = COLOURS[i % COLOURS.length]; return [swatch, `${name}: ${Math.round(last[name] ?? 0)}`]; }), ` · max ${Math.round(most)}`));
 }

@@ -120,7 +120,7 @@ def test_one_request_is_sent_after_those_before_it_and_compared_alone(emulator: 
     wanted = next(
         exchange for exchange in exchanges if exchange.path == "/api/v1/waste/analyses" and exchange.method == "GET"
     )
-    done = replay(emulator, aside, wanted.id)
+    done = replay(emulator, aside, wanted.id[:8])  # as a list in a narrow terminal shows it
     assert (done.returncode, "no difference in 1 requests" in done.stdout) == (0, True), done.stdout
 
 
