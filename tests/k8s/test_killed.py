@@ -22,7 +22,7 @@ from runtime.services import ROOT, load_services
 from tests.k8s.api.controllers import Rule
 from tests.k8s.api.server import Server
 from tests.k8s.conftest import deployment, every, greets, opens, run_eco2, secret
-from tests.k8s.walk import Walk, state
+from tests.k8s.walk import TURNS, Walk, state
 
 QUICK = ("--timeout", "30")
 ROLE = "api_auth_role"
@@ -210,7 +210,10 @@ def test_no_key_ever_signs_that_is_not_public(made: Server, walks: Walks) -> Non
             assert any(key.get("sign_from", 0) <= datetime.now(UTC).timestamp() for key in private)
 
 
-def test_a_deploy_is_finished_by_the_next(deployed: Server, checkout: Path, walks: Walks, tmp_path: Path) -> None:
+@pytest.mark.parametrize("turn", range(TURNS))
+def test_a_deploy_is_finished_by_the_next(
+    deployed: Server, checkout: Path, walks: Walks, tmp_path: Path, turn: int
+) -> None:
     """One in which all kinds of steps are: the base, the tools, migrations before and after, pods, records."""
     conf = checkout / "k8s/base/postgres/postgresql.conf"
     conf.write_text(conf.read_text(encoding="utf-8").replace("work_mem = '6MB'", "work_mem = '8MB'"), encoding="utf-8")
@@ -220,7 +223,7 @@ def test_a_deploy_is_finished_by_the_next(deployed: Server, checkout: Path, walk
     for name in ("0099_more.sql", "0099_less.after.sql"):
         (checkout / "functions/waste/migrations" / name).write_text("SELECT 1;\n", encoding="utf-8")
     walk = walks("deploy", *QUICK, root=checkout)
-    for _ in walk.kills(lambda: None, "instead", "after"):
+    for _ in walk.kills(lambda: None, "instead", "after", turn=turn, turns=TURNS):
         walk.finish()
         assert state(deployed) == walk.undisturbed, walk.where
     assert run_eco2(checkout, tmp_path, "deploy").stdout == "nothing to deploy\n"

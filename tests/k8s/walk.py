@@ -20,6 +20,8 @@ from tests.k8s.api.server import Server
 # `make faults` walks every step, once a moment; `make test` a few of them.
 ALL = os.environ.get("ECO2_KILLS") == "all"
 FEW = 5
+# A walk of a whole deploy is so long that it goes in turns: a test that takes 25 minutes is ended.
+TURNS = 4 if ALL else 1
 Moment = Literal["instead", "after"]
 
 
@@ -97,8 +99,11 @@ class Walk:
         """Run it to its end, as the next person would."""
         assert self.run() == 0, f"{self.where}: {self.said()}"
 
-    def kills(self, back: Callable[[], object], *moments: Moment) -> Iterator[None]:
-        """Kill at each step, once a moment; then it is the caller's turn to look, and to finish it. `back` prepares each run."""
+    def kills(self, back: Callable[[], object], *moments: Moment, turn: int = 0, turns: int = 1) -> Iterator[None]:
+        """Kill at each step, once a moment; then the caller looks, and finishes it. `back` prepares each run.
+
+        Of several turns each takes its part of the steps.
+        """
         self.where = "never killed"
         back()
         self.finish()
@@ -110,7 +115,7 @@ class Walk:
             # Where something else begins, and of those some, from the first to the last.
             turns = [n for n, (before, kind) in enumerate(pairwise(kinds)) if before != kind or len(steps) <= FEW]
             steps = sorted({turns[round(part * (len(turns) - 1) / (FEW - 1))] for part in range(FEW)})
-        for step in steps:
+        for step in steps[turn::turns]:
             for moment in moments if ALL else [moments[step % len(moments)]]:
                 self.server.store.load(self.start)
                 back()

@@ -160,7 +160,9 @@ def apply(
     others = {key: paths - changed for key, paths in owners.items() if key != (manager, "Apply")}
     result: Document = merge(live, config)
     for path in mine - set(wanted):
-        if not any(path in paths for paths in others.values()):
+        # A map that was applied empty is not left out by one that has a key now.
+        within = any(field[: len(path)] == path for field in wanted)
+        if not within and not any(path in paths for paths in others.values()):
             remove(result, path)
     return result, {**{key: paths for key, paths in others.items() if paths}, (manager, "Apply"): set(wanted)}
 
