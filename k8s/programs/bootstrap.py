@@ -42,9 +42,14 @@ def _eks(plan: Document, services: list[Service], env: Environment) -> list[Docu
     photographs = [s.name for s in services if "objects" in s.uses]
     backups = [s.name for s in services if s.is_worker]
     accounts = [
-        _account("eco2", name, name in photographs, name in backups) for name in sorted({*photographs, *backups})
+        _account(
+            "eco2", name, *(["photographs"] if name in photographs else []), *(["backups"] if name in backups else [])
+        )
+        for name in sorted({*photographs, *backups})
     ]
-    accounts.append(_account("database", "tools", photographs=False, backups=True))
+    accounts.append(_account("database", "tools", "backups"))
+    if "logs" in env.components:
+        accounts.append(_account("logging", "vector", "logs"))
     zones = [plan["zone"], plan["zone"][:-1] + "c"]  # the control plane and the load balancer want two
     return fill(
         "eks",
@@ -65,13 +70,10 @@ def _at(labels: list[str]) -> Document:
     return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}}
 
 
-def _account(space: str, name: str, photographs: bool, backups: bool) -> Document:
-    account = "arn:aws:iam::000000000000:policy/"
-    policies = [f"{account}eco2-photographs"] if photographs else []
-    policies += [f"{account}eco2-backups"] if backups else []
+def _account(space: str, name: str, *policies: str) -> Document:
     return {
         "metadata": {"namespace": space, "name": name},
-        "attachPolicyARNs": policies,
+        "attachPolicyARNs": [f"arn:aws:iam::000000000000:policy/eco2-{policy}" for policy in policies],
         "roleOnly": True,  # the account itself is `eco2 deploy`'s
     }
 

@@ -28,7 +28,7 @@ from k8s.programs.templates import Document
 from runtime.closure import Checkout
 
 Say = Callable[[str], object]
-WORKLOADS = ("Deployment", "StatefulSet")
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 # What others need is made before them, whatever the order in the files.
 _FIRST = ("Namespace", "StorageClass", "PriorityClass", "ServiceAccount", "ConfigMap")
 

@@ -30,6 +30,7 @@ class Environment(Struct, frozen=True, forbid_unknown_fields=True):
     context: str = ""  # kubectl's; empty: the current one
     small: bool = False
     settings: dict[str, str] = {}  # variables of services, by name, over the defaults
+    components: list[str] = []  # folders of k8s/components that this cluster has
 
     def image(self, service: str, tag: str) -> str:
         """The full name of a service's image."""
@@ -44,9 +45,15 @@ def environments(root: Path = ROOT) -> dict[str, Environment]:
     """
     file = root / "k8s/environments.toml"
     try:
-        return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), dict[str, Environment])
+        found = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), dict[str, Environment])
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise UnknownEnvironment(f"k8s/environments.toml: {error}") from None
+    known = sorted(path.parent.name for path in (root / "k8s/components").glob("*/kustomization.yaml"))
+    for name, one in found.items():
+        if unknown := [part for part in one.components if part not in known]:
+            text = f"k8s/environments.toml: {name}: there is no component {unknown[0]}"
+            raise UnknownEnvironment(f"{text}{suggestion(unknown[0], known)}")
+    return found
 
 
 def environment(name: str, root: Path = ROOT) -> Environment:

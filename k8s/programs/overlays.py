@@ -53,7 +53,8 @@ def overlay(env: Environment, services: list[Service]) -> dict[str, str]:
     ]
     if env.small:
         patches += _small(services)
-    top = kustomization(resources=["../../base", "settings.yaml"], patches=patches)
+    beside = {"components": [f"../../components/{name}" for name in env.components]} if env.components else {}
+    top = kustomization(resources=["../../base", "settings.yaml"], **beside, patches=patches)
     return {"kustomization.yaml": dump([top]), "settings.yaml": dump(made)}
 
 

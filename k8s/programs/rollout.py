@@ -151,6 +151,8 @@ def left_of(found: Document) -> str:
     status, wanted = found.get("status", {}), found["spec"].get("replicas", 1)
     if not _seen(found):
         return "its controller has not seen the change yet"
+    if found["kind"] == "DaemonSet":
+        return _left_of_nodes(status)
     updated = status.get("updatedReplicas", 0)
     ready = status.get("readyReplicas", 0) if found["kind"] == "StatefulSet" else status.get("availableReplicas", 0)
     if updated < wanted:
@@ -162,6 +164,14 @@ def left_of(found: Document) -> str:
     if found["kind"] == "StatefulSet" and status.get("currentRevision") != status.get("updateRevision"):
         return "some pods are of the revision before"
     return ""
+
+
+def _left_of_nodes(status: Document) -> str:
+    """What is missing of a DaemonSet's pods, one on each of its nodes."""
+    nodes, ready = status.get("desiredNumberScheduled", 0), status.get("numberAvailable", 0)
+    if (new := status.get("updatedNumberScheduled", 0)) < nodes:
+        return f"{new} of {nodes} nodes have the new pod"
+    return f"the pods of {ready} of {nodes} nodes are ready" if ready < nodes else ""
 
 
 def _is_new(pod: Document, workload: Document) -> bool:

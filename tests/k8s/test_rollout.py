@@ -82,6 +82,24 @@ def test_a_pod_that_does_not_start_is_quoted(cluster: Server, kind: str, does: s
         roll_out(kind, "x:2")
 
 
+def test_a_daemonset_is_waited_for_and_quoted_too(cluster: Server) -> None:
+    found = workload("DaemonSet")
+    del found["spec"]["replicas"]
+    node = {"apiVersion": "v1", "kind": "Node"}
+    Cluster().apply([*({**node, "metadata": {"name": name}, "spec": {}} for name in ("one", "two")), found])
+    await_rollout(Cluster(), "daemonset", "web", "default", PATIENCE)
+    pods = [pod for (kind, _, _), pod in cluster.store.objects.items() if kind == "Pod"]
+    assert len(pods) == 2
+    cluster.controllers.rules = [Rule(r"^web-\S+ x:2$", "pullfail")]
+    found["spec"]["template"]["spec"]["containers"][0]["image"] = "x:2"
+    Cluster().apply([found])
+    with pytest.raises(RolloutError, match=r"ImagePullBackOff: .*x:2"):
+        await_rollout(Cluster(), "daemonset", "web", "default", PATIENCE)
+    cluster.controllers.rules = []
+    Cluster().undo("daemonset", "web", "default")
+    await_rollout(Cluster(), "daemonset", "web", "default", PATIENCE)
+
+
 def test_what_may_yet_pass_is_said_and_waited_for(cluster: Server) -> None:
     said: list[str] = []
     roll_out()

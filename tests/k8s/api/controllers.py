@@ -56,7 +56,8 @@ class Controllers:
                     self._look()
 
     def _look(self) -> None:
-        for kind, work in (("Deployment", self._deployment), ("StatefulSet", self._statefulset), ("Job", self._job)):
+        works = {"Deployment": self._deployment, "StatefulSet": self._statefulset, "DaemonSet": self._daemonset}
+        for kind, work in {**works, "Job": self._job}.items():
             for key in [key for key in self.store.objects if key[0] == kind]:
                 work(key)
         for key in [key for key in self.store.objects if key[0] == "Pod"]:
@@ -167,6 +168,32 @@ class Controllers:
             "updateRevision": revision,
             "updatedReplicas": updated,
             "currentReplicas": updated if done else len(outdated),
+        }
+        self.store.set_status(key, status)
+
+    def _daemonset(self, key: Key) -> None:
+        """One pod on each node that takes it; one node after the other gets the new one."""
+        found = self.store.objects[key]
+        revision = _hash(found["spec"]["template"])
+        self._controller_revision(found, f"{key[2]}-{revision}")
+        nodes = [
+            n for (kind, _, n), node in self.store.objects.items() if kind == "Node" and not node["spec"].get("taints")
+        ]
+        pods = {pod["metadata"]["labels"]["eco2-test/node"]: pod for pod in self._pods(found)}
+        new = [n for n, pod in pods.items() if pod["metadata"]["labels"]["controller-revision-hash"] == revision]
+        if missing := [node for node in nodes if node not in pods]:
+            name = f"{key[2]}-{self.store.version % 100000:05d}"
+            self._make_pod(found, name, {"controller-revision-hash": revision, "eco2-test/node": missing[0]})
+        elif (old := [node for node in pods if node not in new]) and all(is_ready(pods[node]) for node in new):
+            self._delete_pod(pods[old[0]])
+        ready = sum(is_ready(pod) for pod in pods.values())
+        status = {
+            "observedGeneration": found["metadata"]["generation"],
+            "currentNumberScheduled": len(pods),
+            "desiredNumberScheduled": len(nodes),
+            "updatedNumberScheduled": len(new),
+            "numberReady": ready,
+            "numberAvailable": ready,
         }
         self.store.set_status(key, status)
 
