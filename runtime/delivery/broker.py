@@ -276,14 +276,26 @@ class Broker(RedisBroker):
 
     def disabled(self) -> frozenset[str]:
         """Which functions are switched off, as far as a relay has said."""
-        found: Any = self.client.get(keys.DISABLED)
-        with contextlib.suppress(msgspec.DecodeError):
-            return frozenset(msgspec.json.decode(found or b"[]", type=list[str]))
-        return frozenset()
+        return _names(self.client.get(keys.DISABLED))
+
+    def know_disabled(self, service: str, names: Iterable[str]) -> None:
+        """Note for the service's next relay what this one has seen to."""
+        self.client.set(keys.known_disabled(service), msgspec.json.encode(sorted(names)))
+
+    def known_disabled(self, service: str) -> frozenset[str]:
+        """What the service's last relay has seen to; what consumers were told, where none has noted it."""
+        found = self.client.get(keys.known_disabled(service))
+        return self.disabled() if found is None else _names(found)
 
     def close(self) -> None:
         self.client.close()
         self._waiting.close()
+
+
+def _names(found: Any) -> frozenset[str]:
+    with contextlib.suppress(msgspec.DecodeError):
+        return frozenset(msgspec.json.decode(found or b"[]", type=list[str]))
+    return frozenset()
 
 
 def _script(client: redis.Redis, name: str) -> Script:

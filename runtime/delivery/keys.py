@@ -7,6 +7,11 @@ LIFE = f"{NAMESPACE}:__life__"
 DISABLED = f"{NAMESPACE}:__disabled__"
 
 
+def known_disabled(service: str) -> str:
+    """What a service's relays knew last to be switched off, as a JSON list: each looks after its own outbox."""
+    return f"{NAMESPACE}:{service}.disabled"
+
+
 def waiting(queue: str) -> str:
     """List of the ids of messages that wait."""
     return f"{NAMESPACE}:{queue}"

@@ -371,14 +371,17 @@ class Relay:
         disabled = outbox.disabled(conn)
         if disabled != self._disabled:
             self.on_disabled(disabled)
-            # Also at the start: what was said last may be from before the last relay ended, and be on again since.
-            before = self._broker.disabled() if self._disabled is None else self._disabled
+            # Also at the start: what was known last may be from before the last relay ended, and be on again since. Of this
+            # service's: others that start at the same moment have told the consumers already.
+            before = self._broker.known_disabled(self.service) if self._disabled is None else self._disabled
             self._broker.say_disabled(disabled)
             enabled = [name for name in before if name not in disabled]
-            self._disabled = disabled
             if enabled:
                 # What is published and not noted yet may have been dropped, too.
                 while self._unnoted:
                     self._note_published(conn, 0.0)
                 # A consumer that does not know yet would drop them once more.
                 outbox.publish_enabled(conn, clock.now() + timedelta(seconds=KNOWN), enabled)
+            # Last, so that what is cut off before is done again, by the next relay if need be.
+            self._broker.know_disabled(self.service, disabled)
+            self._disabled = disabled
