@@ -6,6 +6,8 @@ to be named here, which is the moment to ask what happens after a month.
 
 import ast
 import asyncio
+import functools
+import gc
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -25,12 +27,14 @@ from emulator.servers import ai_stub
 from runtime import forms, telemetry
 from runtime.delivery import relay
 from runtime.delivery.broker import Broker
+from runtime.http import edge
 from runtime.http.admission import Lane
 from runtime.http.app import Asked
 from runtime.services import ROOT
 from shared import clock, rates
 from shared.messages import Outcome
 from shared.wake import Accepted
+from tests.conftest import Serve
 
 # Commands, builds and deployments end; what they gather goes with them.
 SHORT_LIVED = (
@@ -373,6 +377,39 @@ async def fill_queries() -> None:
         assert parse_query_string.cache_info().currsize == before
         assert (await client.get("/search?q=short")).text == "short"
         assert parse_query_string.cache_info().currsize == before + 1
+
+
+def remembered() -> int:
+    """How many entries Litestar's caches hold, but for those of so few that their length does not matter."""
+    found = [
+        one.cache_info()
+        for one in gc.get_objects()
+        if isinstance(one, functools._lru_cache_wrapper) and (one.__module__ or "").startswith("litestar")
+    ]
+    assert all(info.maxsize is not None for info in found)
+    return sum(info.currsize for info in found if (info.maxsize or 0) > 128)
+
+
+async def test_the_framework_remembers_nothing_long(serve: Serve) -> None:
+    """Its caches are bounded by number alone, so only what is short may get into them; a UUID has any number of hyphens."""
+    client = await serve("auth", "recycle_info")
+    items, start = "/api/v1/recycle/items", "/api/v1/auth/oauth/{}/start?return_to=x&code_challenge=x"
+    await client.get(items)
+    await client.get(f"{items}/{uuid4()}")
+    await client.get(start.format("kakao"))
+    before = remembered()
+    long = "-" * edge.LONGEST
+    for number in range(3):
+        asked = {
+            f"{items}/{long}{uuid4()}": 404,
+            start.format(f"{number}{long}"): 404,
+            f"{items}?category={number}{long}": 400,
+            f"{items}/{number}{long}": 404,
+        }
+        for path, status in asked.items():
+            answer = await client.get(path, headers={"Cookie": f"a={number}{long}", "X-Anything": f"{number}{long}"})
+            assert answer.status_code == status, path
+    assert remembered() == before
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _SECRET = re.compile(
     r"((?:^|&)[^=&]*(?:ticket|token|code|state|secret|passw|key|sig|auth|cred|nonce)[^=&]*=)[^&]*", re.I
 )
+# Characters of the longest address that a function can have. Litestar remembers the last 1,024 addresses and their parameters
+# whatever their length, and a UUID has endless spellings: with lines of 8 KB that is 20 MB a service for whoever fills it.
+LONGEST = 1000
+_NOWHERE = "There is no such address."
 _CHARSET = re.compile(rb";\s*charset\s*=\s*\"?([^\s;\"]*)", re.IGNORECASE)
 
 
@@ -101,8 +105,8 @@ class Edge:
             return page
         for prefix, folder, app in self._routes:
             if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == "/"):
-                return folder, app
-        return "", self._health.probe(path) if path in PATHS else _refuse(NotFound("There is no such address."))
+                return folder, app if len(path) <= LONGEST else _refuse(NotFound(_NOWHERE))
+        return "", self._health.probe(path) if path in PATHS else _refuse(NotFound(_NOWHERE))
 
     def _page(self, path: str) -> tuple[str, ASGIApp] | None:
         """What shows the API reference of a service; the functions know nothing of it."""
