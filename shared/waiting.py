@@ -1,7 +1,7 @@
 """How a connection to PostgreSQL waits for its answers: with one reader on its socket, which stays.
 
-psycopg adds a reader to the event loop, a timer and removes both again, for each answer: a third of what a short statement costs
-here. What else it waits for (to connect, to send more than the socket takes, a pipeline, a timeout) is left to psycopg.
+psycopg adds a reader to the event loop and a timer, and removes both again, for each answer: some 30 % of what a short statement
+costs here. What else it waits for (to connect, to send more than the socket takes, a pipeline, a timeout) is left to psycopg.
 """
 
 import asyncio
