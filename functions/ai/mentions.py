@@ -231,7 +231,7 @@ def _part_pattern(words: Sequence[str]) -> re.Pattern[str]:
 
 _PART_WORDS = {kind: _part_pattern(words) for kind, words in PART_WORDS.items()}
 _ANY_PART = "|".join(words.source for words in PARTS.values())
-_IS_PART = re.compile(rf"(?:{ROLES.stuff.source}\s?)?(?:{_ANY_PART})")
+_IS_PART = re.compile(rf"(?:{ROLES.stuff.source}\s?)?(?:{_ANY_PART})(?:\s?(?:{_ANY_PART}))?")
 
 
 def part_and_whole(named: Sequence[Mention], text: str) -> tuple[Mention, Mention] | None:

@@ -47,6 +47,9 @@ def in_danger(ask: Asking) -> Understood | None:
         return None
     items = [one.item for one in ask.scene.named]
     special = ask.called(situation.item) if situation.item else []
+    if special:
+        # "유리 깨진 거": a material says nothing against what the danger is about.
+        items = [one.item for one in _things(ask.scene)]
     if special and situation.instead and not any(situation.there(plain(" ".join(item.names()))) for item in items):
         # The thing as it is now has rules of its own: a swollen battery does not belong in the battery box.
         items = special
@@ -212,6 +215,9 @@ def _meant(ask: Asking) -> list[Item]:
     if naming.only_bins(scene.mentioned, scene.facts.text):
         return []
     own = scene.about or scene.facts.state or not scene.leans
+    if scene.facts.language == "en" and scene.facts.open and not (scene.about or scene.facts.state or scene.leans):
+        # "How to tie a tie".
+        return []
     if best is None or scene.named or (scene.part and scene.leans) or not own or (scene.leans and scene.plainly):
         return []
     return [best]

@@ -240,6 +240,9 @@ def _variants(kept: list[str]) -> list[str]:
         word for number, word in enumerate(words) if number in (0, len(words) - 1) or word not in _RULES.materials
     ]
     found = {"".join(words), "".join(between)}
+    stuff = next((one for one in _RULES.materials if words[-1].startswith(one) and words[-1] != one), "")
+    if stuff and len(words) > 1:
+        found.add("".join([*words[:-1], words[-1].removeprefix(stuff)]))
     found |= {_KIND[word] + text.removeprefix(word) for text in found for word in _begins(text)}
     for text in [*found]:
         found |= {
