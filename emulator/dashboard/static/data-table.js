@@ -57,7 +57,7 @@ export function showTable(panel, { schema, name }, owner, given) {
   function draw() {
     const { keys, rows, more, role } = answer;
     const acts = (key) => h("td", { class: "keep" }, h("button", { type: "button", "data-copy": true, onclick: () => copyRow(key) }, t("copy_insert")), write.checked ? [" ", h("button", { type: "button", "data-edit": true, onclick: () => edit(key) }, t("edit"))] : null);
-    const grid = rows.length ? table([...(keys.length ? [""] : []), ...answer.columns], rows, (row, i) => h("tr", {}, keys.length ? acts(keys[i]) : null, row.map((one, at) => h("td", { class: "mono" }, cell(answer.columns[at], one)))), head) : h("p", { class: "empty" }, t("no_rows"));
+    const grid = rows.length ? table([...(keys.length ? [""] : []), ...answer.columns], rows, (row, i) => h("tr", {}, keys.length ? acts(keys[i]) : null, row.map((one, at) => h("td", { class: isShort(one) ? "mono keep" : "mono" }, cell(answer.columns[at], one)))), head) : h("p", { class: "empty" }, t("no_rows"));
     const turnTo = (offset, word) => h("button", { type: "button", onclick: () => load(offset) }, t(word));
     out.replaceChildren(h("p", { class: "small muted" }, role, keys.length || !rows.length ? "" : ` · ${t("no_key")}`), grid,
       h("p", { class: "row" }, state.offset ? turnTo(Math.max(state.offset - PAGE, 0), "previous") : null, more ? turnTo(state.offset + PAGE, "more") : null));
@@ -123,3 +123,6 @@ function editor(title, row, save) {
   };
   const box = dialog(title, h("form", { id: "row", onsubmit: submit }, row.columns.map(control), said, h("p", { class: "row" }, h("button", { class: "primary" }, t("save")))));
 }
+
+// Ids, times and numbers, which are never broken in the middle.
+const isShort = (value) => typeof value !== "object" && String(value).length <= 40;

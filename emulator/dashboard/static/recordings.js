@@ -28,7 +28,7 @@ export function recordingPanel() {
       h("p", { class: "row" }, h("button", { type: "button", id: "record", class: open ? "danger" : null, onclick: open ? end : begin }, t(open ? "record_off" : "record_on"))),
       said,
       found.length ? table([t("recording"), t("requests"), t("replay_it")], found.slice(0, SHOWN), (one) => h("tr", {},
-        h("td", { class: "mono keep" }, one.name), h("td", { class: "mono" }, one.requests ?? "–"), h("td", { class: "mono keep" }, one.ended === "open" || one.damaged ? "–" : `eco2 replay ${one.name}`))) : "");
+        h("td", { class: "mono keep" }, one.name), h("td", { class: "mono" }, one.requests ?? "–"), h("td", {}, one.ended === "open" || one.damaged ? "–" : h("code", {}, `eco2 replay ${one.name}`)))) : "");
   }
   async function refresh() {
     try { found = await api("/recordings"); } catch (error) { said.replaceChildren(problem(error)); }

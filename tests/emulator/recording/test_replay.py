@@ -15,6 +15,7 @@ import pytest
 
 from emulator.process import alive
 from emulator.recording import form
+from emulator.recording.beside import code_of
 from tests.emulator.conftest import ROOT, Emulator, make
 from tests.emulator.recording.scenes import PASSWORD, Visitor, a_day
 
@@ -196,3 +197,16 @@ def test_a_damaged_recording_is_refused_with_the_file_that_is(emulator: Emulator
 def test_what_can_not_be_done_is_said(emulator: Emulator, words: tuple[str, ...], code: int, says: str) -> None:
     refused = emulator.eco2(*words, check=False)
     assert (refused.returncode, says in refused.stderr) == (code, True), refused.stderr
+
+
+def test_a_commits_code_lies_in_a_work_tree_that_is_gone_afterwards() -> None:
+    def trees() -> str:
+        return subprocess.run(
+            ["git", "-C", ROOT, "worktree", "list"], capture_output=True, text=True, check=True
+        ).stdout
+
+    with code_of("HEAD") as code:
+        assert (code / "functions" / "auth" / "me.py").exists()
+        assert str(code) in trees()
+    assert not code.parent.exists()
+    assert str(code) not in trees()
