@@ -72,9 +72,9 @@ test-ui: install  ## the dashboard and docs/FRONTEND.md in a real browser; scree
 quick: install    ## the tests that your change reaches, nearest first, in about a minute
 	@$(BIN)/python -m tests.quick $(ARGS)
 
-faults: install   ## the whole fault table, with seeds that replay it, and kill -9 at each step of a rotation and a deploy (long)
+faults: install   ## the whole fault table, with seeds that replay it, and kill -9 at each step of a rotation and a deploy, and within a start (long)
 	$(BIN)/python -m tests.faults --full
-	ECO2_KILLS=all $(BIN)/pytest -q tests/k8s/test_killed.py
+	ECO2_KILLS=all $(BIN)/pytest -q tests/k8s/test_killed.py tests/emulator/test_up.py -k "test_killed or kill_9"
 
 contract: install ## Schemathesis over every service, 200 examples an operation
 	ECO2_EXAMPLES=200 $(BIN)/pytest -q tests/contract $(ARGS)

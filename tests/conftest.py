@@ -23,7 +23,7 @@ from runtime.http.host import build
 from runtime.http.hosted import read_settings
 from runtime.parts import Parts
 from runtime.services import find, load_services
-from shared import clock
+from shared import clock, redis
 from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Message, Outcome
@@ -221,6 +221,15 @@ async def take(own: Callable[[str], dict[str, str]]) -> AsyncIterator[Take]:
     taking = Take(own)
     yield taking
     await taking.close()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients made in this test wait for a Redis that answers late, because the machine is busy, as if it were there.
+
+    A service gives up after 1.5 s and goes on without progress and cache: right for it, but a test would miss them.
+    """
+    monkeypatch.setattr(redis, "PATIENCE", 60.0)
 
 
 @pytest.fixture

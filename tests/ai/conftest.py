@@ -33,7 +33,7 @@ def worker_environment(environment: dict[str, str], model_dir: Path, monkeypatch
 
 
 @pytest.fixture
-def task(worker_environment: dict[str, str]) -> Iterator[AtWork]:
+def task(patient: None, worker_environment: dict[str, str]) -> Iterator[AtWork]:
     """A worker's functions with their store and their progress on real parts, an empty cache, and no one to ask."""
     connect(worker_environment["CACHE_REDIS_URL"]).flushall()
     at_work = AtWork()
@@ -48,12 +48,19 @@ def neighbours(environment: dict[str, str]) -> Iterator[Calls]:
         yield calls
 
 
+@pytest.fixture(scope="module")
+def stocked(neighbours: Calls, environment: dict[str, str]) -> Calls:
+    """The same with all items: tests of recycle-info empty the table that this process's modules share."""
+    parts.load(environment)
+    return neighbours
+
+
 @pytest.fixture
-def known(neighbours: Calls, request: pytest.FixtureRequest) -> Calls:
+def known(stocked: Calls, request: pytest.FixtureRequest) -> Calls:
     """What reaches them, for the task too where there is one."""
     if "task" in request.fixturenames:
-        request.getfixturevalue("task").calls = neighbours
-    return neighbours
+        request.getfixturevalue("task").calls = stocked
+    return stocked
 
 
 @pytest.fixture

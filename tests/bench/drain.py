@@ -3,7 +3,6 @@
 The rows of `task_results` and the events of `task_history` that follow from them: COPY gets both ready-made.
 """
 
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from runtime.journal.journal import Journal
 from runtime.journal.states import Ended, Start
 from shared import clock
 from shared.ids import new_id
+from tests.peak import peak
 
 ROWS = 200_000
 ROUNDS = 3
@@ -30,14 +30,15 @@ ROUNDS = 3
 OTHER_DISK = Path("/dev/shm")
 
 _DRAIN = """
-import os, resource, sys, time
+import os, sys, time
 from pathlib import Path
 from runtime.journal.drain import Syncer
+from tests.peak import peak
 os.nice(int(sys.argv[3]))  # as the syncer's process does
 syncer = Syncer("storage", Path(sys.argv[1]), sys.argv[2])
 begin = time.perf_counter()
 done = syncer.cycle()
-print(time.perf_counter() - begin, done.synced, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(time.perf_counter() - begin, done.synced, peak() >> 20)
 syncer.close()
 """
 
@@ -199,4 +200,4 @@ def run(rows: int = ROWS) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     for row in run(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS):
         sys.stdout.write(f"{row}\n")
-    sys.stdout.write(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB here\n")
+    sys.stdout.write(f"{peak() >> 20} MiB here\n")

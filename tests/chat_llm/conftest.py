@@ -40,7 +40,7 @@ async def chat(db: Any) -> Database:
 
 
 @pytest.fixture
-def publisher(broker_url: str) -> Iterator[Publisher]:
+def publisher(patient: None, broker_url: str) -> Iterator[Publisher]:
     """What a worker's progress goes through."""
     publisher = Publisher(connect(broker_url))
     yield publisher
@@ -179,7 +179,7 @@ class Listener:
 
 
 @pytest.fixture
-async def app(environment: dict[str, str]) -> AsyncIterator[Any]:
+async def app(patient: None, environment: dict[str, str]) -> AsyncIterator[Any]:
     """The service's application itself, for listeners."""
     edge, _ = build(["chat_llm"], environment, background=False, access_log=False)
     async with support.lifespan(edge):

@@ -17,6 +17,7 @@ import pytest
 from emulator.process import alive, free_port
 from emulator.servers.postgres import remove_cluster
 from emulator.state.folder import State
+from tests.emulator import prepared
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,10 +110,34 @@ def make(model: Path) -> Emulator:
     return emulator
 
 
+@pytest.fixture(scope="session")
+def started_once(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A state that ran once, to be copied: `copied(started_once)`."""
+
+    def start(folder: Path) -> None:
+        shutil.copytree(model, folder / "model")
+        first = Emulator(folder)
+        first.up()
+        first.down()
+
+    base = tmp_path_factory.getbasetemp()
+    # A process of pytest-xdist has a folder inside of the run's.
+    common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with prepared.prepared(common, start) as folder:
+        yield folder
+
+
+def copied(started_once: Path) -> Emulator:
+    """An emulator that is not started, on a state of its own that ran once."""
+    emulator = Emulator(Path(tempfile.mkdtemp(prefix="eco2-test-")))
+    prepared.copy(started_once, emulator.folder)
+    return emulator
+
+
 @pytest.fixture(scope="module")
-def emulator(model: Path) -> Iterator[Emulator]:
+def emulator(started_once: Path) -> Iterator[Emulator]:
     """A running emulator, shared by a module's tests."""
-    emulator = make(model)
+    emulator = copied(started_once)
     try:
         yield emulator.up()
     finally:
@@ -130,7 +155,7 @@ def api(emulator: Emulator) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def own_emulator(model: Path) -> Iterator[Emulator]:
-    """An emulator of the test's own, not started."""
+    """An emulator of the test's own, that never ran."""
     emulator = make(model)
     try:
         yield emulator

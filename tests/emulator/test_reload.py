@@ -20,14 +20,15 @@ NEW = (sys.executable, "-m", "runtime.cli", "new")
 
 
 @pytest.fixture(scope="module")
-def checkout(model: Path) -> Iterator[tuple[Path, Emulator]]:
+def checkout(started_once: Path) -> Iterator[tuple[Path, Emulator]]:
     """A copy of the checkout with an emulator of its own: tests write into files that others read."""
     copy = Path(tempfile.mkdtemp(prefix="eco2-checkout-"))
     for name in ("functions", "shared", "runtime", "emulator", "k8s", "locks"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", copy)
-    emulator = conftest.make(model)
+    emulator = conftest.copied(started_once)
     emulator.root = copy
+    (emulator.folder / "closures.json").unlink()  # of another checkout
     try:
         emulator.up()
         wait(lambda: (emulator.folder / "closures.json").exists())

@@ -299,7 +299,7 @@ def test_ctrl_c_stops_everything_in_order(own_emulator: Emulator) -> None:
     assert own_emulator.pids() == []
 
 
-def wait(condition: object, seconds: float = 20.0) -> None:
+def wait(condition: object, seconds: float = 60.0) -> None:
     """Until the condition holds. A test that waits too long fails by what it asserts next."""
     assert callable(condition)
     deadline = time.monotonic() + seconds
@@ -308,7 +308,7 @@ def wait(condition: object, seconds: float = 20.0) -> None:
     assert condition()
 
 
-def test_kill_9_at_ten_random_moments_leaves_nothing_alive_and_the_next_start_is_clean(own_emulator: Emulator) -> None:
+def test_kill_9_at_random_moments_leaves_nothing_alive_and_the_next_start_is_clean(own_emulator: Emulator) -> None:
     words = [
         sys.executable,
         "-m",
@@ -320,12 +320,12 @@ def test_kill_9_at_ten_random_moments_leaves_nothing_alive_and_the_next_start_is
         str(own_emulator.port),
     ]
     chance = random.Random(5)
-    for _ in range(10):
+    for _ in range(20 if os.environ.get("ECO2_KILLS") == "all" else 3):  # all in `make faults`
         with subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=ROOT, start_new_session=True) as up:
             time.sleep(chance.uniform(0.05, 5.0))
             up.kill()
             up.wait()
-        wait(lambda: not own_emulator.pids(), seconds=2)
+        wait(lambda: not own_emulator.pids())
     own_emulator.up()
     assert {part["state"] for part in own_emulator.about["parts"]} == {"ready"}
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from runtime.services import find
 from shared.calls import Calls
 from shared.db import Database
 
+_files = cache(dataset.read_files)
+
 
 @contextmanager
 def services(environment: dict[str, str]) -> Iterator[Calls]:
     """Both services with all items loaded, and the way to them."""
-    asyncio.run(_load(environment))
+    load(environment)
     app, _ = build(("recycle-info", "location"), environment, background=False, access_log=False)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -39,12 +42,17 @@ def services(environment: dict[str, str]) -> Iterator[Calls]:
         thread.join(10)
 
 
+def load(environment: dict[str, str]) -> None:
+    """All items; what is there already is not written again."""
+    asyncio.run(_load(environment))
+
+
 async def _load(environment: dict[str, str]) -> None:
     database = Database(environment[find("recycle-info").database.env], size=2, name="eval")
     await database.open()
     try:
         async with database.transaction() as conn:
-            await import_items.load(conn, dataset.read_files())
+            await import_items.load(conn, _files())
     finally:
         await database.close()
 

@@ -1,6 +1,5 @@
 """`python -m tests.storage.measure make|copy FILE CASE`: makes a largest upload of a kind, or its copies and prints the peak."""
 
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from PIL import Image
 
 from functions.storage.images import MAX_PIXELS, MAX_WEBP_PIXELS, make_copies
+from tests.peak import peak
 
 # Mode, pixels, and how Pillow is to write it.
 CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -38,7 +38,7 @@ def main() -> None:
         make(case).save(file, **CASES[case][2])
         return
     make_copies(Path(file).read_bytes())
-    sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+    sys.stdout.write(str(peak() >> 20))
 
 
 if __name__ == "__main__":

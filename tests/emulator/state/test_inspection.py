@@ -126,11 +126,11 @@ def test_a_damaged_file_of_the_broker_is_one_line_that_says_what_to_do(stopped: 
 
 
 @pytest.fixture(scope="module")
-def stopped(model: Path):  # type: ignore[no-untyped-def]  # the emulator's class is imported inside
+def stopped(started_once: Path):  # type: ignore[no-untyped-def]  # the emulator's class is imported inside
     """A state that ran once; its emulator is stopped."""
-    from tests.emulator.conftest import make
+    from tests.emulator.conftest import copied
 
-    emulator = make(model)
+    emulator = copied(started_once)
     try:
         emulator.up()
         emulator.down()
