@@ -1,6 +1,6 @@
 """Generated requests on every operation of the running system: no 5xx, no undocumented status, no violation of the schema.
 
-ECO2_EXAMPLES says how many an operation: 10 in `make test`, 200 in `make contract`.
+ECO2_EXAMPLES says how many an operation: 25 in `make test`, 200 in `make contract`.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.contract.conftest import Somebody, System, somebody
 from tests.contract.table import PREFIXES, TABLE, TICKETS, Row
 
-EXAMPLES = int(os.environ.get("ECO2_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("ECO2_EXAMPLES", "25"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -43,7 +43,7 @@ SETTINGS = hypothesis.settings(
     deadline=None,
     database=None,
     # The same examples in each run: what fails here fails at home too. `make contract` looks further.
-    derandomize=EXAMPLES == 10,
+    derandomize=EXAMPLES == 25,
     suppress_health_check=list(HealthCheck),
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
 )
