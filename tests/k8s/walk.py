@@ -113,8 +113,8 @@ class Walk:
         assert len(steps) >= 4, kinds
         if not ALL:
             # Where something else begins, and of those some, from the first to the last.
-            turns = [n for n, (before, kind) in enumerate(pairwise(kinds)) if before != kind or len(steps) <= FEW]
-            steps = sorted({turns[round(part * (len(turns) - 1) / (FEW - 1))] for part in range(FEW)})
+            begins = [n for n, (before, kind) in enumerate(pairwise(kinds)) if before != kind or len(steps) <= FEW]
+            steps = sorted({begins[round(part * (len(begins) - 1) / (FEW - 1))] for part in range(FEW)})
         for step in steps[turn::turns]:
             for moment in moments if ALL else [moments[step % len(moments)]]:
                 self.server.store.load(self.start)

@@ -23,6 +23,15 @@ from shared.wake import Accepted
 Connect = Callable[[str], Awaitable[Database]]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_stays(postgres: Postgres) -> Iterator[None]:
+    """Others look at every table that a service has."""
+    yield
+    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as conn:
+        conn.execute("DROP TABLE IF EXISTS users.pair")
+        conn.execute("DROP SEQUENCE IF EXISTS users.tries")
+
+
 async def test_a_terminated_backend_costs_nobody_an_error(db: Connect, postgres: Postgres) -> None:
     users = await db("userinfo")
     for _ in range(3):
