@@ -85,6 +85,21 @@ def test_under_the_threshold_the_answer_is_unknown_with_the_candidates() -> None
     assert deciding.answer([], "p", "m").waste_type == "unknown"
 
 
+def test_two_types_that_are_all_but_even_are_asked_about_and_not_guessed() -> None:
+    answer = deciding.answer([("glass", 0.5), ("pet_clear", 0.36)], "p", "m")
+    assert (answer.waste_type, answer.ask) == ("unknown", ["glass", "pet_clear"])
+    answer = deciding.answer([("glass", 0.5), ("pet_clear", 0.34)], "p", "m")
+    assert (answer.waste_type, answer.ask) == ("glass", ["glass", "pet_clear"])
+
+
+def test_general_waste_needs_more_unless_the_very_thing_is_seen() -> None:
+    confidences = [("general", 0.5), ("paper", 0.1)]
+    assert deciding.answer(confidences, "p", "m").waste_type == "unknown"
+    assert deciding.answer(confidences, "p", "m", item=("envelope", "paper")).waste_type == "unknown"
+    assert deciding.answer(confidences, "p", "m", item=("ballpoint-pen", "general")).waste_type == "general"
+    assert deciding.answer([("general", 0.6), ("paper", 0.1)], "p", "m").waste_type == "general"
+
+
 def test_an_item_is_named_where_the_answer_is_of_its_type() -> None:
     confidences = [("glass", 0.9), ("metal", 0.05)]
     assert deciding.answer(confidences, "p", "m", item=("beer-bottle", "glass")).item_id == item_id("beer-bottle")

@@ -31,6 +31,12 @@ def augmented(photo: Image.Image, side: int, chance: Chance, *, ground: bool) ->
     return _part(photo, side, chance)
 
 
+def elsewhere(photo: Image.Image, chance: Chance) -> Image.Image:
+    """The whole photo on another ground, in another light, half of the time turned: as it might have been taken elsewhere."""
+    photo = _lit(on_another_ground(photo, chance), chance)
+    return photo.rotate(90 * int(chance.integers(1, 4)), expand=True) if chance.random() < 0.5 else photo
+
+
 def _part(photo: Image.Image, side: int, chance: Chance) -> npt.NDArray[np.uint8]:
     width, height = photo.size
     area, aspect = chance.uniform(0.3, 1) * width * height, float(np.exp(chance.uniform(-0.35, 0.35)))

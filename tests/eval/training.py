@@ -31,6 +31,8 @@ SEED = 7
 GROUNDS = 3
 """Pictures of each photograph on another ground, beside one on its own."""
 _SMALL = 340
+# Grounds and lights that no training has seen.
+_UNTRAINED = 99
 
 
 class Waste(Struct, frozen=True):
@@ -103,6 +105,22 @@ def of_waste(folder: Path = SHARED) -> Features:
         ([*_views_of_waste((folder / photo.file).read_bytes(), n, classifier.side)] for n, photo in enumerate(photos)),
         len(photos),
     )
+
+
+def of_grounds(folder: Path = SHARED) -> tuple[list[int], Features]:
+    """Every second photograph of TrashNet `elsewhere`: their rows in the manifest, and the served views of each."""
+    classifier, photos = _classifier(), manifest(folder)
+    rows = [n for n, photo in enumerate(photos) if n % 2 == 0 and photo.source == "trashnet"]
+    return rows, _kept(
+        "grounds",
+        ([*_on_a_ground((folder / photos[n].file).read_bytes(), n, classifier.side)] for n in rows),
+        len(rows),
+    )
+
+
+def _on_a_ground(content: bytes, number: int, side: int) -> npt.NDArray[np.uint8]:
+    photo = Image.open(BytesIO(make_copies(content).thumbnail)).convert("RGB")
+    return embedded.views(augmenting.elsewhere(photo, np.random.default_rng([_UNTRAINED, number])), side)
 
 
 SAMPLE = Path(__file__).with_name("head_sample.json")
