@@ -87,15 +87,15 @@ class Reloader:
             await self._reach()
         # What the template has imported itself is new only in a new one, and one with an error would be none.
         files = self.launcher.living_template().files
-        waiting = {file for file in changed if str(ROOT / file) in files}
+        held = {file for file in changed if str(ROOT / file) in files}
         if not any(str(ROOT / file) in files for file in self.errors):
-            if waiting:
+            if held:
                 await self.launcher.renew_template()
-            waiting = set()
-        changed = changed - (waiting - self.errors.keys())
+            held = set()
+        changed = changed - (held - self.errors.keys())
         # Tables come before the code that asks for them.
         await self._migrate(changed)
-        affected = sorted({*self._affected(changed), *self.unmigrated, *self.waiting} & set(self.system.services))
+        affected = sorted({*self._affected(changed), *self.unmigrated, *self.waiting} & self.system.services.keys())
         failed = await asyncio.gather(*(self._check(folder) for folder in affected))
         self._tell(dict(zip(affected, failed, strict=True)))
         good = [folder for folder, error in zip(affected, failed, strict=True) if not error]
@@ -106,7 +106,7 @@ class Reloader:
             self.say(f"reloaded {names} ({', '.join(sorted(changed)[:3])}{' …' if len(changed) > 3 else ''})")
         if any(not file.startswith("functions/") or file not in self._known() for file in changed):
             await self._reach()
-        return waiting
+        return held
 
     def _read(self, changed: Set[str]) -> None:
         """Look for errors that a file has by itself, and say each once."""
