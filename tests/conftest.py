@@ -1,6 +1,7 @@
 """Real parts for every test: one PostgreSQL cluster, two Redis servers and one S3 a run, all thrown away at its end."""
 
 import json
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
@@ -17,7 +18,6 @@ from msgspec import Struct
 from emulator import process
 from emulator.servers.postgres import Postgres
 from emulator.servers.redis import RedisServer
-from runtime import migrate
 from runtime.binding import bind_queue
 from runtime.http.host import build
 from runtime.http.hosted import read_settings
@@ -31,6 +31,8 @@ from shared.objects import ObjectStore
 from shared.settings import read
 from shared.tasks import Task
 from tests import support
+from tests.clusters import Clusters
+from tests.prepared import prepared
 
 pytest_plugins = ["anyio"]
 
@@ -69,13 +71,26 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres(state: Path) -> Iterator[Postgres]:
-    """A cluster with every role, schema and migration."""
-    server = Postgres(state, durable=False).start()
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    # A process of pytest-xdist has a folder inside of the run's.
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def clusters(run_folder: Path) -> Iterator[Clusters]:
+    """Copies of PostgreSQL clusters: `clusters.migrated(tmp_path / "state").start()`."""
+    with prepared(run_folder / "clusters", Clusters.make) as folder:
+        yield Clusters(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(clusters: Clusters, state: Path) -> Iterator[Postgres]:
+    """A server with every role, schema and migration."""
+    server = clusters.migrated(state)
     try:
-        migrate.prepare(server.superuser_dsn, server.state.passwords())
-        migrate.apply(server.dsn("migrator"))
-        yield server
+        yield server.start()
     finally:
         server.destroy()
 

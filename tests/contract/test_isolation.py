@@ -22,6 +22,7 @@ from runtime import guard, migrate
 from runtime.commands import operator
 from runtime.migrate import OWNER
 from runtime.services import ROOT, load_services
+from tests.clusters import Clusters
 
 # Seven roles with their schemas (SEED.md); written out, because the test must not learn them from what it tests.
 SCHEMAS = {
@@ -190,14 +191,11 @@ def test_no_role_reaches_past_its_schema(postgres: Postgres, role: str, statemen
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Postgres]:
+def server(clusters: Clusters, tmp_path: Path) -> Iterator[Postgres]:
     """A server of the test's own, with all migrations."""
-    server = Postgres(tmp_path / "state", durable=False)
+    server = clusters.migrated(tmp_path / "state")
     try:
-        server.start()
-        migrate.prepare(server.superuser_dsn, server.state.passwords())
-        migrate.apply(server.dsn(OWNER))
-        yield server
+        yield server.start()
     finally:
         server.destroy()
 
@@ -305,8 +303,8 @@ def test_what_a_role_loosens_for_itself_is_fixed_again_and_the_disk_s_limit_it_c
 
 
 @pytest.mark.parametrize("role", SCHEMAS)
-def test_a_role_creates_nothing_outside_of_its_own_schema(server: Postgres, role: str) -> None:
-    with psycopg.connect(server.dsn(role), autocommit=True) as conn:
+def test_a_role_creates_nothing_outside_of_its_own_schema(postgres: Postgres, role: str) -> None:
+    with psycopg.connect(postgres.dsn(role), autocommit=True) as conn:
         rows = conn.execute(
             """
             SELECT nspname

@@ -17,7 +17,7 @@ import pytest
 from emulator.process import alive, free_port
 from emulator.servers.postgres import remove_cluster
 from emulator.state.folder import State
-from tests.emulator import prepared
+from tests.prepared import prepared
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,9 +110,13 @@ def make(model: Path) -> Emulator:
     return emulator
 
 
+# Of one run alone: ports that two copies would both find free, and what tells who holds the folder.
+NOT_COPIED = ("ports.json", "lock", "emulator.json")
+
+
 @pytest.fixture(scope="session")
-def started_once(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A state that ran once, to be copied: `copied(started_once)`."""
+def started_once(model: Path, run_folder: Path) -> Iterator[Path]:
+    """A state that ran once, to be copied: `copied(started_once)`. A start on it takes a third of what a first one does."""
 
     def start(folder: Path) -> None:
         shutil.copytree(model, folder / "model")
@@ -120,17 +124,24 @@ def started_once(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         first.up()
         first.down()
 
-    base = tmp_path_factory.getbasetemp()
-    # A process of pytest-xdist has a folder inside of the run's.
-    common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with prepared.prepared(common, start) as folder:
+    def remove(folder: Path) -> None:
+        remove_cluster(State(folder))
+        shutil.rmtree(folder, ignore_errors=True)
+
+    with prepared(run_folder / "started", start, remove) as folder:
         yield folder
 
 
 def copied(started_once: Path) -> Emulator:
     """An emulator that is not started, on a state of its own that ran once."""
     emulator = Emulator(Path(tempfile.mkdtemp(prefix="eco2-test-")))
-    prepared.copy(started_once, emulator.folder)
+    # A state that PostgreSQL's user can't reach has its cluster elsewhere: two emulators must not share that.
+    if (started_once / "postgres").is_symlink():
+        shutil.copytree(started_once / "model", emulator.folder / "model")
+        return emulator
+    subprocess.run(["cp", "-a", f"{started_once}/.", str(emulator.folder)], check=True)
+    for name in NOT_COPIED:
+        (emulator.folder / name).unlink(missing_ok=True)
     return emulator
 
 

@@ -10,13 +10,13 @@ import pytest
 
 from emulator.existing import Existing
 from emulator.process import StartError, free_port
-from emulator.servers.postgres import Postgres
 from emulator.servers.redis import RedisServer
+from tests.clusters import Clusters
 from tests.emulator.conftest import Emulator
 
 
-def test_existing_servers_are_used_and_left_alone(own_emulator: Emulator, tmp_path: Path) -> None:
-    postgres, broker = Postgres(tmp_path / "theirs", durable=False), RedisServer(tmp_path / "theirs", "broker")
+def test_existing_servers_are_used_and_left_alone(own_emulator: Emulator, clusters: Clusters, tmp_path: Path) -> None:
+    postgres, broker = clusters.fresh(tmp_path / "theirs"), RedisServer(tmp_path / "theirs", "broker")
     try:
         postgres.start()
         broker.start()
@@ -42,8 +42,10 @@ def test_existing_servers_are_used_and_left_alone(own_emulator: Emulator, tmp_pa
         postgres.destroy()
 
 
-def test_a_wrong_password_is_said_at_once_and_not_waited_for(own_emulator: Emulator, tmp_path: Path) -> None:
-    postgres = Postgres(tmp_path / "theirs", durable=False)
+def test_a_wrong_password_is_said_at_once_and_not_waited_for(
+    own_emulator: Emulator, clusters: Clusters, tmp_path: Path
+) -> None:
+    postgres = clusters.fresh(tmp_path / "theirs")
     try:
         postgres.start()
         wrong = postgres.superuser_dsn.replace(postgres.state.secret("postgres"), "wrong")
@@ -101,8 +103,8 @@ def test_a_redis_that_forgets_is_no_broker_and_a_wrong_password_is_said(tmp_path
         cache.stop()
 
 
-def test_a_read_only_postgresql_and_one_without_rights_are_said(tmp_path: Path) -> None:
-    postgres = Postgres(tmp_path / "theirs", durable=False)
+def test_a_read_only_postgresql_and_one_without_rights_are_said(clusters: Clusters, tmp_path: Path) -> None:
+    postgres = clusters.fresh(tmp_path / "theirs")
     try:
         postgres.start()
         dsn = postgres.superuser_dsn

@@ -7,20 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.clusters import Clusters
 from tests.faults.__main__ import run_row
 from tests.faults.system import Bench, bench
 from tests.faults.table import ROWS
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Bench]:
-    # A cluster of its own: a row that terminates every backend must not meet other tests.
+def shared(clusters: Clusters) -> Iterator[Bench]:
     folder = Path(tempfile.mkdtemp(prefix="eco2-faults-"))
     folder.chmod(0o755)
+    # A cluster of its own: a row that terminates every backend must not meet other tests.
+    server = clusters.migrated(folder / "postgres")
     try:
-        with bench(folder) as made:
+        with bench(folder, server.start()) as made:
             yield made
     finally:
+        server.destroy()
         shutil.rmtree(folder, ignore_errors=True)
 
 

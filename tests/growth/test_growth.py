@@ -9,11 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from emulator.servers.postgres import Postgres
-from runtime import migrate
 from runtime.services import load_services
 from shared import clock
 from tests import support
+from tests.clusters import Clusters
 from tests.growth import calls, measure
 from tests.growth.data import fill
 from tests.growth.plans import Seen
@@ -27,13 +26,12 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_what_grows_does_not_make_statements_slower_unless_named(
-    grown: Path, environment: dict[str, str], keys: support.Keys
+    clusters: Clusters, grown: Path, environment: dict[str, str], keys: support.Keys
 ) -> None:
     # A cluster of its own: what is filled in here would be in the other tests' lists.
-    server = Postgres(grown, durable=False).start()
+    server = clusters.migrated(grown)
     try:
-        migrate.prepare(server.superuser_dsn, server.state.passwords())
-        migrate.apply(server.dsn("migrator"))
+        server.start()
         own = environment | {
             s.database.env: server.dsn(s.database.role, search_path=s.database.schema) for s in load_services().values()
         }

@@ -25,6 +25,7 @@ from k8s.programs.templates import Document
 from k8s.programs.wanted import overlay_documents, put_images
 from runtime.closure import Checkout
 from runtime.services import ROOT
+from tests.clusters import Clusters
 from tests.k8s.api.server import Server
 
 PARTS = ("functions", "shared", "runtime", "k8s", "emulator", "locks", "pyproject.toml")
@@ -170,10 +171,10 @@ def made(cluster: Server) -> Server:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Postgres]:
-    server = Postgres(tmp_path / "rotation", durable=False).start()
+def own(clusters: Clusters, tmp_path: Path) -> Iterator[Postgres]:
+    server = clusters.fresh(tmp_path / "rotation")
     try:
-        yield server
+        yield server.start()
     finally:
         server.destroy()
 

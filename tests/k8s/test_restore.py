@@ -26,15 +26,19 @@ from runtime import migrate
 from runtime.journal.journal import Journal
 from shared.ids import new_id
 from tests import support
+from tests.clusters import Clusters
 
 Contents = dict[str, list[tuple[object, ...]]]
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A cluster of this module's own: it is destroyed and brought back."""
-    server = Postgres(tmp_path_factory.mktemp("drill"), durable=False).start()
+def own(clusters: Clusters, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A cluster of this module's own: its database is destroyed and brought back, and copied from `migrated`."""
+    server = clusters.migrated(tmp_path_factory.mktemp("drill"))
     try:
+        server.start()
+        with psycopg.connect(server.superuser_dsn, autocommit=True) as conn:
+            conn.execute("ALTER DATABASE ecoeco RENAME TO migrated")
         yield server
     finally:
         server.destroy()
@@ -45,8 +49,9 @@ def dsn(own: Postgres) -> str:
     """The database, new, with some rows of every kind."""
     with psycopg.connect(own.superuser_dsn, autocommit=True) as conn:
         conn.execute("DROP DATABASE IF EXISTS ecoeco WITH (FORCE)")
+        conn.execute("CREATE DATABASE ecoeco TEMPLATE migrated STRATEGY file_copy OWNER migrator")
+    # A template's rights and settings are not copied with it.
     migrate.prepare(own.superuser_dsn, own.state.passwords())
-    migrate.apply(own.dsn("migrator"))
     fill(own.dsn("migrator"))
     return own.dsn("migrator")
 
@@ -395,12 +400,13 @@ def test_a_dump_that_is_damaged_after_its_first_tables_changes_nothing(dsn: str,
     assert contents(dsn) == before
 
 
-def test_a_dump_goes_into_a_new_instance(own: Postgres, dsn: str, copies: Bucket, tmp_path: Path) -> None:
+def test_a_dump_goes_into_a_new_instance(clusters: Clusters, dsn: str, copies: Bucket, tmp_path: Path) -> None:
     before = contents(dsn)
     file = tmp_path / "dump"
     copies.download(backup.dump(dsn, copies), file)
-    new = Postgres(tmp_path / "new", durable=False).start()
+    new = clusters.fresh(tmp_path / "new")
     try:
+        new.start()
         migrate.prepare(new.superuser_dsn, new.state.passwords())
         restore.restore(new.dsn("migrator"), file)
         assert without_times_of_tasks(contents(new.dsn("migrator"))) == without_times_of_tasks(before)
