@@ -165,8 +165,11 @@ class Orders:
         links = self._system.addresses.links()
         if not any(fault.hits(link, place) for link in links for place in link.to):
             known = sorted({link.target for link in links if fault.source in (None, link.source)})
+            if not known:
+                sources = ", ".join(sorted({link.source for link in links}))
+                raise CalledWrongly(f"no part {fault.source} has connections; those that have: {sources}")
             whence = f" from {fault.source}" if fault.source else ""
-            raise CalledWrongly(f"no connection{whence} to {fault.target}; there are {', '.join(known) or 'none'}")
+            raise CalledWrongly(f"no connection{whence} to {fault.target}; there are {', '.join(known)}")
         seconds = request.get("seconds")
         self._faults.add(fault, seconds)
         if seconds:

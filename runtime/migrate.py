@@ -300,7 +300,9 @@ def _refuse_unqualified(name: str, schema: str, text: str) -> None:
 
 def _run(dsn: str, wanted: list[Step]) -> list[str]:
     # Imported here: a service that only checks whether anything is to be done needs no migration tool.
-    from yoyo import get_backend, read_migrations
+    from yoyo import read_migrations
+    from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
+    from yoyo.connections import parse_uri
 
     parts = urlsplit(_on_database(dsn))
     uri = urlunsplit(("postgresql+psycopg", parts.netloc, parts.path, urlencode({"schema": "migrations"}), ""))
@@ -310,8 +312,11 @@ def _run(dsn: str, wanted: list[Step]) -> list[str]:
                 # yoyo knows a migration by its file's name and sorts by it.
                 Path(folder, step.id(file) + ".sql").write_text(step.text(file), encoding="utf-8")
         texts = {step.id(file): (step.schema, step.text(file)) for step in wanted for file in step.files}
-        backend = get_backend(uri, migration_table="applied")
+        backend = PostgresqlPsycopgBackend(parse_uri(uri), "applied")
         try:
+            # Not yoyo's `init_database`: to learn whether PostgreSQL rolls back a CREATE TABLE, it drops one that is not there,
+            # an error in the log of every first start.
+            backend.create_lock_table()
             names = []
             for migration in backend.to_apply(read_migrations(folder)):
                 _refuse_unqualified(migration.id, *texts[migration.id])

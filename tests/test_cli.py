@@ -1,18 +1,21 @@
 """The command line: each command's page is whole, its examples work, and mistakes, Ctrl-C and a closed pipe are taken calmly."""
 
 import argparse
+import contextlib
 import os
+import pty
 import shlex
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runtime import cli
-from runtime.commands.operator import fitting
+from runtime.commands.tables import fitting
 from runtime.manual import Manual
 from runtime.services import ROOT
 
@@ -103,6 +106,24 @@ def test_times_of_several_days_keep_their_day_in_a_narrow_table() -> None:
         ["…fb984568", "11-28 02:24:42"],
         ["…fb984569", "11-29 02:24:42"],
     ]
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_the_catalogue_fits_the_terminal(columns: int) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, columns))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    child = subprocess.Popen([ECO2, "functions", "auth"], stdout=theirs, env=environment)
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError), os.fdopen(ours, "rb", buffering=0) as terminal:  # Linux's end of a terminal is EIO
+        while data := terminal.read(65536):
+            said += data
+    assert child.wait() == 0
+    lines = said.decode().split("\r\n")
+    assert max(map(len, lines)) <= columns
+    assert any(line.startswith("auth/login ") and "POST /api/v1/auth/login" in line for line in lines)
+    assert ("functions/auth/login.py" in said.decode()) == (columns == 200)
 
 
 def test_help_is_the_same_page_either_way(capsys: pytest.CaptureFixture[str]) -> None:

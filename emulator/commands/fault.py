@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps(answer["faults"], indent=2, ensure_ascii=False))
             return 0
-    for line in answer["faults"] or ["no fault holds"]:
+    for line in answer["faults"] or ["no faults"]:
         print(line)
     return 0
 

@@ -128,7 +128,7 @@ def _pair(word: str, separator: str) -> tuple[str, str]:
 def token_of(person: str, state: State, client: httpx.Client) -> str:
     """An access token of the user with that name, registered at first sight; kept in the state folder until it ends."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{3,100}", person):
-        raise StartError("a user's name has 3 to 100 letters, digits, '.', '_' or '-'")
+        raise CalledWrongly(f"{person!r} can't be a user's name, which has 3 to 100 letters, digits, '.', '_' or '-'")
     # Two tabs that ask for the same new person at once register her once, and both keep what they have made.
     with state.held("people"):
         return _token_of(person, state, client)

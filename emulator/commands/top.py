@@ -19,6 +19,8 @@ eco2 top --by p95 -n 5  # the slowest of twenty calls
 eco2 top --explain 1  # the plan of the first statement, under its service's role
 """
 EXIT_CODES = NOTHING_RUNS
+# Letters of a statement that tell it from others, or it has a line of its own.
+_LEAST = 40
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     for what, title in (("statements", "STATEMENT"), ("functions", "FUNCTION")):
         print(f"{'':>3} {'TIMES':>7} {'TOTAL':>9} {'MEAN':>9} {'95 %':>9} {'MOST':>9}  {'SLOWEST':<8}  {title}")
         for number, one in enumerate(found[what], 1):
-            print(_measured(number, one, what.removesuffix("s"), width))
+            print(*_measured(number, one, what.removesuffix("s"), width), sep="\n")
         print()
     print(f"{'':>3} {'TIMES':>7} {'LAST':>9}  {'TRACE':<8}  ERROR")
     for one in found["errors"]:
@@ -69,7 +71,12 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _measured(number: int, one: dict[str, Any], what: str, width: int) -> str:
+def _measured(number: int, one: dict[str, Any], what: str, width: int) -> list[str]:
+    """Its numbers and its name: in one line, or in two where not enough of the name would be left to be told by."""
     times = " ".join(f"{duration(one[name]):>9}" for name in ("total", "mean", "p95", "most"))
+    numbers = f"{number:>3} {one['count']:>7} {times}  {one['trace'][:8]}"
     wrong = f" ({one['failures']} failed)" if one["failures"] else ""
-    return f"{number:>3} {one['count']:>7} {times}  {one['trace'][:8]}  {one['service']}: {one[what]}{wrong}"[:width]
+    name = f"{one['service']}: {one[what]}{wrong}"
+    if len(numbers) + _LEAST > width:
+        return [numbers, f"    {name}"[:width]]
+    return [f"{numbers}  {name}"[:width]]

@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 @one_line
 def main(args: argparse.Namespace) -> int:
     state = state_of(args)
-    id_ = args.id or _latest_failure(state)
+    id_ = (args.id or "").strip("…") or _latest_failure(state)  # lists show an id as `…336cba36`
     timeline = msgspec.convert(dashboard_api.ask(state, f"/traces/{id_}"), Timeline)
     if not timeline.rows:
         raise StartError(

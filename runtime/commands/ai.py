@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from runtime.commands import operator
+from runtime.commands import operator, tables
 from shared import clock
 
 EXAMPLES = """\
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
             ).fetchall()
     except (operator.NotConfigured, psycopg.Error) as error:
         return operator.complain("ai", error)
-    operator.show(report(rows, as_json=args.json), _COLUMNS, as_json=args.json)
+    tables.show(report(rows, as_json=args.json), _COLUMNS, as_json=args.json)
     return 0
 
 

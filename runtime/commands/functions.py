@@ -5,7 +5,8 @@ import sys
 
 import msgspec
 
-from runtime.loader import Function, LoadError, discover
+from runtime.commands import tables
+from runtime.loader import LoadError, discover
 from runtime.services import ServiceError, find, load_services
 
 EXAMPLES = """\
@@ -30,13 +31,11 @@ def main(args: argparse.Namespace) -> int:
         return 2
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
-    else:
-        _print(found)
+        return 0
+    found.sort(key=lambda f: (f.service, f.trigger, f.where))
+    rows = [
+        {"function": f"{f.service}/{f.name}", "trigger": f.trigger, "where": f.where, "file": f.file} for f in found
+    ]
+    # The file is named like its function.
+    tables.show(rows, ("function", "trigger", "where", "file"), as_json=False, spare="file")
     return 0
-
-
-def _print(functions: list[Function]) -> None:
-    name_width = max((len(f"{f.service}/{f.name}") for f in functions), default=0)
-    where_width = max((len(f.where) for f in functions), default=0)
-    for f in sorted(functions, key=lambda f: (f.service, f.trigger, f.where)):
-        print(f"{f.service + '/' + f.name:<{name_width}}  {f.trigger:<8}  {f.where:<{where_width}}  {f.file}")

@@ -1,28 +1,26 @@
-"""What the operator's commands share: the database as its owner, the journals of this machine, tables on the terminal."""
+"""What the operator's commands share: the database as its owner, and the journals of this machine."""
 
 import importlib
 import os
-import re
-import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import psycopg
 
 from runtime import guard
 from runtime.services import Service, load_services
 from shared.settings import repair_dsn
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
-
 
 class NotConfigured(Exception):
     """A setting is missing: the message names it."""
+
+
+class Unknown(Exception):
+    """What was asked for is not there, or not one thing: the message says it."""
 
 
 def _emulator(service: str | None = None) -> dict[str, str]:
@@ -100,63 +98,6 @@ def replicas(folder: str, path: Path) -> dict[str, Path]:
         place.parent.name.replace(".", "/"): place for place in path.parent.parent.glob(f"{folder}.*/{path.name}")
     }
     return ({folder: path} if path.exists() else {}) | dict(sorted(beside.items()))
-
-
-def show(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print rows as a table for people, or as a JSON list for programs."""
-    if as_json:
-        print(msgspec.json.format(msgspec.json.encode(list(rows)), indent=2).decode())
-        return
-    # A journal's times are text; people need no microseconds of either.
-    table = [
-        [str(row[c])[:19].replace("T", " ") if c.endswith("_at") and row.get(c) else _cell(row.get(c)) for c in columns]
-        for row in rows
-    ]
-    if sys.stdout.isatty():
-        table = fitting(table, columns, shutil.get_terminal_size().columns)
-    widths = _widths(table, columns)
-    for line in [[c.upper().replace("_", " ") for c in columns], *table]:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def fitting(table: list[list[str]], columns: Sequence[str], width: int) -> list[list[str]]:
-    """The cells so that a line fits: ids by their end (their beginning is a time, and many have it), which is enough for
-    `eco2 trace`; times without the date that all share, or without the year; then what is longest cut, never below 8 letters."""
-
-    def fits() -> bool:
-        return sum(_widths(table, columns)) + 2 * (len(columns) - 1) <= width
-
-    if not fits():
-        table = [[f"…{cell[-8:]}" if _ID.fullmatch(cell) else cell for cell in line] for line in table]
-    if not fits():
-        days = {cell[:10] for line in table for cell in line if _TIME.fullmatch(cell)}
-        cut = 11 if len(days) == 1 else 5
-        table = [[cell[cut:] if _TIME.fullmatch(cell) else cell for cell in line] for line in table]
-    while table:
-        widths = _widths(table, columns)
-        over = sum(widths) + 2 * (len(columns) - 1) - width
-        longest = max(range(len(columns)), key=lambda i: max(len(line[i]) for line in table))
-        least = max(8, len(columns[longest]))
-        most = max(len(line[longest]) for line in table)
-        if over <= 0 or most <= least:
-            break
-        to = max(most - over, least)
-        for line in table:
-            if len(line[longest]) > to:
-                line[longest] = f"{line[longest][: to - 1]}…"
-    return table
-
-
-def _widths(table: list[list[str]], columns: Sequence[str]) -> list[int]:
-    return [max([len(column), *(len(line[i]) for line in table)]) for i, column in enumerate(columns)]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if hasattr(value, "strftime"):
-        return str(value.strftime("%Y-%m-%d %H:%M:%S"))
-    return str(value)
 
 
 def complain(command: str, error: Exception) -> int:

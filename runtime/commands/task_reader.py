@@ -18,6 +18,7 @@ from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from runtime.commands import operator
 from runtime.journal import file
 from runtime.services import Service
 from shared import clock
@@ -26,6 +27,8 @@ Status = Literal["pending", "success", "failure"]
 STATUSES: tuple[Status, ...] = ("failure", "pending", "success")
 # A backlog of more is said to be so many: to count all of it, again and again, would read it.
 COUNTED = 100_000
+# Below this an id's beginning or end is not looked up.
+_SHORTEST = 6
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -94,6 +97,25 @@ def read(
         alike.sort(key=lambda task: task.began, reverse=status != "pending")
         listed += alike[: wanted.limit]
     return listed
+
+
+def whole(conn: psycopg.Connection[Any], owners: Sequence[Service], journals: Mapping[str, Path], part: str) -> str:
+    """The one task's id that begins or ends as given, as lists show it (`…336cba36`); what is no part of any as it is.
+
+    Raises:
+        operator.Unknown: several tasks fit.
+    """
+    part = part.strip("…").lower()
+    if len(part) < _SHORTEST or _uuid(part):
+        return part
+    wanted = Wanted(text=part, limit=500)
+    ids = {*_fitting_rows(conn, owners, wanted), *_fitting_journalled(journals, wanted)}
+    fitting = sorted(id_ for id_ in ids if id_.startswith(part) or id_.endswith(part))
+    if len(fitting) > 1:
+        raise operator.Unknown(
+            f"{len(fitting)} tasks fit {part}: {', '.join(fitting[:3])}{', …' if fitting[3:] else ''}"
+        )
+    return fitting[0] if fitting else part
 
 
 def _named(task: Task, wanted: Wanted) -> bool:

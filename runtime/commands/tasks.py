@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from runtime.commands import operator, task_reader, task_sender
+from runtime.commands import operator, tables, task_reader, task_sender
 from runtime.commands.task_details import details, find
 from runtime.commands.task_reader import Wanted
 from runtime.journal import file
@@ -19,6 +19,7 @@ from runtime.loader import LoadError
 from runtime.services import ServiceError
 from shared import clock
 
+_NONE_DEAD = "no task failed within a week, and none gets no answer"
 _COLUMNS = ("task_id", "task_name", "worker", "status", "started_at", "completed_at", "error")
 
 EXAMPLES = """\
@@ -52,9 +53,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "form": actions.add_parser("form", help="what a queue function's message looks like (JSON Schema)"),
     }
     for name in ("show", "release"):
-        parsers[name].add_argument("id", metavar="ID", help="the task's id")
+        parsers[name].add_argument("id", metavar="ID", help="the task's id, or its beginning or end")
     retry = parsers["retry"]
-    retry.add_argument("ids", nargs="*", metavar="ID", help="the tasks' ids")
+    retry.add_argument("ids", nargs="*", metavar="ID", help="the tasks' ids, or their beginnings or ends")
     retry.add_argument("--failed", action="store_true", help="all that have failed, or those of them that fit:")
     retry.add_argument("--worker", metavar="SERVICE", help="tasks that this service works on")
     retry.add_argument("--function", metavar="NAME", help="tasks of this function")
@@ -78,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
         with operator.connect() as conn:
             conn.row_factory = dict_row
             return int(_ACTIONS[args.action](conn, args))
-    except (operator.NotConfigured, ServiceError, LoadError, psycopg.Error, sqlite3.Error) as error:
+    except (operator.Unknown, operator.NotConfigured, ServiceError, LoadError, psycopg.Error, sqlite3.Error) as error:
         return operator.complain("tasks", error)
 
 
@@ -86,7 +87,7 @@ def _list(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
     wanted = task_reader.Wanted(status=args.status or "", service=args.worker or "", limit=args.limit)
     found = task_reader.read(conn, operator.owners(), operator.journals(), wanted)
     latest = sorted(found, key=lambda task: task.began, reverse=True)[: args.limit]
-    operator.show([_line(task) for task in latest], _COLUMNS, as_json=args.json)
+    tables.show([_line(task) for task in latest], _COLUMNS, as_json=args.json, empty="no task fits")
     return 0
 
 
@@ -104,13 +105,14 @@ def _line(task: task_reader.Task) -> dict[str, Any]:
 
 
 def _show(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
+    id_ = _whole(conn, args.id)
     # Without the message: it may hold a person's words.
-    found = details(conn, operator.owners(), operator.journals(), args.id, message=False)
+    found = details(conn, operator.owners(), operator.journals(), id_, message=False)
     if found == {"history": []}:
-        return operator.complain("tasks", LookupError(f"nothing is known of a task {args.id}"))
-    task = {"task_id": args.id} | found
+        raise operator.Unknown(f"nothing is known of a task {args.id}")
+    task = {"task_id": id_} | found
     if args.json:
-        operator.show([task], (), as_json=True)
+        tables.show([task], (), as_json=True)
         return 0
     for part, what in task.items():
         if isinstance(what, dict):
@@ -119,7 +121,7 @@ def _show(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
                 if value is not None:
                     print(f"  {name:<14} {value}")
         elif part == "history":
-            print("history:")
+            print("history:" if what else "history: none yet, it comes with the journal's next sync")
             for event in what:
                 print(f"  {event['timestamp']}  {event['event_type']:<9}  {event['event_data'] or ''}")
         else:
@@ -127,20 +129,22 @@ def _show(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
     return 0
 
 
+def _whole(conn: psycopg.Connection[Any], part: str) -> str:
+    return task_reader.whole(conn, operator.owners(), operator.journals(), part)
+
+
 def _retry(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
-    ids = list(args.ids)
+    ids = [_whole(conn, id_) for id_ in args.ids]
     if args.failed:
         wanted = Wanted("failure", args.worker or "", args.function or "", args.search or "", args.limit)
         ids += [task.id for task in task_reader.read(conn, operator.owners(), operator.journals(), wanted)]
     if not ids:
-        why = "no failed task fits" if args.failed else "name a task, or say --failed"
-        return operator.complain("tasks", LookupError(why))
+        raise operator.Unknown("no failed task fits" if args.failed else "name a task, or say --failed")
     done = [_retry_one(conn, id_) for id_ in ids]
     if len(ids) > 1:
         print(f"{sum(done)} of {len(ids)} are tried again")
     if len(ids) == 1 and not done[0]:
-        why = f"{ids[0]} is neither open nor among the failures of the last week"
-        return operator.complain("tasks", LookupError(why))
+        raise operator.Unknown(f"{ids[0]} is neither open nor among the failures of the last week")
     return 0 if all(done) else 1
 
 
@@ -166,7 +170,7 @@ def _send(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
     body = sys.stdin.buffer.read() if args.message == "-" else args.message.encode()
     id_, trace = task_sender.send(conn, args.function, body, args.owner or "", args.subject)
     if args.json:
-        operator.show([{"id": str(id_), "trace": trace}], (), as_json=True)
+        tables.show([{"id": str(id_), "trace": trace}], (), as_json=True)
     else:
         print(f"{id_} is accepted; `eco2 trace {id_}` shows what becomes of it")
     return 0
@@ -211,7 +215,7 @@ def _dead(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
             ).format(**names)
         ).fetchall()
         rows += [{**row, "owner": service.folder} for row in found]
-    operator.show(rows, ("task_id", "owner", "actor", "attempts", "at", "why"), as_json=args.json)
+    tables.show(rows, ("task_id", "owner", "actor", "attempts", "at", "why"), as_json=args.json, empty=_NONE_DEAD)
     return 0
 
 
@@ -225,27 +229,29 @@ def _quarantine(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
         LIMIT 1000
         """
     ).fetchall()
-    operator.show(rows, ("task_id", "task_name", "worker", "status", "quarantined_at", "reason"), as_json=args.json)
+    columns = ("task_id", "task_name", "worker", "status", "quarantined_at", "reason")
+    tables.show(rows, columns, as_json=args.json, empty="no row is in quarantine")
     return 0
 
 
 def _release(conn: psycopg.Connection[Any], args: argparse.Namespace) -> int:
+    id_ = _whole(conn, args.id)
     noted = conn.execute(
         "UPDATE tasks.quarantine SET released_at = %s WHERE task_id = %s AND released_at IS NULL",
-        [clock.now(), args.id],
+        [clock.now(), id_],
     ).rowcount
     released = 0
     for path in operator.journals().values():
         with file.written(path) as db:
             released += db.execute(
-                "UPDATE local_tasks SET quarantine = NULL WHERE task_id = ? AND quarantine IS NOT NULL", [args.id]
+                "UPDATE local_tasks SET quarantine = NULL WHERE task_id = ? AND quarantine IS NOT NULL", [id_]
             ).rowcount
             released += db.execute(
-                "UPDATE local_events SET synced_to_pg = 0 WHERE task_id = ? AND synced_to_pg = -1", [args.id]
+                "UPDATE local_events SET synced_to_pg = 0 WHERE task_id = ? AND synced_to_pg = -1", [id_]
             ).rowcount
     if not noted and not released:
-        return operator.complain("tasks", LookupError(f"{args.id} is not in quarantine"))
-    print(f"{args.id} is released: the next cycle of its syncer takes it")
+        raise operator.Unknown(f"{id_} is not in quarantine")
+    print(f"{id_} is released: the next cycle of its syncer takes it")
     return 0
 
 

@@ -147,7 +147,7 @@ def test_a_fault_reaches_one_service_and_ends_when_cleared(emulator: Emulator) -
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) >= 1
         assert client.get("/api/v1/auth/jwks.json").status_code == 200
-        assert emulator.eco2("fault", "clear").stdout == "no fault holds\n"
+        assert emulator.eco2("fault", "clear").stdout == "no faults\n"
         wait(lambda: client.get("/api/v1/recycle/categories").status_code == 200)
 
 

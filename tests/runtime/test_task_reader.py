@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from runtime.commands.task_reader import Wanted, backlog, moment, read
+from runtime.commands import operator
+from runtime.commands.task_reader import Wanted, backlog, moment, read, whole
 from runtime.journal import schema
 from shared import clock
 from shared.ids import new_id
@@ -36,8 +37,15 @@ def journal(tmp_path: Path) -> Path:
 
 
 def journalled(path: Path, status: str, started: str, **more: Any) -> str:
-    id_ = str(new_id())
-    row = {"id": str(new_id()), "task_id": id_, "name": "sort", "status": status, "at": started, "error": None} | more
+    row = {
+        "id": str(new_id()),
+        "task_id": str(new_id()),
+        "name": "sort",
+        "status": status,
+        "at": started,
+        "error": None,
+    }
+    row |= more
     with contextlib.closing(sqlite3.connect(path)) as db, db:
         db.execute(
             """
@@ -46,7 +54,7 @@ def journalled(path: Path, status: str, started: str, **more: Any) -> str:
             """,
             row,
         )
-    return id_
+    return str(row["task_id"])
 
 
 def synced(conn: psycopg.Connection[Any], status: str, started: datetime) -> str:
@@ -98,6 +106,22 @@ def test_tasks_are_found_by_status_service_function_and_text(conn: psycopg.Conne
     assert ids(text="torn") == ids(service="reader", status="failure") == ids(text=torn[:30].upper()) == [torn]
     assert ids(function="weigh") == ids(text="reader/weigh") == [other]
     assert ids(text="100%") == ids(service="reader", function="sack") == []
+
+
+def test_a_task_is_named_by_the_end_that_a_list_shows_or_by_its_beginning_unless_several_are(
+    conn: psycopg.Connection[Any], journal: Path
+) -> None:
+    one = journalled(journal, "failure", "2026-03-01T12:00:00+00:00", error="after another one")
+    other = synced(conn, "success", NOON)
+    for id_ in (one, other):
+        for part in (id_[-8:], f"…{id_[-8:]}", id_[:-2].upper(), id_):
+            assert whole(conn, [], {"reader": journal}, part) == id_
+    assert whole(conn, [], {"reader": journal}, "another") == "another"  # what an error says is no id
+    assert whole(conn, [], {"reader": journal}, one[-5:]) == one[-5:]  # too short to be meant
+    again = journalled(journal, "success", "2026-03-01T12:00:00+00:00", task_id=f"{'a' * 28}{one[28:]}")
+    with pytest.raises(operator.Unknown, match="2 tasks fit") as raised:
+        whole(conn, [], {"reader": journal}, one[-8:])
+    assert again in str(raised.value)
 
 
 def test_tasks_are_found_by_when_they_began_wherever_they_are_kept(
