@@ -116,7 +116,8 @@ def test_the_catalogue_fits_the_terminal(columns: int) -> None:
     child = subprocess.Popen([ECO2, "functions", "auth"], stdout=theirs, env=environment)
     os.close(theirs)
     said = b""
-    with contextlib.suppress(OSError), os.fdopen(ours, "rb", buffering=0) as terminal:  # Linux's end of a terminal is EIO
+    # The end of a terminal is an error on Linux.
+    with contextlib.suppress(OSError), os.fdopen(ours, "rb", buffering=0) as terminal:
         while data := terminal.read(65536):
             said += data
     assert child.wait() == 0
