@@ -5,6 +5,7 @@ import json
 
 from emulator.commands.common import add_state, one_line, state_of
 from emulator.outside.mailbox import Letter, Mailbox
+from emulator.process import CalledWrongly
 
 EXAMPLES = """\
 eco2 mail  # the newest letter
@@ -26,6 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 @one_line
 def main(args: argparse.Namespace) -> int:
+    if args.number < 1:
+        raise CalledWrongly("-n takes 1 or more")
     letters = Mailbox(state_of(args).path / "mail").letters(args.to)
     if args.json:
         found = [

@@ -1,5 +1,6 @@
 """What the operator's commands share: the database as its owner, and the journals of this machine."""
 
+import argparse
 import importlib
 import os
 import sys
@@ -13,6 +14,9 @@ import psycopg
 from runtime import guard
 from runtime.services import Service, load_services
 from shared.settings import repair_dsn
+
+MOST = 10_000
+"""Largest number of rows or days that a command takes."""
 
 
 class NotConfigured(Exception):
@@ -31,6 +35,17 @@ def _emulator(service: str | None = None) -> dict[str, str]:
         return {}
     found: dict[str, str] = running.environment(service)
     return found
+
+
+def number(text: str) -> int:
+    """A count or a number of days that a person types, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none, or not from 1 to 10000.
+    """
+    if text.isdecimal() and 1 <= int(text[:6]) <= MOST:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MOST}")
 
 
 def owner_dsn() -> str:

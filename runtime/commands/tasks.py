@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     retry.add_argument("--worker", metavar="SERVICE", help="tasks that this service works on")
     retry.add_argument("--function", metavar="NAME", help="tasks of this function")
     retry.add_argument("--search", metavar="TEXT", help="tasks with this in their ids or error")
-    retry.add_argument("--limit", type=int, default=500, metavar="N", help="so many at most (default: 500)")
+    retry.add_argument("--limit", type=operator.number, default=500, metavar="N", help="so many at most (default: 500)")
     for name in ("send", "form"):
         parsers[name].add_argument("function", metavar="SERVICE/FUNCTION", help="as `eco2 functions` names it")
     send = parsers["send"]
@@ -69,7 +69,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     send.add_argument("--subject", type=UUID, metavar="ID", help="the row that it is about (default: a new id)")
     parsers["list"].add_argument("--status", choices=["pending", "success", "failure"], help="these alone")
     parsers["list"].add_argument("--worker", choices=["storage", "ai"], help="those of this worker alone")
-    parsers["list"].add_argument("--limit", type=int, default=20, metavar="N", help="so many at most (default: 20)")
+    parsers["list"].add_argument(
+        "--limit", type=operator.number, default=20, metavar="N", help="so many at most (default: 20)"
+    )
     for one in parsers.values():
         one.add_argument("--json", action="store_true", help="for programs")
 

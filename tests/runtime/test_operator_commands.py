@@ -247,8 +247,14 @@ def test_the_classifiers_mistakes_are_counted_from_what_people_said(
                 " VALUES (%s, %s, 'https://cdn.test/secret.jpg', 'success', %s, %s)",
                 [new_id(), new_id(), waste_type, corrected],
             )
+            conn.execute(
+                "INSERT INTO waste.analyses (id, user_id, image_url, status, waste_type, corrected_type)"
+                " VALUES (%s, %s, 'https://cdn.test/secret.jpg', 'success', 'unknown', 'battery')",
+                [new_id(), new_id()],
+            )
     capsys.readouterr()
-    rows = {row["waste_type"]: row for row in said(capsys, "ai", "report", "--days", "1")}
+    listed = said(capsys, "ai", "report", "--days", "1")
+    rows = {row["waste_type"]: row for row in listed}
     assert "paper_pack" not in before, "no other test answers so"
     assert rows["paper_pack"] == {
         "waste_type": "paper_pack",
@@ -257,7 +263,19 @@ def test_the_classifiers_mistakes_are_counted_from_what_people_said(
         "wrong": 3,
         "instead": {"paper": 2, "vinyl": 1},
     }
+    assert listed[-1]["waste_type"] == "unknown", "last: what was left open"
+    assert listed[-1]["wrong"] == 0
+    assert listed[-1]["instead"]["battery"] >= 1
     assert cli.main(["ai", "report"]) == 0
     table = capsys.readouterr().out
     assert "paper 2, vinyl 1" in table
     assert "secret" not in table
+
+
+@pytest.mark.parametrize("number", ["0", "-5", "x", "1.5", "99999999999999999999"])
+@pytest.mark.parametrize("command", ["ai report --days", "tasks list --limit", "tasks retry --failed --limit"])
+def test_a_number_that_is_none_is_one_line(command: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command.split(), number]) == 2
+    told = capsys.readouterr().err
+    assert "--days" in told or "--limit" in told
+    assert len(told.splitlines()) == 1

@@ -86,6 +86,12 @@ test("a photo goes to its answer with a guide, centers are drawn, and the chat a
   assert.notEqual((await page.locator("#answer .answer").textContent()).trim(), "");
   assert.match(await page.locator("#certainty").textContent(), /certain|Probably|guess/);
   await page.locator("#answer li").first().waitFor(); // the guide's steps
+  const steps = await page.locator("#answer ul").first().textContent();
+  await page.selectOption("#correct select", "glass");
+  await page.locator("#correct button").click();
+  await page.getByText("As you said.").waitFor();
+  assert.equal(await page.locator("#answer .answer").textContent(), "Glass");
+  assert.notEqual(await page.locator("#answer ul").first().textContent(), steps, "the guide follows the person's word");
   await page.click("#near");
   await page.locator(".places circle.pulse-still").first().waitFor();
   // Every text that the answer passes through on its way.

@@ -1,6 +1,6 @@
 // The app as its user sees it: photograph, watch, read, find a place, ask.
 import { api, events, field, h, problem, s, say } from "./base.js";
-import { current, kindOf, t } from "./words.js";
+import { current, KINDS, kindOf, t } from "./words.js";
 
 export function show(main) {
   const person = h("input", { value: localStorage.getItem("eco2-person") ?? "jun", autocomplete: "off" });
@@ -14,16 +14,19 @@ export function show(main) {
     return options.raw ? answer : answer.status === 204 ? null : answer.json();
   }
   const ending = new AbortController();
+  // The photo that questions are about, until another one is chosen.
+  const shown = { id: null };
   main.append(h("div", { class: "two" },
-    h("div", {}, h("div", { class: "panel" }, field(t("you_are"), person)), photo(call, ending.signal)), h("div", {}, near(), chat(call, ending.signal))));
+    h("div", {}, h("div", { class: "panel" }, field(t("you_are"), person)), photo(call, shown, ending.signal)), h("div", {}, near(), chat(call, shown, ending.signal))));
   return () => ending.abort();
 }
 
-function photo(call, signal) {
+function photo(call, shown, signal) {
   const picture = h("div"), stage = h("p", { class: "muted", "aria-live": "polite" }), bar = h("progress", { max: "1", value: 0, hidden: true, "aria-label": t("photo") }), out = h("div", { id: "answer" });
   const input = h("input", { type: "file", accept: "image/jpeg,image/png,image/webp", capture: "environment", class: "visually-hidden", id: "photo" });
   input.addEventListener("change", () => { if (input.files[0]) analyse(input.files[0]); });
   async function analyse(file) {
+    shown.id = null;
     out.replaceChildren();
     picture.replaceChildren(h("img", { class: "photo", alt: t("photo"), src: URL.createObjectURL(file) }));
     bar.hidden = false;
@@ -38,20 +41,27 @@ function photo(call, signal) {
       const stored = await fetch(upload.url, { method: "POST", body: form });
       if (!stored.ok) throw new Error(`${stored.status} ${(await stored.text()).slice(0, 200)}`);
       const analysis = await call("/waste/analyses", { json: { image_key: upload.image_key } });
-      // The answer's guide is in Korean; the catalogue has the same steps in English.
-      const english = current() === "en" ? await fetch("/api/v1/recycle/categories").then((found) => (found.ok ? found.json() : [])).catch(() => []) : [];
+      shown.id = analysis.id;
       let latest = null;
-      const tell = (data) => { latest = data; bar.value = 1; stage.textContent = ""; out.replaceChildren(...answer(data, english, choose)); say(out.textContent.slice(0, 120)); };
-      // The person's own word where the photo leaves it open: the guide follows it.
-      const choose = async (kind) => { try { tell(await call(`/waste/analyses/${analysis.id}`, { method: "PATCH", json: { waste_type: kind } })); } catch (error) { out.append(problem(error)); } };
+      const tell = async (data) => {
+        latest = data;
+        bar.value = 1;
+        stage.textContent = "";
+        const english = current() === "en" ? await inEnglish(data) : null;
+        out.replaceChildren(...answer(data, english, choose));
+        say(out.textContent.slice(0, 120));
+      };
+      // The person's own word: the guide follows it, and `eco2 ai report` counts it.
+      const choose = async (kind) => { try { await tell(await call(`/waste/analyses/${analysis.id}`, { method: "PATCH", json: { waste_type: kind } })); } catch (error) { out.append(problem(error)); } };
       await events(await call(`/waste/analyses/${analysis.id}/events`, { raw: true, signal }), (name, data) => {
-        if (name === "progress") { stage.textContent = t(data.stage); bar.value = data.progress; } else tell(data);
+        if (name === "progress") { stage.textContent = t(data.stage); bar.value = data.progress; } else latest = data;
       });
+      if (latest) await tell(latest);
       bar.hidden = true;
       // A guide that could not be read at once is filled in by the service: look again for a while.
       for (let look = 0; look < 40 && latest?.analysis_result?.guide?.state === "missing" && !signal.aborted && out.isConnected; look++) {
         await new Promise((resolve) => setTimeout(resolve, 3000));
-        tell(await call(`/waste/analyses/${analysis.id}`, { signal }));
+        await tell(await call(`/waste/analyses/${analysis.id}`, { signal }));
       }
     } catch (error) { if (error.name !== "AbortError") { out.replaceChildren(problem(error)); stage.textContent = ""; } }
     bar.hidden = true;
@@ -63,20 +73,48 @@ function photo(call, signal) {
 // A share as a person would say it.
 const certainty = (share) => t(share >= 0.8 ? "certain" : share >= 0.5 ? "likely" : "guess");
 
+// What the answer is about: the person's own word, else the thing seen, else its kind.
+const about = ({ corrected_type: said, waste_type: seen, analysis_result: result }) => ({ kind: said ?? seen, item: (said ?? seen) === seen ? result?.item : null });
+
+// The answer's guide is in Korean; the catalogue says the same in English.
+async function inEnglish(analysis) {
+  const { kind, item } = about(analysis);
+  const found = await fetch(item ? `/api/v1/recycle/items/${item.id}` : "/api/v1/recycle/categories").then((got) => (got.ok ? got.json() : [])).catch(() => []);
+  return item ? found : found.find((one) => one.category === kind);
+}
+
 function answer(analysis, english, choose) {
   if (analysis.status === "failure") return [h("div", { class: "notice bad", role: "alert" }, analysis.error)];
-  const { guide, candidates, model, item, ask } = analysis.analysis_result, kind = analysis.corrected_type ?? analysis.waste_type;
-  // The catalogue's English is about the kind; a thing's own guide is in Korean alone.
-  const category = item && !analysis.corrected_type ? null : english.find?.((one) => one.category === kind);
+  const { guide, candidates, model } = analysis.analysis_result, { kind, item } = about(analysis);
   const lines = (own, other) => (own.length && other ? other.split("\n").filter(Boolean) : own);
   const list = (title, all) => (all.length ? [h("h3", {}, title), h("ul", {}, all.map((line) => h("li", {}, line)))] : []);
-  const options = ask && !analysis.corrected_type ? h("div", { class: "notice", id: "ask" }, h("p", { lang: "ko" }, ask.question), h("p", { class: "row" }, ask.options.map((one) => h("button", { type: "button", "data-kind": one, onclick: (event) => { event.target.disabled = true; choose(one); } }, kindOf(one))))) : null;
-  return [h("p", { class: "answer" }, kind === "unknown" ? t("not_sure") : item && !analysis.corrected_type ? `${item.name} · ${kindOf(kind)}` : kindOf(kind)),
-    analysis.corrected_type ? h("p", { id: "certainty" }, t("you_said")) : kind === "unknown" ? null : h("p", { id: "certainty" }, certainty(analysis.confidence ?? 0)), options,
-    h("p", { class: "muted small" }, `${t("confidence")}: `, candidates.slice(0, 3).map((c) => `${kindOf(c.waste_type)} ${Math.round(c.confidence * 100)} %`).join(" · "), ` · ${model}`),
-    ...list(t("steps"), lines(guide.steps, category?.how_to_recycle_en)), ...list(t("do_not"), lines(guide.do_not, category?.do_not_do_en)), guide.state === "missing" ? h("p", { class: "muted" }, t("guide_missing")) : null,
-    kind === "unknown" ? null : nearest(kind)].filter(Boolean);
+  const name = item && (english?.name_en ?? item.name);
+  const seen = candidates.slice(0, 3).map((one) => `${kindOf(one.waste_type)} ${Math.round(one.confidence * 100)} %`);
+  return [h("p", { class: "answer" }, kind === "unknown" ? t("not_sure") : name ? `${name} · ${kindOf(kind)}` : kindOf(kind)),
+    kind === "unknown" && seen.length ? null : h("p", { id: "certainty" }, analysis.corrected_type ? t("you_said") : kind === "unknown" ? t("look_again") : certainty(analysis.confidence ?? 0)),
+    question(analysis, kind, choose),
+    seen.length ? h("p", { class: "muted small" }, `${t("confidence")}: ${seen.join(" · ")} · ${model}`) : null,
+    ...list(t("steps"), lines(guide.steps, english?.how_to_recycle_en)), ...list(t("do_not"), lines(guide.do_not, english?.do_not_do_en)), guide.state === "missing" ? h("p", { class: "muted" }, t("guide_missing")) : null,
+    kind === "unknown" ? null : nearest(kind), correction(kind, choose)].filter(Boolean);
 }
+
+// Where the photo leaves it open: the two kinds that are close, or whatever it may show, to choose from.
+function question({ corrected_type: said, analysis_result: { ask, candidates } }, kind, choose) {
+  const options = said ? [] : ask?.options ?? (kind === "unknown" ? candidates.map((one) => one.waste_type) : []);
+  if (!options.length) return null;
+  const asked = ask && current() === "ko" ? ask.question : t("which");
+  return h("div", { class: "notice", id: "ask" }, h("p", {}, asked), h("p", { class: "row" }, options.map((one) => h("button", { type: "button", "data-kind": one, onclick: (event) => { event.target.disabled = true; choose(one); } }, kindOf(one)))));
+}
+
+// A wrong answer is put right by any kind.
+function correction(kind, choose) {
+  const other = h("select", { required: true }, h("option", { value: "" }, t("pick_kind")), KINDS.filter((one) => one !== kind && one !== "unknown").map((one) => h("option", { value: one }, kindOf(one))));
+  return h("form", { id: "correct", class: "row end", onsubmit: (event) => { event.preventDefault(); choose(other.value); } },
+    h("div", { class: "grow" }, field(t(kind === "unknown" ? "it_is" : "it_is_not"), other)), h("button", {}, t(kind === "unknown" ? "take_kind" : "correct")));
+}
+
+// What is put out at home: where no place is found, the steps say enough.
+const AT_HOME = new Set(["general", "food", "bulky"]);
 
 // The nearest place that takes it, from where the form beside it says the person is.
 function nearest(kind) {
@@ -84,6 +122,7 @@ function nearest(kind) {
   const at = (name) => document.querySelector(`input[name="${name}"]`)?.value ?? "";
   fetch(`/api/v1/locations/centers?lat=${at("latitude")}&lon=${at("longitude")}&radius_m=50000&limit=1&item=${kind}`).then(async (answer) => {
     const [center] = answer.ok ? (await answer.json()).items : [];
+    if (!center && AT_HOME.has(kind)) return;
     box.replaceChildren(h("h3", {}, t("takes_it")), center ? h("p", {}, h("strong", {}, center.name), ` ${Math.round(center.distance_m)} ${t("meters")} `, h("span", { class: "muted" }, center.address)) : h("p", { class: "muted" }, t("no_taker")));
   }).catch(() => {});
   return box;
@@ -112,7 +151,7 @@ function drawn(lat, lon, centers) {
   return s("svg", { class: "map places", viewBox: "0 0 300 300", role: "img", "aria-label": t("near") }, rings, s("circle", { class: "lamp ready", cx: 150, cy: 150, r: 5 }), dots.reverse());
 }
 
-function chat(call, signal) {
+function chat(call, shown, signal) {
   const talk = h("div", { class: "talk", role: "log", tabindex: "0", "aria-label": t("chat") }), input = h("input", { value: t("ask_example"), lang: current(), required: true, maxlength: "4000" });
   let conversation = null;
   return h("form", { class: "panel", onsubmit: async (event) => {
@@ -124,7 +163,7 @@ function chat(call, signal) {
     talk.append(h("p", { class: "me" }, content), bubble);
     try {
       conversation ??= (await call("/chat/conversations", { json: {} })).id;
-      const { reply } = await call(`/chat/conversations/${conversation}/messages`, { json: { content } });
+      const { reply } = await call(`/chat/conversations/${conversation}/messages`, { json: { content, ...(shown.id ? { analysis_id: shown.id } : {}) } });
       let text = "";
       await events(await call(`/chat/conversations/${conversation}/messages/${reply.id}/events`, { raw: true, signal }), (name, data) => {
         if (name === "restart") text = "";

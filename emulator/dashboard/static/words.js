@@ -25,7 +25,7 @@ const WORDS = {
     mail_lead: "Every letter that the system has sent on this machine, newest first. eco2 mail prints the same.", mail_to: "To", mail_from: "From", no_letters: "No letters yet. Verify an address or reset a password to get one.", pick_letter: "Choose a letter.",
     needs_token: "This page needs the emulator's token: run eco2 open in the checkout, and use the address that it prints.",
     try_lead: "As the app's user sees it.", photo: "Photo", choose_photo: "Take or choose a photo", you_are: "You are", steps: "How to recycle", do_not: "Do not", confidence: "Confidence",
-    uploading: "uploading", checking: "checking", storing: "storing", classifying: "classifying", not_sure: "Not sure what this is", certain: "Quite certain.", likely: "Probably.", guess: "Only a guess.", you_said: "As you said.", takes_it: "Nearest place that takes it", no_taker: "No center within 50 km takes it.", near: "Near you", show_near: "Show centers",
+    uploading: "uploading", checking: "checking", storing: "storing", classifying: "classifying", not_sure: "Not sure what this is", look_again: "Nothing to throw away was recognised. Put one thing in the middle, in good light, and take the photo again.", which: "Which of these is it?", it_is: "It is", it_is_not: "Something else? It is", pick_kind: "Choose a kind", correct: "Correct it", take_kind: "Choose", certain: "Quite certain.", likely: "Probably.", guess: "Only a guess.", you_said: "As you said.", takes_it: "Nearest place that takes it", no_taker: "No center within 50 km takes it.", near: "Near you", show_near: "Show centers",
     latitude: "Latitude", longitude: "Longitude", no_centers: "No center within 50 km.", chat: "Ask", question: "Your question", send: "Send", ask_example: "How do I recycle a PET bottle?",
     pick_photo_first: "Choose a JPEG, PNG or WebP.", meters: "m", guide_missing: "The guide follows in a moment.",
     limits: "limits in the cluster", part: "Part", outer_ring: "Outer circle", trace: "trace", refresh: "Refresh", map_legend: "Solid: a connection to a store or from the gateway. Dashed: one service calls another. Choose a part for its log, restart and faults.",
@@ -74,7 +74,7 @@ const WORDS = {
     mail_lead: "이 컴퓨터에서 시스템이 보낸 메일을 최신순으로 보여 줍니다. eco2 mail과 같은 내용입니다.", mail_to: "받는 사람", mail_from: "보낸 사람", no_letters: "아직 메일이 없습니다. 이메일 인증이나 비밀번호 재설정을 하면 도착합니다.", pick_letter: "메일을 선택하세요.",
     needs_token: "이 페이지를 보려면 에뮬레이터의 토큰이 필요합니다. 체크아웃 폴더에서 eco2 open을 실행하고, 표시된 주소로 접속하세요.",
     try_lead: "앱 사용자가 보는 화면입니다.", photo: "사진", choose_photo: "사진을 찍거나 선택하세요", you_are: "사용자", steps: "분리배출 방법", do_not: "하지 마세요", confidence: "신뢰도",
-    uploading: "올리는 중", checking: "확인 중", storing: "저장 중", classifying: "분류 중", not_sure: "무엇인지 확실하지 않습니다", certain: "거의 확실합니다.", likely: "그럴 가능성이 높습니다.", guess: "추측한 결과입니다.", you_said: "선택하신 종류입니다.", takes_it: "가까운 수거 장소", no_taker: "50 km 안에 이 품목을 받는 곳이 없습니다.", near: "가까운 곳", show_near: "수거 장소 보기",
+    uploading: "올리는 중", checking: "확인 중", storing: "저장 중", classifying: "분류 중", not_sure: "무엇인지 확실하지 않습니다", look_again: "버릴 물건을 알아보지 못했습니다. 밝은 곳에서 물건 하나를 가운데에 놓고 다시 찍어 보세요.", which: "다음 중 무엇인가요?", it_is: "직접 고르기", it_is_not: "결과가 다른가요?", pick_kind: "종류 선택", correct: "바로잡기", take_kind: "선택", certain: "거의 확실합니다.", likely: "그럴 가능성이 높습니다.", guess: "추측한 결과입니다.", you_said: "선택하신 종류입니다.", takes_it: "가까운 수거 장소", no_taker: "50 km 안에 이 품목을 받는 곳이 없습니다.", near: "가까운 곳", show_near: "수거 장소 보기",
     latitude: "위도", longitude: "경도", no_centers: "50 km 안에 수거 장소가 없습니다.", chat: "물어보기", question: "질문", send: "보내기", ask_example: "페트병은 어떻게 버려요?",
     pick_photo_first: "JPEG, PNG, WebP 파일을 선택하세요.", meters: "m", guide_missing: "안내는 잠시 뒤에 채워집니다.",
     limits: "클러스터에서의 한도", part: "구성 요소", outer_ring: "바깥쪽 원", trace: "추적", refresh: "새로 고침", map_legend: "실선: 저장소로 가거나 게이트웨이에서 오는 연결. 점선: 다른 서비스 호출. 구성 요소를 선택하면 로그, 다시 시작, 장애 메뉴가 열립니다.",
@@ -107,6 +107,7 @@ const TYPES = {
 };
 let language = localStorage.getItem("eco2-language") || (navigator.language.startsWith("ko") ? "ko" : "en");
 export const t = (key) => WORDS[language][key] ?? key;
+export const KINDS = Object.keys(TYPES);
 export const kindOf = (type) => (TYPES[type] ?? [type, type])[language === "ko" ? 0 : 1];
 export const current = () => language;
 export function setLanguage(next) { language = next; localStorage.setItem("eco2-language", next); }
