@@ -119,3 +119,16 @@ async def test_of_two_last_ways_in_that_are_removed_at_once_one_stays(database: 
         assert await sql.delete_identity(conn, id_, "kakao") is True
         second = await held_up(remove("google"), by=conn)
     assert await second is False
+
+
+async def test_of_two_who_use_one_link_at_once_one_sets_a_password(account: Account, database: Database) -> None:
+    now, token = clock.now(), new_id().hex
+    async with database.connection() as conn:
+        end = now + timedelta(minutes=1)
+        await sql.insert_mail_token(conn, tokens.hash_of(token), account.id, "reset", account.email, end)
+    body = {"token": token, "new_password": "an even better horse"}
+    async with database.transaction() as conn:
+        assert await sql.delete_mail_token(conn, tokens.hash_of(token), "reset", now)
+        second = await held_up(account.client.post("/api/v1/auth/password/reset", json=body), by=conn)
+    assert (await second).status_code == 400
+    await account.login()

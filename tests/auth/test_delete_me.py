@@ -3,12 +3,15 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
+from redis.asyncio import Redis
 
+from functions.auth import attempts
 from functions.auth import db as sql
 from functions.auth.delete_me import AGAIN_AFTER, SERVICES
 from functions.auth.messages import SendMail
 from shared import clock
 from shared.db import Database
+from shared.idempotency import Idempotency
 from shared.ids import new_id
 from shared.messages import Outcome, TaskError
 from shared.tasks import enqueue, settle
@@ -62,6 +65,7 @@ async def test_whatever_is_under_way_for_a_person_goes_with_them(
         await sql.insert_identity(conn, account.id, "kakao", mark, account.email, now)
         await sql.insert_flow(conn, sql.Flow(mark, "google", "n", "v", "http://localhost", "c", account.id, now))
         await sql.insert_code(conn, code)
+        await Idempotency(mark, user_id=account.id, method="POST", path="/", body=b"").keep(conn, mark, status=201)
         await enqueue(conn, SendMail(account.id, "verify"), subject=account.id)
         failed = await enqueue(conn, SendMail(account.id, "reset"), subject=account.id)
         error = TaskError("address-refused", f"{account.email} is refused.")
@@ -72,3 +76,17 @@ async def test_whatever_is_under_way_for_a_person_goes_with_them(
     assert {actor.partition("/")[2] for _, actor, *_ in await messages(database, account)} == {"erase_person"}
     for word in (account.email, account.username, mark):
         assert await left_of(database, word) == []
+
+
+async def test_of_wrong_passwords_that_were_counted_nothing_is_left(account: Account, broker_url: str) -> None:
+    tokens = await account.login()
+    for name in (account.username, account.email):
+        body = {"username": name, "password": "not it"}
+        assert (await account.client.post("/api/v1/auth/login", json=body)).status_code == 401
+    assert await erase(account, tokens, "not it") == 403
+    buckets = [attempts.login(account.username), attempts.login(account.email), attempts.confirmation(account.id)]
+    keys = [bucket.key for bucket in buckets]
+    async with Redis.from_url(broker_url) as redis:
+        assert await redis.exists(*keys) == 3
+        assert await erase(account, tokens) == 202
+        assert await redis.exists(*keys) == 0

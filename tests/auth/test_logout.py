@@ -1,11 +1,7 @@
 """POST /logout"""
 
-from uuid import uuid4
-
 import httpx
-from redis.asyncio import Redis
 
-from shared import identity
 from tests.auth.conftest import Account, bearer
 
 PATH = "/api/v1/auth/logout"
@@ -49,12 +45,3 @@ async def test_a_malformed_body_is_400(auth: httpx.AsyncClient) -> None:
     for content in (b"{", b"[]", b'{"refresh_token": 7}', b'{"refresh_token": "\xff"}'):
         answer = await auth.post(PATH, content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400, content
-
-
-async def test_the_other_services_are_told(account: Account, broker_url: str) -> None:
-    tokens = await account.login()
-    sessions = (await account.client.get("/api/v1/auth/sessions", headers=bearer(tokens))).json()["items"]
-    await account.client.post(PATH, headers=bearer(tokens))
-    async with Redis.from_url(broker_url, decode_responses=True) as redis:
-        assert await redis.zscore(identity.REVOKED_KEY, sessions[0]["id"]) is not None
-        assert await redis.zscore(identity.REVOKED_KEY, str(uuid4())) is None

@@ -1,5 +1,7 @@
 """GET /oauth/{provider}/callback"""
 
+from collections.abc import Callable
+
 import httpx
 import pytest
 
@@ -66,6 +68,17 @@ async def test_coming_back_works_once(reached: httpx.AsyncClient) -> None:
     url = await app.consent((await app.start()).headers["location"])
     assert (await app.come_back(url)).status_code == 303
     assert (await app.come_back(url)).status_code == 400
+
+
+async def test_a_person_has_ten_minutes_at_the_provider(
+    reached: httpx.AsyncClient, later: Callable[[float], None]
+) -> None:
+    app = App(reached)
+    early, late = [await app.consent((await app.start()).headers["location"]) for _ in range(2)]
+    later(590)
+    assert (await app.come_back(early)).status_code == 303
+    later(11)
+    assert (await app.come_back(late)).status_code == 400
 
 
 async def test_another_provider_s_state_is_none_of_this_one_s(reached: httpx.AsyncClient) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from functions.auth import attempts
 from functions.auth.messages import SendMail
 from functions.auth.send_mail import send_mail
 from shared.db import Database
@@ -42,6 +43,27 @@ async def test_the_new_password_holds_and_every_session_ends(account: Account, t
 async def test_a_link_works_once(account: Account, token: str) -> None:
     assert (await reset(account, token))[0] == 204
     assert await reset(account, token) == (400, "urn:eco2:auth:link-used-or-expired")
+
+
+async def test_a_link_that_was_used_takes_the_others_with_it(
+    account: Account, token: str, outside: Outside, db: Callable[[str], Awaitable[Database]]
+) -> None:
+    await send_mail(SendMail(account.id, "reset"), await db("auth"), settings(outside))
+    assert (await reset(account, token_in(outside.letters(account.email)[0]["text"])))[0] == 204
+    assert (await reset(account, token, "yet another horse"))[0] == 400
+
+
+async def test_whoever_sets_a_new_password_need_not_wait_for_wrong_ones_that_somebody_tried(
+    account: Account, token: str
+) -> None:
+    names = (account.username, account.email)
+    for name in names:
+        for _ in range(attempts.NAME[0]):
+            body = {"username": name, "password": "wrong password"}
+            assert (await account.client.post("/api/v1/auth/login", json=body)).status_code == 401
+    assert (await reset(account, token))[0] == 204
+    for name in names:
+        await account.login(username=name, password=NEW)
 
 
 async def test_a_link_lives_half_an_hour(account: Account, token: str, later: Callable[[float], None]) -> None:

@@ -1,24 +1,43 @@
-"""Sessions whose time is over"""
+"""What has passed its time"""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import pytest
+
+from functions.auth import db as sql
+from functions.auth import sweep as module
 from functions.auth.sweep import sweep
 from shared import clock
-from shared.db import Database
-from tests.auth.conftest import SESSIONS, Account, bearer, status
+from shared.db import Connection, Database
+from shared.ids import new_id
+from tests.auth.conftest import Account
+from tests.support import left_of
+
+TABLES = ["mail_tokens", "oauth_codes", "oauth_flows", "refresh_tokens", "sessions"]
 
 
-async def test_what_has_expired_is_swept(account: Account, db: Callable[[str], Awaitable[Database]]) -> None:
-    live = await account.login()
-    old = await account.login()
-    async with (await db("auth")).connection() as conn:
-        sessions = (await account.client.get(SESSIONS, headers=bearer(old))).json()["items"]
-        await conn.execute(
-            "UPDATE sessions SET expires_at = %s WHERE id = %s", [clock.now() - timedelta(seconds=1), sessions[0]["id"]]
-        )
-    await sweep(await db("auth"))
-    async with (await db("auth")).connection() as conn:
-        cur = await conn.execute("SELECT count(*) FROM refresh_tokens WHERE user_id = %s", [account.id])
-        assert await cur.fetchone() == (1,)
-    assert await status(account, live) == 200
+async def insert_everywhere(conn: Connection, account: Account, mark: str, seconds: float) -> None:
+    """A row of each table, each with the mark, whose time is over in so many seconds."""
+    end = clock.now() + timedelta(seconds=seconds)
+    living, now = new_id(), clock.now()
+    await sql.insert_session(conn, sql.SessionRow(living, account.id, "present", now + timedelta(days=1), now))
+    await sql.insert_refresh_token(conn, new_id(), living, account.id, mark, end)
+    await sql.insert_session(conn, sql.SessionRow(new_id(), account.id, mark, end, now))
+    await sql.insert_mail_token(conn, mark, account.id, "reset", account.email, end)
+    await sql.insert_flow(conn, sql.Flow(mark, "kakao", "n", "v", "http://localhost", "c", None, end))
+    await sql.insert_code(conn, sql.Code(mark, account.id, "c", None, None, None, end))
+
+
+async def test_all_that_has_expired_is_swept_and_nothing_else(
+    account: Account, db: Callable[[str], Awaitable[Database]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 2)
+    database, live, old = await db("auth"), new_id().hex, new_id().hex
+    async with database.transaction() as conn:
+        await insert_everywhere(conn, account, live, 60)
+        for number in range(3):  # more than one batch
+            await insert_everywhere(conn, account, f"{old}{number}", -1)
+    await sweep(database)
+    assert await left_of(database, old) == []
+    assert sorted(row.partition(":")[0] for row in await left_of(database, live)) == TABLES
