@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
+import msgspec
 from msgspec import Struct
 from psycopg import sql
 from redis import Redis
@@ -25,6 +26,7 @@ from runtime import redis_users
 from runtime.services import Service
 from shared import clock, identity
 from shared.db import Connection, Database
+from shared.idempotency import Idempotency
 
 T = TypeVar("T")
 
@@ -193,6 +195,28 @@ async def held_up(work: Coroutine[Any, Any, T], by: Connection) -> asyncio.Task[
         await asyncio.sleep(0.005)
     running.cancel()
     raise AssertionError("it is neither done nor held up by that transaction")
+
+
+async def one_at_a_time(
+    client: httpx.AsyncClient,
+    database: Database,
+    user_id: UUID,
+    token: dict[str, str],
+    method: str,
+    path: str,
+    body: Any,
+) -> None:
+    """Send a request with an Idempotency-Key twice: while the first one with that key is at work, and when it is done."""
+    content = msgspec.json.encode(body)
+    headers = token | {"Idempotency-Key": "once", "Content-Type": "application/json"}
+    first = Idempotency("once", user_id=user_id, method=method, path=path, body=content)
+    async with database.transaction() as conn:
+        assert await first.claim(conn) is None
+        meanwhile = await client.request(method, path, content=content, headers=headers)
+        assert (meanwhile.status_code, meanwhile.json()["type"]) == (409, "urn:eco2:idempotency:under-way")
+        await first.keep(conn, {"first": True}, status=201)
+    afterwards = await client.request(method, path, content=content, headers=headers)
+    assert (afterwards.status_code, afterwards.json()) == (201, {"first": True})
 
 
 async def turn_taken(database: Database) -> None:

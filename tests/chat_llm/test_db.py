@@ -18,7 +18,7 @@ from shared.redis import connect
 from shared.tasks import enqueue, forget
 from tests.chat_llm.conftest import BASE, ask, begin, give, success
 from tests.conftest import Person, Take
-from tests.support import held_up, left_of
+from tests.support import held_up, left_of, one_at_a_time
 
 
 async def accept(conn: Connection, conversation: str, person: Person, question: str) -> None:
@@ -74,3 +74,13 @@ async def test_an_answer_that_comes_while_its_conversation_is_deleted_leaves_no_
     assert await left_of(chat, str(asked.reply)) == []
     with connect(broker_url) as redis:
         assert redis.exists(stream(asked.reply)) == 0
+
+
+async def test_a_conversation_and_a_question_are_accepted_once_however_often_they_are_sent_at_the_same_instant(
+    client: httpx.AsyncClient, person: Person, chat: Database
+) -> None:
+    await one_at_a_time(client, chat, person.id, person.headers, "POST", BASE, {"title": "Glas"})
+    assert (await client.get(BASE, headers=person.headers)).json()["items"] == []
+    messages = f"{BASE}/{await begin(client, person)}/messages"
+    await one_at_a_time(client, chat, person.id, person.headers, "POST", messages, {"content": "유리병은?"})
+    assert (await client.get(messages, headers=person.headers)).json()["items"] == []

@@ -19,7 +19,7 @@ from shared.db import Connection, Database
 from shared.ids import new_id
 from tests.conftest import Person
 from tests.location.conftest import HOME, LAT, LON, PLACES, Put, add, center
-from tests.support import held_up, turn_taken
+from tests.support import held_up, one_at_a_time, turn_taken
 
 Ask = Callable[[httpx.AsyncClient, str, dict[str, str]], Coroutine[Any, Any, httpx.Response]]
 DEFAULT: dict[str, Ask] = {
@@ -115,3 +115,10 @@ async def test_an_import_waits_for_the_one_before_it_and_readers_for_neither(
         importing = await held_up(second(), by=conn)
         assert (await location.get(f"/api/v1/locations/centers/{known}")).status_code == 200
     await importing
+
+
+async def test_a_place_is_added_once_however_often_it_is_sent_at_the_same_instant(
+    location: httpx.AsyncClient, person: Person, database: Database
+) -> None:
+    await one_at_a_time(location, database, person.id, person.headers, "POST", PLACES, HOME)
+    assert (await location.get(PLACES, headers=person.headers)).json()["items"] == []

@@ -16,7 +16,7 @@ from shared import db as db_module
 from shared.db import Database
 from shared.objects import ObjectStore
 from tests.conftest import Person
-from tests.support import held_up, turn_taken
+from tests.support import held_up, one_at_a_time, turn_taken
 from tests.userinfo.conftest import (
     ME,
     PROCESS,
@@ -103,3 +103,25 @@ async def _rows(database: Database, user_id: UUID) -> list[Any]:
             {"id": user_id},
         )
         return await cursor.fetchall()
+
+
+async def test_a_picture_is_set_once_however_often_it_is_asked_for_at_the_same_instant(
+    userinfo: httpx.AsyncClient, person: Person, database: Database
+) -> None:
+    body = {"image_key": await upload(userinfo, person)}
+    await one_at_a_time(userinfo, database, person.id, person.headers, "PUT", f"{ME}/avatar", body)
+    assert await _rows(database, person.id) == []
+
+
+async def test_a_picture_is_not_set_on_a_profile_that_changed_while_its_turn_was_waited_for(
+    userinfo: httpx.AsyncClient, person: Person, database: Database
+) -> None:
+    body = {"image_key": await upload(userinfo, person)}
+    known = person.headers | {"If-Match": (await userinfo.get(ME, headers=person.headers)).headers["etag"]}
+    async with database.transaction() as conn:
+        await sql.lock_person(conn, person.id)
+        second = await held_up(userinfo.put(f"{ME}/avatar", json=body, headers=known), by=conn)
+        first = sql.Profile(person.id, "first", None, None, clock.now(), "none", None)
+        await sql.upsert_profile(conn, first, clock.now())
+    assert (await second).status_code == 412
+    assert (await set_avatar(userinfo, person, body["image_key"])).status_code == 202, "the upload is still good"

@@ -14,8 +14,8 @@ from shared import clock
 from shared.db import Database
 from shared.tasks import forget
 from tests.conftest import Person, Take
-from tests.support import held_up
-from tests.waste.conftest import BASE, CLASSIFIED, accept, outbox, outcome, processed
+from tests.support import held_up, one_at_a_time
+from tests.waste.conftest import BASE, CLASSIFIED, accept, outbox, outcome, processed, upload
 
 Ask = Callable[[httpx.AsyncClient, str, dict[str, str]], Coroutine[Any, Any, httpx.Response]]
 CHANGE: dict[str, Ask] = {
@@ -59,3 +59,11 @@ async def test_an_analysis_that_changes_meanwhile_is_not_what_the_condition_name
     assert (await second).status_code == 412
     after = (await client.get(path, headers=person.headers)).json()
     assert (after["status"], after["corrected_type"]) == ("failure", None)
+
+
+async def test_a_photo_is_accepted_once_however_often_it_is_sent_at_the_same_instant(
+    client: httpx.AsyncClient, person: Person, waste: Database
+) -> None:
+    body = {"image_key": await upload(client, person)}
+    await one_at_a_time(client, waste, person.id, person.headers, "POST", f"{BASE}/analyses", body)
+    assert (await client.get(f"{BASE}/analyses", headers=person.headers)).json()["items"] == []
