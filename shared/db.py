@@ -25,7 +25,7 @@ from shared import spans, wake
 from shared.errors import Busy, TooSlow, Unavailable
 from shared.keepalive import KEEPALIVE
 from shared.silence import Gone, Watch
-from shared.waiting import WaitingConnection
+from shared.together import TogetherConnection, TogetherCursor
 
 # How long a request may wait for a connection before it answers 503, in seconds.
 PATIENCE = 1.5
@@ -99,7 +99,7 @@ set_json_loads(msgspec.json.decode, _ADAPTERS)
 set_json_dumps(msgspec.json.encode, _ADAPTERS)
 
 
-class _Cursor(psycopg.AsyncCursor[Any]):
+class _Cursor(TogetherCursor):
     """Tries a statement again that collided with others', unless it is part of a transaction: that has failed as a whole."""
 
     async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
@@ -120,7 +120,8 @@ class _Cursor(psycopg.AsyncCursor[Any]):
 
     def _alone(self) -> bool:
         """Whether the statement is a transaction of its own."""
-        return self.connection.pgconn.transaction_status == TransactionStatus.IDLE
+        begun = isinstance(self.connection, TogetherConnection) and self.connection.begun
+        return not begun and self.connection.pgconn.transaction_status == TransactionStatus.IDLE
 
 
 class _SeenCursor(_Cursor):
@@ -134,22 +135,22 @@ class _SeenCursor(_Cursor):
             return await super().execute(query, params, **options)
 
 
-class EcoConnection(WaitingConnection):
+class EcoConnection(TogetherConnection):
     """A connection that remembers which tasks the transaction on it accepted.
 
     Attributes:
         enqueued: it accepted a task that a relay has to look for.
-        accepted: tasks for the relay of this process; None where there is none, or where they may be rolled back alone.
+        accepted: tasks for the relay of this process, each with the cursor that says whether its row is new; None where there is
+            no relay, or where they may be rolled back alone.
     """
 
     enqueued: bool = False
-    accepted: list[wake.Accepted] | None = None
+    accepted: list[tuple[psycopg.AsyncCursor[Any], wake.Accepted]] | None = None
     gone: Gone | None = None
 
     def transaction(self, *args: Any, **options: Any) -> Any:
-        if self.pgconn.transaction_status != TransactionStatus.IDLE:
-            # A savepoint: what was accepted before is found when it is due, like what comes after.
-            self.accepted = None
+        # A savepoint: what was accepted before is found when it is due, like what comes after.
+        self.accepted = None
         return super().transaction(*args, **options)
 
 
@@ -278,15 +279,19 @@ class Database:
         async with self.connection() as connection:
             relay = wake.relay_of(self.dsn)
             connection.enqueued, connection.accepted = False, None if relay is None else []
+            connection.begin()
             try:
-                async with connection.transaction():
-                    yield connection
+                yield connection
+                await connection.end()
                 accepted = connection.accepted
+            except BaseException:  # raised again
+                await connection.abandon()
+                raise
             finally:
                 connection.accepted = None
             _changed.set(True)
-            if relay is not None and accepted:
-                relay.hand(accepted)
+            if relay is not None and accepted and (new := [task for cursor, task in accepted if cursor.rowcount]):
+                relay.hand(new)
             if connection.enqueued:
                 wake.wake()
 

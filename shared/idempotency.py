@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from shared import clock
 from shared.db import Connection
 from shared.errors import BadInput, Conflict
+from shared.together import later
 
 LIFETIME = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -83,13 +84,14 @@ class Idempotency:
             return None
         # Two copies at the same instant: the second must not wait on the first one's commit but say 409.
         lock = hashlib.blake2b(f"{self.user_id} {self.scope} {self.key}".encode(), digest_size=8).digest()
-        cursor = await connection.execute(
-            "SELECT pg_try_advisory_xact_lock(%s)", [int.from_bytes(lock, "big", signed=True)]
+        cursor = await later(
+            connection, "SELECT pg_try_advisory_xact_lock(%s)", [int.from_bytes(lock, "big", signed=True)]
         )
+        seen = await self.find(connection)
         row = await cursor.fetchone()
         if row is None or not row[0]:
             raise StillUnderWay
-        return await self.find(connection)
+        return seen
 
     async def keep(
         self, connection: Connection, answer: Any, *, status: int, headers: Mapping[str, str] | None = None
@@ -97,7 +99,8 @@ class Idempotency:
         """Keep the answer for repeats of this request, and return it as the response."""
         content = msgspec.to_builtins(answer)
         if self.key is not None:
-            await connection.execute(
+            await later(
+                connection,
                 """
                 INSERT INTO idempotency (user_id, scope, key, body_hash, status, headers, answer, created_at)
                 VALUES (%s, %s, %s, %s, %s, %s, %s, %s)

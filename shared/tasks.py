@@ -17,6 +17,7 @@ from shared import clock, spans, trace
 from shared.db import Connection
 from shared.ids import new_id
 from shared.messages import Message, Outcome
+from shared.together import later
 from shared.wake import HANDED, Accepted
 
 
@@ -86,8 +87,9 @@ async def enqueue(
         person=person,
     )
     # `shared.db.Database.transaction` hands it to the relay of this process after the commit.
-    handed: list[Accepted] | None = None if delay else getattr(conn, "accepted", None)
-    cursor = await conn.execute(
+    handed: list[Any] | None = None if delay else getattr(conn, "accepted", None)
+    cursor = await later(
+        conn,
         """
         INSERT INTO outbox (id, actor, message, reply, subject, traceparent, created_at, due_at, time_limit, person)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
@@ -109,8 +111,8 @@ async def enqueue(
     spans.event(task.actor, "enqueue", task=str(task.id), subject=str(subject))
     if handed is None:
         conn.enqueued = True  # type: ignore[attr-defined] # EcoConnection's own
-    elif cursor.rowcount:
-        handed.append(task)
+    else:
+        handed.append((cursor, task))
     return task.id
 
 

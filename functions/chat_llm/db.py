@@ -14,6 +14,7 @@ from shared.fields import Count, Status, Time
 from shared.ids import first_id, new_id
 from shared.messages import Answered, Source, TaskError, Turn
 from shared.pages import row_behind
+from shared.together import later
 
 Role = Annotated[Literal["user", "assistant"], Meta(title="Role", description="The person, or the assistant.")]
 
@@ -149,17 +150,15 @@ async def insert_exchange(
     """Write a question at `position`, about a photo's analysis or none, and its pending reply behind it."""
     asked = Message(new_id(), "user", question, "success", [], position, None, None, None, None, None, at, at)
     reply = Message(new_id(), "assistant", "", "pending", [], position + 1, None, None, None, None, None, at, None)
-    async with conn.cursor() as cursor:
-        await cursor.executemany(
+    for m, about in ((asked, analysis_id), (reply, None)):
+        await later(
+            conn,
             """
             INSERT INTO messages
                 (id, conversation_id, role, content, status, position, created_at, completed_at, analysis_id)
             VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
             """,
-            [
-                [m.id, conversation_id, m.role, m.content, m.status, m.position, m.created_at, m.completed_at, about]
-                for m, about in ((asked, analysis_id), (reply, None))
-            ],
+            [m.id, conversation_id, m.role, m.content, m.status, m.position, m.created_at, m.completed_at, about],
         )
     return asked, reply
 
@@ -236,7 +235,8 @@ async def select_reply_for_update(conn: Connection, message_id: UUID) -> bool:
 
 async def update_answered(conn: Connection, message_id: UUID, text: str, record: Answered, at: datetime) -> None:
     """End in success, also after an earlier failure; a second success changes nothing."""
-    await conn.execute(
+    await later(
+        conn,
         """
         UPDATE messages
         SET status = 'success', content = %s, sources = %s, language = %s, provider = %s, model = %s,
@@ -257,7 +257,8 @@ async def update_answered(conn: Connection, message_id: UUID, text: str, record:
 
 async def update_failed(conn: Connection, message_id: UUID, error: TaskError, at: datetime) -> None:
     """End in failure, unless it has ended already: states only rise."""
-    await conn.execute(
+    await later(
+        conn,
         """
         UPDATE messages
         SET status = 'failure', error = %s, error_code = %s, completed_at = %s

@@ -18,6 +18,7 @@ from shared.db import Connection, tried
 from shared.errors import Busy
 from shared.fields import Time
 from shared.pages import row_behind
+from shared.together import later
 from shared.waste_types import WasteType
 
 # earthdistance reckons on a sphere of 6,378,168 m; on one of the earth's mean radius (IUGG R1) distances come out right.
@@ -294,8 +295,8 @@ async def select_inside(
 ) -> list[FoundCenter]:
     """Centers inside west, south, east, north (degrees), those near the middle first. Needs a transaction."""
     # The planner takes any box to hold a thousandth of the table and would fetch and sort all of a whole country.
-    await conn.execute("SET LOCAL enable_bitmapscan = off")
-    await conn.execute("SET LOCAL enable_sort = off")
+    await later(conn, "SET LOCAL enable_bitmapscan = off")
+    await later(conn, "SET LOCAL enable_sort = off")
     cur = conn.cursor(row_factory=class_row(FoundCenter))
     corners = dict(zip(("west", "south", "east", "north"), map(float, box), strict=True))
     await cur.execute(_INSIDE, corners | wanted.parameters() | {"limit": limit}, prepare=False)
@@ -371,7 +372,7 @@ async def select_similar_words(conn: Connection, letters: str, limit: int) -> li
         letters: the misspelt word, in decomposed letters.
     """
     # The planner takes so many keys for half of the table.
-    await conn.execute("SET LOCAL enable_seqscan = off")
+    await later(conn, "SET LOCAL enable_seqscan = off")
     cur = conn.cursor(row_factory=scalar_row)
     await cur.execute(
         """
@@ -410,8 +411,8 @@ async def vacuum_centers(conn: Connection) -> None:
 async def lock_centers(conn: Connection) -> None:
     """Let one import at a time write; readers see the centers as they were until it commits."""
     # Longer than a request would wait: the import before may have a large file.
-    await conn.execute("SET LOCAL lock_timeout = '10min'")
-    await conn.execute("SET LOCAL statement_timeout = '10min'")
+    await later(conn, "SET LOCAL lock_timeout = '10min'")
+    await later(conn, "SET LOCAL statement_timeout = '10min'")
     await conn.execute("LOCK TABLE recycle_centers IN SHARE ROW EXCLUSIVE MODE")
 
 

@@ -15,6 +15,7 @@ from shared.db import Connection
 from shared.fields import Count, Time
 from shared.ids import first_id
 from shared.pages import row_behind
+from shared.together import later
 
 _COLUMNS = """
     a.id, a.status, NULLIF(a.image_url, '') AS image_url, a.waste_type, a.corrected_type, a.confidence, a.analysis_result,
@@ -42,12 +43,17 @@ class Stats(Struct):
 async def insert_analysis(
     conn: Connection, analysis_id: UUID, user_id: UUID, upload_key: str, created_at: datetime
 ) -> Analysis:
-    await conn.execute(
-        "INSERT INTO analyses (id, user_id, image_url, upload_key, created_at) VALUES (%s, %s, '', %s, %s)",
-        [analysis_id, user_id, upload_key, created_at],
-    )
-    analysis = await select_analysis(conn, analysis_id, user_id)
-    assert analysis is not None
+    async with conn.cursor(row_factory=class_row(Analysis)) as cursor:
+        await cursor.execute(
+            f"""
+            INSERT INTO analyses AS a (id, user_id, image_url, upload_key, created_at)
+            VALUES (%s, %s, '', %s, %s)
+            RETURNING {_COLUMNS}
+            """,  # noqa: S608 - our own columns
+            [analysis_id, user_id, upload_key, created_at],
+        )
+        analysis = await cursor.fetchone()
+    assert analysis is not None, "an INSERT that succeeds gives its row"
     return analysis
 
 
@@ -136,14 +142,14 @@ async def update_correction(conn: Connection, analysis: Analysis) -> None:
     )
 
 
-async def update_stored(conn: Connection, analysis_id: UUID, image_url: str) -> bool:
-    """Note where the checked photo lies; False when the analysis is gone."""
-    cursor = await conn.execute("UPDATE analyses SET image_url = %s WHERE id = %s", [image_url, analysis_id])
-    return cursor.rowcount == 1
+async def update_stored(conn: Connection, analysis_id: UUID, image_url: str) -> None:
+    """Note where the checked photo lies."""
+    await later(conn, "UPDATE analyses SET image_url = %s WHERE id = %s", [image_url, analysis_id])
 
 
 async def insert_image(conn: Connection, image_id: UUID, analysis_id: UUID, key: str, url: str, at: datetime) -> None:
-    await conn.execute(
+    await later(
+        conn,
         """
         INSERT INTO images (id, analysis_id, s3_key, cloudfront_url, uploaded_at)
         VALUES (%s, %s, %s, %s, %s)
@@ -155,7 +161,8 @@ async def insert_image(conn: Connection, image_id: UUID, analysis_id: UUID, key:
 
 async def update_failed(conn: Connection, analysis_id: UUID, code: str, message: str, at: datetime) -> None:
     """End in failure, unless it has succeeded: states only rise."""
-    await conn.execute(
+    await later(
+        conn,
         """
         UPDATE analyses
         SET status = 'failure', error = %s, error_code = %s, completed_at = %s
@@ -169,7 +176,8 @@ async def update_succeeded(
     conn: Connection, analysis_id: UUID, waste_type: str, confidence: float, result: AnalysisResult, at: datetime
 ) -> None:
     """End in success, also after an earlier failure; a second success changes nothing."""
-    await conn.execute(
+    await later(
+        conn,
         """
         UPDATE analyses
         SET status = 'success', waste_type = %s, confidence = %s, analysis_result = %s, error = NULL,

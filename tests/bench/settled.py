@@ -27,6 +27,7 @@ from runtime import migrate
 from shared import tasks
 from shared.ids import new_id
 from shared.messages import Outcome
+from shared.together import later
 from tests.bench import _queues
 from tests.bench._queues import CLIENTS
 from tests.bench.worker import OURS, _environment
@@ -44,7 +45,7 @@ class RowsOwner(Owner):
     async def _all_worked(self, *, outcomes: list[Outcome]) -> None:
         subjects = sorted(outcome.subject for outcome in outcomes)
         async with self.database.transaction() as conn:
-            await conn.execute("UPDATE bench_rows SET status = 'success' WHERE id = ANY(%s)", [subjects])
+            await later(conn, "UPDATE bench_rows SET status = 'success' WHERE id = ANY(%s)", [subjects])
             still_open = await tasks.settle_all(conn, outcomes)
         self.outcomes.update({outcome.task_id: outcome for outcome in outcomes if outcome.task_id in still_open})
 
@@ -67,7 +68,7 @@ class Way:
         """One request's transaction."""
         row = new_id()
         async with self.owner.database.transaction() as conn:
-            await conn.execute("INSERT INTO bench_rows (id, status) VALUES (%s, 'pending')", [row])
+            await later(conn, "INSERT INTO bench_rows (id, status) VALUES (%s, 'pending')", [row])
             return await tasks.enqueue(conn, self.message(number), subject=row, reply=self.reply)
 
     def cpu(self) -> dict[str, float]:

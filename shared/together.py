@@ -1,0 +1,182 @@
+"""Statements of a transaction that go to PostgreSQL together: each trip that is spared saves both sides a system call, a wake-up
+and a turn of the event loop, which costs more than a short statement itself.
+
+BEGIN goes along with the first statement, and what `later` puts off goes along with the next one or with COMMIT. That is libpq's
+pipeline, entered for one exchange at a time, so that between two of them the connection is as psycopg knows it. After an error
+the server does nothing more of the same exchange, COMMIT least of all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline
+from psycopg.generators import fetch_many
+from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.waiting import Ready, Wait
+
+from shared.waiting import WaitingConnection
+
+
+class _Queue(AsyncPipeline):
+    """What waits to be sent. While it is its connection's pipeline, psycopg's cursors put their statements here."""
+
+    def _communicate_gen(self) -> Generator[Any, Any, None]:
+        return
+        yield
+
+    def put(self, command: bytes) -> None:
+        self.command_queue.append(partial(self.pgconn.send_query_params, command, None))
+        self.result_queue.append(None)
+
+    def clear(self) -> None:
+        self.command_queue.clear()
+        self.result_queue.clear()
+
+
+class TogetherCursor(AsyncCursor[Any]):
+    """A cursor whose statement takes along what was put off on its connection."""
+
+    async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        connection = self._conn
+        if not isinstance(connection, TogetherConnection) or not connection.waits:
+            return await super().execute(query, params, **options)
+        with connection.queueing():
+            await super().execute(query, params, **options)
+        await connection.send_queue()
+        return self
+
+    async def executemany(self, *args: Any, **options: Any) -> None:
+        # In a pipeline of psycopg's own, which must not overtake what was put off.
+        if isinstance(self._conn, TogetherConnection) and self._conn.waits:
+            await self._conn.send_queue()
+        await super().executemany(*args, **options)
+
+
+class TogetherConnection(WaitingConnection):
+    """A connection on which the statements of a transaction may be put off until another one is sent."""
+
+    _queue: _Queue | None = None
+
+    def begin(self) -> None:
+        """Begin a transaction with the first statement that is sent."""
+        self._queue = _Queue(self)
+        self._queue.put(b"BEGIN")
+
+    async def end(self) -> None:
+        """Send what waits, and COMMIT with it; nothing where there was no statement.
+
+        Raises:
+            psycopg.Error: of the first statement that failed. Then nothing is committed.
+        """
+        assert self._queue is not None, "begin() comes first"
+        if self.pgconn.transaction_status != TransactionStatus.IDLE or len(self._queue.result_queue) > 1:
+            self._queue.put(b"COMMIT")
+            await self.send_queue()
+        self._queue = None
+
+    async def abandon(self) -> None:
+        """Roll back; what was not sent never is. A connection that can't is left to its pool, which closes it."""
+        self._queue = None
+        with contextlib.suppress(psycopg.Error):
+            await self.rollback()
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is in a transaction of `begin`."""
+        return self._queue is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether something was put off that the next statement must take along."""
+        return self._queue is not None and self._pipeline is None and bool(self._queue.command_queue)
+
+    @contextlib.contextmanager
+    def queueing(self) -> Iterator[None]:
+        """What cursors execute in this block is put off."""
+        self._pipeline = self._queue
+        try:
+            yield
+        finally:
+            self._pipeline = None
+
+    async def send_queue(self) -> None:
+        """Send what was put off, and wait until all of it is answered.
+
+        Raises:
+            psycopg.Error: of the first statement that failed.
+        """
+        async with self.lock:
+            await self.wait(self._exchange())
+
+    @contextlib.asynccontextmanager
+    async def pipeline(self) -> Any:
+        """psycopg's own."""
+        if self.waits:
+            await self.send_queue()
+        async with super().pipeline() as pipeline:
+            yield pipeline
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, *args: Any, **options: Any) -> Any:
+        """psycopg's own; a savepoint where a transaction is open."""
+        if self.waits:
+            await self.send_queue()
+        async with super().transaction(*args, **options) as transaction:
+            yield transaction
+
+    def _start_query(self) -> Generator[Any, Any, None]:
+        # Whatever psycopg sends in another way (a COPY, a stream) comes after what was put off.
+        if self.waits:
+            yield from self._exchange()
+        yield from super()._start_query()
+
+    def _exchange(self) -> Generator[Any, Any, None]:
+        queue, pgconn, error = self._queue, self.pgconn, None
+        assert queue is not None
+        pgconn.enter_pipeline_mode()
+        try:
+            while queue.command_queue:
+                queue.command_queue.popleft()()
+            pgconn.pipeline_sync()
+            while pgconn.flush():
+                # More than the socket takes: what the server says meanwhile must be read, or both wait for each other.
+                if (yield Wait.RW) & Ready.R:
+                    pgconn.consume_input()
+            while queue.result_queue:
+                results = yield from fetch_many(pgconn)
+                if not results:
+                    break  # the connection broke
+                try:
+                    queue._process_results(queue.result_queue.popleft(), results)
+                except psycopg.Error as failed:
+                    error = error or failed
+            yield from fetch_many(pgconn)  # the answer to the sync
+        finally:
+            queue.clear()
+            if pgconn.status == ConnStatus.OK:
+                # Where answers are left, no one waited for them: whoever brings the connection back sees that it is busy.
+                with contextlib.suppress(psycopg.OperationalError):
+                    pgconn.exit_pipeline_mode()
+        if error is None and pgconn.status != ConnStatus.OK:
+            error = psycopg.OperationalError("the server closed the connection")
+        if error is not None:
+            raise error
+
+
+async def later(conn: AsyncConnection[Any], query: Any, values: Any = None) -> AsyncCursor[Any]:
+    """Have a statement sent with the next one that is waited for, or with COMMIT; the cursor has its answer from then on.
+
+    For what the function need not know now. Its errors come when it is sent; outside of `Database.transaction` that is at once.
+    """
+    cursor = conn.cursor()
+    if isinstance(conn, TogetherConnection) and conn.begun:
+        with conn.queueing():
+            await cursor.execute(query, values)
+    else:
+        await cursor.execute(query, values)
+    return cursor
