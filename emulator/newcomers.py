@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-import redis
 from msgspec import structs
 
 from emulator.fleet import Fleet
@@ -82,6 +81,8 @@ class Newcomers:
 
     def _give_users(self, service: Service) -> None:
         """Its user in each embedded Redis that it uses, and once more those of services that may now send to it."""
+        import redis  # here: 9 MB of every emulator, for a service that is new
+
         for part, server in (("redis-broker", self._system.broker), ("redis-cache", self._system.cache)):
             if part in self._system.existing:
                 continue

@@ -19,8 +19,12 @@ import threading
 from typing import Any, NoReturn
 
 from emulator.process import die_with, name_process
+from runtime import telemetry
 from runtime.loader import LoadError, discover
 from runtime.services import load_readable
+from shared import identity
+from shared.objects import ObjectStore
+from shared.settings import Settings
 
 # What every process of the API, worker and syncer kind uses. Onnxruntime and Pillow start threads or are one worker's alone.
 WARM = (
@@ -45,7 +49,7 @@ WARM = (
         "httpcore",
         "sqlite3",
     ),
-    *("prometheus_client", "cryptography.hazmat.primitives.asymmetric.ed25519", "boto3", "botocore.httpsession"),
+    *("prometheus_client", "cryptography.hazmat.primitives.asymmetric.ed25519"),
     *(
         "runtime.http.host",
         "runtime.delivery.worker",
@@ -66,15 +70,7 @@ def main() -> None:
     control = socket.socket(fileno=int(os.environ["TEMPLATE_FD"]))
     # Collecting during the imports finds no garbage, and frozen objects stay on pages that children share.
     gc.disable()
-    for name in WARM:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    _know_s3()
-    _know_litestar()
-    _know_functions()
-    gc.collect()
-    _fill_holes()
-    gc.freeze()
+    warm()
     if threading.active_count() != 1:
         names = ", ".join(thread.name for thread in threading.enumerate())
         sys.exit(f"the template must have one thread, not {names}")
@@ -82,12 +78,35 @@ def main() -> None:
     _obey(control)
 
 
-def _know_s3() -> None:
-    """Read boto3's description of S3 once: in each service it would cost 12 MB and a quarter of a second. Connects nowhere."""
-    with contextlib.suppress(ImportError):
-        import boto3
+def warm() -> None:
+    """Import and do once what each child would else do anew, in memory of its own; then leave no place for a child's objects
+    between ours. Connects nowhere."""
+    for name in WARM:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    telemetry.quiet()
+    identity.warm()
+    _know_postgres()
+    _know_s3()
+    _know_litestar()
+    _know_functions()
+    gc.collect()
+    _fill_holes()
+    gc.freeze()
 
-        boto3.client("s3", region_name="us-east-1", aws_access_key_id="nobody", aws_secret_access_key="nothing")  # noqa: S106 - a made-up key that is sent nowhere
+
+def _know_postgres() -> None:
+    """Compute a password's secret, as each connection does: libpq's OpenSSL loads its algorithms for it (1 MB)."""
+    from psycopg import pq
+
+    nowhere = pq.PGconn.connect(b"host=127.0.0.1 port=1")
+    nowhere.encrypt_password(b"nothing", b"nobody", b"scram-sha-256")
+    nowhere.finish()
+
+
+def _know_s3() -> None:
+    """Make a signature, for which parts of boto3 are imported."""
+    ObjectStore(Settings(s3_bucket="none", aws_access_key_id="nobody", aws_secret_access_key="nothing")).warm()  # noqa: S106 - a made-up key that is sent nowhere
 
 
 def _know_litestar() -> None:

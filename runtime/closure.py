@@ -36,7 +36,7 @@ WORKER = ("runtime.delivery.worker", "runtime.journal.syncer")
 # and each function is hashed by itself; the command line starts no container.
 RESOLVED = {"runtime.loader", "runtime.cli"}
 # Modules that every process loads, and whose lazy imports run only in a service that uses the part.
-PARTS = {"shared.objects": "objects", "shared.s3": "objects", "shared.calls": "calls"}
+PARTS = {"shared.objects": "objects", "shared.s3": "objects", "shared.s3_xml": "objects", "shared.calls": "calls"}
 # Libraries that another loads by a name in a string or a setting.
 LOADED_BY_NAME = {"uvicorn": ("httptools", "uvloop")}
 # Libraries whose import name is not their name in the lock.

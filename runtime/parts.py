@@ -1,6 +1,6 @@
 """What a process's functions can name, in the one place that makes it: each part when the first function asks for it.
 
-A worker imports no more than its functions name, and a host starts redis, boto3 and Dramatiq after its first answer.
+A worker imports no more than its functions name, and a host starts redis, botocore and Dramatiq after its first answer.
 """
 
 from __future__ import annotations

@@ -162,10 +162,20 @@ def configure(service: str, form: Literal["json", "text"], level: str) -> None:
     """Set up the process's logging, to standard output."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(service) if form == "json" else TextFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler, SpanHandler()], force=True)
-    # Their own words about every request and connection add nothing to ours.
-    for noisy in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "dramatiq", "uvicorn.access", "psycopg.pool"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[handler, SpanHandler()], force=True)
+    quiet(level)
+
+
+def quiet(level: str = "info") -> None:
+    """Set the root's level; what libraries say about every request and connection adds nothing to our own words."""
+    levels = dict.fromkeys(
+        ("httpx", "httpcore", "botocore", "urllib3", "dramatiq", "uvicorn.access", "psycopg.pool"), "WARNING"
+    )
+    for name, wanted in {"": level.upper(), **levels}.items():
+        logger = logging.getLogger(name)
+        # A level that is set again makes each logger forget what it knows: in the emulator they share that with other processes.
+        if logging.getLevelName(logger.level) != wanted:
+            logger.setLevel(wanted)
 
 
 class Line(Struct, omit_defaults=True, gc=False):

@@ -1,31 +1,26 @@
-"""The object store (S3): what the system keeps of photographs.
-
-Single objects and forms need boto3's signature alone (shared.s3); its client, imported at first use, lists and deletes many.
-"""
+"""The object store (S3): what the system keeps of photographs. Requests are signed and sent by shared.s3."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from shared import clock, spans
 from shared.errors import Unavailable
 from shared.s3 import Bucket, Stumbled, whole
+from shared.s3_xml import StoredObject, deletion, listed, undeleted
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
     from urllib3 import BaseHTTPResponse
 
     from shared.settings import Settings
 
-# S3 deletes at most so many keys in one request.
-_DELETE_BATCH = 1000
-_MISSING = {"404", "NoSuchKey", "NotFound"}
+# S3 lists and deletes at most so many keys in one request.
+_BATCH = 1000
 
 
 class ObjectMissing(Exception):
@@ -44,14 +39,6 @@ class PresignedPost(Struct, frozen=True):
     expires_at: datetime
 
 
-class StoredObject(Struct, frozen=True):
-    """A listed object: its key, its size in bytes, and when it was stored."""
-
-    key: str
-    size: int
-    modified_at: datetime
-
-
 class ObjectStore:
     """One bucket. All methods block: an event loop calls them through `asyncio.to_thread`.
 
@@ -64,41 +51,17 @@ class ObjectStore:
         self._requests = Bucket(settings, waiting=waiting)
         self.bucket = settings.s3_bucket
 
-    @cached_property
-    def client(self) -> S3Client:
-        import boto3
-        from botocore.config import Config
-
-        return boto3.client(
-            "s3",
-            endpoint_url=self._settings.s3_endpoint_url or None,
-            region_name=self._settings.aws_region,
-            aws_access_key_id=self._settings.aws_access_key_id or None,
-            aws_secret_access_key=self._settings.aws_secret_access_key or None,
-            config=Config(
-                signature_version="s3v4",
-                connect_timeout=self._requests.patience[0],
-                read_timeout=self._requests.patience[1],
-                retries={"total_max_attempts": self._requests.attempts, "mode": "standard"},
-                s3={"addressing_style": "path" if self._settings.s3_endpoint_url else "virtual"},
-            ),
-        )
-
     def heard_lately(self) -> bool:
         """Whether it has answered somebody a moment ago. Does not block."""
         return self._requests.heard_lately()
 
     @contextlib.contextmanager
     def _guard(self, key: str = "") -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError
 
         try:
             with spans.span(f"object {key}" if key else "objects", "s3"):
                 yield
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _MISSING:
-                raise ObjectMissing(key) from None
-            raise Unavailable("object store") from error
         except (BotoCoreError, OSError) as error:
             raise Unavailable("object store") from error
 
@@ -160,12 +123,13 @@ class ObjectStore:
         body: bytes = b"",
         headers: dict[str, str] | None = None,
         *,
+        query: dict[str, str] | None = None,
         max_bytes: int | None = None,
     ) -> BaseHTTPResponse:
         """The store's answer, read as a whole: 200, or 404. Of any other, and of half of one, another is asked for."""
         for left in range(self._requests.attempts - 1, -1, -1):
             try:
-                answer = self._requests.ask(method, key, body, headers)
+                answer = self._requests.ask(method, key, body, headers, query)
                 length = answer.headers.get("Content-Length", "")
                 # One without a length too: how much of it there is would be seen at the end alone.
                 if (
@@ -184,25 +148,39 @@ class ObjectStore:
 
     def delete(self, *keys: str) -> None:
         """Delete objects; keys that are not there are not an error."""
-        for start in range(0, len(keys), _DELETE_BATCH):
-            batch: Any = [{"Key": key} for key in keys[start : start + _DELETE_BATCH]]
+        for start in range(0, len(keys), _BATCH):
+            body, headers = deletion(keys[start : start + _BATCH])
             with self._guard():
-                answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})
-            if answer.get("Errors"):
-                raise Unavailable("object store")
+                if left := undeleted(self._ask_bucket("POST", {"delete": ""}, body, headers)):
+                    raise Stumbled(f"{len(left)} objects were not deleted: {left[0]}")
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Everything below a prefix, in the order of the keys."""
-        with self._guard(prefix):
-            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
-                for found in page.get("Contents", ()):
-                    yield StoredObject(found["Key"], found["Size"], found["LastModified"])
+        after, more = "", True
+        while more:
+            page, more = self._list(prefix, after, _BATCH)
+            yield from page
+            if not page:
+                return
+            after = page[-1].key
 
     def page(self, prefix: str, after: str, limit: int) -> Sequence[StoredObject]:
         """At most `limit` (1 to 1000) objects below a prefix whose keys come after `after`, in the order of the keys."""
+        return self._list(prefix, after, limit)[0]
+
+    def _list(self, prefix: str, after: str, limit: int) -> tuple[Sequence[StoredObject], bool]:
+        query = {"list-type": "2", "encoding-type": "url", "max-keys": str(limit), "prefix": prefix}
         with self._guard(prefix):
-            found = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, StartAfter=after, MaxKeys=limit)
-        return [StoredObject(one["Key"], one["Size"], one["LastModified"]) for one in found.get("Contents", ())]
+            return listed(self._ask_bucket("GET", query | ({"start-after": after} if after else {})))
+
+    def _ask_bucket(
+        self, method: str, query: dict[str, str], body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> bytes:
+        answer = self._ask(method, "", body, headers, query=query)
+        if answer.status == 404:
+            raise Stumbled("there is no such bucket")
+        content: bytes = answer.data
+        return content
 
     def ready(self) -> bool:
         """Whether the bucket answers now."""
@@ -220,8 +198,6 @@ class ObjectStore:
     def close(self) -> None:
         """Close the connections, if any were opened."""
         self._requests.close()
-        if "client" in self.__dict__:
-            self.client.close()
 
     def public_url(self, key: str) -> str:
         """Where anybody can fetch a public copy: CloudFront, or the emulator's gateway."""

@@ -31,6 +31,7 @@ def connect_async(url: str) -> redis.asyncio.Redis:
         socket_connect_timeout=PATIENCE,
         socket_timeout=PATIENCE,
         decode_responses=True,
+        driver_info=None,  # or each connection reads redis' METADATA to tell the server its version
         retry=Retry(NoBackoff(), 1),
     )
     client.connection_pool.connection_class = _noticing_resets(client.connection_pool.connection_class)
@@ -66,6 +67,7 @@ def connect(url: str) -> redis.Redis:
         socket_connect_timeout=PATIENCE,
         socket_timeout=PATIENCE,
         decode_responses=True,
+        driver_info=None,  # or each connection reads redis' METADATA to tell the server its version
         retry=Retry(NoBackoff(), 1),
     )
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
-from shared.objects import ObjectStore
+from shared.s3 import PATIENCE
 from shared.settings import Settings, SettingsError, read
 
 if TYPE_CHECKING:
@@ -100,7 +100,28 @@ def bucket(environ: Mapping[str, str] = os.environ, name: str | None = None) -> 
     name = name or environ.get("BACKUP_BUCKET")
     if not name:
         raise NotConfigured("BACKUP_BUCKET is not set: the bucket that copies go to")
-    return Bucket(ObjectStore(settings).client, name)
+    return Bucket(_client(settings), name)
+
+
+def _client(settings: Settings) -> "S3Client":
+    import boto3
+    from botocore.config import Config
+
+    connecting, reading = PATIENCE
+    return boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint_url or None,
+        region_name=settings.aws_region,
+        aws_access_key_id=settings.aws_access_key_id or None,
+        aws_secret_access_key=settings.aws_secret_access_key or None,
+        config=Config(
+            signature_version="s3v4",
+            connect_timeout=connecting,
+            read_timeout=reading,
+            retries={"total_max_attempts": 2, "mode": "standard"},
+            s3={"addressing_style": "path" if settings.s3_endpoint_url else "virtual"},
+        ),
+    )
 
 
 def parse_s3(address: str) -> tuple[str, str]:

@@ -99,6 +99,7 @@ class Broker(RedisBroker):
             socket_connect_timeout=_PATIENCE,
             socket_timeout=_PATIENCE,
             retry=Retry(NoBackoff(), 1),
+            driver_info=None,
         )
         super().__init__(client=client, middleware=[], namespace=keys.NAMESPACE)  # type: ignore[no-untyped-call]  # dramatiq's constructor has no types
         self.actor_options |= {"time_limit"}
@@ -108,7 +109,11 @@ class Broker(RedisBroker):
         self._stop_key = keys.stop(self.holder)
         self._fetches = 0
         self._waiting = redis.Redis.from_url(
-            url, socket_connect_timeout=_PATIENCE, socket_timeout=LOOK + _PATIENCE, retry=Retry(NoBackoff(), 0)
+            url,
+            socket_connect_timeout=_PATIENCE,
+            socket_timeout=LOOK + _PATIENCE,
+            retry=Retry(NoBackoff(), 0),
+            driver_info=None,
         )
         self._publish, self._fetch = _script(client, "publish"), _script(client, "fetch")
         self._finish, self._requeue = _script(client, "finish"), _script(client, "requeue")

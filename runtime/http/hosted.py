@@ -1,6 +1,6 @@
 """One service in this process: its pool, its clients, its application, and what runs beside it once it has answered.
 
-It imports what HTTP needs, answers, and only then imports the rest (Dramatiq, redis, boto3, PyJWT): what a request does not
+It imports what HTTP needs, answers, and only then imports the rest (Dramatiq, redis, botocore, PyJWT): what a request does not
 need must not delay the first one.
 """
 

@@ -93,7 +93,7 @@ def run() -> list[dict[str, Any]]:
     base = ["dramatiq", "httptools", "httpx", "litestar", "msgspec", "prometheus-client", "psycopg[binary]"]
     base += ["psycopg-pool", "pyjwt[crypto]", "redis", "uvicorn", "uvloop"]
     ours = _environment("service", base)
-    waste = _environment("waste", [*base, "boto3"])
+    waste = _environment("waste", [*base, "botocore"])
     bare = _environment("bare", ["httptools", "litestar", "psycopg[binary]", "psycopg-pool", "uvicorn", "uvloop"])
     rows: list[dict[str, Any]] = []
     with system() as (environment, _, _):
@@ -129,7 +129,7 @@ def run() -> list[dict[str, Any]]:
         )
     for kind, budget in (("ours", 55), ("waste", 65)):
         memory = statistics.median(result[2] for result in results[kind])
-        name = "memory of a service" if kind == "ours" else "memory of waste (boto3)"
+        name = "memory of a service" if kind == "ours" else "memory of waste (object store)"
         raw_memory = statistics.median(result[2] for result in results["bare"])
         row = {"name": name, "ours": memory, "raw": raw_memory, "ratio": memory / raw_memory}
         rows.append(row | {"budget": f"≤ {budget} MiB", "unit": "MiB PSS"})

@@ -1,4 +1,4 @@
-"""Single objects and forms, by boto3's signature without its client."""
+"""Objects, forms, lists and deletions, by boto3's signature without its client."""
 
 import base64
 import json
@@ -19,6 +19,7 @@ from botocore.config import Config
 
 from shared.errors import Unavailable
 from shared.objects import ObjectMissing, ObjectStore, ObjectTooLarge
+from shared.s3_xml import StoredObject
 from shared.settings import Settings
 from tests.support import S3
 
@@ -54,6 +55,22 @@ def answering(*answers: bytes) -> Iterator[str]:
 
         threading.Thread(target=serve, daemon=True).start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def client_of(s3: S3) -> Any:
+    """boto3's own client, to compare with."""
+    return boto3.client(
+        "s3",
+        endpoint_url=s3.url,
+        region_name=Settings().aws_region,
+        aws_access_key_id=s3.access_key,
+        aws_secret_access_key=s3.secret_key,
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+
+
+def said(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nphoto"
@@ -124,7 +141,7 @@ def test_a_size_is_told_and_the_bucket_answers(s3: S3) -> None:
     with made(s3) as store:
         store.put("images/five", b"12345", content_type="image/jpeg", cache_control="max-age=5")
         assert store.size("images/five") == 5
-        found = store.client.head_object(Bucket=s3.bucket, Key="images/five")
+        found = client_of(s3).head_object(Bucket=s3.bucket, Key="images/five")
         assert (found["ContentType"], found["CacheControl"]) == ("image/jpeg", "max-age=5")
         with pytest.raises(ObjectMissing):
             store.size("images/none")
@@ -137,13 +154,17 @@ def test_a_size_is_told_and_the_bucket_answers(s3: S3) -> None:
 
 def test_what_one_process_needs_is_no_client(s3: S3) -> None:
     code = """
-import sys
+import contextlib, sys
+from shared.errors import Unavailable
 from shared.objects import ObjectStore
 from shared.settings import Settings
 keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
 store = ObjectStore(Settings(s3_endpoint_url=sys.argv[1], s3_bucket=sys.argv[2], **keys))
 store.presign_post("uploads/1", content_type="image/png", max_bytes=9, seconds=60)
 store.ready()
+for ask in (lambda: list(store.list("images/")), lambda: store.delete("images/none")):
+    with contextlib.suppress(Unavailable):
+        ask()
 sys.exit(int("boto3" in sys.modules or "botocore.client" in sys.modules))
 """
     assert subprocess.run([sys.executable, "-c", code, s3.url, s3.bucket]).returncode == 0
@@ -207,3 +228,76 @@ def test_a_form_takes_as_much_as_it_says_and_not_a_byte_more(s3: S3, size: int) 
         form = store.presign_post(f"uploads/u/{size}", content_type="image/png", max_bytes=10, seconds=60)
         answer = httpx.post(form.url, data=form.fields, files={"file": b"x" * size}, trust_env=False)
         assert answer.is_success is (1 <= size <= 10)
+
+
+ODD = ["below/&<>'\"", "below/a b+c%20", "below/é/사진 1.jpg"]
+
+
+def test_a_list_says_what_boto3s_client_says(s3: S3) -> None:
+    with made(s3) as store:
+        for size, key in enumerate([*ODD, "beside/1"]):
+            store.put(key, b"x" * size, content_type="image/jpeg")
+        theirs = client_of(s3).list_objects_v2(Bucket=s3.bucket, Prefix="below/")["Contents"]
+        assert list(store.list("below/")) == [
+            StoredObject(one["Key"], one["Size"], one["LastModified"]) for one in theirs
+        ]
+        assert [found.key for found in store.list("below/")] == sorted(ODD)
+        assert [found.key for found in store.page("below/", sorted(ODD)[0], 1)] == sorted(ODD)[1:2]
+        assert list(store.list("nothing/")) == []
+
+
+def test_many_are_deleted_and_what_is_not_there_is_no_error(s3: S3) -> None:
+    with made(s3) as store:
+        for key in ODD:
+            store.put(key, b"x", content_type="image/jpeg")
+        store.delete(*ODD[:2], "below/none", *(f"none/{number}" for number in range(1000)))
+        assert [found.key for found in store.list("below/")] == ODD[2:]
+        store.delete(*ODD)
+        store.delete()
+        assert not list(store.list("below/"))
+
+
+PAGE = (
+    b"<ListBucketResult><IsTruncated>%b</IsTruncated><Contents><Key>%b</Key><Size>1</Size>"
+    b"<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents></ListBucketResult>"
+)
+
+
+def test_a_list_goes_on_where_the_store_breaks_it_off() -> None:
+    answers = [said(PAGE % (b"true", b"a+%2B")), said(PAGE % (b"true", b"b")), said(PAGE % (b"false", b"c"))]
+    settings = Settings(s3_bucket="b", aws_access_key_id="a", aws_secret_access_key="s")
+    with answering(*answers) as address:
+        store = ObjectStore(msgspec.structs.replace(settings, s3_endpoint_url=address))
+        assert [found.key for found in store.list("")] == ["a +", "b", "c"]
+        store.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code></Error></DeleteResult>",
+        b"<DeleteResult><Err",
+        b"",
+    ],
+    ids=["refused", "cut", "empty"],
+)
+def test_a_deletion_that_was_not_carried_out_is_to_be_tried_again(answer: bytes) -> None:
+    settings = Settings(s3_bucket="b", aws_access_key_id="a", aws_secret_access_key="s")
+    with answering(said(answer), said(answer)) as address:
+        store = ObjectStore(msgspec.structs.replace(settings, s3_endpoint_url=address))
+        with pytest.raises(Unavailable):
+            store.delete("a")
+        with pytest.raises(Unavailable):
+            list(store.list(""))
+        store.close()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"s3_bucket": "another-bucket"}, {"aws_secret_access_key": "wrong"}], ids=["bucket", "key"]
+)
+def test_a_store_that_refuses_a_list_or_a_deletion_is_not_an_empty_one(s3: S3, wrong: dict[str, str]) -> None:
+    with made(s3, **wrong) as store:
+        with pytest.raises(Unavailable):
+            list(store.list("images/"))
+        with pytest.raises(Unavailable):
+            store.delete("images/1")

@@ -1,5 +1,7 @@
 from collections.abc import Iterator
+from typing import Any
 
+import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -17,8 +19,15 @@ def bucket_address() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def client(bucket_address: str) -> Any:
+    """boto3's own, for what our services never ask."""
+    given = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "ap-northeast-2"}
+    return boto3.client("s3", endpoint_url=bucket_address, **given)
+
+
 @pytest.fixture
-def store(bucket_address: str) -> Iterator[ObjectStore]:
+def store(bucket_address: str, client: Any) -> Iterator[ObjectStore]:
     """A new bucket on moto's server."""
     store = ObjectStore(
         Settings(
@@ -29,6 +38,6 @@ def store(bucket_address: str) -> Iterator[ObjectStore]:
             cdn_base_url="http://cdn.test",
         )
     )
-    store.client.create_bucket(Bucket=store.bucket, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
+    client.create_bucket(Bucket=store.bucket, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-2"})
     yield store
     store.close()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from functions.storage.process_photo import process_photo
@@ -25,7 +27,7 @@ def run(store: ObjectStore, prefix: str = "images/1") -> ProcessedPhoto:
     return result.record
 
 
-def test_an_upload_becomes_two_stored_copies(store: ObjectStore) -> None:
+def test_an_upload_becomes_two_stored_copies(store: ObjectStore, client: Any) -> None:
     store.put(KEY, photos.jpeg_full_of_metadata(), content_type="text/html")
     record = run(store)
     assert record.web_key.startswith("images/1/")
@@ -33,7 +35,7 @@ def test_an_upload_becomes_two_stored_copies(store: ObjectStore) -> None:
     stored = {found.key: found.size for found in store.list("images/1/")}
     assert stored == {record.web_key: record.bytes, record.thumbnail_key: stored[record.thumbnail_key]}
     for key in stored:
-        answer = store.client.get_object(Bucket=store.bucket, Key=key)
+        answer = client.get_object(Bucket=store.bucket, Key=key)
         assert answer["ContentType"] == "image/jpeg", "the client's word for the type decides nothing"
         assert "max-age=86400" in answer["CacheControl"]
         assert photos.SECRET not in answer["Body"].read()
