@@ -20,6 +20,7 @@ _MOMENTS = ("enqueue", "publish", "journal", "log", "retry")
 # What is waited for, in words; the dashboard has the Korean ones by the same names.
 WAITS = {
     "database": "waiting for a database connection",
+    "lock": "waiting for a lock held by",
     "lease": "waiting for the relay's lease",
     "queue": "waiting in the queue",
     "thread": "waiting for a free thread",

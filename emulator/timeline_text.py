@@ -71,7 +71,8 @@ def title(row: Row) -> str:
     """What a row is, in words."""
     note = f" · {row.note}" if row.note else ""
     if row.kind == "gap":
-        return f"┄ {WAITS.get(row.name, row.name)}"
+        holder = f" (trace {row.facts['holder'][:8]})" if row.facts.get("holder") else ""
+        return f"┄ {WAITS.get(row.name, row.name)}{f' {row.note}' if row.note else ''}{holder}"
     if row.kind == "attempt":
         return f"attempt {row.name}{note}"
     if row.kind == "run":

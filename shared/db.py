@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg.types.numeric import FloatLoader
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from shared import spans, wake
+from shared import clock, spans, wake
 from shared.errors import Busy, TooSlow, Unavailable
 from shared.keepalive import KEEPALIVE
 from shared.silence import Gone, Watch
@@ -131,8 +132,14 @@ class _SeenCursor(_Cursor):
         text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else str(query)
         # One line is its name; where that is not the whole of it, or would be no statement, the text itself goes along.
         whole = text if len(text) > 1000 or "--" in text else None
-        with spans.span(" ".join(text.split())[:1000], "sql", statement=whole):
-            return await super().execute(query, params, **options)
+        backend = self.connection.pgconn.backend_pid
+        with spans.span(" ".join(text.split())[:1000], "sql", statement=whole, backend=backend):
+            still = partial(spans.event, "statement", "late", at=clock.time(), backend=backend)
+            late = asyncio.get_running_loop().call_later(spans.LATE, still)
+            try:
+                return await super().execute(query, params, **options)
+            finally:
+                late.cancel()
 
 
 class EcoConnection(TogetherConnection):

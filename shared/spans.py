@@ -31,6 +31,8 @@ _LONGEST = 60_000
 _TEXT = 12_000
 # What belongs to no trace, and says by its attribute `about` which task or request it is about.
 NO_TRACE = "0" * 32
+# A statement that has not ended after so many seconds says that it is still under way.
+LATE = 0.1
 # Waiting that is shorter is no gap that a person could see, in seconds.
 _SEEN = 0.001
 

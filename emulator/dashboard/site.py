@@ -10,6 +10,7 @@ import httpx
 from litestar.datastructures import State as Shared
 
 from emulator import control
+from emulator.dashboard.locks import Locks
 from emulator.dashboard.spans import Collector
 from emulator.state.folder import State
 from runtime.services import load_readable
@@ -24,6 +25,8 @@ class Site:
         self.gateway = os.environ["ECO2_GATEWAY_URL"]
         self.services = load_readable()[0]
         self.collector = Collector()
+        self.locks = Locks(self._dsn, self.collector.tell)
+        self.collector.late, self.collector.ended = self.locks.late, self.locks.ended
         # Loopback without TLS: the certificates that httpx would read are 2 MB.
         self.client = httpx.AsyncClient(base_url=self.gateway, timeout=60, trust_env=False, verify=False)  # noqa: S501 - the address is http, there is nothing to verify
         self._environment: dict[str, str] = {}
@@ -37,6 +40,10 @@ class Site:
         if not self._environment:
             self._environment = (await self.ask("environment"))["environment"]
         return self._environment
+
+    async def _dsn(self, folder: str) -> str:
+        """The database under a service's own role."""
+        return (await self.environment())[self.services[folder].database.env]
 
     def follow_clock(self) -> None:
         """From here on this process has the system's time, moved or not; a restored state brings a file of its own."""

@@ -89,6 +89,9 @@ class Collector(asyncio.DatagramProtocol):
         self._listeners: set[asyncio.Queue[Span]] = set()
         # A recording that is open gets each as it came.
         self.keep: Callable[[bytes], None] = lambda datagram: None
+        # Who looks for locks hears of statements that take long, and of the end of each.
+        self.late: Callable[[Span], None] = lambda span: None
+        self.ended: Callable[[Span], None] = lambda span: None
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self.keep(data)
@@ -99,12 +102,24 @@ class Collector(asyncio.DatagramProtocol):
             _ = span["start"] + span["ms"]  # numbers, or it is none of ours
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
             return
+        if span["kind"] == "late":
+            self.late(span)
+            return
+        if span["kind"] == "sql":
+            self.ended(span)
         if id_ == NO_TRACE:
             id_ = self.trace_of(str(about))
             if id_ not in self.traces:
                 return
-        self._keep(id_, data, span)
         self.slow.add(span)
+        self._take(id_, data, span)
+
+    def tell(self, span: Span) -> None:
+        """Take a span of the dashboard's own."""
+        self._take(str(span["trace"]), msgspec.json.encode(span), span)
+
+    def _take(self, id_: str, data: bytes, span: Span) -> None:
+        self._keep(id_, data, span)
         for listener in self._listeners:
             if listener.qsize() < 1000:
                 listener.put_nowait(span)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -217,6 +218,38 @@ def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: http
         return {"storage/process_photo", "ai/classify_photo"} <= {task["actor"] for task in ended}
 
     until(synced, "both tasks with every stage reached")
+
+
+def test_a_wait_for_a_row_is_a_row_of_the_timeline_that_names_who_holds_it(
+    emulator: Emulator, api: httpx.Client
+) -> None:
+    change = {"method": "PATCH", "path": "/api/v1/users/me", "body": {"nickname": "미나"}, "person": "mina"}
+    assert api.post("/call", json=change).json()["status"] == 200
+    dsn = environment(state=emulator.folder)["API_USERS_DB_URL"]
+    with (
+        psycopg.connect(dsn, application_name="by-hand") as holder,
+        psycopg.connect(dsn, autocommit=True) as other,
+        ThreadPoolExecutor() as pool,
+    ):
+        holder.execute("SELECT FROM profiles FOR UPDATE")
+        changing = pool.submit(api.post, "/call", json=change)
+        asked = """
+            SELECT 1
+            FROM pg_stat_activity AS asks, pg_stat_activity AS waits
+            WHERE asks.application_name = 'eco2-dashboard' AND asks.state = 'idle' AND waits.wait_event_type = 'Lock'
+                AND waits.application_name = 'api-userinfo' AND asks.query_start > waits.query_start
+            """
+        # The dashboard has been answered; or the service has waited for as long as it does.
+        until(lambda: other.execute(asked).fetchone() or changing.done(), "the question who holds the row")
+        holder.rollback()
+        answer = changing.result().json()
+    rows = api.get(f"/traces/{answer['trace']}").json()["rows"]
+    (place,) = [number for number, row in enumerate(rows) if (row["kind"], row["name"]) == ("gap", "lock")]
+    assert rows[place]["note"] == "by-hand, idle in transaction: SELECT FROM profiles FOR UPDATE"
+    assert (rows[place - 1]["kind"], rows[place - 1]["depth"]) == ("sql", rows[place]["depth"] - 1)
+    assert "INTO profiles" in rows[place - 1]["name"]
+    said = emulator.eco2("trace", answer["trace"]).stdout
+    assert "┄ waiting for a lock held by by-hand, idle in transaction: SELECT FROM profiles FOR UPDATE" in said
 
 
 def test_a_bugs_answer_leads_to_its_traceback_its_source_and_the_statement(

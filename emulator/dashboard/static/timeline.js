@@ -22,14 +22,14 @@ function line(row, whole) {
   const x = Math.min((row.at / whole) * 100, 99.4), width = Math.max(Math.min((row.ms / whole) * 100, 100 - x), 0.6);
   const bar = s("rect", { x, y: 2, width, height: 10, class: row.kind === "gap" ? "gap" : null });
   bar.style.fill = failed ? "var(--bad)" : COLOURS[row.kind] ?? "var(--muted)";
-  const texts = TEXTS.filter((name) => row.texts[name]), facts = Object.entries(row.facts);
+  const texts = TEXTS.filter((name) => row.texts[name]), { holder, ...rest } = row.facts, facts = Object.entries(rest);
   const name = h("span", { class: "name", title: words(row) }, h("span", { class: "method" }, label(row)), words(row));
   name.style.setProperty("--depth", Math.min(row.depth, 8));
   const shown = [name, s("svg", { viewBox: "0 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" }, bar), h("span", { class: "ms" }, row.ms ? ms(row.ms) : "·")];
   const kind = `bar-row kind-${row.kind}${row.state ? ` ${row.state}` : ""}`;
   if (!texts.length && !facts.length) return h("div", { class: kind, "data-kind": row.kind }, shown);
   return h("details", { "data-kind": row.kind, open: failed && Boolean(row.texts.stack) }, h("summary", { class: kind }, shown),
-    h("div", { class: "below" }, facts.length ? h("p", { class: "small muted mono" }, facts.map(([key, value]) => `${key}: ${value}`).join(" · ")) : null,
+    h("div", { class: "below" }, holder ? h("p", { class: "small" }, h("a", { href: `#requests/${holder}` }, t("holder"))) : null, facts.length ? h("p", { class: "small muted mono" }, facts.map(([key, value]) => `${key}: ${value}`).join(" · ")) : null,
       texts.map((one) => [h("h3", {}, t(`text_${one}`)), h("pre", { class: "log", tabindex: "0", role: "region", "aria-label": t(`text_${one}`) }, pretty(row.texts[one]))])));
 }
 
@@ -40,7 +40,7 @@ function label(row) {
 }
 
 function words(row) {
-  if (row.kind === "gap") return t(`gap_${row.name}`);
+  if (row.kind === "gap") return `${t(`gap_${row.name}`)}${row.note ? ` ${row.note}` : ""}`;
   const note = row.note && row.kind !== "log" ? ` · ${row.note}` : "";
   return `${row.kind === "retry" ? `${row.name} · ${row.facts.attempt}` : row.name}${note}`;
 }
