@@ -214,10 +214,11 @@ class JournalFile:
 
     def close(self) -> None:
         if "db" in self.__dict__:
-            with contextlib.suppress(sqlite3.Error), self.lock:
-                self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            with self.lock, contextlib.suppress(sqlite3.Error):
-                self.db.close()
+            with self.lock:
+                with contextlib.suppress(sqlite3.Error):
+                    self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                with contextlib.suppress(sqlite3.Error):
+                    self.db.close()
         self.lock.close()
         os.close(self._owner)
 

@@ -1,0 +1,165 @@
+"""Whoever writes, checkpoints or closes a journal's file waits for who does, and has touched nothing until then"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.journal import journal as journals
+from runtime.journal.file import JournalFile, Lock, written
+from runtime.journal.journal import Journal
+from runtime.journal.marks import Marks
+from runtime.journal.reader import Reader
+from runtime.journal.states import Start
+from shared import clock
+from shared.ids import new_id
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A journal with a task under way, whose worker has died."""
+    path = tmp_path / "worker.db"
+    journal = Journal(path)
+    begun = Start(str(new_id()), "act", str(new_id()), clock.now().isoformat(), 0)
+    journal.begin([begun]).result()
+    journal.working(0, begun.run_id)
+    journal.close()
+    return path
+
+
+def someone_waits(path: Path) -> bool:
+    """Whether a thread or process waits for the file's lock."""
+    inode = Path(f"{path}.lock").stat().st_ino
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("->" in line and f":{inode} " in line for line in lines)
+
+
+def content(path: Path) -> list[bytes]:
+    return [file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")) if "-shm" not in file.name]
+
+
+def begun(path: Path, action: Callable[[], Any]) -> threading.Thread:
+    """Begin `action` in a thread, and return when it waits for the lock."""
+    working = threading.Thread(target=action)
+    working.start()
+    while not someone_waits(path):
+        assert working.is_alive(), "nothing kept it waiting"
+        time.sleep(0.002)
+    return working
+
+
+# What waits, and what is to be closed afterwards.
+Prepared = tuple[Callable[[], Any], Callable[[], Any]]
+
+
+def nothing() -> None:
+    """For what closes itself."""
+
+
+def an_opening(path: Path) -> Prepared:
+    return lambda: Journal(path).close(), nothing
+
+
+def a_commit(path: Path) -> Prepared:
+    journal = Journal(path)
+    begun = Start(str(new_id()), "act", str(new_id()), clock.now().isoformat(), 0)
+    return lambda: journal.begin([begun]).result(), journal.close
+
+
+def a_new_file(path: Path) -> Prepared:
+    file = JournalFile(path)
+    return lambda: file.begin_anew("it is damaged"), file.close
+
+
+def another_connection(path: Path) -> Prepared:
+    file = JournalFile(path)
+    return file.reopen, file.close
+
+
+def a_closing(path: Path) -> Prepared:
+    file = JournalFile(path)
+    file.db.execute("UPDATE local_tasks SET revision = revision + 1")  # something to checkpoint
+    return file.close, nothing
+
+
+def a_tool(path: Path) -> Prepared:
+    def write() -> None:
+        with written(path) as db:
+            db.execute("UPDATE local_tasks SET revision = revision + 1")
+
+    return write, nothing
+
+
+def syncer_s(path: Path) -> tuple[Reader, Marks]:
+    lock = Lock(path)
+    reader = Reader(path, lock)
+    assert reader.is_ready()
+    return reader, Marks(path, lock, reader)
+
+
+def a_reader_s_closing(path: Path) -> Prepared:
+    return syncer_s(path)[0].close, nothing
+
+
+def a_mark(path: Path) -> Prepared:
+    reader, marks = syncer_s(path)
+    return lambda: marks.quarantine(1, 1, "refused"), lambda: (marks.close(), reader.close())
+
+
+def the_closing_after_a_mark(path: Path) -> Prepared:
+    reader, marks = syncer_s(path)
+    marks.quarantine(1, 1, "refused")
+    return marks.close, reader.close
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        an_opening,
+        a_commit,
+        a_new_file,
+        another_connection,
+        a_closing,
+        a_tool,
+        a_reader_s_closing,
+        a_mark,
+        the_closing_after_a_mark,
+    ],
+)
+def test_whoever_touches_the_file_waits_for_who_does(path: Path, prepare: Callable[[Path], Prepared]) -> None:
+    action, close = prepare(path)
+    lock = Lock(path)
+    with lock:
+        before = content(path)
+        working = begun(path, action)
+        assert content(path) == before
+    working.join()
+    close()
+    lock.close()
+
+
+def test_what_was_cut_off_is_counted_inside_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = Lock(path)
+
+    def opened(path: Path, *, wait: float) -> JournalFile:
+        file = JournalFile(path, wait=wait)
+        lock.__enter__()  # somebody comes between the opening and the counting
+        return file
+
+    monkeypatch.setattr(journals, "JournalFile", opened)
+    started: list[Journal] = []
+    working = begun(path, lambda: started.append(Journal(path)))
+    lock.__exit__()
+    working.join()
+    lock.close()
+    [journal] = started
+    assert journal.recovered == ["1 runs were cut off when the worker died last"]
+    journal.close()
+    # A note that was counted is gone: the next start does not count it again.
+    monkeypatch.undo()
+    again = Journal(path)
+    assert again.recovered == []
+    again.close()
