@@ -8,13 +8,16 @@ import httpx
 import pytest
 
 from functions.waste import db as sql
+from functions.waste.erase_person import erase_person
 from functions.waste.photo_classified import photo_classified
 from functions.waste.photo_processed import photo_processed
 from shared import clock
 from shared.db import Database
+from shared.ids import new_id
+from shared.messages import ErasePerson
 from shared.tasks import forget
 from tests.conftest import Person, Take
-from tests.support import held_up, one_at_a_time
+from tests.support import held_up, left_of, one_at_a_time
 from tests.waste.conftest import BASE, CLASSIFIED, accept, outbox, outcome, processed, upload
 
 Ask = Callable[[httpx.AsyncClient, str, dict[str, str]], Coroutine[Any, Any, httpx.Response]]
@@ -67,3 +70,18 @@ async def test_a_photo_is_accepted_once_however_often_it_is_sent_at_the_same_ins
     body = {"image_key": await upload(client, person)}
     await one_at_a_time(client, waste, person.id, person.headers, "POST", f"{BASE}/analyses", body)
     assert (await client.get(f"{BASE}/analyses", headers=person.headers)).json()["items"] == []
+
+
+async def test_an_erasure_waits_for_a_result_that_is_being_written_and_takes_its_copies_along(
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
+) -> None:
+    id_ = UUID(str((await accept(client, person))["id"]))
+    key = f"images/{id_}/web.jpg"
+    async with waste.transaction() as conn:
+        assert await sql.select_owner_for_update(conn, id_)
+        erasing = await held_up(take(erase_person, ErasePerson(person.id)), by=conn)
+        await sql.insert_image(conn, new_id(), id_, key, f"http://cdn.test/{key}", clock.now())
+    await erasing
+    [left] = await left_of(waste, str(id_))
+    assert left.startswith("outbox: ")
+    assert key in left
