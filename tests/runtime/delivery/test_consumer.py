@@ -1,0 +1,171 @@
+"""What every runner of queue functions owes the broker: results that must not be lost, messages and leases that go back"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dramatiq
+import pytest
+import redis
+
+from emulator.servers.redis import RedisServer
+from runtime.delivery import consumer as consumers
+from runtime.delivery import keys
+from runtime.delivery.broker import Broker, BrokerFull, Delivery
+from runtime.delivery.consumer import Consumer
+from tests.runtime.delivery.test_broker import message
+from tests.runtime.owner import eventually
+
+
+class Taking(Consumer):
+    """Notes what it gets; `work` says what is done with each delivery."""
+
+    leases = True
+
+    def __init__(self, queue: str, broker: Broker, work: Callable[["Taking", Delivery], None]) -> None:
+        super().__init__("taking", broker, 100, queue_name=queue)
+        self.taken: list[Delivery] = []
+        self._work_on = work
+
+    def take(self, deliveries: list[Delivery]) -> None:
+        self.taken += deliveries
+        for delivery in deliveries:
+            self._work_on(self, delivery)
+
+    def leased_tasks(self) -> list[str]:
+        return [delivery.message.message_id for delivery in self.taken]
+
+
+def hold(consumer: Taking, delivery: Delivery) -> None:
+    """Be at it for ever."""
+
+
+@contextmanager
+def taking(
+    broker: Broker, queue: str, work: Callable[[Taking, Delivery], None] = hold, disabled: frozenset[str] = frozenset()
+) -> Iterator[Taking]:
+    consumer = Taking(queue, broker, work)
+    broker.say_disabled(disabled)
+    consumer.start()
+    try:
+        yield consumer
+    finally:
+        consumer.stop_fetching()
+        consumer.finish_all(5)
+        broker.say_disabled([])
+
+
+@pytest.fixture
+def brokers(broker_url: str) -> Iterator[tuple[Broker, Broker]]:
+    """A consumer's, and another's."""
+    one, other = Broker(broker_url), Broker(broker_url)
+    yield one, other
+    one.close()
+    other.close()
+
+
+def fetched(broker: Broker, queue: str) -> list[str]:
+    return [delivery.message.message_id for delivery in broker.fetch(queue, 10, lease=True)]
+
+
+class Counting(Broker):
+    """Counts how often it found the server full."""
+
+    full = 0
+
+    def publish(self, messages: list[dramatiq.Message[object]], **options: object) -> dict[str, object]:  # type: ignore[override]  # the same, counted
+        try:
+            return super().publish(messages, **options)  # type: ignore[arg-type,return-value]  # the same, counted
+        except BrokerFull:
+            self.full += 1
+            raise
+
+
+def test_results_that_find_the_broker_full_are_acked_kept_and_sent_when_there_is_room(
+    tmp_path: Path, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "BEAT", 0.02)
+    monkeypatch.setattr(consumers, "UNSENT", 3)
+    server = RedisServer(tmp_path, "broker").start()
+    mine, other = Counting(server.url), Broker(server.url)
+    other.publish([message(queue, str(number)) for number in range(5)])
+    with taking(mine, queue) as consumer:
+        eventually(lambda: len(consumer.taken) == 5)
+        other.client.config_set("maxmemory", 1)
+        for delivery in consumer.taken:
+            result = message(f"{queue}-owner", f"result-{delivery.message.message_id}")
+            consumer.done(delivery, [result], leased=True)
+        eventually(lambda: mine.full >= 2, "it has tried again and again")
+        assert consumer.trouble
+        assert consumer.held == 0, "acks free memory"
+        other.client.config_set("maxmemory", 0)
+        # No more than there is memory for: the journal has the others, and the relay asks again.
+        eventually(lambda: other.depth(f"{queue}-owner") == 3)
+        eventually(lambda: not consumer.trouble)
+    assert fetched(other, f"{queue}-owner") == ["result-2", "result-3", "result-4"]
+    assert fetched(other, queue) == []
+    mine.close()
+    other.close()
+    server.stop()
+
+
+def test_whatever_a_consumer_still_holds_when_it_ends_goes_back(brokers: tuple[Broker, Broker], queue: str) -> None:
+    mine, other = brokers
+    other.publish([message(queue, "under way")])
+    with taking(mine, queue) as consumer:
+        eventually(lambda: consumer.taken)
+    assert fetched(other, queue) == ["under way"]
+
+
+def test_what_is_given_back_is_another_s_at_once(brokers: tuple[Broker, Broker], queue: str) -> None:
+    mine, other = brokers
+    other.publish([message(queue, "not mine")])
+
+    def refuse(consumer: Taking, delivery: Delivery) -> None:
+        consumer.stop_fetching()  # so that it is not its own next
+        consumer.done(delivery, ack=False)
+
+    with taking(mine, queue, refuse) as consumer:
+        eventually(lambda: consumer.taken and not consumer.held)
+        assert fetched(other, queue) == ["not mine"]
+
+
+def test_a_message_of_a_function_that_is_off_leaves_no_lease(brokers: tuple[Broker, Broker], queue: str) -> None:
+    mine, other = brokers
+    other.publish([message(queue, "later")])
+    with taking(mine, queue, disabled=frozenset({"taking/act"})) as consumer:
+        eventually(lambda: consumer.finished == 1)
+        assert consumer.taken == []
+    assert other.client.exists(keys.lease(queue, "later")) == 0
+    assert fetched(other, queue) == [], "its row in the outbox is all that is left of it"
+
+
+def test_a_lease_lasts_as_long_as_the_work(
+    brokers: tuple[Broker, Broker], queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "BEAT", 0.02)
+    mine, other = brokers
+    other.publish([message(queue, "long")])
+    with taking(mine, queue) as consumer:
+        eventually(lambda: consumer.taken)
+        other.client.pexpire(keys.lease(queue, "long"), 5_000)
+        eventually(lambda: other.client.pttl(keys.lease(queue, "long")) > 5_000)
+
+
+def test_an_answer_that_was_lost_on_its_way_is_fetched_again(broker_url: str, queue: str) -> None:
+    class Losing(Broker):
+        lost = False
+
+        def fetch(self, queue: str, count: int, *, lease: bool = False) -> list[Delivery]:
+            found = super().fetch(queue, count, lease=lease)
+            if found and not self.lost:
+                self.lost = True
+                raise redis.ConnectionError("cut")
+            return found
+
+    mine = Losing(broker_url)
+    mine.publish([message(queue, "lost")])
+    with taking(mine, queue) as consumer:
+        eventually(lambda: consumer.taken)
+        assert [delivery.message.message_id for delivery in consumer.taken] == ["lost"]
+    mine.close()
