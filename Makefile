@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test quick test-ui check lint types unit faults contract client client-ts bench mutants load eval head images k8s-check render lock house format clean
+.PHONY: help install up down test quick test-ui check lint types unit slow faults contract client client-ts bench mutants load eval head images k8s-check render lock house format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -50,7 +50,7 @@ up: $(SYSTEM)     ## start the whole system; Ctrl-C stops it
 down: $(SYSTEM)   ## stop a detached system
 	@$(BIN)/eco2 down
 
-test: check unit  ## everything that must hold before a change lands
+test: check unit  ## formatting, lint, types and the tests; those that take minutes are in `make slow`
 
 check: install    ## formatting, lint, import rules, strict types, items, words
 	$(BIN)/ruff format --check --quiet .
@@ -63,8 +63,12 @@ check: install    ## formatting, lint, import rules, strict types, items, words
 
 # Each process of pytest has servers of its own, and half of the suite waits: three keep two cores busy.
 WORKERS ?= 3
-unit: install     ## the tests alone; make unit ARGS="tests/auth -x"
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --durations=15 --durations-min=3 $(ARGS)
+PYTEST = $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15 --durations-min=3
+unit: install     ## the tests alone, without the slow ones; those that you name, slow or not: make unit ARGS="tests/auth -x"
+	$(PYTEST) $(or $(ARGS),-m "not slow")
+
+slow: install     ## the tests that take minutes: the fault table, kills, replays, generated requests; make slow ARGS=tests/faults
+	$(PYTEST) -m slow $(ARGS)
 
 test-ui: install  ## the dashboard and docs/FRONTEND.md in a real browser; screenshots in build/screenshots
 	@tests/ui/run.sh

@@ -12,7 +12,6 @@ import httpx
 
 from tests.emulator.conftest import Emulator, make
 from tests.emulator.recording.scenes import Visitor
-from tests.faults.rows_emulator import ask
 
 COUNTS = (1, 2, 4)
 SECONDS = 4.0
@@ -52,12 +51,12 @@ def _tasks(emulator: Emulator, person: Visitor) -> float:
     started = time.perf_counter()
     with ThreadPoolExecutor(4) as pool:
         ids = list(pool.map(accept, keys))
-    while ask(emulator, "SELECT count(*) FROM waste.outbox") != "0":
+    while emulator.sql("SELECT count(*) FROM waste.outbox") != "0":
         time.sleep(0.05)
     took = time.perf_counter() - started
     known = ", ".join(f"'{id_}'" for id_ in ids)
     ended = f"SELECT count(*) FROM waste.analyses WHERE status = 'success' AND id IN ({known})"
-    assert ask(emulator, ended) == str(PHOTOS)
+    assert emulator.sql(ended) == str(PHOTOS)
     return PHOTOS / took
 
 
@@ -66,11 +65,11 @@ def _once(emulator: Emulator) -> None:
     emulator.eco2("clock", "advance", "6m")  # the syncers' time
     deadline = time.monotonic() + 60
     total = "SELECT count(*) FROM tasks.task_results WHERE status = 'success' AND task_name = 'classify_photo'"
-    while ask(emulator, total) != str(PHOTOS * len(COUNTS) + 1):
-        assert time.monotonic() < deadline, f"{ask(emulator, total)} photographs have a record"
+    while emulator.sql(total) != str(PHOTOS * len(COUNTS) + 1):
+        assert time.monotonic() < deadline, f"{emulator.sql(total)} photographs have a record"
         time.sleep(0.2)
-    assert ask(emulator, "SELECT count(*) FROM tasks.task_results WHERE runs > 1") == "0"
-    assert ask(emulator, "SELECT count(*) - count(DISTINCT s3_key) FROM waste.images") == "0"
+    assert emulator.sql("SELECT count(*) FROM tasks.task_results WHERE runs > 1") == "0"
+    assert emulator.sql("SELECT count(*) - count(DISTINCT s3_key) FROM waste.images") == "0"
 
 
 def run() -> list[dict[str, Any]]:

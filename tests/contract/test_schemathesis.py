@@ -1,6 +1,6 @@
 """Generated requests on every operation of the running system: no 5xx, no undocumented status, no violation of the schema.
 
-ECO2_EXAMPLES says how many an operation: 25 in `make test`, 200 in `make contract`.
+ECO2_EXAMPLES says how many an operation: 25 in `make slow`, 200 in `make contract`.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.contract.conftest import Somebody, System, somebody
 from tests.contract.table import PREFIXES, TABLE, TICKETS, Row
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = int(os.environ.get("ECO2_EXAMPLES", "25"))
 CHECKS = [

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
+from emulator import control
 from emulator.process import alive, free_port
+from emulator.running import environment
 from emulator.servers.postgres import remove_cluster
 from emulator.state.folder import State
 from tests.prepared import prepared
@@ -50,7 +53,8 @@ class Emulator:
 
     @property
     def about(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.eco2("status", "--json", check=False).stdout)
+        """What `eco2 status --json` prints."""
+        found: dict[str, Any] = control.ask(State(self.folder), "status", look=True)["about"]
         return found
 
     @property
@@ -65,6 +69,11 @@ class Emulator:
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+
+    def sql(self, statement: str) -> str:
+        """The first column of what PostgreSQL answers the migrations' role, a line each."""
+        with psycopg.connect(environment(state=self.folder)["MIGRATION_DB_URL"]) as conn:
+            return "\n".join(str(value) for value, *_ in conn.execute(statement.encode()).fetchall())
 
     def pids(self) -> list[int]:
         """Every process of this emulator: those that have its state folder in their environment or command line."""
@@ -165,8 +174,18 @@ def api(emulator: Emulator) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def own_emulator(model: Path) -> Iterator[Emulator]:
-    """An emulator of the test's own, that never ran."""
+def own_emulator(started_once: Path) -> Iterator[Emulator]:
+    """An emulator of the test's own that is not started."""
+    emulator = copied(started_once)
+    try:
+        yield emulator
+    finally:
+        emulator.destroy()
+
+
+@pytest.fixture
+def new_emulator(model: Path) -> Iterator[Emulator]:
+    """An emulator of the test's own that never ran: its first start makes passwords, keys and all tables."""
     emulator = make(model)
     try:
         yield emulator

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 from emulator.process import alive
 from tests.emulator.conftest import ROOT, Emulator
 from tests.emulator.test_up import wait
@@ -73,6 +75,7 @@ class Debugger:
         self.ask("disconnect", terminateDebuggee=False)
 
 
+@pytest.mark.slow
 def test_a_debugger_reaches_the_part_again_after_each_restart_and_nothing_is_left(own_emulator: Emulator) -> None:
     def up() -> str:
         return own_emulator.eco2("up", "--detach", "--port", str(own_emulator.port), "--debug", "auth").stdout
@@ -130,7 +133,7 @@ def imports_debugpy(pid: int) -> bool:
     return len(names) > 1 and "pydevd" in Path(f"/proc/{pid}/maps").read_text()
 
 
-def test_an_unknown_service_is_one_line(own_emulator: Emulator) -> None:
-    done = own_emulator.eco2("up", "--detach", "--debug", "api-aut", check=False)
+def test_an_unknown_service_is_one_line(new_emulator: Emulator) -> None:
+    done = new_emulator.eco2("up", "--detach", "--debug", "api-aut", check=False)
     assert (done.returncode, done.stderr) == (1, "eco2: no service api-aut to debug: did you mean api-auth?\n")
-    assert own_emulator.pids() == []
+    assert new_emulator.pids() == []

@@ -15,6 +15,8 @@ from tests.emulator import conftest
 from tests.emulator.conftest import Emulator
 from tests.emulator.test_up import wait
 
+pytestmark = pytest.mark.slow
+
 ROOT = conftest.ROOT
 NEW = (sys.executable, "-m", "runtime.cli", "new")
 
@@ -24,7 +26,7 @@ def checkout(started_once: Path) -> Iterator[tuple[Path, Emulator]]:
     """A copy of the checkout with an emulator of its own: tests write into files that others read."""
     copy = Path(tempfile.mkdtemp(prefix="eco2-checkout-"))
     for name in ("functions", "shared", "runtime", "emulator", "k8s", "locks"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, copy / name)
     shutil.copy(ROOT / "pyproject.toml", copy)
     emulator = conftest.copied(started_once)
     emulator.root = copy

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from tests.emulator.conftest import Emulator
-from tests.faults.rows_emulator import all_ended_once, ask, uploading
+from tests.faults.rows_emulator import all_ended_once, uploading
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_what_is_uploaded_while_replicas_come_go_and_roll_ends_once(emulator: Em
     # Replicas that left had their journals synced before.
     emulator.eco2("clock", "advance", "6m")
     done = f"SELECT count(*) = {accepted} FROM tasks.task_results WHERE task_name = 'classify_photo' AND status = 'success'"
-    emulator.wait(lambda: ask(emulator, done) == "t")
+    emulator.wait(lambda: emulator.sql(done) == "t")
 
 
 def test_what_can_not_be_scaled_is_said_before_anything_changes(emulator: Emulator) -> None:

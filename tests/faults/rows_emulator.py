@@ -188,25 +188,21 @@ def all_ended_once(emulator: Emulator, people: list[Uploader]) -> int:
     must(accepted, "nothing was accepted")
     must(len(set(accepted)) == len(accepted), "two requests were answered with one analysis")
     deadline = time.monotonic() + ENDED
-    while (left := ask(emulator, "SELECT count(*) FROM waste.analyses WHERE status = 'pending'")) != "0":
+    while (left := emulator.sql("SELECT count(*) FROM waste.analyses WHERE status = 'pending'")) != "0":
         must(time.monotonic() < deadline, f"{left} of {len(accepted)} have not ended within {ENDED:.0f} s")
         time.sleep(0.3)
-    wrong = ask(emulator, "SELECT count(*) FROM waste.analyses WHERE status <> 'success'")
+    wrong = emulator.sql("SELECT count(*) FROM waste.analyses WHERE status <> 'success'")
     must(wrong == "0", f"{wrong} did not succeed")
-    there = ask(emulator, "SELECT count(*) FROM waste.analyses")
+    there = emulator.sql("SELECT count(*) FROM waste.analyses")
     must(there == str(len(accepted)), f"{there} analyses for {len(accepted)} accepted")
-    images = ask(
-        emulator, "SELECT count(*) FROM (SELECT 1 FROM waste.images GROUP BY analysis_id, s3_key HAVING count(*) > 1) x"
+    images = emulator.sql(
+        "SELECT count(*) FROM (SELECT 1 FROM waste.images GROUP BY analysis_id, s3_key HAVING count(*) > 1) x"
     )
     must(images == "0", f"{images} copies are there twice")
-    while (left := ask(emulator, "SELECT count(*) FROM waste.outbox WHERE actor <> 'storage/delete_objects'")) != "0":
+    while (left := emulator.sql("SELECT count(*) FROM waste.outbox WHERE actor <> 'storage/delete_objects'")) != "0":
         must(time.monotonic() < deadline, f"{left} tasks are in the outbox for ever")
         time.sleep(0.3)
     return len(accepted)
-
-
-def ask(emulator: Emulator, statement: str) -> str:
-    return emulator.eco2("psql", "migrator", "-tAc", statement).stdout.strip()
 
 
 def no_orphan(emulator: Emulator) -> None:

@@ -19,7 +19,7 @@ import httpx
 from emulator.process import free_port
 from runtime.services import ROOT
 from tests.emulator.conftest import Emulator
-from tests.faults.rows_emulator import ask, no_orphan, running
+from tests.faults.rows_emulator import no_orphan, running
 from tests.faults.system import System, must
 from tests.faults.table import row
 from tests.support import photo
@@ -220,7 +220,7 @@ def erased(emulator: Emulator, person: Person) -> bool:
         ),
     )
     counts = " + ".join(f"(SELECT count(*) FROM {table} WHERE {column} = '{person.id}')" for table, column in where)
-    return ask(emulator, f"SELECT {counts}") == "0"
+    return emulator.sql(f"SELECT {counts}") == "0"
 
 
 @row(
@@ -239,6 +239,6 @@ def side_by_side(system: System) -> dict[str, Any]:
             for person in people[1::2]:
                 emulator.wait(lambda person=person: erased(emulator, person), ENDED)  # type: ignore[misc]  # the loop's own
         left = "SELECT count(*) FROM waste.analyses WHERE status = 'pending'"
-        must(ask(emulator, left) == "0", "an analysis has not ended")
+        must(emulator.sql(left) == "0", "an analysis has not ended")
         no_orphan(emulator)
     return {"analyses": sum(len(one.analyses) for one in people), "replies": sum(len(one.replies) for one in people)}

@@ -12,6 +12,8 @@ from tests.faults.__main__ import run_row
 from tests.faults.system import Bench, bench
 from tests.faults.table import ROWS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shared(clusters: Clusters) -> Iterator[Bench]:

@@ -25,6 +25,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("grown")
 
 
+@pytest.mark.slow
 async def test_what_grows_does_not_make_statements_slower_unless_named(
     clusters: Clusters, grown: Path, environment: dict[str, str], keys: support.Keys
 ) -> None:

@@ -24,6 +24,8 @@ from tests.k8s.api.server import Server
 from tests.k8s.conftest import deployment, every, greets, opens, run_eco2, secret
 from tests.k8s.walk import TURNS, Walk, state
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--timeout", "30")
 ROLE = "api_auth_role"
 Walks = Callable[..., Walk]

@@ -17,7 +17,7 @@ from runtime.services import ROOT
 from tests.k8s.api.kinds import Document
 from tests.k8s.api.server import Server
 
-# `make faults` walks every step, once a moment; `make test` the first, the last and one between.
+# `make faults` walks every step, once a moment; `make slow` the first, the last and one between.
 ALL = os.environ.get("ECO2_KILLS") == "all"
 # A walk of a whole deploy is so long that it goes in turns: a test that takes 25 minutes is ended.
 TURNS = 4 if ALL else 1

@@ -46,6 +46,7 @@ def installed() -> dict[str, list[Path]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", sorted(load_services()))
 def test_every_function_runs_on_its_closure_and_loads_nothing_else(
     environment: dict[str, str], keys: support.Keys, tmp_path: Path, folder: str

@@ -11,8 +11,10 @@ import pytest
 from emulator.recording import folder as recordings
 from emulator.recording import form
 from emulator.state.folder import State
-from tests.emulator.conftest import Emulator, make
+from tests.emulator.conftest import Emulator, copied, make
 from tests.emulator.recording.scenes import ADDRESS, EMAIL, PASSWORD, Visitor, a_day
+
+pytestmark = pytest.mark.slow
 
 NAME = "kimmina1987"
 PLACE = "할머니댁 별채"
@@ -21,9 +23,9 @@ EARLY = {"name": "leeyuna1990", "email": "yuna.lee@mail.example.org"}
 
 
 @pytest.fixture(scope="module")
-def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Path, str]]:
+def exported(started_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Path, str]]:
     """An emulator that recorded a day of two people, the file of its export, and what the export said."""
-    emulator = make(model)
+    emulator = copied(started_once)
     file = tmp_path_factory.mktemp("export") / "day.tar.gz"
     try:
         emulator.up()

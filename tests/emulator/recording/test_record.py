@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import httpx
+import pytest
 
 from emulator.recording import form
 from emulator.recording.form import Body, Log
@@ -14,6 +15,7 @@ from tests.emulator.conftest import Emulator
 from tests.emulator.recording.scenes import Visitor
 
 
+@pytest.mark.slow
 def test_every_request_is_in_it_with_its_statements_and_tasks(own_emulator: Emulator) -> None:
     emulator = own_emulator.up()
     person = Visitor(emulator.url)
@@ -42,6 +44,7 @@ def test_every_request_is_in_it_with_its_statements_and_tasks(own_emulator: Emul
     assert (folder / "snapshot" / "cluster" / "PG_VERSION").exists()
 
 
+@pytest.mark.slow
 def test_no_request_falls_between_the_state_and_the_log(own_emulator: Emulator) -> None:
     """Each person is in the state at the beginning, or their registration is in the log: never in neither, never in both."""
     emulator = own_emulator.up()
@@ -72,6 +75,7 @@ def test_no_request_falls_between_the_state_and_the_log(own_emulator: Emulator) 
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_a_killed_emulators_recording_counts_as_far_as_it_came(own_emulator: Emulator) -> None:
     emulator = own_emulator.up()
     emulator.eco2("record", "on", "cut")
@@ -86,6 +90,7 @@ def test_a_killed_emulators_recording_counts_as_far_as_it_came(own_emulator: Emu
     assert (done.returncode, "no difference in 1 requests" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_recording_ends_with_its_emulator(own_emulator: Emulator) -> None:
     emulator = own_emulator.up()
     emulator.eco2("record", "on", "short")

@@ -10,7 +10,6 @@ from emulator.process import StartError
 from emulator.state import archive, snapshots
 from tests.emulator.conftest import ROOT, Emulator
 from tests.emulator.state.made import make_state, save
-from tests.emulator.state.test_snapshots import psql
 
 OLD = ROOT.parent / "shared" / "data" / "state-0.1.0.tar.gz"
 
@@ -75,13 +74,12 @@ def test_one_cut_short_is_noticed(tmp_path: Path, part: float) -> None:
 @pytest.mark.skipif(
     not OLD.exists(), reason=f"{OLD} is not there: it is beside the checkout where the project is developed"
 )
+@pytest.mark.slow
 def test_the_state_of_0_1_0_opens_today_and_works(own_emulator: Emulator) -> None:
     own_emulator.up()
     own_emulator.eco2("import", str(OLD), "old")
     own_emulator.eco2("snapshot", "restore", "old", "--yes")
-    assert (
-        psql(own_emulator, "SELECT string_agg(username, ' ' ORDER BY 1) FROM auth.users") == "person0 person1 person2"
-    )
+    assert own_emulator.sql("SELECT string_agg(username, ' ' ORDER BY 1) FROM auth.users") == "person0 person1 person2"
     with own_emulator.client() as client:
         login = {"username": "person1", "password": "Correct-horse-9"}
         token = client.post("/api/v1/auth/login", json=login).json()["access_token"]

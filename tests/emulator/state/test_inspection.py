@@ -10,7 +10,7 @@ from emulator.state import inspection
 from emulator.state.folder import State
 from shared import clock
 from tests.emulator.conftest import Emulator
-from tests.emulator.state.test_snapshots import psql, register
+from tests.emulator.state.test_snapshots import register
 
 DAMAGED = ["", "{", "[1]", "null", "\x00\x01"]
 
@@ -73,6 +73,7 @@ def test_a_state_of_0_1_0_is_brought_up_and_says_so(state: State) -> None:
     assert "the state of an older Eco² (format 1) is brought up to format 2" in inspect(state)
 
 
+@pytest.mark.slow
 def test_lost_passwords_and_a_lost_model_are_made_anew_and_the_data_stays(own_emulator: Emulator) -> None:
     own_emulator.up()
     with own_emulator.client() as client:
@@ -91,9 +92,10 @@ def test_lost_passwords_and_a_lost_model_are_made_anew_and_the_data_stays(own_em
     assert "ports.json was damaged" in said
     assert model.stat().st_size == size
     assert own_emulator.eco2("status").returncode == 0
-    assert psql(own_emulator, "SELECT count(*) FROM auth.users WHERE username = 'kept'") == "1"
+    assert own_emulator.sql("SELECT count(*) FROM auth.users WHERE username = 'kept'") == "1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["PG_VERSION", "global/pg_control", "global/pg_filenode.map", "pg_hba.conf"])
 def test_damaged_files_of_postgresql_are_one_line_that_says_what_to_do(stopped: Emulator, name: str) -> None:
     file = stopped.folder / "postgres" / "cluster" / name
@@ -111,6 +113,7 @@ def test_damaged_files_of_postgresql_are_one_line_that_says_what_to_do(stopped: 
     assert "`eco2 snapshot restore NAME`" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_the_broker_is_one_line_that_says_what_to_do(stopped: Emulator) -> None:
     (file,) = (stopped.folder / "redis-broker" / "appendonlydir").glob("*.incr.aof")
     whole = file.read_bytes()

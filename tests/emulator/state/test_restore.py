@@ -12,7 +12,7 @@ from emulator.state import restore, snapshots
 from emulator.state.folder import State
 from tests.emulator.conftest import Emulator
 from tests.emulator.state.made import NAMES, contents, make_state, rewrite, save
-from tests.emulator.state.test_snapshots import psql, register
+from tests.emulator.state.test_snapshots import register
 
 
 @pytest.fixture
@@ -147,6 +147,7 @@ def spoil(emulator: Emulator, name: str) -> None:
     manifest.write(folder, manifest.msgspec.json.decode((folder / manifest.FILE).read_bytes())["about"])
 
 
+@pytest.mark.slow
 def test_a_state_that_does_not_start_is_given_back_whether_the_system_runs_or_not(own_emulator: Emulator) -> None:
     own_emulator.up()
     with own_emulator.client() as client:
@@ -158,11 +159,11 @@ def test_a_state_that_does_not_start_is_given_back_whether_the_system_runs_or_no
         assert refused.returncode == 1
         assert "the system did not start on it: postgres" in refused.stderr
         assert refused.stderr.endswith("; the state is as it was\n")
-        assert psql(own_emulator, "SELECT count(*) FROM auth.users WHERE username = 'present'") == "1"
+        assert own_emulator.sql("SELECT count(*) FROM auth.users WHERE username = 'present'") == "1"
         assert own_emulator.eco2("status").returncode == 0
     own_emulator.down()
     assert "comes back if it does not" in own_emulator.eco2("snapshot", "restore", "broken", "--yes").stdout
     refused = own_emulator.eco2("up", "--detach", "--port", str(own_emulator.port), check=False)
     assert (refused.returncode, "the state before is back, and `eco2 up` starts it" in refused.stderr) == (1, True)
     own_emulator.up()
-    assert psql(own_emulator, "SELECT count(*) FROM auth.users WHERE username = 'present'") == "1"
+    assert own_emulator.sql("SELECT count(*) FROM auth.users WHERE username = 'present'") == "1"

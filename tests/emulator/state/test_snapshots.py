@@ -17,26 +17,12 @@ from tests.emulator.conftest import ROOT, Emulator
 from tests.emulator.state.made import make_state, save
 
 
-def psql(emulator: Emulator, statement: str) -> str:
-    words = [
-        sys.executable,
-        "-m",
-        "runtime.cli",
-        "psql",
-        "--state",
-        str(emulator.folder),
-        "migrator",
-        "-tAc",
-        statement,
-    ]
-    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=30, check=True).stdout.strip()
-
-
 def register(client: httpx.Client, name: str) -> int:
     person = {"username": name, "email": f"{name}@example.com", "password": "correct horse"}
     return client.post("/api/v1/auth/register", json=person).status_code
 
 
+@pytest.mark.slow
 def test_a_restore_brings_back_what_was_saved_under_load_and_forgets_the_rest(emulator: Emulator) -> None:
     stop = threading.Event()
     accepted: list[str] = []
@@ -64,7 +50,7 @@ def test_a_restore_brings_back_what_was_saved_under_load_and_forgets_the_rest(em
         assert register(client, "after") == 201
         assert emulator.eco2("snapshot", "restore", "one", check=False).stdout.endswith("nothing was restored\n")
         emulator.eco2("snapshot", "restore", "one", "--yes")
-        names = set(psql(emulator, "SELECT username FROM auth.users").split())
+        names = set(emulator.sql("SELECT username FROM auth.users").split())
         assert "before" in names
         assert "after" not in names
         # Everything answered before the save began is in it, and nothing is half there.
@@ -74,8 +60,9 @@ def test_a_restore_brings_back_what_was_saved_under_load_and_forgets_the_rest(em
     assert emulator.eco2("snapshot", "list").stdout.startswith("one ")
 
 
+@pytest.mark.slow
 def test_a_snapshot_travels_to_a_colleague_with_other_passwords(
-    emulator: Emulator, own_emulator: Emulator, tmp_path: Path
+    emulator: Emulator, new_emulator: Emulator, tmp_path: Path
 ) -> None:
     with emulator.client() as client:
         register(client, "traveller")
@@ -83,13 +70,13 @@ def test_a_snapshot_travels_to_a_colleague_with_other_passwords(
     emulator.eco2("export", str(file))
     assert file.stat().st_mode & 0o077 == 0
     assert "export-" not in emulator.eco2("snapshot", "list").stdout
-    own_emulator.up()
-    own_emulator.down()
-    assert "eco2 snapshot restore trip" in own_emulator.eco2("import", str(file)).stdout
-    own_emulator.eco2("snapshot", "restore", "trip", "--yes")
-    own_emulator.up()
-    assert psql(own_emulator, "SELECT count(*) FROM auth.users WHERE username = 'traveller'") == "1"
-    with own_emulator.client() as client:
+    new_emulator.up()
+    new_emulator.down()
+    assert "eco2 snapshot restore trip" in new_emulator.eco2("import", str(file)).stdout
+    new_emulator.eco2("snapshot", "restore", "trip", "--yes")
+    new_emulator.up()
+    assert new_emulator.sql("SELECT count(*) FROM auth.users WHERE username = 'traveller'") == "1"
+    with new_emulator.client() as client:
         login = {"username": "traveller", "password": "correct horse"}
         assert client.post("/api/v1/auth/login", json=login).status_code == 200
 
