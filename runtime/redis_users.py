@@ -115,6 +115,11 @@ def rules(service: Service, server: Server) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def sent_to(service: Service) -> tuple[str, ...]:
+    """The folders of the services that it sends tasks to."""
+    return NEEDS.get(service.folder, Need()).sends
+
+
 def password(server_password: str, service: Service) -> str:
     """A service's password, made from the server's: one secret to keep and to change, and no service learns another's."""
     return hmac.new(server_password.encode(), f"eco2 redis {service.name}".encode(), hashlib.sha256).hexdigest()

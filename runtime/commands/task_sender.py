@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from runtime.commands import operator
 from runtime.loader import discover
+from runtime.redis_users import sent_to
 from runtime.services import Service, ServiceError, find, suggestion
 from shared import clock
 from shared.ids import new_id
@@ -47,8 +48,13 @@ def form(name: str) -> dict[str, Any]:
     """What a form for a message needs: its JSON Schema, references resolved, what it is, and who may send it."""
     takes = taken_by(name)
     (schema,), parts = msgspec.json.schema_components([takes], ref_template="#/components/schemas/{name}")
-    owners = [service.folder for service in operator.owners() if "broker" in service.uses]
     own = name.partition("/")[0]
+    # Whose relay the broker lets put something into that queue: another's would be refused again and again.
+    owners = [
+        service.folder
+        for service in operator.owners()
+        if "broker" in service.uses and (service.folder == own or own in sent_to(service))
+    ]
     return {
         "schema": schema,
         "components": {"schemas": parts},
@@ -64,7 +70,7 @@ def send(conn: psycopg.Connection[Any], name: str, body: bytes, owner: str, subj
         ServiceError: there is no such function or owner, or the message is not one that the function takes.
     """
     takes = taken_by(name)
-    service = _owner(form(name)["owners"], owner)
+    service = _owner(name, form(name)["owners"], owner)
     try:
         message = msgspec.json.decode(body, type=takes)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -84,7 +90,11 @@ def send(conn: psycopg.Connection[Any], name: str, body: bytes, owner: str, subj
     return id_, trace
 
 
-def _owner(owners: list[str], owner: str) -> Service:
+def _owner(name: str, owners: list[str], owner: str) -> Service:
+    if not owners:
+        raise ServiceError(
+            f"no service sends tasks to {name.partition('/')[0]}: NEEDS in runtime/redis_users.py says who may"
+        )
     if owner and owner not in owners:
-        raise ServiceError(f"{owner} sends no such tasks: {', '.join(owners)}")
+        raise ServiceError(f"{owner} sends no such tasks: {', '.join(owners)} may")
     return find(owner or owners[0])

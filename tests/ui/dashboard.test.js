@@ -178,6 +178,33 @@ test("a letter is read, and found by its address", async () => {
   await page.locator("[data-letter]").filter({ hasText: "Your code" }).click();
   await page.getByText("123456").waitFor();
   await shot("mail-letter");
+  await kept(/^#mail\/.+\?to=reader%40example.com$/, () => page.getByText("123456").waitFor());
+});
+
+// What is chosen has an address, which reload and the other language keep: `there` finds it on the page.
+async function kept(address, there) {
+  const hash = await page.evaluate(() => location.hash);
+  assert.match(hash, address);
+  await page.reload();
+  await there();
+  if (!(await page.locator("dialog").count())) for (const language of ["ko", "en"]) {
+    await page.click("#language");
+    await page.locator(`html[lang="${language}"]`).waitFor();
+    await there();
+  }
+  assert.equal(await page.evaluate(() => location.hash), hash);
+}
+
+test("j and k go through what each page lists", async () => {
+  for (const name of PAGES.filter((one) => one !== "try")) {
+    await visit(name);
+    await page.locator("[data-item]").nth(1).waitFor({ state: "attached" });
+    await page.keyboard.press("j");
+    await page.keyboard.press("j");
+    assert.ok(await page.evaluate(() => document.activeElement.matches("[data-item]")), `j on ${name}`);
+    await page.keyboard.press("k");
+    assert.ok(await page.evaluate(() => document.activeElement === [...document.querySelectorAll("[data-item]")].find((one) => one.offsetParent)), `k on ${name}`);
+  }
 });
 
 test("without the token the page says how to get it, and shows nothing", async () => {
@@ -239,6 +266,7 @@ test("what takes long is listed with its plan, and leads to its timeline", async
   await statement.getByText("api_waste_role").waitFor();
   await statement.getByText(/cost=/).waitFor();
   await shot("top-explained");
+  await kept(/^#top\?by=p95&open=waste%3A\+/, () => page.locator(".statement[open]").getByText(/cost=/).waitFor());
   await page.locator('[data-top="top_functions"] a').first().click();
   await page.locator(".timeline").waitFor();
 });
@@ -298,6 +326,10 @@ test("a part's log is read and the part is restarted", async () => {
   await page.click('.map [data-part="api-location"]');
   await page.locator("dialog .log").waitFor();
   await shot("system-part");
+  await kept(/^#system\/api-location$/, () => page.locator("dialog").getByText("api-location").first().waitFor());
+  await page.keyboard.press("Escape");
+  await page.waitForFunction(() => location.hash === "#system");
+  await page.click('.map [data-part="api-location"]');
   await page.locator("dialog").getByRole("button", { name: "Restart", exact: true }).click();
   await page.locator("dialog .good").filter({ hasText: "✓" }).waitFor();
   await page.locator("dialog").getByRole("button", { name: "Close" }).click();

@@ -1,5 +1,5 @@
 // Elements, requests and small helpers that every page uses. Data becomes text, never markup.
-import { t } from "./words.js";
+import { current, t } from "./words.js";
 
 export const API = "/_emulator/api";
 const SVG = "http://www.w3.org/2000/svg";
@@ -68,6 +68,7 @@ export function problem(error, again) {
 }
 export const ms = (value) => (value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 10 ? 1 : 0)} ms`);
 export const clockTime = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
+export const dateTime = (text) => new Date(text).toLocaleString(current() === "ko" ? "ko-KR" : "en-GB", { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 export const statusClass = (status) => (status >= 500 ? "bad" : status >= 400 ? "warn" : "good");
 export const pretty = (text) => { try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; } };
 

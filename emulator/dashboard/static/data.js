@@ -42,15 +42,17 @@ async function tables(body, wanted, given) {
   } catch (error) { list.replaceChildren(problem(error)); }
   function open(one, filters) {
     for (const button of list.querySelectorAll("[data-table]")) button.setAttribute("aria-pressed", button.dataset.table === `${one.schema}.${one.name}`);
+    list.querySelector('[aria-pressed="true"]').scrollIntoView({ block: "nearest" });
     showTable(view, one, OWNERS[one.schema] ?? "auth", filters);
     if (innerWidth <= 760) view.scrollIntoView();
   }
 }
 
-function sql(body) {
-  const service = asService("waste"), text = h("textarea", { spellcheck: "false", value: "SELECT status, count(*) FROM analyses GROUP BY status" }), write = h("input", { type: "checkbox" }), out = h("div", { class: "panel", "aria-live": "polite", hidden: true });
+function sql(body, wanted, given) {
+  const service = asService(given.service ?? "waste"), text = h("textarea", { spellcheck: "false", value: given.text ?? "SELECT status, count(*) FROM analyses GROUP BY status" }), write = h("input", { type: "checkbox" }), out = h("div", { class: "panel", "aria-live": "polite", hidden: true });
   body.append(h("form", { class: "panel", id: "sql", onsubmit: async (event) => {
     event.preventDefault();
+    keepTab("sql", { service: service.value, text: text.value });
     out.hidden = false;
     out.replaceChildren(loading());
     try { out.replaceChildren(grid(await api("/data/sql", { json: { service: service.value, text: text.value, write: write.checked } }))); } catch (error) { out.replaceChildren(refusal(error)); }

@@ -21,6 +21,7 @@ export function show(main, wanted, { q = "" }) {
           shown.filter((f) => f.service === service).map((f) => h("li", {}, h("button", { type: "button", "data-item": true, "data-function": `${f.service}/${f.name}`, "aria-pressed": `${f.service}/${f.name}` === wanted ? "true" : null, onclick: (event) => {
             for (const other of list.querySelectorAll("[aria-pressed]")) other.removeAttribute("aria-pressed");
             event.currentTarget.setAttribute("aria-pressed", "true");
+            event.currentTarget.scrollIntoView({ block: "nearest" });
             wanted = `${f.service}/${f.name}`;
             keepAddress("functions", wanted, { q: filter.value });
             open(detail, f);

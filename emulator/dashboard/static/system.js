@@ -1,5 +1,5 @@
-// The parts as they are connected, each with its state; requests and tasks move along the lines.
-import { api, dialog, field, follow, h, loading, problem, s, say, table } from "./base.js";
+// The parts as they are connected, each with its state; requests and tasks move along the lines. `#system/PART` opens one.
+import { api, dialog, field, follow, h, keepAddress, loading, problem, s, say, table } from "./base.js";
 import { drawMap, place, stateWord } from "./map.js";
 import { recordingPanel } from "./recordings.js";
 import { t } from "./words.js";
@@ -9,7 +9,7 @@ const KINDS = ["cut", "hang", "latency", "throttle", "reset", "swallow"];
 const AMOUNTS = { latency: "300ms±100", throttle: "50KB/s", reset: "5%", swallow: "5%" };
 const UP = ["ready", "existing"];
 
-export function show(main) {
+export function show(main, wanted) {
   const troubles = h("div"), stage = h("div", { class: "panel map-panel" }, loading()), cards = h("div", { class: "cards panel" }), faults = h("div", { class: "panel" }), list = h("div", { "data-words": true, class: "panel" });
   main.append(troubles, stage);
   let stopped = false, map = null, timer = 0, latest = null;
@@ -34,7 +34,7 @@ export function show(main) {
     troubles.replaceChildren(...latest.troubles.map((line) => h("p", { class: "notice" }, line)));
     keeping(faults, () => faultPanel(latest, refresh));
     keeping(list, () => [h("h2", {}, t("parts")), table([t("part"), t("state"), t("memory"), t("restarts"), t("version"), t("address")], latest.parts, (part) => h("tr", {},
-      h("td", { class: "keep" }, h("button", { type: "button", id: `part-${part.name}`, onclick: () => openPart(part.name, latest, refresh) }, part.name)),
+      h("td", { class: "keep" }, h("button", { type: "button", "data-item": true, id: `part-${part.name}`, onclick: () => openPart(part.name, latest, refresh) }, part.name)),
       h("td", {}, badge(part.state), part.error ? h("div", { class: "small bad" }, part.error) : null), h("td", { class: "mono keep" }, part.memory ? `${Math.round(part.memory)} MiB` : "–"),
       h("td", { class: "mono" }, part.restarts), h("td", { class: "small keep" }, versionOf(part.name, latest.versions)), h("td", { class: "mono small keep" }, part.address)))]);
   }
@@ -44,9 +44,11 @@ export function show(main) {
       const system = await api("/system");
       if (stopped) return;
       if (!latest) { main.append(cards, faults, recordingPanel(), list); watching.observe(stage); }
+      const first = !latest;
       latest = system;
       draw();
       fill();
+      if (first && latest.parts.some((part) => part.name === wanted)) openPart(wanted, latest, refresh);
     } catch (error) {
       if (!stopped && !latest) stage.replaceChildren(problem(error, refresh));
       else if (!stopped) troubles.replaceChildren(problem(error));
@@ -151,6 +153,8 @@ function openPart(name, now, refresh) {
     part.state === "existing" ? null : h("p", { class: "row" }, act("restart", t("restart")), act("pause", t("pause")), act("resume", t("resume")), act("kill", t("kill"), true),
       h("button", { type: "button", onclick: () => { box.close(); openFault(now, refresh, name); } }, t("add_fault"))),
     said, h("h3", {}, t("log"), " ", h("a", { class: "small", href: `#logs?part=${encodeURIComponent(name)}`, onclick: () => box.close() }, t("logs"))), log);
+  keepAddress("system", name);
+  box.addEventListener("close", () => { if (location.hash.startsWith("#system/")) keepAddress("system"); });
   async function read() {
     try { log.textContent = (await api(`/logs?part=${encodeURIComponent(name)}&limit=200`)).lines.flatMap((line) => [`${line.time.slice(11)} ${line.level} ${line.text}`, ...line.more]).join("\n") || "–"; log.scrollTop = log.scrollHeight; } catch (error) { log.textContent = error.message; }
   }
