@@ -3,15 +3,12 @@
 `GET /_emulator/api/` lists every address with what it does. `guard.py` says whom it answers; `pages/` has a file a page.
 """
 
-import asyncio
 import contextlib
-import os
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from litestar import Litestar, MediaType, Response, Router, get
+from litestar import Litestar, Response, Router, get
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -20,7 +17,6 @@ from litestar.params import QueryParameter
 from emulator.dashboard.guard import only_from_here, refuse, with_token
 from emulator.dashboard.pages import data, functions, logs, mail, recordings, requests, system, tasks, top
 from emulator.dashboard.site import Site, site_of
-from emulator.recording import spanlog
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {
@@ -54,11 +50,6 @@ HANDLERS: list[Any] = [
 ]
 
 
-@get("/_emulator/ready", media_type=MediaType.TEXT)
-async def ready() -> str:
-    return "ready"
-
-
 @get(["/_emulator", "/_emulator/", "/_emulator/{name:str}"])
 async def page(name: Annotated[str, QueryParameter(include_in_schema=False)] = "index.html") -> Response[bytes]:
     path = STATIC / name
@@ -74,31 +65,17 @@ def waits_of(state: State) -> tasks.Backlog:
     return waits
 
 
-@contextlib.asynccontextmanager
-async def life(app: Litestar) -> AsyncIterator[None]:
-    site = Site()
-    app.state.site, app.state.waits = site, tasks.Backlog(site)
-    loop = asyncio.get_running_loop()
-    address = ("127.0.0.1", int(os.environ["PORT"]))
-    transport, _ = await loop.create_datagram_endpoint(lambda: site.collector, local_addr=address)
-    spanlog.widen(transport.get_extra_info("socket"))
-    site.collector.keep = spanlog.SpanLog(site.state)
-    try:
-        async with app.state.waits.reading():
-            yield
-    finally:
-        transport.close()
-        await site.client.aclose()
-
-
-def build() -> Litestar:
+async def build(site: Site, until_the_end: contextlib.AsyncExitStack) -> Litestar:
+    """The application; what it keeps reading is entered into `until_the_end`."""
+    waits = tasks.Backlog(site)
+    await until_the_end.enter_async_context(waits.reading())
     api = Router("/_emulator/api", route_handlers=HANDLERS, before_request=with_token)
     return Litestar(
-        [api, page, ready],
+        [api, page],
         dependencies={name: Provide(of, sync_to_thread=False) for name, of in (("site", site_of), ("waits", waits_of))},
         before_request=only_from_here,
         exception_handlers={Exception: refuse},
         openapi_config=None,
         logging_config=None,
-        lifespan=[life],
+        state=State({"site": site, "waits": waits}),
     )

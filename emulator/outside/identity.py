@@ -20,29 +20,13 @@ from litestar import MediaType, Request, Response, Router, get, post
 from litestar.params import FromPath
 from msgspec import Struct
 
+from emulator.outside.providers import CLIENT_ID, CLIENT_SECRET, PROVIDERS
 from shared import clock
 
-CLIENT_ID, CLIENT_SECRET = "eco2-local", "local-secret-of-no-value"
-PROVIDERS = {"kakao": "카카오", "google": "Google", "naver": "네이버"}
 CODE_SECONDS = 60.0
 # Codes and tokens that are remembered, the newest.
 MOST = 1000
 PAGE = Path(__file__).with_name("consent.html")
-
-
-def providers_file(base_url: str) -> str:
-    """What auth finds in OAUTH_PROVIDERS_FILE, so that all its providers are these."""
-    blocks = []
-    for name in PROVIDERS:
-        base = f"{base_url}/{name}"
-        lines = [f"[{name}]", f'client_id = "{CLIENT_ID}"', f'client_secret = "{CLIENT_SECRET}"']
-        lines += [f'authorize_url = "{base}/authorize"', f'token_url = "{base}/token"']
-        if name == "naver":
-            lines += [f'userinfo_url = "{base}/userinfo"']
-        else:
-            lines += [f'issuer = "{base}"', f'jwks_url = "{base}/jwks.json"']
-        blocks.append("\n".join(lines) + "\n")
-    return "\n".join(blocks)
 
 
 class Grant(Struct):

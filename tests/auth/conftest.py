@@ -13,7 +13,7 @@ import httpx
 import pytest
 from msgspec import Struct
 
-from emulator.outside import identity
+from emulator.outside.providers import providers_file
 from emulator.process import free_port
 from functions.auth import db as sql
 from functions.auth import passwords
@@ -73,7 +73,7 @@ def outside(state: Path) -> Iterator[Outside]:
         "OAUTH_REDIRECTS": public + "/api/v1/auth/oauth/{provider}/callback",
     }
     file = state / "providers.toml"
-    file.write_text(identity.providers_file(url), encoding="utf-8")
+    file.write_text(providers_file(url), encoding="utf-8")
     process = subprocess.Popen([sys.executable, "-m", "emulator.outside"], env=environment)
     try:
         support.wait_until_ready(f"{url}/_ready", process)

@@ -6,6 +6,7 @@ Settings come from the environment: HOST, PORT, S3_DATA (a folder), S3_BUCKET (m
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
 """
 
+import importlib
 import io
 import os
 import signal
@@ -16,7 +17,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
@@ -249,10 +250,16 @@ def application(folder: Path, bucket: str, keys: Keys) -> Checked:
     """moto's S3 with the objects of `folder`, behind the check."""
     # Nothing here may ask AWS: moto looks at these when its modules load.
     os.environ |= {"MOTO_DISABLE_GLOBAL_CORS": "true", "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(MAX_BODY)}
+    # Each request is noted in moto's IAM, which would read AWS' 1,400 policies first: 12 MB for what no one asks of an S3.
+    sys.modules["moto.iam.aws_managed_policies"] = no_policies = ModuleType("moto.iam.aws_managed_policies")
+    vars(no_policies)["aws_managed_policies_data"] = "{}"
+    importlib.import_module("moto.iam.models")  # here and not in the first request's thread, whose memory is its own
+    from moto.core.routing import get_service_router
     from moto.moto_server.werkzeug_app import create_backend_app
 
     moto = create_backend_app("s3")
     moto.debug = False
+    get_service_router("s3")  # AWS' description of S3: here for the same reason
     disk = Disk(folder, moto, keys.region)
     disk.load()
     disk.make_bucket(bucket)
