@@ -13,7 +13,9 @@ from functions.ai.vocabulary import (
     CASES,
     GRAMMAR,
     KINDS,
+    KOREAN_OF,
     MISSPELT,
+    MIXED,
     PARTS,
     ROLES,
     SITUATIONS,
@@ -56,7 +58,8 @@ def plain(text: str) -> str:
 def asked(text: str) -> str:
     """A question as the rules read it: plain, spelt as names are, without what was done with a thing before and what it lacks."""
     spelt = MISSPELT.sub(lambda match: SPELT.get(match[0].replace(" ", ""), match[0]), plain(text))
-    return _LACKING.sub("", _AFTER_USE.sub(" ", spelt))
+    korean = MIXED.sub(lambda match: match[1] + KOREAN_OF[match[0].strip()], spelt)
+    return _LACKING.sub("", _AFTER_USE.sub(" ", korean))
 
 
 def language(text: str, before: Sequence[str] = ()) -> Language:

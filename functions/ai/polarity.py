@@ -38,10 +38,18 @@ def answered(line: str, aspect: str, understood: Understood) -> str:
             return worded(line, yes, understood) if understood.polar else bare(line)
     said = _WORD.match(line)
     if said is None:
-        return line
+        return _into(line, understood)
     if understood.open:
         return bare(line)
     return worded(line, said[1] in ("네", "Yes"), understood) if understood.negated else line
+
+
+def _into(line: str, understood: Understood) -> str:
+    """A line that says where something goes: "요거트 뚜껑 캔으로 버려?" is yes where that bin is one of them."""
+    bins = {category for *_, category in bins_named(plain(line))}
+    if not (understood.polar and understood.bin and bins):
+        return line
+    return worded(line, understood.bin in bins, understood)
 
 
 def instructed(line: str, understood: Understood) -> str:

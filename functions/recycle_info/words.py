@@ -58,6 +58,7 @@ class _Rules(Struct, forbid_unknown_fields=True):
     generic: frozenset[str]
     materials: frozenset[str]
     food_parts: list[str]
+    packings: frozenset[str]
 
 
 def _any(patterns: Sequence[str]) -> str:
@@ -186,8 +187,8 @@ def _heads(words: list[str]) -> Iterator[Head]:
     korean = bool(_HANGUL.search(text))
     for start in range(1, len(text)):
         before = text[:start]
-        # A material is no thing: 믹서기 유리 is no glass bottle.
-        if text[start:] in _RULES.materials and text[start:] in _RULES.tails:
+        # A material is no thing (믹서기 유리 is no glass bottle), and what something came in is another thing (낙엽 봉투).
+        if (text[start:] in _RULES.materials and text[start:] in _RULES.tails) or text[start:] in _RULES.packings:
             continue
         bounded = start in begins or (korean and before in _RULES.qualities) or text[start:] in _RULES.generic
         # A name of one syllable needs a word of its own.
