@@ -1,7 +1,7 @@
 """The embedded answer in words: the line that answers first, then the steps; recycle-info's own lines and few fixed sentences."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from functions.ai import mentions as naming
 from functions.ai import polarity
@@ -72,7 +72,16 @@ def first(understood: Understood, question: Question) -> list[str]:
         said = answering(understood.items[0], understood)
         part = understood.part
         lines = [*(line for line in said if part is None or naming.speaks_of(line, part[0])), *lines]
+    if len(understood.items) > 1 and understood.polar and understood.together:
+        lines += _together(understood.items, texts)
     return lines
+
+
+def _together(items: Sequence[Item], texts: dict[str, str]) -> list[str]:
+    """Whether the things go to the same place; nothing where they are of one kind and some have another way as well."""
+    if len({item.category for item in items}) > 1:
+        return [texts["apart"]]
+    return [texts["together"]] if len({tuple(item.bins) for item in items}) == 1 else []
 
 
 def answering(item: Item, understood: Understood) -> list[str]:

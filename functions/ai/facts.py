@@ -86,6 +86,7 @@ class Facts(Struct, frozen=True):
     elsewhere: bool
     money: bool
     near: bool
+    together: bool
     place: bool
     follows: bool
     refers: bool
@@ -128,6 +129,7 @@ def facts(question: Question) -> Facts:
         elsewhere=TOPICS.elsewhere.within(text),
         money=TOPICS.money.within(text),
         near=TOPICS.near.within(text),
+        together=TOPICS.together.within(text),
         place=TOPICS.place.within(text),
         follows=follows or refers,
         refers=refers,

@@ -111,7 +111,7 @@ _WITH_A = re.compile(rf"{ROLES.together.source}\s*$")
 _ORIGIN = re.compile(rf"\s*{ROLES.origin.source}")
 _NOT_THAT = re.compile(rf"{ROLES.not_that.source}(?![가-힣])")
 _OWNED = re.compile(rf"(?:의\s|\s|'s\s)(?:{GRAMMAR.states.source}\s)?")
-_AND = re.compile(rf"\s*{GRAMMAR.joins.source}(?:\s*(?:,|a|an|the|and|그리고))*\s*")
+_AND = re.compile(rf"\s*{GRAMMAR.joins.source}(?:\s*(?:,|a|an|the|and|그리고|{GRAMMAR.with_it.source}))*\s*")
 _OF = re.compile(rf"\s*(?:{GRAMMAR.belongs.source})?\s*")
 _PART_OF = re.compile(r"s?\s*(?:of|from|on)\s*(?:a|an|the|my)?\s*")
 
@@ -262,10 +262,17 @@ _PART_AT_END = re.compile(rf"(?:{_ANY_PART}){_END.pattern}$")
 
 
 def without_parts(named: Sequence[Mention], text: str) -> list[Mention]:
-    """The things' names without a word for a part at their end ("생수병 뚜껑 닫아?" asks about a cap), and no bins or toilets."""
+    """The things' names without a word for a part at their end ("생수병 뚜껑 닫아?" asks about a cap), and no bins or toilets.
+
+    A part in a list is a thing of its own: "소주병이랑 병뚜껑".
+    """
     things = [one for one in named if not ROLES.where.is_all(text[one.start : one.end])]
     ends = [(one, _PART_AT_END.search(text[: one.end], one.start)) for one in things]
-    return [Mention(one.item, one.start, part.start() if part else one.end) for one, part in ends]
+    listed = len(things) > 1
+    return [
+        Mention(one.item, one.start, one.end if part is None or (listed and part.start() == one.start) else part.start())
+        for one, part in ends
+    ]
 
 
 def only_names(named: Sequence[Mention], text: str) -> bool:

@@ -46,6 +46,7 @@ class Item(Rules, frozen=True, kw_only=True):
     why_en: str | None = None
     answers: dict[str, dict[str, str]] = {}
     exceptions: dict[str, dict[str, str]] = {}
+    bins: list[str] = []
 
     def names(self) -> list[str]:
         """Every name it is known by, in both languages."""

@@ -54,6 +54,7 @@ class Understood(Struct, frozen=True):
     photo: Photo | None = None
     category: Category | None = None
     why: bool = False
+    together: bool = False
     said_type: str | None = None
     """The kind of waste that the person says it is, against the photo's."""
 
@@ -102,6 +103,7 @@ class Asking:
             "open": fact.open,
             "text": fact.text,
             "cases": fact.cases,
+            "together": fact.together,
         } | more
         return Understood(rule, fact.language, tuple(items)[:MOST_ITEMS], **given)
 

@@ -12,6 +12,7 @@ class Grammar(Struct, frozen=True):
 
     particles: Words
     joins: Words
+    with_it: Words
     belongs: Words
     states: Words
     openers: Words
@@ -38,6 +39,7 @@ class Topics(Struct, frozen=True):
     elsewhere: Words
     money: Words
     near: Words
+    together: Words
     place: Words
     orders: Words
     why: Words

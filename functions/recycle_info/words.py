@@ -59,6 +59,7 @@ class _Rules(Struct, forbid_unknown_fields=True):
     materials: frozenset[str]
     food_parts: list[str]
     packings: frozenset[str]
+    containers: list[str]
 
 
 def _any(patterns: Sequence[str]) -> str:
@@ -241,6 +242,8 @@ def _variants(kept: list[str]) -> list[str]:
         word for number, word in enumerate(words) if number in (0, len(words) - 1) or word not in _RULES.materials
     ]
     found = {"".join(words), "".join(between)}
+    # "캔사료", "병맥주": what it came in stands first.
+    found |= {text.removeprefix(one) + one for text in [*found] for one in _RULES.containers if text.startswith(one)}
     stuff = next((one for one in _RULES.materials if words[-1].startswith(one) and words[-1] != one), "")
     if stuff and len(words) > 1:
         found.add("".join([*words[:-1], words[-1].removeprefix(stuff)]))
@@ -255,7 +258,7 @@ def _variants(kept: list[str]) -> list[str]:
 
 def _begins(text: str) -> list[str]:
     """The longest word that is a kind of something with which a text begins."""
-    found = [text[:end] for end in range(min(len(text), LONGEST_PART), 1, -1) if text[:end] in _KIND]
+    found = [text[:end] for end in range(min(len(text), LONGEST_PART), 0, -1) if text[:end] in _KIND]
     return found[:1]
 
 
