@@ -105,13 +105,15 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
     language = understood.language
     if aspect is None:
         return []
+    if aspect == "outdoors":
+        return [TEXTS[language]["outdoors"]]
     if aspect == "bin" and understood.bin is not None:
         line = item.answer("recycle", language) or item.described(language)
         return [polarity.binned(line, item.category, understood)]
     if line := item.answer(aspect, language):
         return [polarity.answered(line, aspect, understood)]
     own = [line for line in (*item.steps(language), *item.warnings(language)) if _speaks(line, LINES_OF[aspect])]
-    return [polarity.instructed(line, understood) for line in own[:1]]
+    return [polarity.instructed(line, aspect, understood) for line in own[:1]]
 
 
 def asked_of(item: Item, understood: Understood) -> str | None:
@@ -121,9 +123,11 @@ def asked_of(item: Item, understood: Understood) -> str | None:
         # "음식물이야 일반쓰레기야?": the bin that it does go into.
         yes = [one for one in aspects if one in _WHERE and polarity.affirms(item.answer(one, "ko"))]
         aspects = (*(one for one in aspects if one not in _WHERE), *yes, *aspects)
-    return next((one for one in aspects if one == "bin" or item.answer(one, "ko")), next(iter(aspects), None))
+    return next((one for one in aspects if one in _ALIKE or item.answer(one, "ko")), next(iter(aspects), None))
 
 
+_ALIKE = {"bin", "outdoors"}
+"""What is answered of every thing."""
 _WHERE = {"food", "bag", "recycle"}
 _OUTCOMES = {*_WHERE, "bin"}
 """Aspects whose answer changes with how the thing is; a dirty can is rinsed all the same."""

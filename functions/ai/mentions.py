@@ -83,8 +83,9 @@ class _Letters:
 
     def _otherwise(self, start: int, end: int) -> bool:
         """Whether the letters are another word, two things of a list ("식탁, 의자"), or a measure ("한 박스")."""
+        other = _NO_NAME.match(self.text, start)
         return bool(
-            _NO_NAME.match(self.text, start)
+            (other and other.end() >= end)
             or re.search(r"[,/·;]", self.text[start:end])
             or (GRAMMAR.measures.is_all(self.text[start:end]) and _MEASURED.search(self.text[:start]))
         )
@@ -161,9 +162,20 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     ]
     if not kept:
         return list(named)
-    joined = [both for both in pairs(named) if _AND.fullmatch(text[both[0].end : both[1].start])]
-    listed = {one.start for both in joined for one in both if not ROLES.bin.is_all(text[one.start : one.end])}
-    return [mention for mention in named if mention in kept or mention.start in listed]
+    listed = [run for run in _runs(named, text) if len(run) > 1 and any(one in kept for one in run)]
+    more = {one.start for run in listed for one in run if not ROLES.bin.is_all(text[one.start : one.end])}
+    return [mention for mention in named if mention in kept or mention.start in more]
+
+
+def _runs(named: Sequence[Mention], text: str) -> list[list[Mention]]:
+    """The mentions, those together that a list joins: "페트병, 캔, 종이컵"."""
+    runs: list[list[Mention]] = []
+    for one in named:
+        if runs and _AND.fullmatch(text[runs[-1][-1].end : one.start]):
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return runs
 
 
 def _holds(one: Mention, other: Mention, text: str) -> bool:
@@ -270,7 +282,9 @@ def without_parts(named: Sequence[Mention], text: str) -> list[Mention]:
     ends = [(one, _PART_AT_END.search(text[: one.end], one.start)) for one in things]
     listed = len(things) > 1
     return [
-        Mention(one.item, one.start, one.end if part is None or (listed and part.start() == one.start) else part.start())
+        Mention(
+            one.item, one.start, one.end if part is None or (listed and part.start() == one.start) else part.start()
+        )
         for one, part in ends
     ]
 

@@ -33,15 +33,20 @@ def worded(line: str, yes: bool, understood: Understood) -> str:
 
 def answered(line: str, aspect: str, understood: Understood) -> str:
     """An item's answer about an aspect, as the question is put: the other way round, about the opposite, or open."""
-    for polar in POLARS:
-        if polar.aspect == aspect and (yes := polar.says(understood.text, plain(line))) is not None:
-            return worded(line, yes, understood) if understood.polar else bare(line)
+    if (yes := _polar(line, aspect, understood)) is not None:
+        return worded(line, yes, understood) if understood.polar else bare(line)
     said = _WORD.match(line)
     if said is None:
         return _into(line, understood)
     if understood.open:
         return bare(line)
     return worded(line, said[1] in ("네", "Yes"), understood) if understood.negated else line
+
+
+def _polar(line: str, aspect: str, understood: Understood) -> bool | None:
+    """Whether a line says yes to the way in which the aspect is asked for, where `words/polar.toml` knows that way."""
+    said = (polar.says(understood.text, plain(line)) for polar in POLARS if polar.aspect == aspect)
+    return next((yes for yes in said if yes is not None), None)
 
 
 def _into(line: str, understood: Understood) -> str:
@@ -52,11 +57,12 @@ def _into(line: str, understood: Understood) -> str:
     return worded(line, understood.bin in bins, understood)
 
 
-def instructed(line: str, understood: Understood) -> str:
+def instructed(line: str, aspect: str, understood: Understood) -> str:
     """A step or a warning about what is asked: "라벨을 떼어 냅니다" is a yes to "라벨 떼야 해?"."""
     if not understood.polar or _IF.search(line):
         return line
-    return worded(line, _NEVER.search(line) is None, understood)
+    told = _polar(line, aspect, understood)
+    return worded(line, _NEVER.search(line) is None if told is None else told, understood)
 
 
 def binned(line: str, category: str, understood: Understood) -> str:
@@ -64,7 +70,9 @@ def binned(line: str, category: str, understood: Understood) -> str:
     texts = TEXTS[understood.language]
     said = _WORD.match(line)
     if said is None:
-        return line
+        return _into(line, understood)
+    if understood.open:
+        return bare(line)
     there = understood.bin in {category, *(category for *_, category in bins_named(plain(line)))}
     return worded(line, said[1] == texts["yes"] and there, understood)
 

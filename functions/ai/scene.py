@@ -82,6 +82,16 @@ class Scene(Struct, frozen=True):
     aspects: tuple[str, ...]
     """What is asked about the things, outside of their names."""
 
+    @property
+    def outcome(self) -> tuple[str, ...]:
+        """The aspects; where it goes comes before what is only done on the way: "씻어서 플라스틱으로 내?"."""
+        asked = tuple(one for one in self.aspects if one in _OUTCOMES)
+        if self.bin and set(self.aspects) <= {"recycle"}:
+            return ("bin",)
+        if not ROLES.on_the_way.within(self.facts.text) or not (asked or self.bin):
+            return self.aspects
+        return (*(("bin",) if self.bin else ()), *asked, *(one for one in self.aspects if one not in asked))
+
 
 class Asking:
     """A question with its scene, and what some rules look up beyond it."""
@@ -96,7 +106,7 @@ class Asking:
         fact = self.scene.facts
         given: dict[str, Any] = {
             "near": self.scene.near,
-            "aspects": ("bin",) if self.scene.bin and set(self.scene.aspects) <= {"recycle"} else self.scene.aspects,
+            "aspects": self.scene.outcome,
             "bin": self.scene.bin,
             "negated": fact.negated,
             "polar": fact.polar,
@@ -202,6 +212,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     )
 
 
+_OUTCOMES = ("recycle", "bag", "food")
 # "전자레인지에 넣어도 안전해?": asked of things that stay, too.
 _ELSEWHERE_TOO = {"safe"}
 
@@ -221,17 +232,19 @@ _INTO = re.compile(
 )
 
 
-_PUT_AS = re.compile(r"류?으?로\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)")
+_PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
+_TOPIC = re.compile(r"[은는도이가]\s")
 _COLLECTED = re.compile(r"\s?(?:수거함|전용|통에|함에)")
 
 
 def _as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
     """Whether a thing named after another is the bin that is asked for: "유리창 깨졌는데 유리병으로 버려도 되나요"."""
-    words = text[one.start : one.end]
-    first = one.start == min(other.start for other in named)
-    if first or not any(BINS[name].is_all(words) for name in BINS):
+    first = min(named, key=lambda other: other.start)
+    if first is one or not any(start == one.start and end >= one.end for start, end, _ in bins_named(text)):
         return False
-    return bool(_PUT_AS.match(text, one.end) or _COLLECTED.match(text, one.end))
+    # "간장 페트병도 투명 페트병이야?"
+    asked = _TOPIC.match(text, first.end) and _INTO.match(text, one.end)
+    return bool(_PUT_AS.match(text, one.end) or _COLLECTED.match(text, one.end) or asked)
 
 
 def _bin(text: str, named: Sequence[Mention]) -> str | None:

@@ -66,6 +66,7 @@ class Roles(Struct, frozen=True):
     together: Words
     origin: Words
     not_that: Words
+    on_the_way: Words
     owners: Words
     packings: Words
     stuff: Words
