@@ -45,6 +45,9 @@ _LACKING = re.compile(
 )
 # A sentence with a question mark: "닫아서 내놔?", and not "뚜껑은?".
 _ASKS = re.compile(r"[가-힣](?<![은는도])(?<![은는도]요)\?+$")
+# "뚜껑은요?"
+_REMARKS = re.compile(r"[가-힣][은는]요?[\s?!.~]*$")
+_AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")
 # "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
 _DESCRIBED = re.compile(rf"{TOPICS.described.source}(?:요|임|들)?[\s?.!~]*$")
 _FOLLOWS = re.compile(rf"(?:{GRAMMAR.openers.source}[,.!\s]*)*{GRAMMAR.leads.source}")
@@ -105,6 +108,9 @@ class Facts(Struct, frozen=True):
     described: bool
     """Whether it ends with what a thing is like, and asks nothing."""
     negated: bool
+    every: bool
+    again: bool
+    """Whether it asks of another thing what was asked before."""
     aspects: tuple[str, ...]
     cases: tuple[str, ...]
     kind: str | None
@@ -118,6 +124,7 @@ def facts(question: Question) -> Facts:
     said = tuple(turn.content for turn in question.history if turn.role == "user")
     follows = _FOLLOWS.match(text) is not None
     refers = GRAMMAR.refers.within(text)
+    is_open = TOPICS.open.within(text) or _REMARKS.search(text) is not None
     return Facts(
         text=text,
         language=language(question.text, said[::-1]),
@@ -139,12 +146,14 @@ def facts(question: Question) -> Facts:
         turns=TOPICS.beside_photo.within(text),
         still_on=TOPICS.still_on.within(text),
         asks_where=TOPICS.asks_where.within(text),
-        polar=(TOPICS.polar.within(text) or _ASKS.search(text) is not None) and not TOPICS.open.within(text),
-        open=TOPICS.open.within(text),
+        polar=(TOPICS.polar.within(text) or _ASKS.search(text) is not None) and not is_open,
+        open=is_open,
         figurative=TOPICS.figurative.within(text),
         greets=TOPICS.greetings.within(text),
         described=_DESCRIBED.search(text) is not None,
         negated=GRAMMAR.negated.count(text) % 2 == 1,
+        every=GRAMMAR.every.within(text),
+        again=_AGAIN.search(text) is not None,
         aspects=aspects(text),
         cases=tuple(name for name, words in CASES.items() if words.within(text)),
         kind=next((name for words, name in KINDS.values() if words.within(text)), None),
@@ -154,5 +163,7 @@ def facts(question: Question) -> Facts:
 
 
 def aspects(text: str) -> tuple[str, ...]:
-    """What is asked about a thing, in the order of `words/aspects.toml`."""
+    """What is asked about a thing, in the order of `words/aspects.toml`; how it is already is not asked."""
+    for done in GRAMMAR.done.all(text):
+        text = text[: done.start()] + " " * len(done[0]) + text[done.end() :]
     return tuple(name for name, words in ASPECTS.items() if words.within(text))

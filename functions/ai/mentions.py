@@ -196,6 +196,7 @@ def _beside(one: Mention, text: str, *, follows: bool) -> bool:
         or _DIRT.match(text, one.end)
         or _TOOL.match(text, one.end)
         or _WHOLE.match(text, one.end)
+        or (ROLES.stuff.is_all(text[one.start : one.end]) and _PART_NEXT.match(text, one.end))
         or (follows and ROLES.where.is_all(text[one.start : one.end]) and _WITH.match(text, one.end))
     )
 
@@ -243,6 +244,8 @@ def _part_pattern(words: Sequence[str]) -> re.Pattern[str]:
 
 _PART_WORDS = {kind: _part_pattern(words) for kind, words in PART_WORDS.items()}
 _ANY_PART = "|".join(words.source for words in PARTS.values())
+# "플라스틱 손잡이": what a part is made of.
+_PART_NEXT = re.compile(rf"\s?(?:{_ANY_PART})")
 _IS_PART = re.compile(rf"(?:{ROLES.stuff.source}\s?)?(?:{_ANY_PART})(?:\s?(?:{_ANY_PART}))?")
 
 

@@ -33,6 +33,8 @@ def worded(line: str, yes: bool, understood: Understood) -> str:
 
 def answered(line: str, aspect: str, understood: Understood) -> str:
     """An item's answer about an aspect, as the question is put: the other way round, about the opposite, or open."""
+    if _of_some(line, understood):
+        return worded(line, False, understood)
     if (yes := _polar(line, aspect, understood)) is not None:
         return worded(line, yes, understood) if understood.polar else bare(line)
     said = _WORD.match(line)
@@ -47,6 +49,11 @@ def _polar(line: str, aspect: str, understood: Understood) -> bool | None:
     """Whether a line says yes to the way in which the aspect is asked for, where `words/polar.toml` knows that way."""
     said = (polar.says(understood.text, plain(line)) for polar in POLARS if polar.aspect == aspect)
     return next((yes for yes in said if yes is not None), None)
+
+
+def _of_some(line: str, understood: Understood) -> bool:
+    """Whether all of a kind are asked about, and the line says yes of some: "장난감은 다 플라스틱으로 버려?"."""
+    return understood.polar and understood.every and affirms(line) and conditional(line)
 
 
 def _into(line: str, understood: Understood) -> str:
@@ -73,6 +80,8 @@ def binned(line: str, category: str, understood: Understood) -> str:
         return _into(line, understood)
     if understood.open:
         return bare(line)
+    if _of_some(line, understood):
+        return worded(line, False, understood)
     there = understood.bin in {category, *(category for *_, category in bins_named(plain(line)))}
     return worded(line, said[1] == texts["yes"] and there, understood)
 

@@ -3,12 +3,21 @@
 from collections.abc import Callable
 
 from functions.ai import mentions as naming
-from functions.ai.facts import plain
+from functions.ai.facts import asked, plain
 from functions.ai.interfaces import Question
 from functions.ai.mentions import Mention
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import GUESSED, MEANT, PART, Asking, Scene, Understood
-from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, MATERIAL_WORDS, ROLES
+from functions.ai.vocabulary import (
+    ASPECT_OF_PART,
+    KINLESS,
+    MATERIAL_WORDS,
+    ROLES,
+    SITUATIONS,
+    UNKNOWNS,
+    Situation,
+    Unknown,
+)
 from shared.calls import Missing
 from shared.messages import Photo
 
@@ -38,7 +47,7 @@ def greeted(ask: Asking) -> Understood | None:
 
 def in_danger(ask: Asking) -> Understood | None:
     """Something dangerous: its line comes first, whatever else is asked."""
-    situation = ask.scene.facts.situation
+    situation = ask.scene.facts.situation or _danger_of_before(ask)
     if situation is None:
         return None
     if situation.always:
@@ -58,9 +67,19 @@ def in_danger(ask: Asking) -> Understood | None:
     return ask.understood("in_danger", items or special, situation=situation)
 
 
+def _danger_of_before(ask: Asking) -> Situation | None:
+    """ "깨진 건?" after a lamp."""
+    fact = ask.scene.facts
+    if not (ask.scene.leans and fact.cases):
+        return None
+    names = [item.name for item in ask.topic()]
+    both = [(plain(name), f"{plain(name)} {fact.text}") for name in names]
+    return next((one for one in SITUATIONS for name, all_ in both if one.there(all_) and not one.there(name)), None)
+
+
 def not_ours_to_know(ask: Asking) -> Understood | None:
     """Fees, fines and days: the municipality's, so never an item that merely sounds alike."""
-    unknown = ask.scene.facts.unknown
+    unknown = ask.scene.facts.unknown or _unknown_of_before(ask)
     if unknown is None:
         return _fee_of_before(ask)
     items = [one.item for one in _things(ask.scene)] if unknown.about_item else []
@@ -68,6 +87,15 @@ def not_ours_to_know(ask: Asking) -> Understood | None:
         photo = ask.question.photo
         items = _photographed(ask, photo) if photo else ask.topic() if ask.scene.leans else []
     return ask.understood("not_ours_to_know", items, unknown=unknown, near=False)
+
+
+def _unknown_of_before(ask: Asking) -> Unknown | None:
+    """ "며칠 걸려?" after a question how to report a thing."""
+    fact = ask.scene.facts
+    if not (ask.scene.leans and not ask.scene.aspects):
+        return None
+    before = asked(fact.said[-1])
+    return next((one for one in UNKNOWNS if one.there(f"{before} {fact.text}") and not one.there(before)), None)
 
 
 def _things(scene: Scene) -> list[Mention]:

@@ -54,6 +54,8 @@ class Understood(Struct, frozen=True):
     photo: Photo | None = None
     category: Category | None = None
     why: bool = False
+    every: bool = False
+    """Whether it is asked of all of a kind."""
     together: bool = False
     said_type: str | None = None
     """The kind of waste that the person says it is, against the photo's."""
@@ -79,6 +81,8 @@ class Scene(Struct, frozen=True):
     plainly: bool
     on_topic: bool
     bin: str | None
+    choice: bool
+    """Whether it asks which of several bins."""
     aspects: tuple[str, ...]
     """What is asked about the things, outside of their names."""
 
@@ -104,18 +108,30 @@ class Asking:
     def understood(self, rule: str, items: Sequence[Item] = (), **more: Any) -> Understood:
         """The answer of a rule, with what is asked of the items."""
         fact = self.scene.facts
+        asked = self._asked_before() if items and self._asks_again() else self.scene
         given: dict[str, Any] = {
             "near": self.scene.near,
-            "aspects": self.scene.outcome,
-            "bin": self.scene.bin,
+            "aspects": asked.outcome,
+            "bin": asked.bin,
             "negated": fact.negated,
-            "polar": fact.polar,
-            "open": fact.open,
+            "polar": (fact.polar or (asked is not self.scene and not fact.open)) and not asked.choice,
+            "open": fact.open or asked.choice,
+            "every": fact.every,
             "text": fact.text,
             "cases": fact.cases,
             "together": fact.together,
         } | more
         return Understood(rule, fact.language, tuple(items)[:MOST_ITEMS], **given)
+
+    def _asks_again(self) -> bool:
+        """ "물약도?", "그럼 복숭아 씨는?": what was asked before is asked of another thing."""
+        fact = self.scene.facts
+        return (
+            fact.again and fact.short and bool(fact.said) and not (self.scene.aspects or self.scene.bin or fact.cases)
+        )
+
+    def _asked_before(self) -> Scene:
+        return scene(facts(Question(self.scene.facts.said[-1])), self.neighbours)
 
     def topic(self) -> list[Item]:
         """What the conversation is about, for a question that leans on it."""
@@ -181,7 +197,8 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         named = []
     both = naming.part_and_whole(named, text)
     kept = naming.wholes([one for one in named if both is None or one is not both[0]], text)
-    bin_asked = _bin(text, kept)
+    bins = _bins(text, kept)
+    bin_asked = bins[0] if bins else None
     beside = naming.beside(mentioned, text)
     aspects = reading.aspects(naming.without(text, naming.without_parts(kept, text)))
     on_topic = (
@@ -208,10 +225,13 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         plainly=plainly,
         on_topic=on_topic,
         bin=bin_asked,
-        aspects=aspects,
+        choice=len(bins) > 1,
+        aspects=tuple(one for one in aspects if not (fact.asks_where and one in _BEFOREHAND)),
     )
 
 
+# "씻어서 어디에 넣어요?" asks for the bin.
+_BEFOREHAND = {"rinse", "crush", "moisture"}
 _OUTCOMES = ("recycle", "bag", "food")
 # "전자레인지에 넣어도 안전해?": asked of things that stay, too.
 _ELSEWHERE_TOO = {"safe"}
@@ -247,16 +267,17 @@ def _as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
     return bool(_PUT_AS.match(text, one.end) or _COLLECTED.match(text, one.end) or asked)
 
 
-def _bin(text: str, named: Sequence[Mention]) -> str | None:
-    """The category of the bin that a text asks for, outside of the things' names: "플라스틱에 넣어도 되나요"."""
+def _bins(text: str, named: Sequence[Mention]) -> list[str]:
+    """The categories of the bins that a text asks for, outside of the things' names: "플라스틱에 넣어도 되나요"."""
+    found: list[str] = []
     for start, end, category in bins_named(text):
         # "에어캡 비닐" is a name, and "에어캡 비닐류" asks for a bin.
         outside = all(end <= one.start or start >= one.end or (start > one.start and end > one.end) for one in named)
         # "명함 종이" is a name, and "명함 종이로 버려도 돼?" asks for a bin.
         ending = any(start > one.start and end == one.end for one in named) and _PUT_AS.match(text, end)
         if (outside and _INTO.match(text, end)) or ending:
-            return category
-    return None
+            found.append(category)
+    return list(dict.fromkeys(found))
 
 
 def bins_named(text: str) -> list[tuple[int, int, str]]:

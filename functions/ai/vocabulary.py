@@ -22,6 +22,9 @@ class Grammar(Struct, frozen=True):
     measures: Words
     no_names: Words
     filler: Words
+    every: Words
+    done: Words
+    again: Words
     negated: Words
 
 

@@ -117,6 +117,7 @@ class _Rules(Struct, forbid_unknown_fields=True, kw_only=True):
 
 class _CategoryFile(_Rules, forbid_unknown_fields=True, kw_only=True):
     answers: dict[Aspect, Said] = {}
+    exceptions: dict[Case, Said] = {}
     families: dict[str, Family] = {}
     items: list[Written]
 
@@ -216,7 +217,7 @@ def _entry(item: Written, family: Family, file: _CategoryFile) -> Entry:
         synonyms_en=item.synonyms_en,
         source=source,
         answers=file.answers | _named(family.answers, item) | item.answers,
-        exceptions=_named(family.exceptions, item) | item.exceptions,
+        exceptions=file.exceptions | _named(family.exceptions, item) | item.exceptions,
         **said,
     )
 
