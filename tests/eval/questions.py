@@ -44,6 +44,8 @@ SETS = (
     "questions_scenes",
     "questions_rooms",
     "questions_wave_a",
+    "questions_wave_b",
+    "questions_follow",
 )
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
 before the rules for aspects, dangers, photos and what we do not know were tried on anything; each later one when the rules

@@ -18,8 +18,16 @@ def test_the_text_as_it_was_typed_is_tried_too() -> None:
 def test_a_head_needs_a_word_of_its_own_or_a_name_before_it() -> None:
     (chair,) = [head for head in words.read("녹슨 의자").heads if head.text == "의자"]
     assert (chair.before, chair.bounded) == ("녹슨", True)
-    (tube,) = [head for head in words.read("유튜브").heads if head.text == "튜브"]
-    assert (tube.before, tube.bounded) == ("유", False)
+    (can,) = [head for head in words.read("소화캔디").heads if head.text == "캔디"]
+    assert (can.before, can.bounded) == ("소화", False)
+
+
+def test_what_something_came_in_is_no_name_at_the_end() -> None:
+    assert not [head for text in ("낙엽 봉투", "유튜브") for head in words.read(text).heads if head.text in ("봉투", "튜브")]
+
+
+def test_what_it_came_in_may_stand_first() -> None:
+    assert "사료캔" in words.read("캔사료").names
 
 
 @pytest.mark.parametrize("query", ["", "?!", "🍕"])
