@@ -23,7 +23,9 @@ def test_a_head_needs_a_word_of_its_own_or_a_name_before_it() -> None:
 
 
 def test_what_something_came_in_is_no_name_at_the_end() -> None:
-    assert not [head for text in ("낙엽 봉투", "유튜브") for head in words.read(text).heads if head.text in ("봉투", "튜브")]
+    assert not [
+        head for text in ("낙엽 봉투", "유튜브") for head in words.read(text).heads if head.text in ("봉투", "튜브")
+    ]
 
 
 def test_what_it_came_in_may_stand_first() -> None:
