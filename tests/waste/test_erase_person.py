@@ -1,8 +1,10 @@
 """A person who is erased, with all objects"""
 
 import httpx
+import pytest
 
 from functions.waste import db as sql
+from functions.waste import erase_person as module
 from functions.waste.erase_person import erase_person
 from shared import clock, uploads
 from shared.db import Database
@@ -46,3 +48,28 @@ async def test_what_is_known_by_its_key_is_deleted_without_a_look_into_the_store
         messages = [message for (message,) in await cursor.fetchall()]
     assert {"keys": keys, "prefixes": []} in messages
     assert {"keys": [], "prefixes": [f"uploads/{person.id}", f"images/{waiting}"]} in messages
+
+
+async def test_much_is_deleted_in_messages_of_a_bounded_size_and_all_of_it(
+    waste: Database, person: Person, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEYS", 2)
+    monkeypatch.setattr(module, "PREFIXES", 2)
+    prefixes, keys = {f"uploads/{person.id}"}, set()
+    async with waste.connection() as conn:
+        for number in range(7):
+            id_ = new_id()
+            await sql.insert_analysis(conn, id_, person.id, f"uploads/{person.id}/{number}", clock.now())
+            if number < 3:
+                keys.add(f"images/{id_}/web.jpg")
+                await sql.insert_image(conn, new_id(), id_, f"images/{id_}/web.jpg", "http://x", clock.now())
+            else:
+                prefixes.add(f"images/{id_}")
+    await take(erase_person, ErasePerson(person.id))
+    async with waste.connection() as conn:
+        cursor = await conn.execute("SELECT message FROM outbox WHERE actor = 'storage/delete_objects'")
+        messages = [message for (message,) in await cursor.fetchall()]
+    told = {(kind, one) for message in messages for kind in ("keys", "prefixes") for one in message[kind]}
+    assert {("prefixes", one) for one in prefixes} | {("keys", one) for one in keys} <= told
+    mine = [m for m in messages if (prefixes | keys) & {*m["keys"], *m["prefixes"]}]
+    assert max(len(message["keys"] + message["prefixes"]) for message in mine) == 2

@@ -2,9 +2,11 @@
 
 import httpx
 
+from functions.waste.photo_classified import photo_classified
+from functions.waste.photo_processed import photo_processed
 from shared.db import Database
 from tests.conftest import Person, Take
-from tests.waste.conftest import BASE, accept, finish, outbox
+from tests.waste.conftest import BASE, CLASSIFIED, accept, finish, outbox, outcome, processed
 
 
 async def test_an_accepted_photo_ends_with_an_answer(
@@ -29,3 +31,15 @@ async def test_an_accepted_photo_ends_with_an_answer(
     [(_, actor, message)] = await outbox(waste, body["id"])
     assert actor == "storage/delete_objects"
     assert message["keys"][0].startswith(f"uploads/{person.id}/")
+
+
+async def test_an_answer_that_comes_twice_is_taken_once(
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
+) -> None:
+    id_ = str((await accept(client, person))["id"])
+    [(task, *_)] = await outbox(waste, id_)
+    await take(photo_processed, outcome(task, id_, processed(id_)))
+    [(task, *_)] = await outbox(waste, id_)
+    for _ in range(2):
+        await take(photo_classified, outcome(task, id_, CLASSIFIED))
+    assert len(await outbox(waste, id_)) == 1, "the raw upload is deleted once"

@@ -105,3 +105,12 @@ async def test_one_that_somebody_works_on_is_left_for_the_next_run(waste: Databa
         assert await kept(waste, person) == {old}
         await sweep_analyses(waste, Settings(keep_analyses_days=1))
     assert await kept(waste, person) == set()
+
+
+async def test_one_whose_id_tells_no_time_is_as_old_as_it_says(waste: Database) -> None:
+    # Ids of version 4, as other software makes them.
+    person, id_ = uuid4(), UUID(int=uuid4().int >> 40)
+    async with waste.connection() as conn:
+        await sql.insert_analysis(conn, id_, person, f"uploads/{person}/x", clock.now())
+    await sweep_analyses(waste, Settings(keep_analyses_days=1))
+    assert await kept(waste, person) == {id_}
