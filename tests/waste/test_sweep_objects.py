@@ -214,6 +214,10 @@ async def test_a_step_looks_at_one_page_and_the_next_goes_on_after_it(world: Wor
     async with world.waste.connection() as conn:
         row = await (await conn.execute("SELECT after, looked_at FROM sweeps WHERE prefix = 'images/'")).fetchone()
     assert row == (sorted(key for key in world.lost if key.startswith("images/"))[4], 5)
+    await sweep_objects(world.waste, world.objects)
+    async with world.waste.connection() as conn:
+        row = await (await conn.execute("SELECT after, looked_at FROM sweeps WHERE prefix = 'images/'")).fetchone()
+    assert row == ("", 6), "a page that is not full is the last one"
     await world.round()
     async with world.waste.connection() as conn:
         row = await (await conn.execute("SELECT bool_and(ended_at IS NOT NULL) FROM sweeps")).fetchone()

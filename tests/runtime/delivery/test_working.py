@@ -1,0 +1,73 @@
+"""The order of a worker's steps, and what is noted of a run while it lasts and no longer"""
+
+import threading
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from runtime.delivery import working
+from runtime.journal.results import hash_result
+from runtime.journal.slots import Slots
+from runtime.journal.states import Ended, Start
+from shared import clock
+from shared.errors import Unavailable
+from shared.tasks import Result, Task
+from tests.runtime.owner import Owner, call, eventually, worker
+
+
+def test_a_result_is_journalled_before_it_is_sent_and_sent_before_its_message_is_acked(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    points: list[str] = []
+    with worker(broker_url, tmp_path, queue, {"double": call(lambda *, number: Result({"number": number * 2}))}) as one:
+        one.reach = points.append
+        owner.enqueue(f"{queue}/double", 1)
+        eventually(lambda: owner.outbox() == 0 and "acked" in points)
+    assert points == ["received", "journalled", "working", "done", "ended", "sending", "acked"]
+
+
+def test_a_thread_notes_what_it_is_at_and_nothing_when_it_is_done(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    noted: dict[str, list[str]] = {}
+    again = threading.Event()
+
+    def look(*, number: int, task: Task) -> None:
+        slots = Slots(tmp_path / f"{queue}.db.running")
+        noted[str(task.run_id)] = slots.take()
+        slots.close()
+        if not again.is_set():
+            again.set()
+            raise Unavailable("a part that is away")
+
+    with worker(broker_url, tmp_path, queue, {"look": call(look)}, threads=1):
+        owner.enqueue(f"{queue}/look", 1)
+        eventually(lambda: owner.outbox() == 0)
+    assert len(noted) == 2
+    assert all(found == [run] for run, found in noted.items())
+    slots = Slots(tmp_path / f"{queue}.db.running")
+    assert slots.take() == [], "a worker that dies now was at nothing"
+    slots.close()
+
+
+def test_a_task_that_ended_while_it_waited_for_its_next_try_is_answered_and_does_not_run_again(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working, "PAUSES", (0.01, 0.01))
+    runs: list[UUID] = []
+
+    def end_elsewhere(*, number: int, task: Task) -> None:
+        runs.append(task.run_id)
+        if len(runs) == 1:
+            now = clock.now().isoformat()
+            start = Start(str(task.id), "end", str(task.run_id), now)
+            done = Ended(start.task_id, start.run_id, "success", now, hash_result("success", None, None, None), "{}")
+            one.journal.end(done, start, now).result()
+            raise Unavailable("a part that is away")
+
+    with worker(broker_url, tmp_path, queue, {"end": call(end_elsewhere)}) as one:
+        [id_] = owner.enqueue(f"{queue}/end", 1)
+        eventually(lambda: owner.outbox() == 0)
+    assert owner.outcomes[id_].record == {}
+    assert len(runs) == 1
