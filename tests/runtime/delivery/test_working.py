@@ -71,3 +71,22 @@ def test_a_task_that_ended_while_it_waited_for_its_next_try_is_answered_and_does
         eventually(lambda: owner.outbox() == 0)
     assert owner.outcomes[id_].record == {}
     assert len(runs) == 1
+
+
+def test_a_task_that_was_put_off_runs_when_the_relay_brings_it_again(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working, "PAUSES", ())
+    runs: list[int] = []
+
+    def away_at_first(*, number: int) -> None:
+        runs.append(number)
+        if len(runs) == 1:
+            raise Unavailable("a part that is away")
+
+    with worker(broker_url, tmp_path, queue, {"try": call(away_at_first)}) as one:
+        [id_] = owner.enqueue(f"{queue}/try", 1)
+        eventually(lambda: runs and not one.held)
+        owner.ask_again(id_)
+        eventually(lambda: owner.outbox() == 0)
+    assert runs == [1, 1]

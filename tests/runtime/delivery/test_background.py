@@ -1,0 +1,58 @@
+"""An API service's own functions: what waits for its database, and what is put off"""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from runtime.delivery import background
+from runtime.delivery.background import HostConsumer
+from runtime.delivery.broker import Broker
+from runtime.delivery.envelope import task_message
+from shared import clock
+from shared.db import Database
+from shared.errors import Unavailable
+from shared.ids import new_id
+from shared.wake import Accepted
+from tests.runtime.owner import call, eventually
+
+
+@pytest.mark.parametrize(("part", "runs"), [("database", 3), ("cache", 1)])
+def test_without_its_database_a_function_waits_and_without_another_part_it_is_put_off(
+    broker_url: str,
+    queue: str,
+    loop: asyncio.AbstractEventLoop,
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    runs: int,
+) -> None:
+    monkeypatch.setattr(background, "TRIES", 0)
+    seen: list[int] = []
+
+    async def away_twice(*, number: int) -> None:
+        seen.append(number)
+        if len(seen) < 3:
+            raise Unavailable(part)
+
+    database = Database(f"postgresql://nobody@127.0.0.1:{free_port}/none", size=1)
+    asyncio.run_coroutine_threadsafe(database.open(), loop).result(30)
+    broker = Broker(broker_url)
+    consumer = HostConsumer(queue, broker, {"try": call(away_twice)}, loop, database)
+    consumer.start()
+    task = Accepted(
+        id=new_id(),
+        actor=f"{queue}/try",
+        message={"number": 1},
+        reply=None,
+        subject=new_id(),
+        traceparent=None,
+        created_at=clock.now(),
+        time_limit=timedelta(seconds=60),
+    )
+    broker.publish([task_message(f"{queue}-owner", task)])
+    eventually(lambda: consumer.finished == 1)
+    assert len(seen) == runs
+    consumer.stop(5)
+    asyncio.run_coroutine_threadsafe(database.close(), loop).result(30)
+    broker.close()
