@@ -9,10 +9,11 @@ import pytest
 
 from functions.waste import db as sql
 from functions.waste.erase_person import erase_person
+from functions.waste.model import AnalysisResult, Candidate, Guide
 from functions.waste.photo_classified import photo_classified
 from functions.waste.photo_processed import photo_processed
 from shared import clock
-from shared.db import Database
+from shared.db import Connection, Database
 from shared.ids import new_id
 from shared.messages import ErasePerson
 from shared.tasks import forget
@@ -85,3 +86,24 @@ async def test_an_erasure_waits_for_a_result_that_is_being_written_and_takes_its
     [left] = await left_of(waste, str(id_))
     assert left.startswith("outbox: ")
     assert key in left
+
+
+async def test_an_analysis_only_rises_from_pending_to_failure_and_from_there_to_success(waste: Database) -> None:
+    id_, user_id = new_id(), new_id()
+    glass = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", Guide())
+
+    async def now(work: Callable[[Connection], Coroutine[Any, Any, None]]) -> tuple[str, str | None, str | None]:
+        async with waste.transaction() as conn:
+            await work(conn)
+            found = await sql.select_analysis(conn, id_, user_id)
+        assert found is not None
+        return found.status, found.waste_type, found.error_code
+
+    async with waste.connection() as conn:
+        await sql.insert_analysis(conn, id_, user_id, "uploads/x", clock.now())
+    assert await now(lambda c: sql.update_failed(c, id_, "first", "x", clock.now())) == ("failure", None, "first")
+    assert await now(lambda c: sql.update_failed(c, id_, "second", "x", clock.now())) == ("failure", None, "first")
+    rise = await now(lambda c: sql.update_succeeded(c, id_, "glass", 0.9, glass, clock.now()))
+    assert rise == ("success", "glass", None)
+    assert await now(lambda c: sql.update_failed(c, id_, "third", "x", clock.now())) == rise
+    assert await now(lambda c: sql.update_succeeded(c, id_, "paper", 0.9, glass, clock.now())) == rise

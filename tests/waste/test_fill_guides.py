@@ -8,8 +8,8 @@ import pytest
 
 from functions.waste import db as sql
 from functions.waste.fill_guides import fill_guides
-from functions.waste.guides import Guides
-from functions.waste.model import Analysis, AnalysisResult, Candidate, NamedItem
+from functions.waste.guides import Advice, Guides
+from functions.waste.model import Analysis, AnalysisResult, Candidate, Guide, NamedItem
 from shared import clock
 from shared.caching import Cache
 from shared.calls import Calls
@@ -96,3 +96,26 @@ async def test_a_guide_that_is_filled_later_is_that_of_the_persons_word(
     filled = (await read(waste, analysis_id, user_id)).analysis_result
     assert filled is not None
     assert filled.guide == (await here.advise("glass")).guide
+
+
+async def test_a_guide_that_comes_late_takes_neither_the_person_s_word_nor_another_guide_away(
+    away: Guides, here: Guides, db: Connect
+) -> None:
+    waste, user_id = await db("waste"), new_id()
+    result = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", (await away.advise("glass")).guide)
+    id_ = await analysed(waste, user_id, result, "glass")
+    missing, glass, paper = sql.Missing(id_, "glass", None), await here.advise("glass"), await here.advise("paper")
+
+    async def after(missing: sql.Missing, advice: Advice) -> Guide | None:
+        async with waste.connection() as conn:
+            await sql.update_guide(conn, missing, advice)
+        found = (await read(waste, id_, user_id)).analysis_result
+        return found and found.guide
+
+    analysis = await read(waste, id_, user_id)
+    analysis.corrected_type = "paper"
+    async with waste.connection() as conn:
+        await sql.update_correction(conn, analysis)
+    assert await after(missing, glass) == result.guide, "the person has said paper meanwhile"
+    assert await after(sql.Missing(id_, "paper", None), paper) == paper.guide
+    assert await after(sql.Missing(id_, "paper", None), glass) == paper.guide, "it is filled"

@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from functions.recycle_info import dataset, import_items
 from functions.waste.guides import Advice, Guides
 from functions.waste.model import Guide, NamedItem
@@ -68,3 +70,10 @@ async def test_a_guide_is_kept_for_an_hour_and_no_longer(here: Guides, empty_cac
     assert len(keys) == 2
     for key in keys:
         assert 0 < await empty_cache.client.ttl(key) <= 3600
+
+
+async def test_what_is_kept_is_of_one_item_and_of_one_kind(here: Guides, away: Guides) -> None:
+    asked = [("metal", item_id("umbrella")), ("metal", item_id("frying-pan")), ("metal", None), ("glass", None)]
+    fresh = [await here.advise(*each) for each in asked]
+    assert len({msgspec.json.encode(advice) for advice in fresh}) == len(asked)
+    assert [await away.advise(*each) for each in asked] == fresh

@@ -14,6 +14,7 @@ from functions.userinfo import db as users_sql
 from functions.userinfo.find_strangers import find_strangers
 from functions.waste import db as sql
 from functions.waste import sweep_objects as module
+from functions.waste.messages import StrangersFound
 from functions.waste.strangers_found import strangers_found
 from functions.waste.sweep_objects import GRACE, sweep_objects
 from shared import clock
@@ -21,6 +22,7 @@ from shared.db import Database
 from shared.ids import new_id
 from shared.messages import DeleteObjects, FindStrangers, Outcome
 from shared.objects import ObjectStore
+from shared.tasks import enqueue
 
 
 class World:
@@ -232,3 +234,23 @@ async def test_what_is_no_one_s_of_ours_is_not_touched(world: World) -> None:
     assert foreign - {"backup/dump"} <= world.stored()
     assert world.objects.size("backup/dump") == 1
     world.objects.delete(*foreign)
+
+
+@pytest.mark.usefixtures("long_after")
+async def test_a_second_copy_of_a_photo_that_is_done_is_no_one_s(world: World) -> None:
+    analysis = await world.begin_analysis()
+    await world.end_analysis(analysis)
+    world.lost |= world.store(f"images/{analysis}", "of-an-interrupted-run.jpg")
+    await world.round()
+    assert world.stored() == world.owned[analysis]
+
+
+async def test_what_has_got_an_owner_while_userinfo_was_asked_stays(world: World) -> None:
+    analysis = await world.begin_analysis()
+    await world.end_analysis(analysis)
+    keys = sorted(key for key in world.owned[analysis] if key.startswith("images/"))
+    async with world.waste.transaction() as conn:
+        task = await enqueue(conn, FindStrangers(keys=keys), subject=new_id(), reply=StrangersFound)
+    outcome = Outcome(task, new_id(), new_id(), "success", clock.now(), {"keys": keys})
+    await strangers_found.fn(outcome, world.waste)
+    assert not await world.remove()
