@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from uuid import UUID
 
 import pytest
@@ -63,6 +64,33 @@ async def test_a_second_copy_at_the_same_instant_does_not_wait(db: Connect) -> N
     await running
     async with waste.transaction() as conn:
         assert await key(user).claim(conn) is not None
+
+
+async def test_one_s_key_holds_up_no_other_request(db: Connect) -> None:
+    waste, user = await db("waste"), new_id()
+    async with waste.transaction() as conn:
+        assert await key(user).claim(conn) is None
+        for other in (key(new_id()), key(user, value="another"), key(user, path="/other")):
+            async with waste.transaction() as meanwhile:
+                assert await other.claim(meanwhile) is None
+
+
+async def test_a_key_is_remembered_for_a_day_whether_its_row_is_swept_or_not(
+    db: Connect, later: Callable[[float], AbstractContextManager[None]]
+) -> None:
+    waste, user = await db("waste"), new_id()
+    async with waste.transaction() as conn:
+        await key(user).keep(conn, {}, status=201)
+    async with waste.transaction() as conn:
+        with later(86_400 - 60):
+            assert await key(user).find(conn) is not None
+        with later(86_401):
+            assert await key(user).find(conn) is None
+            assert await key(user, b"another body").claim(conn) is None
+            await key(user, b"another body").keep(conn, {"second": True}, status=201)
+            again = await key(user, b"another body").find(conn)
+            assert again is not None
+            assert again.content == {"second": True}
 
 
 async def test_a_rolled_back_request_leaves_no_key(db: Connect) -> None:
