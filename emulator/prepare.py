@@ -16,7 +16,7 @@ import psycopg
 from emulator.state.folder import State
 from functions.auth import keys
 from runtime import migrate
-from runtime.services import load_readable
+from runtime.services import readable
 from shared.identity import KeySetError
 
 # What no waiting mends: a wrong password, and files that can't be read.
@@ -33,7 +33,7 @@ def main() -> int:
         return 1
     print("keys", flush=True)
     # One whose service.toml is wrong gets its schema when that is mended.
-    services, _ = load_readable()
+    services = readable()
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

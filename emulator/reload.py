@@ -157,9 +157,13 @@ class Reloader:
         schema = line.partition(".")[0]
         return [folder for folder, s in services.items() if s.database.schema == schema] or sorted(services)
 
+    def _broken(self, folder: str) -> list[str]:
+        """The errors of files that the service holds; `_read` has said each."""
+        return [error for file, error in self.errors.items() if folder in self._affected([file])]
+
     async def _check(self, folder: str) -> str:
         """Load the service in a child that then ends; the error's line, or nothing."""
-        if broken := [error for file, error in self.errors.items() if folder in self._affected([file])]:
+        if broken := self._broken(folder):
             return "; ".join(broken)
         if folder in self.unmigrated:
             return self.unmigrated[folder]
@@ -178,7 +182,7 @@ class Reloader:
     def _tell(self, errors: Mapping[str, str]) -> None:
         """Say why the newest code of a service does not run, once, and keep it for `status` and its answers."""
         for folder, error in errors.items():
-            if error and error != self.waiting.get(folder) and not set(error.split("; ")) <= set(self.errors.values()):
+            if error and error != self.waiting.get(folder) and not self._broken(folder):
                 self.say(f"not reloaded: {folder}: {error}; the old code goes on")
             for keeper in self.fleet.of_service(folder):
                 keeper.stale = error or self.edited.get(folder, "")

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from emulator.process import die_with, name_process
 from runtime import telemetry
 from runtime.loader import LoadError, discover
-from runtime.services import load_readable
+from runtime.services import readable
 from shared import identity
 from shared.objects import ObjectStore
 from shared.settings import Settings
@@ -139,7 +139,7 @@ def _know_litestar() -> None:
 def _know_functions() -> None:
     """Read what each file says it is, without importing any: a child looks again where one has changed since."""
     with contextlib.suppress(LoadError, OSError):  # the child that meets it says so
-        for service in load_readable()[0].values():
+        for service in readable().values():
             discover(service)
 
 

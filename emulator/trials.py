@@ -32,9 +32,9 @@ def check(arguments: list[str]) -> int:
 def reach() -> int:
     """Write the files of each service's closure to the state folder."""
     from runtime.closure import Checkout, ClosureError
-    from runtime.services import load_readable
+    from runtime.services import readable
 
-    checkout = Checkout(services=load_readable()[0])
+    checkout = Checkout(services=readable())
     found = {}
     for folder, service in checkout.services.items():
         try:
@@ -51,12 +51,12 @@ def migrate() -> int:
     import psycopg
 
     from runtime.migrate import EDITED, MigrationError, apply, edited
-    from runtime.services import load_readable
+    from runtime.services import readable
 
     # Somebody's console may hold a lock on the table: that is said, not waited for without end.
     os.environ["PGOPTIONS"] = "-c lock_timeout=5s"
     dsn = os.environ["MIGRATION_DB_URL"]
-    services, _ = load_readable()
+    services = readable()
     try:
         for name in apply(dsn, services):
             print("applied", name)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from emulator.process import libc
@@ -26,17 +27,12 @@ class Watch:
 
     def follow(self, root: Path) -> None:
         """Watch every folder that is there now; one that is watched already stays so. What is read afterwards is not missed."""
-        folders = [root / name for name in WATCHED] if self.file >= 0 else []
-        while folders:
-            folder = folders.pop()
-            # Watched before it is read: what is made in it after that is heard.
-            libc.inotify_add_watch(self.file, os.fsencode(folder), _CHANGES)  # type: ignore[union-attr]  # a file is open only where libc is there
-            with contextlib.suppress(OSError), os.scandir(folder) as entries:
-                folders += [
-                    Path(entry.path)
-                    for entry in entries
-                    if entry.is_dir() and not entry.name.startswith((".", "__pycache__"))
-                ]
+        if self.file >= 0:
+            for _ in _files(root, self._add):
+                pass
+
+    def _add(self, folder: Path) -> None:
+        libc.inotify_add_watch(self.file, os.fsencode(folder), _CHANGES)  # type: ignore[union-attr]  # a file is open only where libc is there
 
     def _heard(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -59,22 +55,26 @@ class Watch:
 def scan(root: Path) -> dict[str, tuple[int, int]]:
     """Every watched file with its time and size, by path below the root."""
     found: dict[str, tuple[int, int]] = {}
+    for entry in _files(root, lambda folder: None):
+        if entry.name.endswith(_ENDINGS):
+            with contextlib.suppress(OSError):  # gone meanwhile
+                status = entry.stat()
+                found[os.path.relpath(entry.path, root)] = (status.st_mtime_ns, status.st_size)
+    return found
+
+
+def _files(root: Path, enter: Callable[[Path], object]) -> Iterator[os.DirEntry[str]]:
+    """The files of the watched folders, hidden ones left out. `enter` is told of each folder before it is read: what is made in
+    it after that is heard."""
     folders = [root / name for name in WATCHED]
     while folders:
         folder = folders.pop()
-        try:
-            entries = list(os.scandir(folder))
-        except OSError:
-            continue
+        enter(folder)
+        entries: list[os.DirEntry[str]] = []
+        with contextlib.suppress(OSError):  # gone meanwhile
+            entries = [entry for entry in os.scandir(folder) if not entry.name.startswith((".", "__pycache__"))]
         for entry in entries:
-            if entry.name.startswith((".", "__pycache__")):
-                continue
-            try:
-                if entry.is_dir():
-                    folders.append(Path(entry.path))
-                elif entry.name.endswith(_ENDINGS):
-                    status = entry.stat()
-                    found[os.path.relpath(entry.path, root)] = (status.st_mtime_ns, status.st_size)
-            except OSError:  # gone meanwhile
-                continue
-    return found
+            if entry.is_dir():
+                folders.append(Path(entry.path))
+            else:
+                yield entry

@@ -168,6 +168,11 @@ def load_readable(root: Path = ROOT) -> tuple[dict[str, Service], dict[str, Serv
     return {service.folder: service for service in found if service.folder not in wrong}, wrong
 
 
+def readable() -> dict[str, Service]:
+    """The checkout's services by folder name, without those whose service.toml is wrong."""
+    return load_readable()[0]
+
+
 def _claim(service: Service, taken: dict[tuple[str, str], Service]) -> None:
     """Take what no other service may have, all of it or nothing."""
     own = {("name", service.name), ("prefix", service.prefix)}

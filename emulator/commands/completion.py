@@ -12,7 +12,7 @@ from emulator.state import snapshots
 from emulator.state.folder import State, default_state
 from runtime.completion import candidates
 from runtime.loader import discover
-from runtime.services import load_readable
+from runtime.services import readable
 
 EXAMPLES = """\
 eco2 completion bash  # for ~/.bashrc: eval "$(eco2 completion bash)"
@@ -83,16 +83,16 @@ def names(state: State) -> dict[str, Callable[[], Iterable[str]]]:
         return [str(part["name"]) for part in found] if isinstance(found, list) else []
 
     def functions() -> list[str]:
-        services = load_readable()[0].values()
+        services = readable().values()
         return [f"{service.folder}/{function.name}" for service in services for function in discover(service)]
 
     return {
         "PART": parts,
-        "SERVICE": lambda: load_readable()[0],
+        "SERVICE": lambda: readable(),
         "SERVICE/FUNCTION": functions,
         "SERVICE/NAME": functions,
-        "SERVICE[/FUNCTION]": lambda: chain(load_readable()[0], functions()),
-        "SERVICE[/FUNCTION]=N": lambda: (f"{name}=" for name in (s.name for s in load_readable()[0].values())),
+        "SERVICE[/FUNCTION]": lambda: chain(readable(), functions()),
+        "SERVICE[/FUNCTION]=N": lambda: (f"{name}=" for name in (s.name for s in readable().values())),
         "SNAPSHOT": lambda: (str(one["name"]) for one in snapshots.every(state)),
         "RECORDING": lambda: (str(one["name"]) for one in recordings.every(state)),
     }

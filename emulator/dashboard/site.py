@@ -13,7 +13,7 @@ from emulator import control
 from emulator.dashboard.locks import Locks
 from emulator.dashboard.spans import Collector
 from emulator.state.folder import State
-from runtime.services import load_readable
+from runtime.services import readable
 from shared import clock
 
 
@@ -23,7 +23,7 @@ class Site:
     def __init__(self) -> None:
         self.state = State(Path(os.environ["ECO2_STATE"]))
         self.gateway = os.environ["ECO2_GATEWAY_URL"]
-        self.services = load_readable()[0]
+        self.services = readable()
         self.collector = Collector()
         self.locks = Locks(self._dsn, self.collector.tell)
         self.collector.late, self.collector.ended = self.locks.late, self.locks.ended

@@ -127,10 +127,10 @@ def functions() -> dict[str, str]:
     import re
 
     from runtime.loader import discover
-    from runtime.services import load_readable
+    from runtime.services import readable
 
     found = {}
-    for service in load_readable()[0].values():
+    for service in readable().values():
         for function in discover(service):
             if function.trigger == "http":
                 found[re.sub(r"{([^}:]+):[^}]+}", r"{\1}", function.where)] = f"{service.folder}/{function.name}"

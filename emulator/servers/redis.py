@@ -26,7 +26,7 @@ from emulator.process import Command, PortTaken, StartError, logged, spawn, stop
 from emulator.state.folder import State
 from runtime import redis_users
 from runtime.redis_users import Server as Kind
-from runtime.services import Service, load_readable
+from runtime.services import Service, readable
 
 # What the machine may have. Before version 7 the file of commands is one, and its loading after a crash is another.
 PROGRAMS = ("valkey-server", "redis-server")
@@ -74,7 +74,7 @@ class RedisServer:
             **KINDS[self.kind],
         }
         text = "".join(f"{k} {v}\n" for k, v in settings.items())
-        text += redis_users.lines(self.kind, load_readable()[0], [self.password])
+        text += redis_users.lines(self.kind, readable(), [self.password])
         self.state.write(f"{self.name}/redis.conf", text.encode())
 
     @property

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from emulator.process import StartError, free_port
-from runtime.services import ROOT, load_readable
+from runtime.services import ROOT, readable
 
 # What other users of the machine must not pass through to: requests, raw photographs with their positions, answers.
 _CLOSED = ("logs", "objects", "journals")
@@ -133,7 +133,7 @@ class State:
 
     def passwords(self) -> dict[str, str]:
         """One password a database role: the superuser's, the owner's, and those of the service.toml files."""
-        roles = {service.database.role for service in load_readable()[0].values()}
+        roles = {service.database.role for service in readable().values()}
         return {role: self.secret(role) for role in ("postgres", "migrator", *sorted(roles))}
 
     def port(self, name: str, wanted: int | None = None) -> int:

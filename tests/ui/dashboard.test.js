@@ -89,7 +89,7 @@ test("a photo goes to its answer with a guide, centers are drawn, and the chat a
   const steps = await page.locator("#answer ul").first().textContent();
   await page.selectOption("#correct select", "glass");
   await page.locator("#correct button").click();
-  await page.getByText("As you said.").waitFor();
+  await page.locator("#certainty").getByText("As you said.").waitFor();
   assert.equal(await page.locator("#answer .answer").textContent(), "Glass");
   assert.notEqual(await page.locator("#answer ul").first().textContent(), steps, "the guide follows the person's word");
   await page.click("#near");
