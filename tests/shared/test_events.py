@@ -305,3 +305,40 @@ async def test_a_stream_leaves_soon_after_its_end(hub: Hub, publisher: Publisher
     publisher.add(subject, None, "ended", {})
     assert 0 < client.ttl(progress.stream(subject)) <= progress.KEPT_AFTER
     client.close()
+
+
+async def test_many_streams_are_read_seldom_and_none_of_their_events_is_lost(hub: Hub, broker_url: str) -> None:
+    subjects = [new_id() for _ in range(200)]
+    told: list[UUID] = []
+    ready = asyncio.Semaphore(0)
+
+    async def listener(subject: UUID) -> None:
+        async with hub.listen(subject) as queue:
+            ready.release()
+            await queue.get()
+            told.append(subject)
+
+    listening = [asyncio.create_task(listener(subject)) for subject in subjects]
+    for _ in subjects:
+        await ready.acquire()
+    loop = asyncio.get_running_loop()
+    reads, begun = await _reads(broker_url), loop.time()
+    for subject in subjects[::2]:
+        await hub.client.xadd(progress.stream(subject), {"name": "progress", "run": "", "data": "{}"})
+        await asyncio.sleep(0.005)
+    while len(told) < 100:
+        await asyncio.sleep(0.01)
+    most = (loop.time() - begun) / (events.GATHER_EACH * 100) + 3
+    assert await _reads(broker_url) - reads <= most
+    assert set(told) == set(subjects[::2])
+    for one in listening:
+        one.cancel()
+    await asyncio.gather(*listening, return_exceptions=True)
+
+
+async def _reads(broker_url: str) -> int:
+    client = connect_async(broker_url)
+    try:
+        return int((await client.info("commandstats")).get("cmdstat_xread", {}).get("calls", 0))
+    finally:
+        await client.aclose()
