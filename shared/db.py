@@ -26,7 +26,8 @@ from shared import clock, spans, wake
 from shared.errors import Busy, TooSlow, Unavailable
 from shared.keepalive import KEEPALIVE
 from shared.silence import Gone, Watch
-from shared.together import TogetherConnection, TogetherCursor
+from shared.together import TogetherConnection, TogetherCursor, Unit
+from shared.units import Units
 
 # How long a request may wait for a connection before it answers 503, in seconds.
 PATIENCE = 1.5
@@ -210,6 +211,7 @@ class Database:
         self.name = name
         self.dsn = dsn
         self.watch = Watch()
+        self._units = Units(self)
         self.pool: AsyncConnectionPool[EcoConnection] = AsyncConnectionPool(
             dsn,
             connection_class=EcoConnection,
@@ -301,6 +303,20 @@ class Database:
                 relay.hand(new)
             if connection.enqueued:
                 wake.wake()
+
+    def unit(self) -> Unit:
+        """Writes to collect for `commit`."""
+        return Unit(None if wake.relay_of(self.dsn) is None else [])
+
+    async def commit(self, unit: Unit) -> None:
+        """Do what a unit collected, in one transaction, together with the units of others.
+
+        Raises:
+            Unavailable, Busy, TooSlow: as `transaction`.
+            Exception: what one of its writes names; nothing was changed.
+        """
+        await self._units.commit(unit)
+        _changed.set(True)
 
     async def ready(self) -> bool:
         """Whether the database answers now: somebody a moment ago, or this question."""

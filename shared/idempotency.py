@@ -18,10 +18,33 @@ from psycopg.types.json import Jsonb
 from shared import clock
 from shared.db import Connection
 from shared.errors import BadInput, Conflict
-from shared.together import later
+from shared.together import Unit, later
 
 LIFETIME = timedelta(hours=24)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+_KEEP = """
+INSERT INTO idempotency (user_id, scope, key, body_hash, status, headers, answer, created_at)
+VALUES (%(user)s, %(scope)s, %(key)s, %(body_hash)s, %(status)s, %(headers)s, %(answer)s, %(now)s)
+ON CONFLICT (user_id, scope, key) DO UPDATE
+SET body_hash = excluded.body_hash, status = excluded.status, headers = excluded.headers,
+    answer = excluded.answer, created_at = excluded.created_at
+"""
+# Changes no row where the key is held by another transaction, or has an answer that is not too old.
+_TAKE = """
+INSERT INTO idempotency (user_id, scope, key, body_hash, status, headers, answer, created_at)
+SELECT %(user)s, %(scope)s, %(key)s, %(body_hash)s, %(status)s, %(headers)s, %(answer)s, %(now)s
+WHERE pg_try_advisory_xact_lock(%(lock)s)
+ON CONFLICT (user_id, scope, key) DO UPDATE
+SET body_hash = excluded.body_hash, status = excluded.status, headers = excluded.headers,
+    answer = excluded.answer, created_at = excluded.created_at
+WHERE idempotency.created_at <= %(oldest)s
+"""
+
+
+class Taken(Exception):
+    """The key is another request's: `Idempotency.repeated` has its answer."""
 
 
 class KeyReused(Conflict):
@@ -82,11 +105,7 @@ class Idempotency:
         """
         if self.key is None:
             return None
-        # Two copies at the same instant: the second must not wait on the first one's commit but say 409.
-        lock = hashlib.blake2b(f"{self.user_id} {self.scope} {self.key}".encode(), digest_size=8).digest()
-        cursor = await later(
-            connection, "SELECT pg_try_advisory_xact_lock(%s)", [int.from_bytes(lock, "big", signed=True)]
-        )
+        cursor = await later(connection, "SELECT pg_try_advisory_xact_lock(%s)", [self._lock()])
         seen = await self.find(connection)
         row = await cursor.fetchone()
         if row is None or not row[0]:
@@ -96,30 +115,50 @@ class Idempotency:
     async def keep(
         self, connection: Connection, answer: Any, *, status: int, headers: Mapping[str, str] | None = None
     ) -> Response[Any]:
-        """Keep the answer for repeats of this request, and return it as the response."""
+        """Keep the answer for repeats of this request, which has claimed the key, and return it as the response."""
         content = msgspec.to_builtins(answer)
         if self.key is not None:
-            await later(
-                connection,
-                """
-                INSERT INTO idempotency (user_id, scope, key, body_hash, status, headers, answer, created_at)
-                VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-                ON CONFLICT (user_id, scope, key) DO UPDATE
-                SET body_hash = excluded.body_hash, status = excluded.status, headers = excluded.headers,
-                    answer = excluded.answer, created_at = excluded.created_at
-                """,
-                [
-                    self.user_id,
-                    self.scope,
-                    self.key,
-                    self.body_hash,
-                    status,
-                    Jsonb(dict(headers or {})),
-                    Jsonb(content),
-                    clock.now(),
-                ],
-            )
+            await later(connection, _KEEP, self._row(content, status, headers))
         return _response(content, status, headers or {})
+
+    def take(self, unit: Unit, answer: Any, *, status: int, headers: Mapping[str, str] | None = None) -> Response[Any]:
+        """Claim the key and keep the answer in one statement of a unit, which fails with `Taken` unless the key is free."""
+        content = msgspec.to_builtins(answer)
+        if self.key is not None:
+            unit.expect(_TAKE, self._row(content, status, headers), Taken)
+        return _response(content, status, headers or {})
+
+    async def repeated(self, connection: Connection) -> Response[Any]:
+        """The answer that has the key which could not be taken.
+
+        Raises:
+            KeyReused: the key came with another body before.
+            StillUnderWay: there is none yet.
+        """
+        seen = await self.find(connection)
+        if seen is None:
+            raise StillUnderWay
+        return seen
+
+    def _row(self, content: Any, status: int, headers: Mapping[str, str] | None) -> dict[str, Any]:
+        now = clock.now()
+        return {
+            "user": self.user_id,
+            "scope": self.scope,
+            "key": self.key,
+            "body_hash": self.body_hash,
+            "status": status,
+            "headers": Jsonb(dict(headers or {})),
+            "answer": Jsonb(content),
+            "now": now,
+            "oldest": now - LIFETIME,
+            "lock": self._lock(),
+        }
+
+    def _lock(self) -> int:
+        """The key as the number of an advisory lock: of two copies at the same instant the second must not wait but say 409."""
+        text = f"{self.user_id} {self.scope} {self.key}"
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _response(content: Any, status: int, headers: Mapping[str, str]) -> Response[Any]:

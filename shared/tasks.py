@@ -17,7 +17,7 @@ from shared import clock, spans, trace
 from shared.db import Connection
 from shared.ids import new_id
 from shared.messages import Message, Outcome
-from shared.together import later
+from shared.together import Unit, later
 from shared.wake import HANDED, Accepted
 
 
@@ -53,7 +53,7 @@ class Task(Struct, frozen=True):
 
 
 async def enqueue(
-    conn: Connection,
+    conn: Connection | Unit,
     message: Message,
     *,
     subject: UUID,
@@ -63,7 +63,7 @@ async def enqueue(
     delay: float = 0,
     person: str | None = None,
 ) -> UUID:
-    """Accept a task in the transaction of `conn`; return its id. A task id that is already under way is left as it is.
+    """Accept a task in the transaction of `conn`, or in a unit; return its id. One that is already under way is left as it is.
 
     Args:
         message: what is to be done; its class says by which function and how long that may take.
@@ -110,7 +110,7 @@ async def enqueue(
     )
     spans.event(task.actor, "enqueue", task=str(task.id), subject=str(subject))
     if handed is None:
-        conn.enqueued = True  # type: ignore[attr-defined] # EcoConnection's own
+        conn.enqueued = True  # type: ignore[union-attr] # EcoConnection's own
     else:
         handed.append((cursor, task))
     return task.id

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline
@@ -20,6 +20,9 @@ from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.waiting import Ready, Wait
 
 from shared.waiting import WaitingConnection
+
+if TYPE_CHECKING:
+    from shared.wake import Accepted
 
 
 class _Queue(AsyncPipeline):
@@ -168,11 +171,67 @@ class TogetherConnection(WaitingConnection):
             raise error
 
 
-async def later(conn: AsyncConnection[Any], query: Any, values: Any = None) -> AsyncCursor[Any]:
-    """Have a statement sent with the next one that is waited for, or with COMMIT; the cursor has its answer from then on.
+class Write:
+    """A statement of a unit, and its answer from its execution on."""
+
+    __slots__ = ("cursor", "otherwise", "query", "values")
+
+    def __init__(self, query: Any, values: Any, otherwise: type[Exception] | None = None) -> None:
+        self.query = query
+        self.values = values
+        self.otherwise = otherwise
+        self.cursor: AsyncCursor[Any] | None = None
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it changed; 0 before it is executed."""
+        return self.cursor.rowcount if self.cursor else 0
+
+
+class Unit:
+    """Writes that are sent when all of them are known (`shared.units`); made by `Database.unit`, done by `Database.commit`.
+
+    Attributes:
+        enqueued, accepted: as a connection's (`shared.db.EcoConnection`).
+    """
+
+    def __init__(self, accepted: list[tuple[Any, Accepted]] | None) -> None:
+        self.enqueued = False
+        self.accepted = accepted
+        self.writes: list[Write] = []
+
+    def expect(self, query: Any, values: Any, otherwise: type[Exception]) -> None:
+        """Add a statement; where it does not change just one row, nothing of the unit is done, and `otherwise` is raised."""
+        self.writes.append(Write(query, values, otherwise))
+
+    @property
+    def expects(self) -> bool:
+        """Whether its statements must be answered before it may be committed."""
+        return any(write.otherwise for write in self.writes)
+
+    def check(self) -> None:
+        """Raise what the first statement says whose answer is not as expected."""
+        for write in self.writes:
+            if write.otherwise is not None and write.rowcount != 1:
+                raise write.otherwise
+
+
+@overload
+async def later(conn: AsyncConnection[Any], query: Any, values: Any = None) -> AsyncCursor[Any]: ...
+
+
+@overload
+async def later(conn: AsyncConnection[Any] | Unit, query: Any, values: Any = None) -> AsyncCursor[Any] | Write: ...
+
+
+async def later(conn: AsyncConnection[Any] | Unit, query: Any, values: Any = None) -> AsyncCursor[Any] | Write:
+    """Have a statement sent with the next one that is waited for, or with COMMIT; what is returned has its answer from then on.
 
     For what the function need not know now. Its errors come when it is sent; outside of `Database.transaction` that is at once.
     """
+    if isinstance(conn, Unit):
+        conn.writes.append(write := Write(query, values))
+        return write
     cursor = conn.cursor()
     if isinstance(conn, TogetherConnection) and conn.begun:
         with conn.queueing():

@@ -18,6 +18,7 @@ from shared.errors import NotFound
 from shared.fields import Time
 from shared.objects import ObjectMissing, ObjectStore
 from shared.text import pattern
+from shared.together import Unit
 
 LIFETIME = timedelta(hours=1)
 MAX_BYTES = 10 * 1024 * 1024
@@ -100,22 +101,23 @@ async def check_uploaded(objects: ObjectStore, key: str) -> None:
         raise UploadNotFound from None
 
 
-async def redeem(connection: Connection, user_id: UUID, key: str) -> None:
-    """Take the key in the transaction that accepts the work on it.
+_REDEEM = """
+UPDATE uploads
+SET used_at = %(now)s
+WHERE image_key = %(key)s AND user_id IS NOT DISTINCT FROM %(user)s AND used_at IS NULL AND expires_at > %(now)s
+"""
+
+
+async def redeem(conn: Connection | Unit, user_id: UUID, key: str) -> None:
+    """Take the key in the transaction, or the unit, that accepts the work on it.
 
     Raises:
-        UploadNotFound: it is another's, expired or used.
+        UploadNotFound: it is another's, expired or used; of a unit, when it is committed.
     """
-    now = clock.now()
-    cursor = await connection.execute(
-        """
-        UPDATE uploads
-        SET used_at = %s
-        WHERE image_key = %s AND user_id IS NOT DISTINCT FROM %s AND used_at IS NULL AND expires_at > %s
-        """,
-        [now, key, user_id, now],
-    )
-    if cursor.rowcount != 1:
+    values = {"now": clock.now(), "key": key, "user": user_id}
+    if isinstance(conn, Unit):
+        conn.expect(_REDEEM, values, UploadNotFound)
+    elif (await conn.execute(_REDEEM, values)).rowcount != 1:
         raise UploadNotFound
 
 

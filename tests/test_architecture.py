@@ -146,6 +146,7 @@ WITH_AN_END = {
     "runtime/journal/server.py": "one client's connection",
     "shared/events.py": "one read, inside a kept loop",
     "shared/silence.py": "one look, made anew by a timer",
+    "shared/units.py": "ends when no unit waits; whoever waits for one is told of its end",
 }
 _STARTS = re.compile(r"(?:asyncio\.create_task|asyncio\.ensure_future|threading\.Thread)\(")
 

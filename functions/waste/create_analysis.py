@@ -12,6 +12,7 @@ from functions.waste.model import Analysis
 from shared import clock, rates, spend, uploads
 from shared.errors import TooMany
 from shared.http import LOCATION, Broker, CurrentUser, Db, Idem, Objects, Settings, problems
+from shared.idempotency import Taken
 from shared.ids import new_id
 from shared.messages import ProcessPhoto
 from shared.spend import DayUsedUp
@@ -55,13 +56,15 @@ async def create_analysis(
     await rates.quota(broker, "analyses", user.id, settings.quota_analyses)
     await spend.check(broker, user.id)
     await uploads.check_uploaded(objects, data.image_key)
-    async with db.transaction() as conn:
-        if (seen := await idempotency.claim(conn)) is not None:
-            return seen
-        await uploads.redeem(conn, user.id, data.image_key)
-        analysis = await sql.insert_analysis(conn, new_id(), user.id, data.image_key, clock.now())
-        message = ProcessPhoto(image_key=data.image_key, prefix=f"images/{analysis.id}")
-        person = spend.spender(user.id)
-        await enqueue(conn, message, subject=analysis.id, reply=PhotoProcessed, person=person)
-        headers = {"Location": f"{PATH}/{analysis.id}"}
-        return await idempotency.keep(conn, analysis, status=202, headers=headers)
+    unit = db.unit()
+    analysis = await sql.insert_analysis(unit, new_id(), user.id, data.image_key, clock.now())
+    answer = idempotency.take(unit, analysis, status=202, headers={"Location": f"{PATH}/{analysis.id}"})
+    await uploads.redeem(unit, user.id, data.image_key)
+    message = ProcessPhoto(image_key=data.image_key, prefix=f"images/{analysis.id}")
+    await enqueue(unit, message, subject=analysis.id, reply=PhotoProcessed, person=spend.spender(user.id))
+    try:
+        await db.commit(unit)
+    except Taken:
+        async with db.connection() as conn:
+            return await idempotency.repeated(conn)
+    return answer

@@ -15,7 +15,7 @@ from shared.db import Connection
 from shared.fields import Count, Time
 from shared.ids import first_id
 from shared.pages import row_behind
-from shared.together import later
+from shared.together import Unit, later
 
 _COLUMNS = """
     a.id, a.status, NULLIF(a.image_url, '') AS image_url, a.waste_type, a.corrected_type, a.confidence, a.analysis_result,
@@ -41,20 +41,27 @@ class Stats(Struct):
 
 
 async def insert_analysis(
-    conn: Connection, analysis_id: UUID, user_id: UUID, upload_key: str, created_at: datetime
+    conn: Connection | Unit, analysis_id: UUID, user_id: UUID, upload_key: str, created_at: datetime
 ) -> Analysis:
-    async with conn.cursor(row_factory=class_row(Analysis)) as cursor:
-        await cursor.execute(
-            f"""
-            INSERT INTO analyses AS a (id, user_id, image_url, upload_key, created_at)
-            VALUES (%s, %s, '', %s, %s)
-            RETURNING {_COLUMNS}
-            """,  # noqa: S608 - our own columns
-            [analysis_id, user_id, upload_key, created_at],
-        )
-        analysis = await cursor.fetchone()
-    assert analysis is not None, "an INSERT that succeeds gives its row"
-    return analysis
+    await later(
+        conn,
+        "INSERT INTO analyses (id, user_id, image_url, upload_key, created_at) VALUES (%s, %s, '', %s, %s)",
+        [analysis_id, user_id, upload_key, created_at],
+    )
+    return Analysis(
+        id=analysis_id,
+        status="pending",
+        image_url=None,
+        waste_type=None,
+        corrected_type=None,
+        confidence=None,
+        analysis_result=None,
+        error=None,
+        error_code=None,
+        images=[],
+        created_at=created_at,
+        completed_at=None,
+    )
 
 
 async def select_analysis(conn: Connection, analysis_id: UUID, user_id: UUID) -> Analysis | None:

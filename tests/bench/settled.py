@@ -65,11 +65,13 @@ class Way:
         self.reply = replying(f"{owner.name}/all_worked")
 
     async def accept(self, number: int) -> Any:
-        """One request's transaction."""
+        """One request's unit of writes, as POST /analyses has one."""
         row = new_id()
-        async with self.owner.database.transaction() as conn:
-            await later(conn, "INSERT INTO bench_rows (id, status) VALUES (%s, 'pending')", [row])
-            return await tasks.enqueue(conn, self.message(number), subject=row, reply=self.reply)
+        unit = self.owner.database.unit()
+        await later(unit, "INSERT INTO bench_rows (id, status) VALUES (%s, 'pending')", [row])
+        id_ = await tasks.enqueue(unit, self.message(number), subject=row, reply=self.reply)
+        await self.owner.database.commit(unit)
+        return id_
 
     def cpu(self) -> dict[str, float]:
         """Seconds of processor by part so far."""

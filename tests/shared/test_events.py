@@ -310,13 +310,15 @@ async def test_a_stream_leaves_soon_after_its_end(hub: Hub, publisher: Publisher
 async def test_many_streams_are_read_seldom_and_none_of_their_events_is_lost(hub: Hub, broker_url: str) -> None:
     subjects = [new_id() for _ in range(200)]
     told: list[UUID] = []
-    ready = asyncio.Semaphore(0)
+    ready, all_told = asyncio.Semaphore(0), asyncio.Event()
 
     async def listener(subject: UUID) -> None:
         async with hub.listen(subject) as queue:
             ready.release()
             await queue.get()
             told.append(subject)
+            if len(told) == 100:
+                all_told.set()
 
     listening = [asyncio.create_task(listener(subject)) for subject in subjects]
     for _ in subjects:
@@ -326,8 +328,7 @@ async def test_many_streams_are_read_seldom_and_none_of_their_events_is_lost(hub
     for subject in subjects[::2]:
         await hub.client.xadd(progress.stream(subject), {"name": "progress", "run": "", "data": "{}"})
         await asyncio.sleep(0.005)
-    while len(told) < 100:
-        await asyncio.sleep(0.01)
+    await all_told.wait()
     most = (loop.time() - begun) / (events.GATHER_EACH * 100) + 3
     assert await _reads(broker_url) - reads <= most
     assert set(told) == set(subjects[::2])

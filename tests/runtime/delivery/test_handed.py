@@ -1,5 +1,6 @@
 """What a process accepts goes from its transaction to the broker, and the outbox brings whatever is lost on that way."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from runtime.delivery.broker import Depth
 from runtime.delivery.outbox import ALLOWANCE
 from runtime.delivery.relay import PATIENCE, ROOM, Relay
 from shared import clock
-from shared.tasks import Result
+from shared.ids import new_id
+from shared.tasks import Result, enqueue
 from shared.wake import HANDED
-from tests.runtime.owner import Owner, call, eventually, worker
+from tests.runtime.owner import Owner, call, eventually, sending, worker
 
 
 def one(owner: Owner, query: str) -> Any:
@@ -127,3 +129,21 @@ def test_many_outcomes_that_are_there_together_are_settled_together_and_a_bad_on
     assert max(sizes) > 1
     with psycopg.connect(owner.dsn) as conn:
         assert conn.execute("SELECT id FROM outbox").fetchall() == [(bad,)]
+
+
+def test_what_units_of_one_moment_accept_is_handed_over_each_once(owner: Owner, queue: str) -> None:
+    async def accept() -> None:
+        units = [owner.database.unit() for _ in range(5)]
+        twice = new_id()
+        for number, unit in enumerate(units):
+            id_ = twice if number in (1, 3) else None
+            await enqueue(unit, sending(f"{queue}/act")(number), subject=new_id(), task_id=id_)
+        await asyncio.gather(*(owner.database.commit(unit) for unit in units))
+
+    owner.relay.stop()
+    relay = Relay(owner.name, owner.dsn, owner.broker)  # not started: it keeps what it is handed
+    owner.wait(accept())
+    relay._begun = time.monotonic()
+    relay._receive()
+    assert len(relay._waiting) == owner.outbox() == 4
+    relay.stop()

@@ -1,0 +1,168 @@
+"""Units that come at the same moment are one transaction, and one's failure is never another's."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from emulator.servers.postgres import Postgres
+from shared.db import Database
+from shared.errors import Unavailable
+from shared.idempotency import Idempotency, Taken
+from shared.ids import new_id
+from shared.together import Unit, later
+from shared.units import GROUP
+
+Connect = Callable[[str], Awaitable[Database]]
+
+INSERT = "INSERT INTO profiles (user_id, nickname) VALUES (%s, %s)"
+RENAME = "UPDATE profiles SET nickname = %s WHERE user_id = %s"
+NICKNAME = "SELECT nickname FROM profiles WHERE user_id = %s"
+
+
+class NoSuchPerson(Exception):
+    """What a unit expected is not there."""
+
+
+@pytest.fixture
+async def users(db: Connect) -> Database:
+    return await db("userinfo")
+
+
+async def unit(users: Database, id_: UUID, nickname: str = "unit") -> Unit:
+    made = users.unit()
+    await later(made, INSERT, [id_, nickname])
+    return made
+
+
+async def ends(users: Database, *units: Unit) -> list[Any]:
+    """Commit them at the same moment; how each ended."""
+    return await asyncio.gather(*(users.commit(one) for one in units), return_exceptions=True)
+
+
+async def there(users: Database, ids: list[UUID]) -> list[UUID]:
+    """Which of them have rows."""
+    async with users.connection() as conn:
+        cursor = await conn.execute("SELECT user_id FROM profiles WHERE user_id = ANY(%s)", [ids])
+        found = {row[0] for row in await cursor.fetchall()}
+    return [id_ for id_ in ids if id_ in found]
+
+
+async def test_units_of_one_moment_are_a_few_transactions(users: Database) -> None:
+    ids = [new_id() for _ in range(GROUP + 3)]
+    assert await ends(users, *[await unit(users, id_) for id_ in ids]) == [None] * len(ids)
+    async with users.connection() as conn:
+        cursor = await conn.execute("SELECT count(DISTINCT xmin::text) FROM profiles WHERE user_id = ANY(%s)", [ids])
+        assert await cursor.fetchone() == (2,)
+    assert await there(users, ids) == ids
+
+
+@pytest.mark.parametrize("wrong", ["refused", "not as expected"])
+async def test_one_that_fails_is_alone_with_it(users: Database, wrong: str) -> None:
+    ids = [new_id() for _ in range(5)]
+    units = [await unit(users, id_) for id_ in ids]
+    if wrong == "refused":
+        await later(units[2], INSERT, [ids[2], "again"])
+    else:
+        units[2].expect(RENAME, ["x", new_id()], NoSuchPerson)
+        units[3].expect(RENAME, ["renamed", ids[3]], NoSuchPerson)
+    ended = await ends(users, *units)
+    assert type(ended.pop(2)) is (psycopg.errors.UniqueViolation if wrong == "refused" else NoSuchPerson)
+    assert ended == [None] * 4
+    assert await there(users, ids) == [id_ for id_ in ids if id_ != ids[2]]
+
+
+async def test_one_key_of_idempotency_has_one_effect_and_the_other_hears_its_answer(db: Connect) -> None:
+    waste, user = await db("waste"), new_id()
+    units, answers = [], []
+    for number in range(3):
+        key = Idempotency("k", user_id=user, method="POST", path="/things", body=b"{}")
+        units.append(waste.unit())
+        answers.append(key.take(units[-1], {"number": number}, status=202))
+        await later(units[-1], "INSERT INTO analyses (id, user_id, image_url) VALUES (%s, %s, '')", [new_id(), user])
+    ended = await ends(waste, *units)
+    [first] = [number for number, end in enumerate(ended) if end is None]
+    assert [type(end) for end in ended if end is not None] == [Taken, Taken]
+    async with waste.connection() as conn:
+        cursor = await conn.execute("SELECT count(*) FROM analyses WHERE user_id = %s", [user])
+        assert await cursor.fetchone() == (1,)
+        assert (await key.repeated(conn)).content == answers[first].content == {"number": first}
+
+
+async def test_who_waits_for_another_s_row_does_not_make_the_others_wait(users: Database) -> None:
+    held, *ids = [new_id() for _ in range(6)]
+    async with users.transaction() as holder:
+        await holder.execute(INSERT, [held, "held"])
+        waiting = asyncio.create_task(users.commit(await unit(users, held)))
+        assert await ends(users, *[await unit(users, id_) for id_ in ids]) == [None] * 5
+        assert await there(users, ids) == ids
+        assert not waiting.done()
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await waiting
+
+
+async def test_who_comes_after_one_that_waits_is_not_held_up_by_it(users: Database) -> None:
+    held, after = new_id(), new_id()
+    async with users.transaction() as holder:
+        await holder.execute(INSERT, [held, "held"])
+        waiting = asyncio.create_task(users.commit(await unit(users, held)))
+        for _ in range(5):
+            await asyncio.sleep(0)  # it is sent, alone
+        await users.commit(await unit(users, after))
+        assert not waiting.done()
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await waiting
+
+
+async def test_groups_that_want_each_other_s_rows_both_get_them(users: Database, db: Connect) -> None:
+    other = await db("userinfo")
+    ids = [new_id() for _ in range(8)]
+    assert await ends(users, *[await unit(users, id_) for id_ in ids]) == [None] * 8
+
+    async def rename(database: Database, order: list[UUID], nickname: str) -> None:
+        units = []
+        for id_ in order:
+            units.append(database.unit())
+            units[-1].expect(RENAME, [nickname, id_], NoSuchPerson)
+        assert await ends(database, *units) == [None] * 8
+
+    for _ in range(5):
+        await asyncio.gather(rename(users, ids, "forwards"), rename(other, ids[::-1], "backwards"))
+
+
+async def test_a_server_that_hangs_up_in_the_middle_of_a_group_has_done_nothing_of_it_and_is_not_asked_again(
+    users: Database, postgres: Postgres
+) -> None:
+    ids = [new_id() for _ in range(4)]
+    units = [await unit(users, id_) for id_ in ids]
+    await later(units[2], "SELECT pg_sleep(60)")
+    ending = asyncio.create_task(ends(users, *units))
+    sleeps = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'"
+    async with await psycopg.AsyncConnection.connect(postgres.superuser_dsn, autocommit=True) as admin:
+        for _ in range(3000):
+            if await (await admin.execute(sleeps)).fetchone():
+                break
+            await asyncio.sleep(0.01)
+    assert [type(end) for end in await ending] == [Unavailable] * 4
+    assert await there(users, ids) == []
+
+
+async def test_what_no_one_waits_for_any_more_is_not_begun(users: Database) -> None:
+    held, left, kept = new_id(), new_id(), new_id()
+    async with users.transaction() as holder:
+        await holder.execute(INSERT, [held, "held"])
+        first = asyncio.create_task(users.commit(await unit(users, held)))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(users.commit(await unit(users, left)))
+        third = asyncio.create_task(users.commit(await unit(users, kept)))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        await asyncio.sleep(0)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await first
+    await third
+    assert await there(users, [left, kept]) == [kept]
