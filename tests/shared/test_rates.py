@@ -62,8 +62,11 @@ async def test_with_redis_away_the_same_limit_holds_in_each_process() -> None:
     async with connect_async("redis://127.0.0.1:1") as nowhere:
         for _ in range(3):
             await rates.take(nowhere, bucket)
+            assert rates.alone.now, "the next one does not wait for Redis"
         with pytest.raises(TooMany):
             await rates.take(nowhere, bucket)
+        await rates.forget(nowhere, [bucket])
+        await rates.take(nowhere, bucket)
     rates.alone.until = 0.0
 
 

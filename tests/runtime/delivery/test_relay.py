@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from runtime.delivery import relay as relays
-from runtime.delivery.broker import Broker
+from runtime.delivery.broker import Broker, BrokerFull
 from runtime.delivery.relay import Relay
 from shared import clock, tasks
 from shared.ids import new_id
@@ -70,6 +70,9 @@ def test_a_parked_function_s_tasks_wait_and_lose_nothing(owner: Owner, queue: st
             owner.enqueue(f"{queue}/act", 1)
             time.sleep(0.3)
             assert waiting(owner.broker, queue) == 0
+            # Whatever the broker loses: consumers must not take it for switched on.
+            owner.broker.client.flushall()
+            eventually(lambda: owner.broker.disabled() == {f"{queue}/act"})
         finally:
             conn.execute("UPDATE public.settings SET value = '[]' WHERE key = 'functions.disabled'")
         owner.relay.look_at_settings()
@@ -260,3 +263,29 @@ def test_what_is_late_and_what_is_new_take_turns(owner: Owner, queue: str, broke
     order = [broker.fetch(queue, 1)[0].message.kwargs["number"] < 8 for _ in range(8)]
     broker.close()
     assert sorted(order) == [False] * 6 + [True] * 2
+
+
+def test_what_the_broker_did_not_take_is_due_as_before_and_no_attempt_is_spent(
+    owner: Owner, broker_url: str, queue: str
+) -> None:
+    class Full(Broker):
+        refused = 0
+
+        def publish(self, messages: Any, **options: Any) -> Any:
+            if self.refused < 2:
+                self.refused += 1
+                raise BrokerFull("the broker is at maxmemory")
+            return super().publish(messages, **options)
+
+    owner.relay.stop()
+    broker = Full(broker_url)
+    relay = Relay(owner.name, owner.dsn, broker, {})
+    owner.enqueue(f"{queue}/act", 1, delay=0.001)  # taken from the outbox and not handed over
+    relay.start()
+    try:
+        eventually(lambda: waiting(broker, queue) == 1)
+        assert broker.refused == 2
+        assert one(owner, "SELECT attempts FROM outbox") == 1
+    finally:
+        relay.stop()
+        broker.close()
