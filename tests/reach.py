@@ -5,8 +5,9 @@ its folder, and the test at a file's mirrored path comes first of all.
 """
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from runtime.services import ROOT
@@ -34,15 +35,22 @@ class Reach:
         """Test file to each file that it reaches, with the number of steps."""
         return {test: self._walk(test) for test in self.tests}
 
-    def tests_of(self, files: Iterable[str]) -> list[str]:
-        """The test files that any of the files reaches, nearest first, equally near ones by name."""
+    def tests_of(self, files: Iterable[str], naming: str = "") -> list[str]:
+        """The test files that any of the files reaches, nearest first, equally near ones by name.
+
+        With `naming`, the name of a function, those come before all others that name it, or whose mirrored file does: a service's
+        db.py is near to every test of the service.
+        """
         wanted = set(files)
         near: dict[str, int] = {}
         for test, reached in self.distances.items():
             steps = [reached[file] for file in wanted if file in reached]
             if steps:
                 near[test] = min(steps)
-        return sorted(near, key=lambda test: (near[test], test))
+        return sorted(near, key=lambda test: (not self._names(test, naming), near[test], test))
+
+    def _names(self, test: str, word: str) -> bool:
+        return any(word in _words(self.root / file) for file, steps in self.distances[test].items() if steps == 0)
 
     def _walk(self, test: str) -> dict[str, int]:
         found = {test: 0}
@@ -90,3 +98,8 @@ class Reach:
         for place in (f"{path}.py", f"{path}/__init__.py"):
             if module.partition(".")[0] in OWN and (self.root / place).is_file():
                 yield place
+
+
+@cache
+def _words(path: Path) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", path.read_text(encoding="utf-8-sig")))

@@ -3,9 +3,10 @@
     make mutants                        150 slips spread over all packages (COUNT=40 SEED=7 JOBS=2 for others)
     make mutants ARGS="functions/auth"  of these folders or files alone
 
-Each slip is put into a copy of the checkout, and the tests that its file reaches run, nearest first (tests/reach.py), until one
-fails. A test that fails without the slip too proves nothing and is not asked. The report is build/mutants.json; slips that
-change nothing anyone could see are named with their reason in `known.toml` and are not drawn.
+Each slip is put into a copy of the checkout, and the tests that its file reaches run until one fails: first those that name the
+function around it, then the nearest (tests/reach.py). A test that fails without the slip too proves nothing and is not asked.
+The report is build/mutants.json; slips that change nothing anyone could see are named with their reason in `known.toml` and are
+not drawn.
 """
 
 import json
@@ -27,7 +28,7 @@ from tempfile import TemporaryDirectory
 from msgspec import Struct
 
 from runtime.services import ROOT
-from tests.mutants.operators import Mutant, mutants
+from tests.mutants.operators import Mutant, around, mutants
 from tests.quick import chosen
 from tests.reach import Reach
 
@@ -118,7 +119,8 @@ class Trial:
 
     def judge(self, mutant: Mutant) -> Verdict:
         """Put the slip in, run the tests, take it out."""
-        tests = chosen(self._reach.tests_of([mutant.file]), self._durations, BUDGET)
+        near = self._reach.tests_of([mutant.file], around(ROOT / mutant.file, mutant.line))
+        tests = chosen(near, self._durations, BUDGET)
         if not tests:
             return Verdict(mutant, noticed=False, by="no test reaches the file")
         copy = self._copies.get()

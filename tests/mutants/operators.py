@@ -71,6 +71,15 @@ def mutants(path: Path, root: Path) -> list[Mutant]:
     return list(reader.mutants(ast.parse(source)))
 
 
+def around(path: Path, line: int) -> str:
+    """The name of the function that a line is in, the innermost; empty outside of all."""
+    found = ""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.lineno <= line <= (node.end_lineno or 0):
+            found = node.name  # `walk` comes to inner ones later
+    return found
+
+
 class _Reader:
     def __init__(self, file: str, source: bytes) -> None:
         self._file, self._source = file, source

@@ -7,7 +7,7 @@ import pytest
 
 from runtime.services import ROOT
 from tests.mutants.__main__ import GROUPS, drawn
-from tests.mutants.operators import mutants
+from tests.mutants.operators import around, mutants
 
 SOURCE = '''
 async def take(conn, lock, limit, *, quick):
@@ -55,6 +55,12 @@ def test_a_slip_is_one_edit_of_its_kind(tmp_path: Path, kind: str, after: str) -
     file.write_text(SOURCE, encoding="utf-8")
     applied = [one.applied(SOURCE.encode()).decode() for one in mutants(file, tmp_path) if one.kind == kind]
     assert any(after in text for text in applied), applied
+
+
+def test_the_function_around_a_line_is_the_innermost(tmp_path: Path) -> None:
+    file = tmp_path / "nested.py"
+    file.write_text("x = 1\n\n\ndef outer():\n    def inner():\n        return 1\n    return inner\n", encoding="utf-8")
+    assert [around(file, line) for line in (1, 4, 6, 7)] == ["", "outer", "inner", "outer"]
 
 
 def test_what_only_tells_people_is_left_alone(tmp_path: Path) -> None:
