@@ -1,7 +1,6 @@
 """Real parts for every test: one PostgreSQL cluster, two Redis servers and one S3 a run, all thrown away at its end."""
 
 import json
-import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
@@ -32,9 +31,8 @@ from shared.settings import read
 from shared.tasks import Task
 from tests import support
 from tests.clusters import Clusters
-from tests.prepared import prepared
 
-pytest_plugins = ["anyio"]
+pytest_plugins = ["anyio", "tests.prepared"]
 
 # A run that a script put into the background inherits an ignored SIGINT, and so would each program whose Ctrl-C is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -74,21 +72,6 @@ def anyio_backend() -> str:
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that holds everything of this run."""
     return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(scope="session")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all processes of this run share."""
-    base = tmp_path_factory.getbasetemp()
-    # A process of pytest-xdist has a folder inside of the run's.
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-
-@pytest.fixture(scope="session")
-def clusters(run_folder: Path) -> Iterator[Clusters]:
-    """Copies of PostgreSQL clusters: `clusters.migrated(tmp_path / "state").start()`."""
-    with prepared(run_folder / "clusters", Clusters.make) as folder:
-        yield Clusters(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,18 @@
 """Folders that take long to make, made once for all processes of a test run; each process copies what it needs."""
 
 import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+
+from emulator.servers.postgres import remove_cluster
+from emulator.state.folder import State
+from tests.clusters import Clusters
 
 
 @contextmanager
@@ -50,3 +57,50 @@ def _users(file: Path) -> Iterator[list[str]]:
         yield users
         notes.truncate(0)
         notes.write("".join(f"{line}\n" for line in users))
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    # A process of pytest-xdist has a folder inside of the run's.
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def clusters(run_folder: Path) -> Iterator[Clusters]:
+    """Copies of PostgreSQL clusters: `clusters.migrated(tmp_path / "state").start()`."""
+    with prepared(run_folder / "clusters", Clusters.make) as folder:
+        yield Clusters(folder)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The classifier's file, built once for all emulators of this process."""
+    from functions.ai import model_build
+
+    folder = tmp_path_factory.mktemp("model")
+    model_build.main([str(folder)], say=lambda text: None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def started_once(model: Path, run_folder: Path) -> Iterator[Path]:
+    """An emulator's state that ran once; a start on a copy of it takes a third of what a first one does.
+
+    `tests.emulator.conftest.copied` makes the copy.
+    """
+    from tests.emulator.conftest import Emulator
+
+    def start(folder: Path) -> None:
+        shutil.copytree(model, folder / "model")
+        first = Emulator(folder)
+        first.up()
+        first.down()
+
+    def remove(folder: Path) -> None:
+        remove_cluster(State(folder))
+        shutil.rmtree(folder, ignore_errors=True)
+
+    with prepared(run_folder / "started", start, remove) as folder:
+        yield folder

@@ -1,10 +1,6 @@
 """The whole system as a newcomer starts it: one emulator for all contract tests."""
 
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +14,7 @@ from emulator.running import environment
 from emulator.state.folder import State
 from shared import clock
 from shared.ids import new_id
+from tests.emulator.conftest import copied
 from tests.support import photo, refused
 
 PASSWORD = "correct horse battery"
@@ -44,31 +41,20 @@ class System(Struct):
             clock.use_file(os.environ.get("ECO2_CLOCK_FILE"))
 
 
-def eco2(*words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    # What the test run decides (its clock, its state) must not reach the emulator.
-    env = {key: value for key, value in os.environ.items() if not key.startswith("ECO2_")}
-    return subprocess.run(
-        [sys.executable, "-m", "runtime.cli", *words], env=env, capture_output=True, text=True, timeout=timeout
-    )
-
-
 @pytest.fixture(scope="session")
-def system() -> Iterator[System]:
-    """`eco2 up --detach` on a state folder of its own; `eco2 down` and `eco2 reset` at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="eco2-contract-"))
-    state = folder / "state"
+def system(started_once: Path) -> Iterator[System]:
+    """A system on a state of its own, started from the command line as a newcomer does."""
+    emulator = copied(started_once)
+    state = emulator.folder
     try:
-        up = eco2("up", "--detach", "--state", str(state))
-        assert up.returncode == 0, up.stdout + up.stderr
+        emulator.up()
         found = environment(state=state)
         yield System(found["ECO2_GATEWAY_URL"], state, found)
         # All that these tests had the services do was done under each service's own user.
         for name in ("BROKER_REDIS_URL", "CACHE_REDIS_URL"):
             assert refused(found[name]) == [], "a service needs what runtime/redis_users.py does not give it"
     finally:
-        eco2("down", "--state", str(state))
-        eco2("reset", "--yes", "--state", str(state))
-        shutil.rmtree(folder, ignore_errors=True)
+        emulator.destroy()
 
 
 class Somebody(Struct):

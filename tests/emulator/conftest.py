@@ -20,7 +20,6 @@ from emulator.process import alive, free_port
 from emulator.running import environment
 from emulator.servers.postgres import remove_cluster
 from emulator.state.folder import State
-from tests.prepared import prepared
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -101,16 +100,6 @@ class Emulator:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The classifier's file, built once for all emulators of this run."""
-    from functions.ai import model_build
-
-    folder = tmp_path_factory.mktemp("model")
-    model_build.main([str(folder)], say=lambda text: None)
-    return folder
-
-
 def make(model: Path) -> Emulator:
     folder = Path(tempfile.mkdtemp(prefix="eco2-test-"))
     emulator = Emulator(folder)
@@ -121,24 +110,6 @@ def make(model: Path) -> Emulator:
 
 # Of one run alone: ports that two copies would both find free, and what tells who holds the folder.
 NOT_COPIED = ("ports.json", "lock", "emulator.json")
-
-
-@pytest.fixture(scope="session")
-def started_once(model: Path, run_folder: Path) -> Iterator[Path]:
-    """A state that ran once, to be copied: `copied(started_once)`. A start on it takes a third of what a first one does."""
-
-    def start(folder: Path) -> None:
-        shutil.copytree(model, folder / "model")
-        first = Emulator(folder)
-        first.up()
-        first.down()
-
-    def remove(folder: Path) -> None:
-        remove_cluster(State(folder))
-        shutil.rmtree(folder, ignore_errors=True)
-
-    with prepared(run_folder / "started", start, remove) as folder:
-        yield folder
 
 
 def copied(started_once: Path) -> Emulator:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.emulator.conftest import Emulator, make
+from tests.emulator.conftest import Emulator, copied, make
 from tests.faults.system import System, must
 from tests.faults.table import row
 from tests.support import photo
@@ -110,9 +110,9 @@ class Uploader(threading.Thread):
 
 
 @contextmanager
-def running() -> Iterator[Emulator]:
-    """An emulator on a state of its own, with the model that other emulators of this machine built, if any did."""
-    emulator = make(Path(os.environ.get("ECO2_MODEL", "/nonexistent")))
+def running(system: System) -> Iterator[Emulator]:
+    """An emulator on a state of its own."""
+    emulator = copied(system.started) if system.started else make(Path("/nonexistent"))
     try:
         yield emulator.up()
     finally:
@@ -217,7 +217,7 @@ def no_orphan(emulator: Emulator) -> None:
 )
 def killed_one_at_a_time(system: System) -> dict[str, Any]:
     slowest, which = 0.0, ""
-    with running() as emulator:
+    with running(system) as emulator:
         names = sorted(processes(emulator)) if system.full else list(QUICK)
         with uploading(emulator) as people:
             for name in names:
@@ -237,7 +237,7 @@ def killed_one_at_a_time(system: System) -> dict[str, Any]:
 )
 def killed_by_chance(system: System) -> dict[str, Any]:
     killed: list[str] = []
-    with running() as emulator:
+    with running(system) as emulator:
         with uploading(emulator) as people:
             goes_on(people)
             end = time.monotonic() + (60 if system.full else 8)

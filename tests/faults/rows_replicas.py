@@ -33,7 +33,7 @@ def scaled(emulator: Emulator) -> list[str]:
 )
 def killed_replicas(system: System) -> dict[str, Any]:
     slowest, which = 0.0, ""
-    with running() as emulator:
+    with running(system) as emulator:
         names = scaled(emulator)
         killed = names if system.full else list(QUICK)
         with uploading(emulator) as people:

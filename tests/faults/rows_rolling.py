@@ -232,7 +232,7 @@ def side_by_side(system: System) -> dict[str, Any]:
     code = before(system.folder)
     if code is None:
         return {"not run": "this checkout has no history back to 0.1.0"}
-    with running() as emulator:
+    with running(system) as emulator:
         with beside(emulator, code) as old:
             people = [Person(system, emulator.url, old) for _ in range(6 if system.full else 2)]
             asyncio.run(live(people, time.monotonic() + (60 if system.full else 0)))

@@ -102,6 +102,7 @@ class System:
                 " tasks.task_history, tasks.quarantine, tasks.fell"
             )
         self.owner = FaultOwner(self.owner_dsn, self.redis.url, loop, f"owner-{os.urandom(3).hex()}")
+        self.started: Path | None = None  # what emulators of this row start from; else they start for the first time
         self.accepted: set[UUID] = set()
         self.children: list[BaseProcess] = []
         self.journals: list[Path] = []
@@ -253,6 +254,7 @@ class Bench(Struct):
     folder: Path
     postgres: Postgres
     loop: asyncio.AbstractEventLoop
+    started: Path | None = None
     count: int = 0
 
     @contextmanager
@@ -260,6 +262,7 @@ class Bench(Struct):
         """A fresh system."""
         self.count += 1
         made = System(self.folder / f"row-{self.count}", self.postgres, self.loop, seed, full)
+        made.started = self.started
         try:
             yield made
         finally:
@@ -267,11 +270,11 @@ class Bench(Struct):
 
 
 @contextmanager
-def bench(folder: Path, postgres: Postgres | None = None) -> Iterator[Bench]:
-    """The shared parts; starts a cluster where none is given."""
+def bench(folder: Path, postgres: Postgres | None = None, started: Path | None = None) -> Iterator[Bench]:
+    """The shared parts; starts a cluster where none is given. `started` is an emulator's state that ran once."""
     with event_loop() as loop:
         if postgres is not None:
-            yield Bench(folder, postgres, loop)
+            yield Bench(folder, postgres, loop, started)
             return
         server = Postgres(folder / "postgres", durable=False).start()
         try:

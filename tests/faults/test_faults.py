@@ -16,13 +16,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def shared(clusters: Clusters) -> Iterator[Bench]:
+def shared(clusters: Clusters, started_once: Path) -> Iterator[Bench]:
     folder = Path(tempfile.mkdtemp(prefix="eco2-faults-"))
     folder.chmod(0o755)
     # A cluster of its own: a row that terminates every backend must not meet other tests.
     server = clusters.migrated(folder / "postgres")
     try:
-        with bench(folder, server.start()) as made:
+        with bench(folder, server.start(), started_once) as made:
             yield made
     finally:
         server.destroy()

@@ -13,11 +13,10 @@ from runtime.services import ROOT
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the checkout, so that nothing is written into the real one."""
-    ignored = shutil.ignore_patterns("__pycache__")
     for folder in ("functions", "shared", "runtime", "emulator"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     (tmp_path / "tests").mkdir()
-    for name in ("pyproject.toml", "tests/conftest.py", "tests/support.py"):
+    for name in ("pyproject.toml", *(f"tests/{name}.py" for name in ("conftest", "support", "prepared", "clusters"))):
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 

@@ -33,14 +33,18 @@ def process(module: str, *words: str, **environment: str) -> Iterator[Popen]:
 
 
 def answer(port: int, path: str, child: Popen) -> httpx.Response:
+    """The answer with a 200, or the last one of a minute in which there was none."""
     end = time.monotonic() + 60
     while True:
+        over = child.poll() is not None or time.monotonic() > end
         try:
-            return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False)
+            found = httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=30)
+            if found.is_success or over:
+                return found
         except httpx.TransportError:
-            if child.poll() is not None or time.monotonic() > end:
+            if over:
                 raise
-            time.sleep(0.1)
+        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -66,7 +66,11 @@ async def test_a_silent_object_store_is_a_503(
     body = {"content_type": "image/jpeg", "size_bytes": 10}
     upload = (await client.post("/api/v1/waste/uploads", json=body, headers=person.headers)).json()
     body = {"image_key": upload["image_key"]}
-    assert (await client.post("/api/v1/waste/analyses", json=body, headers=person.headers)).status_code == 404
+    for _ in range(100):  # on a busy machine the store itself answers too late at first
+        if (await client.post("/api/v1/waste/analyses", json=body, headers=person.headers)).status_code == 404:
+            break
+    else:
+        pytest.fail("the store does not answer before it falls silent")
     proxy.add("s3", "hang")
     answer = await asyncio.wait_for(client.post("/api/v1/waste/analyses", json=body, headers=person.headers), GIVE_UP)
     assert answer.status_code == 503
@@ -74,11 +78,10 @@ async def test_a_silent_object_store_is_a_503(
 
 
 async def test_a_silent_redis_is_waited_for_once_and_not_for_each_attempt(proxy: ProxyThread, broker_url: str) -> None:
-    client = connect_async(through(proxy, "redis", broker_url))
-    assert await client.ping()
-    proxy.add("redis", "hang")
-    with pytest.raises(Unavailable):
-        async with asyncio.timeout(1.4):  # one attempt of the client's alone waits longer
-            async with within("broker"):
-                await client.ping()
-    await client.aclose()
+    async with connect_async(through(proxy, "redis", broker_url)) as client:
+        assert await client.ping()
+        proxy.add("redis", "hang")
+        with pytest.raises(Unavailable):
+            async with asyncio.timeout(1.4):  # one attempt of the client's alone waits longer
+                async with within("broker"):
+                    await client.ping()

@@ -213,7 +213,7 @@ def test_whatever_is_submitted_while_the_journal_closes_is_answered(tmp_path: Pa
         over = threading.Event()
 
         def submit(journal: Journal = journal, futures: list[Future[None]] = futures) -> None:
-            while not over.is_set():  # noqa: B023 - ends with this turn
+            while not over.wait(0.0001):  # noqa: B023 - ends with this turn
                 futures.append(journal.submit(lambda db: None))
 
         threads = [threading.Thread(target=submit) for _ in range(3)]
