@@ -1,11 +1,13 @@
 """Calls between services: what is not there is told apart from who is not there."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from msgspec import Struct
 
 from runtime.http.host import build
+from shared import calls as calls_module
 from shared.calls import Calls, Missing
 from shared.errors import Unavailable
 from shared.item_ids import item_id
@@ -37,3 +39,23 @@ async def test_who_refuses_or_is_not_there_is_away(service: Calls) -> None:
             await calls.get("api-recycle-info", "/api/v1/recycle/items?limit=0", Anything)
         assert not isinstance(caught.value, Missing)
     await away.close()
+
+
+async def test_who_does_not_answer_in_time_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls_module, "PATIENCE", 0.05)
+    over = asyncio.Event()
+
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1")
+    calls = Calls({"api-recycle-info": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
+    async with asyncio.timeout(60):
+        with pytest.raises(Unavailable):
+            await calls.get("api-recycle-info", "/", Anything)
+        with pytest.raises(Unavailable):
+            await asyncio.to_thread(calls.get_blocking, "api-recycle-info", "/", Anything)
+    over.set()
+    server.close()
+    await calls.close()

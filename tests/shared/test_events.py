@@ -343,3 +343,14 @@ async def _reads(broker_url: str) -> int:
         return int((await client.info("commandstats")).get("cmdstat_xread", {}).get("calls", 0))
     finally:
         await client.aclose()
+
+
+async def test_a_stream_holds_a_bounded_number_of_events(
+    publisher: Publisher, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LENGTH", 100)
+    subject, run = new_id(), new_id()
+    for index in range(400):
+        publisher.add(subject, run, "token", {"text": "x", "index": index})
+    with connect(broker_url) as client:
+        assert 100 <= client.xlen(progress.stream(subject)) <= 200  # Redis drops a hundred at a time
