@@ -7,6 +7,8 @@ from uuid import UUID
 import httpx
 import pytest
 
+from functions.chat_llm import db as sql
+from functions.chat_llm import history
 from functions.waste import db as waste_sql
 from functions.waste.model import AnalysisResult, Ask, Candidate, Guide, NamedItem
 from runtime.http.host import build
@@ -176,3 +178,17 @@ async def test_the_same_question_about_another_photo_is_another_request(
     bodies = [{"content": "이거?", "analysis_id": str(await analysed(analyses, person))} for _ in range(2)]
     answers = [await client.post(path, json=body, headers=headers) for body in (*bodies, bodies[0])]
     assert [answer.status_code for answer in answers] == [202, 409, 202]
+
+
+async def test_a_photo_is_remembered_for_as_many_messages_as_go_along_and_no_longer(
+    client: httpx.AsyncClient, person: Person, chat: Database
+) -> None:
+    conversation, analysis = UUID(await begin(client, person)), new_id()
+    async with chat.transaction() as conn:
+        for number in range(history.TURNS // 2 + 1):
+            position = await sql.update_for_exchange(conn, conversation, person.id, None)
+            assert position is not None
+            about = None if number else analysis
+            await sql.insert_exchange(conn, conversation, position, "?", clock.now(), about)
+            found = await sql.select_photo(conn, conversation, history.TURNS)
+            assert found == ((analysis, number + 1) if number < history.TURNS // 2 else None)

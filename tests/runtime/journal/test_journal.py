@@ -105,6 +105,8 @@ def test_a_failure_runs_again_only_when_an_operator_wants_it(path: Path) -> None
     assert journal.begin([again]).result() == [None]
     journal.end(ended(again, "failure", error="no-image: x"), again, again.queued_at).result()
     assert journal.begin([start(begun.task_id, retries=1)]).result() != [None]
+    noted = journal.submit(lambda db: db.execute("SELECT count(*) FROM local_again").fetchone()).result()
+    assert noted == (0,), "a run that has ended leaves no note"
     journal.close()
 
 

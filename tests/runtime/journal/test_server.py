@@ -1,0 +1,65 @@
+"""What the syncer asks a worker to write: in the file that it has read, in the state that it has read, or not at all"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.journal import server
+from runtime.journal.file import JournalFile
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[JournalFile]:
+    """A journal with a row of revision 3 and an event, neither synced, and another row and event that are."""
+    made = JournalFile(tmp_path / "worker.db")
+    made.db.executemany(
+        """
+        INSERT INTO local_tasks (id, task_id, task_name, status, started_at, synced_to_pg, revision)
+        VALUES (?, ?, 'act', 'success', 'now', ?, 3)
+        """,
+        [("a", "a", 0), ("b", "b", 1)],
+    )
+    made.db.executemany(
+        "INSERT INTO local_events (id, task_id, event_type, timestamp, synced_to_pg) VALUES (?, 'a', 'started', 'now', ?)",
+        [("a", 0), ("b", 1)],
+    )
+    yield made
+    made.close()
+
+
+def id_of(db: sqlite3.Connection) -> str:
+    return str(db.execute("SELECT value FROM meta WHERE key = 'file_id'").fetchone()[0])
+
+
+def rows(db: sqlite3.Connection) -> list[Any]:
+    tasks = db.execute("SELECT id, synced_to_pg, quarantine FROM local_tasks").fetchall()
+    return tasks + db.execute("SELECT id, synced_to_pg FROM local_events").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "changed"),
+    [
+        ("mark", ([(3, [1])],), 1),
+        ("mark", ([(2, [1])],), 0),
+        ("mark_events", (1, [1]), 1),
+        ("quarantine", (1, 3, "refused"), 1),
+        ("quarantine", (1, 2, "refused"), 0),
+        ("drop", ("local_tasks", [1, 2]), 1),
+        ("drop", ("local_events", [1, 2]), 1),
+        ("drop", ("meta", [1]), 0),
+    ],
+)
+def test_each_write_is_for_the_rows_as_they_were_read(
+    file: JournalFile, operation: str, arguments: tuple[Any, ...], changed: int
+) -> None:
+    before, write = rows(file.db), server.OPERATIONS[operation]
+    assert write(file.db, "another file", *arguments) == 0
+    assert write(file.db, None, *arguments) == 0
+    assert rows(file.db) == before
+    assert write(file.db, id_of(file.db), *arguments) == changed
+    assert (rows(file.db) != before) == (changed > 0)
+    if operation == "drop":
+        assert {row[0] for row in rows(file.db)} >= {"a"}, "what is not synced stays"
