@@ -3,7 +3,8 @@
     python -m tests.bench [NAME ...] [--check] [--json FILE] [--history FILE]
 
 Each module of this folder with a `run()` gives rows: name, ours, raw, ratio, budget, unit and, where it helps, a note. A run
-is a line in the history file, says what moved since the runs before it, and which budgets it missed.
+is a line in the history file, says what moved since the runs before it, and which budgets it missed. Those that are known to be
+missed lie in known.toml, with the reason and how far; they end no run with 1 unless they get worse than that.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import psutil
 from tests.bench import history
 
 FOLDER = Path(__file__).parent
+KNOWN = FOLDER / "known.toml"
 
 
 # Modules of this folder that measure nothing.
@@ -35,7 +37,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--history", type=Path, default=Path("build/bench-history.jsonl"), help="the runs so far, to compare with"
     )
-    parser.add_argument("--check", action="store_true", help="exit with 1 when a budget is missed")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 when a budget is missed that is not known to be (known.toml)"
+    )
     args = parser.parse_args(words)
     args.names = args.names or names
     return args
@@ -64,9 +68,15 @@ def report(rows: list[dict[str, Any]], args: argparse.Namespace) -> int:
     history.add(args.history, run)
     _print(rows)
     print(f"\nsaved in {args.json}, and a line in {args.history}")
-    missed = [said for row in rows if (said := history.missed(row))]
+    missed, known, mended = history.judged(rows, history.known(KNOWN))
     red, plain = ("\033[31m", "\033[0m") if sys.stdout.isatty() else ("", "")
-    for title, sentences, colour in (("moved by more than noise", moved, ""), ("out of budget", missed, red)):
+    told = (
+        ("moved by more than noise", moved, ""),
+        ("out of budget, as is known", known, ""),
+        ("in budget again: to be struck out of known.toml", mended, ""),
+        ("out of budget", missed, red),
+    )
+    for title, sentences, colour in told:
         if sentences:
             print(f"\n{title}:")
         for sentence in sentences:

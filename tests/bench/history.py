@@ -26,6 +26,33 @@ class Run(Struct):
     values: dict[str, float]
 
 
+class Known(Struct, forbid_unknown_fields=True):
+    """A budget that is known to be missed: why, and a budget of its own, which what is known stays within."""
+
+    why: str
+    within: str
+
+
+def known(path: Path) -> dict[str, Known]:
+    """The known misses by "BENCH: ROW"."""
+    return msgspec.toml.decode(path.read_bytes(), type=dict[str, Known])
+
+
+def judged(rows: Iterable[dict[str, Any]], misses: dict[str, Known]) -> tuple[list[str], list[str], list[str]]:
+    """What is out of budget; what is, and is known to be; and what is known to be and is not any more. One sentence each."""
+    red, expected, mended = [], [], []
+    for row in rows:
+        name = f"{row['bench']}: {row['name']}"
+        said, miss = missed(row), misses.get(name)
+        if said and miss is not None and not missed(row | {"budget": miss.within}):
+            expected.append(f"{said} ({miss.why})")
+        elif said:
+            red.append(said + (f"; it is known to be missed, but {miss.within}" if miss else ""))
+        elif miss is not None:
+            mended.append(name)
+    return red, expected, mended
+
+
 def missed(row: dict[str, Any]) -> str:
     """Why a row is out of its budget, one sentence; empty where it is in it or has none.
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.bench import __main__ as program
-from tests.bench.history import Run, add, missed, moved, read, values
+from tests.bench.history import Known, Run, add, judged, known, missed, moved, read, values
 
 
 def _row(**fields: Any) -> dict[str, Any]:
@@ -91,3 +91,21 @@ def test_a_missed_budget_is_printed_and_ends_a_checked_run_with_1(
     assert "a row: 1.2, and the budget is ≤ 1.1 ×" in said
     assert "good: " not in said
     assert [run.values["a: good"] for run in read(tmp_path / "build" / "bench-history.jsonl")] == [1.2]
+
+
+def test_a_known_miss_is_told_and_ends_no_run_until_it_is_worse_than_known() -> None:
+    misses = {"a: a row": Known("for a reason", "≤ 1.3 ×")}
+    row = _row(budget="≤ 1.1 ×")
+    assert judged([row], misses) == ([], ["a row: 1.2, and the budget is ≤ 1.1 × (for a reason)"], [])
+    assert [len(said) for said in judged([row | {"ratio": 1.31}], misses)] == [1, 0, 0]
+    assert judged([row | {"ratio": 1.1}], misses) == ([], [], ["a: a row"])
+    assert [len(said) for said in judged([row | {"name": "another"}], misses)] == [1, 0, 0]
+
+
+def test_each_known_miss_has_a_bench_a_reason_and_a_budget_that_can_be_read() -> None:
+    found = known(program.KNOWN)
+    for name, miss in found.items():
+        bench, _, row = name.partition(": ")
+        assert (program.FOLDER / f"{bench}.py").exists(), name
+        assert len(miss.why.split()) > 3, name
+        missed(_row(name=row, budget=miss.within))
