@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from emulator.timeline import Row, Timeline, build, of_task
+from emulator.dashboard.app import STATIC
+from emulator.timeline import WAITS, Row, Timeline, build, of_task
 from emulator.timeline_text import duration, lines
 
 TRACE = "a" * 32
@@ -177,3 +178,15 @@ def test_the_terminal_shows_the_same_rows_with_marks_stacks_and_bodies() -> None
 
 def test_times_are_said_as_people_say_them() -> None:
     assert [duration(ms) for ms in (0.25, 42, 1500, 250_000)] == ["0.2 ms", "42 ms", "1.50 s", "4 min 10 s"]
+
+
+def test_each_thing_that_is_waited_for_has_words_in_both_languages() -> None:
+    words = (STATIC / "words.js").read_text(encoding="utf-8")
+    assert [name for name in WAITS if words.count(f" gap_{name}: ") != 2] == []
+
+
+def test_a_wait_for_a_lock_says_who_holds_it_and_where_that_is_seen() -> None:
+    said = {"said": "api-waste: UPDATE analyses", "holder": "b" * 32}
+    timeline = build([*REQUEST, span("l", "wait", "lock", 14.5, 2, "q", **said)])
+    assert find(timeline, "gap", "lock").depth == find(timeline, "sql", "SELECT 1").depth + 1
+    assert "┄ waiting for a lock held by api-waste: UPDATE analyses (trace bbbbbbbb)" in "\n".join(lines(timeline, 200))
