@@ -145,7 +145,7 @@ def test_the_catalogue_has_every_function_and_what_its_form_needs(api: httpx.Cli
     assert {"username", "password"} <= set(schema["properties"])
     assert login["role"] == load_services()["auth"].database.role
     assert login["file"] == "functions/auth/login.py"
-    assert "connections" in login["limits"]
+    assert login["limits"].keys() == {"replicas", "cpu", "memory", "threads", "connections"}
 
 
 def test_the_system_shows_each_part_and_its_connections(api: httpx.Client) -> None:

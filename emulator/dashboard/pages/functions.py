@@ -117,13 +117,13 @@ def catalogue(services: dict[str, Service], document: dict[str, Any]) -> list[di
     return found
 
 
-def _limits(service: Service, name: str) -> str:
-    """What its container gets in the cluster, by service.toml."""
+def _limits(service: Service, name: str) -> dict[str, str | int]:
+    """What its container gets in the cluster, by service.toml, and how many there are."""
     run = service.run
     own = service.functions.get(name)
     replicas = (own and own.deployment and own.replicas) or run.replicas
-    threads = f", {run.threads} threads" if run.threads > 1 else ""
-    return f"{replicas} × ({run.cpu} CPU, {run.memory}{threads}), {service.database.pool} connections each"
+    found: dict[str, str | int] = {"replicas": replicas, "cpu": run.cpu, "memory": run.memory}
+    return found | {"threads": run.threads, "connections": service.database.pool}
 
 
 def resolved(node: Any, document: dict[str, Any], depth: int = 0) -> Any:

@@ -72,6 +72,12 @@ export const dateTime = (text) => new Date(text).toLocaleString(current() === "k
 export const statusClass = (status) => (status >= 500 ? "bad" : status >= 400 ? "warn" : "good");
 export const pretty = (text) => { try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; } };
 
+// Scrolls a list to its item; the page itself stays where it is.
+export function seen(list, item) {
+  const box = list.getBoundingClientRect(), { top, bottom } = item.getBoundingClientRect();
+  if (top < box.top || bottom > box.bottom) list.scrollTop += (top + bottom - box.top - box.bottom) / 2;
+}
+
 export function field(label, control) { return h("label", {}, h("span", {}, label), control); }
 
 export function dialog(title, ...content) {

@@ -1,5 +1,5 @@
 // What is stored: tables under each service's own role (data-table.js), objects with pictures, Redis keys. `#data?tab=redis&match=…`
-import { api, field, h, keepAddress, loading, picture, problem, table } from "./base.js";
+import { api, field, h, keepAddress, loading, picture, problem, seen, table } from "./base.js";
 import { asService, refusal, showTable, shown } from "./data-table.js";
 import { t } from "./words.js";
 
@@ -42,7 +42,7 @@ async function tables(body, wanted, given) {
   } catch (error) { list.replaceChildren(problem(error)); }
   function open(one, filters) {
     for (const button of list.querySelectorAll("[data-table]")) button.setAttribute("aria-pressed", button.dataset.table === `${one.schema}.${one.name}`);
-    list.querySelector('[aria-pressed="true"]').scrollIntoView({ block: "nearest" });
+    seen(list, list.querySelector('[aria-pressed="true"]'));
     showTable(view, one, OWNERS[one.schema] ?? "auth", filters);
     if (innerWidth <= 760) view.scrollIntoView();
   }

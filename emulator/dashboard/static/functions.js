@@ -1,5 +1,5 @@
 // The catalogue, and a form made from each function's OpenAPI operation.
-import { api, field, h, keepAddress, loading, ms, pretty, problem, statusClass } from "./base.js";
+import { api, field, h, keepAddress, loading, ms, pretty, problem, seen, statusClass } from "./base.js";
 import { timeline } from "./timeline.js";
 import { t } from "./words.js";
 
@@ -21,12 +21,12 @@ export function show(main, wanted, { q = "" }) {
           shown.filter((f) => f.service === service).map((f) => h("li", {}, h("button", { type: "button", "data-item": true, "data-function": `${f.service}/${f.name}`, "aria-pressed": `${f.service}/${f.name}` === wanted ? "true" : null, onclick: (event) => {
             for (const other of list.querySelectorAll("[aria-pressed]")) other.removeAttribute("aria-pressed");
             event.currentTarget.setAttribute("aria-pressed", "true");
-            event.currentTarget.scrollIntoView({ block: "nearest" });
+            seen(list, event.currentTarget);
             wanted = `${f.service}/${f.name}`;
             keepAddress("functions", wanted, { q: filter.value });
             open(detail, f);
             if (innerWidth <= 760) detail.scrollIntoView();
-          } }, h("strong", {}, f.name), h("br"), h("span", { class: "method" }, f.where.split(" ")[0]), " ", h("span", { class: "muted small mono" }, route(f)))))))));
+          } }, h("strong", {}, f.name), h("br"), h("span", { class: "method" }, f.where.split(" ")[0]), " ", h("span", { class: "muted small mono" }, route(f).replace("/api/v1", "")))))))));
       }
       draw();
       if (wanted) list.querySelector(`[data-function="${CSS.escape(wanted)}"]`)?.click();
@@ -57,8 +57,13 @@ export function example(schema, name = "") {
   return { username: "mina", email: "mina@example.com", password: "correct horse", q: "페트병", content: "페트병은 어떻게 버려요?" }[name] ?? (schema.minLength > 4 ? "example text" : "text");
 }
 
+function limits({ replicas, cpu, memory, threads, connections }) {
+  const each = [`CPU ${cpu}`, memory, threads > 1 ? `${t("threads")} ${threads}` : null, `${t("connections")} ${connections}`];
+  return `${replicas} × (${each.filter(Boolean).join(", ")})`;
+}
+
 function open(detail, f) {
-  const facts = [[t("trigger"), f.path ? `${f.method} ${f.path}` : f.where], [t("role"), `${f.role} (${f.schema})`], [t("file"), f.file], [t("limits"), f.limits]];
+  const facts = [[t("trigger"), f.path ? `${f.method} ${f.path}` : f.where], [t("role"), `${f.role} (${f.schema})`], [t("file"), f.file], [t("limits"), limits(f.limits)]];
   const head = [h("h2", {}, `${f.service}/${f.name}`), f.operation?.summary ? h("p", {}, f.operation.summary) : null,
     h("dl", { class: "facts small" }, facts.map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", { class: "mono" }, value))))];
   if (f.trigger === "queue") { detail.replaceChildren(...head.filter(Boolean), messageForm(f)); return; }

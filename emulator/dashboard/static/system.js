@@ -152,7 +152,7 @@ function openPart(name, now, refresh) {
   const box = dialog(name, facts,
     part.state === "existing" ? null : h("p", { class: "row" }, act("restart", t("restart")), act("pause", t("pause")), act("resume", t("resume")), act("kill", t("kill"), true),
       h("button", { type: "button", onclick: () => { box.close(); openFault(now, refresh, name); } }, t("add_fault"))),
-    said, h("h3", {}, t("log"), " ", h("a", { class: "small", href: `#logs?part=${encodeURIComponent(name)}`, onclick: () => box.close() }, t("logs"))), log);
+    said, h("h3", {}, t("log"), " ", h("a", { class: "small", href: `#logs?part=${encodeURIComponent(name)}`, onclick: () => box.close() }, t("its_logs"))), log);
   keepAddress("system", name);
   box.addEventListener("close", () => { if (location.hash.startsWith("#system/")) keepAddress("system"); });
   async function read() {
