@@ -12,11 +12,11 @@ from msgspec import Struct
 from shared import clock, spans
 from shared.errors import Unavailable
 from shared.s3 import Bucket, Stumbled, whole
-from shared.s3_xml import StoredObject, deletion, listed, undeleted
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
+    from shared.s3_xml import StoredObject
     from shared.settings import Settings
 
 # S3 lists and deletes at most so many keys in one request.
@@ -148,6 +148,8 @@ class ObjectStore:
 
     def delete(self, *keys: str) -> None:
         """Delete objects; keys that are not there are not an error."""
+        from shared.s3_xml import deletion, undeleted
+
         for start in range(0, len(keys), _BATCH):
             body, headers = deletion(keys[start : start + _BATCH])
             with self._guard():
@@ -169,6 +171,8 @@ class ObjectStore:
         return self._list(prefix, after, limit)[0]
 
     def _list(self, prefix: str, after: str, limit: int) -> tuple[Sequence[StoredObject], bool]:
+        from shared.s3_xml import listed
+
         query = {"list-type": "2", "encoding-type": "url", "max-keys": str(limit), "prefix": prefix}
         with self._guard(prefix):
             return listed(self._ask_bucket("GET", query | ({"start-after": after} if after else {})))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from functions.location import addresses, coordinates, hours, items, phones
+from functions.location import addresses, coordinates, hours_text, items, phones
 from functions.location.csv_rows import BROKEN
 from functions.location.db import CenterRow
 from shared.ids import new_id
@@ -126,11 +126,11 @@ def _hours(row: Mapping[str, str], repairs: list[tuple[str, str]]) -> dict[str, 
     texts["holiday"] = texts["holiday"] if texts["holiday"].strip() else row[HOLIDAYS_OFF]
     noted: dict[str, str] = {}
     for key, text in texts.items():
-        reading = hours.read(text, key)
+        reading = hours_text.read(text, key)
         if reading.repair:
             repairs.append((HOURS[key], reading.repair))
         if reading.note and reading.note not in noted:
             noted[reading.note] = HOURS[key]
             how = "kept as a note" if reading.spans is None else "read in part, and kept as a note"
             repairs.append((HOURS[key], f"«{' '.join(reading.note.split())[:60]}» {how}"))
-    return hours.compose(texts)
+    return hours_text.compose(texts)

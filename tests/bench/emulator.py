@@ -1,5 +1,6 @@
 """The emulator: how long it takes to start, to reload a function, to save and restore a snapshot, and what it takes up."""
 
+import contextlib
 import shutil
 import statistics
 import tempfile
@@ -39,7 +40,11 @@ def _idle(pid: int) -> tuple[float, float]:
 
 def _memory(processes: list[psutil.Process]) -> float:
     """MB of PSS of all of them: what they share is counted once."""
-    return sum(process.memory_full_info().pss for process in processes) / 1e6
+    found = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # PostgreSQL's helpers come and go
+            found += process.memory_full_info().pss
+    return found / 1e6
 
 
 def _used(emulator: Emulator) -> float:

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from functions.location.hours import compose
+from functions.location.hours_text import compose
 from shared.ids import new_id
 from tests.location.conftest import CENTERS, LAT, LON, Put, center
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.location.hours import ALWAYS, DAYS, KEYS, KST, OperatingHours, compose, is_holiday, moment, read
+from functions.location.hours import ALWAYS, DAYS, KEYS, KST, OperatingHours, is_holiday, moment
+from functions.location.hours_text import compose, read
 
 NINE_TO_SIX = [("09:00", "18:00")]
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from functions.location.hours import compose
+from functions.location.hours_text import compose
 from tests.location.conftest import CENTERS, LAT, LON, Put, center
 
 
