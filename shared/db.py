@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
@@ -133,14 +133,21 @@ class _SeenCursor(_Cursor):
         text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else str(query)
         # One line is its name; where that is not the whole of it, or would be no statement, the text itself goes along.
         whole = text if len(text) > 1000 or "--" in text else None
-        backend = self.connection.pgconn.backend_pid
-        with spans.span(" ".join(text.split())[:1000], "sql", statement=whole, backend=backend):
-            still = partial(spans.event, "statement", "late", at=clock.time(), backend=backend)
-            late = asyncio.get_running_loop().call_later(spans.LATE, still)
-            try:
-                return await super().execute(query, params, **options)
-            finally:
-                late.cancel()
+        with _seen(self.connection, " ".join(text.split())[:1000], statement=whole):
+            return await super().execute(query, params, **options)
+
+
+@contextmanager
+def _seen(connection: AsyncConnection[Any], name: str, **attributes: Any) -> Iterator[None]:
+    """A statement as a span, which says when it is late."""
+    backend = connection.pgconn.backend_pid
+    with spans.span(name, "sql", **attributes, backend=backend):
+        still = partial(spans.event, "statement", "late", at=clock.time(), backend=backend)
+        late = asyncio.get_running_loop().call_later(spans.LATE, still)
+        try:
+            yield
+        finally:
+            late.cancel()
 
 
 class EcoConnection(TogetherConnection):
@@ -155,6 +162,14 @@ class EcoConnection(TogetherConnection):
     enqueued: bool = False
     accepted: list[tuple[psycopg.AsyncCursor[Any], wake.Accepted]] | None = None
     gone: Gone | None = None
+
+    async def end(self) -> None:
+        """As ever; where statements were put off, it is seen that they are sent only now."""
+        if spans.on() and self.waits:
+            with _seen(self, "COMMIT"):
+                await super().end()
+        else:
+            await super().end()
 
     def transaction(self, *args: Any, **options: Any) -> Any:
         # A savepoint: what was accepted before is found when it is due, like what comes after.

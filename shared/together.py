@@ -134,9 +134,7 @@ class TogetherConnection(WaitingConnection):
 
     def _start_query(self) -> Generator[Any, Any, None]:
         # Whatever psycopg sends in another way (a COPY, a stream) comes after what was put off.
-        if self.waits:
-            yield from self._exchange()
-        yield from super()._start_query()
+        return self._exchange() if self.waits else super()._start_query()
 
     def _exchange(self) -> Generator[Any, Any, None]:
         queue, pgconn, error = self._queue, self.pgconn, None
