@@ -306,14 +306,13 @@ async def delete_idle(conn: Connection, candidates: list[UUID], before: datetime
         SELECT c.id
         FROM conversations c
         WHERE c.id = ANY(%s)
-            AND c.created_at < %s
             AND COALESCE((SELECT m.created_at
                           FROM messages m
                           WHERE m.conversation_id = c.id
                           ORDER BY m.position DESC
                           LIMIT 1), c.created_at) < %s
         """,
-        [candidates, before, before],
+        [candidates, before],
     )
     return await _delete_conversations(conn, [row[0] for row in await cursor.fetchall()])
 

@@ -27,6 +27,8 @@ async def test_deleting_a_conversation_leaves_nothing_of_it(
     assert (await client.get(asked.path, headers=person.headers)).status_code == 404
     assert (await client.delete(path, headers=person.headers)).status_code == 404
     assert await tasks_of(chat, asked.reply) == []
+    with connect(broker_url) as redis:
+        assert redis.exists(stream(asked.reply)) == 0
     # What the run sends on, and its answer, find no one.
     publisher.add(asked.reply, new_id(), "token", {"text": "비밀", "index": 1})
     await give(take, success(asked, "비밀"))

@@ -21,3 +21,16 @@ async def test_messages_over_the_quota_are_429_but_a_repeat_is_answered(
         return (await client.post(f"{BASE}/{conversation}/messages", json=body, headers=headers)).status_code
 
     assert [await ask(key) for key in ("a", "b", "c", "a")] == [202, 202, 429, 202]
+
+
+async def test_a_question_in_somebody_else_s_conversation_is_404_and_counts_for_nothing(
+    serve: Callable[..., Awaitable[httpx.AsyncClient]], person: Person, another_person: Person
+) -> None:
+    client = await serve("chat_llm", QUOTA_MESSAGES="1")
+    mine, theirs = [
+        (await client.post(BASE, json={}, headers=who.headers)).json()["id"] for who in (person, another_person)
+    ]
+    for conversation, status in ((theirs, 404), (mine, 202)):
+        body = {"content": "페트병은?"}
+        answer = await client.post(f"{BASE}/{conversation}/messages", json=body, headers=person.headers)
+        assert answer.status_code == status

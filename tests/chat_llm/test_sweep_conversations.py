@@ -8,11 +8,15 @@ import pytest
 
 from functions.chat_llm import db as sql
 from functions.chat_llm.db import Conversation
+from functions.chat_llm.messages import QuestionAnswered
 from functions.chat_llm.sweep_conversations import sweep_conversations
 from shared import clock
 from shared.db import Database
 from shared.ids import new_id
+from shared.messages import AnswerQuestion
 from shared.settings import Settings
+from shared.tasks import enqueue
+from tests.support import left_of
 
 Later = Callable[[float], AbstractContextManager[None]]
 A_DAY = 86_400.0
@@ -76,3 +80,16 @@ async def test_one_that_is_being_added_to_stays(chat: Database, later: Later) ->
             await sql.insert_exchange(conn, id_, position, "q", clock.now())
         await sweep_conversations(chat, Settings(keep_conversations_days=30))
     assert await kept(chat, person) == {id_}
+
+
+async def test_a_question_that_is_still_to_be_answered_goes_with_its_conversation(chat: Database, later: Later) -> None:
+    person, mark = uuid4(), uuid4().hex
+    id_ = await conversation(chat, person)
+    async with chat.transaction() as conn:
+        position = await sql.update_for_exchange(conn, id_, person, None)
+        assert position is not None
+        _, reply = await sql.insert_exchange(conn, id_, position, mark, clock.now())
+        await enqueue(conn, AnswerQuestion(mark, "nobody"), subject=reply.id, reply=QuestionAnswered)
+    with later(A_DAY * 31):
+        await sweep_conversations(chat, Settings(keep_conversations_days=30))
+    assert await left_of(chat, mark) == []

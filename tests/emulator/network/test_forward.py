@@ -1,5 +1,6 @@
 """What the dashboard is told of a request that the gateway hands on, or can't."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ import httpcore
 import msgspec
 import pytest
 
+from emulator.network import forward
 from emulator.network.forward import Forwarder, Route
 from emulator.network.refusals import Refused
 from emulator.process import free_port
@@ -46,3 +48,16 @@ async def test_a_request_that_reached_no_service_has_a_span_with_its_id(told: so
     assert (span["kind"], span["name"]) == ("gateway", "POST → api-gone")
     assert (span["attributes"]["status"], span["attributes"]["request_id"]) == (503, "r-1")
     assert "does not answer" in span["attributes"]["said"]
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "SLOW", 0.01)
+
+    async def silent() -> dict[str, Any]:
+        return await asyncio.Future()
+
+    body = forward._Body({"headers": [(b"content-length", b"2")]}, silent)
+    async with asyncio.timeout(60):
+        with pytest.raises(Refused) as refused:
+            [piece async for piece in body.stream()]
+    assert refused.value.status == 408

@@ -86,3 +86,17 @@ async def test_a_service_that_is_not_there_is_an_error_of_the_network() -> None:
     with pytest.raises(httpcore.ConnectError):
         await client.request("GET", "http://127.0.0.1:9/")
     assert client.kept == 0
+
+
+async def test_connections_that_no_one_used_for_long_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "EXPIRY", 0.02)
+    async with serving() as (service, url, client):
+        service.go_on.clear()
+        asked = [asyncio.create_task(client.request("GET", url)) for _ in range(3)]
+        while service.connections < 3:  # noqa: ASYNC110 - a count has no event
+            await asyncio.sleep(0.001)
+        service.go_on.set()
+        await asyncio.gather(*asked)
+        await asyncio.sleep(0.05)
+        await client.request("GET", url)
+        assert (service.connections, client.kept) == (4, 1)

@@ -1,6 +1,8 @@
 """What a colleague sent is read to its end, and yesterday's state opens today."""
 
+import contextlib
 import gzip
+import tarfile
 import zlib
 from pathlib import Path
 
@@ -101,3 +103,19 @@ def test_the_state_of_0_1_0_opens_today_and_works(own_emulator: Emulator) -> Non
     own_emulator.down()
     own_emulator.up()
     assert own_emulator.eco2("status").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "snapshot/../../outside", "snapshot/link"])
+def test_what_leads_out_of_its_folder_is_not_taken_in(tmp_path: Path, name: str) -> None:
+    state = make_state(tmp_path)
+    member = tarfile.TarInfo(name if name[0] != "/" else f"{tmp_path}{name}")
+    if name.endswith("link"):
+        member.type, member.linkname = tarfile.SYMTYPE, str(tmp_path / "outside")
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as out:
+        out.addfile(member)
+    fresh, before = state.path / "snapshots" / "fresh", set(tmp_path.rglob("*"))
+    with contextlib.suppress(StartError):
+        archive.unpack(tmp_path / "x.tar.gz", fresh)
+    new = set(tmp_path.rglob("*")) - before
+    assert [path for path in new if fresh not in (path, *path.parents) and path != fresh.parent] == []
+    assert not any(path.is_symlink() for path in new)
