@@ -27,6 +27,8 @@ _POSTGRES = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) UTC \[\d+\] (\S
 _REDIS = re.compile(r"\d+:[A-Z] (\d\d \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3}) ([.*#-]) (.*)")
 _POSTGRES_LEVELS = {"WARNING": "warning", "ERROR": "error", "FATAL": "error", "PANIC": "critical"}
 _REDIS_LEVELS = {".": "debug", "-": "debug", "*": "info", "#": "warning"}
+# Said by every server that starts on an ordinary machine, whose few megabytes need no more, or ends as it was told to.
+_REDIS_USUAL = re.compile(r"WARNING Memory overcommit must be enabled|\w+ is now ready to exit")
 # They say more of the line before.
 _POSTGRES_MORE = ("DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY", "LOCATION")
 _SKIPPED = re.compile(r"reload\..*|template|prepare|model|samples")
@@ -160,7 +162,8 @@ class Reader:
             return Line(_moment(theirs[1]), theirs[1], self.part, level, theirs[4], who)
         if (theirs := _REDIS.fullmatch(text)) is not None:
             when = datetime.strptime(theirs[1], "%d %b %Y %H:%M:%S.%f").replace(tzinfo=UTC)
-            return Line(when.timestamp(), _said(when), self.part, _REDIS_LEVELS[theirs[2]], theirs[3])
+            level = "info" if _REDIS_USUAL.match(theirs[3]) else _REDIS_LEVELS[theirs[2]]
+            return Line(when.timestamp(), _said(when), self.part, level, theirs[3])
         return self._json(text) if text.startswith('{"') else None
 
     def _json(self, text: str) -> Line | None:

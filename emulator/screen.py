@@ -60,11 +60,14 @@ def screen(about: dict[str, Any], seconds: float | None, troubles: list[str], co
         return f"\x1b[{code}m{text}\x1b[0m" if colour else text
 
     rows = []
+    width = max([18, *(len(part["name"]) for part in about["parts"])])  # of a function alone: api-waste-get-stats/2
     for part in about["parts"]:
         state = paint(f"{part['state']:<10}", _STATES.get(part["state"], 33))
         reason = f"  {part['error']}" if part.get("error") and part["state"] != "ready" else ""
         debug = f"  debugger {part['debug']}" if part.get("debug") else ""
-        rows.append(f"  {part['name']:<18} {state} {part['pid'] or '':>8}  {part['address']}{debug}{reason}".rstrip())
+        rows.append(
+            f"  {part['name']:<{width}} {state} {part['pid'] or '':>8}  {part['address']}{debug}{reason}".rstrip()
+        )
     when = f" in {seconds:.1f} s" if seconds is not None else ""
     without = ", ".join(f"{part['name']} ({part['state']})" for part in missing(about))
     head = f"Eco² runs{when}, without {without}" if without else f"Eco² is ready{when}"

@@ -360,6 +360,9 @@ def test_a_role_can_not_have_a_migration_do_what_it_may_not(server: Postgres, tm
     with psycopg.connect(server.dsn("api_users_role")) as conn:
         conn.execute("DROP FUNCTION users.planted()")
     assert migrate.apply(server.dsn(OWNER), services) == ["users.0900_later"]
+    assert (
+        "yoyo_tmp" not in server.log.read_text()
+    )  # the tool looks for nothing that is not there: a start logs no error
 
 
 def test_the_cluster_lets_a_services_role_into_its_own_database_alone(server: Postgres) -> None:

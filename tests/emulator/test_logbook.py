@@ -132,3 +132,16 @@ def test_the_emulators_own_words_have_a_time_and_what_went_wrong_is_a_warning() 
         + "\n"
     )
     assert [line.level for line in Reader("eco2").read(said.encode())] == ["warning", "info"]
+
+
+@pytest.mark.parametrize(
+    ("said", "level"),
+    [
+        ("WARNING Memory overcommit must be enabled! Without it, a save may fail.", "info"),
+        ("Valkey is now ready to exit, bye bye...", "info"),
+        ("Asynchronous AOF fsync is taking too long", "warning"),
+    ],
+)
+def test_what_redis_says_at_each_start_and_end_is_no_warning(said: str, level: str) -> None:
+    (line,) = logbook.Reader("redis-broker").read(f"123:M 29 Nov 2025 12:00:01.250 # {said}\n".encode())
+    assert (line.level, line.text) == (level, said)
