@@ -19,6 +19,7 @@ from psycopg.generators import fetch_many
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.waiting import Ready, Wait
 
+from shared import trace
 from shared.waiting import WaitingConnection
 
 if TYPE_CHECKING:
@@ -191,11 +192,13 @@ class Unit:
 
     Attributes:
         enqueued, accepted: as a connection's (`shared.db.EcoConnection`).
+        traceparent: of the request that made it.
     """
 
     def __init__(self, accepted: list[tuple[Any, Accepted]] | None) -> None:
         self.enqueued = False
         self.accepted = accepted
+        self.traceparent = trace.current()
         self.writes: list[Write] = []
 
     def expect(self, query: Any, values: Any, otherwise: type[Exception]) -> None:

@@ -12,10 +12,11 @@ therefore waits a moment, and then its members do, each alone.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from shared import spans
+from shared import clock, spans, trace
 from shared.errors import Busy, Unavailable
 from shared.together import Unit, later
 
@@ -40,10 +41,6 @@ class Units:
 
     async def commit(self, unit: Unit) -> None:
         """Commit it; a unit that no one waits for any more is left out as long as it was not sent."""
-        if spans.on():
-            # Each in the trace of its own request.
-            await self._together(unit)
-            return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((unit, done))
         if self._committing is None:
@@ -101,17 +98,28 @@ class Units:
                 done.set_result(None)
 
     async def _together(self, *units: Unit, first: str = "") -> None:
-        async with self._database.transaction() as conn:
-            if first:
-                await later(conn, first)
-            for unit in units:
-                for write in unit.writes:
-                    write.cursor = await later(conn, write.query, write.values)
-            if any(unit.expects for unit in units):
-                await conn.send_queue()
+        begun, at = time.perf_counter(), clock.time()
+        # Each write is in the trace of its own request, what is common to them in the first one's.
+        outer = trace.set_current(units[0].traceparent)
+        try:
+            async with self._database.transaction() as conn:
+                if first:
+                    await later(conn, first)
                 for unit in units:
-                    unit.check()
-            for unit in units:
-                conn.enqueued = conn.enqueued or unit.enqueued
-                if conn.accepted is not None and unit.accepted is not None:
-                    conn.accepted += unit.accepted
+                    trace.set_current(unit.traceparent)
+                    for write in unit.writes:
+                        write.cursor = await later(conn, write.query, write.values)
+                trace.set_current(units[0].traceparent)
+                if any(unit.expects for unit in units):
+                    await conn.send_queue()
+                    for unit in units:
+                        unit.check()
+                for unit in units:
+                    conn.enqueued = conn.enqueued or unit.enqueued
+                    if conn.accepted is not None and unit.accepted is not None:
+                        conn.accepted += unit.accepted
+        finally:
+            trace.reset_current(outer)
+        for unit in units[1:]:
+            own, seconds = unit.traceparent, time.perf_counter() - begun
+            spans.send("COMMIT", "sql", traceparent=spans.below(own), parent=own, started=at, seconds=seconds)

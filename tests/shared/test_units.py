@@ -1,14 +1,17 @@
 """Units that come at the same moment are one transaction, and one's failure is never another's."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 
 from emulator.servers.postgres import Postgres
+from shared import spans, trace
 from shared.db import Database
 from shared.errors import Unavailable
 from shared.idempotency import Idempotency, Taken
@@ -166,3 +169,33 @@ async def test_what_no_one_waits_for_any_more_is_not_begun(users: Database) -> N
         await first
     await third
     assert await there(users, [left, kept]) == [kept]
+
+
+async def test_each_write_of_a_group_is_in_the_trace_of_its_own_request(
+    users: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+        wire.bind(("127.0.0.1", 0))
+        wire.settimeout(10)
+        monkeypatch.setenv("ECO2_SPANS", f"127.0.0.1:{wire.getsockname()[1]}")
+        spans.configure("userinfo")
+        try:
+            units = []
+            for _ in range(3):
+                trace.enter(None)
+                units.append(await unit(users, new_id()))
+            trace.set_current("")
+            assert await ends(users, *units) == [None] * 3
+        finally:
+            monkeypatch.delenv("ECO2_SPANS")
+            spans.configure("userinfo")
+        names: dict[str, list[str]] = {}
+        while sum(map(len, names.values())) < 7:
+            told = msgspec.json.decode(wire.recv(1 << 16))
+            if told["kind"] == "sql":  # a wait is told where it is long
+                names.setdefault(told["trace"], []).append(" ".join(told["name"].split()[:2]))
+    assert [sorted(names[one.traceparent[3:35]]) for one in units] == [
+        ["COMMIT", "INSERT INTO", "SET LOCAL"],
+        ["COMMIT", "INSERT INTO"],
+        ["COMMIT", "INSERT INTO"],
+    ]
