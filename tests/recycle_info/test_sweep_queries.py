@@ -2,9 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+import pytest
 
 from functions.recycle_info import db as sql
+from functions.recycle_info import sweep_queries as module
 from functions.recycle_info.sweep_queries import sweep_queries
 from shared import clock
 from shared.db import Database
@@ -34,3 +37,20 @@ async def test_searches_go_when_their_time_is_over_and_by_default_never(
         assert await kept() == ["new", "old"]
         await sweep_queries(database, Settings(keep_queries_days=30))
         assert await kept() == ["new"]
+
+
+async def test_a_run_goes_on_behind_its_first_batch_and_by_what_a_search_itself_says(
+    db: Callable[[str], Awaitable[Database]], later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 2)
+    database, person = await db("recycle-info"), uuid4()
+    async with database.transaction() as conn:
+        for _ in range(5):
+            await sql.insert_query(conn, new_id(), person, "old", [], clock.now())
+    with later(86_400 * 31):
+        async with database.transaction() as conn:
+            # An id that tells no time, as other software makes them.
+            await sql.insert_query(conn, UUID(int=uuid4().int >> 40), person, "new", [], clock.now())
+        await sweep_queries(database, Settings(keep_queries_days=30))
+    async with database.connection() as conn:
+        assert [one.query for one in await sql.select_queries(conn, person, None, 100)] == ["new"]
