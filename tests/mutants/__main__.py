@@ -55,11 +55,11 @@ class Verdict(Struct, frozen=True):
 def drawn(root: Path, count: int, seed: int, only: tuple[str, ...] = ()) -> list[Mutant]:
     """So many slips of a checkout, group by group in turn, the kinds of slips in turn within a group."""
     random_ = random.Random(seed)  # to be drawn again, not to be secret
-    known = {(one["file"], one["before"], one["after"]) for one in _known()}
+    known = set(known_slips())
     piles: dict[str, list[Mutant]] = {}
     for group in only or GROUPS:
         found = [one for file in _files(root, group) for one in mutants(file, root)]
-        piles[group] = _by_kind([one for one in found if (one.file, one.before, one.after) not in known], random_)
+        piles[group] = _by_kind([one for one in found if named(one, root) not in known], random_)
     picked: list[Mutant] = []
     while len(picked) < count and any(piles.values()):
         picked += [pile.pop() for pile in piles.values() if pile][: count - len(picked)]
@@ -89,8 +89,16 @@ def _files(root: Path, group: str) -> Iterator[Path]:
             yield file
 
 
-def _known() -> list[dict[str, str]]:
-    return tomllib.loads((Path(__file__).parent / "known.toml").read_text(encoding="utf-8")).get("slip", [])
+def named(slip: Mutant, root: Path) -> tuple[str, ...]:
+    """A slip as `known.toml` names it: its file, its line's text, and what becomes of what. Numbers of lines change."""
+    line = (root / slip.file).read_text(encoding="utf-8").splitlines()[slip.line - 1].strip()
+    return slip.file, line, slip.before, slip.after
+
+
+def known_slips() -> Iterator[tuple[str, ...]]:
+    """What `known.toml` names."""
+    for one in tomllib.loads((Path(__file__).parent / "known.toml").read_text(encoding="utf-8")).get("slip", []):
+        yield one["file"], one["line"], one["before"], one["after"]
 
 
 class Trial:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runtime.services import ROOT
-from tests.mutants.__main__ import GROUPS, drawn
+from tests.mutants.__main__ import GROUPS, drawn, known_slips, named
 from tests.mutants.operators import around, mutants
 
 SOURCE = '''
@@ -73,6 +73,12 @@ def test_an_option_of_a_class_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "kind.py"
     file.write_text("class Kind(Struct, frozen=True):\n    pass\n", encoding="utf-8")
     assert mutants(file, tmp_path) == []
+
+
+def test_each_slip_that_is_known_to_change_nothing_is_still_one() -> None:
+    known = list(known_slips())
+    found = {named(one, ROOT) for file in {file for file, *_ in known} for one in mutants(ROOT / file, ROOT)}
+    assert [slip for slip in known if slip not in found] == []
 
 
 def test_slips_are_spread_over_all_packages_drawn_again_by_their_seed_and_read_as_python() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from emulator.process import StartError
 from emulator.state import restore, snapshots
 from emulator.state.folder import State
+from shared import clock
 from tests.emulator.conftest import Emulator
 from tests.emulator.state.made import NAMES, contents, make_state, rewrite, save
 from tests.emulator.state.test_snapshots import register
@@ -79,6 +81,35 @@ def test_half_a_swap_is_taken_back_too(state: State, monkeypatch: pytest.MonkeyP
         killed_after(steps, restore.swap, state, monkeypatch)
         restore.undo(state)
         assert contents(state) == {"new"}, f"killed before rename {steps + 1}"
+
+
+def test_the_clock_goes_to_the_snapshot_s_and_back(state: State) -> None:
+    file = state.path / "clock"
+
+    def ahead() -> float:
+        return float(struct.unpack_from("<d", file.read_bytes())[0])
+
+    try:
+        clock.write_offset(str(file), 100.0)
+        save(state, "one")
+        clock.write_offset(str(file), 500.0)
+        restore.stage(state, "one")
+        restore.swap(state)
+        assert ahead() == 100.0
+        restore.undo(state)
+        assert ahead() == 500.0
+    finally:
+        clock.use_file(None)
+
+
+def test_while_one_is_under_way_no_other_begins(state: State) -> None:
+    save(state, "one")
+    rewrite(state, "new")
+    restore.stage(state, "one")
+    with pytest.raises(StartError, match="another restore is under way"):
+        restore.stage(state, "one")
+    restore.undo(state)
+    assert contents(state) == {"new"}
 
 
 @pytest.mark.parametrize("name", [*NAMES, "manifest.json"])

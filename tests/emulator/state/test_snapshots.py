@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from emulator.process import StartError
+from emulator.servers.postgres import Postgres
 from emulator.state import archive, freeze, snapshots
 from tests.emulator.conftest import ROOT, Emulator
 from tests.emulator.state.made import make_state, save
@@ -138,3 +139,11 @@ def test_frozen_processes_stand_still_and_go_on() -> None:
         freeze.thaw(frozen)
         assert os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG) is None
         child.kill()
+
+
+def test_a_snapshot_of_a_running_server_does_not_say_that_it_runs(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    (Postgres(state.path).cluster / "postmaster.pid").write_text("1\n")
+    save(state, "one")
+    assert (state.path / "snapshots" / "one" / "cluster" / "PG_VERSION").exists()
+    assert not (state.path / "snapshots" / "one" / "cluster" / "postmaster.pid").exists()
