@@ -65,7 +65,7 @@ def s3(folder: Path, port: int = 0) -> Iterator[S3]:
         yield server
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(60)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from runtime.closure import Checkout
 from runtime.services import ROOT
 from tests.clusters import Clusters
 from tests.k8s.api.server import Server
+from tests.prepared import prepared
 
 PARTS = ("functions", "shared", "runtime", "k8s", "emulator", "locks", "pyproject.toml")
 
@@ -39,7 +40,7 @@ def checkout(tmp_path: Path) -> Path:
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, root / part)
         else:
             shutil.copy(source, root / part)
     return root
@@ -109,9 +110,14 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]
 
 
 @pytest.fixture(scope="session")
-def first_deploy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first_deploy(run_folder: Path) -> Iterator[Path]:
     """A folder with the `objects` of a cluster, and the state beside it, after a first deploy of this checkout."""
-    home = tmp_path_factory.mktemp("deployed")
+    kubectl_or_skip()
+    with prepared(run_folder / "first-deploy", deploy_first) as home:
+        yield home
+
+
+def deploy_first(home: Path) -> None:
     server = make_cluster(home)
     try:
         for words in (["secrets", "init"], ["deploy", "--timeout", "60"]):
@@ -120,7 +126,6 @@ def first_deploy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         server.store.save(home / "objects")
     finally:
         server.close()
-    return home
 
 
 @pytest.fixture
