@@ -36,6 +36,8 @@ SQL_ALLOWED = {
     # The database of one's own before it is used; any table as its service's role sees it.
     "emulator/existing.py",
     *("emulator/dashboard/pages/data.py", "emulator/dashboard/catalog.py", "emulator/dashboard/table.py"),
+    # Who holds the lock that a statement waits for, asked of PostgreSQL itself.
+    "emulator/dashboard/locks.py",
     # Every table by its rule, for a recording without personal details; what all outboxes still hold.
     *("emulator/recording/anonymous.py", "emulator/recording/work.py"),
     # Roles, dumps and restores of a whole cluster.
@@ -134,6 +136,8 @@ def test_only_the_outermost_loops_catch_everything() -> None:
 WITH_AN_END = {
     "emulator/commands/exec.py": "ends with the command",
     "emulator/commands/up.py": "the terminal's, ends with it",
+    "emulator/dashboard/locks.py": "ends when no statement waits",
+    "emulator/deferred.py": "makes one application, waited for by whoever asks for it",
     "emulator/forks.py": "a child's last seconds",
     "emulator/keeper.py": "races of an end and an answer, inside a kept loop",
     "emulator/launcher.py": "the same",
