@@ -332,6 +332,7 @@ class Keeper:
                 await asyncio.wait_for(exited(process), self.part.grace + 2)
             except TimeoutError:
                 process.kill()
+                await exited(process)
 
         task = asyncio.create_task(see_off())
         self._leaving.add(task)

@@ -12,6 +12,7 @@ import pytest
 
 from emulator import fleet, probe
 from emulator.fleet import Fleet
+from emulator.forks import Process
 from emulator.keeper import FOLLOWS, Keeper
 from emulator.launcher import Launcher
 from emulator.part import Kind, Part
@@ -20,6 +21,13 @@ from emulator.process import CalledWrongly, Command, StartError, state_of
 ROOT = Path(__file__).parents[2]
 # Ready once its file is there; ends well when it is told to.
 SLEEP = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text('x'); time.sleep(600)"
+
+
+# Deaf to what it is told, the first time that it runs.
+DEAF = (
+    "import pathlib, signal, sys, time; file = pathlib.Path(sys.argv[1]);"
+    "file.exists() or signal.signal(signal.SIGTERM, signal.SIG_IGN); file.write_text('x'); time.sleep(600)"
+)
 
 
 class World:
@@ -134,6 +142,60 @@ async def test_a_paused_part_can_be_resumed_renewed_and_killed(world: World) -> 
     first = pid_of(keeper)
     keeper.kill()
     await until(lambda: keeper.state == "ready" and pid_of(keeper) != first)
+
+
+@pytest.mark.parametrize("asked", ["stop", "renew"])
+@pytest.mark.parametrize(
+    ("program", "grace", "ended_by"),
+    [(SLEEP, 20.0, signal.SIGTERM), (DEAF, -1.8, signal.SIGKILL)],
+    ids=["paused", "deaf"],
+)
+async def test_a_part_ends_by_what_it_is_told_although_it_stands_still_and_is_killed_only_when_it_does_not_hear(
+    world: World, asked: str, program: str, grace: float, ended_by: signal.Signals
+) -> None:
+    keeper = world.add("one", program, grace=grace)  # seconds, less the two that all are given
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    process = keeper.process
+    assert process is not None
+    if program is SLEEP:
+        keeper.pause()
+    await (keeper.stop() if asked == "stop" else keeper.renew(overlapping=True))
+    await until(lambda: process.poll() is not None)
+    assert process.returncode == -ended_by
+
+
+async def test_a_stop_waits_for_a_process_that_was_renewed_and_is_still_ending(world: World) -> None:
+    keeper = world.add("one", DEAF, grace=-1.0)
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    old = keeper.process
+    assert old is not None
+    await keeper.renew(overlapping=True)
+    await keeper.stop()
+    assert old.poll() is not None
+
+
+async def test_a_part_that_is_to_crash_while_it_is_born_does_not_live(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, born, go_on = world.launcher.start, asyncio.Event(), asyncio.Event()
+    processes: list[Process] = []
+
+    async def slowly(part: Part, command: Command) -> Process:
+        processes.append(await start(part, command))
+        born.set()
+        await go_on.wait()
+        return processes[-1]
+
+    monkeypatch.setattr(world.launcher, "start", slowly)
+    keeper = world.add("one")
+    world.fleet.begin()
+    await born.wait()
+    keeper.crash()
+    go_on.set()
+    await until(lambda: processes[0].poll() is not None)
+    await until(lambda: keeper.state == "ready" and len(processes) == 2)
 
 
 async def test_what_is_seen_is_what_is_there_now(world: World) -> None:

@@ -89,7 +89,7 @@ async def test_a_service_that_is_not_there_is_an_error_of_the_network() -> None:
 
 
 async def test_connections_that_no_one_used_for_long_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "EXPIRY", 0.02)
+    monkeypatch.setattr(upstream, "EXPIRY", 0.1)
     async with serving() as (service, url, client):
         service.go_on.clear()
         asked = [asyncio.create_task(client.request("GET", url)) for _ in range(3)]
@@ -97,6 +97,10 @@ async def test_connections_that_no_one_used_for_long_are_closed(monkeypatch: pyt
             await asyncio.sleep(0.001)
         service.go_on.set()
         await asyncio.gather(*asked)
-        await asyncio.sleep(0.05)
-        await client.request("GET", url)
-        assert (service.connections, client.kept) == (4, 1)
+        assert client.kept == 3
+        for _ in range(500):
+            await client.request("GET", url)  # over the one that was used last
+            if client.kept == 1:
+                break
+            await asyncio.sleep(0.01)
+        assert client.kept == 1
