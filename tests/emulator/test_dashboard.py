@@ -220,6 +220,13 @@ def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: http
     until(synced, "both tasks with every stage reached")
 
 
+def test_tabs_that_ask_for_the_same_new_person_at_once_get_the_same(api: httpx.Client) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda path: call(api, "GET", path, person="newcomer"), ["/api/v1/auth/me"] * 3))
+    assert {answer["status"] for answer in answers} == {200}
+    assert len({answer["body"] for answer in answers}) == 1
+
+
 def test_a_wait_for_a_row_is_a_row_of_the_timeline_that_names_who_holds_it(
     emulator: Emulator, api: httpx.Client
 ) -> None:
