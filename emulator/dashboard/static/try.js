@@ -49,7 +49,7 @@ function photo(call, shown, signal) {
         stage.textContent = "";
         const english = current() === "en" ? await inEnglish(data) : null;
         out.replaceChildren(...answer(data, english, choose));
-        say(out.textContent.slice(0, 120));
+        say(out.innerText.slice(0, 120));
       };
       // The person's own word: the guide follows it, and `eco2 ai report` counts it.
       const choose = async (kind) => { try { await tell(await call(`/waste/analyses/${analysis.id}`, { method: "PATCH", json: { waste_type: kind } })); } catch (error) { out.append(problem(error)); } };
