@@ -1,18 +1,17 @@
 """From confidences to an answer: which type, whether it is sure enough, and what to ask back. The same for every provider."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shared.item_ids import item_id
 from shared.messages import Candidate, Classification
 
-THRESHOLD = 0.43
-"""Least confidence of an answer; under it the type is `unknown`, with the candidates. Chosen as docs/AI.md says."""
+LEAD = 0.18
+"""How far the first type has to be ahead of the second to be the answer: else it is `unknown`, with the candidates. Where a photo
+was seen in several views, the first counts half by all of them and half by the one that is least sure of it: views that
+disagree make no answer. Chosen as docs/AI.md says."""
 
-LEAST = {"general": 0.55}
-"""Types that need more where no item is named: what looks like rubbish is often recycled, and half of such answers were wrong."""
-
-RIVAL = 0.7
-"""Where the second type has more than this share of the first's confidence the type is `unknown` as well: the person is asked."""
+THRESHOLD = 0.25
+"""Least confidence of an answer, however far ahead."""
 
 SURE = 0.8
 """From here on nothing is asked back, and a wrong answer counts as a sure one."""
@@ -27,18 +26,23 @@ _SHARE = 0.4
 
 
 def answer(
-    confidences: Sequence[tuple[str, float]], provider: str, model: str, item: tuple[str, str] | None = None
+    confidences: Sequence[tuple[str, float]],
+    provider: str,
+    model: str,
+    item: tuple[str, str] | None = None,
+    least: Mapping[str, float] | None = None,
 ) -> Classification:
-    """The answer of these types' confidences (in any order, maybe none); `item` is a slug and its waste type.
+    """The answer of these types' confidences (in any order, maybe none).
 
-    The item stays where the answer is of its type: else its guide would contradict the answer.
+    `item` is a slug and its waste type; it stays where the answer is of its type: else its guide would contradict the answer.
+    `least` is each type's confidence in the view that is least sure of it, where there are several.
     """
     order = sorted(confidences, key=lambda one: -one[1])[:CANDIDATES]
     candidates = [Candidate(kind, round(confidence, 4)) for kind, confidence in order if confidence >= _LEAST]
     best, confidence = order[0] if order else ("unknown", 0.0)
     rival = order[1][1] if len(order) > 1 else 0.0
-    least = THRESHOLD if item and item[1] == best else max(THRESHOLD, LEAST.get(best, 0.0))
-    waste_type = best if confidence >= least and rival <= RIVAL * confidence else "unknown"
+    firm = (confidence + least[best]) / 2 if least else confidence
+    waste_type = best if confidence >= THRESHOLD and firm - rival >= LEAD else "unknown"
     return Classification(
         waste_type=waste_type,
         confidence=round(confidence, 4),

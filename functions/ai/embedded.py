@@ -129,8 +129,8 @@ class EmbeddedPhotos:
             Unavailable: the model's file is not there (yet).
         """
         seen = self._loaded().look(photo)
-        judged = self._judge.types(seen.features, seen.logits)
-        return deciding.answer(judged, self.provider, self.model, judging.item(seen.logits))
+        judged, item = self._judge.types(seen.features, seen.logits), judging.item(seen.logits)
+        return deciding.answer([*judged.confidences.items()], self.provider, self.model, item, judged.least)
 
     def _loaded(self) -> Classifier:
         with self._loading:

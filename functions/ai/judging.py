@@ -61,9 +61,19 @@ class Joining(Struct, frozen=True):
     foreign: float = 9.5
     nothing: float = 10.0
     own: float = 9.0
-    agreement: float = 0.25
+    agreement: float = 0.1
     """How much the map's opinion weighs among the head's types."""
     sharpness: float = 0.95
+
+
+class Judged(Struct, frozen=True):
+    """By type of `labels.TYPES`: the confidence, and that of the view which is least sure of it.
+
+    What the confidences lack to 1 is that of nothing to throw away.
+    """
+
+    confidences: dict[str, float]
+    least: dict[str, float]
 
 
 class Judge:
@@ -81,10 +91,13 @@ class Judge:
         self._merge = np.array([[kind == TYPES[own] for own in self._own] for kind in kinds], np.float64)
         self._other = kinds.index(OTHER)
 
-    def types(self, features: Given, logits: Given) -> list[tuple[str, float]]:
-        """Confidence of each type of `labels.TYPES`; what is missing to 1 is that of nothing to throw away."""
-        chances = self.join(*self.opinions(features[None], logits[None]))[0]
-        return list(zip(TYPES, chances.tolist(), strict=True))
+    def types(self, features: Given, logits: Given) -> Judged:
+        """What the views [views, ...] of one photo show."""
+        together = self.join(*self.opinions(features[None], logits[None]))[0]
+        alone = self.join(*self.opinions(features[:, None], logits[:, None]))
+        return Judged(
+            dict(zip(TYPES, together.tolist(), strict=True)), dict(zip(TYPES, alone.min(axis=0).tolist(), strict=True))
+        )
 
     def opinions(self, features: Given, logits: Given) -> tuple[Floats, Floats, Floats]:
         """For photos [n, views, ...]: the head's chances [n, own types], its doubt [n], and the map's chances [n, types]."""

@@ -136,9 +136,9 @@ def test_nearly_the_same_photo_is_paid_for_once(openai_task: AtWork, stub: Stub)
 
 
 def test_an_unsure_answer_is_unknown_with_its_candidate(openai_task: AtWork, stub: Stub) -> None:
-    stub.rules = [Rule(content=GLASS | {"confidence": 0.3})]
+    stub.rules = [Rule(content=GLASS | {"confidence": 0.2})]
     answer = run(openai_task)
-    assert (answer.waste_type, answer.confidence) == ("unknown", 0.3)
+    assert (answer.waste_type, answer.confidence) == ("unknown", 0.2)
     assert [candidate.waste_type for candidate in answer.candidates] == ["glass"]
 
 
