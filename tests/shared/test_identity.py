@@ -333,15 +333,44 @@ def test_more_revocations_than_are_remembered_let_no_one_in(
     assert refused(verifier, f"Bearer {signed(folder, exp=before)}")
     assert refused(verifier, f"Bearer {signed(folder, sid=str(uuid4()), exp=before)}"), "it is not known whose that is"
     assert verifier.authenticate(f"Bearer {signed(folder, sid=str(uuid4()), exp=after)}")
+    # The clock of the process that signs may go so far behind that of the one that revokes.
+    newest = now - 300 + 15 + identity.LAG + identity.ACCESS_SECONDS
+    for exp, shut_out in ((newest - 2, True), (newest + 2, False)):
+        assert refused(verifier, f"Bearer {signed(folder, sid=str(uuid4()), exp=exp)}") == shut_out
     # All is read again after Redis was away.
     verifier._take([(str(USER.session_id), now - 301), *many])
     assert len(verifier._revoked) <= 10
+
+
+def test_a_token_has_one_spelling(folder: Path, verifier: Verifier) -> None:
+    token = signed(folder)
+    signs = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    # The last of a signature's characters has four bits that decode to nothing.
+    same = signs.index(token[-1]) & ~15
+    for other in set(signs[same : same + 16]) - {token[-1]}:
+        assert refused(verifier, f"Bearer {token[:-1]}{other}")
+    assert not refused(verifier, f"Bearer {token}")
+
+
+async def test_revocations_that_no_token_outlives_leave_the_broker(broker_url: str) -> None:
+    old, young, new = (str(uuid4()) for _ in range(3))
+    async with Redis.from_url(broker_url, decode_responses=True) as redis:
+        ages = {old: clock.time() - identity.KEPT - 5, young: clock.time() - identity.ACCESS_SECONDS - 100}
+        await redis.zadd(identity.REVOKED_KEY, ages)
+        await identity.announce_revocations(redis, [UUID(new)])
+        scores = [await redis.zscore(identity.REVOKED_KEY, session) is not None for session in (old, young, new)]
+        await redis.zrem(identity.REVOKED_KEY, young, new)
+    assert scores == [False, True, True]
 
 
 def test_a_revocation_is_forgotten_once_all_its_tokens_have_expired(verifier: Verifier) -> None:
     old, new = uuid4(), uuid4()
     verifier._take([(str(old), clock.time() - identity.KEPT - 1), (str(new).encode(), clock.time() - 1)])
     assert set(verifier._revoked) == {new}
+    # A process that signed by a clock that goes behind.
+    lately = uuid4()
+    verifier._take([(str(lately), clock.time() - identity.ACCESS_SECONDS - 100)])
+    assert set(verifier._revoked) == {new, lately}
 
 
 def test_logs_call_a_person_by_an_alias_that_does_not_lead_back() -> None:
