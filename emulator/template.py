@@ -14,6 +14,7 @@ import os
 import selectors
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 from typing import Any, NoReturn
@@ -48,6 +49,7 @@ WARM = (
         "httpx",
         "httpcore",
         "sqlite3",
+        "encodings.idna",  # of which every first look-up of a host makes use
     ),
     *("prometheus_client", "cryptography.hazmat.primitives.asymmetric.ed25519"),
     *(
@@ -86,6 +88,7 @@ def warm() -> None:
             importlib.import_module(name)
     telemetry.quiet()
     identity.warm()
+    sqlite3.connect(":memory:").close()
     _know_postgres()
     _know_s3()
     _know_litestar()
