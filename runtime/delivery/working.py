@@ -16,6 +16,7 @@ from functools import partial
 
 import msgspec
 
+from runtime import memory
 from runtime.binding import Call
 from runtime.delivery.broker import Broker, Delivery
 from runtime.delivery.consumer import Consumer
@@ -74,6 +75,7 @@ class Worker(Consumer):
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._runners: list[supervision.ThreadLoop] = []
         self._forgot = time.monotonic()
+        self._given_back = 0  # how many had finished when memory was last given back
 
     def start(self) -> None:
         super().start()
@@ -123,6 +125,9 @@ class Worker(Consumer):
         if time.monotonic() - self._forgot > FORGET:
             self._forgot = time.monotonic()
             self.journal.forget_payloads()
+        if self.finished != self._given_back and not self.held:
+            self._given_back = self.finished
+            memory.give_back()
 
     # From the broker into the journal
 

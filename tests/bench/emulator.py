@@ -51,7 +51,7 @@ def _used(emulator: Emulator) -> float:
     """MB of PSS after someone has sent photographs and heard the answers."""
     scene = Scene(emulator)
     scene.photos([scene.person()], EACH)
-    time.sleep(5)
+    time.sleep(12)  # workers that have nothing to do give memory back, within two beats
     return _memory(_family(int(emulator.about["pid"])))
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from runtime import memory
 from runtime.delivery import working
 from runtime.journal.results import hash_result
 from runtime.journal.slots import Slots
@@ -90,3 +91,18 @@ def test_a_task_that_was_put_off_runs_when_the_relay_brings_it_again(
         owner.ask_again(id_)
         eventually(lambda: owner.outbox() == 0)
     assert runs == [1, 1]
+
+
+def test_a_worker_that_has_nothing_left_to_do_gives_its_memory_back_once(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(memory, "give_back", lambda: given.append(one.finished))
+    with worker(broker_url, tmp_path, queue, {"double": call(lambda *, number: Result({"number": number * 2}))}) as one:
+        one.chores()
+        assert given == [], "nothing was done yet"
+        owner.enqueue(f"{queue}/double", 1)
+        eventually(lambda: owner.outbox() == 0 and one.finished == 1 and not one.held)
+        one.chores()
+        one.chores()
+        assert given == [1]
