@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.adapt import AdaptersMap
-from psycopg.pq import TransactionStatus
-from psycopg.types.datetime import TimestampBinaryLoader, TimestampLoader
-from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg.types.numeric import FloatLoader
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from shared import clock, spans, wake
+from shared import spans, wake
+from shared.connection import ADAPTERS, COLLIDED, Cursor, EcoConnection, SeenCursor, changed
 from shared.errors import Busy, TooSlow, Unavailable
 from shared.keepalive import KEEPALIVE
 from shared.silence import Gone, Watch
-from shared.together import TogetherConnection, TogetherCursor, Unit
+from shared.together import Unit
 from shared.units import Units
 
 # How long a request may wait for a connection before it answers 503, in seconds.
@@ -39,13 +30,8 @@ LATELY = 0.5
 SILENT = 0.5
 # How long what others may hold for ever is waited for (`tried`).
 MOMENT = 0.25
-# A statement that others' locks made fail, outside of a transaction, is tried so often in all.
-TRIES = 3
-
 Connection = AsyncConnection[Any]
 
-# Two transactions waited for each other, or saw each other's changes: PostgreSQL ended one of them, and it left no trace.
-_COLLIDED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 # No connection to be had, or one that broke. A server that became a replica refuses to write; one that ends a session for
 # having been idle inside of a transaction calls it an internal error.
 _AWAY = (
@@ -60,121 +46,17 @@ _AWAY = (
 )
 
 
-# Whether the request that this context answers has changed anything that stays.
-_changed: ContextVar[bool] = ContextVar("changed", default=False)
-
-
 def problem_of(error: BaseException) -> Unavailable | None:
     """What a failure of the database is to the client; None when it is none of the database's (a wrong statement)."""
-    if isinstance(error, _COLLIDED):
+    if isinstance(error, COLLIDED):
         busy = Busy()
-        busy.undone = not _changed.get()
+        busy.undone = not changed.get()
         return busy
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return Busy()
     if isinstance(error, psycopg.errors.QueryCanceled):
         return TooSlow()
     return Unavailable("database") if isinstance(error, _AWAY) else None
-
-
-class _UtcLoader(TimestampLoader):
-    def load(self, data: Any) -> datetime:
-        return super().load(data).replace(tzinfo=UTC)
-
-
-class _UtcBinaryLoader(TimestampBinaryLoader):
-    def load(self, data: Any) -> datetime:
-        return super().load(data).replace(tzinfo=UTC)
-
-
-def adapters() -> AdaptersMap:
-    """How values travel: numerics as numbers, the seed's `TIMESTAMP` as aware UTC, JSON through msgspec."""
-    own = AdaptersMap(psycopg.adapters)
-    own.register_loader("numeric", FloatLoader)
-    own.register_loader("timestamp", _UtcLoader)
-    own.register_loader("timestamp", _UtcBinaryLoader)
-    return own
-
-
-_ADAPTERS = adapters()
-set_json_loads(msgspec.json.decode, _ADAPTERS)
-set_json_dumps(msgspec.json.encode, _ADAPTERS)
-
-
-class _Cursor(TogetherCursor):
-    """Tries a statement again that collided with others', unless it is part of a transaction: that has failed as a whole."""
-
-    async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        tries = 0
-        while True:
-            try:
-                await super().execute(query, params, **options)
-            except _COLLIDED:
-                tries += 1
-                if tries == TRIES or not self._alone():
-                    raise
-                spans.event("statement", "retry", attempt=tries + 1)
-            else:
-                if self._alone() and not (self.statusmessage or "").startswith("SELECT"):
-                    _changed.set(True)
-                return self
-            await asyncio.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - so that the two do not meet again, no secret
-
-    def _alone(self) -> bool:
-        """Whether the statement is a transaction of its own."""
-        begun = isinstance(self.connection, TogetherConnection) and self.connection.begun
-        return not begun and self.connection.pgconn.transaction_status == TransactionStatus.IDLE
-
-
-class _SeenCursor(_Cursor):
-    """Tells the emulator's dashboard of each statement: its text, never its values."""
-
-    async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else str(query)
-        # One line is its name; where that is not the whole of it, or would be no statement, the text itself goes along.
-        whole = text if len(text) > 1000 or "--" in text else None
-        with _seen(self.connection, " ".join(text.split())[:1000], statement=whole):
-            return await super().execute(query, params, **options)
-
-
-@contextmanager
-def _seen(connection: AsyncConnection[Any], name: str, **attributes: Any) -> Iterator[None]:
-    """A statement as a span, which says when it is late."""
-    backend = connection.pgconn.backend_pid
-    with spans.span(name, "sql", **attributes, backend=backend):
-        still = partial(spans.event, "statement", "late", at=clock.time(), backend=backend)
-        late = asyncio.get_running_loop().call_later(spans.LATE, still)
-        try:
-            yield
-        finally:
-            late.cancel()
-
-
-class EcoConnection(TogetherConnection):
-    """A connection that remembers which tasks the transaction on it accepted.
-
-    Attributes:
-        enqueued: it accepted a task that a relay has to look for.
-        accepted: tasks for the relay of this process, each with the cursor that says whether its row is new; None where there is
-            no relay, or where they may be rolled back alone.
-    """
-
-    enqueued: bool = False
-    accepted: list[tuple[psycopg.AsyncCursor[Any], wake.Accepted]] | None = None
-    gone: Gone | None = None
-
-    async def end(self) -> None:
-        """As ever; where statements were put off, it is seen that they are sent only now."""
-        if spans.on() and self.waits:
-            with _seen(self, "COMMIT"):
-                await super().end()
-        else:
-            await super().end()
-
-    def transaction(self, *args: Any, **options: Any) -> Any:
-        # A savepoint: what was accepted before is found when it is due, like what comes after.
-        self.accepted = None
-        return super().transaction(*args, **options)
 
 
 async def tried(conn: Connection, query: Any, values: Sequence[Any]) -> bool:
@@ -207,7 +89,7 @@ class _Use:
         finally:
             if spans.on():
                 spans.waited("database", began)
-        connection.cursor_factory = _SeenCursor if spans.on() else _Cursor
+        connection.cursor_factory = SeenCursor if spans.on() else Cursor
         self._database.watch.begin(connection)
         return connection
 
@@ -232,7 +114,7 @@ class Database:
             connection_class=EcoConnection,
             kwargs={
                 "autocommit": True,
-                "context": _ADAPTERS,
+                "context": ADAPTERS,
                 "application_name": name,
                 "connect_timeout": 3,
                 **KEEPALIVE,
@@ -313,7 +195,7 @@ class Database:
                 raise
             finally:
                 connection.accepted = None
-            _changed.set(True)
+            changed.set(True)
             if relay is not None and accepted and (new := [task for cursor, task in accepted if cursor.rowcount]):
                 relay.hand(new)
             if connection.enqueued:
@@ -331,7 +213,7 @@ class Database:
             Exception: what one of its writes names; nothing was changed.
         """
         await self._units.commit(unit)
-        _changed.set(True)
+        changed.set(True)
 
     async def ready(self) -> bool:
         """Whether the database answers now: somebody a moment ago, or this question."""

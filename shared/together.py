@@ -191,7 +191,7 @@ class Unit:
     """Writes that are sent when all of them are known (`shared.units`); made by `Database.unit`, done by `Database.commit`.
 
     Attributes:
-        enqueued, accepted: as a connection's (`shared.db.EcoConnection`).
+        enqueued, accepted: as a connection's (`shared.connection.EcoConnection`).
         traceparent: of the request that made it.
     """
 

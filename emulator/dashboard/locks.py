@@ -1,7 +1,7 @@
 """Who holds the lock that a statement waits for.
 
-A statement that takes long says so (`shared/db.py`), and from then on PostgreSQL is asked whom it waits for, until it goes on.
-While no statement takes long, no one asks.
+A statement that takes long says so (`shared/connection.py`), and from then on PostgreSQL is asked whom it waits for, until it
+goes on. While no statement takes long, no one asks.
 """
 
 import asyncio

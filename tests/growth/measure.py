@@ -19,7 +19,8 @@ from functions.waste.messages import PhotoProcessed
 from runtime.http.host import build
 from runtime.services import find, load_services
 from shared import tasks, uploads
-from shared.db import Database, EcoConnection, adapters
+from shared.connection import EcoConnection, adapters
+from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Outcome, ProcessPhoto
 from tests import support
