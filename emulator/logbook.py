@@ -27,8 +27,10 @@ _POSTGRES = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) UTC \[\d+\] (\S
 _REDIS = re.compile(r"\d+:[A-Z] (\d\d \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3}) ([.*#-]) (.*)")
 _POSTGRES_LEVELS = {"WARNING": "warning", "ERROR": "error", "FATAL": "error", "PANIC": "critical"}
 _REDIS_LEVELS = {".": "debug", "-": "debug", "*": "info", "#": "warning"}
-# Said by every server that starts on an ordinary machine, whose few megabytes need no more, or ends as it was told to.
+# Said by every server that starts on an ordinary machine, whose few megabytes need no more, or ends as it was told to;
+# and to whoever asks before it has started.
 _REDIS_USUAL = re.compile(r"WARNING Memory overcommit must be enabled|\w+ is now ready to exit")
+_POSTGRES_USUAL = re.compile(r"the database system is (starting up|not yet accepting connections)")
 # They say more of the line before.
 _POSTGRES_MORE = ("DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY", "LOCATION")
 _SKIPPED = re.compile(r"reload\..*|template|prepare|model|samples")
@@ -157,7 +159,7 @@ class Reader:
             at = _moment(ours[1]) - _number(ids.get("ahead", "0"))
             return Line(at, ours[1], self.part, ours[2], said, ours[3], ids.get("request", ""), ids.get("trace", ""))
         if (theirs := _POSTGRES.fullmatch(text)) is not None and theirs[3] not in _POSTGRES_MORE:
-            level = _POSTGRES_LEVELS.get(theirs[3], "info")
+            level = "info" if _POSTGRES_USUAL.match(theirs[4]) else _POSTGRES_LEVELS.get(theirs[3], "info")
             who = "" if theirs[2] == "@" else theirs[2]
             return Line(_moment(theirs[1]), theirs[1], self.part, level, theirs[4], who)
         if (theirs := _REDIS.fullmatch(text)) is not None:

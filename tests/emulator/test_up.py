@@ -269,7 +269,6 @@ def test_a_command_ends_with_the_exec_that_runs_it(own_emulator: Emulator, numbe
 @pytest.mark.slow
 def test_down_leaves_nothing_running_and_reset_asks_first(own_emulator: Emulator) -> None:
     own_emulator.up()
-    assert own_emulator.eco2("logs", "--level", "error").stdout == ""
     refused = own_emulator.eco2("reset", "--yes", check=False)
     assert (refused.returncode, "eco2 down" in refused.stderr) == (1, True)
     own_emulator.down()
