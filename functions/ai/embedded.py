@@ -86,6 +86,8 @@ class Classifier:
         # The worker's threads are the parallelism; more of them inside one image would only wait for each other.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
+        # Its own arena keeps 10 MB from photo to photo and is no faster here.
+        options.enable_cpu_mem_arena = False
         self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
