@@ -167,7 +167,8 @@ class _Reader:
 
 
 def _unread(tree: ast.AST) -> Iterable[ast.AST]:
-    """What runs in no test by its nature: annotations, options of classes, messages, asserts, `if __name__ == "__main__"`."""
+    """What runs in no test by its nature: annotations, options of classes, messages, what logs and traces are given, asserts,
+    `if __name__ == "__main__"`."""
     for node in ast.walk(tree):
         match node:
             case ast.AnnAssign(annotation=part) | ast.arg(annotation=ast.expr() as part):
@@ -180,8 +181,18 @@ def _unread(tree: ast.AST) -> Iterable[ast.AST]:
                     yield from ast.walk(keyword)
             case ast.JoinedStr() | ast.Assert():
                 yield from ast.walk(node)
+            case ast.Call() if _tells(node):
+                yield from (part for argument in node.args + node.keywords for part in ast.walk(argument))
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__")) | ast.Name(id="TYPE_CHECKING")):
                 yield from ast.walk(node)
+
+
+def _tells(call: ast.Call) -> bool:
+    """Whether what it is given only reaches a log or a trace."""
+    match call.func:
+        case ast.Attribute(value=ast.Name(id="log" | "spans")):
+            return True
+    return False
 
 
 def _name(call: ast.Call) -> str:

@@ -67,6 +67,8 @@ def test_what_only_tells_people_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "take.py"
     file.write_text(SOURCE, encoding="utf-8")
     assert not [one for one in mutants(file, tmp_path) if "taken" in one.before and one.kind == "call dropped"]
+    file.write_text('log.info("%s", name or 7)\nspans.event("x", trace or "", retry=True)\n', encoding="utf-8")
+    assert [one.kind for one in mutants(file, tmp_path) if one.kind != "call dropped"] == []
 
 
 def test_an_option_of_a_class_is_left_alone(tmp_path: Path) -> None:
