@@ -67,6 +67,8 @@ def first(understood: Understood, question: Question) -> list[str]:
         return [understood.situation.line(understood.language)]
     if understood.unknown is not None:
         return _unknown(understood, question, texts)
+    if understood.not_taken and understood.category is not None:
+        return understood.category.warnings(understood.language)
     lines = _photo(understood, texts) if understood.photo is not None else []
     if len(understood.items) == 1 and not understood.why:
         said = answering(understood.items[0], understood)

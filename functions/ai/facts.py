@@ -39,6 +39,8 @@ _AFTER_USE = re.compile(
     rf"(?<=[가-힣])\s+(?:{ROLES.before_use.source}\s*)?{ROLES.after_use.source}\s+(?:빈\s*)?"
     rf"(?=(?:{ROLES.stuff.source}\s*)?{ROLES.holders.source}(?!으?로\s))"
 )
+# "마라탕 시켜 먹고 기름 범벅인 그릇": what delivered food came in.
+_DELIVERED = re.compile(rf"({ROLES.delivered.source}.*?)(?<![가-힣])(?:플라스틱\s?|일회용\s?)?(?:그릇|용기)(?!\s?뚜껑)")
 # "라벨 없는 페트병" is a bottle, and asks nothing about its label.
 _LACKING = re.compile(
     rf"(?<![가-힣])(?:{'|'.join(words.source for words in PARTS.values())})[이가은도]?\s?{TOPICS.lacking.source}\s+(?=[가-힣])"
@@ -62,7 +64,7 @@ def asked(text: str) -> str:
     """A question as the rules read it: plain, spelt as names are, without what was done with a thing before and what it lacks."""
     spelt = MISSPELT.sub(lambda match: SPELT.get(match[0].replace(" ", ""), match[0]), plain(text))
     korean = MIXED.sub(lambda match: match[1] + KOREAN_OF[match[0].strip()], spelt)
-    return _LACKING.sub("", _AFTER_USE.sub(" ", korean))
+    return _DELIVERED.sub(r"\1배달 용기", _LACKING.sub("", _AFTER_USE.sub(" ", korean)))
 
 
 def language(text: str, before: Sequence[str] = ()) -> Language:
@@ -90,6 +92,8 @@ class Facts(Struct, frozen=True):
     money: bool
     near: bool
     together: bool
+    not_taken: bool
+    """Whether it asks what a collection does not take."""
     place: bool
     follows: bool
     refers: bool
@@ -137,6 +141,7 @@ def facts(question: Question) -> Facts:
         money=TOPICS.money.within(text),
         near=TOPICS.near.within(text),
         together=TOPICS.together.within(text),
+        not_taken=TOPICS.not_taken.within(text) and TOPICS.which_things.within(text),
         place=TOPICS.place.within(text),
         follows=follows or refers,
         refers=refers,

@@ -11,7 +11,7 @@ from msgspec import Struct
 from functions.ai.facts import plain
 from functions.ai.retrieval import Item
 from functions.ai.sounds import folded
-from functions.ai.vocabulary import ASPECTS, GRAMMAR, PART_WORDS, PARTS, ROLES, TOPICS
+from functions.ai.vocabulary import ASPECTS, CASES, GRAMMAR, PART_WORDS, PARTS, ROLES, TOPICS
 
 _HANGUL = re.compile(r"[가-힣]")
 _PARTICLE = re.compile(GRAMMAR.particles.source)
@@ -46,6 +46,17 @@ def mentions(text: str, items: Iterable[Item]) -> list[Mention]:
 _SOUNDED = 3
 
 
+# Words for one thing, of as many letters.
+_SAME = (("봉투", "봉지"), ("박스", "상자"))
+
+
+def _sounding(text: str) -> str:
+    """A text as its names may be heard: of as many letters."""
+    for said, named in _SAME:
+        text = text.replace(said, named)
+    return folded(text)
+
+
 class _Letters:
     """A text without blanks and signs, in which names are looked for: people write "페트병뚜껑" and "페트병 뚜껑"."""
 
@@ -53,7 +64,7 @@ class _Letters:
         self.text = text
         self.places = [place for place, letter in enumerate(text) if letter.isalnum()]
         self.squeezed = "".join(text[place] for place in self.places)
-        self.sounding = folded(self.squeezed)
+        self.sounding = _sounding(self.squeezed)
         # Whether a word of the text begins here; one more for the end.
         self.begins = [
             number == 0 or self.places[number - 1] != place - 1 for number, place in enumerate(self.places)
@@ -67,7 +78,7 @@ class _Letters:
         exactly = list(self._spans(name, self.squeezed))
         # A short name sounds like many a word: 병 and 뼝, 개 and 게.
         sounds = len(name) >= _SOUNDED and not name.isascii() and not exactly
-        yield from self._spans(folded(name), self.sounding) if sounds else exactly
+        yield from self._spans(_sounding(name), self.sounding) if sounds else exactly
 
     def begin(self, place: int) -> bool:
         """Whether a word of the text begins at that offset."""
@@ -151,12 +162,17 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         and not ROLES.where.is_all(text[other.start : other.end])
         and not is_part(text[other.start : other.end])
     ]
+    if len(named) > 1 and CASES["mixed"].within(text[named[-1].end :]):
+        # "옷걸이 철사랑 플라스틱 섞인 거": what the first is made of.
+        named = named[:1]
     kept = [
         one
         for one in named
         if not ROLES.where.is_all(text[one.start : one.end])
         and not _NOT_THAT.match(text, one.end)
-        and not (_ORIGIN.match(text, one.end) and one is not named[-1])
+        and not (
+            _ORIGIN.match(text, one.end) and one is not named[-1] and not is_part(text[named[-1].start : named[-1].end])
+        )
         and one not in contents
         and one not in owners
     ]

@@ -47,7 +47,7 @@ def greeted(ask: Asking) -> Understood | None:
 
 def in_danger(ask: Asking) -> Understood | None:
     """Something dangerous: its line comes first, whatever else is asked."""
-    situation = ask.scene.facts.situation or _danger_of_before(ask)
+    situation = ask.scene.facts.situation or _danger_of_before(ask) or _danger_misspelt(ask)
     if situation is None:
         return None
     if situation.always:
@@ -65,6 +65,19 @@ def in_danger(ask: Asking) -> Understood | None:
     if not items and not special and not ask.scene.about:
         return None
     return ask.understood("in_danger", items or special, situation=situation)
+
+
+def _danger_misspelt(ask: Asking) -> Situation | None:
+    """ "드라이아이쓰": the thing's name is found by its sound, and says what is dangerous."""
+    text = ask.scene.facts.text
+    squeezed = text.replace(" ", "")
+    for one in ask.scene.named:
+        names = [plain(name) for name in one.item.names()]
+        if not any(name.replace(" ", "") in squeezed for name in names):
+            found = next((danger for danger in SITUATIONS if danger.there(f"{names[0]} {text}")), None)
+            if found is not None:
+                return found
+    return None
 
 
 def _danger_of_before(ask: Asking) -> Situation | None:
@@ -215,6 +228,16 @@ def _to_be_done(scene: Scene) -> bool:
     return (scene.facts.state or scene.facts.polar) and not scene.facts.asks_where
 
 
+def what_is_not_taken(ask: Asking) -> Understood | None:
+    """ "의류수거함에 못 넣는 게 뭐예요": what a collection does not take."""
+    scene = ask.scene
+    kind = scene.bin or _said_type(scene.facts.text)
+    if not scene.facts.not_taken or kind is None or _things(scene):
+        return None
+    category = ask.neighbours.category(kind)
+    return ask.understood("what_is_not_taken", category=category, not_taken=True) if category else None
+
+
 def food_waste_itself(ask: Asking) -> Understood | None:
     """ "음식물 쓰레기 물기 빼야 해?": the bin's name is the thing, where more is asked of it than whether it goes there."""
     scene = ask.scene
@@ -310,6 +333,7 @@ RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     about_the_photo,
     about_something_else,
     named_in_passing,
+    what_is_not_taken,
     food_waste_itself,
     part_of_a_thing,
     things_named,

@@ -57,6 +57,7 @@ class Understood(Struct, frozen=True):
     every: bool = False
     """Whether it is asked of all of a kind."""
     together: bool = False
+    not_taken: bool = False
     said_type: str | None = None
     """The kind of waste that the person says it is, against the photo's."""
 

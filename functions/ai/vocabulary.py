@@ -43,6 +43,8 @@ class Topics(Struct, frozen=True):
     money: Words
     near: Words
     together: Words
+    not_taken: Words
+    which_things: Words
     place: Words
     orders: Words
     why: Words
@@ -67,6 +69,7 @@ class Roles(Struct, frozen=True):
     dirt: Words
     wrapped: Words
     together: Words
+    delivered: Words
     origin: Words
     not_that: Words
     on_the_way: Words
