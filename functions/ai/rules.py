@@ -10,6 +10,7 @@ from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import GUESSED, MEANT, PART, Asking, Scene, Understood
 from functions.ai.vocabulary import (
     ASPECT_OF_PART,
+    BINS,
     KINLESS,
     MATERIAL_WORDS,
     ROLES,
@@ -228,11 +229,16 @@ def _to_be_done(scene: Scene) -> bool:
     return (scene.facts.state or scene.facts.polar) and not scene.facts.asks_where
 
 
+def _is_bin(words: str) -> bool:
+    return any(bins.is_all(words) for bins in BINS.values())
+
+
 def what_is_not_taken(ask: Asking) -> Understood | None:
     """ "의류수거함에 못 넣는 게 뭐예요": what a collection does not take."""
     scene = ask.scene
     kind = scene.bin or _said_type(scene.facts.text)
-    if not scene.facts.not_taken or kind is None or _things(scene):
+    words = [scene.facts.text[one.start : one.end] for one in _things(scene)]
+    if not scene.facts.not_taken or kind is None or not all(_is_bin(word) for word in words):
         return None
     category = ask.neighbours.category(kind)
     return ask.understood("what_is_not_taken", category=category, not_taken=True) if category else None

@@ -45,6 +45,7 @@ SETS = (
     "questions_rooms",
     "questions_wave_a",
     "questions_wave_b",
+    "questions_wave_c",
     "questions_follow",
 )
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
