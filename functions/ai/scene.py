@@ -209,6 +209,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         or fact.state
         or naming.only_names(named, text)
         or (fact.described and bool(named))
+        or (bool(named) and not _TROUBLES.isdisjoint(fact.cases))
         or bin_asked is not None
         or (bool(kept) and fact.polar and not set(aspects) <= _ELSEWHERE_TOO)
     )
@@ -226,13 +227,16 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         plainly=plainly,
         on_topic=on_topic,
         bin=bin_asked,
-        choice=len(bins) > 1,
+        choice=len(bins) > 1 or (" or " in text and bool(bins or _WHERE & set(aspects))),
         aspects=tuple(one for one in aspects if not (fact.asks_where and one in _BEFOREHAND)),
     )
 
 
 # "씻어서 어디에 넣어요?" asks for the bin.
 _BEFOREHAND = {"rinse", "crush", "moisture"}
+# "유리병 뚜껑이 안 빠져요" tells enough.
+_TROUBLES = {"stuck", "stays", "swollen", "leaking"}
+_WHERE = {"recycle", "bag", "food"}
 _OUTCOMES = ("recycle", "bag", "food")
 # "전자레인지에 넣어도 안전해?": asked of things that stay, too.
 _ELSEWHERE_TOO = {"safe"}
