@@ -69,14 +69,34 @@ def first(understood: Understood, question: Question) -> list[str]:
         return _unknown(understood, question, texts)
     if understood.not_taken and understood.category is not None:
         return understood.category.warnings(understood.language)
+    if "outdoors" in understood.aspects and not understood.items:
+        return [texts["outdoors"]]
     lines = _photo(understood, texts) if understood.photo is not None else []
     if len(understood.items) == 1 and not understood.why:
         said = answering(understood.items[0], understood)
         part = understood.part
         lines = [*(line for line in said if part is None or naming.speaks_of(line, part[0])), *lines]
+    elif understood.category is not None and not understood.why:
+        lines = [*_of_kind(understood.category, understood), *lines]
     if len(understood.items) > 1 and understood.polar and understood.together:
         lines += _together(understood.items, texts)
     return lines
+
+
+def _of_kind(category: Category, understood: Understood) -> list[str]:
+    """The answer about a photo's kind of waste to what is asked: its own line about that, or where it goes."""
+    language = understood.language
+    aspect = next(iter(understood.aspects), None)
+    if aspect is None or aspect == "outdoors":
+        return [] if aspect is None else [TEXTS[language]["outdoors"]]
+    steps = category.steps(language)
+    if aspect in _OUTCOMES:
+        wanted = {"bag": "general", "food": "food"}.get(aspect, understood.bin)
+        there = category.category == wanted if wanted else category.category not in _NOT_RECYCLED
+        goes = [line for line in steps if polarity.names_bin(line, category.category)] or steps[-1:]
+        return [polarity.worded(line, there, understood) if understood.polar else line for line in goes[:1]]
+    own = [line for line in (*steps, *category.warnings(language)) if _speaks(line, LINES_OF[aspect])]
+    return [polarity.instructed(line, aspect, understood) for line in own[:1]]
 
 
 def _together(items: Sequence[Item], texts: dict[str, str]) -> list[str]:
@@ -128,6 +148,7 @@ def asked_of(item: Item, understood: Understood) -> str | None:
     return next((one for one in aspects if one in _ALIKE or item.answer(one, "ko")), next(iter(aspects), None))
 
 
+_NOT_RECYCLED = {"general", "bulky", "food"}
 _ALIKE = {"bin", "outdoors"}
 """What is answered of every thing."""
 _WHERE = {"food", "bag", "recycle"}
@@ -249,12 +270,9 @@ def _item(item: Item, understood: Understood, *, many: bool) -> Iterator[str]:
 
 
 def _category(category: Category, understood: Understood) -> Iterator[str]:
-    """What holds for a kind of waste, with the lines about what is asked first."""
+    """What holds for a kind of waste."""
     language = understood.language
-    about = LINES_OF.get(next(iter(understood.aspects), ""), [])
-    own = [line for line in (*category.steps(language), *category.warnings(language)) if _speaks(line, about)]
     yield category.called(language) + ":"
-    yield from (f"\n{line}" for line in own[:1])
     yield from _steps(category, language)
 
 

@@ -96,6 +96,11 @@ def excepted(line: str, aspect: str | None, understood: Understood) -> str:
     return worded(line, True, understood) if aspect == "bag" else line
 
 
+def names_bin(line: str, category: str) -> bool:
+    """Whether a line says the bin of that category."""
+    return any(named == category for *_, named in bins_named(plain(line)))
+
+
 def conditional(line: str) -> bool:
     """Whether a line holds under a condition of its own."""
     return _IF.search(line) is not None

@@ -13,6 +13,7 @@ from functions.ai.vocabulary import (
     BINS,
     KINLESS,
     MATERIAL_WORDS,
+    MATERIALS,
     ROLES,
     SITUATIONS,
     UNKNOWNS,
@@ -82,11 +83,15 @@ def _danger_misspelt(ask: Asking) -> Situation | None:
 
 
 def _danger_of_before(ask: Asking) -> Situation | None:
-    """ "깨진 건?" after a lamp."""
-    fact = ask.scene.facts
-    if not (ask.scene.leans and fact.cases):
+    """ "깨진 건?" after a lamp, or about the photo of one."""
+    fact, photo = ask.scene.facts, ask.question.photo
+    if not fact.cases or _things(ask.scene) or not (ask.scene.leans or photo):
         return None
-    names = [item.name for item in ask.topic()]
+    if photo is not None and not photo.turns_ago:
+        kind = MATERIALS.get(photo.waste_type or "")
+        names = [item.name for item in _photographed(ask, photo)] or (kind.ko[:1] if kind else [])
+    else:
+        names = [item.name for item in ask.topic()]
     both = [(plain(name), f"{plain(name)} {fact.text}") for name in names]
     return next((one for one in SITUATIONS for name, all_ in both if one.there(all_) and not one.there(name)), None)
 

@@ -54,6 +54,13 @@ def test_yes_or_no_comes_first(known: Calls, text: str, begins: str) -> None:
         ("냉장고 수수료 내야 돼요?", "아니요, "),
         ("치킨 박스에 기름이 잔뜩 묻었는데 종이로 내도 되나요?", "아니요, "),
         ("수세미는 음식물이야 일반쓰레기야?", "네, 종량제봉투"),
+        ("씻어서 비닐로 내면 되죠? 라면봉지", "네, 깨끗하면"),
+        ("간장병은 유리병이랑 같이 버려도 돼?", "아니요, 비우고"),
+        ("장난감 자동차는 무조건 플라스틱으로 버려?", "아니요, "),
+        ("수세미는 플라스틱 아니지?", "네, 종량제봉투"),
+        ("우유팩은 종이 아니죠?", "네, 종이팩"),
+        ("요구르트 뚜껑 은박인데 캔으로 내도 돼?", "아니요, 은박"),
+        ("is a juice carton paper?", "No, "),
     ],
 )
 def test_yes_or_no_is_to_the_question_as_it_is_put(known: Calls, text: str, begins: str) -> None:
@@ -63,6 +70,68 @@ def test_yes_or_no_is_to_the_question_as_it_is_put(known: Calls, text: str, begi
 
 def test_what_asks_for_more_than_yes_or_no_gets_neither(known: Calls) -> None:
     assert not first(ask(known, "비 오면 잡지는 어떻게 내놔?")).startswith(("네", "아니요"))
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("멸균팩이랑 잡지는 같이 버려?", "아니요, 따로"),
+        ("참치캔하고 참기름병 함께 버려?", "아니요, 따로"),
+        ("빈 캔에 성냥 넣어서 버려도 돼?", "아니요, 따로"),
+        ("사과 껍질이랑 귤껍질 같이 버려도 돼요?", "네, 같은 곳"),
+    ],
+)
+def test_whether_two_things_go_together_is_the_first_line(known: Calls, text: str, begins: str) -> None:
+    assert first(ask(known, text)).startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("생수병 라벨이 안 떨어져요", "남아 있어도"),
+        ("스프링 공책 스프링이 안 빠지는데 어떡해", "종이만 뜯어"),
+        ("재활용 안 되는 비닐이 뭐야?", "지워지지 않는 비닐"),
+        ("what can't go in the paper bin?", "receipts"),
+        ("쓰레기를 밭에 묻어도 되나요?", "묻거나"),
+        ("배달 container 씻어야 해?", "헹"),
+    ],
+)
+def test_the_first_line_says_what_is_asked(known: Calls, text: str, holds: str) -> None:
+    assert holds in first(ask(known, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "begins"),
+    [
+        ("솜이불도 돼?", "옷 의류수거함에 넣어도 돼요?", "아니요"),
+        ("깨진 건 어떡해?", "소주병은 어디에 버려요", "베이지 않게"),
+        ("며칠 걸려요?", "장롱 버리려면 어디에 신고해요?", "수거까지"),
+        ("국물이 물든 건?", "컵라면 용기 버리는 법", "씻어도"),
+    ],
+)
+def test_a_follow_up_asks_again_of_another_thing(known: Calls, text: str, said: str, begins: str) -> None:
+    assert first(ask(known, text, said)).startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("라벨 떼야 돼?", "네, 라벨"),
+        ("뚜껑은?", "라벨·뚜껑"),
+        ("그럼 씻어야 해?", "네, 내용물"),
+        ("이거 종이로 버려도 돼?", "아니요, "),
+        ("이거 재활용 돼?", "네, "),
+        ("이거 어떻게 버려?", "사진 속"),
+    ],
+)
+def test_what_is_asked_of_a_photos_kind_comes_first(known: Calls, text: str, begins: str) -> None:
+    answer = ask(known, text, photo=PLASTIC)
+    assert first(answer).startswith(begins), answer.text
+    assert "플라스틱류" in answer.text
+
+
+def test_a_danger_is_seen_in_what_the_photo_shows(known: Calls) -> None:
+    assert first(ask(known, "깨졌는데 어떡해", photo=Photo("success", "glass", 0.9))).startswith("베이지 않게")
 
 
 @pytest.mark.parametrize(

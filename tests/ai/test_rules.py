@@ -51,6 +51,11 @@ def test_one_thing_is_meant_though_others_are_named(known: Calls, text: str, wan
         ("씨 없는 수박 껍질 버리기", "수박 껍질"),
         ("선크림 튜브 버리는 법", "플라스틱 화장품 용기"),
         ("의자 주민센터에 신고해야 하나요", "의자"),
+        ("시계에서 뺀 건전지 버리는 곳", "건전지"),
+        ("아이스크림 봉다리 버려", "아이스크림 봉지"),
+        ("짬뽕 시켜먹고 남은 그릇", "배달 용기"),
+        ("샐러드 용기 세제로 닦아야 해?", "샐러드 용기"),
+        ("종이상자에 붙은 우표 버리려고", "우표"),
     ],
 )
 def test_a_thing_is_found_as_people_write_it(known: Calls, text: str, wanted: str) -> None:
