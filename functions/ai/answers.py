@@ -76,7 +76,7 @@ def first(understood: Understood, question: Question) -> list[str]:
         said = answering(understood.items[0], understood)
         part = understood.part
         lines = [*(line for line in said if part is None or naming.speaks_of(line, part[0])), *lines]
-    elif understood.category is not None and not understood.why:
+    elif understood.category is not None and not (understood.why or understood.said_type):
         lines = [*_of_kind(understood.category, understood), *lines]
     if len(understood.items) > 1 and understood.polar and understood.together:
         lines += _together(understood.items, texts)

@@ -280,7 +280,7 @@ def _bins(text: str, named: Sequence[Mention]) -> list[str]:
     found: list[str] = []
     for start, end, category in bins_named(text):
         # "에어캡 비닐" is a name, and "에어캡 비닐류" asks for a bin.
-        outside = all(end <= one.start or start >= one.end or (start > one.start and end > one.end) for one in named)
+        outside = all(end <= one.start or start >= one.end or (start >= one.start and end > one.end) for one in named)
         # "명함 종이" is a name, and "명함 종이로 버려도 돼?" asks for a bin.
         ending = any(start > one.start and end == one.end for one in named) and _PUT_AS.match(text, end)
         if (outside and _INTO.match(text, end)) or ending:
