@@ -183,6 +183,14 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     text = fact.text
     found = neighbours.search(text, _MANY)
     mentioned = naming.mentions(text, found)
+    if (
+        _nothing_but_a_name(fact)
+        and found
+        and found[0].score >= _NAMED
+        and all(one.item != found[0] for one in mentioned)
+    ):
+        # "스마트폰 케이스": the search knows the whole name in other words.
+        mentioned = [Mention(found[0], 0, len(text))]
     first = naming.things(mentioned, text, follows=bool(fact.said))[:MOST_ITEMS]
     near = fact.near and bool(first or fact.place)
     about = fact.disposal or near
@@ -238,6 +246,15 @@ _BEFOREHAND = {"rinse", "crush", "moisture"}
 _TROUBLES = {"stuck", "stays", "swollen", "leaking"}
 _WHERE = {"recycle", "bag", "food"}
 _OUTCOMES = ("recycle", "bag", "food")
+# A search score of the whole of what is typed, in other words.
+_NAMED = 0.75
+
+
+def _nothing_but_a_name(fact: Facts) -> bool:
+    asks = fact.disposal or fact.state or fact.polar or fact.open or fact.elsewhere or fact.near or fact.cases
+    return fact.short and not (asks or fact.said or fact.aspects)
+
+
 # "전자레인지에 넣어도 안전해?": asked of things that stay, too.
 _ELSEWHERE_TOO = {"safe"}
 
