@@ -4,9 +4,9 @@ The mean of two linear classifiers that are wrong about different photographs. L
 of the classes: each is a mean, all share one covariance, in which every class counts alike; three tenths of it are replaced
 by its average, so that what is known of few photographs weighs little. Logistic regression (`logistic.py`) looks at the bounds
 between them. One is the solution of linear equations, the other the one minimum of its loss: no chance. With the same
-photographs the same file comes out on the same kind of processor. On another kind, exponentials and sums may differ in their
-last bits, a pixel of an augmented picture by a level, and a weight by a rounding step; `--check` allows for that and nothing
-more.
+photographs the same file comes out on the same kind of processor with as many threads. Else exponentials and sums may differ in
+their last bits, a pixel of an augmented picture by a level, and a weight by a rounding step; `--check` allows for that and
+nothing more.
 """
 
 import argparse
