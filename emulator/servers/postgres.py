@@ -51,7 +51,14 @@ if sys.platform == "linux":
     SETTINGS["recovery_init_sync_method"] = "syncfs"
 # For clusters thrown away with their test: nothing is worth a disk flush. Never for the emulator, which promises to
 # survive kill -9.
-THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum_naptime": "1h"}
+THROW_AWAY = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum_naptime": "1h",
+    # A syncer waits for the log to be written: in a test not for a fifth of a second each time.
+    "wal_writer_delay": "10ms",
+}
 
 
 class Postgres:

@@ -360,7 +360,7 @@ def _with_shim(library: Path, mode: str, path: Path, count: int, at: int = 0, ti
 
 @row(10, "I/O errors at the N-th write or sync", "corrupt 0, acked rows present")
 def io_errors(system: System) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(dir=system.folder) as name:
+    with tempfile.TemporaryDirectory() as name:
         library = _shim(Path(name))
         numbers = range(1, 101) if system.full else system.random.sample(range(1, 101), 4)
         hits = 0
@@ -374,7 +374,7 @@ def io_errors(system: System) -> dict[str, Any]:
 @row(11, "fdatasync counted over 500 terminal commits", "every terminal commit is on disk before its ack")
 def syncs_counted(system: System) -> dict[str, Any]:
     count = 500
-    with tempfile.TemporaryDirectory(dir=system.folder) as name:
+    with tempfile.TemporaryDirectory() as name:
         found = _with_shim(_shim(Path(name)), "count", system.folder / "sync.db", count)
     must(found["syncs"] >= count, f"{found['syncs']} syncs for {count} commits that were waited for one by one")
     return {"commits": count, "syncs": found["syncs"]}
