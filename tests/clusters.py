@@ -1,11 +1,14 @@
 """PostgreSQL clusters as copies of two that were made once: to make and migrate one takes twenty times as long."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
 
 from emulator.servers.postgres import Postgres
 from runtime import migrate
+
+SECRETS = "secrets.json"
 
 
 class Clusters:
@@ -41,14 +44,16 @@ class Clusters:
     def _copy(self, name: str, state: Path) -> Postgres:
         server = Postgres(state, durable=False)
         server.state.create()
-        shutil.copy(self._folder / name / "secrets.json", server.state.path)
+        # Other servers of the state may have passwords already.
+        known = server.state.read_json(SECRETS, dict[str, str]) or {}
+        server.state.write_json(SECRETS, known | json.loads((self._folder / name / SECRETS).read_text()))
         _copy_owned(self._folder / name / "cluster", server.cluster)
         return server
 
 
 def _keep(stopped: Postgres, folder: Path) -> None:
     folder.mkdir()
-    shutil.copy(stopped.state.path / "secrets.json", folder)
+    shutil.copy(stopped.state.path / SECRETS, folder)
     _copy_owned(stopped.cluster, folder / "cluster")
 
 
