@@ -172,7 +172,16 @@ def _send(broker: Broker, first: int, count: int) -> None:
             "thumbnail_key": KEY,
             "content_hash": hashlib.sha256(str(number).encode()).hexdigest(),
         }
-        row = Row(new_id(), "ai/classify_photo", arguments, "owner/took", new_id(), None, clock.now(), LIMIT, 1, 0)
+        row = Row(
+            id=new_id(),
+            actor="ai/classify_photo",
+            message=arguments,
+            reply="owner/took",
+            subject=new_id(),
+            traceparent=None,
+            created_at=clock.now(),
+            time_limit=LIMIT,
+        )
         broker.publish([task_message("owner", row)])
 
 

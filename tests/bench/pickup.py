@@ -52,7 +52,16 @@ def ours(url: str, folder: Path, tasks: int) -> list[float]:
     times = []
     time.sleep(0.5)
     for number in range(tasks):
-        row = Row(new_id(), "pickup/act", {"number": number}, None, new_id(), None, clock.now(), LIMIT, 1, 0)
+        row = Row(
+            id=new_id(),
+            actor="pickup/act",
+            message={"number": number},
+            reply=None,
+            subject=new_id(),
+            traceparent=None,
+            created_at=clock.now(),
+            time_limit=LIMIT,
+        )
         begun.clear()
         sent = time.perf_counter()
         producer.publish([task_message("owner", row)])

@@ -149,7 +149,17 @@ def ours(url: str, folder: Path, count: int) -> float:
     subject = UUID(int=1)
     messages: list[Any] = [
         task_message(
-            "owner", Row(new_id(), "bench/nothing", {"number": n}, "owner/done", subject, None, now, LIMIT, 1, 0)
+            "owner",
+            Row(
+                id=new_id(),
+                actor="bench/nothing",
+                message={"number": n},
+                reply="owner/done",
+                subject=subject,
+                traceparent=None,
+                created_at=now,
+                time_limit=LIMIT,
+            ),
         )
         for n in range(count)
     ]
