@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
         found = snapshots.every(state)
         print(json.dumps(found, indent=2) if args.json else "\n".join(map(_line, found)) or "there is none yet")
     elif args.action == "delete":
-        shutil.rmtree(snapshots.folder_of(state, args.snapshot))
+        snapshots.delete(state, args.snapshot)
         print(f"{args.snapshot} is deleted")
     elif args.action == "export":
         return write(state, args.snapshot, args.file)

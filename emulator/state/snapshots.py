@@ -30,6 +30,9 @@ KEPT = (
 
 _NEEDED = ("cluster/PG_VERSION", "cluster/global/pg_control", "keys/signing.json")
 
+# Where an older snapshot is while a newer one takes its name.
+_OLD = ".old-"
+
 
 def check_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
@@ -39,25 +42,32 @@ def check_name(name: str) -> str:
 
 def folder_of(state: State, name: str) -> Path:
     """A snapshot that exists. StartError with the names there are."""
-    folder = state.path / "snapshots" / check_name(name)
-    if not folder.is_dir():
+    found = _folders(state)
+    if check_name(name) not in found:
         names = ", ".join(about["name"] for about in every(state)) or "none yet"
         raise StartError(f"there is no snapshot {name}; there are {names}")
-    return folder
+    return found[name]
 
 
 def every(state: State) -> list[dict[str, Any]]:
     """All snapshots, newest first; one whose description can't be read is `damaged`, and last."""
-    found = [_about(folder) for folder in (state.path / "snapshots").glob("[!.]*") if folder.is_dir()]
+    found = [_about(folder, name) for name, folder in _folders(state).items()]
     return sorted(found, key=lambda about: float(about["at"]), reverse=True)
 
 
-def _about(folder: Path) -> dict[str, Any]:
+def _folders(state: State) -> dict[str, Path]:
+    """Each snapshot's folder by its name. Where `put` ended between its two renames, the older one is still the snapshot."""
+    folders = [path for path in (state.path / "snapshots").glob("*") if path.is_dir()]
+    older = {path.name.removeprefix(_OLD): path for path in folders if path.name.startswith(_OLD)}
+    return older | {path.name: path for path in folders if not path.name.startswith(".")}
+
+
+def _about(folder: Path, name: str) -> dict[str, Any]:
     try:
         about = json.loads((folder / "about.json").read_text())
-        return {"name": folder.name, "at": float(about["at"]), "bytes": int(about["bytes"])}
+        return {"name": name, "at": float(about["at"]), "bytes": int(about["bytes"])}
     except (OSError, ValueError, TypeError, KeyError):
-        return {"name": folder.name, "at": 0.0, "bytes": 0, "damaged": True}
+        return {"name": name, "at": 0.0, "bytes": 0, "damaged": True}
 
 
 def check(folder: Path, what: str) -> dict[str, Any]:
@@ -76,7 +86,7 @@ def check(folder: Path, what: str) -> dict[str, Any]:
                 raise StartError(f"{what} is damaged: {missing[0]} is missing; nothing was changed")
         else:
             about = manifest.check(folder, what)
-        return {"clock": float(about["clock"]), "superuser": str(about["superuser"]), **_about(folder)}
+        return {"clock": float(about["clock"]), "superuser": str(about["superuser"]), **_about(folder, folder.name)}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise StartError(f"{what} is damaged: about.json can't be read; nothing was changed") from None
 
@@ -128,12 +138,19 @@ def finish(state: State, fresh: Path, name: str) -> dict[str, Any]:
 def put(state: State, fresh: Path, name: str) -> None:
     """Give a complete snapshot its place, instead of an older one of that name."""
     folder = state.path / "snapshots"
-    place, old = folder / name, folder / f".old-{name}"
-    shutil.rmtree(old, ignore_errors=True)
+    place, old = folder / name, folder / f"{_OLD}{name}"
     if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
         place.rename(old)
     fresh.rename(place)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def delete(state: State, name: str) -> None:
+    """Remove a snapshot that exists, the older one that it took its name from first: else that would be back."""
+    folder = folder_of(state, name)
+    shutil.rmtree(folder.with_name(f"{_OLD}{name}"), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=folder.name != name)
 
 
 def mark(state: State) -> str:

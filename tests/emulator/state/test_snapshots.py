@@ -15,7 +15,7 @@ from emulator.process import StartError
 from emulator.servers.postgres import Postgres
 from emulator.state import archive, freeze, snapshots
 from tests.emulator.conftest import ROOT, Emulator
-from tests.emulator.state.made import make_state, save
+from tests.emulator.state.made import make_state, rewrite, save
 
 
 def register(client: httpx.Client, name: str) -> int:
@@ -130,6 +130,32 @@ def test_a_name_cannot_leave_the_folder_and_an_unknown_one_is_told(tmp_path: Pat
     save(state, "one")
     with pytest.raises(StartError, match="there is no snapshot two; there are one"):
         snapshots.folder_of(state, "two")
+
+
+def test_a_save_that_ends_between_its_two_renames_leaves_the_older_snapshot(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    save(state, "one")
+    folder = state.path / "snapshots"
+    (folder / "one").rename(folder / ".old-one")
+    assert [about["name"] for about in snapshots.every(state)] == ["one"]
+    archive.export(state, "one", tmp_path / "one.tar.gz")
+    rewrite(state, "new")
+    save(state, "one")
+    assert (folder / "one" / "objects" / "o").read_text() == "new"
+    assert [path.name for path in folder.iterdir()] == ["one"]
+
+
+def test_a_deleted_snapshot_does_not_come_back_as_the_one_before_it(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    for left in (".old-one", "one"):
+        save(state, "one")
+        (state.path / "snapshots" / "one").rename(state.path / "snapshots" / left)
+    snapshots.delete(state, "one")
+    assert snapshots.every(state) == []
+    save(state, "one")
+    (state.path / "snapshots" / "one").rename(state.path / "snapshots" / ".old-one")
+    snapshots.delete(state, "one")
+    assert snapshots.every(state) == []
 
 
 def test_frozen_processes_stand_still_and_go_on() -> None:
