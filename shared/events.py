@@ -130,6 +130,11 @@ class Hub:
     async def close(self) -> None:
         if self._reader is not None:
             await self._reader.stop()
+        # Whoever begins to listen now still uses the client.
+        begun = [told.begun for told in self._subjects.values() if told.begun is not None]
+        for task in begun:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
 

@@ -58,6 +58,8 @@ SERVER_SIDE, RUNS = "one a connection that is open", "one a task in hand: as man
 MADE = "made once, at the start"
 KEPT = {
     "emulator/addresses.py: Addresses._apart": PART,
+    "emulator/dashboard/locks.py: Locks._statements": "one a statement that takes long, looked at for 30 s at most",
+    "emulator/dashboard/locks.py: Locks._traces": "one a connection to PostgreSQL, of as many as KEPT",
     "emulator/dashboard/pages/system.py: _Memory._found": "replaced at each look",
     "emulator/dashboard/site.py: Site._environment": "replaced",
     "emulator/dashboard/slow.py: Slow._errors": HERE,
@@ -157,6 +159,9 @@ KEPT = {
     "shared/supervision.py: _ends": "one a loop's name",
     "shared/supervision.py: _loops": "one a loop that lives",
     "shared/text.py: _SAID": MADE,
+    "shared/together.py: Unit.writes": "the statements of one request",
+    "shared/units.py: Units._alone": "one a request in hand",
+    "shared/units.py: Units._waiting": "one a request in hand",
     "shared/wake.py: _wakers": "one a relay",
 }
 
