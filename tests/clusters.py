@@ -11,6 +11,10 @@ from runtime import migrate
 SECRETS = "secrets.json"
 
 
+# Looked up now: some tests have a PATH of their own.
+_CP = shutil.which("cp") or "/bin/cp"
+
+
 class Clusters:
     """Two clusters that are never started: as initdb leaves it, and with every role, schema and migration."""
 
@@ -59,4 +63,4 @@ def _keep(stopped: Postgres, folder: Path) -> None:
 
 def _copy_owned(folder: Path, to: Path) -> None:
     """Copy with owners and modes: PostgreSQL runs as another user and wants its files for itself."""
-    subprocess.run(["cp", "-a", str(folder), str(to)], check=True)
+    subprocess.run([_CP, "-a", str(folder), str(to)], check=True)

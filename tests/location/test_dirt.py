@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from functions.location import coordinates, hours, items, keco, phones, regions
+from functions.location import coordinates, hours, hours_text, items, keco, phones, regions
 from functions.location.csv_rows import FileError
 from functions.location.import_centers import Parsed, parse
 from tests.location.lists import DAYS, as_csv, row
@@ -107,7 +107,7 @@ def test_hours_are_the_ones_that_were_meant_or_a_note(seed: int) -> None:
         spans = [(cuts[i] * 30, cuts[i + 1] * 30) for i in range(0, len(cuts), 2)]
         text = r.choice(JOINED).join(f"{_time(r, a)}{r.choice(BETWEEN)}{_time(r, b)}" for a, b in spans)
         text = r.choice(AROUND).format(text)
-        reading = hours.read(text, "tue")
+        reading = hours_text.read(text, "tue")
         if reading.spans is None:
             assert reading.note == text.strip()
             unread += 1
@@ -155,7 +155,7 @@ def test_hours_are_the_ones_that_were_meant_or_a_note(seed: int) -> None:
 def test_a_cell_says_of_its_own_day_what_it_says_and_no_more(
     text: str, day: str, spans: list[tuple[str, str]] | None
 ) -> None:
-    reading = hours.read(text, day)
+    reading = hours_text.read(text, day)
     assert reading.spans == spans
     assert spans is not None or reading.note == text
 
