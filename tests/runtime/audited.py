@@ -44,7 +44,7 @@ async def ask(app: Any, method: str, path: str) -> int:
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
     }
-    await asyncio.wait_for(app(scope, receive, send), 20)
+    await asyncio.wait_for(app(scope, receive, send), 60)
     return status
 
 
@@ -75,7 +75,7 @@ async def http(folder: str, where: str) -> dict[str, int]:
     await asyncio.sleep(0.7)  # the relay and the queue functions begin after readiness
     started.clear()
     await events.put({"type": "lifespan.shutdown"})
-    await asyncio.wait_for(life, 20)
+    await asyncio.wait_for(life, 60)
     return found
 
 
