@@ -36,8 +36,9 @@ LOOK_EVERY = 2.0
 # But all listeners of a process together no oftener than this in a second: a thousand that wait for a long queue would else be
 # most of the work, and make it longer.
 LOOKS_A_SECOND = 10.0
-# How often a stream asks whether its session still holds: a revocation is known within 2 s, and 5 are promised.
-SESSION_EVERY = 2.0
+# How often a stream asks whether its session still holds: a revocation is known within 2 s, and 5 are promised, also where the
+# process is busy.
+SESSION_EVERY = 1.5
 # Seconds between two reads of the streams: what comes meanwhile comes together, because one read costs as much as many events.
 GATHER = 0.005
 # And so many more for each stream that is read: a read names all of them, so a thousand would else cost a thousand times as much
