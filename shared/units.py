@@ -73,29 +73,25 @@ class Units:
                     task.add_done_callback(self._alone.discard)
                 return
             for _, done in group:
-                if not done.done():
-                    done.set_exception(error)
+                _tell(done, error)
         except BaseException:  # raised again
             for _, done in group:
                 done.cancel()
             raise
         for _, done in group:
-            if not done.done():
-                done.set_result(None)
+            _tell(done)
 
     async def _commit_alone(self, unit: Unit, done: asyncio.Future[None]) -> None:
         try:
             if not done.done():
                 await self._together(unit)
         except Exception as error:  # noqa: BLE001 - told to whom it is
-            if not done.done():
-                done.set_exception(error)
+            _tell(done, error)
         except BaseException:  # raised again
             done.cancel()
             raise
         else:
-            if not done.done():
-                done.set_result(None)
+            _tell(done)
 
     async def _together(self, *units: Unit, first: str = "") -> None:
         begun, at = time.perf_counter(), clock.time()
@@ -123,3 +119,13 @@ class Units:
         for unit in units[1:]:
             own, seconds = unit.traceparent, time.perf_counter() - begun
             spans.send("COMMIT", "sql", traceparent=spans.below(own), parent=own, started=at, seconds=seconds)
+
+
+def _tell(done: asyncio.Future[None], error: Exception | None = None) -> None:
+    """Tell how it ended, unless no one waits any more."""
+    if done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
