@@ -10,6 +10,7 @@ from functions.chat_llm import places
 from shared.calls import Calls
 from shared.db import Database
 from shared.errors import Unavailable
+from tests import support
 from tests.chat_llm.conftest import Location, ask
 from tests.conftest import Person, Serve
 from tests.eval.questions import SETS, read
@@ -165,23 +166,14 @@ async def test_a_list_of_places_without_an_end_is_not_read_to_its_end(monkeypatc
     monkeypatch.setattr(places, "PATIENCE", 0.2)
     page = b'{"items": [], "next_cursor": "more"}'
 
-    answering: set[asyncio.Task[None] | None] = set()
-
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answering.add(asyncio.current_task())
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while await reader.readuntil(b"\r\n\r\n"):
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
 
-    server = await asyncio.start_server(answer, "127.0.0.1")
-    calls = Calls({"api-location": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
-    async with asyncio.timeout(60):
-        with pytest.raises(Unavailable):
-            await places.default_place(calls, "token")
-    await calls.close()
-    server.close()
-    await asyncio.gather(*filter(None, answering))
-    await asyncio.sleep(0.05)  # the loop closes what was cut
+    async with support.answering(answer) as address:
+        calls = Calls({"api-location": address})
+        async with asyncio.timeout(60):
+            with pytest.raises(Unavailable):
+                await places.default_place(calls, "token")
+        await calls.close()

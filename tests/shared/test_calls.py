@@ -1,7 +1,6 @@
 """Calls between services: what is not there is told apart from who is not there."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -46,24 +45,15 @@ async def test_who_does_not_answer_in_time_is_away(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(calls_module, "PATIENCE", 0.05)
     over = asyncio.Event()
 
-    hanging: set[asyncio.Task[None] | None] = set()
-
-    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hanging.add(asyncio.current_task())
+    async def hang(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
         await over.wait()
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
 
-    server = await asyncio.start_server(hang, "127.0.0.1")
-    calls = Calls({"api-recycle-info": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"})
-    async with asyncio.timeout(60):
-        with pytest.raises(Unavailable):
-            await calls.get("api-recycle-info", "/", Anything)
-        with pytest.raises(Unavailable):
-            await asyncio.to_thread(calls.get_blocking, "api-recycle-info", "/", Anything)
-    await calls.close()
-    over.set()
-    server.close()
-    await asyncio.gather(*filter(None, hanging))
-    await asyncio.sleep(0.05)  # the loop closes what was cut
+    async with support.answering(hang) as address:
+        calls = Calls({"api-recycle-info": address})
+        async with asyncio.timeout(60):
+            with pytest.raises(Unavailable):
+                await calls.get("api-recycle-info", "/", Anything)
+            with pytest.raises(Unavailable):
+                await asyncio.to_thread(calls.get_blocking, "api-recycle-info", "/", Anything)
+        await calls.close()
+        over.set()
