@@ -77,11 +77,7 @@ def check(folder: Path, what: str) -> dict[str, Any]:
         form = version.check(about.get("format"), what)
         if form == 1 and not (folder / manifest.FILE).exists():
             # One of 0.1.0 lists no files; what it must have is looked at, the rest its archive's own check sum vouches for.
-            missing = [
-                name
-                for name in ("cluster/PG_VERSION", "cluster/global/pg_control", "keys/signing.json")
-                if not (folder / name).is_file()
-            ]
+            missing = [name for name in _NEEDED if not (folder / name).is_file()]
             if missing:
                 raise StartError(f"{what} is damaged: {missing[0]} is missing; nothing was changed")
         else:
