@@ -17,6 +17,7 @@ from shared.errors import Unavailable
 from shared.item_ids import item_id
 from shared.messages import Candidate
 from shared.waste_types import WASTE_TYPES
+from tests.storage.photos import encode, two_things
 
 
 def shipped(name: str) -> bytes:
@@ -58,6 +59,12 @@ def test_a_photographed_cup_of_coffee_is_an_espresso_to_the_network(model_dir: P
     assert answer.item_id == item_id("ceramic-cup"), "the very thing"
     assert (answer.provider, answer.model) == ("embedded", photos.model)
     assert photos.model.startswith(f"efficientnet-{MODEL}-")
+
+
+def test_a_photo_of_two_things_is_asked_back_about(model_dir: Path) -> None:
+    """The picture that `make test-ui` walks through the question and the choice with."""
+    answer = EmbeddedPhotos(model_dir).classify(make_copies(encode(two_things())).thumbnail)
+    assert (answer.waste_type, answer.ask) == ("unknown", ["glass", "plastic"])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 
 # Text that must never be found in a copy, wherever in a file it was hidden.
@@ -20,6 +20,25 @@ def picture(width: int = 640, height: int = 480) -> Image.Image:
     left = x < width / 2
     zeros = np.zeros_like(light)
     return Image.fromarray(np.stack([light * left, zeros, light * ~left], -1).astype(np.uint8), "RGB")
+
+
+def two_things() -> Image.Image:
+    """A green bottle and, beside it, a red can, on a light table: is it glass or plastic?"""
+    table = Image.new("RGB", (640, 480), (214, 211, 204))
+    thing = Image.new("RGBA", table.size)
+    draw = ImageDraw.Draw(thing)
+    glass = (120, 170, 110, 150)
+    draw.rounded_rectangle((153, 170, 273, 430), 24, fill=glass)
+    draw.polygon([(153, 195), (191, 110), (235, 110), (273, 195)], fill=glass)
+    draw.rectangle((191, 60, 235, 112), fill=glass)
+    draw.rectangle((188, 42, 238, 70), fill=(200, 60, 50))
+    draw.rectangle((169, 190, 179, 400), fill=(255, 255, 255, 120))
+    for column in range(141):
+        light = 0.55 + 0.45 * float(np.sin(column / 140 * np.pi)) ** 2
+        draw.line((356 + column, 180, 356 + column, 430), fill=(int(200 * light), int(30 * light), int(40 * light)))
+    draw.ellipse((356, 160, 496, 200), fill=(190, 190, 195), outline=(120, 120, 120), width=3)
+    table.paste(thing, mask=thing)
+    return table.filter(ImageFilter.GaussianBlur(1))
 
 
 def encode(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:

@@ -8,6 +8,7 @@ import { chromium } from "playwright-core";
 
 const GATEWAY = process.env.ECO2_UI_GATEWAY;
 const PHOTO = process.env.ECO2_UI_PHOTO;
+const TWO_THINGS = process.env.ECO2_UI_TWO_THINGS;
 const SHOTS = process.env.ECO2_UI_SHOTS ?? "build/screenshots";
 const TOKEN = process.env.ECO2_UI_TOKEN;
 const PAGES = ["system", "functions", "requests", "tasks", "logs", "top", "data", "mail", "try"];
@@ -104,6 +105,25 @@ test("a photo goes to its answer with a guide, centers are drawn, and the chat a
   assert.ok((await page.locator(".talk .it").last().textContent()).length > 20);
   assert.ok(await page.evaluate(() => globalThis.passed.size) > 2, "the answer comes in pieces");
   await shot("try-answered");
+});
+
+test("a photo of two things is asked back about, and the choice brings its guide", async () => {
+  await settings("light", "ko");
+  await visit("try");
+  await page.setInputFiles("#photo", TWO_THINGS);
+  await page.locator("#ask").waitFor();
+  assert.match(await page.locator("#ask p").first().textContent(), /인가요, .+인가요\? .+요\.$/, "a question in words, and how to tell the two apart");
+  const kinds = await page.locator("#ask button").evaluateAll((all) => all.map((one) => one.dataset.kind));
+  assert.equal(kinds.length, 2);
+  await shot("try-asked");
+  const chosen = page.locator("#ask button").nth(1), name = await chosen.textContent();
+  await chosen.click();
+  await page.locator("#certainty").getByText("선택하신 종류입니다.").waitFor();
+  assert.equal(await page.locator("#answer .answer").textContent(), name);
+  assert.equal(await page.locator("#ask").count(), 0, "nothing is asked any more");
+  assert.ok((await page.locator("#answer ul li").count()) > 1, "the guide of the kind that was chosen");
+  await shot("try-chosen");
+  await settings("light", "en");
 });
 
 test("a recording begins and ends by its button, and says how it is replayed", async () => {

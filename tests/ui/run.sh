@@ -28,9 +28,11 @@ ECO2_UI_TOKEN=$(.venv/bin/eco2 open --print --state "$state" | sed 's/.*#token=\
 # A letter, as the system sends them: there is nobody else to read it.
 .venv/bin/python -c 'import sys; from pathlib import Path; from emulator.outside.mailbox import Mailbox; Mailbox(Path(sys.argv[1]) / "mail").add(b"Subject: Your code\r\n\r\n123456\r\n", "eco2@example.com", ["reader@example.com"])' "$state"
 ECO2_UI_PHOTO=$(.venv/bin/python -c 'from pathlib import Path; import skimage; print(Path(skimage.__file__).parent / "data" / "coffee.png")')
+ECO2_UI_TWO_THINGS=$state/two-things.jpg
+.venv/bin/python -c 'import sys; from pathlib import Path; from tests.storage.photos import encode, two_things; Path(sys.argv[1]).write_bytes(encode(two_things()))' "$ECO2_UI_TWO_THINGS"
 ECO2_UI_SHOTS=$PWD/build/screenshots
 ECO2_UI_CHROMIUM=$CHROMIUM
 ECO2_UI_STATE=$state
-export ECO2_UI_STATE ECO2_UI_GATEWAY ECO2_UI_TOKEN ECO2_UI_PHOTO ECO2_UI_SHOTS ECO2_UI_CHROMIUM
+export ECO2_UI_STATE ECO2_UI_GATEWAY ECO2_UI_TOKEN ECO2_UI_PHOTO ECO2_UI_TWO_THINGS ECO2_UI_SHOTS ECO2_UI_CHROMIUM
 rm -rf build/screenshots
 node --test --test-reporter=spec --test-concurrency=1 tests/ui/dashboard.test.js tests/ui/frontend.test.js tests/ui/reference.test.js
