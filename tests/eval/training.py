@@ -20,7 +20,8 @@ from PIL import Image
 
 from functions.ai import embedded, model_build, network
 from functions.ai.embedded import Classifier
-from functions.storage.images import THUMBNAIL_SIDE, make_copies
+from functions.storage import images
+from functions.storage.images import make_copies
 from tests.eval import augmenting, photographs
 from tests.eval.augmenting import augmented
 
@@ -190,8 +191,8 @@ def _kept(name: str, views: Iterator[list[npt.NDArray[np.uint8]]], count: int) -
 
 @cache
 def _key() -> str:
-    """What features come from: the photographs, the views and the network."""
-    found = hashlib.sha256(f"{data_hash()} {SEED} {GROUNDS} {_SMALL} {THUMBNAIL_SIDE} {embedded.VIEWS}".encode())
-    for module in (augmenting, network, photographs):
+    """What features come from: the photographs, their thumbnails, the views and the network."""
+    found = hashlib.sha256(f"{data_hash()} {SEED} {GROUNDS} {_SMALL} {embedded.VIEWS}".encode())
+    for module in (augmenting, images, network, photographs):
         found.update(Path(str(module.__file__)).read_bytes())
     return found.hexdigest()[:12]
