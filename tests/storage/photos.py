@@ -69,9 +69,9 @@ def _segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
-def jpeg_full_of_metadata(orientation: int = 1) -> bytes:
+def jpeg_full_of_metadata(orientation: int = 1, width: int = 640, height: int = 480) -> bytes:
     """EXIF with GPS, XMP, IPTC, a comment, an unknown segment, and bytes behind the end."""
-    data = encode(picture(), exif=gps_exif(orientation), comment=SECRET, xmp=XMP, quality=90)
+    data = encode(picture(width, height), exif=gps_exif(orientation), comment=SECRET, xmp=XMP, quality=90)
     iptc = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00" + struct.pack(">I", len(SECRET) + 5)
     iptc += b"\x1c\x02\x78" + struct.pack(">H", len(SECRET)) + SECRET + b"\x00"
     return data[:2] + _segment(0xED, iptc) + _segment(0xEF, SECRET) + data[2:] + b"PK\x03\x04" + SECRET

@@ -1,5 +1,6 @@
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -75,7 +76,15 @@ def test_the_same_pixels_with_other_metadata_have_the_same_hash() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [photos.jpeg_full_of_metadata, photos.png_full_of_metadata, photos.webp_full_of_metadata]
+    "make",
+    [
+        photos.jpeg_full_of_metadata,  # neither resized nor turned
+        partial(photos.jpeg_full_of_metadata, 1, 1800, 40),
+        partial(photos.jpeg_full_of_metadata, 1, 9000, 40),
+        photos.png_full_of_metadata,
+        photos.webp_full_of_metadata,
+    ],
+    ids=["jpeg", "jpeg resized", "jpeg reduced", "png", "webp"],
 )
 def test_no_metadata_and_no_position_survives(make: Callable[[], bytes]) -> None:
     data = make()
