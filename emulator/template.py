@@ -83,9 +83,12 @@ def main() -> None:
 def warm() -> None:
     """Import and do once what each child would else do anew, in memory of its own; then leave no place for a child's objects
     between ours. Connects nowhere."""
+    # Httpx' command line, with rich and pygments: it is imported wherever these are installed (3 MB).
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # "can't be imported"
     for name in WARM:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    del sys.modules["httpx._main"]
     telemetry.quiet()
     identity.warm()
     sqlite3.connect(":memory:").close()
@@ -115,11 +118,12 @@ def _know_s3() -> None:
 def _know_litestar() -> None:
     """Build an application and throw it away: what Litestar, msgspec and the typing module remember of it is 12 MB and a third
     of a second that every service would spend anew."""
-    from litestar import Litestar, get, post
+    from litestar import get, post
     from litestar.di import Provide
     from litestar.params import FromPath, FromQuery, JSONBody
     from msgspec import Struct
 
+    from runtime.http.lean import Application
     from shared.http import Db, problems
 
     class Body(Struct):
@@ -135,7 +139,9 @@ def _know_litestar() -> None:
         return data
 
     Body.__module__ = __name__
-    app = Litestar([read, write], dependencies={"db": Provide(lambda: None, sync_to_thread=False)}, logging_config=None)
+    app = Application(
+        [read, write], dependencies={"db": Provide(lambda: None, sync_to_thread=False)}, logging_config=None
+    )
     assert app.openapi_schema
 
 

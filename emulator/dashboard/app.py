@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from litestar import Litestar, Response, Router, get
+from litestar import Response, Router, get
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -17,6 +17,7 @@ from litestar.params import QueryParameter
 from emulator.dashboard.guard import only_from_here, refuse, with_token
 from emulator.dashboard.pages import data, functions, logs, mail, recordings, requests, system, tasks, top
 from emulator.dashboard.site import Site, site_of
+from runtime.http.lean import Application
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {
@@ -65,12 +66,12 @@ def waits_of(state: State) -> tasks.Backlog:
     return waits
 
 
-async def build(site: Site, until_the_end: contextlib.AsyncExitStack) -> Litestar:
+async def build(site: Site, until_the_end: contextlib.AsyncExitStack) -> Application:
     """The application; what it keeps reading is entered into `until_the_end`."""
     waits = tasks.Backlog(site)
     await until_the_end.enter_async_context(waits.reading())
     api = Router("/_emulator/api", route_handlers=HANDLERS, before_request=with_token)
-    return Litestar(
+    return Application(
         [api, page],
         dependencies={name: Provide(of, sync_to_thread=False) for name, of in (("site", site_of), ("waits", waits_of))},
         before_request=only_from_here,

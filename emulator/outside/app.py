@@ -3,11 +3,12 @@
 import asyncio
 from typing import Any
 
-from litestar import Litestar, Request, delete, get
+from litestar import Request, delete, get
 from litestar.datastructures import State
 
 from emulator.outside import identity
 from emulator.outside.mailbox import Letter, Mailbox
+from runtime.http.lean import Application
 
 
 @get("/mail")
@@ -22,7 +23,7 @@ async def clear(request: Request[Any, Any, Any]) -> None:
     await asyncio.to_thread(request.app.state.mailbox.clear)
 
 
-def build(box: Mailbox, base_url: str, redirects: tuple[str, ...]) -> Litestar:
+def build(box: Mailbox, base_url: str, redirects: tuple[str, ...]) -> Application:
     """The application, on the letters in `box`."""
     state = State({"mailbox": box, "identity": identity.Identity(base_url, redirects)})
-    return Litestar([letters, clear, identity.router], state=state, openapi_config=None)
+    return Application([letters, clear, identity.router], state=state, openapi_config=None)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from litestar import Litestar, Request, Response, Router, get, post
+from litestar import Request, Response, Router, get, post
 from litestar._kwargs import extractors
 from litestar._parsers import parse_query_string
 from litestar.connection.base import empty_receive, empty_send
@@ -16,6 +16,7 @@ from litestar.types import Empty, Receive, Scope, Send
 from runtime.http import authentication, injected, problems
 from runtime.http.admission import Lane
 from runtime.http.binding import Provider, bind, parameters
+from runtime.http.lean import Application
 from runtime.http.response import DataResponse
 from runtime.services import Service
 from shared import identity, tickets
@@ -96,7 +97,7 @@ async def _issue(request: Request[Any, Any, Any], user: CurrentUser, broker: Bro
     return await tickets.issue(broker, path, identity.current_session())
 
 
-def application(service: Service, handlers: Sequence[HTTPRouteHandler], document: Callable[[], bytes]) -> Litestar:
+def application(service: Service, handlers: Sequence[HTTPRouteHandler], document: Callable[[], bytes]) -> Application:
     """The application that answers below the service's prefix, with bound handlers and the OpenAPI document's bytes."""
 
     # A function and no method: Litestar copies its handlers deeply, and what they are bound to with them.
@@ -104,7 +105,7 @@ def application(service: Service, handlers: Sequence[HTTPRouteHandler], document
     async def openapi_json() -> Response[bytes]:
         return Response(document(), media_type="application/json")
 
-    return Litestar(
+    return Application(
         route_handlers=[
             # OPTIONS first, or Litestar makes its own.
             Router(service.prefix, route_handlers=[*_options([*handlers, openapi_json]), *handlers, openapi_json])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from litestar import Litestar, Router
+from litestar import Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -20,6 +20,7 @@ from litestar.openapi.spec import Components, License, SecurityScheme, Server, T
 from runtime.http import openapi_examples, openapi_schemas
 from runtime.http.authentication import ASKING
 from runtime.http.binding import parameters
+from runtime.http.lean import Application
 from runtime.services import Service
 from shared.errors import (
     BadInput,
@@ -90,7 +91,7 @@ def document(service: Service, handlers: Sequence[HTTPRouteHandler], bound: Sequ
     bodies = openapi_schemas.Bodies()
     # Not imported by its name: the closure of every service would hold the functions of all.
     about = getattr(sys.modules.get(f"functions.{service.folder}"), "__doc__", None)
-    app = Litestar(
+    app = Application(
         [Router(service.prefix, tags=[service.short], route_handlers=bound)],
         openapi_config=OpenAPIConfig(
             title=f"Eco² {service.name}",

@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from emulator.servers.s3.errors import S3Error
 from emulator.servers.s3.signature import parse_query
+from emulator.servers.s3.store import Store
 from shared import clock
 
 # Parts of a bucket's address that are not a setting.
@@ -53,14 +54,11 @@ class Setting(Struct):
 class Disk:
     """The folder, and the moto backend it mirrors. All calls come under one lock."""
 
-    def __init__(self, folder: Path, moto: Any, region: str) -> None:
-        from moto.core import DEFAULT_ACCOUNT_ID
-        from moto.s3.models import s3_backends
-
+    def __init__(self, folder: Path, store: Store, region: str) -> None:
         self.folder = folder
-        self.moto = moto
+        self.store = store
         self.region = region
-        self.backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        self.backend = store.backend
 
     # Start
 
@@ -85,8 +83,7 @@ class Disk:
             self._keep_bucket(name)
 
     def _replay(self, bucket: str, setting: Setting) -> None:
-        with self.moto.test_client() as client:
-            client.put(f"/{bucket}?{setting.query}", data=setting.body, headers=setting.headers)
+        self.store.put(f"/{bucket}?{setting.query}", setting.body, setting.headers)
 
     def _put_into_moto(self, bucket: str, meta: Meta, content: bytes) -> None:
         key = self.backend.put_object(

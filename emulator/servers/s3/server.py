@@ -6,7 +6,6 @@ Settings come from the environment: HOST, PORT, S3_DATA (a folder), S3_BUCKET (m
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
 """
 
-import importlib
 import io
 import os
 import signal
@@ -17,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
@@ -35,12 +34,12 @@ from emulator.servers.s3.disk import Disk
 from emulator.servers.s3.errors import S3Error
 from emulator.servers.s3.post_policy import verify_post
 from emulator.servers.s3.signature import Keys, Moment, Request
+from emulator.servers.s3.store import Store
 from emulator.servers.s3.verify import verify
 from shared import clock
 
 # A single request to S3 carries at most 5 GB. Here it is held in memory: enough for photographs and test data.
 MAX_BODY = 256 * 1024 * 1024
-WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 # Connections that wait to be taken; and forms that are taken in at once: people's uploads take turns, so that what a service
 # asks meanwhile is answered as quickly as by the real store, which has more than one processor.
 _BACKLOG = 4096
@@ -51,8 +50,8 @@ _CHANGES = {"PUT", "POST", "DELETE"}
 class Checked:
     """A WSGI application: the check, moto, the disk, in this order."""
 
-    def __init__(self, moto: WSGI, disk: Disk, keys: Keys) -> None:
-        self.moto = moto
+    def __init__(self, store: Store, disk: Disk, keys: Keys) -> None:
+        self.store = store
         self.disk = disk
         self.keys = keys
         # moto's store is not made for threads: a read may meet a key that a write is disposing of. Bodies are read
@@ -125,7 +124,7 @@ class Checked:
         plain.pop("HTTP_CONTENT_ENCODING", None)
         if encoding:
             plain["HTTP_CONTENT_ENCODING"] = ",".join(encoding)
-        return Response.from_app(self.moto, plain, buffered=True)
+        return self.store.answer(plain)
 
     def _posted(self, bucket: str, body: bytes, environ: dict[str, Any], moment: Moment) -> Response:
         """Answer a browser's upload; a recording hears of it, whatever the answer."""
@@ -250,26 +249,15 @@ def application(folder: Path, bucket: str, keys: Keys) -> Checked:
     """moto's S3 with the objects of `folder`, behind the check."""
     # Nothing here may ask AWS: moto looks at these when its modules load.
     os.environ |= {"MOTO_DISABLE_GLOBAL_CORS": "true", "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(MAX_BODY)}
-    # Each request is noted in moto's IAM, which would read AWS' 1,400 policies first: 12 MB for what no one asks of an S3.
-    sys.modules["moto.iam.aws_managed_policies"] = no_policies = ModuleType("moto.iam.aws_managed_policies")
-    vars(no_policies)["aws_managed_policies_data"] = "{}"
-    importlib.import_module("moto.iam.models")  # here and not in the first request's thread, whose memory is its own
-    from moto.core.routing import get_service_router
-    from moto.moto_server.werkzeug_app import create_backend_app
-
-    moto = create_backend_app("s3")
-    moto.debug = False
-    get_service_router("s3")  # AWS' description of S3: here for the same reason
-    disk = Disk(folder, moto, keys.region)
+    store = Store()
+    disk = Disk(folder, store, keys.region)
     disk.load()
     disk.make_bucket(bucket)
-    return Checked(moto, disk, keys)
+    return Checked(store, disk, keys)
 
 
 def main() -> None:
     import logging
-
-    from moto.moto_server.werkzeug_app import MotoRequestHandler
 
     try:
         settings = msgspec.convert({k.lower(): v for k, v in os.environ.items()}, Settings, strict=False)
@@ -278,7 +266,7 @@ def main() -> None:
     keys = Keys({settings.aws_access_key_id: settings.aws_secret_access_key}, settings.aws_region)
     app = application(Path(settings.s3_data), settings.s3_bucket, keys)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server(settings.host, settings.port, app, threaded=True, request_handler=MotoRequestHandler)
+    server = make_server(settings.host, settings.port, app, threaded=True, request_handler=app.store.handler)
     server.socket.listen(_BACKLOG)  # werkzeug's own 128 is fewer than a busy minute's first second brings
     server.daemon_threads = True  # type: ignore[attr-defined]  # `threaded` makes the server that has it
 

@@ -113,6 +113,15 @@ def test_a_client_puts_reads_lists_and_deletes(s3: "S3Client") -> None:
     assert code(error) == "404"
 
 
+@pytest.mark.parametrize("key", ["a//b", "/a", "a/", "가 나?#&%2F+"])
+def test_a_key_may_have_any_form(s3: "S3Client", key: str) -> None:
+    s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
+    assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == key.encode()
+    s3.delete_object(Bucket=BUCKET, Key=key)
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        s3.get_object(Bucket=BUCKET, Key=key)
+
+
 def test_a_wrong_secret_is_a_signature_that_does_not_match(store: Store) -> None:
     with pytest.raises(ClientError) as error:
         store.client(secret="other").list_objects_v2(Bucket=BUCKET)

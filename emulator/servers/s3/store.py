@@ -1,0 +1,93 @@
+"""moto's S3 with nothing of moto around it: one request in, one answer out.
+
+moto is made to stand in for boto3 inside a test, and for all of AWS as a server. To import it brings boto3, the libraries that
+intercept requests, Flask with its templates, and AWS' 1,400 policies: 25 MB of which an S3 uses nothing. `load` puts placeholders
+in their places, then takes S3 alone.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+from werkzeug.test import Client
+from werkzeug.wrappers import Request, Response
+
+
+class _Session:
+    """What moto asks botocore's session: which services there are."""
+
+    def get_available_services(self) -> list[str]:
+        return ["s3"]
+
+
+_ACCOUNT = "123456789012"  # moto's own
+# Modules as far as they are used here. A version of moto that uses more fails at its first import, and says what it misses.
+_PLACEHOLDERS: Mapping[str, Mapping[str, Any]] = {
+    "boto3": {"Session": None},
+    "botocore.session": {"Session": _Session},
+    # In the module that has what moto changes of werkzeug's server.
+    "flask": {"Flask": None, "Request": Request},
+    "flask.testing": {"FlaskClient": object},
+    "flask_cors": {"CORS": None},
+    "moto.core.models": {
+        "DEFAULT_ACCOUNT_ID": _ACCOUNT,
+        **dict.fromkeys(("MockAWS", "ProxyModeMockAWS", "ServerModeMockAWS", "patch_client", "patch_resource")),
+    },
+    # Each request is noted in moto's IAM, which would read the policies first.
+    "moto.iam.aws_managed_policies": {"aws_managed_policies_data": "{}"},
+}
+
+
+class _Answer(Response):
+    default_mimetype = "application/xml"
+
+
+class Store:
+    """moto's S3: a WSGI application for requests that are already checked, of one thread at a time."""
+
+    def __init__(self) -> None:
+        """Import moto. To be made once, before anything else of the process has imported it."""
+        for name, content in _PLACEHOLDERS.items():
+            sys.modules[name] = module = ModuleType(name)
+            vars(module).update(content)
+        _without_init("requests")  # of which moto's S3 uses a dict
+        sys.modules["charset_normalizer"] = None  # type: ignore[assignment]  # "can't be imported": requests does without it
+        importlib.import_module(
+            "moto.iam.models"
+        )  # here and not in the first request's thread, whose memory is its own
+        from moto.core.routing import get_service_router
+        from moto.moto_server.werkzeug_app import BackendRequest, MotoRequestHandler
+        from moto.s3.models import s3_backends
+        from moto.s3.responses import S3Response
+
+        get_service_router("s3")  # AWS' description of S3: here for the same reason
+        self._request = BackendRequest
+        self._s3 = S3Response
+        self.backend = s3_backends[_ACCOUNT]["aws"]
+        self.handler = MotoRequestHandler  # what werkzeug's server makes environments with
+
+    def answer(self, environ: dict[str, Any]) -> Response:
+        """What S3 says to this request. Raises werkzeug's HTTPException for what it refuses before it looks."""
+        request = self._request(environ)
+        bucket, _, key = request.path.lstrip("/").partition("/")
+        ask = self._s3.key_dispatch if key else self._s3.ambiguous_dispatch if bucket else self._s3.bucket_dispatch
+        status, headers, content = ask(request, request.raw_url, dict(request.headers))
+        return _Answer(content, status, headers)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        return self.answer(environ)(environ, start_response)
+
+    def put(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Repeat a request of an earlier life."""
+        Client(self).put(path, data=body, headers=headers)
+
+
+def _without_init(name: str) -> None:
+    """Have a package whose modules can be imported one by one, without what the package itself imports."""
+    found = importlib.util.find_spec(name)
+    assert found is not None
+    sys.modules[name] = package = ModuleType(name)
+    package.__path__ = list(found.submodule_search_locations or ())
