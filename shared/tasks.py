@@ -11,13 +11,12 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from psycopg.types.json import Jsonb
 
 from shared import clock, spans, trace
 from shared.db import Connection
 from shared.ids import new_id
 from shared.messages import Message, Outcome
-from shared.together import Unit, later
+from shared.together import Unit, insert
 from shared.wake import HANDED, Accepted
 
 
@@ -52,6 +51,23 @@ class Task(Struct, frozen=True):
     traceparent: str = ""
 
 
+class _Row(Accepted, kw_only=True):
+    """A row of the outbox as it is written."""
+
+    due_at: datetime
+
+
+_ACCEPT = """
+INSERT INTO outbox (id, actor, message, reply, subject, traceparent, created_at, due_at, time_limit, person)
+SELECT id, actor, message, reply, subject, traceparent, created_at, due_at, time_limit, person
+  FROM json_to_recordset(%s)
+    AS given (id uuid, actor text, message jsonb, reply text, subject uuid, traceparent text, created_at timestamptz,
+              due_at timestamptz, time_limit interval, person text)
+    ON CONFLICT (id) DO NOTHING
+RETURNING id
+"""
+
+
 async def enqueue(
     conn: Connection | Unit,
     message: Message,
@@ -75,44 +91,27 @@ async def enqueue(
         person: whose task it is, under a name that does not say who (`shared.spend.spender`): a queue that many wait in
             serves them in turn, so that one's fifty tasks do not make another wait.
     """
-    task = Accepted(
+    # `shared.db.Database.transaction` hands it to the relay of this process after the commit.
+    handed: list[Any] | None = None if delay else getattr(conn, "accepted", None)
+    now = clock.now()
+    task = _Row(
         id=task_id or new_id(),
         actor=message.actor.replace("*", to, 1),
         message=msgspec.to_builtins(message),
         reply=reply.actor if reply else None,
         subject=subject,
         traceparent=trace.current() or None,
-        created_at=clock.now(),
+        created_at=now,
+        due_at=now + (timedelta(seconds=delay) if handed is None else HANDED),
         time_limit=timedelta(milliseconds=message.time_limit),
         person=person,
     )
-    # `shared.db.Database.transaction` hands it to the relay of this process after the commit.
-    handed: list[Any] | None = None if delay else getattr(conn, "accepted", None)
-    cursor = await later(
-        conn,
-        """
-        INSERT INTO outbox (id, actor, message, reply, subject, traceparent, created_at, due_at, time_limit, person)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (id) DO NOTHING
-        """,
-        [
-            task.id,
-            task.actor,
-            Jsonb(task.message),
-            task.reply,
-            task.subject,
-            task.traceparent,
-            task.created_at,
-            task.created_at + (timedelta(seconds=delay) if handed is None else HANDED),
-            task.time_limit,
-            task.person,
-        ],
-    )
+    row = await insert(conn, _ACCEPT, task.id, task)
     spans.event(task.actor, "enqueue", task=str(task.id), subject=str(subject))
     if handed is None:
         conn.enqueued = True  # type: ignore[union-attr] # EcoConnection's own
     else:
-        handed.append((cursor, task))
+        handed.append((row, task))
     return task.id
 
 

@@ -12,14 +12,16 @@ import contextlib
 from collections.abc import Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
+from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline
 from psycopg.generators import fetch_many
 from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.types.json import Json
 from psycopg.waiting import Ready, Wait
 
-from shared import trace
+from shared import spans, trace
 from shared.waiting import WaitingConnection
 
 if TYPE_CHECKING:
@@ -187,6 +189,54 @@ class Write:
         return self.cursor.rowcount if self.cursor else 0
 
 
+class Row:
+    """A row of a unit for a statement that takes those of many, and its answer from its execution on."""
+
+    __slots__ = ("id", "query", "statement", "traceparent", "values")
+
+    def __init__(self, query: str, values: Any, id_: UUID, traceparent: str) -> None:
+        self.query = query
+        self.values = values
+        self.id = id_
+        self.traceparent = traceparent
+        self.statement: Rows | None = None
+
+    @property
+    def rowcount(self) -> int:
+        """1 where it was written; 0 before that, where the statement left it out, and of the same id again."""
+        return int(self.statement is not None and self.statement.wrote(self))
+
+
+class Rows:
+    """One statement that writes rows: it takes them as a JSON list, and returns the ids of those that it wrote."""
+
+    def __init__(self, query: str, rows: list[Row]) -> None:
+        self.query = query
+        self.rows = rows
+        self.cursor: AsyncCursor[Any] | None = None
+        for row in rows:
+            row.statement = self
+
+    async def put(self, conn: AsyncConnection[Any]) -> None:
+        """Have it sent with the next statement that is waited for, or with COMMIT: in the trace of each row's request."""
+        trace.set_current(self.rows[0].traceparent)
+        if spans.on():
+            name = " ".join(self.query.split())
+            for row in self.rows[1:]:
+                spans.event(name, "sql", row.traceparent)
+        self.cursor = await later(conn, self.query, [Json([row.values for row in self.rows])])
+
+    def wrote(self, row: Row) -> bool:
+        """Whether it was written."""
+        if self.cursor is None or self.cursor.pgresult is None:
+            return False
+        if self.cursor.rowcount == len(self.rows):
+            return True
+        first = next(one for one in self.rows if one.id == row.id)
+        written = (self.cursor.pgresult.get_value(number, 0) for number in range(self.cursor.rowcount))
+        return row is first and str(row.id).encode() in written
+
+
 class Unit:
     """Writes that are sent when all of them are known (`shared.units`); made by `Database.unit`, done by `Database.commit`.
 
@@ -200,6 +250,7 @@ class Unit:
         self.accepted = accepted
         self.traceparent = trace.current()
         self.writes: list[Write] = []
+        self.rows: list[Row] = []
 
     def expect(self, query: Any, values: Any, otherwise: type[Exception]) -> None:
         """Add a statement; where it does not change just one row, nothing of the unit is done, and `otherwise` is raised."""
@@ -239,4 +290,18 @@ async def later(conn: AsyncConnection[Any] | Unit, query: Any, values: Any = Non
             await cursor.execute(query, values)
     else:
         await cursor.execute(query, values)
+    return cursor
+
+
+async def insert(conn: AsyncConnection[Any] | Unit, query: str, id_: UUID, row: Any) -> AsyncCursor[Any] | Row:
+    """`later` for one row of a statement that is one for all units of a group, and comes after everything else that they do.
+
+    Args:
+        query: takes rows as a JSON list, and returns the ids of those that it wrote.
+        row: its values by their names, as JSON is made of them; `id_` is its id.
+    """
+    if isinstance(conn, Unit):
+        conn.rows.append(made := Row(query, row, id_, conn.traceparent))
+        return made
+    cursor: AsyncCursor[Any] = await later(conn, query, [Json([row])])
     return cursor

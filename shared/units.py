@@ -14,11 +14,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from psycopg import AsyncConnection
 
 from shared import clock, spans, trace
 from shared.errors import Busy, Unavailable
-from shared.together import Unit, later
+from shared.together import Row, Rows, Unit, later
 
 if TYPE_CHECKING:
     from shared.db import Database
@@ -105,6 +108,7 @@ class Units:
                     trace.set_current(unit.traceparent)
                     for write in unit.writes:
                         write.cursor = await later(conn, write.query, write.values)
+                await _put_rows(conn, units)
                 trace.set_current(units[0].traceparent)
                 if any(unit.expects for unit in units):
                     await conn.send_queue()
@@ -119,6 +123,16 @@ class Units:
         for unit in units[1:]:
             own, seconds = unit.traceparent, time.perf_counter() - begun
             spans.send("COMMIT", "sql", traceparent=spans.below(own), parent=own, started=at, seconds=seconds)
+
+
+async def _put_rows(conn: AsyncConnection[Any], units: Sequence[Unit]) -> None:
+    """The rows of all units, those for one statement in one."""
+    rows: dict[str, list[Row]] = {}
+    for unit in units:
+        for row in unit.rows:
+            rows.setdefault(row.query, []).append(row)
+    for query, of_one in rows.items():
+        await Rows(query, of_one).put(conn)
 
 
 def _tell(done: asyncio.Future[None], error: Exception | None = None) -> None:

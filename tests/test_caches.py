@@ -159,6 +159,7 @@ KEPT = {
     "shared/supervision.py: _ends": "one a loop's name",
     "shared/supervision.py: _loops": "one a loop that lives",
     "shared/text.py: _SAID": MADE,
+    "shared/together.py: Unit.rows": "the rows of one request",
     "shared/together.py: Unit.writes": "the statements of one request",
     "shared/units.py: Units._alone": "one a request in hand",
     "shared/units.py: Units._waiting": "one a request in hand",

@@ -15,7 +15,7 @@ from shared.db import Connection
 from shared.fields import Count, Time
 from shared.ids import first_id
 from shared.pages import row_behind
-from shared.together import Unit, later
+from shared.together import Unit, insert, later
 
 _COLUMNS = """
     a.id, a.status, NULLIF(a.image_url, '') AS image_url, a.waste_type, a.corrected_type, a.confidence, a.analysis_result,
@@ -40,14 +40,19 @@ class Stats(Struct):
     since: Time | None
 
 
+_INSERT_ANALYSES = """
+INSERT INTO analyses (id, user_id, image_url, upload_key, created_at)
+SELECT id, user_id, '', upload_key, created_at
+  FROM json_to_recordset(%s) AS given (id uuid, user_id uuid, upload_key text, created_at timestamptz)
+RETURNING id
+"""
+
+
 async def insert_analysis(
     conn: Connection | Unit, analysis_id: UUID, user_id: UUID, upload_key: str, created_at: datetime
 ) -> Analysis:
-    await later(
-        conn,
-        "INSERT INTO analyses (id, user_id, image_url, upload_key, created_at) VALUES (%s, %s, '', %s, %s)",
-        [analysis_id, user_id, upload_key, created_at],
-    )
+    row = {"id": analysis_id, "user_id": user_id, "upload_key": upload_key, "created_at": created_at}
+    await insert(conn, _INSERT_ANALYSES, analysis_id, row)
     return Analysis(
         id=analysis_id,
         status="pending",

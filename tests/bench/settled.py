@@ -27,7 +27,7 @@ from runtime import migrate
 from shared import tasks
 from shared.ids import new_id
 from shared.messages import Outcome
-from shared.together import later
+from shared.together import insert, later
 from tests.bench import _queues
 from tests.bench._queues import CLIENTS
 from tests.bench.worker import OURS, _environment
@@ -37,6 +37,11 @@ TASKS = 1500
 # Of the others, which take as long for fewer.
 FEWER = 400
 IDLE_TASKS = 100
+INSERT = """
+INSERT INTO bench_rows (id, status)
+SELECT id, 'pending' FROM json_to_recordset(%s) AS given (id uuid)
+RETURNING id
+"""
 
 
 class RowsOwner(Owner):
@@ -68,7 +73,7 @@ class Way:
         """One request's unit of writes, as POST /analyses has one."""
         row = new_id()
         unit = self.owner.database.unit()
-        await later(unit, "INSERT INTO bench_rows (id, status) VALUES (%s, 'pending')", [row])
+        await insert(unit, INSERT, row, {"id": row})
         id_ = await tasks.enqueue(unit, self.message(number), subject=row, reply=self.reply)
         await self.owner.database.commit(unit)
         return id_

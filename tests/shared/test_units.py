@@ -16,7 +16,7 @@ from shared.db import Database
 from shared.errors import Unavailable
 from shared.idempotency import Idempotency, Taken
 from shared.ids import new_id
-from shared.together import Unit, later
+from shared.together import Unit, insert, later
 from shared.units import GROUP
 
 Connect = Callable[[str], Awaitable[Database]]
@@ -24,6 +24,14 @@ Connect = Callable[[str], Awaitable[Database]]
 INSERT = "INSERT INTO profiles (user_id, nickname) VALUES (%s, %s)"
 RENAME = "UPDATE profiles SET nickname = %s WHERE user_id = %s"
 NICKNAME = "SELECT nickname FROM profiles WHERE user_id = %s"
+
+
+INSERT_ROWS = """
+INSERT INTO profiles (user_id, nickname)
+SELECT id, nickname FROM json_to_recordset(%s) AS given (id uuid, nickname text)
+    ON CONFLICT (user_id) DO NOTHING
+RETURNING user_id
+"""
 
 
 class NoSuchPerson(Exception):
@@ -61,6 +69,34 @@ async def test_units_of_one_moment_are_a_few_transactions(users: Database) -> No
         cursor = await conn.execute("SELECT count(DISTINCT xmin::text) FROM profiles WHERE user_id = ANY(%s)", [ids])
         assert await cursor.fetchone() == (2,)
     assert await there(users, ids) == ids
+
+
+async def test_rows_of_a_group_are_one_statement_that_says_of_each_whether_it_was_written(users: Database) -> None:
+    before, after, both = new_id(), new_id(), new_id()
+    await users.commit(await unit(users, before))
+    units = [users.unit() for _ in range(4)]
+    rows = [
+        await insert(made, INSERT_ROWS, id_, {"id": id_, "nickname": "한 줄 \"' \\"})
+        for made, id_ in zip(units, (before, both, after, both), strict=True)
+    ]
+    await later(units[0], RENAME, ["renamed", before])
+    assert [row.rowcount for row in rows] == [0, 0, 0, 0]
+    assert await ends(users, *units) == [None] * 4
+    assert [row.rowcount for row in rows] == [0, 1, 1, 0]
+    async with users.connection() as conn:
+        found = [await (await conn.execute(NICKNAME, [id_])).fetchone() for id_ in (before, after, both)]
+    assert found == [("renamed",), ("한 줄 \"' \\",), ("한 줄 \"' \\",)]
+
+
+async def test_a_row_that_is_refused_is_alone_with_it(users: Database) -> None:
+    ids = [new_id() for _ in range(4)]
+    units = [users.unit() for _ in ids]
+    for number, (made, id_) in enumerate(zip(units, ids, strict=True)):
+        await insert(made, INSERT_ROWS, id_, {"id": id_, "nickname": "\0" if number == 1 else "x"})
+    ended = await ends(users, *units)
+    assert isinstance(ended.pop(1), psycopg.DataError)
+    assert ended == [None] * 3
+    assert await there(users, ids) == [ids[0], *ids[2:]]
 
 
 @pytest.mark.parametrize("wrong", ["refused", "not as expected"])
@@ -184,18 +220,19 @@ async def test_each_write_of_a_group_is_in_the_trace_of_its_own_request(
             for _ in range(3):
                 trace.enter(None)
                 units.append(await unit(users, new_id()))
+                await insert(units[-1], INSERT_ROWS, id_ := new_id(), {"id": id_, "nickname": "x"})
             trace.set_current("")
             assert await ends(users, *units) == [None] * 3
         finally:
             monkeypatch.delenv("ECO2_SPANS")
             spans.configure("userinfo")
         names: dict[str, list[str]] = {}
-        while sum(map(len, names.values())) < 7:
+        while sum(map(len, names.values())) < 10:
             told = msgspec.json.decode(wire.recv(1 << 16))
             if told["kind"] == "sql":  # a wait is told where it is long
                 names.setdefault(told["trace"], []).append(" ".join(told["name"].split()[:2]))
     assert [sorted(names[one.traceparent[3:35]]) for one in units] == [
-        ["COMMIT", "INSERT INTO", "SET LOCAL"],
-        ["COMMIT", "INSERT INTO"],
-        ["COMMIT", "INSERT INTO"],
+        ["COMMIT", "INSERT INTO", "INSERT INTO", "SET LOCAL"],
+        ["COMMIT", "INSERT INTO", "INSERT INTO"],
+        ["COMMIT", "INSERT INTO", "INSERT INTO"],
     ]

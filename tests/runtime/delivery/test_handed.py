@@ -121,11 +121,11 @@ def test_many_outcomes_that_are_there_together_are_settled_together_and_a_bad_on
     (bad,) = owner.enqueue(f"{queue}/bad", 0, takes="all_worked")
     functions = {"act": call(lambda: None), "bad": call(lambda: Result(record={"bad": True}))}
     with worker(broker_url, tmp_path, queue, functions):
-        eventually(lambda: owner.broker.depth(owner.name) == 21)
+        eventually(lambda: owner.broker.depth(owner.name) >= 21)  # a machine that is late sends one again
     owner.consumer = HostConsumer(owner.name, owner.broker, owner.functions, owner.loop, owner.database)
     owner.consumer.start()
     eventually(lambda: owner.outbox() == 1)
-    assert sorted(settled) == sorted(ids)
+    assert set(settled) == set(ids)
     assert max(sizes) > 1
     with psycopg.connect(owner.dsn) as conn:
         assert conn.execute("SELECT id FROM outbox").fetchall() == [(bad,)]
