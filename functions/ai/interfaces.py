@@ -16,8 +16,11 @@ class ProviderFailed(Exception):
 class PhotoProvider(Protocol):
     """Says what a photo shows."""
 
-    provider: str
-    model: str
+    @property
+    def provider(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
 
     def classify(self, photo: bytes, spender: str, deadline: datetime | None) -> Classification:
         """What the encoded web-size image shows; `spender` is who pays (may be empty), `deadline` is the task's.

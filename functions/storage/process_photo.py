@@ -1,6 +1,5 @@
 """A person's upload, checked and turned into the two copies that are kept."""
 
-from functions.storage.images import ImageRefused, make_copies
 from shared import uploads
 from shared.messages import ProcessedPhoto, ProcessPhoto
 from shared.objects import ObjectMissing, ObjectTooLarge
@@ -21,6 +20,9 @@ def process_photo(message: ProcessPhoto, objects: Objects, progress: Progress) -
     Raises:
         TaskFailed: `upload-missing`, `too-many-bytes`, or a code of `functions.storage.images.make_copies`.
     """
+    # With the first photo: Pillow and its colour tables are 7 MB of a worker that may only ever delete.
+    from functions.storage.images import ImageRefused, make_copies
+
     progress.publish("checking", 0.1)
     try:
         data = objects.get(message.image_key, uploads.MAX_BYTES)
