@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
-from functions.recycle_info.words import Asked
+from functions.recycle_info.words import Asked, Head
 from shared.db import Connection
 from shared.fields import Count, Share, Time
 from shared.ids import first_id
@@ -240,15 +240,37 @@ async def select_item(conn: Connection, item_id: UUID) -> Item | None:
 # An answer's least score. Below it there are resemblances, which are not answers: a part of the query that is a name, a word of
 # several, a name that is spelt somewhat alike.
 FLOOR = 0.6
+NO_HEAD = Head("", "", bounded=False, share=0.0)
 
-# Names near a phrase or a word of the query (the function `near` of the migrations), and names that a part of the query
-# sounds like. An item's score is that of its best name; words of a query count together, each by its share, but never as
-# much as the whole. `sure` is what may be answered: the score of the rest stays below the floor.
+# Three ways to a name. `near` and `guesses` (functions of the migrations) bring what a phrase or a word of the query is a part
+# of or is spelt like; `met` are the names that a text out of the query is, as it sounds: parts of it, its end, what is left
+# without a lid or a box. An item's score is that of its best name; words of a query count together, each by its share, but
+# never as much as the whole. `sure` is what may be answered: the score of the rest stays below the floor.
+# The parameters that differ in length are in a SELECT of their own: PostgreSQL then expects the same of each search, and keeps
+# one plan. To plan this statement anew takes as long as to run it.
 SEARCH = """
 WITH needle AS MATERIALIZED (
     SELECT word, share, is_word, word ~ '^[ -~]*$' AS is_ascii,
            fold(word) AS folded, sound(word) AS sound, skeleton(word) AS skeleton, shortened(word) AS shortened
-    FROM unnest(%(needles)s::text[], %(shares)s::float8[], %(is_word)s::bool[]) AS n (word, share, is_word)
+    FROM unnest((SELECT %(needles)s::text[]), (SELECT %(shares)s::float8[]), (SELECT %(is_word)s::bool[]))
+         AS n (word, share, is_word)
+), met AS MATERIALIZED (
+    SELECT n.item_id, n.folded = fold(t.word) AS as_written, length(n.sound) AS letters,
+           t.part, t.name, t.whole, t.head, t.before, t.bounded
+    FROM unnest((SELECT %(texts)s::text[]), (SELECT %(parts)s::float8[]), (SELECT %(names)s::float8[]),
+                (SELECT %(wholes)s::float8[]), (SELECT %(heads)s::float8[]), (SELECT %(befores)s::text[]),
+                (SELECT %(bounded)s::bool[])) AS t (word, part, name, whole, head, before, bounded)
+    JOIN item_names n ON n.sound = sound(t.word)
+), close AS MATERIALIZED (
+    SELECT needle.word, n.* FROM needle CROSS JOIN LATERAL near(needle.word) n
+), guessed AS (
+    -- What costs most, only where no name is the text, has it in it or differs from it by a letter.
+    SELECT needle.word, n.* FROM needle CROSS JOIN LATERAL guesses(needle.word) n
+    WHERE NOT needle.is_word AND NOT EXISTS (SELECT FROM met WHERE name > 0.8)
+    AND NOT EXISTS (
+        SELECT FROM close c JOIN needle USING (word)
+        WHERE NOT needle.is_word AND (strpos(c.sound, needle.sound) > 0
+            OR public.levenshtein_less_equal(left(c.sound, 255), left(needle.sound, 255), 1) < 2))
 ), compared AS (
     SELECT n.item_id, n.is_synonym, n.folded, n.sound, n.skeleton, needle.word, needle.is_word, needle.share,
            needle.folded AS wanted, needle.sound AS heard, needle.skeleton AS consonants, needle.is_ascii,
@@ -260,7 +282,7 @@ WITH needle AS MATERIALIZED (
            public.levenshtein(left(n.sound, 255), left(needle.sound, 255)) AS differing,
            -- Also two letters that changed places.
            n.shortened && needle.shortened AS misspelt
-    FROM needle CROSS JOIN LATERAL near(needle.word) n
+    FROM needle JOIN (SELECT * FROM close UNION ALL SELECT * FROM guessed) AS n USING (word)
 ), scored AS (
     SELECT item_id, word, is_word, share, bool_or(sure) AS sure,
            share * max(CASE WHEN NOT sure OR is_word THEN score ELSE greatest(score, 0.72 - 0.01 * least(differing, 5)) END)
@@ -295,9 +317,10 @@ WITH needle AS MATERIALIZED (
         FROM compared) AS each
     GROUP BY item_id, word, is_word, share
 ), initial AS (
-    SELECT item_id, max(CASE WHEN initials = %(initials)s THEN CASE WHEN is_synonym THEN 0.78 ELSE 0.8 END
-        ELSE 0.5 + 0.2 * length(%(initials)s) / length(initials) END) AS score
-    FROM item_names WHERE %(initials)s <> '' AND initials >= %(initials)s AND initials < %(initials)s || chr(1114111)
+    SELECT item_id, max(CASE WHEN n.initials = a.initials THEN CASE WHEN is_synonym THEN 0.78 ELSE 0.8 END
+        ELSE 0.5 + 0.2 * length(a.initials) / length(n.initials) END) AS score
+    FROM (SELECT %(initials)s::text AS initials OFFSET 0) a
+    JOIN item_names n ON a.initials <> '' AND n.initials >= a.initials AND n.initials < a.initials || chr(1114111)
     GROUP BY item_id
 ), best AS (
     SELECT item_id, max(CASE WHEN sure THEN greatest(score, %(floor)s) ELSE least(score, %(floor)s - 0.01) END) AS score FROM (
@@ -312,25 +335,17 @@ WITH needle AS MATERIALIZED (
         GROUP BY item_id, name HAVING sum(share) > 0.99 AND (name ~ '^[ -~]*$' OR name LIKE '%%' || %(last)s)
         UNION ALL
         -- The food itself is no packing of its own.
-        SELECT n.item_id, 0.6 + 0.05 * p.share, TRUE
-        FROM unnest(%(wholes)s::text[], %(whole_shares)s::float8[]) AS p (word, share)
-        JOIN item_names n ON n.sound = sound(p.word) AND n.folded = fold(p.word)
-        JOIN items i ON i.id = n.item_id AND i.category <> 'food'
+        SELECT item_id, 0.6 + 0.05 * whole, TRUE
+        FROM met JOIN items i ON i.id = met.item_id AND i.category <> 'food' WHERE whole > 0 AND as_written
         UNION ALL
-        SELECT n.item_id, 0.05 + 0.8 * p.share, FALSE
-        FROM unnest(%(parts)s::text[], %(part_shares)s::float8[]) AS p (word, share)
-        JOIN item_names n ON n.sound = sound(p.word)
+        SELECT item_id, 0.05 + 0.8 * part, FALSE FROM met WHERE part > 0
         UNION ALL
-        SELECT n.item_id, 0.05 + 0.8 * p.share, TRUE
-        FROM unnest(%(names)s::text[], %(name_shares)s::float8[]) AS p (word, share)
-        JOIN item_names n ON n.sound = sound(p.word) AND (n.folded = fold(p.word) OR length(n.sound) > 7)
+        SELECT item_id, 0.05 + 0.8 * name, TRUE FROM met WHERE name > 0 AND (as_written OR letters > 7)
         UNION ALL
-        SELECT n.item_id, 0.6 + 0.1 * h.share, TRUE
-        FROM unnest(%(heads)s::text[], %(befores)s::text[], %(bounded)s::bool[], %(head_shares)s::float8[])
-             AS h (word, before, bounded, share)
         -- As it is written: 용기 sounds like 옹기.
-        JOIN item_names n ON n.sound = sound(h.word) AND n.folded = fold(h.word)
-        WHERE h.bounded OR length(h.before) > 1 AND EXISTS (SELECT FROM item_names WHERE sound = sound(h.before))
+        SELECT item_id, 0.6 + 0.1 * head, TRUE FROM met
+        WHERE head > 0 AND as_written
+        AND (bounded OR length(before) > 1 AND EXISTS (SELECT FROM item_names WHERE sound = sound(before)))
         UNION ALL
         SELECT item_id, score, score > 0.7 OR length(%(initials)s) > 2 FROM initial) AS each
     GROUP BY item_id
@@ -339,7 +354,7 @@ SELECT i.id, i.name, i.category, i.description, i.how_to_recycle, i.do_not_do,
        coalesce(i.images, '[]') AS images, i.slug, i.name_en, i.synonyms, i.synonyms_en, i.description_en,
        i.how_to_recycle_en, i.do_not_do_en, i.why, i.why_en, i.bins, i.exceptions, i.answers, i.source,
        round(least(best.score, 1)::numeric, 4) AS score
-FROM (SELECT item_id, score FROM best ORDER BY score DESC, item_id LIMIT %(limit)s) AS best
+FROM (SELECT item_id, score FROM best ORDER BY score DESC, item_id LIMIT (SELECT %(limit)s)) AS best
 JOIN items i ON i.id = best.item_id
 ORDER BY best.score DESC, length(i.name), i.name, i.id
 """
@@ -354,20 +369,22 @@ async def select_found(conn: Connection, asked: Asked, limit: int) -> list[Found
 
 def search_parameters(asked: Asked, limit: int) -> dict[str, Any]:
     """The parameters of SEARCH."""
+    heads = {head.text: head for head in asked.heads}
+    # Each text once, whatever it may be: to look it up is what costs. 0 for what it is not, since a list of nothing but None
+    # has another type, and the statement then another plan.
+    texts = list(asked.parts | asked.wholes | dict.fromkeys(heads))
+    ends = [heads.get(text, NO_HEAD) for text in texts]
     return {
         "needles": [*asked.phrases, *asked.words],
         "shares": [*asked.phrases.values(), *asked.words.values()],
         "is_word": [False] * len(asked.phrases) + [True] * len(asked.words),
-        "parts": list(asked.parts),
-        "part_shares": list(asked.parts.values()),
-        "names": list(asked.names),
-        "name_shares": list(asked.names.values()),
-        "wholes": list(asked.wholes),
-        "whole_shares": list(asked.wholes.values()),
-        "heads": [head.text for head in asked.heads],
-        "befores": [head.before for head in asked.heads],
-        "bounded": [head.bounded for head in asked.heads],
-        "head_shares": [head.share for head in asked.heads],
+        "texts": texts,
+        "parts": [asked.parts.get(text, 0.0) for text in texts],
+        "names": [asked.names.get(text, 0.0) for text in texts],
+        "wholes": [asked.wholes.get(text, 0.0) for text in texts],
+        "heads": [end.share for end in ends],
+        "befores": [end.before for end in ends],
+        "bounded": [end.bounded for end in ends],
         "last": next(reversed(asked.words), ""),
         "initials": asked.initials,
         "floor": FLOOR,

@@ -8,6 +8,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
@@ -19,8 +20,12 @@ from functions.recycle_info import keyboard
 LONGEST = 60
 # A name inside a Korean sentence: syllables of the longest one looked for.
 LONGEST_PART = 12
+# Letters of the longest name looked for; the longest that there is has 33 in English and 11 in Korean.
+LONGEST_NAME = 40
 # Words of the longest English name looked for.
 LONGEST_PHRASE = 5
+# From so many words on, names of three words and more are not looked for, nor names that have all of the words.
+LONG_TEXT = 12
 # The share of the text as typed, if it is a name: more than all, because it was typed whole ("음식물처리기", not "음식물").
 OUTRIGHT = 1.2
 # Words of a query that are searched one by one.
@@ -130,9 +135,10 @@ def read(query: str) -> Asked:
     bare = _without_question(_spelt(text)) or typed
     kept = [_PARTICLE.sub("", word) for word in bare]
     core = "".join(kept)[:LONGEST]
-    phrases = {" ".join(kept)[:LONGEST]: 1.0}
     if not core:
         return Asked()
+    # A text that is longer than any name is part of none and is no misspelt one.
+    phrases = {" ".join(kept): 1.0} if len(core) <= LONGEST_NAME else {}
     names = dict.fromkeys(_variants(kept), KIND) | dict.fromkeys(_alike(core), ALIKE)
     names |= dict.fromkeys(_singulars(core), 1.0)
     parts = {part: _share(part, core) for part in _parts(kept, core)}
@@ -167,9 +173,9 @@ def _share(part: str, core: str) -> float:
 
 
 def _weighed(kept: list[str]) -> dict[str, float]:
-    """The last words, each with its share; none when there is one alone."""
+    """The last words, each with its share; none when there is one alone, or many: no name has them all."""
     words = kept[-MOST_WORDS:]
-    if len(words) < 2:
+    if not 2 <= len(kept) < LONG_TEXT:
         return {}
     weights = {word: len(word) * (0.5 if word in _RULES.qualities else 1.0) for word in words}
     weights[words[-1]] *= 1.5
@@ -192,6 +198,8 @@ def _heads(words: list[str]) -> Iterator[Head]:
         if (text[start:] in _RULES.materials and text[start:] in _RULES.tails) or text[start:] in _RULES.packings:
             continue
         bounded = start in begins or (korean and before in _RULES.qualities) or text[start:] in _RULES.generic
+        if len(text) - start > LONGEST_NAME or not (bounded or start <= LONGEST_NAME):
+            continue
         # A name of one syllable needs a word of its own.
         if start in begins or (korean and start < len(text) - 1):
             for name in _singulars(text[start:]):
@@ -204,9 +212,10 @@ def _wholes(core: str) -> dict[str, float]:
 
 
 def _runs(words: list[str]) -> Iterator[str]:
-    """Every run of whole words."""
+    """Every run of whole words, as many as a name may have."""
+    longest = LONGEST_PHRASE if len(words) < LONG_TEXT else 2
     for first in range(len(words)):
-        for last in range(first, min(first + LONGEST_PHRASE, len(words))):
+        for last in range(first, min(first + longest, len(words))):
             yield from _singulars("".join(words[first : last + 1]))
 
 
@@ -223,9 +232,13 @@ def _parts(words: list[str], core: str) -> Iterator[str]:
     # Names of one syllable, with a particle that names of two may end with ("약이 남았는데").
     yield from (word[0] for word in words if _SHORT.fullmatch(word))
     if _HANGUL.search(core):
-        for start in range(len(core)):
-            for end in range(start + 2, min(start + LONGEST_PART, len(core)) + 1):
-                yield core[start:end]
+        # From the middle of a word no name goes on into the next: of a sentence these would be seven hundred.
+        ends = [*accumulate(map(len, words))]
+        for first, end in zip([0, *ends], ends, strict=False):
+            for start in range(first, min(end, len(core))):
+                last = len(core) if start == first else end
+                for stop in range(start + 2, min(start + LONGEST_PART, last) + 1):
+                    yield core[start:stop]
 
 
 def _alike(core: str) -> Iterator[str]:

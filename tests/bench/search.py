@@ -1,6 +1,7 @@
 """The item search in 100,000 names, beside a scan for the same words.
 
-Both are server times, planning and execution, as PostgreSQL reports them (`EXPLAIN ANALYZE`) for the search's own statement.
+Both are processor time of the server's process for the connection, planning included, from the first search of a connection
+that is in use: PostgreSQL plans the first five of a statement anew.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import random
 import statistics
 import unicodedata
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -21,44 +23,55 @@ from shared.ids import new_id
 from tests.bench._system import system
 
 ITEMS, NAMES_EACH = 10_000, 10
-QUERIES = 60
+QUERIES = 100
 SCANS = 5
 SYLLABLES = (
     "가강거건고곡공관구군금기나남내노논다달당대도동두라래리마매면명모목무문미바반방배백버범보봉부북비사산삼상서석선성세소송수순스시신"
     "아안애양어여연영오옥온완우운원월유은의이인자장재전정제조주중지진차창천초추충카컵코크타탄태터토통트파판팔팬페포풍프피하학한해호홍화"
 )
 KINDS = ["용기", "봉투", "상자", "병", "포장재", "뚜껑", "통", "조각", "케이스", "받침", "주머니", "그릇"]
+STRANGE = ["가위", "나무", "다리", "수건", "바퀴", "모자", *KINDS]
+LONG = (
+    "안녕하세요 제가 어제 이사를 하면서 정리를 하다가 보니까 오래된 {} 그리고 낡은 의자 하나와 깨진 거울이 나왔는데 이걸 전부 "
+    "그냥 종량제 봉투에 넣어서 버려도 되는 건지 아니면 대형폐기물 스티커를 사서 붙여야 하는 건지 잘 모르겠어서 여쭤봅니다 "
+    "혹시 재활용이 되는 부분이 있으면 따로 분리해서 내놓아야 하나요"
+)
 SCAN = "SELECT count(*) FROM item_names WHERE normalize(name, NFD) LIKE %s"
 
 
 def run() -> list[dict[str, Any]]:
-    """Rows for parts of names, names with one wrong letter, and whole questions."""
+    """A row for each kind of text, and one for the slowest hundredth of the slowest kind."""
     rnd = random.Random(1)
     names = list(_names(rnd))
-    wanted = rnd.sample([name for name in names if " " not in name], QUERIES)
-    parts = [name[(at := rnd.randrange(len(name) - 1)) : at + rnd.randint(2, 4)] for name in wanted]
-    typos = [_misspelt(name, rnd) for name in wanted]
-    asked = {
-        "part of a name": parts,
-        "name with a wrong letter": typos,
-        "question": [f"다 쓴 {name}은 어떻게 버려요?" for name in wanted],
-    }
+    asked = _asked(names, rnd)
     with system() as (environment, postgres, _):
         dsn = environment["API_RECYCLE_DB_URL"]
         _fill(postgres, names)
-        raw = statistics.median(_scanned(dsn, parts[:SCANS]))
-        return [
-            {
-                "name": f"{kind}, in {ITEMS * NAMES_EACH:,}",
-                "ours": statistics.median(spent),
-                "raw": raw,
-                "ratio": statistics.median(spent) / raw,
-                "budget": "≤ 5 ms",
-                "unit": "ms",
-                "note": f"p99 {statistics.quantiles(spent, n=100)[98]:.2f} ms",
-            }
-            for kind, spent in asyncio.run(_measured(dsn, asked)).items()
-        ]
+        raw = statistics.median(_scanned(dsn, asked["part of a name"][:SCANS]))
+        spent = asyncio.run(_measured(dsn, asked))
+    rows = [
+        _row(f"{kind}, in {ITEMS * NAMES_EACH:,}", statistics.median(taken), raw, "≤ 5 ms")
+        for kind, taken in spent.items()
+    ]
+    slowest = {kind: statistics.quantiles(taken, n=100)[98] for kind, taken in spent.items()}
+    note = ", ".join(f"{kind} {p99:.1f}" for kind, p99 in slowest.items())
+    return [*rows, _row("p99 of the slowest kind", max(slowest.values()), raw, "≤ 10 ms") | {"note": note}]
+
+
+def _row(name: str, ours: float, raw: float, budget: str) -> dict[str, Any]:
+    return {"name": name, "ours": ours, "raw": raw, "ratio": ours / raw, "budget": budget, "unit": "ms"}
+
+
+def _asked(names: Sequence[str], rnd: random.Random) -> dict[str, list[str]]:
+    """Texts by kind."""
+    wanted = rnd.sample([name for name in names if " " not in name], QUERIES)
+    return {
+        "part of a name": [name[(at := rnd.randrange(len(name) - 1)) : at + rnd.randint(2, 4)] for name in wanted],
+        "name with a wrong letter": [_misspelt(name, rnd) for name in wanted],
+        "name in no list": ["".join(rnd.choices(SYLLABLES, k=3)) + rnd.choice(STRANGE) for _ in wanted],
+        "question": [f"다 쓴 {name}은 어떻게 버려요?" for name in wanted],
+        "question of 200 letters": [LONG.format(name) for name in wanted],
+    }
 
 
 def _names(rnd: random.Random) -> Iterator[str]:
@@ -99,31 +112,35 @@ def _fill(postgres: Postgres, names: Sequence[str]) -> None:
 
 def _scanned(dsn: str, parts: Sequence[str]) -> Iterator[float]:
     with psycopg.connect(dsn, autocommit=True) as conn:
+        server = conn.info.backend_pid
         for part in parts:
-            pattern = f"%{unicodedata.normalize('NFD', part)}%"
-            row = conn.execute(
-                f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {SCAN}", [pattern], prepare=False
-            ).fetchone()
-            assert row is not None
-            yield row[0][0]["Planning Time"] + row[0][0]["Execution Time"]
+            before = _spent(server)
+            conn.execute(SCAN, [f"%{unicodedata.normalize('NFD', part)}%"]).fetchone()
+            yield _spent(server) - before
 
 
 async def _measured(dsn: str, asked: dict[str, list[str]]) -> dict[str, list[float]]:
-    """Milliseconds in the server, for each kind of query."""
+    """Milliseconds of the server's processor, for each kind of query."""
     database = Database(dsn, size=1)
     await database.open()
     found: dict[str, list[float]] = {}
     try:
         async with database.connection() as conn:
+            server = conn.info.backend_pid
             for query in asked["part of a name"]:  # a first time, for caches and plans
                 await sql.select_found(conn, words.read(query), 20)
             for kind, queries in asked.items():
                 found[kind] = []
                 for query in queries:
-                    values = sql.search_parameters(words.read(query), 20)
-                    cur = await conn.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql.SEARCH}", values)
-                    plan = (await cur.fetchall())[0][0][0]
-                    found[kind].append(plan["Planning Time"] + plan["Execution Time"])
+                    text = words.read(query)
+                    before = _spent(server)
+                    await sql.select_found(conn, text, 20)
+                    found[kind].append(_spent(server) - before)
     finally:
         await database.close()
     return found
+
+
+def _spent(pid: int) -> float:
+    """Milliseconds that a process has run on a processor so far."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text("ascii").split()[0]) / 1e6

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from functions.recycle_info import db as sql
+from functions.recycle_info import words
 from shared.db import Database
 
 TYPES = {
@@ -50,3 +51,26 @@ async def test_a_page_is_read_from_where_it_begins_under_a_generic_plan(
     assert json.dumps(condition)[1:-1] in plan, plan
     assert '"Index Cond"' in plan
     assert "Sort" not in plan
+
+
+async def test_searches_of_any_length_share_one_plan(database: Database) -> None:
+    async with database.connection() as conn:
+        await conn.execute("ANALYZE items, item_names")
+        for text in [
+            "병",
+            "깨진 유리컵",
+            "ㄱㅈㅈ",
+            "다 쓴 건전지는 어떻게 버려요?",
+            "how do I recycle a pizza box",
+        ] * 4:
+            await sql.select_found(conn, words.read(text), 20)
+        cur = await conn.execute("SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE '%needle%'")
+        assert [count > 0 for (count,) in await cur.fetchall()] == [True]
+
+
+@pytest.mark.parametrize(("word", "found"), [("전자랜지", "전자레인지"), ("알미늄캔", "알루미늄 캔"), ("뷁", None)])
+async def test_a_name_is_guessed_by_what_is_spelt_like_it(database: Database, word: str, found: str | None) -> None:
+    async with database.connection() as conn:
+        cur = await conn.execute("SELECT name FROM guesses(%s)", [word])
+        names = [name for (name,) in await cur.fetchall()]
+    assert found in names if found else names == []

@@ -40,3 +40,17 @@ def test_without_a_letter_nothing_is_asked_for(query: str) -> None:
 def test_a_spelling_is_read_as_the_dictionary_has_it() -> None:
     assert list(words.read("에어후라이어").phrases) == ["에어프라이어"]
     assert "에어후라이어" in words.read("에어후라이어").names
+
+
+def test_a_name_may_begin_with_a_word_and_end_in_the_next_one() -> None:
+    assert "수은온도계" in words.read("수은 온도계가 깨졌어").parts
+
+
+@pytest.mark.parametrize(
+    "text", ["깨진 거울이 나왔는데 이걸 전부 ", "where can i throw broken glasses ", "이삿짐", "가나다 "]
+)
+def test_the_work_for_a_text_of_any_length_is_bounded(text: str) -> None:
+    asked = words.read((text * 200)[:500])
+    assert not asked.phrases
+    assert len(asked.words) <= words.MOST_WORDS
+    assert len(asked.parts | asked.wholes) + len(asked.heads) < 700
