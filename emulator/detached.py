@@ -11,7 +11,7 @@ from pathlib import Path
 from emulator import logbook
 from emulator.commands.common import counts
 from emulator.process import StartError
-from emulator.servers import ai_stub
+from emulator.servers import ai
 from emulator.state.folder import State
 from emulator.supervisor import Supervisor
 
@@ -46,7 +46,7 @@ def main() -> int:
         pipe.close()
 
     try:
-        with state.lock(), ai_stub.environment(args.ai, os.environ, state) as environ:
+        with state.lock(), ai.environment(args.ai, os.environ, state) as environ:
             return asyncio.run(
                 Supervisor(state, args.port, environ, say, args.seed, args.debug, args.replicas).run(on_ready)
             )

@@ -13,7 +13,7 @@ from emulator import control
 from emulator.commands.common import add_state, counts, one_line, port, state_of
 from emulator.process import CalledWrongly, StartError
 from emulator.screen import Terminal, coloured, screen
-from emulator.servers import ai_stub
+from emulator.servers import ai
 from emulator.state.folder import State
 from emulator.supervisor import Supervisor
 from runtime.services import ROOT
@@ -99,7 +99,7 @@ async def _run(args: argparse.Namespace, state: State, terminal: Terminal) -> in
         streaming.append(asyncio.create_task(terminal.stream(files, lambda log: ends[log])))
 
     try:
-        with ai_stub.environment(args.ai, os.environ, state) as environ:
+        with ai.environment(args.ai, os.environ, state) as environ:
             code = await Supervisor(state, args.port, environ, say, args.seed, args.debug, args.replicas).run(on_ready)
             say(f"everything has stopped; the state stays in {state.path}")
             return code

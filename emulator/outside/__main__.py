@@ -5,33 +5,48 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from emulator.deferred import Deferred
-from emulator.outside.mailbox import Mailbox, smtp
 from emulator.outside.providers import providers_file
 from runtime.http.server import Server
 
+if TYPE_CHECKING:
+    from emulator.outside.mailbox import Mailbox
+
 
 @contextlib.asynccontextmanager
-async def mail() -> AsyncIterator[Mailbox]:
+async def mail() -> AsyncIterator[None]:
     """Take letters by SMTP."""
-    box = Mailbox(Path(os.environ["MAIL_DIR"]))
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: smtp(box), "127.0.0.1", int(os.environ["SMTP_PORT"]))
+
+    def connected() -> Any:
+        from emulator.outside.mailbox import smtp
+
+        return smtp(_mailbox())
+
+    server = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", int(os.environ["SMTP_PORT"]))
     try:
-        yield box
+        yield
     finally:
         server.close()
 
 
-async def build(box: Mailbox) -> Any:
+@cache
+def _mailbox() -> "Mailbox":
+    """With the first letter or look: what reads and takes letters is 7 MB."""
+    from emulator.outside.mailbox import Mailbox
+
+    return Mailbox(Path(os.environ["MAIL_DIR"]))
+
+
+async def build(_: None) -> Any:
     from emulator.outside.app import build
 
-    return build(box, f"http://127.0.0.1:{os.environ['PORT']}", tuple(os.environ["OAUTH_REDIRECTS"].split(",")))
+    return build(_mailbox(), f"http://127.0.0.1:{os.environ['PORT']}", tuple(os.environ["OAUTH_REDIRECTS"].split(",")))
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emulator.process import StartError, free_port
-from emulator.servers import ai_stub
+from emulator.servers import ai
 from emulator.servers.postgres import remove_cluster
 from emulator.state import restore, version
 from emulator.state.folder import State
@@ -46,7 +46,7 @@ def main() -> int:
         tell("ready")
 
     try:
-        with state.lock(), removed(state), ai_stub.environment(args.ai, os.environ, state) as environ:
+        with state.lock(), removed(state), ai.environment(args.ai, os.environ, state) as environ:
             state.write_json("state.json", version.mark())
             state.port("gateway", free_port())
             clock.write_offset(str(state.path / "clock"), 0.0)

@@ -25,8 +25,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ import msgspec
 
 from emulator.servers.ai_recording import Recorded, key_of, read_recording, slim
 from emulator.servers.ai_script import Rule, read_script
-from emulator.state.folder import State
 from shared import supervision
 
 # Requests that are remembered for whoever asks what was sent, the newest: each may hold a photograph.
@@ -304,23 +303,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
-
-
-@contextmanager
-def environment(wanted: str | None, environ: Mapping[str, str], state: State) -> Iterator[Mapping[str, str]]:
-    """The environment of `eco2 up --ai stub`: the ai worker's OpenAI-compatible provider is a stub in this process.
-
-    With "embedded" there is no such provider, whatever the developer's environment says; without either, that decides. The
-    port is the last run's, so that a worker that was left finds the stub again.
-    """
-    if wanted == "embedded":
-        yield {name: value for name, value in environ.items() if name != "OPENAI_API_KEY"}
-        return
-    if wanted != "stub":
-        yield environ
-        return
-    with Stub(port=state.port("ai-stub")) as stub:
-        yield {**environ, "OPENAI_BASE_URL": stub.url, "OPENAI_API_KEY": "stub"}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from msgspec import Struct
-from PIL import Image
 
 from shared import clock
 from shared.messages import Classification
@@ -76,6 +75,8 @@ class _Seen(Struct, frozen=True):
 
 def look(photo: bytes) -> Look:
     """The hash has a bit for each pair of neighbours of a 9 by 8 grey picture: whether it gets brighter (dHash)."""
+    from PIL import Image  # for who pays for a look at photos: 4 MB
+
     with Image.open(BytesIO(photo), formats=("JPEG", "PNG", "WEBP")) as image:
         image.draft("RGB", (128, 128))
         colours = image.convert("RGB")

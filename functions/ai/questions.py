@@ -4,14 +4,17 @@ It says what the items' rules say about the things that a question names, asks b
 what is not about throwing things away. There is no model that could invent a rule.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
 
-from functions.ai import answers
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from functions.ai.interfaces import Answer, Question
 from functions.ai.retrieval import Neighbours
-from functions.ai.rules import understand
-from functions.ai.scene import Understood
 from shared.messages import Answered, Source
+
+if TYPE_CHECKING:
+    from functions.ai.scene import Understood
 
 
 class EmbeddedQuestions:
@@ -25,11 +28,16 @@ class EmbeddedQuestions:
 
     def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
         """See `interfaces.QuestionProvider`; never raises ProviderFailed."""
+        # With the first question: what all words mean is 5 MB.
+        from functions.ai.rules import understand
+
         return say(understand(question, self._neighbours), question, token, self._neighbours)
 
 
 def say(understood: Understood, question: Question, token: Callable[[str], None], neighbours: Neighbours) -> Answer:
     """The embedded answer to a question that is understood already."""
+    from functions.ai import answers
+
     pieces: list[str] = []
     for piece in answers.say(understood, question, neighbours):
         if piece:

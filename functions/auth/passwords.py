@@ -2,6 +2,9 @@
 
 import asyncio
 import functools
+import gc
+import sys
+import threading
 import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -101,16 +104,29 @@ async def refuse_common(password: str, field: str, *own: str) -> None:
     names = {part for name in own for part in (name.lower(), name.lower().partition("@")[0])}
     if folded in names:
         raise BadInput(field, "is your own name or address: choose one that is harder to guess")
-    if folded in await asyncio.to_thread(_common):
+    if f"\n{folded}\n" in await asyncio.to_thread(_common):
         raise BadInput(field, "is one of the commonest passwords: choose one that is harder to guess")
 
 
-@functools.cache
-def _common() -> frozenset[str]:
-    # Most of it is about words and surnames; a process that registers no one never loads it.
-    from zxcvbn.frequency_lists import FREQUENCY_LISTS
+_loading = threading.Lock()  # no one else may be importing what is thrown away
 
-    return frozenset(FREQUENCY_LISTS["passwords"])
+
+@functools.cache
+def _common() -> str:
+    """The commonest passwords, each between two ends of a line.
+
+    They are 0.2 MB as one text, and 17 as a set beside the words, surnames and tables that zxcvbn brings along.
+    """
+    with _loading:
+        # A process that registers no one never loads it.
+        from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+        text = "\n".join(["", *FREQUENCY_LISTS["passwords"], ""])
+        for name in [name for name in sys.modules if name.partition(".")[0] == "zxcvbn"]:
+            del sys.modules[name]
+        del FREQUENCY_LISTS
+    gc.collect()  # a package and its modules hold each other
+    return text
 
 
 async def hashed(password: str, field: str) -> str:

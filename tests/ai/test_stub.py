@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from emulator.servers.ai import environment
 from emulator.servers.ai_script import Rule, read_script
-from emulator.servers.ai_stub import Stub, environment
+from emulator.servers.ai_stub import Stub
 from emulator.state.folder import State
 
 

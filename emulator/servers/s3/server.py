@@ -36,6 +36,7 @@ from emulator.servers.s3.post_policy import verify_post
 from emulator.servers.s3.signature import Keys, Moment, Request
 from emulator.servers.s3.store import Store
 from emulator.servers.s3.verify import verify
+from runtime import memory
 from shared import clock
 
 # A single request to S3 carries at most 5 GB. Here it is held in memory: enough for photographs and test data.
@@ -265,6 +266,7 @@ def main() -> None:
         sys.exit(f"s3: {error}")
     keys = Keys({settings.aws_access_key_id: settings.aws_secret_access_key}, settings.aws_region)
     app = application(Path(settings.s3_data), settings.s3_bucket, keys)
+    memory.give_back()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server(settings.host, settings.port, app, threaded=True, request_handler=app.store.handler)
     server.socket.listen(_BACKLOG)  # werkzeug's own 128 is fewer than a busy minute's first second brings
