@@ -31,33 +31,35 @@ def answer(
     model: str,
     item: tuple[str, str] | None = None,
     least: Mapping[str, float] | None = None,
+    told: Mapping[str, float] | None = None,
 ) -> Classification:
     """The answer of these types' confidences (in any order, maybe none).
 
     `item` is a slug and its waste type; it stays where the answer is of its type: else its guide would contradict the answer.
-    `least` is each type's confidence in the view that is least sure of it, where there are several.
+    `least` is each type's confidence in the view that is least sure of it, where there are several. `told` is what the answer
+    says of each type, in the same order, where that is not what it is decided by.
     """
     order = sorted(confidences, key=lambda one: -one[1])[:CANDIDATES]
-    candidates = [Candidate(kind, round(confidence, 4)) for kind, confidence in order if confidence >= _LEAST]
+    said = [(kind, told[kind] if told else confidence) for kind, confidence in order]
     best, confidence = order[0] if order else ("unknown", 0.0)
     rival = order[1][1] if len(order) > 1 else 0.0
     firm = (confidence + least[best]) / 2 if least else confidence
     waste_type = best if confidence >= THRESHOLD and firm - rival >= LEAD else "unknown"
     return Classification(
         waste_type=waste_type,
-        confidence=round(confidence, 4),
-        candidates=candidates,
+        confidence=round(said[0][1], 4) if said else 0.0,
+        candidates=[Candidate(kind, round(confidence, 4)) for kind, confidence in said if confidence >= _LEAST],
         provider=provider,
         model=model,
         item_id=item_id(item[0]) if item and item[1] == waste_type else None,
-        ask=close(candidates),
+        ask=close(order),
     )
 
 
-def close(candidates: list[Candidate]) -> list[str]:
+def close(order: Sequence[tuple[str, float]]) -> list[str]:
     """The two first types, where neither is sure and the second is nearly as likely; else nothing."""
-    if len(candidates) < 2:
+    if len(order) < 2:
         return []
-    first, second = candidates[:2]
-    near = second.confidence >= _SHARE * first.confidence and first.confidence + second.confidence >= _TOGETHER
-    return [first.waste_type, second.waste_type] if near and first.confidence < SURE else []
+    (first, confidence), (second, rival) = order[:2]
+    near = rival >= _SHARE * confidence and confidence + rival >= _TOGETHER
+    return [first, second] if near and confidence < SURE else []

@@ -132,7 +132,9 @@ class EmbeddedPhotos:
         """
         seen = self._loaded().look(photo)
         judged, item = self._judge.types(seen.features, seen.logits), judging.item(seen.logits)
-        return deciding.answer([*judged.confidences.items()], self.provider, self.model, item, judged.least)
+        return deciding.answer(
+            [*judged.confidences.items()], self.provider, self.model, item, judged.least, judged.told
+        )
 
     def _loaded(self) -> Classifier:
         with self._loading:

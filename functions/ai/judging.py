@@ -20,6 +20,10 @@ OTHER = "other"
 ITEM = 0.5
 """Least probability of the classes of one item for the answer to name it."""
 
+# What is told: sharpened so much, and held under 0.8 as long as one in twenty is wrong.
+_TOLD = 1.5
+_HELD = ((0, 0.75, 0.93, 1), (0, 0.75, 0.8, 1))
+
 Floats = npt.NDArray[np.float64]
 Given = npt.NDArray[np.float32]
 
@@ -67,13 +71,15 @@ class Joining(Struct, frozen=True):
 
 
 class Judged(Struct, frozen=True):
-    """By type of `labels.TYPES`: the confidence, and that of the view which is least sure of it.
+    """By type of `labels.TYPES`: the confidence, that of the view which is least sure of it, and the confidence that is told.
 
-    What the confidences lack to 1 is that of nothing to throw away.
+    What the confidences lack to 1 is that of nothing to throw away. The answer is decided by them; they are too modest to be
+    told to a person.
     """
 
     confidences: dict[str, float]
     least: dict[str, float]
+    told: dict[str, float]
 
 
 class Judge:
@@ -95,9 +101,8 @@ class Judge:
         """What the views [views, ...] of one photo show."""
         together = self.join(*self.opinions(features[None], logits[None]))[0]
         alone = self.join(*self.opinions(features[:, None], logits[:, None]))
-        return Judged(
-            dict(zip(TYPES, together.tolist(), strict=True)), dict(zip(TYPES, alone.min(axis=0).tolist(), strict=True))
-        )
+        found = (together, alone.min(axis=0), told(together[None])[0])
+        return Judged(*(dict(zip(TYPES, one.tolist(), strict=True)) for one in found))
 
     def opinions(self, features: Given, logits: Given) -> tuple[Floats, Floats, Floats]:
         """For photos [n, views, ...]: the head's chances [n, own types], its doubt [n], and the map's chances [n, types]."""
@@ -117,8 +122,19 @@ class Judge:
         agreed = own * ((known + 0.05) / (known + 0.05).sum(axis=1, keepdims=True)) ** by.agreement
         joined = np.concatenate([mapped, nothing[:, None]], axis=1) * (1 - share)[:, None]
         joined[:, self._own] += agreed / agreed.sum(axis=1, keepdims=True) * share[:, None]
-        sharp = np.maximum(joined, 0) ** by.sharpness
-        return np.asarray((sharp / sharp.sum(axis=1, keepdims=True))[:, :-1])
+        return _sharpened(joined, by.sharpness)[:, :-1]
+
+
+def told(confidences: Floats) -> Floats:
+    """Of confidences [n, types], in the same order, those that say how often such an answer is right (docs/AI.md, measured)."""
+    nothing = 1 - confidences.sum(axis=1, keepdims=True)
+    sharp = _sharpened(np.concatenate([confidences, nothing], axis=1), _TOLD)[:, :-1]
+    return np.interp(sharp, *_HELD)
+
+
+def _sharpened(chances: Floats, power: float) -> Floats:
+    sharp = np.maximum(chances, 0) ** power
+    return np.asarray(sharp / sharp.sum(axis=1, keepdims=True))
 
 
 def by_type(logits: Given, temperature: float) -> Floats:

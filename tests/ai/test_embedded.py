@@ -128,9 +128,26 @@ def test_an_item_is_named_where_the_answer_is_of_its_type() -> None:
     [(0.5, 0.4, True), (0.3, 0.25, True), (0.7, 0.25, False), (0.85, 0.15, False), (0.2, 0.2, False)],
 )
 def test_two_types_that_are_close_are_asked_about(first: float, second: float, asked: bool) -> None:
-    candidates = [Candidate("glass", first), Candidate("pet_clear", second)]
-    assert deciding.close(candidates) == (["glass", "pet_clear"] if asked else [])
-    assert deciding.close(candidates[:1]) == []
+    order = [("glass", first), ("pet_clear", second)]
+    assert deciding.close(order) == (["glass", "pet_clear"] if asked else [])
+    assert deciding.close(order[:1]) == []
+
+
+def test_what_is_told_keeps_the_order_and_is_under_80_percent_where_one_in_twenty_is_wrong() -> None:
+    found = np.array([[first, *[(1 - first) / 4] * 3] for first in np.linspace(0.3, 0.99, 70)])
+    said = judging.told(found)
+    assert (np.diff(said[:, 0]) > 0).all()
+    assert (said.sum(axis=1) <= 1).all()
+    assert (said[found[:, 0] < 0.7, 0] < 0.8).all()
+    assert said[-1, 0] > 0.99
+
+
+def test_the_answer_is_decided_by_confidences_and_tells_others() -> None:
+    answer = deciding.answer(
+        [("glass", 0.5), ("metal", 0.3), ("food", 0.02)], "p", "m", told={"glass": 0.7, "metal": 0.2, "food": 0.001}
+    )
+    assert (answer.waste_type, answer.confidence, answer.ask) == ("glass", 0.7, ["glass", "metal"])
+    assert answer.candidates == [Candidate("glass", 0.7), Candidate("metal", 0.2)]
 
 
 def test_where_the_map_is_sure_of_what_the_head_does_not_know_the_head_is_not_asked() -> None:

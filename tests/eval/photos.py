@@ -58,7 +58,7 @@ class Case(Struct, frozen=True):
 def case(judge: Judge, name: str, shown: str, also: frozenset[str], seen: tuple[Any, Any]) -> Case:
     features, logits = seen
     judged, item = judge.types(features, logits), judging.item(logits)
-    answer = deciding.answer([*judged.confidences.items()], "embedded", judge.name, item, judged.least)
+    answer = deciding.answer([*judged.confidences.items()], "embedded", judge.name, item, judged.least, judged.told)
     return Case(name, shown, also, answer, item[0] if item and answer.item_id else "")
 
 
