@@ -198,7 +198,7 @@ class HostConsumer(Consumer):
         if sent.reply is None and sent.service == self.service:
             await self._settle(outcome)
             return []
-        return [outcome_message(sent, outcome)]
+        return [outcome_message(sent, msgspec.to_builtins(outcome))]
 
     async def _settle(self, *outcomes: Outcome) -> None:
         async with self._database.transaction() as conn:

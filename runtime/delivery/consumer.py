@@ -65,7 +65,7 @@ class Consumer:
         self.disabled: frozenset[str] = frozenset()
         self._held: dict[str, Delivery] = {}
         self._room = threading.Condition()
-        self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[list[Done] | None] = queue.SimpleQueue()
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._later_lock = threading.Lock()
         self._count = 0
@@ -101,7 +101,7 @@ class Consumer:
         self, delivery: Delivery, sends: Sequence[dramatiq.Message[Any]] = (), *, leased: bool = False, ack: bool = True
     ) -> None:
         """Send, ack and forget a delivery; without `ack` it goes back into its queue."""
-        self._done.put(_Done(delivery, sends, leased, ack))
+        self._done.put([Done(delivery, sends, leased, ack)])
 
     def refuse(self, delivery: Delivery, task_id: UUID, refused: Refused) -> None:
         """Put off a task whose message this version of the code can't read: the relay brings it again, to newer code perhaps.
@@ -179,14 +179,14 @@ class Consumer:
             first = self._done.get()
             if first is None:
                 break
-            batch = [first]
+            batch = first
             with contextlib.suppress(queue.Empty):
                 while len(batch) < BATCH:
                     further = self._done.get_nowait()
                     if further is None:
                         last = True
                         break
-                    batch.append(further)
+                    batch += further
             try:
                 self._finish_batch(batch)
             except Exception:  # a bug costs this batch its acks, which the next reclaim brings, and not the loop
@@ -201,7 +201,7 @@ class Consumer:
                     if self.prefetch - len(self._held) >= self.least:
                         self._room.notify_all()
 
-    def _finish_batch(self, batch: list[_Done]) -> None:
+    def _finish_batch(self, batch: list[Done]) -> None:
         sends = [message for done in batch for message in done.sends]
         acks = [done.delivery.id for done in batch if done.ack]
         back = [done.delivery.id for done in batch if not done.ack]
@@ -293,11 +293,13 @@ class Consumer:
             self.broker.reclaim(self.queue)
 
 
-class _Done(Struct, frozen=True):
+class Done(Struct, frozen=True):
+    """What becomes of a delivery: see `Consumer.done`."""
+
     delivery: Delivery
     sends: Sequence[dramatiq.Message[Any]]
     leased: bool
-    ack: bool
+    ack: bool = True
 
 
 def observe(consumer: Consumer, broker: Broker, functions: Mapping[str, Call]) -> None:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from runtime.delivery.outbox import Row
 from shared import clock
-from shared.messages import Message, Outcome
+from shared.messages import Message
 from shared.wake import Accepted
 
 # The runtime's own actor in every API service: ends a task that no one takes the outcome of.
@@ -86,11 +86,11 @@ def task_message(service: str, task: Accepted, bulk: Container[str] = ()) -> dra
     return _message(queue_of(task.actor, bulk), task.actor.partition("/")[2], arguments, envelope)
 
 
-def outcome_message(sent: Envelope, outcome: Outcome) -> dramatiq.Message[Any]:
-    """The message that takes an outcome to the owner of its task."""
+def outcome_message(sent: Envelope, outcome: dict[str, Any]) -> dramatiq.Message[Any]:
+    """The message that takes an outcome, as JSON has it, to the owner of its task."""
     folder, _, function = (sent.reply or f"{sent.service}/{SETTLED}").partition("/")
     envelope = msgspec.structs.replace(sent, is_outcome=True, deadline="", person="")
-    return _message(folder, function, {"outcome": msgspec.to_builtins(outcome)}, envelope)
+    return _message(folder, function, {"outcome": outcome}, envelope)
 
 
 def _message(queue: str, function: str, arguments: dict[str, Any], envelope: Envelope) -> dramatiq.Message[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -54,6 +55,8 @@ class Limits:
     def __init__(self) -> None:
         self._armed: dict[int, _Armed] = {}
         self._fired: dict[int, float] = {}
+        self._begun = False  # something was armed since the last look
+        self._next = math.inf  # when the watcher looks again by itself
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._closed = False
@@ -65,7 +68,10 @@ class Limits:
         me, now = threading.get_ident(), time.monotonic()
         with self._lock:
             self._armed[me] = _Armed(now, now + seconds)
-        self._changed.set()
+            self._begun, early = True, now + seconds < self._next
+        # To wake another thread costs more than a short function: only where the watcher would be late.
+        if early:
+            self._changed.set()
         try:
             yield
         finally:
@@ -101,10 +107,12 @@ class Limits:
                 if frozen:
                     self._shift(frozen, now)
                 self._strike(now)
-                busy = bool(self._armed or self._fired)
+                busy = bool(self._begun or self._armed or self._fired)
+                self._begun = False
                 next_ = min((armed.until for armed in self._armed.values()), default=now + TICK) - now
-            # Where nothing runs there is nothing to look at.
-            pause = max(0.0, min(next_, TICK)) if busy else 0.0
+                # Where nothing has run for a while there is nothing to look at.
+                pause = max(0.0, min(next_, TICK)) if busy else 0.0
+                self._next = now + pause if busy else math.inf
             self._changed.wait(pause if busy else None)
             self._changed.clear()
             if not busy:

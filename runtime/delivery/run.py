@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -59,7 +59,7 @@ def run(service: str, work: Work, limits: Limits) -> tuple[Ended, str]:
     """
     started_at, started = clock.now(), time.perf_counter()
     task = Task(
-        id=UUID(work.start.task_id),
+        id=work.sent.id,
         run_id=UUID(work.start.run_id),
         subject=work.sent.subject,
         attempt=work.sent.attempt,
@@ -78,17 +78,18 @@ def run(service: str, work: Work, limits: Limits) -> tuple[Ended, str]:
         raise
     finally:
         seconds = time.perf_counter() - started
-        spans.send(
-            f"{service}/{work.start.name}",
-            "task",
-            traceparent=task.traceparent,
-            parent=work.sent.traceparent,
-            started=started_at.timestamp(),
-            seconds=seconds,
-            task=work.start.task_id,
-            run=work.tries + 1,
-            **said,
-        )
+        if spans.on():
+            spans.send(
+                f"{service}/{work.start.name}",
+                "task",
+                traceparent=task.traceparent,
+                parent=work.sent.traceparent,
+                started=started_at.timestamp(),
+                seconds=seconds,
+                task=work.start.task_id,
+                run=work.tries + 1,
+                **said,
+            )
     why = f" ({error.code})" if error else ""
     log.info("%s task %s: %s%s in %.0f ms", work.start.name, work.start.task_id, ending.status, why, seconds * 1000)
     return _ended(work, ending), started_at.isoformat()
@@ -131,23 +132,24 @@ def _ended(work: Work, ending: Ending) -> Ended:
     )
 
 
-def outcome_of(sent: Envelope, ended: Ended) -> Outcome:
-    """What the owner is told of a terminal state.
+def outcome_of(sent: Envelope, ended: Ended) -> dict[str, Any]:
+    """What the owner is told of a terminal state: an Outcome as JSON has it.
 
     Raises:
-        ValueError, TypeError, msgspec.DecodeError: the journal's row is none that was ever written.
+        ValueError (msgspec's errors are): the journal's row is none that was ever written.
     """
-    error = results.split_error(ended.error)
-    return Outcome(
-        task_id=UUID(ended.task_id),
-        run_id=UUID(ended.run_id),
-        subject=sent.subject,
-        status=ended.status,
-        completed_at=datetime.fromisoformat(ended.completed_at),
-        record=_decoded(ended.record),
-        payload=_decoded(ended.payload),
-        error=TaskError(**error) if error else None,
-    )
+    outcome = {
+        "task_id": ended.task_id,
+        "run_id": ended.run_id,
+        "subject": str(sent.subject),
+        "status": ended.status,
+        "completed_at": ended.completed_at,
+        "record": _decoded(ended.record),
+        "payload": _decoded(ended.payload),
+        "error": results.split_error(ended.error),
+    }
+    msgspec.convert(outcome, Outcome)
+    return outcome
 
 
 def _decoded(text: str | None) -> Any:

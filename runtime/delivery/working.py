@@ -11,7 +11,6 @@ import logging
 import queue
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
 from functools import partial
 
 import msgspec
@@ -19,7 +18,7 @@ import msgspec
 from runtime import memory
 from runtime.binding import Call
 from runtime.delivery.broker import Broker, Delivery
-from runtime.delivery.consumer import Consumer
+from runtime.delivery.consumer import Consumer, Done
 from runtime.delivery.envelope import envelope, outcome_message
 from runtime.delivery.limits import Limits
 from runtime.delivery.run import Work, outcome_of, run
@@ -74,6 +73,8 @@ class Worker(Consumer):
         self._tasks: dict[str, str] = {}
         self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._runners: list[supervision.ThreadLoop] = []
+        self._ending: list[Done] = []  # of the journal's commit under way; the writing thread's own
+        journal.after_group(self._send_ended)
         self._forgot = time.monotonic()
         self._given_back = 0  # how many had finished when memory was last given back
 
@@ -238,8 +239,7 @@ class Worker(Consumer):
         except Unavailable as away:
             self._not_now(work, away)
         else:
-            future = self.journal.end(ended, work.start, started_at)
-            future.add_done_callback(partial(self._ended, work, ended))
+            self.journal.end_then(ended, work.start, started_at, partial(self._ended, work, ended))
         finally:
             self.journal.working(slot, "")
 
@@ -259,26 +259,34 @@ class Worker(Consumer):
 
     # From the journal to the owner
 
-    def _ended(self, work: Work, ended: Ended, written: Future[None]) -> None:
-        failed = written.exception()
+    def _ended(self, work: Work, ended: Ended, failed: Exception | None) -> None:
         if failed is None:
             self.reach("ended")
-            spans.event(work.start.name, "journal", work.sent.traceparent, task=ended.task_id, status=ended.status)
-            self._send(work, ended)
+            if spans.on():
+                spans.event(work.start.name, "journal", work.sent.traceparent, task=ended.task_id, status=ended.status)
+            self._ending.append(self._answer(work, ended))
         else:
             if not isinstance(failed, JournalClosed):
                 log.error("task %s could not be journalled: %s", ended.task_id, failed)
             self._give_back(work)
 
+    def _send_ended(self) -> None:
+        """Send what ended with one commit, together: to wake the thread that sends costs more than most of its work."""
+        if self._ending:
+            ending, self._ending = self._ending, []
+            self._done.put(ending)
+
     def _send(self, work: Work, ended: Ended) -> None:
+        self._done.put([self._answer(work, ended)])
+
+    def _answer(self, work: Work, ended: Ended) -> Done:
+        self._forget(work)
         try:
             outcome = outcome_of(work.sent, ended)
-        except (ValueError, TypeError, msgspec.DecodeError):
+        except (ValueError, TypeError):
             log.exception("what the journal has of task %s can't be sent", ended.task_id)
-            self._put_off(work)
-            return
-        self._forget(work)
-        self.done(work.delivery, [outcome_message(work.sent, outcome)], leased=True)
+            return Done(work.delivery, (), leased=True)  # put off
+        return Done(work.delivery, [outcome_message(work.sent, outcome)], leased=True)
 
     def _give_back(self, work: Work) -> None:
         self._forget(work)

@@ -93,9 +93,20 @@ class Journal:
 
     def end(self, ended: Ended, start: Start, started_at: str) -> "Future[None]":
         """Journal a terminal state; it is on the disk when the future is done."""
-        until = (clock.now() + PAYLOAD_LIFETIME).isoformat()
+        return self.submit(self._ending(ended, start, started_at), durable=True)
+
+    def end_then(self, ended: Ended, start: Start, started_at: str, tell: Callable[[Exception | None], None]) -> None:
+        """`end`; `tell` is called in the writing thread when it is on the disk, or with the reason why it is not."""
+        self._writer.put(self._ending(ended, start, started_at), lambda _, error: tell(error), durable=True)
+
+    def after_group(self, call: Callable[[], None]) -> None:
+        """Have `call` called in the writing thread when all of a group have been told."""
+        self._writer.after.append(call)
+
+    def _ending(self, ended: Ended, start: Start, started_at: str) -> Callable[[Connection], None]:
+        until = "" if ended.payload is None else (clock.now() + PAYLOAD_LIFETIME).isoformat()
         self.written += 1
-        return self.submit(lambda db: states.end(db, ended, start, started_at, until), durable=True)
+        return lambda db: states.end(db, ended, start, started_at, until)
 
     def working(self, slot: int, run_id: str) -> None:
         """Note without a commit that a thread works on a run now (empty: on none); the note outlives the process."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 from runtime.journal.file import JournalFile
@@ -32,15 +33,18 @@ class JournalClosed(Exception):
     """The journal was closed before this could be written: the task is not acked and comes again."""
 
 
+Told = Callable[[Any, Exception | None], None]
+
+
 class Operation:
-    """Something to write, and who waits for it. `run` takes the connection inside a transaction."""
+    """Something to write, and who is told its result or why there is none. `run` takes the connection inside a transaction."""
 
-    __slots__ = ("durable", "future", "run")
+    __slots__ = ("durable", "run", "tell")
 
-    def __init__(self, run: Callable[[sqlite3.Connection], Any], durable: bool) -> None:
+    def __init__(self, run: Callable[[sqlite3.Connection], Any], tell: Told, durable: bool) -> None:
         self.run = run
+        self.tell = tell
         self.durable = durable
-        self.future: Future[Any] = Future()
 
 
 class Writer:
@@ -49,10 +53,12 @@ class Writer:
     Attributes:
         trouble: why writing does not work just now; empty when it does.
         commits: how many groups were committed.
+        after: called in the writing thread when all of a group have been told.
     """
 
     def __init__(self, file: JournalFile) -> None:
         self.file = file
+        self.after: list[Callable[[], None]] = []
         self.trouble = ""
         self.commits = 0
         self._committing = 0.0
@@ -67,13 +73,18 @@ class Writer:
 
     def submit(self, run: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> "Future[T]":
         """Have `run` called in the next group; with `durable`, what it wrote is on the disk when the future is done."""
-        operation = Operation(run, durable)
+        future: Future[T] = Future()
+        self.put(run, partial(_resolve, future), durable=durable)
+        return future
+
+    def put(self, run: Callable[[sqlite3.Connection], Any], tell: Told, *, durable: bool = False) -> None:
+        """`submit`; who is told is so in the writing thread, for less than a future costs."""
+        operation = Operation(run, tell, durable)
         with self._door:
             if not self._closed:
                 self._queue.put(operation)
-                return operation.future
-        operation.future.set_exception(JournalClosed())
-        return operation.future
+                return
+        self._tell([operation], [None], JournalClosed())
 
     def truncate_log(self) -> None:
         """Empty the WAL after this group, or as soon as no reader holds it: what was overwritten must not live on there."""
@@ -104,6 +115,8 @@ class Writer:
             group, last = self._next_group()
             if group:
                 self._write_group(group)
+                for after in self.after:
+                    after()
 
     def _next_group(self) -> tuple[list[Operation], bool]:
         """All that waits, at least one; and whether it is the last."""
@@ -136,8 +149,7 @@ class Writer:
                     return
                 # Disk full, I/O error, a file system gone read-only: it may pass, and until then nothing may be acked.
                 if not self._wait(pause, error):
-                    for operation in group:
-                        operation.future.set_exception(JournalClosed())
+                    self._tell(group, [None] * len(group), JournalClosed())
                     return
                 pause = min(pause * 2, 1.0)
             except Exception as fault:  # noqa: BLE001 - one operation's own
@@ -169,7 +181,7 @@ class Writer:
     def _write_alone(self, group: Sequence[Operation], error: Exception) -> None:
         # One operation's own fault, such as a text that is none: its caller gets it, its group goes on.
         if len(group) == 1:
-            group[0].future.set_exception(error)
+            self._tell(group, [None], error)
             return
         for operation in group:
             self._write_group([operation])
@@ -179,8 +191,14 @@ class Writer:
         if self.trouble:
             log.warning("the journal can be written again")
             self.trouble = ""
+        self._tell(group, results)
+
+    def _tell(self, group: Sequence[Operation], results: Sequence[Any], error: Exception | None = None) -> None:
         for operation, result in zip(group, results, strict=True):
-            operation.future.set_result(result)
+            try:
+                operation.tell(result, error)
+            except Exception:  # whoever is told: its fault must not end the writing for all
+                log.exception("what follows a commit of the journal stumbled")
 
     def _commit(self, group: Sequence[Operation]) -> list[Any]:
         self._committing = time.monotonic()
@@ -201,6 +219,13 @@ class Writer:
             return results
         finally:
             self._committing = 0.0
+
+
+def _resolve(future: "Future[Any]", result: Any, error: Exception | None) -> None:
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
 
 
 def _truncate(db: sqlite3.Connection) -> bool:

@@ -1,5 +1,6 @@
 """Time limits count working time: what was frozen meanwhile is not the function's."""
 
+import math
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from runtime.delivery.limits import Limits, TimeLimitExceeded, within
+from tests.runtime.owner import eventually
 
 THREAD = """
 import sys, time
@@ -90,5 +92,18 @@ def test_a_busy_machine_is_not_taken_for_a_frozen_one() -> None:
         with pytest.raises(TimeLimitExceeded), limits(1.0):
             while True:
                 sum(range(1000))
+    finally:
+        limits.close()
+
+
+def test_a_function_that_begins_when_nothing_has_run_for_a_while_is_ended_too() -> None:
+    limits = Limits()
+    try:
+        with limits(60.0):
+            pass
+        eventually(lambda: limits._next == math.inf)
+        with pytest.raises(TimeLimitExceeded), limits(0.05):
+            while True:
+                time.sleep(0.01)
     finally:
         limits.close()

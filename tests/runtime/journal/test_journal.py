@@ -46,6 +46,32 @@ def test_a_new_task_is_to_be_worked_on_and_an_ended_one_is_answered_again(path: 
     journal.close()
 
 
+def test_who_is_told_of_a_commit_is_told_once_before_the_group_ends_and_stumbles_alone(path: Path) -> None:
+    journal = Journal(path)
+    told: list[Any] = []
+    journal.after_group(lambda: told.append("group"))
+    held = threading.Event()
+    # One group holds the thread, the next one has all three.
+    journal.submit(lambda db: held.wait(30))
+    begun = [start() for _ in range(3)]
+    for number, one in enumerate(begun):
+
+        def tell(error: Exception | None, number: int = number) -> None:
+            told.append((number, error))
+            if number == 1:
+                raise RuntimeError("it stumbles")
+
+        journal.end_then(ended(one), one, one.queued_at, tell)
+    held.set()
+    journal.submit(lambda db: None).result()
+    journal.close()
+    assert [one for one in told if one != "group"] == [(0, None), (1, None), (2, None)]
+    assert told[:5] == ["group", (0, None), (1, None), (2, None), "group"]
+    refused: list[Exception | None] = []
+    journal.end_then(ended(begun[0]), begun[0], begun[0].queued_at, refused.append)
+    assert [type(error) for error in refused] == [JournalClosed]
+
+
 def test_many_threads_share_commits(path: Path) -> None:
     journal = Journal(path)
 
