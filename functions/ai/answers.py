@@ -78,8 +78,8 @@ def first(understood: Understood, question: Question) -> list[str]:
         lines = [*(line for line in said if part is None or naming.speaks_of(line, part[0])), *lines]
     elif understood.category is not None and not (understood.why or understood.said_type):
         lines = [*_of_kind(understood.category, understood), *lines]
-    if len(understood.items) > 1 and understood.polar and understood.together:
-        lines += _together(understood.items, texts)
+    if len(understood.items) > 1 and understood.polar and (understood.together or understood.apart):
+        lines += _together(understood, texts)
     return lines
 
 
@@ -92,18 +92,23 @@ def _of_kind(category: Category, understood: Understood) -> list[str]:
     steps = category.steps(language)
     if aspect in _OUTCOMES:
         wanted = {"bag": "general", "food": "food"}.get(aspect, understood.bin)
-        there = category.category == wanted if wanted else category.category not in _NOT_RECYCLED
+        there = category.category == wanted if wanted else category.category not in polarity.NOT_RECYCLED
         goes = [line for line in steps if polarity.names_bin(line, category.category)] or steps[-1:]
         return [polarity.worded(line, there, understood) if understood.polar else line for line in goes[:1]]
     own = [line for line in (*steps, *category.warnings(language)) if _speaks(line, LINES_OF[aspect])]
     return [polarity.instructed(line, aspect, understood) for line in own[:1]]
 
 
-def _together(items: Sequence[Item], texts: dict[str, str]) -> list[str]:
+def _together(understood: Understood, texts: dict[str, str]) -> list[str]:
     """Whether the things go to the same place; nothing where they are of one kind and some have another way as well."""
-    if len({item.category for item in items}) > 1:
-        return [texts["apart"]]
-    return [texts["together"]] if len({tuple(item.bins) for item in items}) == 1 else []
+    asks_apart = not understood.together
+    if len({item.category for item in understood.items}) > 1:
+        return [texts["apart_yes" if asks_apart else "apart"]]
+    first, *others = [set(item.bins) for item in understood.items]
+    if not any(first & other for other in others):
+        return [texts["apart_yes" if asks_apart else "apart"]]
+    same = all(first == other for other in others)
+    return [texts["together_no" if asks_apart else "together"]] if same else []
 
 
 def answering(item: Item, understood: Understood) -> list[str]:
@@ -148,7 +153,6 @@ def asked_of(item: Item, understood: Understood) -> str | None:
     return next((one for one in aspects if one in _ALIKE or item.answer(one, "ko")), next(iter(aspects), None))
 
 
-_NOT_RECYCLED = {"general", "bulky", "food"}
 _ALIKE = {"bin", "outdoors"}
 """What is answered of every thing."""
 _WHERE = {"food", "bag", "recycle"}

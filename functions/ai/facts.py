@@ -47,6 +47,19 @@ _LACKING = re.compile(
 )
 # A sentence with a question mark: "닫아서 내놔?", and not "뚜껑은?".
 _ASKS = re.compile(r"[가-힣](?<![은는도])(?<![은는도]요)\?+$")
+
+
+def ending_in(final: int) -> str:
+    """The syllables with a final consonant, by its number."""
+    return "[" + "".join(chr(code) for code in range(ord("가") + final, ord("힣") + 1, 28)) + "]"
+
+
+_N, _L, _M = map(ending_in, (4, 8, 16))
+# The endings with which Korean asks for yes or no: "넣을까", "되려나", "큰가", "되는지 궁금해요", "세척 여부", "라벨 제거 필수?"
+_YES_OR_NO = re.compile(
+    rf"(?:{_L}(?:까|지|는지|런지)|려나|{_N}(?:가|지)|[가-힣][나냐니죠]|여부|필수|{_M}\?)요?[가은는를]?"
+    rf"(?:\s*(?:좀\s*)?{TOPICS.wonders.source}[가-힣\s]*)?[\s?!.~ㅠㅜㅎㅋ]*$"
+)
 # "뚜껑은요?"
 _REMARKS = re.compile(r"[가-힣][은는]요?[\s?!.~]*$")
 _AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")
@@ -92,6 +105,8 @@ class Facts(Struct, frozen=True):
     money: bool
     near: bool
     together: bool
+    apart: bool
+    """Whether it asks if things go apart."""
     not_taken: bool
     """Whether it asks what a collection does not take."""
     place: bool
@@ -112,6 +127,8 @@ class Facts(Struct, frozen=True):
     described: bool
     """Whether it ends with what a thing is like, and asks nothing."""
     negated: bool
+    barred: bool
+    """Whether it asks if something is not allowed."""
     every: bool
     again: bool
     """Whether it asks of another thing what was asked before."""
@@ -141,6 +158,7 @@ def facts(question: Question) -> Facts:
         money=TOPICS.money.within(text),
         near=TOPICS.near.within(text),
         together=TOPICS.together.within(text),
+        apart=TOPICS.apart.within(text),
         not_taken=TOPICS.not_taken.within(text) and TOPICS.which_things.within(text),
         place=TOPICS.place.within(text),
         follows=follows or refers,
@@ -151,12 +169,13 @@ def facts(question: Question) -> Facts:
         turns=TOPICS.beside_photo.within(text),
         still_on=TOPICS.still_on.within(text),
         asks_where=TOPICS.asks_where.within(text),
-        polar=(TOPICS.polar.within(text) or _ASKS.search(text) is not None) and not is_open,
+        polar=_yes_or_no(text) and not is_open,
         open=is_open,
         figurative=TOPICS.figurative.within(text),
         greets=TOPICS.greetings.within(text),
         described=_DESCRIBED.search(text) is not None,
         negated=GRAMMAR.negated.count(text) % 2 == 1,
+        barred=_barred(text),
         every=GRAMMAR.every.within(text),
         again=_AGAIN.search(text) is not None,
         aspects=aspects(text),
@@ -165,6 +184,15 @@ def facts(question: Question) -> Facts:
         situation=next((one for one in SITUATIONS if one.there(text)), None),
         unknown=next((one for one in UNKNOWNS if one.there(text)), None),
     )
+
+
+def _barred(text: str) -> bool:
+    found = {match.span() for match in GRAMMAR.negated.all(text)}
+    return any(match.span() in found for match in GRAMMAR.barred.all(text))
+
+
+def _yes_or_no(text: str) -> bool:
+    return TOPICS.polar.within(text) or any(asks.search(text) for asks in (_ASKS, _YES_OR_NO))
 
 
 def aspects(text: str) -> tuple[str, ...]:

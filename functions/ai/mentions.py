@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from msgspec import Struct
 
+from functions.ai import facts as reading
 from functions.ai.facts import plain
 from functions.ai.retrieval import Item
 from functions.ai.sounds import folded
@@ -17,6 +18,11 @@ _HANGUL = re.compile(r"[가-힣]")
 _PARTICLE = re.compile(GRAMMAR.particles.source)
 _MEASURED = re.compile(rf"(?:{GRAMMAR.counts.source}|\d)\s*$")
 _NO_NAME = re.compile(GRAMMAR.no_names.source)
+
+
+# "내놓는 게 맞아요": a noun that is nothing without the verb before it, and no crab.
+_BOUND = {"게", "거", "데", "지", "곳", "수"}
+_ADNOMINAL = re.compile(rf"{reading.ending_in(4)}\s$|{reading.ending_in(8)}\s$")
 
 
 class Mention(Struct, frozen=True):
@@ -95,8 +101,10 @@ class _Letters:
     def _otherwise(self, start: int, end: int) -> bool:
         """Whether the letters are another word, two things of a list ("식탁, 의자"), or a measure ("한 박스")."""
         other = _NO_NAME.match(self.text, start)
+        bound = self.text[start:end] in _BOUND and _ADNOMINAL.search(self.text[:start])
         return bool(
-            (other and other.end() >= end)
+            bound
+            or (other and other.end() >= end)
             or re.search(r"[,/·;]", self.text[start:end])
             or (GRAMMAR.measures.is_all(self.text[start:end]) and _MEASURED.search(self.text[:start]))
         )
@@ -110,7 +118,14 @@ class _Letters:
         # Short Korean names are syllables of many other words: 병 in 생수병, 김치 in 김치찌개.
         if len(name) <= 2:
             return self.begins[start] and (not rest or _PARTICLE.fullmatch(rest) is not None or rest.startswith("수거"))
-        return self.begins[start] or len(name) >= 4
+        if self.begins[start] or len(name) >= 4:
+            return True
+        # "갈릭소스 통은": the last word says what it is.
+        return bool(_HELD.search(name)) and (not rest or _PARTICLE.fullmatch(rest) is not None)
+
+
+# What a thing is in, at the end of its name.
+_HELD = re.compile(rf"(?:{ROLES.holders.source})$")
 
 
 # What follows a thing that is not the one thrown away: dirt on it, what it is wrapped in, what it came with.
@@ -145,6 +160,18 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         and one.item.category == "food" != other.item.category
         and not ROLES.where.is_all(text[other.start : other.end])
     ]
+    # "샴푸 리필 파우치": what is in it says which one.
+    contents += [
+        one
+        for one, other in pairs(named)
+        if text[one.end : other.start] == " "
+        and _HELD.search(text[other.start : other.end])
+        and other.end - other.start > _SOUNDED
+        and not is_part(text[other.start : other.end])
+        and not _MADE_OF.match(text, other.start)
+        and not _HELD.search(text[one.start : one.end])
+        and one not in contents
+    ]
     # "선크림 튜브" is no 튜브 to swim with.
     contents += [
         other
@@ -165,6 +192,13 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     if len(named) > 1 and CASES["mixed"].within(text[named[-1].end :]):
         # "옷걸이 철사랑 플라스틱 섞인 거": what the first is made of.
         named = named[:1]
+    clauses = [
+        one
+        for one, other in pairs(named)
+        if _CLAUSE.fullmatch(text[one.end : other.start])
+        and not ROLES.where.is_all(text[other.start : other.end])
+        and not is_part(text[other.start : other.end])
+    ]
     kept = [
         one
         for one in named
@@ -174,13 +208,18 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
             _ORIGIN.match(text, one.end) and one is not named[-1] and not is_part(text[named[-1].start : named[-1].end])
         )
         and one not in contents
+        and one not in clauses
         and one not in owners
     ]
     if not kept:
-        return list(named)
+        # "캔을 쓰레기통에": of materials and bins alone, the bin is not the thing.
+        return [one for one in named if not ROLES.bin.is_all(text[one.start : one.end])] or list(named)
     listed = [run for run in _runs(named, text) if len(run) > 1 and any(one in kept for one in run)]
     more = {one.start for run in listed for one in run if not ROLES.bin.is_all(text[one.start : one.end])}
     return [mention for mention in named if mention in kept or mention.start in more]
+
+
+_MADE_OF = re.compile(ROLES.stuff.source)
 
 
 def _runs(named: Sequence[Mention], text: str) -> list[list[Mention]]:
@@ -192,6 +231,21 @@ def _runs(named: Sequence[Mention], text: str) -> list[list[Mention]]:
         else:
             runs.append([one])
     return runs
+
+
+# "피자 시키면 오는 (갈릭소스 통)": a clause about the thing that follows.
+_VERBAL = rf"(?!{ROLES.holders.source}[은는]\s)[가-힣]*{reading.ending_in(4)}\s"
+_CLAUSE = re.compile(rf"(?:[이가을를에]|에서)?\s(?:[가-힣]+\s){{0,3}}{_VERBAL}[가-힣]*")
+_HOLDER = re.compile(
+    rf"[이가을를도]?\s(?:[가-힣]+\s){{0,3}}?{_VERBAL}(?:[가-힣]+{reading.ending_in(4)}\s)?"
+    rf"(?:{ROLES.stuff.source}\s?)?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
+)
+
+
+def held(one: Mention, text: str) -> tuple[str, int] | None:
+    """What a thing was in, where a clause is between the two: "두부 담겼던 네모난 통" is the 두부 통, up to an offset."""
+    found = _HOLDER.match(text, one.end)
+    return (f"{text[one.start : one.end]} {found['holder']}", found.end()) if found else None
 
 
 def _holds(one: Mention, other: Mention, text: str) -> bool:

@@ -2,7 +2,8 @@
 
 A phrase is what people write, in small letters. A blank may be left out in Korean. `*` ends an English word with any ending,
 `...` is up to three words, `^` and `$` are where a Korean word begins and ends, `<name>` is any phrase of the file's list of
-that name. An English phrase is whole words; a Korean one may be inside of a word, as stems do.
+that name. `~` after the stem of a Korean verb is any of its forms (`버리~`: 버리고, 버려, 버린, 버릴까), at the beginning of a word.
+An English phrase is whole words; a Korean one may be inside of a word, as stems do.
 """
 
 import re
@@ -71,12 +72,40 @@ def _pattern(phrase: str, others: Mapping[str, Phrases]) -> str:
 
 
 def _letters(text: str) -> str:
+    if text.endswith("~"):
+        return rf"(?<![가-힣]){_spaced(text[:-2])}{verb_forms(text[-2])}"
     if not text.isascii() or not any(letter.isalpha() for letter in text):
         begins, ends = text.startswith("^"), text.endswith("$")
-        body = r"\s?".join(re.escape(word) for word in text.removeprefix("^").removesuffix("$").split(" "))
+        body = _spaced(text.removeprefix("^").removesuffix("$"))
         return (r"(?<![가-힣])" if begins else "") + body + (r"(?![가-힣])" if ends else "")
     body = re.escape(text).replace(r"\ \.\.\.\ ", r"\s+(?:\w+\s+){0,3}").replace(r"\ ", r"\s+").replace(r"\*", r"\w*")
     return rf"(?<![a-z]){body}(?![a-z])"
+
+
+def _spaced(text: str) -> str:
+    return r"\s?".join(re.escape(word) for word in text.split(" "))
+
+
+_VOWELS, _FINALS = 21, 28
+# Final consonants that an ending may add to a stem without one: ㄴ ㄹ ㅁ ㅂ.
+_ADDED = (0, 4, 8, 16, 17)
+_PAST = 20
+# The stem's vowel before the ending 어: ㅣ as ㅕ, ㅜ as ㅝ, ㅗ as ㅘ, ㅡ as ㅓ; the others stay.
+_CONTRACTED = {20: 6, 13: 14, 8: 9, 18: 4}
+# What may follow a stem that ends with a consonant: beginnings of endings. 묶음 is no form of 묶다, 담당 none of 담다.
+_ENDINGS = "[어으을은음아았었는고지나자기던더겠습게면네냐니죠도거]"
+
+
+def verb_forms(stem: str) -> str:
+    """An expression for the last syllable of a Korean verb's stem in all its forms."""
+    code = ord(stem) - ord("가")
+    if code % _FINALS:
+        return stem + _ENDINGS
+    initial, vowel = divmod(code // _FINALS, _VOWELS)
+    forms = {(vowel, final) for final in _ADDED} | {
+        (_CONTRACTED.get(vowel, vowel), final) for final in (0, _PAST)
+    }
+    return "[" + "".join(chr(ord("가") + (initial * _VOWELS + v) * _FINALS + f) for v, f in sorted(forms)) + "]"
 
 
 def read(name: str, into: type[T]) -> T:

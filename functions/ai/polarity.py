@@ -10,6 +10,7 @@ _WORD = re.compile(r"(네|아니요|Yes|No)\b[,.:;]?\s*")
 # "씻어도 지지 않으면": what a line says then is no answer to what is asked in general.
 _IF = re.compile(r"[가-힣]면 |\b(?:[Ii]f|where|when|unless)\b")
 _NEVER = re.compile(r"지 마세요|지 말고|지 않습니다|면 안 |안 됩니다|\b(?:[Nn]ever|[Dd]o not|[Dd]on['’]t|not)\b")
+NOT_RECYCLED = {"general", "bulky", "food"}
 _GENERAL = re.compile("종량제|일반쓰레기|pay-as-you-throw|general waste")
 
 
@@ -23,12 +24,18 @@ def bare(line: str) -> str:
 
 
 def worded(line: str, yes: bool, understood: Understood) -> str:
-    """A line with yes or no before it; a question that is turned round turns the word."""
+    """A line with yes or no before it; a question that is turned round turns the word.
+
+    "버리면 안 되나요?" is answered by whether it is allowed: yes and no would both be taken both ways.
+    """
     texts = TEXTS[understood.language]
     rest = bare(line)
     if understood.language == "en" and not rest[1:2].isupper():
         rest = rest[:1].lower() + rest[1:]
-    return f"{texts['yes' if yes != understood.negated else 'no']}, {rest}"
+    agrees = yes != understood.negated
+    if understood.barred:
+        return f"{texts['barred' if agrees else 'allowed']}, {rest}"
+    return f"{texts['yes' if agrees else 'no']}, {rest}"
 
 
 def answered(line: str, aspect: str, understood: Understood) -> str:
@@ -40,9 +47,14 @@ def answered(line: str, aspect: str, understood: Understood) -> str:
     said = _WORD.match(line)
     if said is None:
         return _into(line, understood)
-    if understood.open:
-        return bare(line)
+    if understood.open or (understood.polar and aspect in _BY_WORD):
+        # What is asked about a lid or a label is not understood: the line alone is right of each.
+        return _into(bare(line), understood)
     return worded(line, said[1] in ("네", "Yes"), understood) if understood.negated else line
+
+
+# Aspects that a noun gives away ("뚜껑"), so that only the words of `words/polar.toml` say what is asked about it.
+_BY_WORD = {polar.aspect for polar in POLARS} - {"tied", "wrapped"}
 
 
 def _polar(line: str, aspect: str, understood: Understood) -> bool | None:
@@ -59,7 +71,7 @@ def _of_some(line: str, understood: Understood) -> bool:
 def _into(line: str, understood: Understood) -> str:
     """A line that says where something goes: "요거트 뚜껑 캔으로 버려?" is yes where that bin is one of them."""
     bins = {category for *_, category in bins_named(plain(line))}
-    if not (understood.polar and understood.bin and bins):
+    if not (understood.polar and understood.bin and bins) or understood.open:
         return line
     return worded(line, understood.bin in bins, understood)
 
@@ -83,7 +95,8 @@ def binned(line: str, category: str, understood: Understood) -> str:
     if _of_some(line, understood):
         return worded(line, False, understood)
     there = understood.bin in {category, *(category for *_, category in bins_named(plain(line)))}
-    return worded(line, said[1] == texts["yes"] and there, understood)
+    # "아니요, 대형폐기물로 신고합니다" says no to recycling, and not to that.
+    return worded(line, there and (said[1] == texts["yes"] or understood.bin in NOT_RECYCLED), understood)
 
 
 def excepted(line: str, aspect: str | None, understood: Understood) -> str:

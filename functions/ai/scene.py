@@ -45,6 +45,8 @@ class Understood(Struct, frozen=True):
     aspects: tuple[str, ...] = ()
     bin: str | None = None
     negated: bool = False
+    barred: bool = False
+    """Whether it is asked if something is not allowed: yes and no would both be taken both ways."""
     polar: bool = False
     open: bool = False
     text: str = ""
@@ -57,6 +59,7 @@ class Understood(Struct, frozen=True):
     every: bool = False
     """Whether it is asked of all of a kind."""
     together: bool = False
+    apart: bool = False
     not_taken: bool = False
     said_type: str | None = None
     """The kind of waste that the person says it is, against the photo's."""
@@ -115,12 +118,14 @@ class Asking:
             "aspects": asked.outcome,
             "bin": asked.bin,
             "negated": fact.negated,
+            "barred": fact.barred,
             "polar": (fact.polar or (asked is not self.scene and not fact.open)) and not asked.choice,
             "open": fact.open or asked.choice,
             "every": fact.every,
             "text": fact.text,
             "cases": fact.cases,
             "together": fact.together,
+            "apart": fact.apart,
         } | more
         return Understood(rule, fact.language, tuple(items)[:MOST_ITEMS], **given)
 
@@ -182,7 +187,9 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     """
     text = fact.text
     found = neighbours.search(text, _MANY)
-    mentioned = naming.mentions(text, found)
+    mentioned = _held(naming.mentions(text, found), text, neighbours)
+    if "full" in fact.cases:
+        mentioned = [_left_over(one, text, found) for one in mentioned]
     if (
         _nothing_but_a_name(fact)
         and found
@@ -240,6 +247,31 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     )
 
 
+def _held(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[Mention]:
+    """The mentions, with what a thing was in instead of the thing, where there is such an item."""
+    for one in mentioned:
+        if (holder := naming.held(one, text)) is None:
+            continue
+        name, end = holder
+        inside = [other for other in mentioned if one.start <= other.start < end]
+        best = next(iter(neighbours.search(name, 1)), None)
+        if best and best.score >= _HELD and best != one.item:
+            merged = Mention(best, one.start, end)
+            return sorted([merged, *(other for other in mentioned if other not in inside and other.item.id != best.id)], key=lambda other: other.start)
+    return mentioned
+
+
+def _left_over(one: Mention, text: str, found: list[Item]) -> Mention:
+    """ "락스 남은 거" is what was in the bottle, where that is an item of its own."""
+    name = "남은" + text[one.start : one.end].replace(" ", "")
+    left = (item for item in found if name in (other.replace(" ", "") for other in item.names()))
+    return Mention(next(left, one.item), one.start, one.end)
+
+
+# A search score of a name that is put together of two words.
+_HELD = 0.9
+
+
 # "씻어서 어디에 넣어요?" asks for the bin.
 _BEFOREHAND = {"rinse", "crush", "moisture"}
 # "유리병 뚜껑이 안 빠져요" tells enough.
@@ -278,7 +310,7 @@ _PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|
 _TOPIC = re.compile(r"[은는도이가]\s")
 # "plastic bag, plastic or vinyl bin?"
 _EITHER = re.compile(r"\sor\s\w+\s(?:bin|recycling|collection)")
-_COLLECTED = re.compile(r"\s?(?:수거함|전용|통에|함에)")
+_COLLECTED = re.compile(r"\s?(?:수거함|전용|통에|함에|칸에|칸으로|쪽에|쪽으로)")
 
 
 def _as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:

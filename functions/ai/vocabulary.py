@@ -25,6 +25,7 @@ class Grammar(Struct, frozen=True):
     every: Words
     done: Words
     again: Words
+    barred: Words
     negated: Words
 
 
@@ -43,6 +44,7 @@ class Topics(Struct, frozen=True):
     money: Words
     near: Words
     together: Words
+    apart: Words
     not_taken: Words
     which_things: Words
     place: Words
@@ -54,6 +56,7 @@ class Topics(Struct, frozen=True):
     still_on: Words
     polar: Words
     open: Words
+    wonders: Words
     figurative: Words
     lacking: Words
     greetings: Words

@@ -122,7 +122,7 @@ def own_lines() -> set[str]:
     return {line.casefold() for line in lines}
 
 
-_YES_OR_NO = re.compile(r"^(?:네|아니요|Yes|No)\b[,.:;]? *", re.I)
+_YES_OR_NO = re.compile(r"^(?:네|아니요|안 돼요|돼요|Yes|No)\b[,.:;]? *", re.I)
 _FORMS = [
     re.compile(re.sub(r"\\{\w+(?::\w+)?\\}", ".+", re.escape(text)), re.I) for text in FIXED if text != "{name}: {line}"
 ]
