@@ -178,7 +178,8 @@ def _stuck(item: Item, understood: Understood) -> list[str]:
     language = understood.language
     said = [item.answer(asked_of(item, understood) or "label", language), item.exception("mixed", language)]
     own = [*said, *item.steps(language), *item.warnings(language)]
-    return [line for line in own if line and _NOT_OFF.search(plain(line))][:1]
+    said_so = [line for line in own if line and _NOT_OFF.search(plain(line))][:1]
+    return said_so if understood.polar else [polarity.bare(line) for line in said_so]
 
 
 _NOT_OFF = re.compile(r"안 떨어|떨어지지 않|어려우면|어려운|못 떼|come off|stubborn|can't be taken apart|hard to")

@@ -57,9 +57,11 @@ def ending_in(final: int) -> str:
 _N, _L, _M = map(ending_in, (4, 8, 16))
 # The endings with which Korean asks for yes or no: "넣을까", "되려나", "큰가", "되는지 궁금해요", "세척 여부", "라벨 제거 필수?"
 _YES_OR_NO = re.compile(
-    rf"(?:{_L}(?:까|지|는지|런지)|려나|{_N}(?:가|지)|[가-힣][나냐니죠]|여부|필수|{_M}\?)요?[가은는를]?"
+    rf"(?:{_L}(?:까|지|는지|런지)|려나|{_N}(?:가|지)|[가-힣][나냐니죠]|잖아|여부|필수|{_M}\?)요?[가은는를]?"
     rf"(?:\s*(?:좀\s*)?{TOPICS.wonders.source}[가-힣\s]*)?[\s?!.~ㅠㅜㅎㅋ]*$"
 )
+# "Do egg shells count as food waste?"
+_AUXILIARY = re.compile(r"(?:^|[.,;!?]\s)(?:so |and |but |then )?(?:do|does|did|can|could|may|should|must|will|would|is|are)\s")
 # "뚜껑은요?"
 _REMARKS = re.compile(r"[가-힣][은는]요?[\s?!.~]*$")
 _AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")
@@ -192,7 +194,7 @@ def _barred(text: str) -> bool:
 
 
 def _yes_or_no(text: str) -> bool:
-    return TOPICS.polar.within(text) or any(asks.search(text) for asks in (_ASKS, _YES_OR_NO))
+    return TOPICS.polar.within(text) or any(asks.search(text) for asks in (_ASKS, _YES_OR_NO, _AUXILIARY))
 
 
 def aspects(text: str) -> tuple[str, ...]:

@@ -150,6 +150,9 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     was said before that the text may be about: then dirt and wrappings are not what it is about, even alone.
     """
     dropped = beside(named, text, follows=follows)
+    if all(is_part(text[one.start : one.end]) for one in named if one not in dropped):
+        # "송장 안 떼고 박스째": the part goes with the whole.
+        dropped = [one for one in dropped if not _WHOLE.match(text, one.end)]
     if len(dropped) < len(named) or follows:
         named = [one for one in named if one not in dropped]
     # "콜라 페트병": what was in it says which bottle.
@@ -170,6 +173,15 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         and not is_part(text[other.start : other.end])
         and not _MADE_OF.match(text, other.start)
         and not _HELD.search(text[one.start : one.end])
+        and one not in contents
+    ]
+    # "이 봉투 보냉백인데": what it is said to be.
+    contents += [
+        one
+        for one, other in pairs(named)
+        if text[one.end : other.start] == " "
+        and _IS.match(text, other.end)
+        and not ROLES.where.is_all(text[other.start : other.end])
         and one not in contents
     ]
     # "선크림 튜브" is no 튜브 to swim with.
@@ -219,6 +231,7 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     return [mention for mention in named if mention in kept or mention.start in more]
 
 
+_IS = re.compile(r"(?:이?인데|이?거든|이라서|라서|이?니까|이에요|예요)")
 _MADE_OF = re.compile(ROLES.stuff.source)
 
 

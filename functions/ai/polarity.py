@@ -50,6 +50,8 @@ def answered(line: str, aspect: str, understood: Understood) -> str:
     if understood.open or (understood.polar and aspect in _BY_WORD):
         # What is asked about a lid or a label is not understood: the line alone is right of each.
         return _into(bare(line), understood)
+    if not understood.polar:
+        return bare(line)
     return worded(line, said[1] in ("네", "Yes"), understood) if understood.negated else line
 
 
@@ -78,7 +80,7 @@ def _into(line: str, understood: Understood) -> str:
 
 def instructed(line: str, aspect: str, understood: Understood) -> str:
     """A step or a warning about what is asked: "라벨을 떼어 냅니다" is a yes to "라벨 떼야 해?"."""
-    if not understood.polar or _IF.search(line):
+    if not understood.polar or aspect == "absent" or _IF.search(line):
         return line
     told = _polar(line, aspect, understood)
     return worded(line, _NEVER.search(line) is None if told is None else told, understood)

@@ -254,6 +254,8 @@ def _held(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[M
             continue
         name, end = holder
         inside = [other for other in mentioned if one.start <= other.start < end]
+        if any(other.end < end for other in inside if other is not one):
+            continue
         best = next(iter(neighbours.search(name, 1)), None)
         if best and best.score >= _HELD and best != one.item:
             merged = Mention(best, one.start, end)

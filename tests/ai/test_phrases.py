@@ -21,6 +21,12 @@ from functions.ai.vocabulary import Topics
         ("take ... off", "do i take the old label off", True),
         ("take ... off", "take it, and then turn the light off", False),
         ("tv", "tv를 버려요", True),
+        ("버리~", "다 버릴까", True),
+        ("버리~", "내다 버려", True),
+        ("버리~", "이름을 잊어버렸어", False),
+        ("나누~", "둘로 나눠서", True),
+        ("담~", "봉투에 담아서", True),
+        ("담~", "담당 부서", False),
     ],
 )
 def test_a_phrase_is_found_as_people_write_it(phrase: str, text: str, there: bool) -> None:

@@ -56,6 +56,10 @@ def test_one_thing_is_meant_though_others_are_named(known: Calls, text: str, wan
         ("족발 시켜 먹은 플라스틱 그릇", "배달 용기"),
         ("샐러드 용기 세제로 닦아야 해?", "샐러드 용기"),
         ("종이상자에 붙은 우표 버리려고", "우표"),
+        ("쌈장 담겨 있던 둥근 통 어디로", "고추장통"),
+        ("족발 시키면 딸려 오는 소스통은 어디에", "소스통"),
+        ("린스 리필 파우치 어디에 내놓는 게 맞아요", "리필 파우치"),
+        ("남은 락스 하수구에 부어도 돼요", "남은 락스"),
     ],
 )
 def test_a_thing_is_found_as_people_write_it(known: Calls, text: str, wanted: str) -> None:
