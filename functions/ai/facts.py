@@ -61,7 +61,9 @@ _YES_OR_NO = re.compile(
     rf"(?:\s*(?:좀\s*)?{TOPICS.wonders.source}[가-힣\s]*)?[\s?!.~ㅠㅜㅎㅋ]*$"
 )
 # "Do egg shells count as food waste?"
-_AUXILIARY = re.compile(r"(?:^|[.,;!?]\s)(?:so |and |but |then )?(?:do|does|did|can|could|may|should|must|will|would|is|are)\s")
+_AUXILIARY = re.compile(
+    r"(?:^|[.,;!?]\s)(?:so |and |but |then )?(?:do|does|did|can|could|may|should|must|will|would|is|are)\s"
+)
 # "뚜껑은요?"
 _REMARKS = re.compile(r"[가-힣][은는]요?[\s?!.~]*$")
 _AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")

@@ -102,9 +102,7 @@ def verb_forms(stem: str) -> str:
     if code % _FINALS:
         return stem + _ENDINGS
     initial, vowel = divmod(code // _FINALS, _VOWELS)
-    forms = {(vowel, final) for final in _ADDED} | {
-        (_CONTRACTED.get(vowel, vowel), final) for final in (0, _PAST)
-    }
+    forms = {(vowel, final) for final in _ADDED} | {(_CONTRACTED.get(vowel, vowel), final) for final in (0, _PAST)}
     return "[" + "".join(chr(ord("가") + (initial * _VOWELS + v) * _FINALS + f) for v, f in sorted(forms)) + "]"
 
 

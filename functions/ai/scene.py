@@ -259,7 +259,10 @@ def _held(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[M
         best = next(iter(neighbours.search(name, 1)), None)
         if best and best.score >= _HELD and best != one.item:
             merged = Mention(best, one.start, end)
-            return sorted([merged, *(other for other in mentioned if other not in inside and other.item.id != best.id)], key=lambda other: other.start)
+            return sorted(
+                [merged, *(other for other in mentioned if other not in inside and other.item.id != best.id)],
+                key=lambda other: other.start,
+            )
     return mentioned
 
 
