@@ -1,7 +1,7 @@
 """The embedded answer in words: the line that answers first, then the steps; recycle-info's own lines and few fixed sentences."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from functions.ai import mentions as naming
 from functions.ai import polarity

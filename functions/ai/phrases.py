@@ -1,8 +1,8 @@
 """Lists of phrases, as the files in `words/` hold them, compiled to one pattern each.
 
 A phrase is what people write, in small letters. A blank may be left out in Korean. `*` ends an English word with any ending,
-`...` is up to three words, `^` and `$` are where a Korean word begins and ends, `<name>` is any phrase of the file's list of
-that name. `~` after the stem of a Korean verb is any of its forms (`버리~`: 버리고, 버려, 버린, 버릴까), at the beginning of a word.
+`...` is up to three words, `^` and `$` are where a Korean word begins and ends, `<name>` is any phrase of the file's list
+of that name. `~` after a Korean verb's stem is any of its forms (`버리~`: 버리고, 버려, 버린), at the beginning of a word.
 An English phrase is whole words; a Korean one may be inside of a word, as stems do.
 """
 
