@@ -43,8 +43,10 @@ DURATIONS = Path(__file__).parents[1] / "build/durations.json"
 _took: dict[str, float] = {}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest come first: at a run's end no process is left alone with one."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of several processes: the files that take longest come first, so that at a run's end none is left alone with one."""
+    if not hasattr(config, "workerinput"):
+        return
     known = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
     items.sort(key=lambda item: -known.get(item.location[0], 0.0))
 

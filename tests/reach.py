@@ -6,7 +6,7 @@ its folder, and the test at a file's mirrored path comes first of all.
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -35,11 +35,11 @@ class Reach:
         """Test file to each file that it reaches, with the number of steps."""
         return {test: self._walk(test) for test in self.tests}
 
-    def tests_of(self, files: Iterable[str], naming: str = "") -> list[str]:
+    def tests_of(self, files: Iterable[str], naming: Sequence[str] = ()) -> list[str]:
         """The test files that any of the files reaches, nearest first, equally near ones by name.
 
-        With `naming`, the name of a function, those come before all others that name it, or whose mirrored file does: a service's
-        db.py is near to every test of the service.
+        With `naming`, names of a function and its callers, those come before all others that name the first of them, or whose
+        mirrored file does, then those that name the next: a service's db.py is near to every test of the service.
         """
         wanted = set(files)
         near: dict[str, int] = {}
@@ -47,10 +47,12 @@ class Reach:
             steps = [reached[file] for file in wanted if file in reached]
             if steps:
                 near[test] = min(steps)
-        return sorted(near, key=lambda test: (not self._names(test, naming), near[test], test))
+        return sorted(near, key=lambda test: (self._named(test, naming), near[test], test))
 
-    def _names(self, test: str, word: str) -> bool:
-        return any(word in _words(self.root / file) for file, steps in self.distances[test].items() if steps == 0)
+    def _named(self, test: str, names: Sequence[str]) -> int:
+        """How far down in the names the first one is that the test or its mirrored file has."""
+        files = [self.root / file for file, steps in self.distances[test].items() if steps == 0]
+        return next((at for at, name in enumerate(names) if any(name in _words(file) for file in files)), len(names))
 
     def _walk(self, test: str) -> dict[str, int]:
         found = {test: 0}

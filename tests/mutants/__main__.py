@@ -4,9 +4,9 @@
     make mutants ARGS="functions/auth"  of these folders or files alone
 
 Each slip is put into a copy of the checkout, and the tests that its file reaches run until one fails: first those that name the
-function around it, then the nearest (tests/reach.py). A test that fails without the slip too proves nothing and is not asked.
-The report is build/mutants.json; slips that change nothing anyone could see are named with their reason in `known.toml` and are
-not drawn.
+function around it or who calls it, then the nearest (tests/reach.py). A test that fails without the slip too proves nothing and
+is not asked. A slip whose function no test entered has not been judged by them: further ones run. The report is
+build/mutants.json; slips that change nothing anyone could see are named with their reason in `known.toml` and are not drawn.
 """
 
 import json
@@ -24,16 +24,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from msgspec import Struct
 
 from runtime.services import ROOT
-from tests.mutants.operators import Mutant, around, mutants
+from tests.mutants.operators import Mutant, around, mutants, watched
 from tests.quick import chosen
 from tests.reach import Reach
 
-# Seconds of tests for one slip, by what they took when last run, and how long a run may take that a slip has hung.
-BUDGET, HUNG = 45.0, 240.0
+# Seconds of tests for one slip, by what they took when last run; how often that for one whose function they do not enter; and how
+# long a run may take that a slip has hung.
+BUDGET, FURTHER, HUNG = 45.0, 2, 240.0
+HANGS_ANYWAY = "the tests end without a result, without the slip too"
 # Drawn as often as the next: one service weighs as much as a whole package of the house.
 GROUPS = (
     *(
@@ -45,10 +48,10 @@ GROUPS = (
 
 
 class Verdict(Struct, frozen=True):
-    """What came of one slip: noticed by a test or by nothing; `by` is the test, or why none could tell."""
+    """What came of one slip: noticed by the test `by`, survived those that `by` lists, or untold: none came by."""
 
     mutant: Mutant
-    noticed: bool
+    word: Literal["noticed", "survived", "untold"]
     by: str
 
 
@@ -56,10 +59,13 @@ def drawn(root: Path, count: int, seed: int, only: tuple[str, ...] = ()) -> list
     """So many slips of a checkout, group by group in turn, the kinds of slips in turn within a group."""
     random_ = random.Random(seed)  # to be drawn again, not to be secret
     known = set(known_slips())
+    files = {file for file, *_ in known}
     piles: dict[str, list[Mutant]] = {}
     for group in only or GROUPS:
         found = [one for file in _files(root, group) for one in mutants(file, root)]
-        piles[group] = _by_kind([one for one in found if named(one, root) not in known], random_)
+        piles[group] = _by_kind(
+            [one for one in found if one.file not in files or named(one, root) not in known], random_
+        )
     picked: list[Mutant] = []
     while len(picked) < count and any(piles.values()):
         picked += [pile.pop() for pile in piles.values() if pile][: count - len(picked)]
@@ -123,40 +129,62 @@ class Trial:
                 if (ROOT / file).is_file():
                     (copy / file).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(ROOT / file, copy / file)
+            (copy / "build").mkdir()
             self._copies.put(copy)
 
     def judge(self, mutant: Mutant) -> Verdict:
         """Put the slip in, run the tests, take it out."""
-        near = self._reach.tests_of([mutant.file], around(ROOT / mutant.file, mutant.line))
-        tests = chosen(near, self._durations, BUDGET)
-        if not tests:
-            return Verdict(mutant, noticed=False, by="no test reaches the file")
         copy = self._copies.get()
         try:
-            failed = self._first_failure(copy, mutant, tests)
+            return self._judge(copy, mutant)
         finally:
             self._copies.put(copy)
-        return Verdict(mutant, noticed=failed is not None, by=failed or ", ".join(tests))
 
-    def _first_failure(self, copy: Path, mutant: Mutant, tests: list[str]) -> str | None:
+    def _judge(self, copy: Path, mutant: Mutant) -> Verdict:
+        near = self._reach.tests_of([mutant.file], around(ROOT / mutant.file, mutant.line))
+        asked: list[str] = []
+        entered = copy / "build/entered"
+        entered.unlink(missing_ok=True)
+        for _ in range(FURTHER):
+            tests = chosen([test for test in near if test not in asked], self._durations, BUDGET)
+            if not tests:
+                break
+            failed = self._first_failure(copy, mutant, tests, entered)
+            if failed is not None:
+                return Verdict(mutant, "untold" if failed == HANGS_ANYWAY else "noticed", failed)
+            asked += tests
+            if entered.exists():
+                return Verdict(mutant, "survived", ", ".join(asked))
+        return Verdict(mutant, "untold", f"none enters it: {', '.join(asked)}" if asked else "no test reaches the file")
+
+    def _first_failure(self, copy: Path, mutant: Mutant, tests: list[str], entered: Path) -> str | None:
         """The first test that fails with the slip and passes without it."""
-        target = copy / mutant.file
-        whole = target.read_bytes()
         while True:
-            target.write_bytes(mutant.applied(whole))
-            try:
-                failed = _run(copy, tests, self._unsound)
-            finally:
-                target.write_bytes(whole)
+            failed = self._run(copy, mutant, tests, entered)
             if failed is None:
+                self._learn(copy, tests)
                 return None
             if "::" not in failed:
                 # A machine that is busy hangs without a slip too: then no one can tell.
-                return failed if _run(copy, tests, self._unsound) is None else None
-            if _run(copy, [failed]) is None:
+                return failed if self._run(copy, mutant, tests, entered, slipped=False) is None else HANGS_ANYWAY
+            if self._run(copy, mutant, [failed], entered, slipped=False) is None:
                 return failed
             print(f"  {failed} fails without a slip too: it is not asked", flush=True)
             self._unsound.add(failed)
+
+    def _run(self, copy: Path, mutant: Mutant, tests: list[str], entered: Path, *, slipped: bool = True) -> str | None:
+        target = copy / mutant.file
+        whole = target.read_bytes()
+        target.write_bytes(watched(mutant, whole, entered, slipped=slipped))
+        try:
+            return _run(copy, tests, self._unsound)
+        finally:
+            target.write_bytes(whole)
+
+    def _learn(self, copy: Path, tests: list[str]) -> None:
+        """How long whole files have taken: a run that stopped at a failure has not seen all of one."""
+        took = json.loads((copy / "build/durations.json").read_text())
+        self._durations |= {test: took[test] for test in tests if test in took}
 
 
 def _run(copy: Path, tests: list[str], without: Collection[str] = ()) -> str | None:
@@ -195,26 +223,28 @@ def main() -> int:
         trial = Trial(Path(folder), jobs)
         for verdict in pool.map(trial.judge, picked):
             verdicts.append(verdict)
-            print(f"  {'noticed ' if verdict.noticed else 'SURVIVED'}  {verdict.mutant}", flush=True)
+            word = verdict.word if verdict.word == "noticed" else verdict.word.upper()
+            print(f"  {word:<8}  {verdict.mutant}", flush=True)
     _report(verdicts, seed, time.monotonic() - began)
     return 0
 
 
 def _report(verdicts: list[Verdict], seed: int, seconds: float) -> None:
-    tried, noticed = Counter[str](), Counter[str]()
+    told: dict[str, Counter[str]] = defaultdict(Counter)
     for one in verdicts:
         group = next((name for name in GROUPS if one.mutant.file.startswith(f"{name}/")), one.mutant.file)
-        tried[group] += 1
-        noticed[group] += one.noticed
+        told[group][one.word] += 1
+    total = sum(told.values(), Counter[str]())
+    judged = total["noticed"] + total["survived"]
     print(
-        f"\n{noticed.total()} of {tried.total()} noticed ({noticed.total() / max(1, tried.total()):.0%}) "
+        f"\n{total['noticed']} of {judged} noticed ({total['noticed'] / max(1, judged):.0%}), {total['untold']} untold, "
         f"in {seconds / 60:.0f} minutes"
     )
-    for group in sorted(tried):
-        print(f"  {group:<24} {noticed[group]:>3} of {tried[group]}")
+    for group, words in sorted(told.items()):
+        print(f"  {group:<24} {words['noticed']:>3} of {words['noticed'] + words['survived']}")
     rows = [
         {"file": one.mutant.file, "line": one.mutant.line, "kind": one.mutant.kind, "before": one.mutant.before,
-         "after": one.mutant.after, "noticed": one.noticed, "by": one.by} for one in verdicts
+         "after": one.mutant.after, "verdict": one.word, "by": one.by} for one in verdicts
     ]  # fmt: skip
     report = ROOT / "build/mutants.json"
     report.parent.mkdir(exist_ok=True)

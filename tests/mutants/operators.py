@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Mutant(Struct, frozen=True):
@@ -60,8 +61,27 @@ _SQL: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("order", re.compile(r"(ORDER BY [\w.]+)(?= LIMIT|\n|$)"), r"\1 DESC"),
     ("limit dropped", re.compile(r"\bLIMIT (%\(?\w*\)?s)"), r"LIMIT GREATEST(1000000, \1)"),
 )
-# What tells people something changes nothing that a test should hold.
-_TELLING = {"print", "info", "warning", "error", "exception", "debug", "say", "trouble", "append"}
+# What tells people something changes nothing that a test should hold; nor does how long something waits or how wide it prints:
+# such numbers are tuned, and a test that measures time measures the machine.
+_TELLING = {
+    "print",
+    "info",
+    "warning",
+    "error",
+    "exception",
+    "debug",
+    "say",
+    "trouble",
+    "append",
+    "write_line",
+    "progress_line",
+}
+_TOLD = {"log", "spans", "metrics"}
+_TUNED = re.compile(
+    r"timeout|patience|pause|interval|every|wait|seconds|delay|backoff|width|columns|keep_?alive|backlog|buffer|chunk|batch"
+    r"|workers|threads|stack_size|rounds",
+    re.IGNORECASE,
+)
 
 
 def mutants(path: Path, root: Path) -> list[Mutant]:
@@ -71,13 +91,58 @@ def mutants(path: Path, root: Path) -> list[Mutant]:
     return list(reader.mutants(ast.parse(source)))
 
 
-def around(path: Path, line: int) -> str:
-    """The name of the function that a line is in, the innermost; empty outside of all."""
-    found = ""
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.lineno <= line <= (node.end_lineno or 0):
-            found = node.name  # `walk` comes to inner ones later
+def around(path: Path, line: int) -> list[str]:
+    """Names by which a test may know the function that a line is in: its own (the innermost), those of who calls it in the file,
+    step by step, and its class's; none outside of all functions and classes."""
+    tree = ast.parse(path.read_bytes())
+    found = [name] if (name := getattr(_innermost(tree, line, _FUNCTIONS), "name", "")) else []
+    calls = {node.name: set(_called(node)) for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)}
+    for name in found:  # grows meanwhile
+        found += [caller for caller, called in calls.items() if name in called and caller not in found]
+    if isinstance(home := _innermost(tree, line, (ast.ClassDef,)), ast.ClassDef):
+        found.append(home.name)
     return found
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _innermost(tree: ast.AST, line: int, kinds: tuple[type[ast.stmt], ...]) -> ast.AST | None:
+    found = [
+        node for node in ast.walk(tree) if isinstance(node, kinds) and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    return found[-1] if found else None  # `walk` comes to inner ones later
+
+
+def _called(function: ast.AST) -> Iterator[str]:
+    for node in ast.walk(function):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                yield name
+
+
+def watched(slip: Mutant, source: bytes, mark: Path, *, slipped: bool = True) -> bytes:
+    """A file with the slip in it, whose function makes the file `mark` when it is entered; what is in no function runs always.
+
+    Without the slip, the rest is the same: a test that fails then too has noticed the watch.
+    """
+    slip = slip if slipped else replace(slip, after=slip.before)
+    function = _innermost(ast.parse(source), slip.line, _FUNCTIONS)
+    if not isinstance(function, _FUNCTIONS):
+        mark.touch()
+        return slip.applied(source)
+    body = function.body
+    told = isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and len(body) > 1
+    first = body[1 if told else 0]
+    lines = source.splitlines(keepends=True)
+    at = sum(len(line) for line in lines[: first.lineno - 1]) + first.col_offset
+    # On a line of its own before the first statement; in it where that begins on the line of the `def`.
+    enter = f"globals().get('_in') or globals().update(_in=__import__('pathlib').Path({str(mark)!r}).touch() or True)"
+    separator = f"\n{' ' * first.col_offset}" if lines[first.lineno - 1][: first.col_offset].isspace() else "; "
+    put = (enter + separator).encode()
+    if slip.start >= at:
+        return source[:at] + put + source[at : slip.start] + slip.after.encode() + source[slip.end :]
+    return source[: slip.start] + slip.after.encode() + source[slip.end : at] + put + source[at:]
 
 
 class _Reader:
@@ -107,9 +172,9 @@ class _Reader:
                 yield self._put(node, f"({self._text(operand)})", "not dropped")
             case ast.If(test=test, body=[ast.Raise() | ast.Return() | ast.Continue()]):
                 yield self._put(test, "False", "guard dropped")
-            case ast.Expr(value=ast.Await(value=ast.Call() as call) | (ast.Call() as call)) if (
-                _name(call) not in _TELLING
-            ):
+            case ast.Expr(value=ast.Await(value=ast.Call() as call) | (ast.Call() as call)) if _name(
+                call
+            ) not in _TELLING and not _tells(call):
                 yield self._put(node, "pass", "call dropped")
             case (
                 ast.AsyncWith(items=[ast.withitem(optional_vars=None) as item])
@@ -183,6 +248,14 @@ def _unread(tree: ast.AST) -> Iterable[ast.AST]:
                 yield from ast.walk(node)
             case ast.Call() if _tells(node):
                 yield from (part for argument in node.args + node.keywords for part in ast.walk(argument))
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as part)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as part)
+                | ast.keyword(arg=str(name), value=part)
+            ) if _TUNED.search(name):
+                yield from (
+                    one for one in ast.walk(part) if isinstance(one, ast.Constant) and one.value not in (True, False)
+                )
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__")) | ast.Name(id="TYPE_CHECKING")):
                 yield from ast.walk(node)
 
@@ -190,8 +263,8 @@ def _unread(tree: ast.AST) -> Iterable[ast.AST]:
 def _tells(call: ast.Call) -> bool:
     """Whether what it is given only reaches a log or a trace."""
     match call.func:
-        case ast.Attribute(value=ast.Name(id="log" | "spans")):
-            return True
+        case ast.Attribute(value=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name.lstrip("_") in _TOLD
     return False
 
 

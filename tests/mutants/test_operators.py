@@ -2,12 +2,13 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runtime.services import ROOT
 from tests.mutants.__main__ import GROUPS, drawn, known_slips, named
-from tests.mutants.operators import around, mutants
+from tests.mutants.operators import around, mutants, watched
 
 SOURCE = '''
 async def take(conn, lock, limit, *, quick):
@@ -60,7 +61,51 @@ def test_a_slip_is_one_edit_of_its_kind(tmp_path: Path, kind: str, after: str) -
 def test_the_function_around_a_line_is_the_innermost(tmp_path: Path) -> None:
     file = tmp_path / "nested.py"
     file.write_text("x = 1\n\n\ndef outer():\n    def inner():\n        return 1\n    return inner\n", encoding="utf-8")
-    assert [around(file, line) for line in (1, 4, 6, 7)] == ["", "outer", "inner", "outer"]
+    assert [around(file, line)[:1] for line in (1, 4, 6, 7)] == [[], ["outer"], ["inner"], ["outer"]]
+
+
+def test_who_calls_the_function_and_its_class_are_known_by_name_too(tmp_path: Path) -> None:
+    file = tmp_path / "calls.py"
+    file.write_text(
+        "class Taker:\n    def take(self):\n        return _one()\n\n\n"
+        "def _one():\n    return _none()\n\n\ndef _none():\n    return 0\n",
+        encoding="utf-8",
+    )
+    assert around(file, 11) == ["_none", "_one", "take"]
+    assert around(file, 3) == ["take", "Taker"]
+
+
+@pytest.mark.parametrize(
+    ("source", "before"),
+    [
+        ('def take(n):\n    """Take."""\n    if n > 1:\n        return 1\n    return 2\n', ">"),
+        ("def take(n, more=3): return n - more\n", "n - more"),
+        (
+            "def take(n, more=3):\n\n    # why\n    give(n)\n    return (lambda: n > more)()\n\ngive = print\n",
+            "give(n)",
+        ),
+    ],
+)
+def test_a_slip_tells_whether_its_function_was_entered(tmp_path: Path, source: str, before: str) -> None:
+    file, mark = tmp_path / "take.py", tmp_path / "entered"
+    file.write_text(source, encoding="utf-8")
+    slip = next(one for one in mutants(file, tmp_path) if one.before == before)
+    for slipped in (True, False):
+        space: dict[str, Any] = {}
+        exec(watched(slip, source.encode(), mark, slipped=slipped), space)
+        assert not mark.exists()
+        space["take"](2)
+        space["take"](1)
+        assert mark.exists()
+        mark.unlink()
+
+
+def test_what_is_in_no_function_runs_always(tmp_path: Path) -> None:
+    file, mark = tmp_path / "limit.py", tmp_path / "entered"
+    file.write_text("MOST = 20\n", encoding="utf-8")
+    (slip,) = mutants(file, tmp_path)
+    assert watched(slip, file.read_bytes(), mark) == b"MOST = (20 * 2)\n"
+    assert mark.exists()
 
 
 def test_what_only_tells_people_is_left_alone(tmp_path: Path) -> None:
@@ -77,6 +122,15 @@ def test_an_option_of_a_class_is_left_alone(tmp_path: Path) -> None:
     assert mutants(file, tmp_path) == []
 
 
+def test_how_long_something_waits_is_tuned_and_no_limit(tmp_path: Path) -> None:
+    file = tmp_path / "wait.py"
+    file.write_text("READ_TIMEOUT = 1.5\nget(url, timeout=3, most=5)\nmetrics.cached('x')\n", encoding="utf-8")
+    assert [one.before for one in mutants(file, tmp_path) if one.kind == "number"] == ["5"]
+    assert [one.before for one in mutants(file, tmp_path) if one.kind == "call dropped"] == [
+        "get(url, timeout=3, most=5)"
+    ]
+
+
 def test_each_slip_that_is_known_to_change_nothing_is_still_one() -> None:
     known = list(known_slips())
     found = {named(one, ROOT) for file in {file for file, *_ in known} for one in mutants(ROOT / file, ROOT)}
@@ -84,9 +138,9 @@ def test_each_slip_that_is_known_to_change_nothing_is_still_one() -> None:
 
 
 def test_slips_are_spread_over_all_packages_drawn_again_by_their_seed_and_read_as_python() -> None:
+    some = ("functions/auth", "runtime/journal")
+    assert drawn(ROOT, 9, 5, some) == drawn(ROOT, 9, 5, some) != drawn(ROOT, 9, 6, some)
     picked = drawn(ROOT, 3 * len(GROUPS), seed=5)
-    assert picked == drawn(ROOT, 3 * len(GROUPS), seed=5)
-    assert picked != drawn(ROOT, 3 * len(GROUPS), seed=6)
     assert len({one.file.rpartition("/")[0] for one in picked}) >= len(GROUPS)
     for one in picked:
         ast.parse(one.applied((ROOT / one.file).read_bytes()))
