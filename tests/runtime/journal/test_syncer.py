@@ -554,3 +554,105 @@ def test_the_loops_of_a_syncers_process_are_its_health_and_its_main_thread(synce
         running.told.set()
         main.join()
         health.close()
+
+
+def away(*_: object) -> int:
+    raise psycopg.OperationalError("away")
+
+
+def test_what_was_put_before_postgresql_went_away_is_put_again_and_only_then_marked(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log is another one afterwards: a place in it from before says nothing about what is on the disk."""
+    run(journal, start())
+    with monkeypatch.context() as patched:
+        patched.setattr(syncer._records, "flushed", away)
+        with pytest.raises(psycopg.OperationalError):
+            syncer.cycle()
+    tasks_db.execute("DELETE FROM task_results")  # what a crash takes that was not on the disk
+    done = syncer.cycle()
+    assert (done.synced, done.changed) == (1, 0)
+    assert rows(tasks_db, "SELECT status FROM task_results") == [("success",)]
+
+
+def test_events_are_marked_only_when_postgresql_has_them_on_its_disk(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start()
+    journal.begin([first]).result()
+    journal.begin([start(first.task_id)]).result()
+    places: list[tuple[int, int]] = []
+    put_events, mark = syncer._records.put_events, syncer._marks.events
+
+    def put(batch: Batch) -> int:
+        places.append((put_events(batch), 0))
+        return places[-1][0]
+
+    def marked(rowids: list[int]) -> int:
+        places[-1] = (places[-1][0], syncer._records.flushed())
+        return mark(rowids)
+
+    monkeypatch.setattr(syncer._records, "put_events", put)
+    monkeypatch.setattr(syncer._marks, "events", marked)
+    assert syncer.cycle().events > 0
+    assert [placed <= flushed for placed, flushed in places] == [True]
+
+
+def test_a_cycle_that_fails_leaves_no_statement_under_way(
+    tasks_db: psycopg.Connection[Any], dsn: str, tmp_path: Path
+) -> None:
+    """Two statements at once: what the other one still writes must not come behind the next cycle's back."""
+    journal = Journal(tmp_path / "worker.db")
+    for _ in range(4):
+        run(journal, start())
+    journal.close()  # an idle worker: the lanes are used
+    syncer = Syncer("storage", journal.path, dsn, batch=1)
+    second_began, begun, ended_ = threading.Event(), [], []
+    lock = threading.Lock()
+
+    def reach(point: str) -> None:
+        with lock:
+            begun.append(point)
+            number = begun.count("read")
+        if point == "read" and number == 2:
+            assert second_began.wait(60)
+            raise psycopg.OperationalError("away")
+        if point == "read" and number == 3:
+            second_began.set()
+            eventually(lambda: failing.is_set())
+            ended_.append(number)
+
+    failing = threading.Event()
+    real_finish = syncer._finish
+
+    def finish(*arguments: Any) -> None:
+        try:
+            real_finish(*arguments)
+        except psycopg.OperationalError:
+            threading.Timer(0.3, failing.set).start()
+            raise
+
+    syncer.reach = reach
+    syncer._finish = finish  # type: ignore[method-assign]  # to know when the cycle has met the failure
+    with pytest.raises(psycopg.OperationalError):
+        syncer.cycle()
+    assert ended_ == [3]
+    syncer.reach = lambda point: None
+    assert syncer.cycle().synced == 3
+    syncer.close()
+
+
+def test_after_postgresql_was_away_no_connection_of_before_is_used_again(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any], postgres: Postgres
+) -> None:
+    with syncer._records._connection(), syncer._records._connection():
+        pass
+    with psycopg.connect(postgres.superuser_dsn, autocommit=True) as admin:
+        ended_ = admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'eco2-syncer-storage'"
+        ).rowcount
+    assert ended_ >= 2
+    run(journal, start())
+    with pytest.raises(psycopg.OperationalError):
+        syncer.cycle()
+    assert syncer.cycle().synced == 1
