@@ -15,6 +15,7 @@ import jwt
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from redis import exceptions as redis_exceptions
 from redis.asyncio import Redis
 
 from functions.auth import keys
@@ -395,3 +396,43 @@ async def test_a_revocation_by_a_process_whose_clock_lags_is_read_too(
         with suppress(asyncio.CancelledError):
             await following
         await redis.delete(identity.REVOKED_KEY)
+
+
+async def test_after_an_outage_all_revocations_are_read_again_and_not_the_newest_alone(
+    folder: Path, verifier: Verifier, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that was restored from a copy may have gained entries from before what was read last."""
+    monkeypatch.setattr(identity, "READ_EVERY", 0.02)
+    gained = uuid4()
+    async with Redis.from_url(broker_url, decode_responses=True) as redis:
+        real, asked = redis.zrangebyscore, asyncio.Event()
+
+        async def away(*_: Any, **__: Any) -> Any:
+            asked.set()
+            raise redis_exceptions.ConnectionError
+
+        following = asyncio.create_task(verifier.follow_revocations(redis))
+        await identity.announce_revocations(redis, [USER.session_id])
+        assert await until(lambda: refused(verifier, f"Bearer {signed(folder)}"))
+        monkeypatch.setattr(redis, "zrangebyscore", away)
+        await asyncio.wait_for(asked.wait(), 60)
+        await redis.zadd(identity.REVOKED_KEY, {str(gained): clock.time() - identity.OVERLAP * 2})
+        monkeypatch.setattr(redis, "zrangebyscore", real)
+        assert await until(lambda: refused(verifier, f"Bearer {signed(folder, sid=str(gained))}"), 60)
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        await redis.delete(identity.REVOKED_KEY)
+
+
+def test_a_token_whose_end_has_come_is_remembered_no_more(folder: Path, verifier: Verifier, tmp_path: Path) -> None:
+    token = signed(folder, exp=clock.time() + 100)
+    verifier.authenticate(f"Bearer {token}")
+    offset = tmp_path / "clock"
+    clock.write_offset(str(offset), 101)
+    clock.use_file(str(offset))
+    try:
+        assert refused(verifier, f"Bearer {token}")
+        assert (verifier._known, verifier._size) == ({}, 0)
+    finally:
+        clock.use_file(os.environ.get("ECO2_CLOCK_FILE"))

@@ -1,6 +1,7 @@
 """An API service's own functions: what waits for its database, and what is put off"""
 
 import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,19 @@ from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.wake import Accepted
 from tests.runtime.owner import call, eventually
+
+
+def accepted(queue: str) -> Accepted:
+    return Accepted(
+        id=new_id(),
+        actor=f"{queue}/try",
+        message={"number": 1},
+        reply=None,
+        subject=new_id(),
+        traceparent=None,
+        created_at=clock.now(),
+        time_limit=timedelta(seconds=60),
+    )
 
 
 @pytest.mark.parametrize(("part", "runs"), [("database", 3), ("cache", 1)])
@@ -40,19 +54,38 @@ def test_without_its_database_a_function_waits_and_without_another_part_it_is_pu
     broker = Broker(broker_url)
     consumer = HostConsumer(queue, broker, {"try": call(away_twice)}, loop, database)
     consumer.start()
-    task = Accepted(
-        id=new_id(),
-        actor=f"{queue}/try",
-        message={"number": 1},
-        reply=None,
-        subject=new_id(),
-        traceparent=None,
-        created_at=clock.now(),
-        time_limit=timedelta(seconds=60),
-    )
-    broker.publish([task_message(f"{queue}-owner", task)])
+    broker.publish([task_message(f"{queue}-owner", accepted(queue))])
     eventually(lambda: consumer.finished == 1)
     assert len(seen) == runs
     consumer.stop(5)
+    asyncio.run_coroutine_threadsafe(database.close(), loop).result(30)
+    broker.close()
+
+
+def test_a_host_that_stops_gives_back_what_meets_something_away_and_does_not_try_it_again(
+    broker_url: str, queue: str, loop: asyncio.AbstractEventLoop, free_port: int
+) -> None:
+    runs: list[int] = []
+    began, goes_on = threading.Event(), asyncio.Event()
+
+    async def away(*, number: int) -> None:
+        runs.append(number)
+        began.set()
+        await goes_on.wait()
+        raise Unavailable("cache")
+
+    database = Database(f"postgresql://nobody@127.0.0.1:{free_port}/none", size=1)
+    asyncio.run_coroutine_threadsafe(database.open(), loop).result(30)
+    broker = Broker(broker_url)
+    consumer = HostConsumer(queue, broker, {"try": call(away)}, loop, database)
+    consumer.start()
+    broker.publish([task_message(f"{queue}-owner", accepted(queue))])
+    assert began.wait(60)
+    consumer._stopping.set()
+    loop.call_soon_threadsafe(goes_on.set)
+    eventually(lambda: consumer.finished == 1)
+    consumer.stop(5)
+    assert runs == [1]
+    assert broker.depth(queue) == 1
     asyncio.run_coroutine_threadsafe(database.close(), loop).result(30)
     broker.close()

@@ -14,7 +14,7 @@ from runtime.delivery import outbox
 from runtime.delivery.background import HostConsumer
 from runtime.delivery.broker import Depth
 from runtime.delivery.outbox import ALLOWANCE
-from runtime.delivery.relay import PATIENCE, ROOM, Relay
+from runtime.delivery.relay import KNOWN, PATIENCE, ROOM, Relay
 from shared import clock
 from shared.ids import new_id
 from shared.tasks import Result, enqueue
@@ -147,3 +147,42 @@ def test_what_units_of_one_moment_accept_is_handed_over_each_once(owner: Owner, 
     relay._receive()
     assert len(relay._waiting) == owner.outbox() == 4
     relay.stop()
+
+
+def alone(owner: Owner) -> Relay:
+    """The owner's relay is another one, whose turns the test makes; it has been given the tasks that are accepted from now on."""
+    owner.relay.stop()
+    relay = Relay(owner.name, owner.dsn, owner.broker)
+    relay._turn()
+    return relay
+
+
+def test_what_a_broker_lost_before_it_was_noted_is_not_noted_as_the_next_one_s(owner: Owner, queue: str) -> None:
+    relay = alone(owner)
+    owner.enqueue(f"{queue}/act", 1)
+    relay._turn()
+    assert owner.broker.depth(queue) == 1
+    owner.broker.client.flushall()
+    relay._looked = 0.0
+    relay._turn()
+    relay._note_published(relay._connect(), 0.0)
+    assert (due(owner), one(owner, "SELECT attempts FROM outbox")) == (HANDED, 0)
+    relay.stop()
+    relay._disconnect()
+
+
+def test_what_was_handed_over_and_dropped_as_switched_off_is_due_once_all_know_that_it_is_on_again(
+    owner: Owner, queue: str
+) -> None:
+    """Published, not noted yet, and dropped by a consumer that believed it to be off: but for the note it would wait its time."""
+    relay = alone(owner)
+    owner.enqueue(f"{queue}/act", 1)
+    relay._turn()
+    relay._disabled = [f"{queue}/act"]
+    before = clock.now()
+    relay._follow_settings(relay._connect())
+    known = timedelta(seconds=KNOWN)
+    assert before + known <= one(owner, "SELECT due_at FROM outbox") <= clock.now() + known
+    assert relay._disabled == []
+    relay.stop()
+    relay._disconnect()

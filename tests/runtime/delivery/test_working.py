@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from runtime import memory
@@ -106,3 +107,53 @@ def test_a_worker_that_has_nothing_left_to_do_gives_its_memory_back_once(
         one.chores()
         one.chores()
         assert given == [1]
+
+
+def test_what_meets_something_away_while_its_worker_stops_is_left_to_the_relay(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    """And is not run again here, after a pause for which no one waits any more."""
+    began, stopping, runs = threading.Event(), threading.Event(), []
+
+    def away(*, number: int) -> None:
+        runs.append(number)
+        began.set()
+        assert stopping.wait(60)
+        raise Unavailable("a part that is away")
+
+    with worker(broker_url, tmp_path, queue, {"away": call(away)}, threads=1) as one:
+        owner.enqueue(f"{queue}/away", 1)
+        assert began.wait(60)
+        one._stopping.set()
+        stopping.set()
+        eventually(lambda: one.held == 0)
+    assert runs == [1]
+    assert (owner.broker.depth(queue), owner.outbox()) == (0, 1)
+
+
+@pytest.mark.parametrize("tries", [0, 1])
+def test_what_a_stopping_worker_finds_in_its_hands_goes_back_and_is_not_begun(
+    owner: Owner, broker_url: str, queue: str, tmp_path: Path, tries: int
+) -> None:
+    runs: list[int] = []
+    begun: list[int] = []
+    holding = threading.Event()
+
+    def hold(*, number: int) -> None:
+        runs.append(number)
+        assert holding.wait(60)
+
+    with worker(broker_url, tmp_path, queue, {"hold": call(hold)}, threads=1, prefetch=2) as one:
+        owner.enqueue(f"{queue}/hold", 1, 2)
+        eventually(lambda: one.held == 2 and runs and not one._work.empty())
+        waiting = one._work.get()
+        assert waiting is not None
+        one._stopping.set()
+        journalled = one.journal.begin
+        one.journal.begin = lambda starts: (begun.append(len(starts)), journalled(starts))[1]  # type: ignore[method-assign]  # to count
+        one._work.put(msgspec.structs.replace(waiting, tries=tries))
+        holding.set()
+        eventually(lambda: one.held == 0)
+    assert len(runs) == 1
+    assert begun == []
+    assert owner.broker.depth(queue) == 1
