@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from k8s.programs.cluster import Cluster
 from runtime.services import ROOT
 from tests.k8s.api.controllers import Rule
 from tests.k8s.api.kinds import Document
@@ -237,6 +238,19 @@ def test_what_somebody_did_to_a_record_is_made_good(eco2: Eco2, deployed: Server
     assert "has not been finished > api-auth" in eco2("plan").stdout
     assert eco2("deploy", *QUICK).returncode == 0
     assert eco2("deploy").stdout == "nothing to deploy\n"
+
+
+def test_what_another_wrote_becomes_as_it_is_here_and_the_plan_says_so(cluster: Server) -> None:
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "eco2"}}
+    wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "some", "namespace": "eco2"}}
+    wanted |= {"data": {"LIMIT": "1"}}
+    ours = Cluster()
+    ours.apply([space, wanted])
+    ours.run("patch", "configmap", "some", "--namespace", "eco2", "--type", "merge", "--patch", '{"data":{"LIMIT":"2"}}')
+    assert ours.live([wanted])[0]["data"] == {"LIMIT": "2"}
+    assert ours.would_be([wanted])[0]["data"] == {"LIMIT": "1"}
+    ours.apply([wanted])
+    assert ours.live([wanted])[0]["data"] == {"LIMIT": "1"}
 
 
 def test_a_dry_run_touches_nothing(eco2: Eco2, deployed: Server, checkout: Path) -> None:

@@ -46,6 +46,16 @@ async def serving() -> AsyncIterator[tuple[Service, str, Upstream]]:
         service.hang_up()
 
 
+async def ask_at_once(service: Service, url: str, client: Upstream, number: int) -> set[bytes]:
+    """Send so many requests, none of which is answered before all are there; what they were answered."""
+    service.go_on.clear()
+    asked = [asyncio.create_task(client.request("GET", url)) for _ in range(number)]
+    while service.connections < number:  # noqa: ASYNC110 - a count has no event
+        await asyncio.sleep(0.001)
+    service.go_on.set()
+    return {(await one).content for one in asked}
+
+
 async def test_one_after_another_over_one_connection() -> None:
     async with serving() as (service, url, client):
         for _ in range(3):
@@ -56,12 +66,7 @@ async def test_one_after_another_over_one_connection() -> None:
 async def test_as_many_connections_as_requests_and_no_more_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "KEPT", 5)
     async with serving() as (service, url, client):
-        service.go_on.clear()
-        asked = [asyncio.create_task(client.request("GET", url)) for _ in range(20)]
-        while service.connections < 20:  # noqa: ASYNC110 - a count has no event
-            await asyncio.sleep(0.001)
-        service.go_on.set()
-        assert len({(await one).content for one in asked}) == 20
+        assert len(await ask_at_once(service, url, client, 20)) == 20
         assert client.kept == 5
 
 
@@ -91,12 +96,7 @@ async def test_a_service_that_is_not_there_is_an_error_of_the_network() -> None:
 async def test_connections_that_no_one_used_for_long_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "EXPIRY", 0.1)
     async with serving() as (service, url, client):
-        service.go_on.clear()
-        asked = [asyncio.create_task(client.request("GET", url)) for _ in range(3)]
-        while service.connections < 3:  # noqa: ASYNC110 - a count has no event
-            await asyncio.sleep(0.001)
-        service.go_on.set()
-        await asyncio.gather(*asked)
+        await ask_at_once(service, url, client, 3)
         assert client.kept == 3
         for _ in range(500):
             await client.request("GET", url)  # over the one that was used last

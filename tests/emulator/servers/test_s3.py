@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 from base64 import b64decode, b64encode
@@ -19,6 +21,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from emulator.process import Command, free_port, spawn, stop, wait_ready
+from emulator.servers.s3.server import MAX_BODY
 from shared import clock
 
 if TYPE_CHECKING:
@@ -165,6 +168,24 @@ def test_an_amz_header_that_was_not_signed_is_refused(store: Store) -> None:
     headers = signed(store, "PUT", f"/{BUCKET}/tampered", b"good") | {"x-amz-acl": "public-read"}
     answer = httpx.put(f"{store.url}/{BUCKET}/tampered", content=b"good", headers=headers)
     assert (answer.status_code, "not signed" in answer.text) == (403, True)
+
+
+def test_a_signed_length_and_type_are_looked_at_as_they_came(store: Store) -> None:
+    headers = signed(store, "PUT", f"/{BUCKET}/whole", b"good", Content_Length="4", Content_Type="text/plain")
+    assert {"content-length", "content-type"} <= set(re.split("[=;,]", headers["Authorization"]))
+    assert httpx.put(f"{store.url}/{BUCKET}/whole", content=b"good", headers=headers).status_code == 200
+    headers |= {"Content-Type": "text/html"}
+    answer = httpx.put(f"{store.url}/{BUCKET}/whole", content=b"good", headers=headers)
+    assert (answer.status_code, "SignatureDoesNotMatch" in answer.text) == (403, True)
+
+
+@pytest.mark.parametrize("length", [MAX_BODY + 1, "-1", "4x"])
+def test_a_length_beyond_what_is_taken_is_refused_before_the_body_comes(store: Store, length: object) -> None:
+    with socket.create_connection(("127.0.0.1", store.port), timeout=60) as client:
+        client.sendall(f"PUT /{BUCKET}/much HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
+        answer = client.makefile("rb").read()
+    assert b" 400 " in answer.partition(b"\r\n")[0]
+    assert b"<Code>EntityTooLarge</Code>" in answer
 
 
 def test_an_old_request_is_too_skewed(store: Store) -> None:
