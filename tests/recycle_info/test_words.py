@@ -54,3 +54,145 @@ def test_the_work_for_a_text_of_any_length_is_bounded(text: str) -> None:
     assert not asked.phrases
     assert len(asked.words) <= words.MOST_WORDS
     assert len(asked.parts | asked.wholes) + len(asked.heads) < 700
+
+
+def about(**shares: float) -> dict[str, float]:
+    return {text: pytest.approx(share, abs=0.001) for text, share in shares.items()}
+
+
+@pytest.mark.parametrize(
+    ("query", "shares"),
+    [
+        ("파란 의자", {"파란": 0.4, "의자": 0.6}),
+        ("나무 의자", {"나무": 0.25, "의자": 0.75}),  # what a thing is made of says half as much
+        ("의자", {}),
+        ("b c d e f g h i j", dict.fromkeys("cdefghi", 1 / 8.5) | {"j": 1.5 / 8.5}),
+    ],
+)
+def test_the_last_words_count_by_their_length_and_the_very_last_one_half_as_much_again(
+    query: str, shares: dict[str, float]
+) -> None:
+    assert words.read(query).words == about(**shares)
+
+
+def test_each_run_of_a_text_has_its_share_more_at_the_end_and_less_where_it_only_says_how_a_thing_is() -> None:
+    parts = words.read("믹서기 유리").parts
+    assert {run: parts[run] for run in ("믹서기", "믹서", "서기", "기유리", "유리")} == about(
+        믹서기=0.6, 믹서=0.4, 서기=0.4, 기유리=0.69, 유리=0.2
+    )
+    assert "믹" not in parts
+    assert words.read("파란 의자").parts["의자"] == pytest.approx(1.15 / 2)
+
+
+def test_a_run_and_a_text_have_a_longest_length() -> None:
+    letters = "가나다라마바사아자차카타파하" * 6
+    asked = words.read(letters)
+    assert [len(text) for text in asked.phrases] == [words.LONGEST]
+    assert max(len(run) for run, share in asked.parts.items() if share < 1) == words.LONGEST_PART
+    assert letters[: words.LONGEST_PART] in asked.parts
+    parts = words.read("b c d e f g").parts
+    assert "bcdef" in parts
+    assert "bcdefg" not in words.read("b c d e f g h").parts
+
+
+def test_the_whole_text_as_typed_is_more_than_all_and_a_topic_less() -> None:
+    assert words.read("칫솔은 플라스틱").names == about(칫솔플라스틱=1.0, 칫솔은플라스틱=1.2, 칫솔=0.92)
+
+
+def test_what_is_thrown_away_is_what_is_mentioned_with_its_particle_and_without() -> None:
+    names = words.read("장롱이 낡아서 버리려고요").names
+    assert {text: names[text] for text in ("장롱", "장롱이", "낡아서")} == about(장롱=0.5, 장롱이=0.55, 낡아서=0.5725)
+    assert "장롱" not in words.read("장롱이 낡아서").names
+    assert words.read("약이 남았는데 버려요").names["약"] == pytest.approx(0.45)
+    assert "나무" not in words.read("나무 의자 버려요").names, "how a thing is is no thing"
+    assert "box" not in words.read("throw away the box이").names, "a Korean word's particle"
+
+
+def test_korean_on_english_keys_is_read_as_korean_and_one_syllable_only_as_a_name() -> None:
+    asked = words.read("dkqnd")
+    assert (asked.phrases, asked.names) == (about(dkqnd=1.0, 아붕=0.95), about(dkqnd=1.0, 아붕=0.95))
+    asked = words.read("dk")
+    assert (asked.phrases, asked.names) == (about(dk=1.0), about(dk=1.0, 아=0.95))
+    assert list(words.read("통 dkqnd").phrases) == ["통 dkqnd"], "who has written Korean has the right keyboard"
+
+
+def head(query: str, text: str) -> tuple[str, bool] | None:
+    """What is before that end of the query, and whether a word begins there; None where it is no name."""
+    found = [(one.before, one.bounded) for one in words.read(query).heads if one.text == text]
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "found"),
+    [
+        ("종이 유리 상자", "상자", ("종이유리", True)),
+        ("종이 유리 상자", "유리상자", ("종이", True)),
+        ("나무의자", "의자", ("나무", True)),  # what is before says how it is
+        ("고양이가방", "가방", ("고양이", True)),  # whatever is before: a bag is a bag
+        ("스타벅스 컵", "컵", ("스타벅스", True)),
+        ("스타벅스컵", "컵", None),
+        ("스타벅스컵", "스컵", ("스타벅", False)),
+        ("믹서기 유리", "유리", None),
+        ("소파 가죽", "가죽", ("소파", True)),
+        ("유리컵 뚜껑", "뚜껑", ("유리컵", True)),
+        ("낙엽 봉투", "봉투", None),
+        ("pizza boxes", "box", ("pizza", True)),
+        ("pizzaboxes", "boxes", None),
+    ],
+)
+def test_the_end_of_a_text_is_a_name_where_a_person_would_read_one(
+    query: str, text: str, found: tuple[str, bool] | None
+) -> None:
+    assert head(query, text) == found
+
+
+@pytest.mark.parametrize(
+    ("phrase", "singulars"),
+    [
+        ("boxes", {"boxes", "box", "boxe"}),
+        ("batteries", {"batteries", "battery", "batteri", "batterie"}),
+        ("cans", {"cans", "can"}),
+        ("gas", {"gas"}),
+        ("피자s", {"피자s"}),
+    ],
+)
+def test_one_of_several_english_things_is_looked_for_too(phrase: str, singulars: set[str]) -> None:
+    assert {text for text, share in words.read(phrase).names.items() if share >= 1} == singulars
+
+
+@pytest.mark.parametrize(
+    ("query", "named", "not_named"),
+    [
+        ("500ml 우유팩", {"우유팩", "우유병"}, set()),  # how much it holds
+        ("종이 유리 상자", {"종이상자"}, {"유리상자"}),  # a material in the middle
+        ("냄비 유리뚜껑", {"냄비뚜껑"}, {"뚜껑"}),
+        ("유리뚜껑", set(), {"뚜껑"}),
+        ("냄비 유리", set(), {"냄비"}),
+        ("스타벅스 컵", {"커피컵"}, {"커피"}),
+        ("오징어다리", {"오징어"}, set()),
+        ("닭다리", set(), {"닭"}),
+        ("오징어", set(), {"오징어"}),
+    ],
+)
+def test_a_text_is_looked_for_without_what_says_little_of_the_thing(
+    query: str, named: set[str], not_named: set[str]
+) -> None:
+    names = {text for text, share in words.read(query).names.items() if share == words.KIND}
+    assert names >= named
+    assert not names & not_named
+    assert words.read("500ml").phrases == {"500ml": 1.0}
+
+
+def test_another_word_for_the_end_of_a_text_is_the_same_thing_and_no_text_by_itself() -> None:
+    assert words.read("수박껍질").names["수박껍데기"] == words.ALIKE
+    assert words.read("수박껍질").names["수박껍질"] == 1.0
+    assert words.read("껍질").names == about(껍질=1.0)
+
+
+def test_a_part_at_the_end_leads_to_the_whole_where_that_is_more_than_a_letter() -> None:
+    assert words.read("믹서기 유리").wholes == about(믹서기=0.6)
+    assert words.read("컵 유리").wholes == {}
+
+
+def test_a_text_of_nothing_but_a_question_is_looked_for_as_it_is() -> None:
+    assert list(words.read("어떻게").phrases) == ["어떻게"]
