@@ -246,7 +246,9 @@ def test_what_another_wrote_becomes_as_it_is_here_and_the_plan_says_so(cluster: 
     wanted |= {"data": {"LIMIT": "1"}}
     ours = Cluster()
     ours.apply([space, wanted])
-    ours.run("patch", "configmap", "some", "--namespace", "eco2", "--type", "merge", "--patch", '{"data":{"LIMIT":"2"}}')
+    ours.run(
+        "patch", "configmap", "some", "--namespace", "eco2", "--type", "merge", "--patch", '{"data":{"LIMIT":"2"}}'
+    )
     assert ours.live([wanted])[0]["data"] == {"LIMIT": "2"}
     assert ours.would_be([wanted])[0]["data"] == {"LIMIT": "1"}
     ours.apply([wanted])

@@ -77,22 +77,31 @@ def test_the_last_words_count_by_their_length_and_the_very_last_one_half_as_much
 
 def test_each_run_of_a_text_has_its_share_more_at_the_end_and_less_where_it_only_says_how_a_thing_is() -> None:
     parts = words.read("믹서기 유리").parts
-    assert {run: parts[run] for run in ("믹서기", "믹서", "서기", "기유리", "유리")} == about(
-        믹서기=0.6, 믹서=0.4, 서기=0.4, 기유리=0.69, 유리=0.2
+    assert {run: parts[run] for run in ("믹서기", "믹서", "서기", "유리", "믹서기유")} == about(
+        믹서기=0.6, 믹서=0.4, 서기=0.4, 유리=0.2, 믹서기유=0.8
     )
-    assert "믹" not in parts
+    assert not {"믹", "기유리"} & parts.keys()
     assert words.read("파란 의자").parts["의자"] == pytest.approx(1.15 / 2)
 
 
-def test_a_run_and_a_text_have_a_longest_length() -> None:
+def test_names_phrases_and_runs_have_a_longest_length() -> None:
     letters = "가나다라마바사아자차카타파하" * 6
-    asked = words.read(letters)
-    assert [len(text) for text in asked.phrases] == [words.LONGEST]
-    assert max(len(run) for run, share in asked.parts.items() if share < 1) == words.LONGEST_PART
-    assert letters[: words.LONGEST_PART] in asked.parts
-    parts = words.read("b c d e f g").parts
+    for length, phrases in ((words.LONGEST_NAME, 1), (words.LONGEST_NAME + 1, 0)):
+        assert len(words.read(letters[:length]).phrases) == phrases
+    parts = words.read(letters).parts
+    assert {len(run) for run in parts} == {*range(2, words.LONGEST_PART + 1), len(letters)}, "and the text as typed"
+    assert letters[: words.LONGEST_PART] in parts
+    assert letters[-2:] not in parts, "what is behind the longest text is not looked at"
+    parts = words.read("b c d e f g h").parts
     assert "bcdef" in parts
-    assert "bcdefg" not in words.read("b c d e f g h").parts
+    assert "bcdefg" not in parts
+
+
+def test_a_text_of_many_words_has_no_name_of_three_or_of_all_of_them() -> None:
+    for number, found in ((words.LONG_TEXT - 1, True), (words.LONG_TEXT, False)):
+        asked = words.read(" ".join("bcdefghjklmnop"[:number]))
+        assert bool(asked.words) == ("bcd" in asked.parts) == found
+        assert "bc" in asked.parts
 
 
 def test_the_whole_text_as_typed_is_more_than_all_and_a_topic_less() -> None:

@@ -11,11 +11,13 @@ import psycopg
 import pytest
 
 from emulator.servers.postgres import Postgres
-from shared import spans, trace
+from shared import spans, trace, wake
 from shared.db import Database
 from shared.errors import Unavailable
 from shared.idempotency import Idempotency, Taken
 from shared.ids import new_id
+from shared.messages import DeleteObjects
+from shared.tasks import enqueue
 from shared.together import Unit, insert, later
 from shared.units import GROUP
 
@@ -236,3 +238,34 @@ async def test_each_write_of_a_group_is_in_the_trace_of_its_own_request(
         ["COMMIT", "INSERT INTO", "INSERT INTO"],
         ["COMMIT", "INSERT INTO", "INSERT INTO"],
     ]
+
+
+class Bell:
+    """A relay of another database: it is not handed anything."""
+
+    dsn = "another"
+
+    def __init__(self) -> None:
+        self.rung = 0
+
+    def wake(self) -> None:
+        self.rung += 1
+
+    def hand(self, accepted: object) -> None:
+        raise AssertionError("what is another's is handed to no one")
+
+
+@pytest.mark.parametrize(("accepting", "rung"), [([], False), ([1], True), ([0, 2], True)])
+async def test_relays_are_woken_by_a_group_in_which_any_unit_has_accepted_something(
+    users: Database, accepting: list[int], rung: bool
+) -> None:
+    units = [await unit(users, new_id()) for _ in range(3)]
+    for number in accepting:
+        await enqueue(units[number], DeleteObjects(keys=["x"]), subject=new_id())
+    bell = Bell()
+    wake.register(bell)
+    try:
+        assert await ends(users, *units) == [None] * 3
+    finally:
+        wake.unregister(bell)
+    assert bool(bell.rung) == rung
