@@ -6,6 +6,7 @@ import pytest
 
 from emulator.servers.ai_stub import Stub
 from functions.ai import model_build, openai_chat
+from functions.ai.embedded import EmbeddedPhotos
 from shared.calls import Calls
 from shared.redis import connect
 from tests.eval import parts
@@ -32,11 +33,17 @@ def worker_environment(environment: dict[str, str], model_dir: Path, monkeypatch
     return wanted
 
 
+@pytest.fixture(scope="session")
+def loaded(model_dir: Path) -> EmbeddedPhotos:
+    """The embedded photo provider, as one process keeps it from photo to photo."""
+    return EmbeddedPhotos(model_dir)
+
+
 @pytest.fixture
-def task(patient: None, worker_environment: dict[str, str]) -> Iterator[AtWork]:
+def task(patient: None, worker_environment: dict[str, str], loaded: EmbeddedPhotos) -> Iterator[AtWork]:
     """A worker's functions with their store and their progress on real parts, an empty cache, and no one to ask."""
     connect(worker_environment["CACHE_REDIS_URL"]).flushall()
-    at_work = AtWork()
+    at_work = AtWork(loaded=loaded)
     yield at_work
     at_work.close()
 

@@ -65,9 +65,12 @@ def test_without_a_cache_every_photo_is_classified(task: AtWork, monkeypatch: py
 
 
 def test_a_model_that_is_not_built_yet_leaves_the_task_pending(task: AtWork, monkeypatch: pytest.MonkeyPatch) -> None:
+    content_hash = put(task, shipped("coffee.png"))
     monkeypatch.setenv("MODEL_DIR", "/nowhere")
+    without = AtWork()
     with pytest.raises(Unavailable):
-        run(task, put(task, shipped("coffee.png")))
+        run(without, content_hash)
+    without.close()
 
 
 def test_what_an_earlier_version_left_in_the_cache_is_passed_over(task: AtWork) -> None:

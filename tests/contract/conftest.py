@@ -15,7 +15,7 @@ from emulator.state.folder import State
 from shared import clock
 from shared.ids import new_id
 from tests.emulator.conftest import copied
-from tests.support import photo, refused
+from tests.support import PLAIN, photo, refused
 
 PASSWORD = "correct horse battery"
 
@@ -100,5 +100,5 @@ async def somebody(client: httpx.AsyncClient, prefix: str = "kim") -> Somebody:
 @pytest.fixture
 async def gateway(system: System) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the gateway, without proxies or settings of this machine."""
-    async with httpx.AsyncClient(base_url=system.url, timeout=30, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=system.url, timeout=30, trust_env=False, verify=PLAIN) as client:
         yield client

@@ -20,6 +20,7 @@ from emulator.process import alive, free_port
 from emulator.running import environment
 from emulator.servers.postgres import remove_cluster
 from emulator.state.folder import State
+from tests.support import PLAIN
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,7 +68,7 @@ class Emulator:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        return httpx.Client(base_url=self.url, timeout=30, trust_env=False, verify=PLAIN)
 
     def sql(self, statement: str) -> str:
         """The first column of what PostgreSQL answers the migrations' role, a line each."""

@@ -8,8 +8,11 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from functions.ai.answer_question import answer_question
 from functions.ai.classify_photo import classify_photo
+from functions.ai.embedded import EmbeddedPhotos
 from functions.ai.providers import Providers, make
 from shared import clock
 from shared.calls import Calls
@@ -23,17 +26,24 @@ from shared.tasks import Result, Task
 
 
 class AtWork:
-    """One task after another, all about the same subject, with what the environment's settings ask for at the first."""
+    """One task after another, all about the same subject, with what the environment's settings ask for at the first.
 
-    def __init__(self, calls: Calls | None = None) -> None:
+    Args:
+        calls: Leads to the other services; None: they are away.
+        loaded: A classifier that has loaded its model, which takes longer than a photo, in place of a new one.
+    """
+
+    def __init__(self, calls: Calls | None = None, loaded: EmbeddedPhotos | None = None) -> None:
         self.calls = calls or Calls({})
         self.subject: UUID = new_id()
         self.objects = ObjectStore(read(os.environ, service="ai"))
+        self._loaded = loaded
         self._publisher = Publisher(connect(os.environ["BROKER_REDIS_URL"]))
 
     @cached_property
     def providers(self) -> Providers:
-        return make(read(os.environ, service="ai"), self.calls)
+        made = make(read(os.environ, service="ai"), self.calls)
+        return made if self._loaded is None else replace(made, photos=(*made.photos[:-1], self._loaded))
 
     def ask(self, question: str, *, spender: str = "", providers: Providers | None = None, **fields: Any) -> Result:
         task = self._task()

@@ -23,6 +23,7 @@ from k8s.programs.images import TOOLS, Image, wanted
 from k8s.programs.quantities import mebibytes
 from k8s.tools.store import sha256
 from runtime.closure import Checkout
+from runtime.services import load_services
 from tests import support
 from tests.k8s.conftest import different
 
@@ -75,7 +76,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 # `make images` builds all of them, which takes minutes; without, one represents the others. ECO2_IMAGES may name some.
 CHOSEN = os.environ.get("ECO2_IMAGES", "api-recycle-info")
 EVERY = CHOSEN == "all"
-IMAGES = [image.name for image in wanted(Checkout()) if EVERY or image.name in CHOSEN.split(",")]
+IMAGES = [name for name in (*(s.name for s in load_services().values()), TOOLS) if EVERY or name in CHOSEN.split(",")]
 SERVICES = [name for name in IMAGES if name != TOOLS]
 # Of this process alone: another run may build the same tags beside it.
 OURS = f"localhost/eco2-test-{os.getpid()}"

@@ -234,28 +234,40 @@ def test_what_can_not_be_written_before_the_end_is_not_acked(path: Path) -> None
         future.result()
 
 
-def test_whatever_is_submitted_while_the_journal_closes_is_answered(tmp_path: Path) -> None:
-    for number in range(20):
-        journal = Journal(tmp_path / f"{number}.db")
-        futures: list[Future[None]] = []
-        over = threading.Event()
+class Held:
+    """The journal's queue, in front of which an operation waits until it may `go`."""
 
-        def submit(journal: Journal = journal, futures: list[Future[None]] = futures) -> None:
-            while not over.wait(0.0001):  # noqa: B023 - ends with this turn
-                futures.append(journal.submit(lambda db: None))
+    def __init__(self, queue: Any) -> None:
+        self.queue = queue
+        self.reached, self.go = threading.Event(), threading.Event()
 
-        threads = [threading.Thread(target=submit) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.01)
-        journal.close()
-        over.set()
-        for thread in threads:
-            thread.join()
-        _, unanswered = wait(futures, timeout=5)
-        assert not unanswered
-        with pytest.raises(JournalClosed):
-            journal.submit(lambda db: None).result(5)
+    def put(self, operation: Any) -> None:
+        if operation is not None:
+            self.reached.set()
+            self.go.wait(60)
+        self.queue.put(operation)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.queue, name)
+
+
+def test_whatever_is_submitted_while_the_journal_closes_is_answered(path: Path) -> None:
+    journal = Journal(path)
+    held = Held(journal._writer._queue)
+    journal._writer._queue = held  # type: ignore[assignment]
+    futures: list[Future[str]] = []
+    submitting = threading.Thread(target=lambda: futures.append(journal.submit(lambda db: "written")))
+    submitting.start()
+    assert held.reached.wait(60)
+    closing = threading.Thread(target=journal.close)
+    closing.start()
+    closing.join(0.2)  # its mark must not overtake what is before the queue already
+    held.go.set()
+    submitting.join()
+    closing.join()
+    assert futures[0].result(5) == "written"
+    with pytest.raises(JournalClosed):
+        journal.submit(lambda db: None).result(5)
 
 
 def test_one_operation_s_own_fault_does_not_touch_its_group(path: Path) -> None:
