@@ -5,12 +5,12 @@ from PIL import Image
 
 from functions.ai.interfaces import PhotoProvider, Question, QuestionProvider
 from functions.ai.labels import read_items
-from functions.recycle_info import dataset
 from shared.calls import Calls
 from shared.errors import Unavailable
 from shared.item_ids import item_id
 from shared.messages import Answered, Photo, Place, Turn
 from shared.waste_types import WASTE_TYPES
+from tests import items
 from tests.ai.test_embedded import jpeg, shipped
 from tests.eval.at_work import AtWork
 
@@ -161,7 +161,7 @@ def test_every_line_of_an_embedded_answer_is_an_items_own(task: AtWork, known: C
 
     lines = own_lines()
     provider = task.providers.questions[-1]
-    for file in dataset.read_files():
+    for file in items.files():
         for item in file.items[:3]:
             for text in (f"{item.name} 버리는 방법", f"how to dispose of {item.name_en}"):
                 answer = provider.answer(Question(text), lambda _: None)

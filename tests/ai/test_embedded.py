@@ -11,12 +11,12 @@ from PIL import Image
 from functions.ai import deciding, judging
 from functions.ai.embedded import SEEN, VIEWS, Classifier, EmbeddedPhotos, views
 from functions.ai.labels import CLASSES, MODEL, TYPES, read_items, read_labels
-from functions.recycle_info import dataset
 from functions.storage.images import make_copies
 from shared.errors import Unavailable
 from shared.item_ids import item_id
 from shared.messages import Candidate
 from shared.waste_types import WASTE_TYPES
+from tests import items
 from tests.storage.photos import encode, two_things
 
 
@@ -43,7 +43,7 @@ def test_every_class_belongs_to_one_waste_type_of_the_contract() -> None:
 
 
 def test_every_item_that_a_photo_can_show_is_recycle_infos_and_of_its_type() -> None:
-    known = {entry.slug: file.category for file in dataset.read_files() for entry in file.items}
+    known = {entry.slug: file.category for file in items.files() for entry in file.items}
     assert {item: kind for item, kind in read_items().items() if known.get(item) != kind} == {}
     named = {label.item: label.waste_type for label in read_labels() if label.item}
     assert named.items() <= read_items().items()

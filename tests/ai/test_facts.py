@@ -5,8 +5,8 @@ import pytest
 from functions.ai.facts import LONGEST, Facts, asked, facts, language, plain
 from functions.ai.interfaces import Question
 from functions.ai.vocabulary import ASPECTS, CASES, SITUATIONS
-from functions.recycle_info import dataset
 from shared.messages import Turn
+from tests import items
 
 
 def read(text: str, *said: str) -> Facts:
@@ -131,12 +131,12 @@ def test_the_language_is_the_texts_or_the_one_spoken_before() -> None:
 
 
 def test_aspects_and_cases_are_those_of_the_items() -> None:
-    entries = [entry for file in dataset.read_files() for entry in file.items]
+    entries = [entry for file in items.files() for entry in file.items]
     # Where nothing may be thrown no item says; the other two are answered by the items' steps.
     assert set(ASPECTS) - {"outdoors", "whole", "absent"} <= {aspect for entry in entries for aspect in entry.answers}
     assert set(CASES) - {"stuck", "stays"} <= {case for entry in entries for case in entry.exceptions}
 
 
 def test_the_items_of_dangers_are_there() -> None:
-    names = {entry.name for file in dataset.read_files() for entry in file.items}
+    names = {entry.name for file in items.files() for entry in file.items}
     assert {situation.item for situation in SITUATIONS if situation.item} <= names

@@ -6,19 +6,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from functions.recycle_info import dataset, import_items
 from runtime.http.host import build
 from runtime.services import find
 from shared.calls import Calls
 from shared.db import Database
-
-_files = cache(dataset.read_files)
+from tests import items
 
 
 @contextmanager
@@ -51,8 +48,7 @@ async def _load(environment: dict[str, str]) -> None:
     database = Database(environment[find("recycle-info").database.env], size=2, name="eval")
     await database.open()
     try:
-        async with database.transaction() as conn:
-            await import_items.load(conn, _files())
+        await items.put(database)
     finally:
         await database.close()
 

@@ -27,9 +27,9 @@ from functions.ai.interfaces import Answer, Question
 from functions.ai.questions import EmbeddedQuestions
 from functions.ai.retrieval import Neighbours
 from functions.ai.vocabulary import SITUATIONS
-from functions.recycle_info import dataset
 from shared.item_ids import item_id
 from shared.messages import Photo, Turn
+from tests import items
 from tests.eval import parts
 
 SETS = (
@@ -104,13 +104,13 @@ def identity(asked: Asked) -> str:
 
 def slugs() -> dict[str, str]:
     """Slugs by the items' Korean names."""
-    return {item.name: item.slug for file in dataset.read_files() for item in file.items}
+    return {item.name: item.slug for file in items.files() for item in file.items}
 
 
 def own_lines() -> set[str]:
     """Every line that an answer may be made of, without numbering."""
     lines: set[str] = set()
-    for file in dataset.read_files():
+    for file in items.files():
         lines |= {f"{file.name_ko}:", f"{file.name_en}:", *file.how, *file.how_en, *file.do_not, *file.do_not_en}
         for item in file.items:
             for name, about in ((item.name, item.description), (item.name_en, item.description_en)):

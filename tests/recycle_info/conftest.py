@@ -6,11 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.recycle_info import dataset, import_items
 from shared.db import Database
+from tests import items
 
-# Read once: a second of each test otherwise.
-FILES = dataset.read_files()
 PREFIX = "/api/v1/recycle"
 
 
@@ -18,8 +16,7 @@ PREFIX = "/api/v1/recycle"
 async def database(db: Callable[[str], Awaitable[Database]]) -> Database:
     """recycle-info's database with all items."""
     found = await db("recycle-info")
-    async with found.transaction() as conn:
-        await import_items.load(conn, FILES)
+    await items.put(found)
     return found
 
 

@@ -6,18 +6,18 @@ import msgspec
 import pytest
 
 from functions.recycle_info import checker, dataset
+from tests import items
 
 
 def files(**changes: Any) -> list[dataset.File]:
-    """The project's own items, one of them changed."""
-    found = dataset.read_files()
-    (paper,) = [file for file in found if file.category == "paper"]
-    paper.items[0] = msgspec.structs.replace(paper.items[0], **changes)
-    return found
+    """The project's own items of paper, one of them changed."""
+    (paper,) = [file for file in items.files() if file.category == "paper"]
+    first, *others = paper.items
+    return [msgspec.structs.replace(paper, items=[msgspec.structs.replace(first, **changes), *others])]
 
 
 def test_the_items_of_the_project_are_right() -> None:
-    assert checker.problems(dataset.read_files()) == []
+    assert checker.problems(items.files()) == []
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,6 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], said: str) -> None:
 
 
 def test_a_category_without_items_is_named() -> None:
-    found = dataset.read_files()
-    found[0].items.clear()
+    first, *others = items.files()
+    found = [msgspec.structs.replace(first, items=[]), *others]
     assert checker.problems(found) == ["no item is of the category paper"]

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from functions.recycle_info import dataset
+from tests import items
 from tests.recycle_info.conftest import PREFIX, get
 
 
@@ -22,7 +23,7 @@ async def test_an_item_that_is_not_there_is_404(client: httpx.AsyncClient, id_: 
 
 
 async def test_an_item_says_why_what_if_and_answers_what_is_asked_with_its_source(client: httpx.AsyncClient) -> None:
-    (entry,) = [entry for file in dataset.read_files() for entry in file.items if entry.slug == "pizza-box"]
+    (entry,) = [entry for file in items.files() for entry in file.items if entry.slug == "pizza-box"]
     item = await get(client, f"/items/{dataset.to_item(entry, 'paper').id}")
     assert (item["why"], item["why_en"]) == (entry.why, entry.why_en)
     assert (item["answers"], item["exceptions"]) == (entry.answers, entry.exceptions)

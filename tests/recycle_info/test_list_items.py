@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.recycle_info import dataset
+from tests import items
 from tests.recycle_info.conftest import PREFIX, get
 
 
@@ -19,7 +19,7 @@ async def test_items_are_listed_by_name_to_the_last_one(client: httpx.AsyncClien
             break
         cursor = {"cursor": page["next_cursor"]}
     assert names == sorted(names)
-    assert len(names) == len(set(names)) == sum(len(file.items) for file in dataset.read_files())
+    assert len(names) == len(set(names)) == sum(len(file.items) for file in items.files())
 
 
 async def test_a_category_holds_its_items_alone(client: httpx.AsyncClient) -> None:
@@ -41,5 +41,5 @@ async def test_a_category_is_listed_to_the_last_item(client: httpx.AsyncClient) 
     while page["next_cursor"]:
         page = await get(client, "/items", category="general", limit=100, cursor=page["next_cursor"])
         names += [item["name"] for item in page["items"]]
-    (file,) = [file for file in dataset.read_files() if file.category == "general"]
+    (file,) = [file for file in items.files() if file.category == "general"]
     assert names == sorted(entry.name for entry in file.items)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from functions.recycle_info import dataset
 from shared.db import Database
+from tests import items
 from tests.eval import search
 
 
@@ -26,7 +26,7 @@ def test_the_sets_are_large() -> None:
 
 
 def test_every_query_wants_an_item_that_there_is() -> None:
-    slugs = {entry.slug for file in dataset.read_files() for entry in file.items}
+    slugs = {entry.slug for file in items.files() for entry in file.items}
     assert {slug for name in search.SETS for case in search.cases(name) for slug in case.wanted} <= slugs
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.recycle_info import dataset
 from functions.recycle_info import db as sql
+from tests import items
 from tests.recycle_info.conftest import PREFIX
 
 
@@ -52,7 +52,7 @@ async def test_better_matches_come_first(client: httpx.AsyncClient) -> None:
 
 
 async def test_each_name_finds_its_item(client: httpx.AsyncClient) -> None:
-    for file in dataset.read_files():
+    for file in items.files():
         for entry in file.items:
             for name in (entry.name, entry.name_en):
                 found = await find(client, name, limit=1)

@@ -8,8 +8,6 @@ import httpx
 import msgspec
 import pytest
 
-from functions.recycle_info import dataset
-from functions.recycle_info.import_items import load
 from functions.waste.guides import Guides
 from functions.waste.photo_classified import photo_classified
 from functions.waste.photo_processed import photo_processed
@@ -21,7 +19,7 @@ from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Candidate, Classification, Outcome, ProcessedPhoto, TaskError
 from shared.redis import connect_async
-from tests import support
+from tests import items, support
 from tests.conftest import Person, Serve, Take
 from tests.support import PLAIN, photo
 
@@ -29,9 +27,7 @@ from tests.support import PLAIN, photo
 @pytest.fixture
 async def recycle(environment: dict[str, str], db: Callable[[str], Awaitable[Database]]) -> AsyncIterator[str]:
     """The address that it answers on."""
-    database = await db("recycle_info")
-    async with database.transaction() as conn:
-        await load(conn, dataset.read_files())
+    await items.put(await db("recycle_info"))
     edge, _ = build(["recycle_info"], environment, background=False, access_log=False)
     async with support.listening(edge) as address:
         yield address

@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from functions.recycle_info import dataset, import_items
+from functions.recycle_info import dataset
 from functions.waste.guides import Advice, Guides
 from functions.waste.model import Guide, NamedItem
 from shared.caching import Cache
 from shared.db import Database
 from shared.item_ids import item_id
+from tests import items
 
 
 async def test_every_kind_of_waste_has_a_guide(here: Guides) -> None:
@@ -56,8 +57,7 @@ async def test_what_recycle_info_does_not_know_yet_is_asked_for_again(
         assert (await here.advise("metal", umbrella)).guide.state == "missing"
         assert await empty_cache.client.keys() == []
     finally:
-        async with database.transaction() as conn:
-            await import_items.load(conn, dataset.read_files())
+        await items.put(database)
     advice = await here.advise("metal", umbrella)
     assert (advice.guide.state, advice.guide.item_ids) == ("complete", [umbrella])
 
