@@ -236,7 +236,7 @@ def _parts(words: list[str], core: str) -> Iterator[str]:
         ends = [*accumulate(map(len, words))]
         for first, end in zip([0, *ends], ends, strict=False):
             for start in range(first, min(end, len(core))):
-                last = len(core) if start == first else end
+                last = len(core) if start == first else min(end, len(core))
                 for stop in range(start + 2, min(start + LONGEST_PART, last) + 1):
                     yield core[start:stop]
 

@@ -85,11 +85,12 @@ def test_each_run_of_a_text_has_its_share_more_at_the_end_and_less_where_it_only
 
 
 def test_names_phrases_and_runs_have_a_longest_length() -> None:
-    letters = "가나다라마바사아자차카타파하" * 6
+    letters = "".join(chr(ord("갂") + 29 * number) for number in range(84))  # no two are alike, and no word
     for length, phrases in ((words.LONGEST_NAME, 1), (words.LONGEST_NAME + 1, 0)):
         assert len(words.read(letters[:length]).phrases) == phrases
     parts = words.read(letters).parts
-    assert {len(run) for run in parts} == {*range(2, words.LONGEST_PART + 1), len(letters)}, "and the text as typed"
+    # And the text as typed, and as far as it is looked at.
+    assert {len(run) for run in parts} == {*range(2, words.LONGEST_PART + 1), words.LONGEST, len(letters)}
     assert letters[: words.LONGEST_PART] in parts
     assert letters[-2:] not in parts, "what is behind the longest text is not looked at"
     parts = words.read("b c d e f g h").parts
