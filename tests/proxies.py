@@ -6,6 +6,8 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
+import uvloop
+
 from emulator.network.links import Fault, Kind, Link, Place
 from emulator.network.proxy import Proxy
 
@@ -19,7 +21,7 @@ class ProxyThread:
         self.proxy = Proxy(seed)
         self.links: list[Link] = []
         self.faults: list[Fault] = []
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()  # as the proxy's process has it
         self.thread = threading.Thread(target=self._run, name="proxy", daemon=True)
 
     def _run(self) -> None:

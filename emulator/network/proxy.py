@@ -12,142 +12,14 @@ import contextlib
 import os
 import random
 import socket
-import struct
 import sys
 from collections.abc import Iterable
 
 import msgspec
 
-from emulator.network.links import Fault, Kind, Link, Order, Place
+from emulator.network.links import Fault, Link, Order, Place
+from emulator.network.road import Road
 from shared import supervision
-
-CHUNK = 64 * 1024
-
-
-class _Connection:
-    """One client's connection and its way on, pumped both ways."""
-
-    def __init__(self, road: "_Road", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.road = road
-        self.client = (reader, writer)
-        self.server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def run(self) -> None:
-        if self.road.fault("cut"):
-            self.reset()
-            return
-        await self.road.unhung()
-        place = self.road.place
-        try:
-            self.server = await asyncio.open_connection(place.host, place.port, limit=CHUNK)
-        except OSError:
-            self.reset()
-            return
-        line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=64)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._requests(self.client[0], self.server[1]))
-                group.create_task(self._read_answers(self.server[0], line))
-                group.create_task(self._write_answers(line, self.client[1]))
-        except* (OSError, EOFError):
-            self.reset()
-        finally:
-            for _, writer in (self.client, self.server):
-                writer.close()
-
-    async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(CHUNK):
-            if self.road.faults:
-                await self._suffer(data, "reset")
-            writer.write(data)
-            await writer.drain()
-        _end(writer)
-
-    async def _read_answers(self, reader: asyncio.StreamReader, line: asyncio.Queue[tuple[float, bytes]]) -> None:
-        """Note when each piece is due; what follows is read meanwhile, as on a long line."""
-        loop = asyncio.get_running_loop()
-        while data := await reader.read(CHUNK):
-            await line.put((loop.time() + self.road.latency(), data))
-        await line.put((0.0, b""))
-
-    async def _write_answers(self, line: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due, data = await line.get()
-            if not data:
-                break
-            if (left := due - loop.time()) > 0:
-                await asyncio.sleep(left)
-            if self.road.faults:
-                await self._suffer(data, "swallow")
-            writer.write(data)
-            await writer.drain()
-        _end(writer)
-
-    async def _suffer(self, data: bytes, end: Kind) -> None:
-        road = self.road
-        await road.unhung()
-        for fault in road.faults:
-            if fault.kind == end and road.random.random() < fault.chance:
-                raise EOFError
-            if fault.kind == "throttle" and fault.rate > 0:
-                await asyncio.sleep(len(data) / fault.rate)
-
-    def reset(self) -> None:
-        """End both sides with RST: what a crashed machine or a firewall does, not a polite close."""
-        for side in (self.client, self.server):
-            if side is not None:
-                raw = side[1].get_extra_info("socket")
-                if raw is not None:
-                    with contextlib.suppress(OSError):
-                        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                side[1].transport.abort()
-
-
-def _end(writer: asyncio.StreamWriter) -> None:
-    """Hand on the end of one direction; the other may still have something to say."""
-    if writer.can_write_eof():
-        with contextlib.suppress(
-            OSError, RuntimeError
-        ):  # the other side may have closed both ways already (uvloop says Runtime)
-            writer.write_eof()
-
-
-class _Road:
-    """The connections of a link to one place, with the faults that hold for them now."""
-
-    def __init__(self, place: Place, chance: random.Random) -> None:
-        self.place = place
-        self.random = chance
-        self.faults: tuple[Fault, ...] = ()
-        self.connections: dict[_Connection, asyncio.Task[None]] = {}
-        self._open = asyncio.Event()
-        self._open.set()
-
-    def set_faults(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(faults)
-        if self.fault("hang"):
-            self._open.clear()
-        else:
-            self._open.set()
-        if self.fault("cut"):
-            for connection in list(self.connections):
-                connection.reset()
-
-    def fault(self, kind: Kind) -> Fault | None:
-        return next((fault for fault in self.faults if fault.kind == kind), None)
-
-    def latency(self) -> float:
-        slow = [fault for fault in self.faults if fault.kind == "latency"]
-        return sum(max(0.0, fault.seconds + self.random.uniform(-fault.spread, fault.spread)) for fault in slow)
-
-    async def unhung(self) -> None:
-        await self._open.wait()
-
-    async def close(self) -> None:
-        for task in list(self.connections.values()):
-            task.cancel()
-        await asyncio.gather(*self.connections.values(), return_exceptions=True)
 
 
 class _Listener:
@@ -156,37 +28,27 @@ class _Listener:
     def __init__(self, link: Link, seed: int) -> None:
         self.link = link
         self._random = random.Random(f"{seed} {link.source} {link.target}")  # noqa: S311 - chance of faults, no secret
-        self._roads: dict[Place, _Road] = {}
+        self._roads: dict[Place, Road] = {}
         self._server: asyncio.Server | None = None
         self._turn = 0
 
     async def listen(self, given: socket.socket | None) -> None:
         """On the socket that was inherited for this port, else on one of our own. OSError when the port is taken."""
+        loop = asyncio.get_running_loop()
         if given is not None:
-            self._server = await asyncio.start_server(self._accept, sock=given.dup(), limit=CHUNK)
+            self._server = await loop.create_server(self._accept, sock=given.dup())
         else:
-            port = self.link.port
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=CHUNK, backlog=4096)
+            self._server = await loop.create_server(self._accept, "127.0.0.1", self.link.port, backlog=4096)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self) -> asyncio.Protocol:
         self._turn += 1
-        road = self._roads[self.link.to[self._turn % len(self.link.to)]]
-        connection = _Connection(road, reader, writer)
-        task = asyncio.current_task()
-        assert task is not None
-        road.connections[connection] = task
-        try:
-            await connection.run()
-        except asyncio.CancelledError:
-            connection.reset()
-        finally:
-            road.connections.pop(connection, None)
+        return self._roads[self.link.to[self._turn % len(self.link.to)]].connect()
 
     def hold(self, link: Link, faults: tuple[Fault, ...]) -> None:
         """From now on these are the link's places and the faults. What goes to a place that is left out goes on to its end."""
         self.link = link
         for place in link.to:
-            self._roads.setdefault(place, _Road(place, self._random))
+            self._roads.setdefault(place, Road(place, self._random))
         for place, road in list(self._roads.items()):
             road.set_faults(fault for fault in faults if fault.hits(link, place))
             if place not in link.to and not road.connections:
@@ -196,7 +58,7 @@ class _Listener:
         if self._server is not None:
             self._server.close()
         for road in self._roads.values():
-            await road.close()
+            road.reset()
 
 
 class Proxy:
