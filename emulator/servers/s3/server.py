@@ -8,15 +8,12 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
 
 import io
 import os
-import signal
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
@@ -25,9 +22,7 @@ import msgspec
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
-from werkzeug.wsgi import get_input_stream
 
 from emulator.recording.store_tap import StoreTap
 from emulator.servers.s3.disk import Disk
@@ -36,20 +31,15 @@ from emulator.servers.s3.post_policy import verify_post
 from emulator.servers.s3.signature import Keys, Moment, Request
 from emulator.servers.s3.store import Store
 from emulator.servers.s3.verify import verify
+from emulator.servers.s3.wire import MAX_BODY, OWN_NAMES, is_form, serve
 from runtime import memory
 from shared import clock
 
-# A single request to S3 carries at most 5 GB. Here it is held in memory: enough for photographs and test data.
-MAX_BODY = 256 * 1024 * 1024
-# Connections that wait to be taken; and forms that are taken in at once: people's uploads take turns, so that what a service
-# asks meanwhile is answered as quickly as by the real store, which has more than one processor.
-_BACKLOG = 4096
-_FORMS = 2
 _CHANGES = {"PUT", "POST", "DELETE"}
 
 
 class Checked:
-    """A WSGI application: the check, moto, the disk, in this order."""
+    """Answers requests: the check, moto, the disk, in this order."""
 
     def __init__(self, store: Store, disk: Disk, keys: Keys) -> None:
         self.store = store
@@ -58,10 +48,9 @@ class Checked:
         # moto's store is not made for threads: a read may meet a key that a write is disposing of. Bodies are read
         # outside.
         self.lock = threading.Lock()
-        self.forms = threading.Semaphore(_FORMS)
         self.tap = StoreTap()
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any]) -> Response:
         try:
             if environ["REQUEST_METHOD"] == "OPTIONS":
                 response = _preflight(environ)
@@ -77,27 +66,24 @@ class Checked:
         # Signatures guard the store, not origins: any page may ask, as with a bucket that allows all origins.
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = "ETag, Location, x-amz-request-id"
-        return response(environ, start_response)
+        return response
 
     def _answer(self, environ: dict[str, Any]) -> Response:
         raw_path, _, raw_query = environ["REQUEST_URI"].partition("?")
         bucket, _, key = unquote(raw_path).lstrip("/").partition("/")
-        length = environ.get("CONTENT_LENGTH") or "0"
-        if not length.isdigit() or int(length) > MAX_BODY:
+        if int(environ["CONTENT_LENGTH"]) > MAX_BODY:
             raise S3Error(
                 400,
                 "EntityTooLarge",
                 "Your proposed upload exceeds the maximum allowed size",
                 MaxSizeAllowed=str(MAX_BODY),
             )
-        body = get_input_stream(environ, max_content_length=MAX_BODY).read()
+        body = environ["wsgi.input"].read()
         moment = Moment(clock.now(), datetime.now(UTC))
-        content_type = environ.get("CONTENT_TYPE", "")
-        if environ["REQUEST_METHOD"] == "POST" and content_type.startswith("multipart/form-data"):
+        if is_form(environ):
             if not bucket or key:
                 raise S3Error(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
-            with self.forms:
-                return self._posted(bucket, body, environ, moment)
+            return self._posted(bucket, body, environ, moment)
         headers = _headers(environ)
         body = verify(Request(environ["REQUEST_METHOD"], raw_path, raw_query, headers, body), self.keys, moment)
         with self.lock:
@@ -107,12 +93,7 @@ class Checked:
         return response
 
     def _ask_moto(self, environ: dict[str, Any], body: bytes) -> Response:
-        plain = {
-            name: value
-            for name, value in environ.items()
-            if name not in ("HTTP_TRANSFER_ENCODING", "wsgi.input_terminated")
-        }
-        plain |= {
+        plain = environ | {
             "wsgi.input": io.BytesIO(body),
             "CONTENT_LENGTH": str(len(body)),
             "HTTP_X_AMZ_CONTENT_SHA256": "UNSIGNED-PAYLOAD",
@@ -200,7 +181,9 @@ def _form(environ: dict[str, Any], body: bytes) -> tuple[dict[str, str], list[tu
 
 
 def _headers(environ: dict[str, Any]) -> dict[str, str]:
-    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    own = environ[OWN_NAMES]
+    names = (name for name in environ if name.startswith("HTTP_"))
+    headers = {own.get(name, name[5:].replace("_", "-").lower()): environ[name] for name in names}
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
@@ -222,8 +205,6 @@ def _error(error: S3Error, environ: dict[str, Any]) -> Response:
     request_id = uuid.uuid4().hex[:16].upper()
     body = _xml("Error", {"Code": error.code, "Message": error.message, **error.extra, "RequestId": request_id})
     headers = {"x-amz-request-id": request_id}
-    # The body may be unread: without this the rest of it would be taken for the next request.
-    headers["Connection"] = "close"
     return Response(
         "" if environ["REQUEST_METHOD"] == "HEAD" else body, error.status, headers, content_type="application/xml"
     )
@@ -258,8 +239,6 @@ def application(folder: Path, bucket: str, keys: Keys) -> Checked:
 
 
 def main() -> None:
-    import logging
-
     try:
         settings = msgspec.convert({k.lower(): v for k, v in os.environ.items()}, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -267,18 +246,8 @@ def main() -> None:
     keys = Keys({settings.aws_access_key_id: settings.aws_secret_access_key}, settings.aws_region)
     app = application(Path(settings.s3_data), settings.s3_bucket, keys)
     memory.give_back()
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server(settings.host, settings.port, app, threaded=True, request_handler=app.store.handler)
-    server.socket.listen(_BACKLOG)  # werkzeug's own 128 is fewer than a busy minute's first second brings
-    server.daemon_threads = True  # type: ignore[attr-defined]  # `threaded` makes the server that has it
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(0)  # what was answered is on disk
-
-    signal.signal(signal.SIGTERM, stop)
     print(f"s3 listens on http://{settings.host}:{settings.port}, bucket {settings.s3_bucket}", flush=True)
-    while True:  # not serve_forever, which wakes all the time to look whether it is to end
-        server.handle_request()
+    serve(app, settings.host, settings.port)
 
 
 if __name__ == "__main__":

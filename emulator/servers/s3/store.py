@@ -59,7 +59,7 @@ class Store:
             "moto.iam.models"
         )  # here and not in the first request's thread, whose memory is its own
         from moto.core.routing import get_service_router
-        from moto.moto_server.werkzeug_app import BackendRequest, MotoRequestHandler
+        from moto.moto_server.werkzeug_app import BackendRequest
         from moto.s3.models import s3_backends
         from moto.s3.responses import S3Response
 
@@ -67,7 +67,6 @@ class Store:
         self._request = BackendRequest
         self._s3 = S3Response
         self.backend = s3_backends[_ACCOUNT]["aws"]
-        self.handler = MotoRequestHandler  # what werkzeug's server makes environments with
 
     def answer(self, environ: dict[str, Any]) -> Response:
         """What S3 says to this request. Raises werkzeug's HTTPException for what it refuses before it looks."""
