@@ -42,6 +42,14 @@ def toned(by: int) -> Look:
     return structs.replace(LOOK, tones=LOOK.tones[:-1] + bytes([LOOK.tones[-1] + by]))
 
 
+def test_photos_that_differ_in_one_bit_more_or_one_tone_more_are_two() -> None:
+    for bits, found in ((0b111, DISTANCE), (0b1111, None)):  # all in one part, so that the others find it
+        assert LOOK.distance(structs.replace(LOOK, bits=LOOK.bits ^ bits)) == found
+    for by, found in ((TONES, 0), (TONES + 1, None), (-TONES, 0), (-TONES - 1, None)):
+        assert LOOK.distance(toned(by)) == found
+    assert LOOK.distance(structs.replace(LOOK, tones=LOOK.tones[:-1])) is None
+
+
 def test_an_answer_is_given_again_under_its_own_key_and_kind_alone(answers: Cache, model: str) -> None:
     answers.put(f"photo:{model}", "key", GLASS)
     assert answers.get(f"photo:{model}", "key", Classification) == GLASS

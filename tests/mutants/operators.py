@@ -54,9 +54,10 @@ _SQL: tuple[tuple[str, re.Pattern[str], str], ...] = (
         r"\1 (\2 OR true)",
     ),
     ("condition dropped", re.compile(r"\b(AND|WHERE) ([\w.]+ IS (?:NOT )?NULL)\b"), r"\1 (\2 OR true)"),
-    ("bound", re.compile(r"(?<=[\w)] )<=(?= )"), "<"),
-    ("bound", re.compile(r"(?<=[\w)] )>=(?= )"), ">"),
-    ("bound", re.compile(r"(?<=[\w)] )<(?= [\w%(])"), "<="),
+    # Not of times: no one sees whether something ends in this microsecond or in the next.
+    ("bound", re.compile(r"(?<=[\w)] )(?<!_at )<=(?= )"), "<"),
+    ("bound", re.compile(r"(?<=[\w)] )(?<!_at )>=(?= )"), ">"),
+    ("bound", re.compile(r"(?<=[\w)] )(?<!_at )<(?= [\w%(])"), "<="),
     ("order", re.compile(r"\bDESC\b"), "ASC"),
     ("order", re.compile(r"(ORDER BY [\w.]+)(?= LIMIT|\n|$)"), r"\1 DESC"),
     ("limit dropped", re.compile(r"\bLIMIT (%\(?\w*\)?s)"), r"LIMIT GREATEST(1000000, \1)"),
@@ -261,8 +262,10 @@ def _unread(tree: ast.AST) -> Iterable[ast.AST]:
 
 
 def _tells(call: ast.Call) -> bool:
-    """Whether what it is given only reaches a log or a trace."""
+    """Whether what it is given only reaches a log, a trace or a counter."""
     match call.func:
+        case ast.Attribute(value=ast.Call(func=ast.Attribute(attr="labels"))) | ast.Attribute(attr="labels"):
+            return True
         case ast.Attribute(value=ast.Name(id=name) | ast.Attribute(attr=name)):
             return name.lstrip("_") in _TOLD
     return False

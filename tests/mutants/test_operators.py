@@ -19,7 +19,7 @@ async def take(conn, lock, limit, *, quick):
         await conn.execute(
             """
             SELECT id FROM works
-            WHERE owner = %(owner)s AND due_at <= %(now)s
+            WHERE owner = %(owner)s AND due_at <= %(now)s AND runs >= %(runs)s
             ORDER BY due_at LIMIT %(most)s
             FOR UPDATE SKIP LOCKED
             """,
@@ -42,7 +42,7 @@ async def take(conn, lock, limit, *, quick):
         ("with dropped", "if True:"),
         ("lock dropped", "LIMIT %(most)s\n            \n"),
         ("condition dropped", "WHERE (owner = %(owner)s OR true) AND due_at <= %(now)s"),
-        ("bound", "AND due_at < %(now)s"),
+        ("bound", "AND runs > %(runs)s"),
         ("limit dropped", "LIMIT GREATEST(1000000, %(most)s)"),
         ("order", "ORDER BY due_at DESC LIMIT"),
         ("term dropped", '{"most": (limit)}'),

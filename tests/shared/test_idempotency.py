@@ -15,8 +15,10 @@ from shared.ids import new_id
 Connect = Callable[[str], Awaitable[Database]]
 
 
-def key(user: UUID, body: bytes = b"{}", value: str | None = "k", path: str = "/things") -> Idempotency:
-    return Idempotency(value, user_id=user, method="POST", path=path, body=body)
+def key(
+    user: UUID, body: bytes = b"{}", value: str | None = "k", path: str = "/things", method: str = "POST"
+) -> Idempotency:
+    return Idempotency(value, user_id=user, method=method, path=path, body=body)
 
 
 async def test_the_first_answer_comes_again(db: Connect) -> None:
@@ -28,8 +30,9 @@ async def test_the_first_answer_comes_again(db: Connect) -> None:
         again = await key(user).claim(conn)
         assert again is not None
         assert (again.content, again.status_code, again.headers) == ({"id": 1}, 202, {"Location": "/things/1"})
-        # Another path, another person, no key: nothing to do with it.
+        # Another path, another method, another person, no key: nothing to do with it.
         assert await key(user, path="/other").claim(conn) is None
+        assert await key(user, method="PUT").claim(conn) is None
         assert await key(new_id()).claim(conn) is None
         assert await key(user, value=None).claim(conn) is None
 

@@ -14,7 +14,7 @@ from emulator.servers.postgres import Postgres
 from shared import spans, trace, wake
 from shared.db import Database
 from shared.errors import Unavailable
-from shared.idempotency import Idempotency, Taken
+from shared.idempotency import Idempotency, StillUnderWay, Taken
 from shared.ids import new_id
 from shared.messages import DeleteObjects
 from shared.tasks import enqueue
@@ -131,6 +131,23 @@ async def test_one_key_of_idempotency_has_one_effect_and_the_other_hears_its_ans
         cursor = await conn.execute("SELECT count(*) FROM analyses WHERE user_id = %s", [user])
         assert await cursor.fetchone() == (1,)
         assert (await key.repeated(conn)).content == answers[first].content == {"number": first}
+
+
+async def test_a_key_that_a_transaction_has_claimed_is_taken_by_no_unit_meanwhile(db: Connect) -> None:
+    """Not all functions write in units, and the version before wrote in none: both share the key."""
+    waste = await db("waste")
+    key = Idempotency("claimed", user_id=new_id(), method="POST", path="/things", body=b"{}")
+    async with waste.transaction() as conn:
+        assert await key.claim(conn) is None
+        unit = waste.unit()
+        key.take(unit, {"number": 2}, status=202)
+        with pytest.raises(Taken):
+            await waste.commit(unit)
+        with pytest.raises(StillUnderWay):
+            await key.repeated(conn)
+        await key.keep(conn, {"number": 1}, status=202)
+    async with waste.connection() as conn:
+        assert (await key.repeated(conn)).content == {"number": 1}
 
 
 async def test_who_waits_for_another_s_row_does_not_make_the_others_wait(users: Database) -> None:

@@ -61,6 +61,15 @@ async def test_a_change_that_must_be_the_first_is_refused_and_writes_nothing(
     assert (await userinfo.get(ME, headers=person.headers)).json()["nickname"] is None
 
 
+async def test_a_change_of_what_the_client_says_it_does_not_mean_is_refused_however_weakly_it_names_it(
+    userinfo: httpx.AsyncClient, person: Person
+) -> None:
+    tag = (await userinfo.get(ME, headers=person.headers)).headers["ETag"]
+    for header, status in ((f"W/{tag}", 412), (f'"other", {tag}', 412), ('W/"other"', 200)):
+        answer = await userinfo.patch(ME, json={"nickname": "가"}, headers=person.headers | {"If-None-Match": header})
+        assert answer.status_code == status
+
+
 async def test_a_stale_change_is_refused_the_first_one_too(userinfo: httpx.AsyncClient, person: Person) -> None:
     for path, change in ((ME, {"nickname": "가"}), (SETTINGS, {"theme": "dark"})):
         tag = (await userinfo.get(path, headers=person.headers)).headers["ETag"]
