@@ -113,7 +113,7 @@ def end(db: sqlite3.Connection, ended: Ended, start: Start, started_at: str, pay
         "run_id": ended.run_id,
         "retries": start.retries,
     }
-    # As a rule the row is this run's own.
+    # As a rule the row is this run's own, and the syncer has not seen it yet.
     if db.execute(_END_OWN, values).rowcount:
         return
     row = _select(db, ended.task_id)
@@ -191,7 +191,14 @@ UPDATE local_tasks
        run_id = :run_id, retries = :retries, synced_to_pg = 0, quarantine = NULL, revision = revision + 1
  WHERE task_id = :task_id
 """
-_END_OWN = f"{_END} AND run_id = :run_id AND status = 'pending'"
+# Of the columns with an index only those that change: SQLite writes an index anew for each column that is named.
+_END_OWN = """
+UPDATE local_tasks
+   SET status = :status, result = :result, error = :error, payload = :payload, payload_until = :payload_until,
+       result_hash = :result_hash, started_at = :started_at, completed_at = :completed_at, changed_at = :completed_at,
+       retries = :retries, quarantine = NULL, revision = revision + 1
+ WHERE task_id = :task_id AND run_id = :run_id AND status = 'pending' AND synced_to_pg = 0
+"""
 _INSERT_ENDED = """
 INSERT INTO local_tasks (status, result, error, payload, payload_until, result_hash, started_at, completed_at, changed_at,
                          run_id, retries, id, task_id, task_name, queued_at, traceparent, runs, revision)
