@@ -74,7 +74,8 @@ class Store:
         bucket, _, key = request.path.lstrip("/").partition("/")
         ask = self._s3.key_dispatch if key else self._s3.ambiguous_dispatch if bucket else self._s3.bucket_dispatch
         status, headers, content = ask(request, request.raw_url, dict(request.headers))
-        return _Answer(content, status, headers)
+        # In a list: of a text by itself werkzeug tells the length, and a HEAD has that of what it does not send.
+        return _Answer([content], status, headers)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         return self.answer(environ)(environ, start_response)

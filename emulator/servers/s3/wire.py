@@ -115,10 +115,12 @@ async def _discard(receive: Receive) -> None:
 def _environ(scope: Scope, body: bytes | None) -> Environ:
     """As PEP 3333 has it, with `REQUEST_URI` as it was sent; CONTENT_LENGTH is the body's, in whatever way that came."""
     raw, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
+    uri = f"{raw}?{query}" if query else raw
     host, port = scope["server"] or ("", 0)
     environ = {
         "REQUEST_METHOD": scope["method"],
-        "REQUEST_URI": f"{raw}?{query}" if query else raw,
+        "REQUEST_URI": uri,
+        "RAW_URI": uri,  # moto reads it by this name
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(raw).decode("latin-1"),
         "QUERY_STRING": query,

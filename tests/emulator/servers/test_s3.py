@@ -117,9 +117,11 @@ def test_a_client_puts_reads_lists_and_deletes(s3: "S3Client") -> None:
     assert code(error) == "404"
 
 
-@pytest.mark.parametrize("key", ["a//b", "/a", "a/", "가 나?#&%2F+"])
+@pytest.mark.parametrize("key", ["a//b", "/a", "a/", "가 나?#&%2F+", "a%20b"])
 def test_a_key_may_have_any_form(s3: "S3Client", key: str) -> None:
     s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
+    assert s3.head_object(Bucket=BUCKET, Key=key)["ContentLength"] == len(key.encode())
+    assert key in [o["Key"] for o in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
     assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == key.encode()
     s3.delete_object(Bucket=BUCKET, Key=key)
     with pytest.raises(ClientError, match="NoSuchKey"):
