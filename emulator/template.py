@@ -29,6 +29,7 @@ from shared.settings import Settings
 
 # What every process of the API, worker and syncer kind uses. Onnxruntime and Pillow start threads or are one worker's alone.
 WARM = (
+    "runtime.http.lean",
     *("asyncio", "uvloop", "httptools", "uvicorn", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.on"),
     *(
         "litestar",
@@ -84,7 +85,7 @@ def warm() -> None:
     """Import and do once what each child would else do anew, in memory of its own; then leave no place for a child's objects
     between ours. Connects nowhere."""
     # Httpx' command line, with rich and pygments: it is imported wherever these are installed (3 MB).
-    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # "can't be imported"
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # "can't be imported", which httpx is ready for
     for name in WARM:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -101,6 +102,9 @@ def copy(state: State, fresh: Path) -> None:
     try:
         copy_tree(Postgres(state.path).cluster, fresh / "cluster")
         (fresh / "cluster" / "postmaster.pid").unlink(missing_ok=True)
+        for segment in (fresh / "cluster" / "pg_wal").glob("[0-9A-F]" * 24):
+            if _spare(segment):
+                segment.unlink()
         for name in KEPT:
             if (state.path / name).exists():
                 (fresh / name).parent.mkdir(exist_ok=True)
@@ -108,6 +112,18 @@ def copy(state: State, fresh: Path) -> None:
     except (OSError, subprocess.CalledProcessError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
         raise StartError(f"the snapshot was not saved: {reason(error)}; older ones are as they were") from None
+
+
+def _spare(segment: Path) -> bool:
+    """Whether a file of PostgreSQL's log is only kept to be written later: half of a cluster's bytes, and none of its state.
+
+    Such a file is an old one under a new name. Each page says where in the log it is (`xlp_pageaddr`), a file's name where that
+    file begins (https://www.postgresql.org/docs/18/wal-internals.html).
+    """
+    with segment.open("rb") as file:
+        (page,) = struct.unpack("=8xQ", file.read(16))
+    high, number = int(segment.name[8:16], 16), int(segment.name[16:], 16)
+    return bool(page != (high << 32) + number * segment.stat().st_size)
 
 
 def finish(state: State, fresh: Path, name: str) -> dict[str, Any]:

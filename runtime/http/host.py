@@ -7,9 +7,9 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import uvicorn
-
+import runtime.http.lean  # noqa: F401 - before whatever imports Litestar or uvicorn
 from runtime import telemetry
 from runtime.http.edge import Edge
 from runtime.http.hosted import Hosted, read_settings
@@ -19,6 +19,9 @@ from runtime.services import ServiceError, find, seconds
 from shared import spans
 from shared.identity import KeySetError
 from shared.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 # Seconds that a stop waits for answers under way before it ends them.
 _DRAIN = 5.0

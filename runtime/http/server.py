@@ -8,7 +8,7 @@ from email.utils import formatdate
 from types import FrameType
 from typing import Any
 
-import uvicorn
+import uvicorn.server
 from uvicorn.server import ServerState
 
 from runtime.http.patience import Patience
@@ -68,7 +68,7 @@ class _State(ServerState):
         """uvicorn's own, which are empty at the start."""
 
 
-class Server(uvicorn.Server):
+class Server(uvicorn.server.Server):
     """Ends on SIGTERM and SIGINT. What else uvicorn looks at in its turns (a limit of requests, a callback) is not offered."""
 
     def __init__(self, config: uvicorn.Config) -> None:
