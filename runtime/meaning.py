@@ -34,7 +34,8 @@ def meaning(code: str) -> str:
         SyntaxError: it is not Python.
     """
     tree = parsed(code)
-    reads_doc = any(isinstance(node, ast.Name) and node.id == "__doc__" for node in ast.walk(tree))
+    # To walk the tree takes a quarter of all this: where the word is in no text of the file, no one reads it.
+    reads_doc = "__doc__" in code and any(isinstance(n, ast.Name) and n.id == "__doc__" for n in ast.walk(tree))
     parts: list[str] = []
     _write(tree, parts, keep_doc=reads_doc)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

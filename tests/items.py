@@ -17,9 +17,10 @@ def files() -> list[dataset.File]:
 
 async def put(database: Database) -> None:
     """Have all items in the tables, as `eco2 import items` does; nothing is written where they are."""
+    found = files()  # before the transaction, which may not be idle for long
     async with database.transaction() as conn:
         if await _seen(conn) not in _written:
-            await import_items.load(conn, files())
+            await import_items.load(conn, found)
             _written.add(await _seen(conn))
 
 

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-import yaml
-
 from k8s.programs.cluster import Cluster, ClusterError
 from k8s.programs.manifests import NAMESPACE, document, labels
-from k8s.programs.templates import Document
+from k8s.programs.templates import Document, read
 from runtime.services import ROOT
 from shared import clock
 
@@ -143,6 +141,6 @@ def _is_dead(spec: Document) -> bool:
 def make_namespaces(cluster: Cluster, root: Path = ROOT) -> None:
     """Make the namespaces where they are missing: locks and Secrets live in them."""
     text = (root / "k8s/base/namespaces.yaml").read_text(encoding="utf-8")
-    wanted = [found for found in yaml.safe_load_all(text) if found]
+    wanted = read(text)
     if len(cluster.live(wanted)) < len(wanted):
         cluster.apply(wanted)

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import yaml
 from msgspec import Struct
 
 from k8s.programs.manifests import containers, home_of, largest, pod_of, service_documents
 from k8s.programs.quantities import cores, mebibytes
-from k8s.programs.templates import Document
+from k8s.programs.templates import Document, read
 from runtime.services import ROOT, Service
 
 # Nodes that take no pods of others.
@@ -25,7 +24,7 @@ def base_documents(root: Path = ROOT) -> list[Document]:
     found = []
     for file in sorted((root / "k8s/base").glob("*/*.yaml")):
         if file.parent.name != "services" and file.name != "kustomization.yaml":
-            found += [document for document in yaml.safe_load_all(file.read_text(encoding="utf-8")) if document]
+            found += read(file.read_text(encoding="utf-8"))
     return found
 
 
@@ -46,7 +45,7 @@ Room = dict[str, tuple[float, float]]  # a node's label to its cores and MiB
 
 def node_plan(root: Path = ROOT) -> Document:
     """k8s/nodes.yaml."""
-    found: Document = yaml.safe_load((root / "k8s/nodes.yaml").read_text(encoding="utf-8"))
+    (found,) = read((root / "k8s/nodes.yaml").read_text(encoding="utf-8"))
     return found
 
 

@@ -8,13 +8,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import yaml
-
 from k8s.programs.cluster import kustomize
 from k8s.programs.environments import Environment
 from k8s.programs.images import TOOLS, Image
 from k8s.programs.manifests import containers, pod_of, pod_template
-from k8s.programs.templates import Document
+from k8s.programs.templates import Document, read
 from runtime.closure import digest
 from runtime.services import ROOT
 
@@ -34,7 +32,7 @@ Values = Mapping[tuple[str, str], Mapping[str, str]]
 
 def overlay_documents(env: str, root: Path = ROOT) -> list[Document]:
     """All objects of an environment, as kustomize puts them together."""
-    return [one for one in yaml.safe_load_all(kustomize(str(root / "k8s/overlays" / env))) if one]
+    return read(kustomize(str(root / "k8s/overlays" / env)))
 
 
 def put_images(documents: list[Document], images: Iterable[Image], env: Environment) -> None:

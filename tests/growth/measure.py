@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 from msgspec import Struct
 
-from functions.recycle_info import dataset, import_items
 from functions.waste.messages import PhotoProcessed
 from runtime.http.host import build
 from runtime.services import find, load_services
@@ -23,7 +22,7 @@ from shared.connection import EcoConnection, adapters
 from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Outcome, ProcessPhoto
-from tests import support
+from tests import items, support
 from tests.growth import calls
 from tests.growth.data import id_of
 from tests.growth.plans import Explaining, Seen
@@ -66,9 +65,7 @@ async def statements(environment: dict[str, str], now: datetime) -> list[Seen]:
     Explaining.seen = []
     database = Database(environment[find("recycle_info").database.env])
     await database.open()
-    files = dataset.read_files()  # before the transaction, which may not be idle for long
-    async with database.transaction() as conn:
-        await import_items.load(conn, files)
+    await items.put(database)
     await database.close()
     for folder, name, function in calls.functions():
         if f"{folder}.{name}" not in uncalled:
