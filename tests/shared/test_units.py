@@ -1,6 +1,7 @@
 """Units that come at the same moment are one transaction, and one's failure is never another's."""
 
 import asyncio
+import random
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from emulator.servers.postgres import Postgres
 from shared import spans, trace, wake
 from shared.db import Database
-from shared.errors import Unavailable
+from shared.errors import Busy, Unavailable
 from shared.idempotency import Idempotency, StillUnderWay, Taken
 from shared.ids import new_id
 from shared.messages import DeleteObjects
@@ -286,3 +287,49 @@ async def test_relays_are_woken_by_a_group_in_which_any_unit_has_accepted_someth
     finally:
         wake.unregister(bell)
     assert bool(bell.rung) == rung
+
+
+async def test_what_is_asked_of_two_replicas_whose_connections_are_cut_is_done_once_and_answered_alike(
+    db: Connect, postgres: Postgres
+) -> None:
+    replicas, user = [await db("waste"), await db("waste")], new_id()
+    keys, random_ = 40, random.Random(7)
+
+    async def once(replica: Database, number: int) -> str:
+        key = Idempotency(str(number), user_id=user, method="POST", path="/things", body=b"{}")
+        unit, id_ = replica.unit(), new_id()
+        key.take(unit, {"id": str(id_)}, status=202)
+        await later(unit, "INSERT INTO analyses (id, user_id, image_url) VALUES (%s, %s, '')", [id_, user])
+        try:
+            await replica.commit(unit)
+        except Taken:
+            async with replica.connection() as conn:
+                return str((await key.repeated(conn)).content["id"])
+        return str(id_)
+
+    async def ask(replica: Database, number: int) -> tuple[int, str]:
+        """As a client that comes again until it is answered."""
+        await asyncio.sleep(random_.random())
+        while True:
+            try:
+                return number, await once(replica, number)
+            except (Unavailable, Busy, StillUnderWay):
+                await asyncio.sleep(0.01)
+
+    async def cut() -> None:
+        cuts = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test-waste' AND state <> 'idle'"
+        async with await psycopg.AsyncConnection.connect(postgres.superuser_dsn, autocommit=True) as admin:
+            while True:
+                await asyncio.sleep(random_.random() / 20)
+                await admin.execute(cuts)
+
+    cutting = asyncio.create_task(cut())
+    answers = await asyncio.gather(*(ask(replica, number) for replica in replicas for number in range(keys)))
+    cutting.cancel()
+    await asyncio.wait([cutting])
+    async with replicas[0].connection() as conn:
+        cursor = await conn.execute("SELECT id::text FROM analyses WHERE user_id = %s", [user])
+        done = {row[0] for row in await cursor.fetchall()}
+    assert len(set(answers)) == keys
+    assert {id_ for _, id_ in answers} == done
+    assert len(done) == keys
