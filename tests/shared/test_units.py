@@ -293,7 +293,7 @@ async def test_what_is_asked_of_two_replicas_whose_connections_are_cut_is_done_o
     db: Connect, postgres: Postgres
 ) -> None:
     replicas, user = [await db("waste"), await db("waste")], new_id()
-    keys, random_ = 40, random.Random(7)
+    keys, random_, cuts = 40, random.Random(7), 0
 
     async def once(replica: Database, number: int) -> str:
         key = Idempotency(str(number), user_id=user, method="POST", path="/things", body=b"{}")
@@ -317,11 +317,12 @@ async def test_what_is_asked_of_two_replicas_whose_connections_are_cut_is_done_o
                 await asyncio.sleep(0.01)
 
     async def cut() -> None:
-        cuts = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test-waste' AND state <> 'idle'"
+        nonlocal cuts
+        working = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test-waste' AND state <> 'idle'"
         async with await psycopg.AsyncConnection.connect(postgres.superuser_dsn, autocommit=True) as admin:
             while True:
                 await asyncio.sleep(random_.random() / 20)
-                await admin.execute(cuts)
+                cuts += (await admin.execute(working)).rowcount
 
     cutting = asyncio.create_task(cut())
     answers = await asyncio.gather(*(ask(replica, number) for replica in replicas for number in range(keys)))
@@ -330,6 +331,7 @@ async def test_what_is_asked_of_two_replicas_whose_connections_are_cut_is_done_o
     async with replicas[0].connection() as conn:
         cursor = await conn.execute("SELECT id::text FROM analyses WHERE user_id = %s", [user])
         done = {row[0] for row in await cursor.fetchall()}
+    assert cuts
     assert len(set(answers)) == keys
     assert {id_ for _, id_ in answers} == done
     assert len(done) == keys

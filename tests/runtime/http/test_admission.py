@@ -81,6 +81,19 @@ async def test_who_comes_later_stands_behind_who_waits_although_a_place_is_free(
     assert await waiting
 
 
+async def test_of_who_has_waited_nothing_is_left_and_they_come_again_as_anybody() -> None:
+    crowd = Crowd(Lane(1))
+    await crowd.come("first", "many", "many", "many", "one")
+    await crowd.serve()
+    assert crowd.lane._last == {}
+    await crowd.come("first", "one", "many")
+    await crowd.serve()
+    assert crowd.order[-3:] == ["first", "one", "many"]
+    await crowd.come("first", "many", "one")
+    await crowd.serve()
+    assert crowd.order[-3:] == ["first", "many", "one"], "neither is behind for what was before"
+
+
 async def test_no_more_than_the_places_are_answered_at_once() -> None:
     crowd = Crowd(Lane(3))
     await crowd.come(*(str(number) for number in range(10)))
