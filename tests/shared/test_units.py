@@ -318,7 +318,10 @@ async def test_what_is_asked_of_two_replicas_whose_connections_are_cut_is_done_o
 
     async def cut() -> None:
         nonlocal cuts
-        working = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test-waste' AND state <> 'idle'"
+        working = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'test-waste' AND state <> 'idle'"
+        )
         async with await psycopg.AsyncConnection.connect(postgres.superuser_dsn, autocommit=True) as admin:
             while True:
                 await asyncio.sleep(random_.random() / 20)

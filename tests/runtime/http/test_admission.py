@@ -81,6 +81,16 @@ async def test_who_comes_later_stands_behind_who_waits_although_a_place_is_free(
     assert await waiting
 
 
+async def test_who_gives_up_their_last_turn_has_it_back_for_what_they_ask_next() -> None:
+    crowd = Crowd(Lane(1))
+    await crowd.come("first", "many", "many", "many")
+    crowd.tasks[-1].cancel()
+    await asyncio.wait(crowd.tasks[-1:])
+    await crowd.come("many", "other", "other", "other")
+    await crowd.serve()
+    assert crowd.order == ["first", "many", "other", "many", "other", "many", "other"]
+
+
 async def test_of_who_has_waited_nothing_is_left_and_they_come_again_as_anybody() -> None:
     crowd = Crowd(Lane(1))
     await crowd.come("first", "many", "many", "many", "one")
