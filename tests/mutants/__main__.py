@@ -34,8 +34,8 @@ from tests.quick import chosen
 from tests.reach import Reach
 
 # Seconds of tests for one slip, by what they took when last run; how often that for one whose function they do not enter; and how
-# long a run may take that a slip has hung.
-BUDGET, FURTHER, HUNG = 45.0, 2, 240.0
+# long a run may take that a slip has hung. A file that has never run here counts as a long one.
+BUDGET, FURTHER, HUNG, UNKNOWN = 45.0, 2, 300.0, 15.0
 HANGS_ANYWAY = "the tests end without a result, without the slip too"
 # Drawn as often as the next: one service weighs as much as a whole package of the house.
 GROUPS = (
@@ -146,7 +146,7 @@ class Trial:
         entered = copy / "build/entered"
         entered.unlink(missing_ok=True)
         for _ in range(FURTHER):
-            tests = chosen([test for test in near if test not in asked], self._durations, BUDGET)
+            tests = chosen([test for test in near if test not in asked], self._durations, BUDGET, UNKNOWN)
             if not tests:
                 break
             failed = self._first_failure(copy, mutant, tests, entered)
@@ -165,8 +165,11 @@ class Trial:
                 self._learn(copy, tests)
                 return None
             if "::" not in failed:
-                # A machine that is busy hangs without a slip too: then no one can tell.
-                return failed if self._run(copy, mutant, tests, entered, slipped=False) is None else HANGS_ANYWAY
+                if self._run(copy, mutant, tests, entered, slipped=False) is None:
+                    return failed
+                # On a busy machine they take too long without a slip too, and no one can tell: fewer of them next time.
+                self._durations |= {test: max(HUNG / len(tests), self._durations.get(test, 0)) for test in tests}
+                return HANGS_ANYWAY
             if self._run(copy, mutant, [failed], entered, slipped=False) is None:
                 return failed
             print(f"  {failed} fails without a slip too: it is not asked", flush=True)
