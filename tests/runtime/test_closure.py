@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,25 @@ def tags(root: Path) -> dict[str, str]:
     return {image.name: image.tag for image in wanted(Checkout(root))}
 
 
+@cache
+def unchanged() -> dict[str, Closure]:
+    """The closures of this checkout, and so of every copy of it (the first test says so) that nothing has changed yet."""
+    return closures(ROOT)
+
+
+@cache
+def unchanged_tags() -> dict[str, str]:
+    return tags(ROOT)
+
+
+HASHES: dict[Path, dict[str, str]] = {}
+"""Of each copy, after the last change that `changed_by` has seen."""
+
+
 def changed_by(root: Path, change: Callable[[], object]) -> set[str]:
-    before = hashes(root)
+    before = HASHES.get(root) or {name: found.hash for name, found in unchanged().items()}
     change()
-    after = hashes(root)
+    after = HASHES[root] = hashes(root)
     return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
@@ -61,12 +77,12 @@ def replace(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def of(root: Path, *services: str) -> set[str]:
-    return {name for name in hashes(root) if name.partition("/")[0] in services}
+def of(*services: str) -> set[str]:
+    return {name for name in unchanged() if name.partition("/")[0] in services}
 
 
-def reaching(root: Path, key: str) -> set[str]:
-    return {name for name, found in closures(root).items() if key in found.inputs}
+def reaching(key: str) -> set[str]:
+    return {name for name, found in unchanged().items() if key in found.inputs}
 
 
 # What does not matter
@@ -103,7 +119,7 @@ def test_the_emulator_and_the_manifests_are_part_of_no_function(checkout: Path) 
 
 
 def test_what_shapes_only_the_cluster_changes_no_image(checkout: Path) -> None:
-    before = tags(checkout)
+    before = unchanged_tags()
     toml = checkout / "functions/waste/service.toml"
     change = re.sub(r"replicas = \d+, cpu = \"\d+m\"", 'replicas = 5, cpu = "333m"', toml.read_text(encoding="utf-8"))
     assert changed_by(checkout, lambda: toml.write_text(change, encoding="utf-8")) == set()
@@ -134,7 +150,7 @@ def test_no_comment_docstring_of_a_module_or_formatting_anywhere_changes_a_hash(
                     tree.body[0] = ast.Expr(ast.Constant("Another text."))
                 path.write_text("# formatted anew\n" + ast.unparse(ast.fix_missing_locations(tree)), encoding="utf-8")
 
-    before = tags(checkout)
+    before = unchanged_tags()
     assert changed_by(checkout, rewrite) == set()
     assert tags(checkout) == before
 
@@ -147,26 +163,26 @@ def test_a_function_s_own_file_changes_it_alone(checkout: Path) -> None:
 
 
 def test_a_helper_of_a_service_changes_the_functions_that_import_it(checkout: Path) -> None:
-    expected = reaching(checkout, "functions/auth/passwords.py")
-    assert {"auth/login", "auth/register"} <= expected < of(checkout, "auth")
+    expected = reaching("functions/auth/passwords.py")
+    assert {"auth/login", "auth/register"} <= expected < of("auth")
     assert changed_by(checkout, lambda: append(checkout / "functions/auth/passwords.py")) == expected
 
 
 def test_a_parent_package_changes_all_below_it(checkout: Path) -> None:
-    assert changed_by(checkout, lambda: append(checkout / "functions/auth/__init__.py")) == of(checkout, "auth")
-    assert changed_by(checkout, lambda: append(checkout / "functions/__init__.py")) == set(hashes(checkout))
+    assert changed_by(checkout, lambda: append(checkout / "functions/auth/__init__.py")) == of("auth")
+    assert changed_by(checkout, lambda: append(checkout / "functions/__init__.py")) == set(unchanged())
 
 
 def test_a_shared_module_changes_those_that_reach_it(checkout: Path) -> None:
-    expected = reaching(checkout, "shared/uploads.py")
+    expected = reaching("shared/uploads.py")
     assert expected
-    assert changed_by(checkout, lambda: append(checkout / "shared/uploads.py")) == expected < set(hashes(checkout))
+    assert changed_by(checkout, lambda: append(checkout / "shared/uploads.py")) == expected < set(unchanged())
 
 
 def test_the_runtime_changes_what_it_runs(checkout: Path) -> None:
-    apis = {name for name in hashes(checkout) if name.partition("/")[0] not in ("storage", "ai")}
+    apis = {name for name in unchanged() if name.partition("/")[0] not in ("storage", "ai")}
     assert changed_by(checkout, lambda: append(checkout / "runtime/http/host.py")) == apis
-    assert changed_by(checkout, lambda: append(checkout / "runtime/journal/syncer.py")) == of(checkout, "storage", "ai")
+    assert changed_by(checkout, lambda: append(checkout / "runtime/journal/syncer.py")) == of("storage", "ai")
 
 
 def test_a_data_file_changes_the_functions_of_its_package(checkout: Path) -> None:
@@ -174,14 +190,12 @@ def test_a_data_file_changes_the_functions_of_its_package(checkout: Path) -> Non
         (checkout / "functions/location/data").mkdir(exist_ok=True)
         (checkout / "functions/location/data/more.csv").write_text("a,b\n")
 
-    assert changed_by(checkout, add) == of(checkout, "location")
-    assert changed_by(checkout, lambda: append(checkout / "functions/location/data/more.csv")) == of(
-        checkout, "location"
-    )
+    assert changed_by(checkout, add) == of("location")
+    assert changed_by(checkout, lambda: append(checkout / "functions/location/data/more.csv")) == of("location")
 
 
 def test_a_migration_changes_its_service_s_image_and_no_function(checkout: Path) -> None:
-    before = tags(checkout)
+    before = unchanged_tags()
     file = checkout / "functions/waste/migrations/9999_more.sql"
     assert changed_by(checkout, lambda: file.write_text("SELECT 1;\n")) == set()
     after = tags(checkout)
@@ -189,7 +203,7 @@ def test_a_migration_changes_its_service_s_image_and_no_function(checkout: Path)
 
 
 def test_the_container_file_changes_every_image_and_no_function(checkout: Path) -> None:
-    before = tags(checkout)
+    before = unchanged_tags()
     assert changed_by(checkout, lambda: append(checkout / "k8s/Containerfile")) == set()
     after = tags(checkout)
     assert all(before[name] != after[name] for name in before)
@@ -197,17 +211,17 @@ def test_the_container_file_changes_every_image_and_no_function(checkout: Path) 
 
 def test_a_library_s_version_changes_those_that_use_it(checkout: Path) -> None:
     version = Checkout(checkout).lock.versions["bcrypt"]
-    expected = reaching(checkout, "library bcrypt")
-    assert {"auth/login", "auth/register"} <= expected < of(checkout, "auth")
+    expected = reaching("library bcrypt")
+    assert {"auth/login", "auth/register"} <= expected < of("auth")
     bump = lambda: replace(checkout / "locks/dev.txt", f"\nbcrypt=={version}", "\nbcrypt==99.0.0")  # noqa: E731 - one change, named beside what it changes
     assert changed_by(checkout, bump) == expected
 
 
 def test_a_library_of_a_library_counts_too(checkout: Path) -> None:
     version = Checkout(checkout).lock.versions["botocore"]
-    expected = reaching(checkout, "library botocore")
-    assert of(checkout, "storage") <= expected
-    assert not expected & of(checkout, "auth", "location", "recycle_info")
+    expected = reaching("library botocore")
+    assert of("storage") <= expected
+    assert not expected & of("auth", "location", "recycle_info")
     bump = lambda: replace(checkout / "locks/dev.txt", f"\nbotocore=={version}", "\nbotocore==99.0.0")  # noqa: E731 - one change, named beside what it changes
     assert changed_by(checkout, bump) == expected
 
@@ -220,15 +234,15 @@ def test_a_tool_of_the_developers_changes_nothing(checkout: Path) -> None:
 
 def test_a_setting_changes_its_service(checkout: Path) -> None:
     toml = checkout / "functions/chat_llm/service.toml"
-    assert changed_by(checkout, lambda: replace(toml, "pool = 6", "pool = 7")) == of(checkout, "chat_llm")
+    assert changed_by(checkout, lambda: replace(toml, "pool = 6", "pool = 7")) == of("chat_llm")
 
 
 def test_python_and_the_base_image_change_everything(checkout: Path) -> None:
     toml = checkout / "k8s/image.toml"
     digest = Checkout(checkout).image["digest"]
     pin = lambda: replace(toml, f'digest = "{digest}"', 'digest = "sha256:1"')  # noqa: E731 - one change, named beside what it changes
-    assert changed_by(checkout, pin) == set(hashes(checkout))
-    assert changed_by(checkout, lambda: replace(toml, 'python = "3.11"', 'python = "3.12"')) == set(hashes(checkout))
+    assert changed_by(checkout, pin) == set(unchanged())
+    assert changed_by(checkout, lambda: replace(toml, 'python = "3.11"', 'python = "3.12"')) == set(unchanged())
 
 
 def test_a_new_and_a_removed_function_show_up(checkout: Path) -> None:
@@ -333,7 +347,7 @@ def test_an_import_that_nothing_locks_is_refused(checkout: Path) -> None:
 
 
 def test_a_chain_leads_from_an_input_to_the_function() -> None:
-    found = closures(ROOT)["auth/login"]
+    found = unchanged()["auth/login"]
     for key in found.inputs:
         chain = found.chain(key)
         assert chain[0] == key
@@ -361,7 +375,7 @@ def test_every_service_declares_what_it_imports_and_nothing_else() -> None:
 
 
 def test_heavy_libraries_stay_where_they_are_used() -> None:
-    for name, found in closures(ROOT).items():
+    for name, found in unchanged().items():
         service = name.partition("/")[0]
         assert service in ("ai",) or not {"onnxruntime", "openai", "numpy"} & set(found.libraries()), name
         assert service in ("ai", "storage") or "pillow" not in found.libraries(), name
