@@ -22,6 +22,7 @@ from emulator.setup import Setup
 from emulator.state import inspection, restore
 from emulator.state.folder import State
 from emulator.system import System
+from runtime import memory
 from shared import supervision
 
 Say = Callable[[str], None]
@@ -77,6 +78,7 @@ class Supervisor:
                 if restored is not None and not self._believe(restored.name):
                     return 1
                 await on_ready(self)
+                memory.give_back()
                 newcomers = Newcomers(self.system, self.fleet, self.setup, self._order_everyone, self.say)
                 reloader = Reloader(self.system, self.fleet, self._launcher, newcomers, self.say)
                 self._reloading = supervision.task("reload", reloader.run)

@@ -124,7 +124,7 @@ class Database:
             timeout=PATIENCE,
             max_waiting=size * 50,
             # A connection is a process of PostgreSQL's: those of a busy minute go with it, one each time.
-            max_idle=20.0,
+            max_idle=10.0,
             reconnect_timeout=1.0,
             name=name,
             open=False,

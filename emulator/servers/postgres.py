@@ -38,6 +38,10 @@ SETTINGS = {
     "max_connections": "120",
     # A developer's machine: small shared memory and no helper processes that would only sit there.
     "shared_buffers": "32MB",
+    # Tables of shared memory that are written at the start: for transactions that no one makes serializable, and for reads
+    # that wait, which `sync` has none of.
+    "max_pred_locks_per_transaction": "10",
+    "io_max_concurrency": "4",
     "min_wal_size": "32MB",
     "max_wal_size": "256MB",
     "io_method": "sync",
