@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline
 from psycopg.generators import fetch_many
@@ -26,6 +27,10 @@ from shared.waiting import WaitingConnection
 
 if TYPE_CHECKING:
     from shared.wake import Accepted
+
+
+# Rows as JSON has them, on a connection of any adapters.
+_json = partial(Json, dumps=msgspec.json.encode)
 
 
 class _Queue(AsyncPipeline):
@@ -224,7 +229,7 @@ class Rows:
             name = " ".join(self.query.split())
             for row in self.rows[1:]:
                 spans.event(name, "sql", row.traceparent)
-        self.cursor = await later(conn, self.query, [Json([row.values for row in self.rows])])
+        self.cursor = await later(conn, self.query, [_json([row.values for row in self.rows])])
 
     def wrote(self, row: Row) -> bool:
         """Whether it was written."""
@@ -303,5 +308,5 @@ async def insert(conn: AsyncConnection[Any] | Unit, query: str, id_: UUID, row: 
     if isinstance(conn, Unit):
         conn.rows.append(made := Row(query, row, id_, conn.traceparent))
         return made
-    cursor: AsyncCursor[Any] = await later(conn, query, [Json([row])])
+    cursor: AsyncCursor[Any] = await later(conn, query, [_json([row])])
     return cursor
