@@ -5,6 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
+from functions.auth import attempts
+from shared.ids import new_id
+from shared.settings import Settings
 from tests.auth.conftest import PASSWORD, Account, bearer, status
 
 PASSWORD_PATH = "/api/v1/auth/password"
@@ -46,3 +49,16 @@ async def test_a_stolen_access_token_guesses_no_password(account: Account) -> No
     tokens = await account.login()
     answers = [await change(account, tokens, "not it at all", "a new password") for _ in range(11)]
     assert [answer.status_code for answer in answers] == [403] * 10 + [429]
+
+
+def test_what_a_stranger_types_as_a_name_fills_no_other_kind_of_bucket() -> None:
+    """A person's id is no secret from whoever has seen one of their pictures."""
+    id_, settings = new_id(), Settings()
+    keys = [
+        attempts.login(str(id_)).key,
+        attempts.logins_from(str(id_)).key,
+        attempts.confirmation(id_).key,
+        attempts.registrations_from(str(id_), settings).key,
+    ]
+    assert len(set(keys)) == len(keys)
+    assert attempts.login("Kim.Eco").key == attempts.login("kim.eco").key

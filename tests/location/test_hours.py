@@ -239,3 +239,18 @@ def test_a_public_holiday_is_no_weekday_and_its_night_belongs_to_it() -> None:
 
 def test_the_fifth_monday_is_the_fifth() -> None:
     assert moment(dt.datetime(2026, 6, 29, 9, tzinfo=KST)).week == 5
+    assert [moment(dt.datetime(2026, 9, day, 9, tzinfo=KST)).week for day in (1, 7, 8, 14, 15, 28, 29)] == [
+        *(1, 1, 2, 2, 3, 4, 5)
+    ]
+
+
+def test_an_instant_s_numbers_are_of_its_day_and_of_the_late_spans_of_the_day_before() -> None:
+    """Each of every week and of this one; the Monday is the second of its month, the Sunday before it the first."""
+    monday, sunday, second, first = KEYS.index("mon"), KEYS.index("sun"), 2 * len(KEYS), len(KEYS)
+    days = 2880  # minutes of a day and of what runs on into the next one
+    numbers = [
+        *(monday * days + 90, (second + monday) * days + 90),
+        *(sunday * days + 1440 + 90, (first + sunday) * days + 1440 + 90),
+    ]
+    at = moment(dt.datetime(2026, 6, 8, 1, 30, tzinfo=KST))
+    assert at.minutes() == "{" + ", ".join(f"[{number},{number}]" for number in numbers) + "}"

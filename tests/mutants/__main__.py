@@ -33,9 +33,10 @@ from tests.mutants.operators import Mutant, around, mutants, watched
 from tests.quick import chosen
 from tests.reach import Reach
 
-# Seconds of tests for one slip, by what they took when last run; how often that for one whose function they do not enter; and how
-# long a run may take that a slip has hung. A file that has never run here counts as a long one.
-BUDGET, FURTHER, HUNG, UNKNOWN = 45.0, 2, 300.0, 15.0
+# Seconds of tests for one slip, by what they took when last run, and twice as many for one whose function they do not enter; how
+# long a run may take that a slip has hung. A file that has never run here counts as a long one until it has; and what is left of
+# the seconds when it was not is used as long as it is worth the start of servers.
+BUDGET, HUNG, UNKNOWN, WORTH = 45.0, 300.0, 15.0, 10.0
 HANGS_ANYWAY = "the tests end without a result, without the slip too"
 # Drawn as often as the next: one service weighs as much as a whole package of the house.
 GROUPS = (
@@ -145,16 +146,19 @@ class Trial:
         asked: list[str] = []
         entered = copy / "build/entered"
         entered.unlink(missing_ok=True)
-        for _ in range(FURTHER):
-            tests = chosen([test for test in near if test not in asked], self._durations, BUDGET, UNKNOWN)
-            if not tests:
-                break
+        left, further = BUDGET, BUDGET
+        while tests := chosen([test for test in near if test not in asked], self._durations, left, UNKNOWN):
             failed = self._first_failure(copy, mutant, tests, entered)
             if failed is not None:
                 return Verdict(mutant, "untold" if failed == HANGS_ANYWAY else "noticed", failed)
             asked += tests
-            if entered.exists():
-                return Verdict(mutant, "survived", ", ".join(asked))
+            left -= sum(self._durations.get(test, UNKNOWN) for test in tests)
+            if left < WORTH and not entered.exists():
+                left, further = left + further, 0.0
+            if left < WORTH:
+                break
+        if entered.exists():
+            return Verdict(mutant, "survived", ", ".join(asked))
         return Verdict(mutant, "untold", f"none enters it: {', '.join(asked)}" if asked else "no test reaches the file")
 
     def _first_failure(self, copy: Path, mutant: Mutant, tests: list[str], entered: Path) -> str | None:
