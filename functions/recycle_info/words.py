@@ -37,6 +37,8 @@ ALIKE = 0.99
 KIND = 0.9
 # Variants of a text that are looked up: the work for a query stays bounded.
 MOST_VARIANTS = 60
+# The place of ㅅ among the final consonants of Unicode's syllables.
+SIOT = 19
 # The share of what the same keys write in Korean.
 MISKEYED = 0.95
 # The share of the topic of a sentence ("칫솔은 …").
@@ -86,6 +88,8 @@ _TOPIC = re.compile(rf"(?<=[가-힣]{{2}}){_any(_RULES.topics)}$")
 _KIND = {word: kind for kind, words in _RULES.kinds.items() for word in words}
 # "1리터", "4인용", "500ml": how much or how many says nothing about what a thing is.
 _AMOUNT = re.compile(r"\d+(?:[가-힣]{1,3}|[a-z]{1,2})?")
+# "유아용 변기": for whom or what it is.
+_PURPOSE = re.compile("(?<=[가-힣]{2})용(?=[가-힣]{2})")
 _SHORT = re.compile(rf"[가-힣]{_any(_RULES.short_particles)}")
 
 
@@ -255,6 +259,10 @@ def _variants(kept: list[str]) -> list[str]:
         word for number, word in enumerate(words) if number in (0, len(words) - 1) or word not in _RULES.materials
     ]
     found = {"".join(words), "".join(between)}
+    found |= {_PURPOSE.sub("", text) for text in found}
+    found |= set(_linked("".join(words)))
+    # A kind of one syllable needs a word of its own: 배 포장망, but not 배터리.
+    found |= {"".join([_KIND[word], *words[1:]]) for word in words[:1] if word in _KIND}
     # "캔사료", "병맥주": what it came in stands first.
     found |= {text.removeprefix(one) + one for text in [*found] for one in _RULES.containers if text.startswith(one)}
     stuff = next((one for one in _RULES.materials if words[-1].startswith(one) and words[-1] != one), "")
@@ -269,9 +277,18 @@ def _variants(kept: list[str]) -> list[str]:
     return sorted(found - {"".join(kept)})[:MOST_VARIANTS]
 
 
+def _linked(text: str) -> Iterator[str]:
+    """The text with an ㅅ between two parts of a compound or without it: 고추가루 is 고춧가루."""
+    if not 2 < len(text) <= LONGEST_PART:
+        return
+    for at, syllable in enumerate(text[:-1]):
+        if "가" <= syllable <= "힣" and (final := (ord(syllable) - ord("가")) % 28) in (0, SIOT):
+            yield text[:at] + chr(ord(syllable) + (SIOT if final == 0 else -SIOT)) + text[at + 1 :]
+
+
 def _begins(text: str) -> list[str]:
     """The longest word that is a kind of something with which a text begins."""
-    found = [text[:end] for end in range(min(len(text), LONGEST_PART), 0, -1) if text[:end] in _KIND]
+    found = [text[:end] for end in range(min(len(text), LONGEST_PART), 1, -1) if text[:end] in _KIND]
     return found[:1]
 
 
