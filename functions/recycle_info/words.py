@@ -58,6 +58,7 @@ class _Rules(Struct, forbid_unknown_fields=True):
     topics: list[str]
     short_particles: list[str]
     qualities: frozenset[str]
+    afterwards: frozenset[str]
     tails: list[str]
     spellings: list[tuple[str, str]]
     alike: list[list[str]]
@@ -143,7 +144,7 @@ def read(query: str) -> Asked:
         return Asked()
     # A text that is longer than any name is part of none and is no misspelt one.
     phrases = {" ".join(kept): 1.0} if len(core) <= LONGEST_NAME else {}
-    names = dict.fromkeys(_variants(kept), KIND) | dict.fromkeys(_alike(core), ALIKE)
+    names = dict.fromkeys(_variants(kept), KIND) | dict.fromkeys([*_alike(core), *_turned(kept)], ALIKE)
     names |= dict.fromkeys(_singulars(core), 1.0)
     parts = {part: _share(part, core) for part in _parts(kept, core)}
     if len(kept) > 1 and (topic := next((_TOPIC.sub("", word) for word in bare if _TOPIC.search(word)), None)):
@@ -252,6 +253,13 @@ def _alike(core: str) -> Iterator[str]:
             yield from (core[: -len(word)] + other for other in words if other != word)
 
 
+def _turned(words: list[str]) -> Iterator[str]:
+    """With how the thing is before it: "뒤집개 실리콘" is "실리콘 뒤집개", "전단지 코팅된거" is "코팅된 전단지"."""
+    how = words[-1].removesuffix("거").removesuffix("것")
+    if len(words) > 1 and (how in _RULES.afterwards or 1 < len(how) < len(words[-1])):
+        yield "".join([how, *words[:-1]])
+
+
 def _variants(kept: list[str]) -> list[str]:
     """The text without amounts, materials between its words or a part of food, and with kinds for brands and the like."""
     words = [word for word in kept if not _AMOUNT.fullmatch(word)] or kept
@@ -261,6 +269,8 @@ def _variants(kept: list[str]) -> list[str]:
     found = {"".join(words), "".join(between)}
     found |= {_PURPOSE.sub("", text) for text in found}
     found |= set(_linked("".join(words)))
+    if len(words) > 1 and words[-1] in _RULES.afterwards:
+        found.add("".join(words[:-1]))
     # A kind of one syllable needs a word of its own: 배 포장망, but not 배터리.
     found |= {"".join([_KIND[word], *words[1:]]) for word in words[:1] if word in _KIND}
     # "캔사료", "병맥주": what it came in stands first.

@@ -206,3 +206,23 @@ def test_a_part_at_the_end_leads_to_the_whole_where_that_is_more_than_a_letter()
 
 def test_a_text_of_nothing_but_a_question_is_looked_for_as_it_is() -> None:
     assert list(words.read("어떻게").phrases) == ["어떻게"]
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("고추가루", "고춧가루"),  # the ㅅ between two parts of a compound
+        ("유아용 변기", "유아변기"),  # for whom it is
+        ("뒤집개 실리콘", "실리콘뒤집개"),  # how it is, named after it
+        ("전단지 코팅된거", "코팅된전단지"),  # the same
+        ("배 포장망", "과일포장망"),  # what it is a kind of, in one syllable
+        ("식용유 쓰던거", "식용유"),  # that it was used
+    ],
+)
+def test_a_name_is_read_as_our_names_say_it(query: str, name: str) -> None:
+    assert name in words.read(query).names
+
+
+@pytest.mark.parametrize(("query", "name"), [("배터리 상자", "과일터리상자"), ("식탁 유리", "유리식탁")])
+def test_a_name_is_not_read_as_another_thing(query: str, name: str) -> None:
+    assert name not in words.read(query).names
