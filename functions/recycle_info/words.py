@@ -268,7 +268,7 @@ def _variants(kept: list[str]) -> list[str]:
     ]
     found = {"".join(words), "".join(between)}
     found |= {_PURPOSE.sub("", text) for text in found}
-    found |= set(_linked("".join(words)))
+    found |= set(_linked(words))
     if len(words) > 1 and words[-1] in _RULES.afterwards:
         found.add("".join(words[:-1]))
     # A kind of one syllable needs a word of its own: 배 포장망, but not 배터리.
@@ -287,13 +287,15 @@ def _variants(kept: list[str]) -> list[str]:
     return sorted(found - {"".join(kept)})[:MOST_VARIANTS]
 
 
-def _linked(text: str) -> Iterator[str]:
+def _linked(words: list[str]) -> Iterator[str]:
     """The text with an ㅅ between two parts of a compound or without it: 고추가루 is 고춧가루."""
+    text = "".join(words)
     if not 2 < len(text) <= LONGEST_PART:
         return
-    for at, syllable in enumerate(text[:-1]):
-        if "가" <= syllable <= "힣" and (final := (ord(syllable) - ord("가")) % 28) in (0, SIOT):
-            yield text[:at] + chr(ord(syllable) + (SIOT if final == 0 else -SIOT)) + text[at + 1 :]
+    for end in [*accumulate(map(len, words))][:-1] or range(1, len(text)):
+        syllable = text[end - 1]
+        if _HANGUL.match(syllable) and (final := (ord(syllable) - ord("가")) % 28) in (0, SIOT):
+            yield text[: end - 1] + chr(ord(syllable) + (SIOT if final == 0 else -SIOT)) + text[end:]
 
 
 def _begins(text: str) -> list[str]:
