@@ -510,6 +510,7 @@ class Lock:
         return found
 
 
+@functools.lru_cache(maxsize=1024)
 def normal(name: str) -> str:
     """A library's name as the package index compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()

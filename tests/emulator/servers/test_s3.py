@@ -92,9 +92,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 @pytest.fixture
-def s3(store: Store) -> "S3Client":
+def s3(store: Store) -> Iterator["S3Client"]:
     store.advance(0.0)
-    return store.client()
+    client = store.client()
+    yield client
+    client.close()
 
 
 def code(error: pytest.ExceptionInfo[ClientError]) -> str:
@@ -407,6 +409,7 @@ def test_everything_answered_survives_a_kill_9(tmp_path: Path) -> None:
         store.start()
         big = s3.get_object(Bucket=BUCKET, Key="big")
         assert (big["ContentLength"], big["ContentType"]) == (5 * 1024 * 1024 + 1, "video/mp4")
+        big["Body"].close()
     finally:
         store.kill()
 
