@@ -142,6 +142,7 @@ WITH_AN_END = {
     "emulator/keeper.py": "races of an end and an answer, inside a kept loop",
     "emulator/launcher.py": "the same",
     "emulator/network/forward.py": "one request's two directions",
+    "emulator/network/road.py": "one connection's beginning, and its pieces under a fault",
     "emulator/recording/sending.py": "one request, waited for at the end of the replay",
     "emulator/standstill.py": "waited for in the same step",
     "emulator/supervisor.py": "the end of the process itself",

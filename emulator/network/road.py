@@ -79,7 +79,7 @@ class Connection:
 
     def made(self, half: "_Half") -> None:
         if half is self.client:
-            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+            self._connecting = asyncio.create_task(self._connect())
 
     async def _connect(self) -> None:
         if self.road.fault("cut"):
@@ -122,9 +122,8 @@ class _Half(asyncio.Protocol):
         self.bad_end = bad_end
         self.transport: asyncio.Transport | None = None
         self.ended = False  # nothing more comes from this side
-        self._line: deque[tuple[float, bytes]] = (
-            deque()
-        )  # pieces with the moments when they are due; an empty one is the end
+        # Pieces with the moments when they are due; an empty one is the end.
+        self._line: deque[tuple[float, bytes]] = deque()
         self._walk: asyncio.Task[None] | None = None
         self._held = False
         self._writable = asyncio.Event()  # not before there is a connection
@@ -183,7 +182,7 @@ class _Half(asyncio.Protocol):
         loop, road = asyncio.get_running_loop(), self.connection.road
         self._line.append((loop.time() + road.latency() if self.bad_end == "swallow" else 0.0, data))
         if self._walk is None:
-            self._walk = loop.create_task(self._walk_on())
+            self._walk = asyncio.create_task(self._walk_on())
         if len(self._line) >= _LINE:
             self.hold(True)
 
