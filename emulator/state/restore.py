@@ -8,6 +8,7 @@ aside, or a mark is left that there was none, and then replaced; so every step c
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -71,26 +72,38 @@ def stage(state: State, name: str, ahead: float | None = None) -> None:
     if pending(state) is not None:
         raise StartError("another restore is under way")
     source = snapshots.folder_of(state, name)
-    about = snapshots.check(source, f"the snapshot {name}")
     postgres = Postgres(state.path)
+    fresh = postgres.home / "cluster.restored"
     _clear(state, postgres)
-    try:
-        (state.path / "restored").mkdir(mode=0o700)
-        for path in source.iterdir():
-            if (path.is_dir() and path.name != "cluster") or path.name in snapshots.KEPT:
-                snapshots.copy_tree(path, state.path / "restored" / path.name)
-        fresh = postgres.home / "cluster.restored"
-        snapshots.copy_tree(source / "cluster", fresh)
-        if postgres.uid is not None:
-            subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(fresh)], check=True)
-        fresh.chmod(0o700)
-        if about["superuser"] != snapshots.mark(state):
-            postgres.set_superuser_password(fresh)
-    except (OSError, subprocess.CalledProcessError) as error:
-        _clear(state, postgres)
-        raise StartError(f"{name} was not restored: {snapshots.reason(error)}; the state is as it was") from None
+    # It is read twice: to be checked and to be copied, at once.
+    with ThreadPoolExecutor(1) as beside:
+        checking = beside.submit(snapshots.check, source, f"the snapshot {name}")
+        try:
+            try:
+                _copy(source, state, postgres, fresh)
+            finally:
+                about = checking.result()  # of a damaged snapshot this is what is said
+            if about["superuser"] != snapshots.mark(state):
+                postgres.set_superuser_password(fresh)
+        except (OSError, subprocess.CalledProcessError) as error:
+            _clear(state, postgres)
+            raise StartError(f"{name} was not restored: {snapshots.reason(error)}; the state is as it was") from None
+        except StartError:
+            _clear(state, postgres)
+            raise
     clock.use_file(str(state.path / "clock"))
     state.write_json(_FILE, _builtins(Plan(name, about["clock"] if ahead is None else ahead, clock.offset())))
+
+
+def _copy(source: Path, state: State, postgres: Postgres, fresh: Path) -> None:
+    (state.path / "restored").mkdir(mode=0o700)
+    for path in source.iterdir():
+        if (path.is_dir() and path.name != "cluster") or path.name in snapshots.KEPT:
+            snapshots.copy_tree(path, state.path / "restored" / path.name)
+    snapshots.copy_tree(source / "cluster", fresh)
+    if postgres.uid is not None:
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(fresh)], check=True)
+    fresh.chmod(0o700)
 
 
 def swap(state: State) -> Plan | None:

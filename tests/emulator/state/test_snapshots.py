@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -173,3 +174,21 @@ def test_a_snapshot_of_a_running_server_does_not_say_that_it_runs(tmp_path: Path
     save(state, "one")
     assert (state.path / "snapshots" / "one" / "cluster" / "PG_VERSION").exists()
     assert not (state.path / "snapshots" / "one" / "cluster" / "postmaster.pid").exists()
+
+
+def test_a_snapshot_leaves_out_the_log_that_is_only_kept_to_be_written_later(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    log = Postgres(state.path).cluster / "pg_wal"
+    log.mkdir(exist_ok=True)
+    size = 1 << 24
+    # As pages begin: 8 bytes of kind and timeline, then where in the log they are.
+    for name, begins in (("FE", 0xFE * size), ("FF", 0xFF * size), ("100", 1 << 32), ("101", 0xFD * size)):
+        high, low = divmod(int(name, 16), 0x100)
+        with (log / f"00000001{high:08X}{low:08X}").open("wb") as file:
+            file.write(struct.pack("=8xQ", begins))
+            file.truncate(size)
+    (log / "00000001.history").write_text("a line")
+    save(state, "one")
+    kept = {path.name for path in (state.path / "snapshots" / "one" / "cluster" / "pg_wal").iterdir()}
+    full = {f"00000001{high:08X}{low:08X}" for high, low in ((0, 0xFE), (0, 0xFF), (1, 0))}
+    assert kept == {"00000001.history", *full}
