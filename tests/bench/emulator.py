@@ -50,7 +50,7 @@ def _memory(processes: list[psutil.Process]) -> float:
 def _used(emulator: Emulator) -> float:
     """MB of PSS after someone has sent photographs and heard the answers."""
     scene = Scene(emulator)
-    scene.photos([scene.person()], EACH)
+    scene.photos([scene.person()], range(EACH))
     time.sleep(12)  # workers that have nothing to do give memory back, within two beats
     return _memory(_family(int(emulator.about["pid"])))
 
