@@ -30,7 +30,8 @@ async def main():
 asyncio.run(main())
 """
 REQUESTS = 5
-LOOKS_FOR_THE_KEY, INSERTS = b"FROM idempotency", b"INTO analyses"
+# The analyses of a group are the rows of one statement, as JSON.
+LOOKS_FOR_THE_KEY, INSERTS = b"FROM idempotency", b'"upload_key":'
 
 
 class Holding:
