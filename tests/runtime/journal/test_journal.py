@@ -256,7 +256,7 @@ class Held:
 def test_whatever_is_submitted_while_the_journal_closes_is_answered(path: Path) -> None:
     journal = Journal(path)
     held = Held(journal._writer._queue)
-    journal._writer._queue = held  # type: ignore[assignment]
+    journal._writer._queue = held  # type: ignore[assignment] # a queue that the test holds
     futures: list[Future[str]] = []
     submitting = threading.Thread(target=lambda: futures.append(journal.submit(lambda db: "written")))
     submitting.start()
