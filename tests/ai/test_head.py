@@ -30,7 +30,7 @@ def test_the_head_is_whole_and_says_what_made_it() -> None:
 def test_training_finds_what_tells_classes_apart() -> None:
     chance = np.random.default_rng(3)
     classes = np.repeat(np.arange(len(head.CLASSES)), 20)
-    centres = chance.normal(0, 1, (len(head.CLASSES), FEATURES))
+    centres = chance.normal(3, 1, (len(head.CLASSES), FEATURES))
     weights, bias = head.train(centres[classes] + chance.normal(0, 2, (len(classes), FEATURES)), classes)
     new = centres[classes] + chance.normal(0, 2, (len(classes), FEATURES))
     assert ((new @ weights + bias).argmax(axis=1) == classes).mean() > 0.95
@@ -40,7 +40,10 @@ def test_a_class_without_photographs_is_never_the_answer() -> None:
     chance = np.random.default_rng(3)
     features, classes = chance.normal(0, 1, (60, FEATURES)), np.repeat([1, 2], 30)
     weights, bias = head.train(features, classes)
-    assert set((features @ weights + bias).argmax(axis=1)) == {1, 2}
+    scores = features @ weights + bias
+    assert set(scores.argmax(axis=1)) == {1, 2}
+    others = [n for n in range(len(head.CLASSES)) if n not in (1, 2)]
+    assert scores[:, others].max() < scores[:, [1, 2]].min() - 100, "nor of a thing that is like neither"
 
 
 def test_a_thing_on_a_board_gets_another_ground_and_stays_itself() -> None:
