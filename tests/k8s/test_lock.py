@@ -77,6 +77,19 @@ def test_what_has_lost_its_lock_changes_nothing_more(cluster: Server, monkeypatc
     assert cluster.store.objects[KEY]["spec"]["holderIdentity"] == "elsewhere 12 deploy"
 
 
+def test_what_has_lost_its_lock_for_no_one_changes_nothing_more_either(
+    cluster: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "EVERY", 0.05)
+    mine = Cluster()
+    with alone(mine, "deploy"):
+        mine.delete("lease", lock.NAME, "eco2")
+        with pytest.raises(Locked, match="the lock was lost"):
+            for _ in range(100):
+                mine.apply([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "eco2"}}])
+    assert KEY not in cluster.store.objects
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("words", [("deploy",), ("rotate", "grafana"), ("secrets", "init")])
 def test_what_is_told_to_end_gives_the_lock_back(cluster: Server, words: tuple[str, ...], number: int) -> None:

@@ -153,3 +153,20 @@ def test_a_filter_takes_a_type_or_a_word() -> None:
     assert items.wanted("pet_clear") == ["pet_clear"]
     assert items.wanted("투명패트병") == ["pet_clear"]
     assert items.wanted("없는 말") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("02-123-4567, 8901", "more than one number"),
+        ("02-123-4567~8", "more than one number"),
+        ("02-123-4567 / 02-765-4321", "more than one number"),
+        ("02-123-4567 (안내)", "words beside the number"),
+    ],
+)
+def test_what_is_kept_of_a_telephone_cell_beside_its_number_is_said_as_what_it_is(text: str, reason: str) -> None:
+    phone = phones.choose([("tel", text)])
+    assert (phone.number, phone.note) == ("02-123-4567", text)
+    [(field, said)] = [one for one in phone.repairs if "kept" in one[1]]
+    assert field == "tel"
+    assert said.startswith(reason)

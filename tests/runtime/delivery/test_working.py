@@ -12,7 +12,7 @@ from runtime.delivery import working
 from runtime.journal.results import hash_result
 from runtime.journal.slots import Slots
 from runtime.journal.states import Ended, Start
-from shared import clock
+from shared import clock, supervision
 from shared.errors import Unavailable
 from shared.tasks import Result, Task
 from tests.runtime.owner import Owner, call, eventually, worker
@@ -157,3 +157,4 @@ def test_what_a_stopping_worker_finds_in_its_hands_goes_back_and_is_not_begun(
     assert len(runs) == 1
     assert begun == []
     assert owner.broker.depth(queue) == 1
+    assert [loop.name for loop in supervision.loops() if loop.name.startswith(queue)] == []

@@ -164,6 +164,17 @@ def test_a_retry_that_takes_its_worker_along_five_times_is_not_tried_a_sixth_tim
     die_while_trying(retries=2)
 
 
+def test_a_success_is_answered_again_and_not_run_again_even_if_an_operator_wants_it(path: Path) -> None:
+    journal = Journal(path)
+    begun = start()
+    journal.begin([begun]).result()
+    journal.end(ended(begun), begun, begun.queued_at).result()
+    (found,) = journal.begin([start(begun.task_id, retries=3)]).result()
+    assert found is not None
+    assert (found.status, found.run_id) == ("success", begun.run_id)
+    journal.close()
+
+
 def test_a_success_is_never_replaced_by_a_failure(path: Path) -> None:
     journal = Journal(path)
     begun = start()
