@@ -5,19 +5,21 @@ Run by `make up` after it has installed the libraries (`python -m emulator.compi
 
 import importlib
 
+from emulator.servers.s3.store import Store
 from emulator.template import WARM
 
 # What the parts import that the template does not become.
 OTHERS = (
-    *("moto.moto_server.werkzeug_app", "moto.s3.responses", "yoyo", "yoyo.backends.core.postgresql"),
+    *("yoyo", "yoyo.backends.core.postgresql"),
     *("onnx", "onnxruntime", "PIL.Image", "numpy", "bcrypt", "holidays", "rich.console", "psutil"),
-    *("emulator.detached", "emulator.servers.s3", "emulator.dashboard.app", "runtime.cli"),
+    *("emulator.detached", "emulator.servers.s3.server", "emulator.dashboard.app", "runtime.cli"),
 )
 
 
 def main() -> None:
     for name in (*WARM, *OTHERS):
         importlib.import_module(name)
+    Store()  # imports of moto what an S3 needs
 
 
 if __name__ == "__main__":
