@@ -146,6 +146,9 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
 def asked_of(item: Item, understood: Understood) -> str | None:
     """Which of the aspects it may be: the first that the item has an answer to, else the likeliest."""
     aspects = understood.aspects
+    if len(understood.items) > 1 and not (understood.polar or understood.open):
+        # "와인병이랑 코르크 마개요" asks nothing about a lid.
+        return None
     if len(_WHERE & set(aspects)) > 1:
         # "음식물이야 일반쓰레기야?": the bin that it does go into.
         yes = [one for one in aspects if one in _WHERE and polarity.affirms(item.answer(one, "ko"))]

@@ -247,7 +247,7 @@ def _runs(named: Sequence[Mention], text: str) -> list[list[Mention]]:
 
 
 # "피자 시키면 오는 (갈릭소스 통)": a clause about the thing that follows.
-_VERBAL = rf"(?!{ROLES.holders.source}[은는]\s)[가-힣]*{reading.ending_in(4)}\s"
+_VERBAL = rf"(?!{ROLES.holders.source}[은는]\s)[가-힣]*(?!면){reading.ending_in(4)}\s"
 _CLAUSE = re.compile(rf"(?:[이가을를에]|에서)?\s(?:[가-힣]+\s){{0,3}}{_VERBAL}[가-힣]*")
 _HOLDER = re.compile(
     rf"[이가을를도]?\s(?:[가-힣]+\s){{0,3}}?{_VERBAL}(?:[가-힣]+{reading.ending_in(4)}\s)?"
@@ -255,9 +255,23 @@ _HOLDER = re.compile(
 )
 
 
+_HOLDER_NEXT = re.compile(rf"\s?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))")
+
+
+def joined(named: Sequence[Mention], word: str, text: str) -> bool:
+    """Whether a list joins a thing and the word after it: "용기랑 뚜껑"."""
+    matches = (_AND.match(text, one.end) for one in named)
+    return any(match is not None and text.startswith(word, match.end()) for match in matches)
+
+
+def listed(named: Sequence[Mention], text: str) -> bool:
+    """Whether a list goes on after a thing, with whatever: "옥수수 껍질이랑 수염"."""
+    return any(_AND.match(text, one.end) for one in named)
+
+
 def held(one: Mention, text: str) -> tuple[str, int] | None:
     """What a thing was in, where a clause is between the two: "두부 담겼던 네모난 통" is the 두부 통, up to an offset."""
-    found = _HOLDER.match(text, one.end)
+    found = _HOLDER.match(text, one.end) or _HOLDER_NEXT.match(text, one.end)
     return (f"{text[one.start : one.end]} {found['holder']}", found.end()) if found else None
 
 
@@ -402,8 +416,9 @@ def plainly_about(text: str, named: Sequence[Mention]) -> bool:
 def name_alone(text: str) -> str:
     """What is left of a question without the words for throwing away, for bins and for what is asked: a name, with luck."""
     line = text
-    for asked in (TOPICS.disposal, TOPICS.near, ROLES.bin, *ASPECTS.values(), TOPICS.open, TOPICS.polar):
-        line = asked.without(line)
+    for asked in (TOPICS.disposal, TOPICS.near, TOPICS.state, ROLES.bin, *ASPECTS.values(), TOPICS.open, TOPICS.polar):
+        # What is left of a word that begins with one is its ending.
+        line = re.sub(r"\0[가-힣]*", " ", asked.without(line, "\0"))
     words = (_ENDING.sub("", word) for word in re.findall(r"[^\W\d_]+", line))
     return " ".join(word for word in words if word and not GRAMMAR.filler.is_all(word))
 
@@ -422,6 +437,11 @@ def nearly(text: str, names: Iterable[str]) -> bool:
 
 
 _LONG = 6
+
+
+def sounds_like(text: str, names: Iterable[str]) -> bool:
+    """Whether a Korean text of two syllables or more sounds as one of the names: 밥솟, 밥솥."""
+    return len(text) > 1 and _HANGUL.search(text) is not None and folded(text) in map(folded, names)
 
 
 def _spelt(text: str) -> str:

@@ -52,9 +52,9 @@ class Words:
         """Whether the text is one of its phrases and nothing else."""
         return self._whole.fullmatch(text) is not None
 
-    def without(self, text: str) -> str:
-        """The text with blanks in place of its phrases."""
-        return self._whole.sub(" ", text)
+    def without(self, text: str, mark: str = " ") -> str:
+        """The text with a blank, or another mark, in place of each of its phrases."""
+        return self._whole.sub(mark, text)
 
 
 def either(phrases: list[str], others: Mapping[str, Phrases] | None = None) -> str:

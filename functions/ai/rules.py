@@ -16,6 +16,7 @@ from functions.ai.vocabulary import (
     MATERIALS,
     ROLES,
     SITUATIONS,
+    TOPICS,
     UNKNOWNS,
     Situation,
     Unknown,
@@ -49,7 +50,7 @@ def greeted(ask: Asking) -> Understood | None:
 
 def in_danger(ask: Asking) -> Understood | None:
     """Something dangerous: its line comes first, whatever else is asked."""
-    situation = ask.scene.facts.situation or _danger_of_before(ask) or _danger_misspelt(ask)
+    situation = ask.scene.facts.situation or _danger_of_before(ask) or _danger_by_name(ask)
     if situation is None:
         return None
     if situation.always:
@@ -69,17 +70,13 @@ def in_danger(ask: Asking) -> Understood | None:
     return ask.understood("in_danger", items or special, situation=situation)
 
 
-def _danger_misspelt(ask: Asking) -> Situation | None:
-    """ "드라이아이쓰": the thing's name is found by its sound, and says what is dangerous."""
+def _danger_by_name(ask: Asking) -> Situation | None:
+    """ "드라이아이쓰", "칼 신문지에 싸면": the thing's own name says what is dangerous about throwing it away."""
     text = ask.scene.facts.text
-    squeezed = text.replace(" ", "")
-    for one in ask.scene.named:
-        names = [plain(name) for name in one.item.names()]
-        if not any(name.replace(" ", "") in squeezed for name in names):
-            found = next((danger for danger in SITUATIONS if danger.there(f"{names[0]} {text}")), None)
-            if found is not None:
-                return found
-    return None
+    if ask.scene.facts.elsewhere:
+        return None
+    texts = [f"{plain(one.item.name)} 버려 {text}" for one in ask.scene.named]
+    return next((danger for name in texts for danger in SITUATIONS if danger.there(name)), None)
 
 
 def _danger_of_before(ask: Asking) -> Situation | None:
@@ -226,6 +223,9 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     if scene.facts.still_on and len(topic) == 1:
         return ask.understood("part_of_a_thing", topic, part=scene.part)
     items, part = _parted(topic[0], scene.part, named, ask.neighbours)
+    if whole and not scene.facts.polar and naming.joined(scene.named[-1:], scene.part[1], scene.facts.text):
+        # "컵라면 용기랑 뚜껑 어디에": both are asked for.
+        return ask.understood("part_of_a_thing", [*whole, *(one for one in items if one not in whole)], aspects=())
     return ask.understood("part_of_a_thing", [*items, *topic[1:]] if len(topic) > 1 else items, part=part)
 
 
@@ -235,7 +235,7 @@ def _to_be_done(scene: Scene) -> bool:
 
 
 def _is_bin(words: str) -> bool:
-    return any(bins.is_all(words) for bins in BINS.values())
+    return TOPICS.collections.is_all(words) or any(bins.is_all(words) for bins in BINS.values())
 
 
 def what_is_not_taken(ask: Asking) -> Understood | None:
@@ -303,19 +303,28 @@ def name_alone(ask: Asking) -> Understood | None:
     if scene.facts.elsewhere or not (ours or scene.facts.asks_where):
         return None
     name = naming.name_alone(scene.facts.text)
-    if not name or name == scene.facts.text:
+    if len(name) < _NAME or name == scene.facts.text or (scene.facts.said and _is_bin(name)):
         return None
     found = ask.neighbours.search(name, 5)
+    word = name.split()[0]
+    if word != name and (heard := ask.neighbours.search(word, 1)) and naming.sounds_like(word, heard[0].names()):
+        # "밥솟 고장났어요": the name comes first.
+        return ask.understood("name_alone", heard)
     if found and ((found[0].score >= MEANT and ours) or naming.nearly(name, found[0].names())):
         return ask.understood("name_alone", found[:1])
     return None
+
+
+_NAME = 2
 
 
 def asked_of_what_was_spoken_of(ask: Asking) -> Understood | None:
     """ "비닐에 싸서 버려도 돼?" after a thing: it is asked whole, and names nothing but what is done with a thing."""
     scene = ask.scene
     left = naming.name_alone(scene.facts.text).split()
-    if not (scene.facts.said and scene.facts.short and scene.about) or any(len(word) > 1 for word in left):
+    if not (scene.facts.said and scene.facts.short and scene.about) or any(
+        len(word) > 1 and not _is_bin(word) for word in left
+    ):
         return None
     items = ask.topic()
     return ask.understood("asked_of_what_was_spoken_of", items) if items else None

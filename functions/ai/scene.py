@@ -198,6 +198,9 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     ):
         # "스마트폰 케이스": the search knows the whole name in other words.
         mentioned = [Mention(found[0], 0, len(text))]
+    if fact.said and fact.short and not any(one for one in mentioned if not _collected(one, text)):
+        # "유리병 수거함에 넣으면 안 돼?" after a thing.
+        mentioned = []
     first = naming.things(mentioned, text, follows=bool(fact.said))[:MOST_ITEMS]
     near = fact.near and bool(first or fact.place)
     about = fact.disposal or near
@@ -226,6 +229,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         or (fact.described and bool(named))
         or (bool(named) and not _TROUBLES.isdisjoint(fact.cases))
         or bin_asked is not None
+        or (fact.short and not (fact.polar or fact.open) and naming.listed(kept, text))
         or (bool(kept) and fact.polar and not set(aspects) <= _ELSEWHERE_TOO)
     )
     return Scene(
@@ -315,7 +319,9 @@ _PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|
 _TOPIC = re.compile(r"[은는도이가]\s")
 # "plastic bag, plastic or vinyl bin?"
 _EITHER = re.compile(r"\sor\s\w+\s(?:bin|recycling|collection)")
-_COLLECTED = re.compile(r"\s?(?:수거함|전용|통에|함에|칸에|칸으로|쪽에|쪽으로)")
+_COLLECTED = re.compile(
+    r"\s?(?:수거함|전용|통에|함에|칸에|칸으로|쪽에|쪽으로|버리는\s?(?:데|곳|통)에?|모으는\s?(?:데|곳))"
+)
 
 
 def _as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
@@ -327,6 +333,12 @@ def _as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
     asked = _TOPIC.match(text, first.end) and _INTO.match(text, one.end)
     asked = asked or _EITHER.match(text, one.end)
     return bool(_PUT_AS.match(text, one.end) or _COLLECTED.match(text, one.end) or asked)
+
+
+def _collected(one: Mention, text: str) -> bool:
+    """Whether a thing's name is that of its collection."""
+    named = any(start <= one.start and end >= one.end for start, end, _ in bins_named(text))
+    return named and _COLLECTED.match(text, one.end) is not None
 
 
 def _bins(text: str, named: Sequence[Mention]) -> list[str]:
