@@ -15,7 +15,7 @@ from shared.messages import Photo
 
 FIXED = frozenset(text for texts in TEXTS.values() for text in texts.values())
 """Every sentence of ours beside the items' own lines, the situations' lines and the yes or no before one."""
-OFF_TOPIC = frozenset(texts["off"] for texts in TEXTS.values())
+OFF_TOPIC = frozenset(texts[name] for texts in TEXTS.values() for name in ("off", "greeted"))
 
 _SURE = 0.8
 _LIKELY = 0.55
@@ -39,7 +39,7 @@ def say(understood: Understood, question: Question, neighbours: Neighbours) -> I
     """The answer's pieces, in their order."""
     texts = TEXTS[understood.language]
     if not understood.on_topic:
-        yield texts["off"]
+        yield texts["greeted" if understood.rule == "greeted" else "off"]
         return
     lead = "\n".join(first(understood, question))
     yield lead

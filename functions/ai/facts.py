@@ -64,8 +64,8 @@ _YES_OR_NO = re.compile(
 _AUXILIARY = re.compile(
     r"(?:^|[.,;!?]\s)(?:so |and |but |then )?(?:do|does|did|can|could|may|should|must|will|would|is|are)\s"
 )
-# "뚜껑은요?"
-_REMARKS = re.compile(r"[가-힣][은는]요?[\s?!.~]*$")
+# "뚜껑은요?", "젖었으면?"
+_REMARKS = re.compile(r"[가-힣][은는면]요?[\s?!.~]*$")
 _AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")
 # "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
 _DESCRIBED = re.compile(rf"{TOPICS.described.source}(?:요|임|들)?[\s?.!~]*$")

@@ -1,5 +1,6 @@
 """What a question is about: an ordered list of named rules over facts that are computed once. The first that fits decides."""
 
+import re
 from collections.abc import Callable
 
 from functions.ai import mentions as naming
@@ -43,7 +44,8 @@ def thrown_away_in_words(ask: Asking) -> Understood | None:
 def greeted(ask: Asking) -> Understood | None:
     """ "안녕?": a greeting without a thing."""
     scene = ask.scene
-    if scene.facts.greets and not (scene.named or scene.about or scene.leans):
+    says_more = scene.named or scene.about or scene.aspects or scene.facts.cases or scene.facts.refers
+    if scene.facts.greets and not says_more:
         return ask.understood("greeted", on_topic=False, near=False)
     return None
 
@@ -111,6 +113,9 @@ def _unknown_of_before(ask: Asking) -> Unknown | None:
     if not (ask.scene.leans and not ask.scene.aspects):
         return None
     before = asked(fact.said[-1])
+    if TOPICS.asks_whom.within(fact.text):
+        # "그럼 어디다 물어봐?"
+        return next((one for one in UNKNOWNS if one.there(before)), None)
     return next((one for one in UNKNOWNS if one.there(f"{before} {fact.text}") and not one.there(before)), None)
 
 
@@ -223,6 +228,9 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     if scene.facts.still_on and len(topic) == 1:
         return ask.understood("part_of_a_thing", topic, part=scene.part)
     items, part = _parted(topic[0], scene.part, named, ask.neighbours)
+    if part is not None and scene.facts.polar and "separate" in scene.aspects and "separate" in items[0].answers:
+        # "쇼핑백 끈 떼야 돼?"
+        return ask.understood("part_of_a_thing", items, aspects=("separate",))
     if whole and not scene.facts.polar and naming.joined(scene.named[-1:], scene.part[1], scene.facts.text):
         # "컵라면 용기랑 뚜껑 어디에": both are asked for.
         return ask.understood("part_of_a_thing", [*whole, *(one for one in items if one not in whole)], aspects=())
@@ -231,7 +239,11 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
 
 def _to_be_done(scene: Scene) -> bool:
     """Whether it is asked what to do with a part, rather than where it goes."""
-    return (scene.facts.state or scene.facts.polar) and not scene.facts.asks_where
+    what_if = _WHAT_IF.search(scene.facts.text) is not None
+    return (scene.facts.state or scene.facts.polar or what_if) and not scene.facts.asks_where
+
+
+_WHAT_IF = re.compile(r"면요?[\s?!.~]*$")
 
 
 def _is_bin(words: str) -> bool:

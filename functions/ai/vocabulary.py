@@ -57,6 +57,7 @@ class Topics(Struct, frozen=True):
     polar: Words
     open: Words
     wonders: Words
+    asks_whom: Words
     figurative: Words
     lacking: Words
     greetings: Words

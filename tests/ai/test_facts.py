@@ -81,6 +81,9 @@ def test_a_danger_is_noticed(text: str, situation: str | None) -> None:
         ("설날에도 쓰레기 가져가나요? 내놔도 돼요?", "weekday"),
         ("장롱 스티커 어디서 사요", "sticker_shop"),
         ("오늘 무슨 요일이야", None),
+        ("신고 포상금은 얼마나 돼요", "reward"),
+        ("종량제봉투 무료로 받을 수 있나요", "bag_support"),
+        ("음식물 쓰레기 요금 어떻게 나와요", "food_fee"),
         ("노트북 가격", None),
     ],
 )

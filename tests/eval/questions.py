@@ -47,6 +47,10 @@ SETS = (
     "questions_wave_b",
     "questions_wave_c",
     "questions_follow",
+    "questions_wave_d",
+    "questions_wave_e",
+    "questions_wave_f",
+    "questions_follow_b",
 )
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
 before the rules for aspects, dangers, photos and what we do not know were tried on anything; each later one when the rules
