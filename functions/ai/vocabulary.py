@@ -1,6 +1,7 @@
 """The words of both languages that questions are read by: the files in `words/`, read once. `checker.py` checks them."""
 
 import re
+import unicodedata
 
 from msgspec import Struct
 
@@ -206,7 +207,8 @@ PARTS = {name: Words(Phrases(part.ko, part.en)) for name, part in _parts.items()
 PART_WORDS = {name: [*part.ko, *part.en] for name, part in _parts.items()}
 ASPECT_OF_PART = {name: part.aspect for name, part in _parts.items()}
 KINDS = {name: (Words(Phrases(kind.ko, kind.en)), kind.name) for name, kind in read("kinds", dict[str, Kind]).items()}
-SPELLINGS = read("spellings", dict[str, str])
+# Letters alone (ㄱㄴ) are other characters once a text is plain.
+SPELLINGS = {unicodedata.normalize("NFKC", wrong): right for wrong, right in read("spellings", dict[str, str]).items()}
 ASPECTS = {name: Words(Phrases(aspect.ko, aspect.en, aspect.unless)) for name, aspect in _aspects.items()}
 LINES_OF = {name: aspect.lines for name, aspect in _aspects.items()}
 CASES = {name: Words(words) for name, words in read("cases", dict[str, Phrases]).items()}
