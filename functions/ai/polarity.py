@@ -2,8 +2,9 @@
 
 import re
 
+from functions.ai import bins as bin_names
 from functions.ai.facts import plain
-from functions.ai.scene import Understood, bins_named
+from functions.ai.scene import Understood
 from functions.ai.vocabulary import POLARS, TEXTS
 
 _WORD = re.compile(r"(네|아니요|Yes|No)\b[,.:;]?\s*")
@@ -72,7 +73,7 @@ def _of_some(line: str, understood: Understood) -> bool:
 
 def _into(line: str, understood: Understood) -> str:
     """A line that says where something goes: "요거트 뚜껑 캔으로 버려?" is yes where that bin is one of them."""
-    bins = {category for *_, category in bins_named(plain(line))}
+    bins = {category for *_, category in bin_names.named_in(plain(line))}
     if not (understood.polar and understood.bin and bins) or understood.open:
         return line
     return worded(line, understood.bin in bins, understood)
@@ -96,7 +97,7 @@ def binned(line: str, category: str, understood: Understood) -> str:
         return bare(line)
     if _of_some(line, understood):
         return worded(line, False, understood)
-    there = understood.bin in {category, *(category for *_, category in bins_named(plain(line)))}
+    there = understood.bin in {category, *(category for *_, category in bin_names.named_in(plain(line)))}
     # "아니요, 대형폐기물로 신고합니다" says no to recycling, and not to that.
     return worded(line, there and (said[1] == texts["yes"] or understood.bin in NOT_RECYCLED), understood)
 
@@ -113,7 +114,7 @@ def excepted(line: str, aspect: str | None, understood: Understood) -> str:
 
 def names_bin(line: str, category: str) -> bool:
     """Whether a line says the bin of that category."""
-    return any(named == category for *_, named in bins_named(plain(line)))
+    return any(named == category for *_, named in bin_names.named_in(plain(line)))
 
 
 def conditional(line: str) -> bool:

@@ -1,18 +1,18 @@
 """What the rules look at: a question's facts, what the search adds to them, and what some rules look up beyond."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
+from functions.ai import bins
 from functions.ai import facts as reading
 from functions.ai import mentions as naming
 from functions.ai.facts import Facts, Language, asked, facts
 from functions.ai.interfaces import Question
 from functions.ai.mentions import Mention
 from functions.ai.retrieval import Category, Item, Neighbours
-from functions.ai.vocabulary import ASPECTS, BINS, ROLES, Situation, Unknown
+from functions.ai.vocabulary import ASPECTS, ROLES, Situation, Unknown
 from shared.messages import Photo, Turn
 
 MOST_ITEMS = 4
@@ -198,7 +198,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     ):
         # "스마트폰 케이스": the search knows the whole name in other words.
         mentioned = [Mention(found[0], 0, len(text))]
-    if fact.said and fact.short and not any(one for one in mentioned if not _collected(one, text)):
+    if fact.said and fact.short and not any(one for one in mentioned if not bins.collected(one, text)):
         # "유리병 수거함에 넣으면 안 돼?" after a thing.
         mentioned = []
     first = naming.things(mentioned, text, follows=bool(fact.said))[:MOST_ITEMS]
@@ -210,14 +210,14 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     leans = bool(fact.said) and (remark or fact.follows or (bool(first) and only_parts and not fact.whole))
     # "And the cap?" after a bottle asks for no headgear.
     named = [one for one in first if not (leans and naming.is_part(text[one.start : one.end]))]
-    named = [one for one in named if not _as_bin(one, named, text)]
+    named = [one for one in named if not bins.as_bin(one, named, text)]
     plainly = naming.plainly_about(text, named)
     if naming.only_bins(named, text) and (leans or not plainly):
         named = []
     both = naming.part_and_whole(named, text)
     kept = naming.wholes([one for one in named if both is None or one is not both[0]], text)
-    bins = _bins(text, kept)
-    bin_asked = bins[0] if bins else None
+    asked_bins = bins.asked_for(text, kept)
+    bin_asked = asked_bins[0] if asked_bins else None
     beside = naming.beside(mentioned, text)
     aspects = reading.aspects(naming.without(text, naming.without_parts(kept, text)))
     on_topic = (
@@ -239,14 +239,14 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         first=first,
         named=kept,
         both=both,
-        part=naming.part(text, [*kept, *beside], [*_paid(text), *([] if bin_asked is None else _bin_spans(text))]),
+        part=naming.part(text, [*kept, *beside], [*_paid(text), *([] if bin_asked is None else bins.spans(text))]),
         near=near,
         about=about,
         leans=leans,
         plainly=plainly,
         on_topic=on_topic,
         bin=bin_asked,
-        choice=len(bins) > 1 or (" or " in text and bool(bins or _WHERE & set(aspects))),
+        choice=len(asked_bins) > 1 or (" or " in text and bool(asked_bins or _WHERE & set(aspects))),
         aspects=tuple(one for one in aspects if not (fact.asks_where and one in _BEFOREHAND)),
     )
 
@@ -300,65 +300,6 @@ def _nothing_but_a_name(fact: Facts) -> bool:
 _ELSEWHERE_TOO = {"safe"}
 
 
-def _bin_spans(text: str) -> list[tuple[int, int]]:
-    return [(start, end) for start, end, _ in bins_named(text)]
-
-
 def _paid(text: str) -> list[tuple[int, int]]:
     """Where a text asks for a pickup: the sticker of "스티커 붙여야 해?" is no part of a thing."""
     return [match.span() for match in ASPECTS["pickup"].all(text)]
-
-
-# What follows the name of a bin when a text asks for it, and not when it is what a thing is made of.
-_INTO = re.compile(
-    ROLES.into.source + rf"(?!\s?{ROLES.made.source})" + r"|(?:\s(?:recycling|bin|collection|waste))?\s*[?.!]*$"
-)
-
-
-_PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
-_TOPIC = re.compile(r"[은는도이가]\s")
-# "plastic bag, plastic or vinyl bin?"
-_EITHER = re.compile(r"\sor\s\w+\s(?:bin|recycling|collection)")
-_COLLECTED = re.compile(
-    r"\s?(?:수거함|전용|통에|함에|칸에|칸으로|쪽에|쪽으로|버리는\s?(?:데|곳|통)에?|모으는\s?(?:데|곳))"
-)
-
-
-def _as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
-    """Whether a thing named after another is the bin that is asked for: "유리창 깨졌는데 유리병으로 버려도 되나요"."""
-    first = min(named, key=lambda other: other.start)
-    if first is one or not any(start == one.start and end >= one.end for start, end, _ in bins_named(text)):
-        return False
-    # "간장 페트병도 투명 페트병이야?"
-    asked = _TOPIC.match(text, first.end) and _INTO.match(text, one.end)
-    asked = asked or _EITHER.match(text, one.end)
-    return bool(_PUT_AS.match(text, one.end) or _COLLECTED.match(text, one.end) or asked)
-
-
-def _collected(one: Mention, text: str) -> bool:
-    """Whether a thing's name is that of its collection."""
-    named = any(start <= one.start and end >= one.end for start, end, _ in bins_named(text))
-    return named and _COLLECTED.match(text, one.end) is not None
-
-
-def _bins(text: str, named: Sequence[Mention]) -> list[str]:
-    """The categories of the bins that a text asks for, outside of the things' names: "플라스틱에 넣어도 되나요"."""
-    found: list[str] = []
-    for start, end, category in bins_named(text):
-        # "에어캡 비닐" is a name, and "에어캡 비닐류" asks for a bin.
-        outside = all(end <= one.start or start >= one.end or (start >= one.start and end > one.end) for one in named)
-        # "명함 종이" is a name, and "명함 종이로 버려도 돼?" asks for a bin.
-        ending = any(start > one.start and end == one.end for one in named) and _PUT_AS.match(text, end)
-        if (outside and _INTO.match(text, end)) or ending:
-            found.append(category)
-    return list(dict.fromkeys(found))
-
-
-def bins_named(text: str) -> list[tuple[int, int, str]]:
-    """The bins in a plain text: start, end, category. 종이 in 종이팩 is none."""
-    found = [(*match.span(), category) for category, words in BINS.items() for match in words.all(text)]
-    return [
-        one
-        for one in found
-        if not any(other[0] <= one[0] and one[1] <= other[1] and other[:2] != one[:2] for other in found)
-    ]

@@ -1,0 +1,65 @@
+"""The bins that a text names, and which of them it asks for."""
+
+import re
+from collections.abc import Sequence
+
+from functions.ai.mentions import Mention
+from functions.ai.vocabulary import BINS, ROLES
+
+# What follows the name of a bin when a text asks for it, and not when it is what a thing is made of.
+_INTO = re.compile(
+    ROLES.into.source + rf"(?!\s?{ROLES.made.source})" + r"|(?:\s(?:recycling|bin|collection|waste))?\s*[?.!]*$"
+)
+
+
+_PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
+_TOPIC = re.compile(r"[은는도이가]\s")
+# "plastic bag, plastic or vinyl bin?"
+_EITHER = re.compile(r"\sor\s\w+\s(?:bin|recycling|collection)")
+_COLLECTED = re.compile(
+    r"\s?(?:수거함|전용|통에|함에|칸에|칸으로|쪽에|쪽으로|버리는\s?(?:데|곳|통)에?|모으는\s?(?:데|곳))"
+)
+
+
+def as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
+    """Whether a thing named after another is the bin that is asked for: "유리창 깨졌는데 유리병으로 버려도 되나요"."""
+    first = min(named, key=lambda other: other.start)
+    if first is one or not any(start == one.start and end >= one.end for start, end, _ in named_in(text)):
+        return False
+    # "간장 페트병도 투명 페트병이야?"
+    asked = _TOPIC.match(text, first.end) and _INTO.match(text, one.end)
+    asked = asked or _EITHER.match(text, one.end)
+    return bool(_PUT_AS.match(text, one.end) or _COLLECTED.match(text, one.end) or asked)
+
+
+def collected(one: Mention, text: str) -> bool:
+    """Whether a thing's name is that of its collection."""
+    named = any(start <= one.start and end >= one.end for start, end, _ in named_in(text))
+    return named and _COLLECTED.match(text, one.end) is not None
+
+
+def asked_for(text: str, named: Sequence[Mention]) -> list[str]:
+    """The categories of the bins that a text asks for, outside of the things' names: "플라스틱에 넣어도 되나요"."""
+    found: list[str] = []
+    for start, end, category in named_in(text):
+        # "에어캡 비닐" is a name, and "에어캡 비닐류" asks for a bin.
+        outside = all(end <= one.start or start >= one.end or (start >= one.start and end > one.end) for one in named)
+        # "명함 종이" is a name, and "명함 종이로 버려도 돼?" asks for a bin.
+        ending = any(start > one.start and end == one.end for one in named) and _PUT_AS.match(text, end)
+        if (outside and _INTO.match(text, end)) or ending:
+            found.append(category)
+    return list(dict.fromkeys(found))
+
+
+def named_in(text: str) -> list[tuple[int, int, str]]:
+    """The bins in a plain text: start, end, category. 종이 in 종이팩 is none."""
+    found = [(*match.span(), category) for category, words in BINS.items() for match in words.all(text)]
+    return [
+        one
+        for one in found
+        if not any(other[0] <= one[0] and one[1] <= other[1] and other[:2] != one[:2] for other in found)
+    ]
+
+
+def spans(text: str) -> list[tuple[int, int]]:
+    return [(start, end) for start, end, _ in named_in(text)]
