@@ -15,7 +15,7 @@ from tests.reach import Reach
 
 # Seconds of tests that are begun: two processes, their servers' start, and a machine that is not alone.
 BUDGET = 60.0
-UNKNOWN = 5.0  # a file that has never run here
+UNKNOWN = 8.0  # a file that has never run here; the longest of those near the journal take 15
 
 
 def changed() -> list[str]:
