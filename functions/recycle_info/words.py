@@ -5,21 +5,18 @@ tried too, so a word that this drops by mistake can still be found by its full n
 """
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from functions.recycle_info import keyboard
+from functions.recycle_info.search_rules import RULES
+from functions.recycle_info.variants import LONGEST_PART, alike, singulars, turned, variants
 
 # Syllables, and letters of an English question, that are looked at: the work for a query stays bounded.
 LONGEST = 60
-# A name inside a Korean sentence: syllables of the longest one looked for.
-LONGEST_PART = 12
 # Letters of the longest name looked for; the longest that there is has 33 in English and 11 in Korean.
 LONGEST_NAME = 40
 # Words of the longest English name looked for.
@@ -35,63 +32,26 @@ MOST_WORDS = 8
 ALIKE = 0.99
 # The share of a text whose words are replaced by what they are a kind of, or left out.
 KIND = 0.9
-# Variants of a text that are looked up: the work for a query stays bounded.
-MOST_VARIANTS = 60
-# The place of ㅅ among the final consonants of Unicode's syllables.
-SIOT = 19
 # The share of what the same keys write in Korean.
 MISKEYED = 0.95
 # The share of the topic of a sentence ("칫솔은 …").
 TOPIC = 0.92
 
 
-class _Rules(Struct, forbid_unknown_fields=True):
-    """`rules/search.toml`."""
-
-    korean_question: list[str]
-    korean_disposal: list[str]
-    korean_predicate: list[str]
-    korean_state: list[str]
-    english_question: list[str]
-    english_disposal: list[str]
-    particles: list[str]
-    topics: list[str]
-    short_particles: list[str]
-    qualities: frozenset[str]
-    afterwards: frozenset[str]
-    tails: list[str]
-    spellings: list[tuple[str, str]]
-    alike: list[list[str]]
-    kinds: dict[str, list[str]]
-    generic: frozenset[str]
-    materials: frozenset[str]
-    food_parts: list[str]
-    packings: frozenset[str]
-    containers: list[str]
-
-
 def _any(patterns: Sequence[str]) -> str:
     return "(?:" + "|".join(patterns) + ")"
 
 
-_RULES = msgspec.convert(tomllib.loads((Path(__file__).parent / "rules" / "search.toml").read_text("utf-8")), _Rules)
 _WORD = re.compile(r"[^\W_]+")
 _HANGUL = re.compile(r"[가-힣]")
 _INITIALS = re.compile("[\u1100-\u1112]{2,}")
-_KOREAN_QUESTION = re.compile(_any(_RULES.korean_question) + r"[가-힣]*")
-_KOREAN_STATE = re.compile(rf"(?<![가-힣]){_any(_RULES.korean_state)}(?![가-힣])")
-_ENGLISH_QUESTION = re.compile(rf"\b{_any(_RULES.english_question)}\b")
-_ABOUT = re.compile(
-    rf"{_any(_RULES.korean_disposal)}|{_any(_RULES.korean_predicate)}|\b{_any(_RULES.english_disposal)}\b"
-)
-_PARTICLE = re.compile(rf"(?<=[가-힣]{{2}}){_any(_RULES.particles)}$")
-_TOPIC = re.compile(rf"(?<=[가-힣]{{2}}){_any(_RULES.topics)}$")
-_KIND = {word: kind for kind, words in _RULES.kinds.items() for word in words}
-# "1리터", "4인용", "500ml": how much or how many says nothing about what a thing is.
-_AMOUNT = re.compile(r"\d+(?:[가-힣]{1,3}|[a-z]{1,2})?")
-# "유아용 변기": for whom or what it is.
-_PURPOSE = re.compile("(?<=[가-힣]{2})용(?=[가-힣]{2})")
-_SHORT = re.compile(rf"[가-힣]{_any(_RULES.short_particles)}")
+_KOREAN_QUESTION = re.compile(_any(RULES.korean_question) + r"[가-힣]*")
+_KOREAN_STATE = re.compile(rf"(?<![가-힣]){_any(RULES.korean_state)}(?![가-힣])")
+_ENGLISH_QUESTION = re.compile(rf"\b{_any(RULES.english_question)}\b")
+_ABOUT = re.compile(rf"{_any(RULES.korean_disposal)}|{_any(RULES.korean_predicate)}|\b{_any(RULES.english_disposal)}\b")
+_PARTICLE = re.compile(rf"(?<=[가-힣]{{2}}){_any(RULES.particles)}$")
+_TOPIC = re.compile(rf"(?<=[가-힣]{{2}}){_any(RULES.topics)}$")
+_SHORT = re.compile(rf"[가-힣]{_any(RULES.short_particles)}")
 
 
 class Head(Struct, frozen=True):
@@ -144,8 +104,8 @@ def read(query: str) -> Asked:
         return Asked()
     # A text that is longer than any name is part of none and is no misspelt one.
     phrases = {" ".join(kept): 1.0} if len(core) <= LONGEST_NAME else {}
-    names = dict.fromkeys(_variants(kept), KIND) | dict.fromkeys([*_alike(core), *_turned(kept)], ALIKE)
-    names |= dict.fromkeys(_singulars(core), 1.0)
+    names = dict.fromkeys(variants(kept), KIND) | dict.fromkeys([*alike(core), *turned(kept)], ALIKE)
+    names |= dict.fromkeys(singulars(core), 1.0)
     parts = {part: _share(part, core) for part in _parts(kept, core)}
     if len(kept) > 1 and (topic := next((_TOPIC.sub("", word) for word in bare if _TOPIC.search(word)), None)):
         names[topic] = TOPIC
@@ -154,7 +114,7 @@ def read(query: str) -> Asked:
     if _ABOUT.search(text):
         # "장롱이 낡아서 버리려고요": what is thrown away is what is mentioned.
         mentioned = {run: 0.4 + 0.3 * _share(run, core) for run in (*_runs(kept), *_bare(kept))}
-        names = {run: share for run, share in mentioned.items() if run not in _RULES.qualities} | names
+        names = {run: share for run, share in mentioned.items() if run not in RULES.qualities} | names
     if query.isascii() and (meant := keyboard.hangul(query[:LONGEST])):
         # Nearly as good as an English name: «ice» could be 챋.
         as_typed = "".join(meant.split())
@@ -166,14 +126,14 @@ def read(query: str) -> Asked:
 
 def _spelt(text: str) -> str:
     """The text as our names would spell it."""
-    for said, meant in _RULES.spellings:
+    for said, meant in RULES.spellings:
         text = text.replace(said, meant)
     return text
 
 
 def _share(part: str, core: str) -> float:
     # What a thing is comes last, in Korean and in English.
-    weight = 0.5 if part in _RULES.qualities else 1.15 if core.endswith(part) else 1.0
+    weight = 0.5 if part in RULES.qualities else 1.15 if core.endswith(part) else 1.0
     return min(1.0, weight * len(part) / len(core))
 
 
@@ -182,7 +142,7 @@ def _weighed(kept: list[str]) -> dict[str, float]:
     words = kept[-MOST_WORDS:]
     if not 2 <= len(kept) < LONG_TEXT:
         return {}
-    weights = {word: len(word) * (0.5 if word in _RULES.qualities else 1.0) for word in words}
+    weights = {word: len(word) * (0.5 if word in RULES.qualities else 1.0) for word in words}
     weights[words[-1]] *= 1.5
     return {word: weight / sum(weights.values()) for word, weight in weights.items()}
 
@@ -200,19 +160,19 @@ def _heads(words: list[str]) -> Iterator[Head]:
     for start in range(1, len(text)):
         before = text[:start]
         # A material is no thing (믹서기 유리 is no glass bottle), and what something came in is another thing (낙엽 봉투).
-        if (text[start:] in _RULES.materials and text[start:] in _RULES.tails) or text[start:] in _RULES.packings:
+        if (text[start:] in RULES.materials and text[start:] in RULES.tails) or text[start:] in RULES.packings:
             continue
-        bounded = start in begins or (korean and before in _RULES.qualities) or text[start:] in _RULES.generic
+        bounded = start in begins or (korean and before in RULES.qualities) or text[start:] in RULES.generic
         if len(text) - start > LONGEST_NAME or not (bounded or start <= LONGEST_NAME):
             continue
         # A name of one syllable needs a word of its own.
         if start in begins or (korean and start < len(text) - 1):
-            for name in _singulars(text[start:]):
+            for name in singulars(text[start:]):
                 yield Head(name, before, bounded, len(text[start:]) / len(text))
 
 
 def _wholes(core: str) -> dict[str, float]:
-    found = (core.removesuffix(tail) for tail in _RULES.tails if core.endswith(tail))
+    found = (core.removesuffix(tail) for tail in RULES.tails if core.endswith(tail))
     return {whole: len(whole) / len(core) for whole in found if len(whole) > 1}
 
 
@@ -221,13 +181,13 @@ def _runs(words: list[str]) -> Iterator[str]:
     longest = LONGEST_PHRASE if len(words) < LONG_TEXT else 2
     for first in range(len(words)):
         for last in range(first, min(first + longest, len(words))):
-            yield from _singulars("".join(words[first : last + 1]))
+            yield from singulars("".join(words[first : last + 1]))
 
 
 def _bare(words: list[str]) -> Iterator[str]:
     """The words without a particle that names may end with too ("장롱이", "약이")."""
     for word in words:
-        for particle in _RULES.short_particles:
+        for particle in RULES.short_particles:
             if word.endswith(particle) and _HANGUL.match(word) and len(word) > len(particle):
                 yield word.removesuffix(particle)
 
@@ -244,72 +204,3 @@ def _parts(words: list[str], core: str) -> Iterator[str]:
                 last = len(core) if start == first else min(end, len(core))
                 for stop in range(start + 2, min(start + LONGEST_PART, last) + 1):
                     yield core[start:stop]
-
-
-def _alike(core: str) -> Iterator[str]:
-    for words in _RULES.alike:
-        word = max((word for word in words if core.endswith(word)), key=len, default="")
-        if 0 < len(word) < len(core):
-            yield from (core[: -len(word)] + other for other in words if other != word)
-
-
-def _turned(words: list[str]) -> Iterator[str]:
-    """With how the thing is before it: "뒤집개 실리콘" is "실리콘 뒤집개", "전단지 코팅된거" is "코팅된 전단지"."""
-    how = words[-1].removesuffix("거").removesuffix("것")
-    if len(words) > 1 and (how in _RULES.afterwards or 1 < len(how) < len(words[-1])):
-        yield "".join([how, *words[:-1]])
-
-
-def _variants(kept: list[str]) -> list[str]:
-    """The text without amounts, materials between its words or a part of food, and with kinds for brands and the like."""
-    words = [word for word in kept if not _AMOUNT.fullmatch(word)] or kept
-    between = [
-        word for number, word in enumerate(words) if number in (0, len(words) - 1) or word not in _RULES.materials
-    ]
-    found = {"".join(words), "".join(between)}
-    found |= {_PURPOSE.sub("", text) for text in found}
-    found |= set(_linked(words))
-    if len(words) > 1 and words[-1] in _RULES.afterwards:
-        found.add("".join(words[:-1]))
-    # A kind of one syllable needs a word of its own: 배 포장망, but not 배터리.
-    found |= {"".join([_KIND[word], *words[1:]]) for word in words[:1] if word in _KIND}
-    # "캔사료", "병맥주": what it came in stands first.
-    found |= {text.removeprefix(one) + one for text in [*found] for one in _RULES.containers if text.startswith(one)}
-    stuff = next((one for one in _RULES.materials if words[-1].startswith(one) and words[-1] != one), "")
-    if stuff and len(words) > 1:
-        found.add("".join([*words[:-1], words[-1].removeprefix(stuff)]))
-    found |= {_KIND[word] + text.removeprefix(word) for text in found for word in _begins(text)}
-    for text in [*found]:
-        found |= {
-            text.removesuffix(part) for part in _RULES.food_parts if text.endswith(part) and len(text) > len(part) + 1
-        }
-        found |= set(_alike(text))
-    return sorted(found - {"".join(kept)})[:MOST_VARIANTS]
-
-
-def _linked(words: list[str]) -> Iterator[str]:
-    """The text with an ㅅ between two parts of a compound or without it: 고추가루 is 고춧가루."""
-    text = "".join(words)
-    if not 2 < len(text) <= LONGEST_PART:
-        return
-    for end in [*accumulate(map(len, words))][:-1] or range(1, len(text)):
-        syllable = text[end - 1]
-        if _HANGUL.match(syllable) and (final := (ord(syllable) - ord("가")) % 28) in (0, SIOT):
-            yield text[: end - 1] + chr(ord(syllable) + (SIOT if final == 0 else -SIOT)) + text[end:]
-
-
-def _begins(text: str) -> list[str]:
-    """The longest word that is a kind of something with which a text begins."""
-    found = [text[:end] for end in range(min(len(text), LONGEST_PART), 1, -1) if text[:end] in _KIND]
-    return found[:1]
-
-
-def _singulars(phrase: str) -> Iterator[str]:
-    yield phrase
-    if phrase.isascii() and len(phrase) > 3:
-        if phrase.endswith("ies"):
-            yield phrase[:-3] + "y"
-        if phrase.endswith("es"):
-            yield phrase[:-2]
-        if phrase.endswith("s"):
-            yield phrase[:-1]
