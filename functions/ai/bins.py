@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from functions.ai.mentions import Mention
-from functions.ai.vocabulary import BINS, ROLES
+from functions.ai.vocabulary import BINS, MATERIAL_WORDS, ROLES, TOPICS
 
 # What follows the name of a bin when a text asks for it, and not when it is what a thing is made of.
 _INTO = re.compile(
@@ -63,3 +63,19 @@ def named_in(text: str) -> list[tuple[int, int, str]]:
 
 def spans(text: str) -> list[tuple[int, int]]:
     return [(start, end) for start, end, _ in named_in(text)]
+
+
+def is_bin(words: str) -> bool:
+    """Whether the words are nothing but the name of a bin or of a collection."""
+    return TOPICS.collections.is_all(words) or any(names.is_all(words) for names in BINS.values())
+
+
+def only_bins(named: Sequence[Mention], text: str) -> bool:
+    """Whether all that is named is what something is thrown into: the thing itself has no name of ours."""
+    return bool(named) and all(ROLES.bin.is_all(text[one.start : one.end]) for one in named)
+
+
+def said_type(text: str) -> str | None:
+    """The last kind of waste that a text names: "플라스틱 아닌데? 유리야"."""
+    found = [(match.end(), len(match[0]), name) for name, words in MATERIAL_WORDS.items() for match in words.all(text)]
+    return max(found)[2] if found else None

@@ -10,13 +10,14 @@ from typing import Any
 
 import msgspec
 
-from functions.ai.answers import first, kind
+from functions.ai.answers import first
 from functions.ai.interfaces import Answer, Question
 from functions.ai.openai_chat import Chat
+from functions.ai.photo_answers import kind
 from functions.ai.questions import say, sources
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.rules import understand
-from functions.ai.scene import Understood
+from functions.ai.understood import Understood
 from shared.messages import Answered, Turn
 
 # Letters of the conversation that go along, newest first, and of one turn.

@@ -4,7 +4,7 @@ import re
 
 from functions.ai import bins as bin_names
 from functions.ai.facts import plain
-from functions.ai.scene import Understood
+from functions.ai.understood import Understood
 from functions.ai.vocabulary import POLARS, TEXTS
 
 _WORD = re.compile(r"(네|아니요|Yes|No)\b[,.:;]?\s*")

@@ -14,7 +14,7 @@ from functions.ai.retrieval import Neighbours
 from shared.messages import Answered, Source
 
 if TYPE_CHECKING:
-    from functions.ai.scene import Understood
+    from functions.ai.understood import Understood
 
 
 class EmbeddedQuestions:

@@ -1,68 +1,20 @@
-"""What the rules look at: a question's facts, what the search adds to them, and what some rules look up beyond."""
-
-from collections.abc import Sequence
-from typing import Any
+"""What the rules look at: a question's facts, and what the search adds to them."""
 
 from msgspec import Struct
 
-from functions.ai import bins
+from functions.ai import bins, lists, parts, rest, roles
 from functions.ai import facts as reading
-from functions.ai import mentions as naming
-from functions.ai.facts import Facts, Language, asked, facts
-from functions.ai.interfaces import Question
-from functions.ai.mentions import Mention
-from functions.ai.retrieval import Category, Item, Neighbours
-from functions.ai.vocabulary import ASPECTS, ROLES, Situation, Unknown
-from shared.messages import Photo, Turn
+from functions.ai.facts import Facts
+from functions.ai.mentions import Mention, mentions
+from functions.ai.retrieval import Item, Neighbours
+from functions.ai.vocabulary import ASPECTS, ROLES
 
 MOST_ITEMS = 4
 """Things answered at once; a longer list is no one's question."""
-
 # Items looked at for the things that a question names: a short name in a long question has a small score.
-_MANY = 40
+MANY = 40
 # A search score from which a thing is meant though its name is not written as ours are ("패트병", "frying pans").
 MEANT = 0.62
-GUESSED = 0.35
-# A score from which an item found for "<thing> <part>" may be that part.
-PART = 0.35
-
-
-class Understood(Struct, frozen=True):
-    """What a question is about, for whoever words the answer.
-
-    `aspects` are what may be asked of the things (names of an item's `answers`, or `bin` with `bin` the category asked for), the
-    likeliest first; `cases` are how the things are. The `text`, as the rules read it, wants yes or no (`polar`) or more (`open`).
-    A `situation` is a danger, whose line comes first. `unknown` is what the municipality knows.
-    """
-
-    rule: str
-    language: Language
-    items: tuple[Item, ...] = ()
-    part: tuple[str, str] | None = None
-    near: bool = False
-    on_topic: bool = True
-    guesses: tuple[Item, ...] = ()
-    aspects: tuple[str, ...] = ()
-    bin: str | None = None
-    negated: bool = False
-    barred: bool = False
-    """Whether it is asked if something is not allowed: yes and no would both be taken both ways."""
-    polar: bool = False
-    open: bool = False
-    text: str = ""
-    cases: tuple[str, ...] = ()
-    situation: Situation | None = None
-    unknown: Unknown | None = None
-    photo: Photo | None = None
-    category: Category | None = None
-    why: bool = False
-    every: bool = False
-    """Whether it is asked of all of a kind."""
-    together: bool = False
-    apart: bool = False
-    not_taken: bool = False
-    said_type: str | None = None
-    """The kind of waste that the person says it is, against the photo's."""
 
 
 class Scene(Struct, frozen=True):
@@ -100,83 +52,10 @@ class Scene(Struct, frozen=True):
             return self.aspects
         return (*(("bin",) if self.bin else ()), *asked, *(one for one in self.aspects if one not in asked))
 
-
-class Asking:
-    """A question with its scene, and what some rules look up beyond it."""
-
-    def __init__(self, question: Question, neighbours: Neighbours) -> None:
-        self.question = question
-        self.neighbours = neighbours
-        self.scene = scene(facts(question), neighbours)
-
-    def understood(self, rule: str, items: Sequence[Item] = (), **more: Any) -> Understood:
-        """The answer of a rule, with what is asked of the items."""
-        fact = self.scene.facts
-        asked = self._asked_before() if items and self._asks_again() else self.scene
-        given: dict[str, Any] = {
-            "near": self.scene.near,
-            "aspects": asked.outcome,
-            "bin": asked.bin,
-            "negated": fact.negated,
-            "barred": fact.barred,
-            "polar": (fact.polar or (asked is not self.scene and not fact.open)) and not asked.choice,
-            "open": fact.open or asked.choice,
-            "every": fact.every,
-            "text": fact.text,
-            "cases": fact.cases,
-            "together": fact.together,
-            "apart": fact.apart,
-        } | more
-        return Understood(rule, fact.language, tuple(items)[:MOST_ITEMS], **given)
-
-    def _asks_again(self) -> bool:
-        """ "물약도?", "그럼 복숭아 씨는?": what was asked before is asked of another thing."""
-        fact = self.scene.facts
-        return (
-            fact.again and fact.short and bool(fact.said) and not (self.scene.aspects or self.scene.bin or fact.cases)
-        )
-
-    def _asked_before(self) -> Scene:
-        return scene(facts(Question(self.scene.facts.said[-1])), self.neighbours)
-
-    def topic(self) -> list[Item]:
-        """What the conversation is about, for a question that leans on it."""
-        turns = list(self.question.history)
-        for number in range(len(turns) - 1, max(-1, len(turns) - 9), -1):
-            if turns[number].role == "user" and (items := self._spoken_of(turns[number].content, turns[number + 1 :])):
-                return items
-        return []
-
-    def _spoken_of(self, text: str, after: Sequence[Turn]) -> list[Item]:
-        before = facts(Question(text))
-        found = self.neighbours.search(before.text, _MANY)
-        named = naming.things(naming.mentions(before.text, found), before.text)
-        if before.disposal or before.state or naming.plainly_about(before.text, named):
-            if named and not naming.only_bins(named, before.text):
-                return [mention.item for mention in named[:MOST_ITEMS]]
-            if found and found[0].score >= MEANT and not before.refers:
-                return [found[0]]
-        return self._answered(after)
-
-    def _answered(self, after: Sequence[Turn]) -> list[Item]:
-        """The item that the answer to a turn was about: it says its name before a colon ("이거 어떻게 버려?")."""
-        for line in after[0].content.splitlines() if after and after[0].role == "assistant" else ():
-            name, colon, _ = line.partition(":")
-            if colon:
-                found = self.neighbours.search(name, 3)
-                return [item for item in found if name in (item.name, item.name_en)][:1]
-        return []
-
-    def names_a_thing(self, text: str) -> bool:
-        """Whether a text names a thing that is more than a material, a bin or a part."""
-        read = asked(text)
-        named = naming.things(naming.mentions(read, self.neighbours.search(read, _MANY)), read)
-        words = [read[one.start : one.end] for one in named]
-        return any(not ROLES.where.is_all(word) and not naming.is_part(word) for word in words)
-
-    def called(self, name: str) -> list[Item]:
-        """The item of exactly that name."""
-        return [item for item in self.neighbours.search(name, 5) if item.name == name][:1]
+    @property
+    def things(self) -> list[Mention]:
+        """The things named that are more than a material or a bin."""
+        return [one for one in self.named if not ROLES.where.is_all(self.facts.text[one.start : one.end])]
 
 
 def scene(fact: Facts, neighbours: Neighbours) -> Scene:
@@ -186,8 +65,8 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         Unavailable: recycle-info is away.
     """
     text = fact.text
-    found = neighbours.search(text, _MANY)
-    mentioned = _held(naming.mentions(text, found), text, neighbours)
+    found = neighbours.search(text, MANY)
+    mentioned = _held(mentions(text, found), text, neighbours)
     if "full" in fact.cases:
         mentioned = [_left_over(one, text, found) for one in mentioned]
     if (
@@ -201,35 +80,35 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     if fact.said and fact.short and not any(one for one in mentioned if not bins.collected(one, text)):
         # "유리병 수거함에 넣으면 안 돼?" after a thing.
         mentioned = []
-    first = naming.things(mentioned, text, follows=bool(fact.said))[:MOST_ITEMS]
+    first = roles.things(mentioned, text, follows=bool(fact.said))[:MOST_ITEMS]
     near = fact.near and bool(first or fact.place)
     about = fact.disposal or near
-    only_parts = all(naming.is_part(text[one.start : one.end]) for one in first)
+    only_parts = all(parts.is_part(text[one.start : one.end]) for one in first)
     # A remark that names nothing new is about what was spoken of: "기름이 많이 묻었으면?"
-    remark = not first and fact.short and (not fact.whole or naming.plainly_about(text, mentioned))
+    remark = not first and fact.short and (not fact.whole or rest.plainly_about(text, mentioned))
     leans = bool(fact.said) and (remark or fact.follows or (bool(first) and only_parts and not fact.whole))
     # "And the cap?" after a bottle asks for no headgear.
-    named = [one for one in first if not (leans and naming.is_part(text[one.start : one.end]))]
+    named = [one for one in first if not (leans and parts.is_part(text[one.start : one.end]))]
     named = [one for one in named if not bins.as_bin(one, named, text)]
-    plainly = naming.plainly_about(text, named)
-    if naming.only_bins(named, text) and (leans or not plainly):
+    plainly = rest.plainly_about(text, named)
+    if bins.only_bins(named, text) and (leans or not plainly):
         named = []
-    both = naming.part_and_whole(named, text)
-    kept = naming.wholes([one for one in named if both is None or one is not both[0]], text)
+    both = parts.part_and_whole(named, text)
+    kept = parts.wholes([one for one in named if both is None or one is not both[0]], text)
     asked_bins = bins.asked_for(text, kept)
     bin_asked = asked_bins[0] if asked_bins else None
-    beside = naming.beside(mentioned, text)
-    aspects = reading.aspects(naming.without(text, naming.without_parts(kept, text)))
+    beside = roles.beside(mentioned, text)
+    aspects = reading.aspects(rest.without(text, parts.without_parts(kept, text)))
     on_topic = (
         about
         or plainly
         or both is not None
         or fact.state
-        or naming.only_names(named, text)
+        or rest.only_names(named, text)
         or (fact.described and bool(named))
         or (bool(named) and not _TROUBLES.isdisjoint(fact.cases))
         or bin_asked is not None
-        or (fact.short and not (fact.polar or fact.open) and naming.listed(kept, text))
+        or (fact.short and not (fact.polar or fact.open) and lists.listed(kept, text))
         or (bool(kept) and fact.polar and not set(aspects) <= _ELSEWHERE_TOO)
     )
     return Scene(
@@ -239,7 +118,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         first=first,
         named=kept,
         both=both,
-        part=naming.part(text, [*kept, *beside], [*_paid(text), *([] if bin_asked is None else bins.spans(text))]),
+        part=parts.part(text, [*kept, *beside], [*_paid(text), *([] if bin_asked is None else bins.spans(text))]),
         near=near,
         about=about,
         leans=leans,
@@ -254,7 +133,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
 def _held(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[Mention]:
     """The mentions, with what a thing was in instead of the thing, where there is such an item."""
     for one in mentioned:
-        if (holder := naming.held(one, text)) is None:
+        if (holder := roles.held(one, text)) is None:
             continue
         name, end = holder
         inside = [other for other in mentioned if one.start <= other.start < end]
@@ -279,8 +158,6 @@ def _left_over(one: Mention, text: str, found: list[Item]) -> Mention:
 
 # A search score of a name that is put together of two words.
 _HELD = 0.9
-
-
 # "씻어서 어디에 넣어요?" asks for the bin.
 _BEFOREHAND = {"rinse", "crush", "moisture"}
 # "유리병 뚜껑이 안 빠져요" tells enough.

@@ -1,5 +1,13 @@
-"""Korean as it sounds: people write 텔레비젼, 빨때 and 찌게 for 텔레비전, 빨대 and 찌개, which are said alike or nearly so."""
+"""Names as people write them: as they sound (텔레비젼, 빨때 and 찌게 for 텔레비전, 빨대 and 찌개), or but for a letter or two."""
 
+import re
+import unicodedata
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+from functions.ai.facts import plain
+
+_HANGUL = re.compile(r"[가-힣]")
 _FIRST, _LAST = 0xAC00, 0xD7A3
 _VOWELS, _FINALS = 21, 28
 # Initial consonants, vowels and final consonants by their numbers in a syllable: what is on the left sounds like the right.
@@ -25,3 +33,27 @@ def _syllable(letter: str) -> str:
     if initial in _J:
         vowel = _AFTER_J.get(vowel, vowel)
     return chr(_FIRST + (initial * _VOWELS + vowel) * _FINALS + _FINAL.get(final, final))
+
+
+_NEARLY = 0.85
+
+
+def nearly(text: str, names: Iterable[str]) -> bool:
+    """Whether a text is one of the names but for a letter or two of a long word; Korean by the letters of its syllables."""
+    wanted = _spelt(text)
+    return len(wanted) >= _LONG and any(
+        wanted[:1] == other[:1] and SequenceMatcher(None, wanted, other).ratio() >= _NEARLY
+        for other in map(_spelt, names)
+    )
+
+
+_LONG = 6
+
+
+def sounds_like(text: str, names: Iterable[str]) -> bool:
+    """Whether a Korean text of two syllables or more sounds as one of the names: 밥솟, 밥솥."""
+    return len(text) > 1 and _HANGUL.search(text) is not None and folded(text) in map(folded, names)
+
+
+def _spelt(text: str) -> str:
+    return unicodedata.normalize("NFD", "".join(letter for letter in plain(text) if letter.isalnum()))

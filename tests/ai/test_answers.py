@@ -4,8 +4,8 @@ import pytest
 from msgspec import structs
 
 from functions.ai import answers
-from functions.ai.answers import Noun
 from functions.ai.interfaces import Answer, Question
+from functions.ai.photo_answers import Noun
 from functions.ai.questions import EmbeddedQuestions
 from functions.ai.retrieval import Neighbours
 from shared.calls import Calls

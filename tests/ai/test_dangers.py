@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from functions.ai.facts import Language
 from functions.ai.interfaces import Question
 from functions.ai.questions import EmbeddedQuestions
 from functions.ai.retrieval import Neighbours
-from functions.ai.scene import Language
 from functions.ai.vocabulary import SITUATIONS
 from shared.calls import Calls
 

@@ -6,7 +6,7 @@ from functions.ai.facts import asked
 from functions.ai.interfaces import Question
 from functions.ai.retrieval import Neighbours
 from functions.ai.rules import understand
-from functions.ai.scene import Understood
+from functions.ai.understood import Understood
 from shared.calls import Calls
 from shared.messages import Turn
 

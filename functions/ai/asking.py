@@ -1,0 +1,118 @@
+"""A question as the rules ask about it: its scene, what they look up beyond that, and what they say."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from functions.ai import bins, parts, rest, roles
+from functions.ai.facts import asked, facts
+from functions.ai.interfaces import Question
+from functions.ai.mentions import mentions
+from functions.ai.retrieval import Item, Neighbours
+from functions.ai.scene import MANY, MEANT, MOST_ITEMS, Scene, scene
+from functions.ai.understood import Understood
+from functions.ai.vocabulary import ROLES
+from shared.calls import Missing
+from shared.messages import Photo, Turn
+
+
+class Asking:
+    """A question with its scene, and what some rules look up beyond it."""
+
+    def __init__(self, question: Question, neighbours: Neighbours) -> None:
+        self.question = question
+        self.neighbours = neighbours
+        self.scene = scene(facts(question), neighbours)
+
+    def understood(self, rule: str, items: Sequence[Item] = (), **more: Any) -> Understood:
+        """The answer of a rule, with what is asked of the items."""
+        fact = self.scene.facts
+        asked = self._asked_before() if items and self._asks_again() else self.scene
+        given: dict[str, Any] = {
+            "near": self.scene.near,
+            "aspects": asked.outcome,
+            "bin": asked.bin,
+            "negated": fact.negated,
+            "barred": fact.barred,
+            "polar": (fact.polar or (asked is not self.scene and not fact.open)) and not asked.choice,
+            "open": fact.open or asked.choice,
+            "every": fact.every,
+            "text": fact.text,
+            "cases": fact.cases,
+            "together": fact.together,
+            "apart": fact.apart,
+        } | more
+        return Understood(rule, fact.language, tuple(items)[:MOST_ITEMS], **given)
+
+    def _asks_again(self) -> bool:
+        """ "물약도?", "그럼 복숭아 씨는?": what was asked before is asked of another thing."""
+        fact = self.scene.facts
+        return (
+            fact.again and fact.short and bool(fact.said) and not (self.scene.aspects or self.scene.bin or fact.cases)
+        )
+
+    def _asked_before(self) -> Scene:
+        return scene(facts(Question(self.scene.facts.said[-1])), self.neighbours)
+
+    def topic(self) -> list[Item]:
+        """What the conversation is about, for a question that leans on it."""
+        turns = list(self.question.history)
+        for number in range(len(turns) - 1, max(-1, len(turns) - 9), -1):
+            if turns[number].role == "user" and (items := self._spoken_of(turns[number].content, turns[number + 1 :])):
+                return items
+        return []
+
+    def _spoken_of(self, text: str, after: Sequence[Turn]) -> list[Item]:
+        before = facts(Question(text))
+        found = self.neighbours.search(before.text, MANY)
+        named = roles.things(mentions(before.text, found), before.text)
+        if before.disposal or before.state or rest.plainly_about(before.text, named):
+            if named and not bins.only_bins(named, before.text):
+                return [mention.item for mention in named[:MOST_ITEMS]]
+            if found and found[0].score >= MEANT and not before.refers:
+                return [found[0]]
+        return self._answered(after)
+
+    def _answered(self, after: Sequence[Turn]) -> list[Item]:
+        """The item that the answer to a turn was about: it says its name before a colon ("이거 어떻게 버려?")."""
+        for line in after[0].content.splitlines() if after and after[0].role == "assistant" else ():
+            name, colon, _ = line.partition(":")
+            if colon:
+                found = self.neighbours.search(name, 3)
+                return [item for item in found if name in (item.name, item.name_en)][:1]
+        return []
+
+    def names_a_thing(self, text: str) -> bool:
+        """Whether a text names a thing that is more than a material, a bin or a part."""
+        read = asked(text)
+        named = roles.things(mentions(read, self.neighbours.search(read, MANY)), read)
+        words = [read[one.start : one.end] for one in named]
+        return any(not ROLES.where.is_all(word) and not parts.is_part(word) for word in words)
+
+    def called(self, name: str) -> list[Item]:
+        """The item of exactly that name."""
+        return [item for item in self.neighbours.search(name, 5) if item.name == name][:1]
+
+    def meant(self) -> list[Item]:
+        """The item that the search is sure of, where the text has no name as ours are written."""
+        scene = self.scene
+        best = scene.found[0] if scene.found and scene.found[0].score >= MEANT else None
+        if bins.only_bins(scene.mentioned, scene.facts.text):
+            return []
+        own = scene.about or scene.facts.state or not scene.leans
+        if scene.facts.language == "en" and scene.facts.open and not (scene.about or scene.facts.state or scene.leans):
+            # "How to tie a tie".
+            return []
+        if best is None or scene.named or (scene.part and scene.leans) or not own or (scene.leans and scene.plainly):
+            return []
+        return [best]
+
+    def photographed(self, photo: Photo) -> list[Item]:
+        """The item that a photo was found to show."""
+        if photo.item_id is None or photo.status != "success":
+            return []
+        try:
+            item = self.neighbours.item(photo.item_id)
+        except Missing:
+            return []
+        # A person's correction says another kind: then it is not that item.
+        return [item] if item.category == photo.waste_type else []

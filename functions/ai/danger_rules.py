@@ -1,0 +1,51 @@
+"""The rule for what is dangerous, and what it goes by: the text, the thing's own name, what was spoken of or shown."""
+
+from functions.ai.asking import Asking
+from functions.ai.facts import plain
+from functions.ai.understood import Understood
+from functions.ai.vocabulary import MATERIALS, SITUATIONS, Situation
+
+
+def in_danger(ask: Asking) -> Understood | None:
+    """Something dangerous: its line comes first, whatever else is asked."""
+    situation = ask.scene.facts.situation or _danger_of_before(ask) or _danger_by_name(ask)
+    if situation is None:
+        return None
+    if situation.always:
+        return ask.understood("in_danger", situation=situation, near=False)
+    if ask.scene.facts.elsewhere and not ask.scene.about and not ask.scene.facts.state:
+        return None
+    items = [one.item for one in ask.scene.named]
+    special = ask.called(situation.item) if situation.item else []
+    if special:
+        # "유리 깨진 거": a material says nothing against what the danger is about.
+        items = [one.item for one in ask.scene.things]
+    if special and situation.instead and not any(situation.there(plain(" ".join(item.names()))) for item in items):
+        # The thing as it is now has rules of its own: a swollen battery does not belong in the battery box.
+        items = special
+    if not items and not special and not ask.scene.about:
+        return None
+    return ask.understood("in_danger", items or special, situation=situation)
+
+
+def _danger_by_name(ask: Asking) -> Situation | None:
+    """ "드라이아이쓰", "칼 신문지에 싸면": the thing's own name says what is dangerous about throwing it away."""
+    text = ask.scene.facts.text
+    if ask.scene.facts.elsewhere:
+        return None
+    texts = [f"{plain(one.item.name)} 버려 {text}" for one in ask.scene.named]
+    return next((danger for name in texts for danger in SITUATIONS if danger.there(name)), None)
+
+
+def _danger_of_before(ask: Asking) -> Situation | None:
+    """ "깨진 건?" after a lamp, or about the photo of one."""
+    fact, photo = ask.scene.facts, ask.question.photo
+    if not fact.cases or ask.scene.things or not (ask.scene.leans or photo):
+        return None
+    if photo is not None and not photo.turns_ago:
+        kind = MATERIALS.get(photo.waste_type or "")
+        names = [item.name for item in ask.photographed(photo)] or (kind.ko[:1] if kind else [])
+    else:
+        names = [item.name for item in ask.topic()]
+    both = [(plain(name), f"{plain(name)} {fact.text}") for name in names]
+    return next((one for one in SITUATIONS for name, all_ in both if one.there(all_) and not one.there(name)), None)

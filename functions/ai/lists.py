@@ -1,0 +1,37 @@
+"""Things that a list joins: "페트병, 캔, 종이컵"."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from functions.ai.mentions import Mention
+from functions.ai.vocabulary import GRAMMAR
+
+AND = re.compile(rf"\s*{GRAMMAR.joins.source}(?:\s*(?:,|a|an|the|and|그리고|{GRAMMAR.with_it.source}))*\s*")
+
+
+def pairs(named: Sequence[Mention]) -> list[tuple[Mention, Mention]]:
+    """Each thing with the next one."""
+    return list(pairwise(named))
+
+
+def runs(named: Sequence[Mention], text: str) -> list[list[Mention]]:
+    """The mentions, those together that a list joins: "페트병, 캔, 종이컵"."""
+    found: list[list[Mention]] = []
+    for one in named:
+        if found and AND.fullmatch(text[found[-1][-1].end : one.start]):
+            found[-1].append(one)
+        else:
+            found.append([one])
+    return found
+
+
+def joined(named: Sequence[Mention], word: str, text: str) -> bool:
+    """Whether a list joins a thing and the word after it: "용기랑 뚜껑"."""
+    matches = (AND.match(text, one.end) for one in named)
+    return any(match is not None and text.startswith(word, match.end()) for match in matches)
+
+
+def listed(named: Sequence[Mention], text: str) -> bool:
+    """Whether a list goes on after a thing, with whatever: "옥수수 껍질이랑 수염"."""
+    return any(AND.match(text, one.end) for one in named)

@@ -1,0 +1,149 @@
+"""What each thing named is to the question: what is to be thrown away, or what that is with, in, of or dirty of."""
+
+import re
+from collections.abc import Sequence
+
+from functions.ai import facts as reading
+from functions.ai import lists, parts
+from functions.ai.mentions import HELD, SOUNDED, Mention
+from functions.ai.vocabulary import CASES, GRAMMAR, ROLES
+
+# What follows a thing that is not the one thrown away: dirt on it, what it is wrapped in, what it came with.
+_DIRT = re.compile(rf"[이가을도만]?\s*(?:물[이가]?\s*)?(?:{ROLES.degree.source}\s*)?{ROLES.dirt.source}")
+_TOOL = re.compile(rf"(?:으로|로|에)\s*(?:잘\s*)?{ROLES.wrapped.source}")
+# "비닐봉지째", "철사 부분": what it is in, and a part of it.
+_WHOLE = re.compile(r"째|\s?부분")
+_WITH = re.compile(rf"{ROLES.together.source}(?![가-힣])")
+_WITH_A = re.compile(rf"{ROLES.together.source}\s*$")
+_ORIGIN = re.compile(rf"\s*{ROLES.origin.source}")
+_NOT_THAT = re.compile(rf"{ROLES.not_that.source}(?![가-힣])")
+_OWNED = re.compile(rf"(?:의\s|\s|'s\s)(?:{GRAMMAR.states.source}\s)?")
+_IS = re.compile(r"(?:이?인데|이?거든|이라서|라서|이?니까|이에요|예요)")
+_MADE_OF = re.compile(ROLES.stuff.source)
+# "피자 시키면 오는 (갈릭소스 통)": a clause about the thing that follows.
+_VERBAL = rf"(?!{ROLES.holders.source}[은는]\s)[가-힣]*(?!면){reading.ending_in(4)}\s"
+_CLAUSE = re.compile(rf"(?:[이가을를에]|에서)?\s(?:[가-힣]+\s){{0,3}}{_VERBAL}[가-힣]*")
+_HOLDER = re.compile(
+    rf"[이가을를도]?\s(?:[가-힣]+\s){{0,3}}?{_VERBAL}(?:[가-힣]+{reading.ending_in(4)}\s)?"
+    rf"(?:{ROLES.stuff.source}\s?)?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
+)
+_HOLDER_NEXT = re.compile(rf"\s?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))")
+
+
+def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
+    """The mentions that are to be thrown away: "빨대는 플라스틱인가요?" is about the straw, "피자박스 기름 묻었으면" the box.
+
+    The others stay when nothing else is named, or when a list names them ("페트병, 캔, 종이컵"). With `follows`, something
+    was said before that the text may be about: then dirt and wrappings are not what it is about, even alone.
+    """
+    dropped = beside(named, text, follows=follows)
+    if all(parts.is_part(text[one.start : one.end]) for one in named if one not in dropped):
+        # "송장 안 떼고 박스째": the part goes with the whole.
+        dropped = [one for one in dropped if not _WHOLE.match(text, one.end)]
+    if len(dropped) < len(named) or follows:
+        named = [one for one in named if one not in dropped]
+    # "콜라 페트병": what was in it says which bottle.
+    contents = [
+        one
+        for one, other in lists.pairs(named)
+        if text[one.end : other.start] == " "
+        and one.item.category == "food" != other.item.category
+        and not ROLES.where.is_all(text[other.start : other.end])
+    ]
+    # "샴푸 리필 파우치": what is in it says which one.
+    contents += [
+        one
+        for one, other in lists.pairs(named)
+        if text[one.end : other.start] == " "
+        and HELD.search(text[other.start : other.end])
+        and other.end - other.start > SOUNDED
+        and not parts.is_part(text[other.start : other.end])
+        and not _MADE_OF.match(text, other.start)
+        and not HELD.search(text[one.start : one.end])
+        and one not in contents
+    ]
+    # "이 봉투 보냉백인데": what it is said to be.
+    contents += [
+        one
+        for one, other in lists.pairs(named)
+        if text[one.end : other.start] == " "
+        and _IS.match(text, other.end)
+        and not ROLES.where.is_all(text[other.start : other.end])
+        and one not in contents
+    ]
+    # "선크림 튜브" is no 튜브 to swim with.
+    contents += [
+        other
+        for one, other in lists.pairs(named)
+        if text[one.end : other.start] == " "
+        and ROLES.holders.is_all(text[other.start : other.end])
+        and one not in contents
+        and any(ROLES.holders.within(name[-2:]) for name in one.item.names())
+    ]
+    owners = [
+        one
+        for one, other in lists.pairs(named)
+        if (ROLES.owners.is_all(text[one.start : one.end]) or _holds(one, other, text))
+        and _OWNED.fullmatch(text[one.end : other.start])
+        and not ROLES.where.is_all(text[other.start : other.end])
+        and not parts.is_part(text[other.start : other.end])
+    ]
+    if len(named) > 1 and CASES["mixed"].within(text[named[-1].end :]):
+        # "옷걸이 철사랑 플라스틱 섞인 거": what the first is made of.
+        named = named[:1]
+    clauses = [
+        one
+        for one, other in lists.pairs(named)
+        if _CLAUSE.fullmatch(text[one.end : other.start])
+        and not ROLES.where.is_all(text[other.start : other.end])
+        and not parts.is_part(text[other.start : other.end])
+    ]
+    kept = [
+        one
+        for one in named
+        if not ROLES.where.is_all(text[one.start : one.end])
+        and not _NOT_THAT.match(text, one.end)
+        and not (
+            _ORIGIN.match(text, one.end)
+            and one is not named[-1]
+            and not parts.is_part(text[named[-1].start : named[-1].end])
+        )
+        and one not in contents
+        and one not in clauses
+        and one not in owners
+    ]
+    if not kept:
+        # "캔을 쓰레기통에": of materials and bins alone, the bin is not the thing.
+        return [one for one in named if not ROLES.bin.is_all(text[one.start : one.end])] or list(named)
+    listed = [run for run in lists.runs(named, text) if len(run) > 1 and any(one in kept for one in run)]
+    more = {one.start for run in listed for one in run if not ROLES.bin.is_all(text[one.start : one.end])}
+    return [mention for mention in named if mention in kept or mention.start in more]
+
+
+def held(one: Mention, text: str) -> tuple[str, int] | None:
+    """What a thing was in, where a clause is between the two: "두부 담겼던 네모난 통" is the 두부 통, up to an offset."""
+    found = _HOLDER.match(text, one.end) or _HOLDER_NEXT.match(text, one.end)
+    return (f"{text[one.start : one.end]} {found['holder']}", found.end()) if found else None
+
+
+def _holds(one: Mention, other: Mention, text: str) -> bool:
+    """Whether a thing is a packing that another came in: "치킨박스 기름종이"."""
+    words = text[one.start : one.end], text[other.start : other.end]
+    return ROLES.packings.within(words[0][-2:]) and not ROLES.holders.within(words[1][-2:])
+
+
+def beside(named: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
+    """The mentions of what another thing is with, dirty of, or wrapped in."""
+    return [one for one in named if _beside(one, text, follows=follows)]
+
+
+def _beside(one: Mention, text: str, *, follows: bool) -> bool:
+    """Whether it is what another thing is with, dirty of, or wrapped in."""
+    return bool(
+        (text[: one.start].isascii() and _WITH_A.search(text, 0, one.start))
+        or _DIRT.match(text, one.end)
+        or _TOOL.match(text, one.end)
+        or _WHOLE.match(text, one.end)
+        or (ROLES.stuff.is_all(text[one.start : one.end]) and parts.PART_NEXT.match(text, one.end))
+        or (follows and ROLES.where.is_all(text[one.start : one.end]) and _WITH.match(text, one.end))
+    )

@@ -1,0 +1,107 @@
+"""What answers first: the own line of an item, or of a kind of waste, about what is asked, with its yes or no."""
+
+import re
+from collections.abc import Callable
+
+from functions.ai import polarity
+from functions.ai.facts import plain
+from functions.ai.retrieval import Category, Item
+from functions.ai.understood import Understood
+from functions.ai.vocabulary import LINES_OF, TEXTS
+
+
+def answering(item: Item, understood: Understood) -> list[str]:
+    """The item's own short answers to what is asked of it: what changes in its state, and yes, no or how."""
+    language, aspect = understood.language, asked_of(item, understood)
+    lines: list[str] = _stuck(item, understood) if "stuck" in understood.cases else []
+    later = said_later(item, understood)
+    changes = [line for case in understood.cases if (line := item.exception(case, language)) and line not in later]
+    about = _about(item, aspect, understood)
+    first_of_all = aspect is not None and aspect not in _OUTCOMES
+    if understood.polar and about and (first_of_all or any(map(_open_case(understood), changes))):
+        # "얼룩 남았는데 재활용돼?": "네, 씻어서 …", then what holds if it stays.
+        lines += [*about, *changes]
+    else:
+        lines += [*(polarity.excepted(line, aspect, understood) for line in changes), *about]
+    return list(dict.fromkeys(lines[:2]))
+
+
+def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
+    """The item's answer about that, or its first line that speaks of it."""
+    language = understood.language
+    if aspect is None:
+        return []
+    if aspect == "outdoors":
+        return [TEXTS[language]["outdoors"]]
+    if aspect == "bin" and understood.bin is not None:
+        line = item.answer("recycle", language) or item.described(language)
+        return [polarity.binned(line, item.category, understood)]
+    if line := item.answer(aspect, language):
+        return [polarity.answered(line, aspect, understood)]
+    own = [line for line in (*item.steps(language), *item.warnings(language)) if _speaks(line, LINES_OF[aspect])]
+    return [polarity.instructed(line, aspect, understood) for line in own[:1]]
+
+
+def asked_of(item: Item, understood: Understood) -> str | None:
+    """Which of the aspects it may be: the first that the item has an answer to, else the likeliest."""
+    aspects = understood.aspects
+    if len(understood.items) > 1 and not (understood.polar or understood.open):
+        # "와인병이랑 코르크 마개요" asks nothing about a lid.
+        return None
+    if len(_WHERE & set(aspects)) > 1:
+        # "음식물이야 일반쓰레기야?": the bin that it does go into.
+        yes = [one for one in aspects if one in _WHERE and polarity.affirms(item.answer(one, "ko"))]
+        aspects = (*(one for one in aspects if one not in _WHERE), *yes, *aspects)
+    return next((one for one in aspects if one in _ALIKE or item.answer(one, "ko")), next(iter(aspects), None))
+
+
+_ALIKE = {"bin", "outdoors"}
+"""What is answered of every thing."""
+_WHERE = {"food", "bag", "recycle"}
+_OUTCOMES = {*_WHERE, "bin"}
+"""Aspects whose answer changes with how the thing is; a dirty can is rinsed all the same."""
+
+
+def of_kind(category: Category, understood: Understood) -> list[str]:
+    """The answer about a photo's kind of waste to what is asked: its own line about that, or where it goes."""
+    language = understood.language
+    aspect = next(iter(understood.aspects), None)
+    if aspect is None or aspect == "outdoors":
+        return [] if aspect is None else [TEXTS[language]["outdoors"]]
+    steps = category.steps(language)
+    if aspect in _OUTCOMES:
+        wanted = {"bag": "general", "food": "food"}.get(aspect, understood.bin)
+        there = category.category == wanted if wanted else category.category not in polarity.NOT_RECYCLED
+        goes = [line for line in steps if polarity.names_bin(line, category.category)] or steps[-1:]
+        return [polarity.worded(line, there, understood) if understood.polar else line for line in goes[:1]]
+    own = [line for line in (*steps, *category.warnings(language)) if _speaks(line, LINES_OF[aspect])]
+    return [polarity.instructed(line, aspect, understood) for line in own[:1]]
+
+
+def said_later(item: Item, understood: Understood) -> list[str]:
+    """What holds under an open condition, where the way alone is asked: "남은 선크림" is soaked up first of all."""
+    if understood.polar or asked_of(item, understood) is not None:
+        return []
+    said = [item.exception(case, understood.language) for case in understood.cases]
+    return [line for line in said if line and _open_case(understood)(line) and item.described(understood.language)]
+
+
+def _open_case(understood: Understood) -> Callable[[str], bool]:
+    """Whether a line holds under a condition that the question leaves open."""
+    return lambda line: polarity.conditional(line) and "stays" not in understood.cases
+
+
+def _stuck(item: Item, understood: Understood) -> list[str]:
+    """What to do with a part that does not come off, where the item says it."""
+    language = understood.language
+    said = [item.answer(asked_of(item, understood) or "label", language), item.exception("mixed", language)]
+    own = [*said, *item.steps(language), *item.warnings(language)]
+    said_so = [line for line in own if line and _NOT_OFF.search(plain(line))][:1]
+    return said_so if understood.polar else [polarity.bare(line) for line in said_so]
+
+
+_NOT_OFF = re.compile(r"안 떨어|떨어지지 않|어려우면|어려운|못 떼|come off|stubborn|can't be taken apart|hard to")
+
+
+def _speaks(line: str, words: list[str]) -> bool:
+    return any(word in plain(line) for word in words)
