@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
+from runtime.meaning import parse
 from runtime.services import ROOT, Service, suggestion
 
 if TYPE_CHECKING:
@@ -89,9 +90,8 @@ def _read(service: Service, path: Path, root: Path) -> Function | None:
 def _parsed(folder: str, prefix: str, path: Path, root: Path, changed: int, size: int) -> Function | None:
     file = path.relative_to(root).as_posix()
     try:
-        tree = ast.parse(
-            decode_source(path.read_bytes()), file
-        )  # with a byte order mark and a coding line as Python reads them
+        # With a byte order mark and a coding line as Python reads them.
+        tree = parse(decode_source(path.read_bytes()), file)
     except SyntaxError as error:
         raise LoadError(f"{file}, line {error.lineno or 1}: {error.msg}") from None
     except ValueError as error:  # no UTF-8

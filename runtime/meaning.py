@@ -16,14 +16,22 @@ from typing import Any
 _SKIPPED = {"type_comment", "kind", "ctx", "type_ignores", "lineno", "col_offset", "end_lineno", "end_col_offset"}
 
 
-@functools.lru_cache(maxsize=1)
-def parsed(code: str) -> ast.Module:
-    """The tree of some code; of the last, kept: imports and meaning are asked for one after the other.
+def parse(code: str, file: str = "<unknown>") -> ast.Module:
+    """The tree of some code.
 
     Raises:
         SyntaxError: it is not Python.
     """
-    return ast.parse(code)
+    try:
+        return ast.parse(code, file)
+    except ValueError as error:  # a null byte, before Python 3.11.4
+        raise SyntaxError(str(error), (file, code.partition("\0")[0].count("\n") + 1, None, None)) from None
+
+
+@functools.lru_cache(maxsize=1)
+def parsed(code: str) -> ast.Module:
+    """`parse` of the last code, kept: imports and meaning are asked for one after the other."""
+    return parse(code)
 
 
 @functools.lru_cache(maxsize=2048)

@@ -196,7 +196,7 @@ def test_a_store_that_can_not_answer_is_no_missing_photo(s3: S3, wrong: dict[str
     "first",
     [
         b"",
-        b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nph",
     ],
     ids=["closed", "busy", "cut"],

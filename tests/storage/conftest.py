@@ -3,38 +3,34 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from shared.ids import new_id
 from shared.objects import ObjectStore
 from shared.settings import Settings
+from tests.support import S3
 
 
 @pytest.fixture(scope="session")
-def bucket_address() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def client(bucket_address: str) -> Any:
+def client(s3: S3) -> Any:
     """boto3's own, for what our services never ask."""
-    given = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "ap-northeast-2"}
-    return boto3.client("s3", endpoint_url=bucket_address, **given)
+    return boto3.client(
+        "s3",
+        endpoint_url=s3.url,
+        aws_access_key_id=s3.access_key,
+        aws_secret_access_key=s3.secret_key,
+        region_name="ap-northeast-2",
+    )
 
 
 @pytest.fixture
-def store(bucket_address: str, client: Any) -> Iterator[ObjectStore]:
-    """A new bucket on moto's server."""
+def store(s3: S3, client: Any) -> Iterator[ObjectStore]:
+    """A new bucket."""
     store = ObjectStore(
         Settings(
-            s3_endpoint_url=bucket_address,
+            s3_endpoint_url=s3.url,
             s3_bucket=f"photos-{new_id()}",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=s3.access_key,
+            aws_secret_access_key=s3.secret_key,
             cdn_base_url="http://cdn.test",
         )
     )

@@ -127,7 +127,11 @@ async def test_whoever_asks_again_finds_what_was_done_once_and_what_was_not_is_d
         """The id of the analysis; None where there was no answer."""
         with suppress(httpx.TransportError):
             headers = person.headers | {"Idempotency-Key": key[-20:]}
-            answer = await by.post(f"{BASE}/analyses", json={"image_key": key}, headers=headers)
+            body = {"image_key": key}
+            answer = await by.post(f"{BASE}/analyses", json=body, headers=headers)
+            if answer.status_code == 409:  # while the one that hangs has the key
+                await asyncio.sleep(0.1)
+                return await ask(by, key)
             assert answer.status_code == 202, answer.text
             return str(answer.json()["id"])
         return None

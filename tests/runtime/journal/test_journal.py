@@ -49,10 +49,11 @@ def test_a_new_task_is_to_be_worked_on_and_an_ended_one_is_answered_again(path: 
 def test_who_is_told_of_a_commit_is_told_once_before_the_group_ends_and_stumbles_alone(path: Path) -> None:
     journal = Journal(path)
     told: list[Any] = []
-    journal.after_group(lambda: told.append("group"))
-    held = threading.Event()
+    holding, held = threading.Event(), threading.Event()
     # One group holds the thread, the next one has all three.
-    journal.submit(lambda db: held.wait(30))
+    journal.submit(lambda db: (holding.set(), held.wait(30)))
+    assert holding.wait(30)
+    journal.after_group(lambda: told.append("group"))
     begun = [start() for _ in range(3)]
     for number, one in enumerate(begun):
 

@@ -639,7 +639,9 @@ def test_a_cycle_that_fails_leaves_no_statement_under_way(
         syncer.cycle()
     assert ended_ == [3]
     syncer.reach = lambda point: None
-    assert syncer.cycle().synced == 3
+    # Whether the first one's mark came before the failure is PostgreSQL's log's affair.
+    assert syncer.cycle().synced in (3, 4)
+    assert syncer.cycle().synced == 0
     syncer.close()
 
 
