@@ -320,7 +320,7 @@ async def test_what_is_asked_of_two_replicas_whose_connections_are_cut_is_done_o
         nonlocal cuts
         working = (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'test-waste' AND state <> 'idle'"
+            " WHERE application_name = 'test-waste' AND (state <> 'idle' OR random() < 0.2)"
         )
         async with await psycopg.AsyncConnection.connect(postgres.superuser_dsn, autocommit=True) as admin:
             while True:
