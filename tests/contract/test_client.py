@@ -174,6 +174,9 @@ class Breaking(httpx.BaseTransport):
             answer.stream = Torn(answer.stream)
         return answer
 
+    def close(self) -> None:
+        self.network.close()
+
 
 class Torn(httpx.SyncByteStream):
     def __init__(self, stream: Any) -> None:
