@@ -318,7 +318,14 @@ def test_every_loop_of_a_worker_and_a_relay_may_die_and_the_work_goes_on_or_the_
     given_up: list[str] = []
     monkeypatch.setattr(Consumer, "give_up", staticmethod(lambda name, reason: given_up.append(name)))
     others = {loop.name for loop in supervision.loops() if loop is not owner.relay._loop}
-    functions = {"act": call(lambda *, number: Result(record={"number": number}))}
+    going = threading.Event()
+    going.set()
+
+    def act(*, number: int) -> Result:
+        assert going.wait(60)
+        return Result(record={"number": number})
+
+    functions = {"act": call(act)}
     with worker(broker_url, tmp_path, queue, functions, threads=2) as running:
         mine = {loop.name: loop for loop in supervision.loops() if loop.name not in others}
         held = {f"{queue}-finish", f"{queue}-0", f"{queue}-1", "journal"}
@@ -343,9 +350,11 @@ def test_every_loop_of_a_worker_and_a_relay_may_die_and_the_work_goes_on_or_the_
             ids = owner.enqueue(f"{queue}/act", 1, 2)
             eventually(lambda ids=ids: owner.outcomes.keys() >= set(ids))
             eventually(lambda loop=loop: (loop.ends, loop.state) == (1, "runs"))
+        going.clear()  # else the other thread may be so quick that this one never has to wake
         mine[f"{queue}-0"].kill()
         owner.enqueue(f"{queue}/act", *range(8))
         eventually(lambda: given_up == [f"{queue}-0"])
+        going.set()
 
 
 def test_what_the_broker_holds_of_a_function_that_is_switched_off_waits_until_it_is_on_again(
