@@ -6,12 +6,10 @@ import os
 from collections.abc import AsyncIterator
 from typing import Any
 
-import uvicorn
-
 from emulator.dashboard.site import Site
 from emulator.deferred import Deferred
 from emulator.recording import spanlog
-from runtime.http.server import Server
+from runtime.http.server import Server, configured
 
 
 @contextlib.asynccontextmanager
@@ -38,16 +36,11 @@ async def build(given: tuple[Site, contextlib.AsyncExitStack]) -> Any:
 
 
 def main() -> None:
-    config = uvicorn.Config(
+    config = configured(
         Deferred("/_emulator/ready", gathering, build),
+        http="httptools",
         host="127.0.0.1",
         port=int(os.environ["PORT"]),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        http="httptools",
-        loop="uvloop",
-        ws="none",
         lifespan="on",
         timeout_graceful_shutdown=1,
     )

@@ -85,7 +85,7 @@ class Asking:
         """Whether a text names a thing that is more than a material, a bin or a part."""
         read = asked(text)
         named = roles.things(mentions(read, self.neighbours.search(read, MANY)), read)
-        words = [read[one.start : one.end] for one in named]
+        words = [one.words(read) for one in named]
         return any(not ROLES.where.is_all(word) and not parts.is_part(word) for word in words)
 
     def called(self, name: str) -> list[Item]:

@@ -72,7 +72,7 @@ def is_bin(words: str) -> bool:
 
 def only_bins(named: Sequence[Mention], text: str) -> bool:
     """Whether all that is named is what something is thrown into: the thing itself has no name of ours."""
-    return bool(named) and all(ROLES.bin.is_all(text[one.start : one.end]) for one in named)
+    return bool(named) and all(ROLES.bin.is_all(one.words(text)) for one in named)
 
 
 def said_type(text: str) -> str | None:

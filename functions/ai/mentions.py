@@ -30,6 +30,10 @@ class Mention(Struct, frozen=True):
     start: int
     end: int
 
+    def words(self, text: str) -> str:
+        """The name as the text has it."""
+        return text[self.start : self.end]
+
 
 def mentions(text: str, items: Iterable[Item]) -> list[Mention]:
     """The items whose names are in the (plain) text, longest names first served, in the order of the text."""

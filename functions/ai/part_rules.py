@@ -17,10 +17,10 @@ _PART = 0.35
 def part_of_a_thing(ask: Asking) -> Understood | None:
     """A part of a thing named here or before: the part's own item, or the thing's lines about it."""
     scene = ask.scene
-    whole = [one.item for one in scene.named] or ask.meant()
-    if scene.part is None and scene.both is None:
+    if scene.part is None:
         return None
-    if scene.part is None or not (whole or scene.leans or scene.plainly):
+    whole = [one.item for one in scene.named] or ask.meant()
+    if not (whole or scene.leans or scene.plainly):
         return None
     topic = whole or ask.topic()
     if not topic:

@@ -48,9 +48,9 @@ def part_and_whole(named: Sequence[Mention], text: str) -> tuple[Mention, Mentio
     """Two neighbouring mentions of which one is a part of the other: (part, whole)."""
     for one, other in lists.pairs(named):
         between = text[one.end : other.start]
-        if is_part(text[other.start : other.end]) and _OF.fullmatch(between):
+        if is_part(other.words(text)) and _OF.fullmatch(between):
             return other, one
-        if is_part(text[one.start : one.end]) and _PART_OF.fullmatch(between):
+        if is_part(one.words(text)) and _PART_OF.fullmatch(between):
             return one, other
     return None
 
@@ -67,7 +67,7 @@ def wholes(named: Sequence[Mention], text: str) -> list[Mention]:
         if lists.AND.fullmatch(text[both[0].end : both[1].start])
         for one in both
     }
-    kept = [one for one in named if one.start in joined or not is_part(text[one.start : one.end])]
+    kept = [one for one in named if one.start in joined or not is_part(one.words(text))]
     return kept or list(named)
 
 
@@ -76,7 +76,7 @@ def without_parts(named: Sequence[Mention], text: str) -> list[Mention]:
 
     A part in a list is a thing of its own: "소주병이랑 병뚜껑".
     """
-    things = [one for one in named if not ROLES.where.is_all(text[one.start : one.end])]
+    things = [one for one in named if not ROLES.where.is_all(one.words(text))]
     ends = [(one, AT_END.search(text[: one.end], one.start)) for one in things]
     listed = len(things) > 1
     return [

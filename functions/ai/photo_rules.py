@@ -9,7 +9,7 @@ from shared.messages import Photo
 def about_the_photo(ask: Asking) -> Understood | None:
     """A question that comes with a photo and names no other thing is about what the photo shows."""
     photo, scene = ask.question.photo, ask.scene
-    named = [one for one in scene.things if not parts.is_part(scene.facts.text[one.start : one.end])]
+    named = [one for one in scene.things if not parts.is_part(one.words(scene.facts.text))]
     elsewhere = named and not scene.facts.isnt and (scene.facts.turns or not scene.facts.refers)
     if photo is None or elsewhere or (photo.turns_ago and not _still_about(ask, photo)):
         return None

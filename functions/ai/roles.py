@@ -37,56 +37,28 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     was said before that the text may be about: then dirt and wrappings are not what it is about, even alone.
     """
     dropped = beside(named, text, follows=follows)
-    if all(parts.is_part(text[one.start : one.end]) for one in named if one not in dropped):
+    if all(parts.is_part(one.words(text)) for one in named if one not in dropped):
         # "송장 안 떼고 박스째": the part goes with the whole.
         dropped = [one for one in dropped if not _WHOLE.match(text, one.end)]
     if len(dropped) < len(named) or follows:
         named = [one for one in named if one not in dropped]
-    # "콜라 페트병": what was in it says which bottle.
-    contents = [
-        one
-        for one, other in lists.pairs(named)
-        if text[one.end : other.start] == " "
-        and one.item.category == "food" != other.item.category
-        and not ROLES.where.is_all(text[other.start : other.end])
-    ]
-    # "샴푸 리필 파우치": what is in it says which one.
-    contents += [
-        one
-        for one, other in lists.pairs(named)
-        if text[one.end : other.start] == " "
-        and HELD.search(text[other.start : other.end])
-        and other.end - other.start > SOUNDED
-        and not parts.is_part(text[other.start : other.end])
-        and not _MADE_OF.match(text, other.start)
-        and not HELD.search(text[one.start : one.end])
-        and one not in contents
-    ]
-    # "이 봉투 보냉백인데": what it is said to be.
-    contents += [
-        one
-        for one, other in lists.pairs(named)
-        if text[one.end : other.start] == " "
-        and _IS.match(text, other.end)
-        and not ROLES.where.is_all(text[other.start : other.end])
-        and one not in contents
-    ]
+    touching = [(one, other) for one, other in lists.pairs(named) if text[one.end : other.start] == " "]
+    contents = [one for one, other in touching if _says_which(one, other, text)]
     # "선크림 튜브" is no 튜브 to swim with.
     contents += [
         other
-        for one, other in lists.pairs(named)
-        if text[one.end : other.start] == " "
-        and ROLES.holders.is_all(text[other.start : other.end])
+        for one, other in touching
+        if ROLES.holders.is_all(other.words(text))
         and one not in contents
         and any(ROLES.holders.within(name[-2:]) for name in one.item.names())
     ]
     owners = [
         one
         for one, other in lists.pairs(named)
-        if (ROLES.owners.is_all(text[one.start : one.end]) or _holds(one, other, text))
+        if (ROLES.owners.is_all(one.words(text)) or _holds(one, other, text))
         and _OWNED.fullmatch(text[one.end : other.start])
-        and not ROLES.where.is_all(text[other.start : other.end])
-        and not parts.is_part(text[other.start : other.end])
+        and not ROLES.where.is_all(other.words(text))
+        and not parts.is_part(other.words(text))
     ]
     if len(named) > 1 and CASES["mixed"].within(text[named[-1].end :]):
         # "옷걸이 철사랑 플라스틱 섞인 거": what the first is made of.
@@ -95,41 +67,55 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         one
         for one, other in lists.pairs(named)
         if _CLAUSE.fullmatch(text[one.end : other.start])
-        and not ROLES.where.is_all(text[other.start : other.end])
-        and not parts.is_part(text[other.start : other.end])
+        and not ROLES.where.is_all(other.words(text))
+        and not parts.is_part(other.words(text))
     ]
     kept = [
         one
         for one in named
-        if not ROLES.where.is_all(text[one.start : one.end])
+        if not ROLES.where.is_all(one.words(text))
         and not _NOT_THAT.match(text, one.end)
-        and not (
-            _ORIGIN.match(text, one.end)
-            and one is not named[-1]
-            and not parts.is_part(text[named[-1].start : named[-1].end])
-        )
+        and not (_ORIGIN.match(text, one.end) and one is not named[-1] and not parts.is_part(named[-1].words(text)))
         and one not in contents
         and one not in clauses
         and one not in owners
     ]
     if not kept:
         # "캔을 쓰레기통에": of materials and bins alone, the bin is not the thing.
-        return [one for one in named if not ROLES.bin.is_all(text[one.start : one.end])] or list(named)
+        return [one for one in named if not ROLES.bin.is_all(one.words(text))] or list(named)
     listed = [run for run in lists.runs(named, text) if len(run) > 1 and any(one in kept for one in run)]
-    more = {one.start for run in listed for one in run if not ROLES.bin.is_all(text[one.start : one.end])}
+    more = {one.start for run in listed for one in run if not ROLES.bin.is_all(one.words(text))}
     return [mention for mention in named if mention in kept or mention.start in more]
+
+
+def _says_which(one: Mention, other: Mention, text: str) -> bool:
+    """Whether a thing only says which one is meant by the next word."""
+    words = other.words(text)
+    if one.item.category == "food" != other.item.category and not ROLES.where.is_all(words):
+        # "콜라 페트병": what was in it.
+        return True
+    if _IS.match(text, other.end) and not ROLES.where.is_all(words):
+        # "이 봉투 보냉백인데": what it is said to be.
+        return True
+    # "샴푸 리필 파우치": what is in it.
+    return (
+        HELD.search(words) is not None
+        and len(words) > SOUNDED
+        and not parts.is_part(words)
+        and not _MADE_OF.match(text, other.start)
+        and not HELD.search(one.words(text))
+    )
 
 
 def held(one: Mention, text: str) -> tuple[str, int] | None:
     """What a thing was in, where a clause is between the two: "두부 담겼던 네모난 통" is the 두부 통, up to an offset."""
     found = _HOLDER.match(text, one.end) or _HOLDER_NEXT.match(text, one.end)
-    return (f"{text[one.start : one.end]} {found['holder']}", found.end()) if found else None
+    return (f"{one.words(text)} {found['holder']}", found.end()) if found else None
 
 
 def _holds(one: Mention, other: Mention, text: str) -> bool:
     """Whether a thing is a packing that another came in: "치킨박스 기름종이"."""
-    words = text[one.start : one.end], text[other.start : other.end]
-    return ROLES.packings.within(words[0][-2:]) and not ROLES.holders.within(words[1][-2:])
+    return ROLES.packings.within(one.words(text)[-2:]) and not ROLES.holders.within(other.words(text)[-2:])
 
 
 def beside(named: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
@@ -144,6 +130,6 @@ def _beside(one: Mention, text: str, *, follows: bool) -> bool:
         or _DIRT.match(text, one.end)
         or _TOOL.match(text, one.end)
         or _WHOLE.match(text, one.end)
-        or (ROLES.stuff.is_all(text[one.start : one.end]) and parts.PART_NEXT.match(text, one.end))
-        or (follows and ROLES.where.is_all(text[one.start : one.end]) and _WITH.match(text, one.end))
+        or (ROLES.stuff.is_all(one.words(text)) and parts.PART_NEXT.match(text, one.end))
+        or (follows and ROLES.where.is_all(one.words(text)) and _WITH.match(text, one.end))
     )

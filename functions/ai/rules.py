@@ -12,6 +12,7 @@ from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import MEANT
 from functions.ai.understood import Understood
 from functions.ai.unknown_rules import not_ours_to_know
+from functions.ai.vocabulary import WHERE
 
 # A search score from which an item may be meant: it is offered when we ask back.
 _GUESSED = 0.35
@@ -64,7 +65,7 @@ def what_is_not_taken(ask: Asking) -> Understood | None:
     """ "의류수거함에 못 넣는 게 뭐예요": what a collection does not take."""
     scene = ask.scene
     kind = scene.bin or bins.said_type(scene.facts.text)
-    words = [scene.facts.text[one.start : one.end] for one in scene.things]
+    words = [one.words(scene.facts.text) for one in scene.things]
     if not scene.facts.not_taken or kind is None or not all(bins.is_bin(word) for word in words):
         return None
     category = ask.neighbours.category(kind)
@@ -74,7 +75,7 @@ def what_is_not_taken(ask: Asking) -> Understood | None:
 def food_waste_itself(ask: Asking) -> Understood | None:
     """ "음식물 쓰레기 물기 빼야 해?": the bin's name is the thing, where more is asked of it than whether it goes there."""
     scene = ask.scene
-    more = set(scene.facts.aspects) - {"food", "bag", "recycle"}
+    more = set(scene.facts.aspects) - WHERE
     if scene.named or scene.leans or "food" not in scene.facts.aspects or not (more and scene.mentioned):
         return None
     items = ask.called("음식물 쓰레기")

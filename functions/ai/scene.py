@@ -7,7 +7,7 @@ from functions.ai import facts as reading
 from functions.ai.facts import Facts
 from functions.ai.mentions import Mention, mentions
 from functions.ai.retrieval import Item, Neighbours
-from functions.ai.vocabulary import ASPECTS, ROLES
+from functions.ai.vocabulary import ASPECTS, ROLES, WHERE
 
 MOST_ITEMS = 4
 """Things answered at once; a longer list is no one's question."""
@@ -45,7 +45,7 @@ class Scene(Struct, frozen=True):
     @property
     def outcome(self) -> tuple[str, ...]:
         """The aspects; where it goes comes before what is only done on the way: "씻어서 플라스틱으로 내?"."""
-        asked = tuple(one for one in self.aspects if one in _OUTCOMES)
+        asked = tuple(one for one in self.aspects if one in WHERE)
         if self.bin and set(self.aspects) <= {"recycle"}:
             return ("bin",)
         if not ROLES.on_the_way.within(self.facts.text) or not (asked or self.bin):
@@ -55,7 +55,7 @@ class Scene(Struct, frozen=True):
     @property
     def things(self) -> list[Mention]:
         """The things named that are more than a material or a bin."""
-        return [one for one in self.named if not ROLES.where.is_all(self.facts.text[one.start : one.end])]
+        return [one for one in self.named if not ROLES.where.is_all(one.words(self.facts.text))]
 
 
 def scene(fact: Facts, neighbours: Neighbours) -> Scene:
@@ -83,12 +83,12 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     first = roles.things(mentioned, text, follows=bool(fact.said))[:MOST_ITEMS]
     near = fact.near and bool(first or fact.place)
     about = fact.disposal or near
-    only_parts = all(parts.is_part(text[one.start : one.end]) for one in first)
+    only_parts = all(parts.is_part(one.words(text)) for one in first)
     # A remark that names nothing new is about what was spoken of: "기름이 많이 묻었으면?"
     remark = not first and fact.short and (not fact.whole or rest.plainly_about(text, mentioned))
     leans = bool(fact.said) and (remark or fact.follows or (bool(first) and only_parts and not fact.whole))
     # "And the cap?" after a bottle asks for no headgear.
-    named = [one for one in first if not (leans and parts.is_part(text[one.start : one.end]))]
+    named = [one for one in first if not (leans and parts.is_part(one.words(text)))]
     named = [one for one in named if not bins.as_bin(one, named, text)]
     plainly = rest.plainly_about(text, named)
     if bins.only_bins(named, text) and (leans or not plainly):
@@ -125,7 +125,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         plainly=plainly,
         on_topic=on_topic,
         bin=bin_asked,
-        choice=len(asked_bins) > 1 or (" or " in text and bool(asked_bins or _WHERE & set(aspects))),
+        choice=len(asked_bins) > 1 or (" or " in text and bool(asked_bins or WHERE & set(aspects))),
         aspects=tuple(one for one in aspects if not (fact.asks_where and one in _BEFOREHAND)),
     )
 
@@ -151,7 +151,7 @@ def _held(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[M
 
 def _left_over(one: Mention, text: str, found: list[Item]) -> Mention:
     """ "락스 남은 거" is what was in the bottle, where that is an item of its own."""
-    name = "남은" + text[one.start : one.end].replace(" ", "")
+    name = "남은" + one.words(text).replace(" ", "")
     left = (item for item in found if name in (other.replace(" ", "") for other in item.names()))
     return Mention(next(left, one.item), one.start, one.end)
 
@@ -162,8 +162,6 @@ _HELD = 0.9
 _BEFOREHAND = {"rinse", "crush", "moisture"}
 # "유리병 뚜껑이 안 빠져요" tells enough.
 _TROUBLES = {"stuck", "stays", "swollen", "leaking"}
-_WHERE = {"recycle", "bag", "food"}
-_OUTCOMES = ("recycle", "bag", "food")
 # A search score of the whole of what is typed, in other words.
 _NAMED = 0.75
 

@@ -7,7 +7,7 @@ from functions.ai import polarity
 from functions.ai.facts import plain
 from functions.ai.retrieval import Category, Item
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import LINES_OF, TEXTS
+from functions.ai.vocabulary import LINES_OF, TEXTS, WHERE
 
 
 def answering(item: Item, understood: Understood) -> list[str]:
@@ -48,17 +48,16 @@ def asked_of(item: Item, understood: Understood) -> str | None:
     if len(understood.items) > 1 and not (understood.polar or understood.open):
         # "와인병이랑 코르크 마개요" asks nothing about a lid.
         return None
-    if len(_WHERE & set(aspects)) > 1:
+    if len(WHERE & set(aspects)) > 1:
         # "음식물이야 일반쓰레기야?": the bin that it does go into.
-        yes = [one for one in aspects if one in _WHERE and polarity.affirms(item.answer(one, "ko"))]
-        aspects = (*(one for one in aspects if one not in _WHERE), *yes, *aspects)
+        yes = [one for one in aspects if one in WHERE and polarity.affirms(item.answer(one, "ko"))]
+        aspects = (*(one for one in aspects if one not in WHERE), *yes, *aspects)
     return next((one for one in aspects if one in _ALIKE or item.answer(one, "ko")), next(iter(aspects), None))
 
 
 _ALIKE = {"bin", "outdoors"}
 """What is answered of every thing."""
-_WHERE = {"food", "bag", "recycle"}
-_OUTCOMES = {*_WHERE, "bin"}
+_OUTCOMES = {*WHERE, "bin"}
 """Aspects whose answer changes with how the thing is; a dirty can is rinsed all the same."""
 
 

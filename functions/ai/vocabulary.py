@@ -210,6 +210,8 @@ KINDS = {name: (Words(Phrases(kind.ko, kind.en)), kind.name) for name, kind in r
 # Letters alone (ㄱㄴ) are other characters once a text is plain.
 SPELLINGS = {unicodedata.normalize("NFKC", wrong): right for wrong, right in read("spellings", dict[str, str]).items()}
 ASPECTS = {name: Words(Phrases(aspect.ko, aspect.en, aspect.unless)) for name, aspect in _aspects.items()}
+WHERE = frozenset({"recycle", "bag", "food"})
+"""Aspects that ask where a thing goes."""
 LINES_OF = {name: aspect.lines for name, aspect in _aspects.items()}
 CASES = {name: Words(words) for name, words in read("cases", dict[str, Phrases]).items()}
 BINS = {name: Words(words) for name, words in read("bins", dict[str, Phrases]).items()}

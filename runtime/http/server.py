@@ -22,7 +22,7 @@ Headers = list[tuple[bytes, bytes]]
 BACKLOG = 4096
 
 
-def configured(app: Any, **own: Any) -> uvicorn.Config:
+def configured(app: Any, *, http: Any = ProblemProtocol, **own: Any) -> uvicorn.Config:
     """The configuration that all our servers share, with what is one's `own`.
 
     How many connections there are is limited by the system's files alone: an open one costs 10 kB, and how many requests are
@@ -36,7 +36,7 @@ def configured(app: Any, **own: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        http=ProblemProtocol,
+        http=http,
         loop="uvloop",
         ws="none",
         backlog=BACKLOG,

@@ -9,11 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from werkzeug.wrappers import Response
 
-from runtime.http.server import BACKLOG, Server
+from runtime.http.server import Server, configured
 
 # A single request to S3 carries at most 5 GB. Here it is held in memory: enough for photographs and test data.
 MAX_BODY = 256 * 1024 * 1024
@@ -153,20 +152,14 @@ def _environ(scope: Scope, body: bytes | None) -> Environ:
 
 def serve(answer: Callable[[Environ], Response], host: str, port: int) -> None:
     """Serve until SIGTERM; what was answered is on disk."""
-    config = uvicorn.Config(
+    config = configured(
         Wire(answer),
+        http=_Protocol,
         host=host,
         port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        http=_Protocol,
-        loop="uvloop",
-        ws="none",
         lifespan="off",
         interface="asgi3",
         proxy_headers=False,
-        backlog=BACKLOG,
         timeout_keep_alive=_KEPT,
         timeout_graceful_shutdown=2,
     )
