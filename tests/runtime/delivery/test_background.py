@@ -1,7 +1,9 @@
 """An API service's own functions: what waits for its database, and what is put off"""
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -17,6 +19,8 @@ from shared.ids import new_id
 from shared.wake import Accepted
 from tests.runtime.owner import call, eventually
 
+Start = Callable[[Callable[..., Awaitable[None]]], HostConsumer]
+
 
 def accepted(queue: str) -> Accepted:
     return Accepted(
@@ -31,12 +35,28 @@ def accepted(queue: str) -> Accepted:
     )
 
 
+@pytest.fixture
+def host(broker_url: str, queue: str, loop: asyncio.AbstractEventLoop, free_port: int) -> Iterator[Start]:
+    """Starts the host of a function, whose database is away, and gives it a task."""
+    with contextlib.ExitStack() as until_the_end:
+
+        def start(function: Callable[..., Awaitable[None]]) -> HostConsumer:
+            database = Database(f"postgresql://nobody@127.0.0.1:{free_port}/none", size=1)
+            asyncio.run_coroutine_threadsafe(database.open(), loop).result(30)
+            broker = Broker(broker_url)
+            until_the_end.callback(broker.close)
+            until_the_end.callback(lambda: asyncio.run_coroutine_threadsafe(database.close(), loop).result(30))
+            consumer = HostConsumer(queue, broker, {"try": call(function)}, loop, database)
+            consumer.start()
+            broker.publish([task_message(f"{queue}-owner", accepted(queue))])
+            return consumer
+
+        yield start
+
+
 @pytest.mark.parametrize(("part", "runs"), [("database", 3), ("cache", 1)])
 def test_without_its_database_a_function_waits_and_without_another_part_it_is_put_off(
-    broker_url: str,
-    queue: str,
-    loop: asyncio.AbstractEventLoop,
-    free_port: int,
+    host: Start,
     monkeypatch: pytest.MonkeyPatch,
     part: str,
     runs: int,
@@ -49,21 +69,14 @@ def test_without_its_database_a_function_waits_and_without_another_part_it_is_pu
         if len(seen) < 3:
             raise Unavailable(part)
 
-    database = Database(f"postgresql://nobody@127.0.0.1:{free_port}/none", size=1)
-    asyncio.run_coroutine_threadsafe(database.open(), loop).result(30)
-    broker = Broker(broker_url)
-    consumer = HostConsumer(queue, broker, {"try": call(away_twice)}, loop, database)
-    consumer.start()
-    broker.publish([task_message(f"{queue}-owner", accepted(queue))])
+    consumer = host(away_twice)
     eventually(lambda: consumer.finished == 1)
     assert len(seen) == runs
     consumer.stop(5)
-    asyncio.run_coroutine_threadsafe(database.close(), loop).result(30)
-    broker.close()
 
 
 def test_a_host_that_stops_gives_back_what_meets_something_away_and_does_not_try_it_again(
-    broker_url: str, queue: str, loop: asyncio.AbstractEventLoop, free_port: int
+    host: Start, queue: str, loop: asyncio.AbstractEventLoop
 ) -> None:
     runs: list[int] = []
     began, goes_on = threading.Event(), asyncio.Event()
@@ -74,18 +87,11 @@ def test_a_host_that_stops_gives_back_what_meets_something_away_and_does_not_try
         await goes_on.wait()
         raise Unavailable("cache")
 
-    database = Database(f"postgresql://nobody@127.0.0.1:{free_port}/none", size=1)
-    asyncio.run_coroutine_threadsafe(database.open(), loop).result(30)
-    broker = Broker(broker_url)
-    consumer = HostConsumer(queue, broker, {"try": call(away)}, loop, database)
-    consumer.start()
-    broker.publish([task_message(f"{queue}-owner", accepted(queue))])
+    consumer = host(away)
     assert began.wait(60)
     consumer._stopping.set()
     loop.call_soon_threadsafe(goes_on.set)
     eventually(lambda: consumer.finished == 1)
     consumer.stop(5)
     assert runs == [1]
-    assert broker.depth(queue) == 1
-    asyncio.run_coroutine_threadsafe(database.close(), loop).result(30)
-    broker.close()
+    assert consumer.broker.depth(queue) == 1
