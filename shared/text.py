@@ -16,3 +16,8 @@ def said(regex: str) -> str | None:
 
 # PostgreSQL's text can't hold U+0000: a field with this pattern refuses it by name. `[^\x00]` takes line ends too.
 NO_NUL = pattern(r"^[^\x00]*$", "must not contain U+0000")
+
+# What no one sees, so that an app would show an empty line: blanks, controls, marks of direction, and letters without a
+# form, of which the Hangul fillers are on every Korean keyboard's list of symbols.
+_UNSEEN = r"\s\x01-\x1f\x7f-\x9f\u00ad\u115f\u1160\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0"
+SEEN = pattern(rf"^[{_UNSEEN}]*[^{_UNSEEN}\x00][^\x00]*$", "must have something that can be seen, and no U+0000")

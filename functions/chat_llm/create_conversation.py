@@ -10,10 +10,10 @@ from functions.chat_llm import db as sql
 from shared import clock
 from shared.http import LOCATION, CurrentUser, Db, Idem
 from shared.ids import new_id
-from shared.text import NO_NUL
+from shared.text import SEEN
 
 PATH = "/api/v1/chat/conversations"
-Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL, examples=["분리배출 질문"])]
+Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=SEEN, examples=["분리배출 질문"])]
 
 
 class ConversationRequest(Struct):

@@ -18,7 +18,7 @@ from shared.http import LOCATION, Broker, Calls, CurrentUser, Db, Idem, Settings
 from shared.messages import AnswerQuestion
 from shared.spend import DayUsedUp
 from shared.tasks import enqueue
-from shared.text import NO_NUL
+from shared.text import SEEN
 
 
 class MessageRequest(Struct):
@@ -29,7 +29,7 @@ class MessageRequest(Struct):
         analysis_id: an analysis of the person's own that it is about.
     """
 
-    content: Annotated[str, Meta(min_length=1, max_length=4000, pattern=NO_NUL, examples=["우유팩은 어떻게 버려요?"])]
+    content: Annotated[str, Meta(min_length=1, max_length=4000, pattern=SEEN, examples=["우유팩은 어떻게 버려요?"])]
     analysis_id: UUID | None = None
 
 

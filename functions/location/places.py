@@ -5,11 +5,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from shared.errors import BadInput
+from shared.text import SEEN
 
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*$", examples=["집"])]
-Address = Annotated[
-    str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]*$", examples=["서울특별시 중구 세종대로 110"])
-]
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=SEEN, examples=["집"])]
+Address = Annotated[str, Meta(min_length=1, max_length=500, pattern=SEEN, examples=["서울특별시 중구 세종대로 110"])]
 Latitude = Annotated[float, Meta(ge=-90, le=90, examples=[37.5663])]
 Longitude = Annotated[float, Meta(ge=-180, le=180, examples=[126.9779])]
 

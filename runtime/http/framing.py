@@ -18,11 +18,15 @@ MAX_HEAD = 32 * 1024
 _LONE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _VERSION = re.compile(rb" HTTP/1\.[01]$")
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}\r\n")
+# The characters of a name or an address, and a port (RFC 3986 §3.2); none where the address that is asked for has none.
+_HOST = re.compile(rb"[0-9A-Za-z!$&'()*+,;=._~:@%\[\]-]*")
 # What a client may name in Connection (RFC 9110 §7.6.1): it concerns this connection alone. A proxy would drop the header of
 # any other name, so whoever sits behind one would see another request than we do.
 _OF_THE_CONNECTION = {b"", b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings", b"proxy-connection"}
 # Headers of which one alone has a meaning.
 _ONCE = {b"host", b"content-type", b"content-length", b"transfer-encoding", b"authorization", b"content-encoding"}
+
+_NO_REQUEST = "does not begin with a method, an address and a version"
 
 
 def head_end(data: bytes) -> int:
@@ -30,8 +34,12 @@ def head_end(data: bytes) -> int:
 
     Raises:
         LineTooLong, HeadTooLarge: it has grown too large.
-        BadInput: it has a line feed of its own, which some read as the end of a line and some do not.
+        BadInput: it has a line feed of its own, which some read as the end of a line and some do not, or is not HTTP: whoever
+            speaks another protocol here would wait for an answer in it until our patience ends.
+        VersionNotSupported: it is neither HTTP/1.0 nor HTTP/1.1.
     """
+    if data[:1] == b"\x16":
+        raise BadInput("request", "begins as TLS does, which is not spoken here: ask http://, not https://")
     end = data.find(b"\r\n\r\n")
     head = data[: end + 4] if end >= 0 else data
     line = head.find(b"\r\n")
@@ -41,7 +49,18 @@ def head_end(data: bytes) -> int:
         raise HeadTooLarge
     if _LONE_LINE_FEED.search(head):
         raise BadInput("request", "has a line that ends with a line feed alone")
+    if line >= 0:
+        _check_version(head[:line])
+    elif head[:1] and not head[:1].isalpha() and head[:1] != b"\r":
+        raise BadInput("request", _NO_REQUEST)
     return end + 4 if end >= 0 else 0
+
+
+def _check_version(line: bytes) -> None:
+    if not _VERSION.search(line):
+        if b" HTTP/" in line or line.count(b" ") == 1:
+            raise VersionNotSupported
+        raise BadInput("request", _NO_REQUEST)
 
 
 def readable(head: bytes) -> bytes:
@@ -49,14 +68,9 @@ def readable(head: bytes) -> bytes:
 
     Raises:
         BadInput: the address is not UTF-8.
-        VersionNotSupported: it is neither HTTP/1.0 nor HTTP/1.1.
     """
     end = head.find(b"\r\n")
     line = head[:end]
-    if not _VERSION.search(line):
-        if b" HTTP/" in line or line.count(b" ") == 1:
-            raise VersionNotSupported
-        raise BadInput("request", "does not begin with a method, an address and a version")
     if line.isascii():
         return head
     try:
@@ -80,6 +94,8 @@ def check(version: str, headers: list[tuple[bytes, bytes]]) -> int:
     given = dict(headers)
     if version == "1.1" and b"host" not in given:
         raise BadInput("host", "is required")
+    if not _HOST.fullmatch(given.get(b"host", b"")):
+        raise BadInput("host", "holds a character that no name or address has")
     for name, value in headers:
         if name == b"connection" and value not in (b"close", b"keep-alive"):
             _check_connection(value, given)

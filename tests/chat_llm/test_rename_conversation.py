@@ -21,7 +21,7 @@ async def test_a_conversation_is_renamed_unless_it_has_changed(client: httpx.Asy
     assert (await client.get(path, headers=person.headers)).json() == renamed.json()
 
 
-@pytest.mark.parametrize("title", ["", "x" * 201, "nul\x00", 7])
+@pytest.mark.parametrize("title", ["", " ", "x" * 201, "nul\x00", 7])
 async def test_a_title_that_can_not_be_kept_is_refused_by_name(
     client: httpx.AsyncClient, person: Person, title: Any
 ) -> None:

@@ -19,7 +19,16 @@ async def test_a_place_may_have_no_coordinates_but_not_half(location: httpx.Asyn
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("name", ""), ("name", "가" * 101), ("name", "a\x00"), ("address", ""), ("latitude", 91), ("longitude", -181)],
+    [
+        ("name", ""),
+        ("name", "가" * 101),
+        ("name", "a\x00"),
+        ("name", " "),
+        ("address", ""),
+        ("address", "\n\u3164"),
+        ("latitude", 91),
+        ("longitude", -181),
+    ],
 )
 async def test_a_value_out_of_range_is_named(
     location: httpx.AsyncClient, person: Person, field: str, value: Any

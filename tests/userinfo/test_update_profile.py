@@ -39,6 +39,7 @@ async def test_a_change_keeps_what_it_does_not_name_and_null_clears(
     [
         ("nickname", ""),
         ("nickname", "  "),
+        ("nickname", "\u3164"),  # the Hangul filler, by which people make themselves a name without a letter
         ("nickname", "가" * 101),
         ("nickname", "a\x00b"),
         ("bio", "가" * 1001),

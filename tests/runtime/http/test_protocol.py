@@ -112,6 +112,12 @@ POST = b"POST /x HTTP/1.1\r\nHost: a\r\n"
         pytest.param(b"GET /x HTTP/2.0\r\nHost: a\r\n\r\n", 505, "http-version-not-supported", id="2.0"),
         pytest.param(b"GET /x HTTP/1.1\r\n\r\n", 400, "bad-input", id="no host"),
         pytest.param(GET + b"Host: b\r\n\r\n", 400, "bad-input", id="two hosts"),
+        pytest.param(b"GET /x HTTP/1.1\r\nHost: a b/c\r\n\r\n", 400, "bad-input", id="a host that is none"),
+        # Nothing that waits for an answer in its own protocol waits here.
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "bad-input", id="TLS"),
+        pytest.param(b"\0\0\0\x08\x04\xd2\x16\x2f", 400, "bad-input", id="PostgreSQL"),
+        pytest.param(b"*1\r\n$4\r\nPING\r\n", 400, "bad-input", id="Redis"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", 400, "bad-input", id="SSH"),
         pytest.param(GET + b"Authorization: a\r\nAuthorization: b\r\n\r\n", 400, "bad-input", id="two tokens"),
         pytest.param(GET + b"A: b\n\r\n\r\n", 400, "bad-input", id="line feed alone"),
         pytest.param(GET + b" folded: b\r\n\r\n", 400, "bad-input", id="folded"),
@@ -147,6 +153,13 @@ async def test_what_can_be_read_in_two_ways_is_refused_by_a_problem_and_no_funct
     assert (body["status"], body["type"], body["instance"]) == (status, f"urn:eco2:{kind}", headers["x-request-id"])
     assert headers["connection"] == "close"
     assert not running.app.asked
+
+
+async def test_who_asks_for_https_is_told_so_at_once_and_a_wrong_host_is_named_as_one(running: Running) -> None:
+    _, _, tls = await running.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    assert "http://, not https://" in tls["detail"]
+    _, _, host = await running.raw(b"GET /x HTTP/1.1\r\nHost: a b/c\r\n\r\n")
+    assert [error["field"] for error in host["errors"]] == ["host"]
 
 
 @pytest.mark.parametrize(
