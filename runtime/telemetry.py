@@ -11,7 +11,6 @@ import linecache
 import logging
 import re
 import sys
-import threading
 import traceback
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
@@ -289,20 +288,16 @@ class Gauges:
 
     def __init__(self) -> None:
         self._sources: dict[str, tuple[str, dict[str, str], Callable[[], float | None]]] = {}
-        self._lock = threading.Lock()
 
     def add(self, name: str, help_text: str, read: Callable[[], float | None], **labels: str) -> None:
         """Have `read` called at each scrape; it answers None while there is nothing to say."""
-        with self._lock:
-            self._sources[f"{name}{sorted(labels.items())}"] = (f"{name}\n{help_text}", labels, read)
+        self._sources[f"{name}{sorted(labels.items())}"] = (f"{name}\n{help_text}", labels, read)
 
     def collect(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily
 
         families: dict[str, GaugeMetricFamily] = {}
-        with self._lock:
-            sources = list(self._sources.values())
-        for name_and_help, labels, read in sources:
+        for name_and_help, labels, read in list(self._sources.values()):
             value = read()
             if value is not None:
                 name, _, help_text = name_and_help.partition("\n")

@@ -14,6 +14,9 @@ from emulator.servers.postgres import remove_cluster
 from emulator.state.folder import State
 from tests.clusters import Clusters
 
+# Names a folder where another process has made the clusters: `make mutants` runs the tests a hundred times.
+CLUSTERS = "ECO2_CLUSTERS"
+
 
 @contextmanager
 def prepared(
@@ -70,6 +73,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def clusters(run_folder: Path) -> Iterator[Clusters]:
     """Copies of PostgreSQL clusters: `clusters.migrated(tmp_path / "state").start()`."""
+    if CLUSTERS in os.environ:
+        yield Clusters(Path(os.environ[CLUSTERS]))
+        return
     with prepared(run_folder / "clusters", Clusters.make) as folder:
         yield Clusters(folder)
 

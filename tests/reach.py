@@ -1,7 +1,8 @@
-"""Which test files a file reaches, nearest first: by imports, and by the mirrored place.
+"""Which test files a file reaches, nearest first: by imports, by the names of modules in texts, and by the mirrored place.
 
 `make quick` and `make mutants` ask here. Functions are loaded by the loader and not imported, so a service's tests reach all of
-its folder, and the test at a file's mirrored path comes first of all.
+its folder, and the test at a file's mirrored path comes first of all. Commands and the emulator's parts are processes of their
+own: whoever starts one names its module (`COMMANDS` of runtime/cli.py, `emulator/system.py`).
 """
 
 import ast
@@ -17,6 +18,7 @@ OWN = ("functions", "shared", "runtime", "emulator", "k8s", "tests")
 EVERYWHERE = {"tests/conftest.py", "tests/support.py"}
 # Steps from a service's test to a file of its service that it does not mirror: farther than an import.
 SAME_SERVICE = 2
+_MODULE = re.compile(rf"(({'|'.join(OWN)})(\.\w+)+)(:\w*)?")
 
 
 class Reach:
@@ -36,7 +38,8 @@ class Reach:
         return {test: self._walk(test) for test in self.tests}
 
     def tests_of(self, files: Iterable[str], naming: Sequence[str] = ()) -> list[str]:
-        """The test files that any of the files reaches, nearest first, equally near ones by name.
+        """The test files that any of the files reaches, nearest first; of equally near ones those of its folder, and those that
+        name it (as a command is named), come first.
 
         With `naming`, names of a function and its callers, those come before all others that name the first of them, or whose
         mirrored file does, then those that name the next: a service's db.py is near to every test of the service.
@@ -47,27 +50,43 @@ class Reach:
             steps = [reached[file] for file in wanted if file in reached]
             if steps:
                 near[test] = min(steps)
-        return sorted(near, key=lambda test: (self._named(test, naming), near[test], test))
+        return sorted(near, key=lambda test: (self._named(test, naming), near[test], self._apart(test, wanted), test))
+
+    def _apart(self, test: str, files: Iterable[str]) -> tuple[int, bool]:
+        """How many folders of the nearest file's path are not the test's, and whether the test does not name it."""
+        own, words = Path(test).parent.relative_to("tests"), _words(self.root / test)
+        return min(
+            (len(path.parts) - sum(path.is_relative_to(part) for part in (own, *own.parents)), path.stem not in words)
+            for path in map(Path, files)
+        )
 
     def _named(self, test: str, names: Sequence[str]) -> int:
         """How far down in the names the first one is that the test or its mirrored file has."""
         files = [self.root / file for file, steps in self.distances[test].items() if steps == 0]
         return next((at for at, name in enumerate(names) if any(name in _words(file) for file in files)), len(names))
 
-    def _walk(self, test: str) -> dict[str, int]:
-        found = {test: 0}
-        layer = [test]
+    def reached(self, file: str, *beside: str) -> dict[str, int]:
+        """The files that a file imports, itself too, with the number of steps; `beside` are imported by others for it."""
+        found = {file: 0} | dict.fromkeys(beside, 1)
+        layer = list(found)
         steps = 0
         while layer:
             steps += 1
-            reached = [file for one in layer for file in self._imports.get(one, ()) if file not in found]
+            reached = [other for one in layer for other in self._imports.get(one, ()) if other not in found]
             layer = list(dict.fromkeys(reached))
             found.update(dict.fromkeys(layer, steps))
+        return found
+
+    def _walk(self, test: str) -> dict[str, int]:
+        above = (f"{parent.as_posix()}/conftest.py" for parent in Path(test).parents[:-1])
+        found = self.reached(test, *(file for file in above if file in self._imports and file not in EVERYWHERE))
         folder = Path(test).parent.as_posix().removeprefix("tests/")
         mirrored = Path(folder, Path(test).name.removeprefix("test_")).as_posix()
         for file in self._files:
             if file in (mirrored, f"functions/{mirrored}"):
                 found[file] = 0
+            elif file.startswith(f"{mirrored.removesuffix('.py')}/"):
+                found[file] = 1
             elif file.startswith(f"functions/{folder}/"):
                 found[file] = min(found.get(file, SAME_SERVICE), SAME_SERVICE)
         return found
@@ -92,6 +111,9 @@ class Reach:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named = _MODULE.fullmatch(node.value)
+                names = [named[1], f"{named[1]}.__main__"] if named else []
             for name in names:
                 yield from (target for target in self._places(name) if target not in EVERYWHERE)
 

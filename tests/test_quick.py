@@ -28,6 +28,21 @@ def test_a_module_reaches_the_tests_that_import_what_imports_it() -> None:
     assert "tests/runtime/delivery/test_relay.py" in tests
 
 
+def test_what_runs_as_a_process_reaches_the_tests_that_start_it() -> None:
+    assert REACH.tests_of(["emulator/servers/s3/disk.py"])[0] == "tests/emulator/servers/test_s3.py"
+    assert "tests/k8s/test_secrets.py" in REACH.tests_of(["k8s/programs/rotate.py"])[:5]
+    assert "tests/emulator/test_replicas.py" in REACH.tests_of(["emulator/commands/roll.py"])[:9]
+
+
+def test_a_program_that_no_test_reaches_is_empty_or_a_step_of_make() -> None:
+    programs = [file for file in REACH._files if file.endswith(".py") and not file.startswith("tests/")]
+    assert [file for file in programs if not REACH.tests_of([file])] == [
+        "functions/__init__.py",
+        "emulator/compiled.py",
+        "k8s/__init__.py",
+    ]
+
+
 def test_a_document_reaches_no_import() -> None:
     assert REACH.tests_of(["README.md"]) == []
 

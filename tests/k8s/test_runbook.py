@@ -214,26 +214,28 @@ def test_alerts_go_where_their_severity_says() -> None:
 
 
 def test_capacity_names_the_first_limit_and_the_next_step() -> None:
-    found = capacity(load_services())
+    services = load_services()
+    found = capacity(services)
+    api = {service.name for service in services.values() if not service.is_worker}
+    assert {limit.part for limit in found.limits["read"]} & api
     assert found.mixed == sorted(found.mixed, key=lambda limit: limit.sustained)
     assert found.next_step.startswith(found.mixed[0].part)
     for limits in found.limits.values():
         assert all(0 < limit.sustained <= limit.burst for limit in limits)
 
 
-def test_twice_the_cost_is_half_the_capacity(checkout: Path) -> None:
+def test_what_costs_a_second_of_a_core_is_carried_as_often_as_the_node_has_cores(checkout: Path) -> None:
     services = load_services(checkout)
-    before = capacity(services, root=checkout)
     costs = checkout / "k8s/costs.toml"
     text, measured = costs.read_text(encoding="utf-8"), tomllib.loads(costs.read_text(encoding="utf-8"))
     photo = measured["photo"]["worker-ai"]
-    costs.write_text(text.replace(f"worker-ai = {photo}", f"worker-ai = {2 * photo}"), encoding="utf-8")
-    after = capacity(services, root=checkout)
-
-    def of(found: Any) -> float:
-        return float(next(limit.sustained for limit in found.limits["photo"] if limit.part == "worker-ai"))
-
-    assert of(after) == pytest.approx(of(before) / 2)
+    costs.write_text(text.replace(f"worker-ai = {photo}", "worker-ai = 1000.0"), encoding="utf-8")
+    carried = next(limit for limit in capacity(services, root=checkout).limits["photo"] if limit.part == "worker-ai")
+    instances = tomllib.loads((ROOT / "k8s/traffic.toml").read_text(encoding="utf-8"))["instances"]
+    nodes = yaml.safe_load((ROOT / "k8s/nodes.yaml").read_text(encoding="utf-8"))["nodes"]
+    instance = next(node["instance"] for node in nodes if node["name"] == carried.node)
+    assert carried.sustained == pytest.approx(instances[instance]["sustained"])
+    assert carried.sustained <= carried.burst <= 2.0, "the node has two cores"
 
 
 def test_costs_are_those_of_workloads_that_there_are() -> None:

@@ -29,7 +29,9 @@ from typing import Literal
 from msgspec import Struct
 
 from runtime.services import ROOT
+from tests.clusters import Clusters
 from tests.mutants.operators import Mutant, around, mutants, watched
+from tests.prepared import CLUSTERS
 from tests.quick import chosen
 from tests.reach import Reach
 
@@ -116,6 +118,10 @@ class Trial:
         durations = ROOT / "build/durations.json"
         self._durations: dict[str, float] = json.loads(durations.read_text()) if durations.exists() else {}
         self._unsound: set[str] = set()
+        # Of what makes the clusters a slip may be the cause of other ones.
+        self._clusters, self._makes_clusters = folder / "clusters", self._reach.reached("tests/clusters.py")
+        self._clusters.mkdir()
+        Clusters.make(self._clusters)
         self._copies: SimpleQueue[Path] = SimpleQueue()
         files = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -184,7 +190,8 @@ class Trial:
         whole = target.read_bytes()
         target.write_bytes(watched(mutant, whole, entered, slipped=slipped))
         try:
-            return _run(copy, tests, self._unsound)
+            made = None if mutant.file in self._makes_clusters else self._clusters
+            return _run(copy, tests, self._unsound, made)
         finally:
             target.write_bytes(whole)
 
@@ -194,11 +201,12 @@ class Trial:
         self._durations |= {test: took[test] for test in tests if test in took}
 
 
-def _run(copy: Path, tests: list[str], without: Collection[str] = ()) -> str | None:
+def _run(copy: Path, tests: list[str], without: Collection[str], clusters: Path | None) -> str | None:
     """The first test that fails, or None; a run that hangs is a failure, and its processes end with it."""
     words = ["-q", "-x", "-p", "no:cacheprovider", "--tb=no", "-o", "faulthandler_timeout=0"]
     words += [*(f"--deselect={test}" for test in without), *tests]
     env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    env |= {CLUSTERS: str(clusters)} if clusters else {}
     with subprocess.Popen(
         [sys.executable, "-m", "pytest", *words],
         cwd=copy, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,

@@ -4,9 +4,12 @@ from typing import Annotated, Any
 
 import pytest
 from dramatiq.brokers.stub import StubBroker
+from litestar import get
+from litestar.params import FromQuery
 
 from functions.waste.messages import PhotoProcessed
 from runtime.binding import bind_command, bind_queue, bind_schedule
+from runtime.http.binding import parameters
 from runtime.loader import LoadError, discover, load_command, load_queue_functions, load_schedules
 from runtime.parts import Parts
 from runtime.services import Service, find, load_services
@@ -127,6 +130,15 @@ async def test_a_part_of_the_services_own_is_made_once_from_other_parts(take: Ta
     assert [first] == [again] == made
     assert store is first.objects
     assert isinstance(store, ObjectStore)
+
+
+def test_a_part_of_the_services_own_is_nothing_that_a_request_brings() -> None:
+    class Sorter: ...
+
+    @get("/sorted")
+    async def sort(sorter: Annotated[Sorter, Made(Sorter)], word: FromQuery[str], db: Db) -> None: ...
+
+    assert parameters(sort) == {"word", "db"}
 
 
 async def test_a_part_that_the_service_does_not_use_is_said_at_start(take: Take) -> None:

@@ -6,16 +6,18 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from runtime.delivery import background
 from runtime.delivery.background import HostConsumer
 from runtime.delivery.broker import Broker
-from runtime.delivery.envelope import task_message
+from runtime.delivery.envelope import envelope, outcome_message, task_message
 from shared import clock
 from shared.db import Database
 from shared.errors import Unavailable
 from shared.ids import new_id
+from shared.messages import Outcome
 from shared.wake import Accepted
 from tests.runtime.owner import call, eventually
 
@@ -73,6 +75,32 @@ def test_without_its_database_a_function_waits_and_without_another_part_it_is_pu
     eventually(lambda: consumer.finished == 1)
     assert len(seen) == runs
     consumer.stop(5)
+
+
+def test_outcomes_that_are_there_together_are_taken_one_by_one_where_the_function_takes_one(
+    broker_url: str, queue: str, loop: asyncio.AbstractEventLoop, environment: dict[str, str]
+) -> None:
+    taken: list[str] = []
+
+    async def take(*, outcome: Outcome) -> None:
+        taken.append(str(outcome.task_id))
+
+    database = Database(environment["API_RECYCLE_DB_URL"], size=1)
+    broker = Broker(broker_url)
+    asyncio.run_coroutine_threadsafe(database.open(), loop).result(30)
+    sent = [envelope(task_message(queue, accepted(queue))) for _ in range(3)]
+    outcomes = [Outcome(one.id, new_id(), one.subject, "success", clock.now()) for one in sent]
+    replies = [msgspec.structs.replace(one, reply=f"{queue}/take") for one in sent]
+    broker.publish(
+        [outcome_message(one, msgspec.to_builtins(outcome)) for one, outcome in zip(replies, outcomes, strict=True)]
+    )
+    consumer = HostConsumer(queue, broker, {"take": call(take)}, loop, database)
+    consumer.start()
+    eventually(lambda: consumer.finished == len(sent))
+    consumer.stop(5)
+    assert sorted(taken) == sorted(str(one.id) for one in sent)
+    asyncio.run_coroutine_threadsafe(database.close(), loop).result(30)
+    broker.close()
 
 
 def test_a_host_that_stops_gives_back_what_meets_something_away_and_does_not_try_it_again(
