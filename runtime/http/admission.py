@@ -40,7 +40,7 @@ class Overloaded(Unavailable):
 
 
 class Left(Problem):
-    """The client has left before its turn came."""
+    """The client has left before its turn came, or its body."""
 
     status = 408
     type = "urn:eco2:request-timeout"

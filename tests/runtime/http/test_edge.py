@@ -79,9 +79,11 @@ class Noted(AccessLog):
     def __init__(self) -> None:
         super().__init__("auth", "json")
         self.paths: list[str] = []
+        self.statuses: list[int] = []
 
-    def add(self, method: str, path: str, *rest: Any) -> None:
+    def add(self, method: str, path: str, status: int, *rest: Any) -> None:
         self.paths.append(path)
+        self.statuses.append(status)
 
 
 @pytest.fixture
@@ -221,6 +223,27 @@ async def test_a_coded_body_is_415_after_the_token(serving: Serving, keys: suppo
         assert (await client.post(f"{BASE}/mine-made", **body)).status_code == 401
         body["headers"] |= make_person(keys).headers
         assert (await client.post(f"{BASE}/mine-made", **body)).status_code == 415
+
+
+async def test_a_client_that_leaves_before_its_body_is_whole_is_no_fault_of_ours(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(_: Any) -> None:
+        """To no one."""
+
+    async with serving() as (client, log):
+        request = client.build_request("POST", f"{BASE}/made", json={})
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http"}
+        scope |= {"path": f"{BASE}/made", "raw_path": f"{BASE}/made".encode(), "query_string": b"", "root_path": ""}
+        scope |= {"headers": [(k.lower(), v) for k, v in request.headers.raw], "client": None, "server": None}
+        await client._transport.app(scope, receive, send)  # type: ignore[attr-defined]  # httpx does not say which transport
+    assert log.statuses == [408]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize(("query", "field"), [("q=%C6%E4%C6%AE", "q"), ("a=1&q=%FF", "q"), ("%ff=1", "\ufffd")])
