@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Some machines say that Python keeps no bytecode: then each process of a test run would compile all tests anew, and each that
+# these start all of the system.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install up down test quick test-ui check lint types unit slow faults contract client client-ts bench mutants load eval head images k8s-check render lock house format clean
 

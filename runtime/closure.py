@@ -24,8 +24,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from runtime import loader
-from runtime.meaning import meaning, parsed
+from runtime import loader, meaning
+from runtime.readings import Import, Readings
 from runtime.services import ROOT, Service, load_services
 
 OWN = ("functions", "shared", "runtime", "emulator", "k8s")
@@ -56,14 +56,6 @@ _PROGRAMS_ONLY = {"k8s"}
 
 class ClosureError(Exception):
     """A closure can't be computed: the message names the file and the import."""
-
-
-class Import(Struct, frozen=True):
-    """One import: the module's name, whether all below it may be meant, and whether it waits inside a function."""
-
-    name: str
-    whole: bool = False
-    lazy: bool = False
 
 
 class Closure(Struct, frozen=True, dict=True):
@@ -124,6 +116,7 @@ class Checkout:
         self.services = load_services(root) if services is None else services
         self.image: dict[str, Any] = tomllib.loads((root / "k8s/image.toml").read_text(encoding="utf-8"))
         self.lock = Lock(root, self.image["python"])
+        self.readings = Readings(root, __file__, meaning.__file__)
         self._modules: dict[str, list[Import]] = {}
         self._digests: dict[str, str] = {}
         self._files: dict[str, str | None] = {}
@@ -190,11 +183,13 @@ class Checkout:
         """
         if file not in self._digests:
             try:
-                of_code = file.endswith(".py")
-                self._digests[file] = meaning(_text(self.root / file)) if of_code else self.text(file)
+                self._digests[file] = self._meaning(file) if file.endswith(".py") else self.text(file)
             except SyntaxError as error:
                 raise ClosureError(f"{file}, line {error.lineno}: {error.msg}") from None
         return self._digests[file]
+
+    def _meaning(self, file: str) -> str:
+        return self.readings.meaning(_text(self.root / file), meaning.meaning)
 
     def text(self, file: str) -> str:
         """The digest of a file's contents. Line ends of text files don't count: a checkout on Windows may have others."""
@@ -214,7 +209,8 @@ class Checkout:
         if name not in self._modules:
             package = name if file.endswith("/__init__.py") else name.rpartition(".")[0]
             try:
-                self._modules[name] = _read(_text(self.root / file), package, name not in RESOLVED)
+                code = _text(self.root / file)
+                self._modules[name] = self.readings.imports(code, package, name not in RESOLVED, _read)
             except SyntaxError as error:
                 raise ClosureError(f"{file}, line {error.lineno}: {error.msg}") from None
         return self._modules[name]
@@ -424,7 +420,7 @@ def _text(file: Path) -> str:
 @functools.lru_cache(maxsize=2048)
 def _read(code: str, package: str, dynamic: bool) -> list[Import]:
     found = _Imports(package, dynamic=dynamic)
-    found.visit(parsed(code))
+    found.visit(meaning.parsed(code))
     return list(dict.fromkeys(found.found))
 
 

@@ -71,7 +71,9 @@ def wanted(checkout: Checkout) -> list[Image]:
     Raises:
         ClosureError, LoadError: a file can't be read as a function, or imports what is not there.
     """
-    return [*(_service_image(checkout, service) for service in checkout.services.values()), _tools_image(checkout)]
+    found = [*(_service_image(checkout, service) for service in checkout.services.values()), _tools_image(checkout)]
+    checkout.readings.keep()
+    return found
 
 
 def _service_image(checkout: Checkout, service: Service) -> Image:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from k8s.programs.registry_api import Registry
 from runtime.closure import Checkout
 from runtime.services import ROOT
 
@@ -34,6 +33,9 @@ def pin(checkout: Checkout) -> Iterator[str]:
     Raises:
         RegistryError: a registry does not answer. What was pinned before stays.
     """
+    # Each plan and deploy asks what is `unpinned`; an HTTP client would be a third of what they load.
+    from k8s.programs.registry_api import Registry
+
     base, digest = checkout.image["base"], checkout.image["digest"]
     name, _, tag = base.rpartition(":")
     new = Registry(name).digest(tag)

@@ -32,11 +32,19 @@ from tests.prepared import prepared
 PARTS = ("functions", "shared", "runtime", "k8s", "emulator", "locks", "pyproject.toml")
 
 
+@pytest.fixture(scope="session")
+def readings() -> Path:
+    """What this checkout's code means, read once for the commands in all of its copies."""
+    wanted(Checkout())
+    return ROOT / "build/readings.msgpack"
+
+
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def checkout(tmp_path: Path, readings: Path) -> Path:
     """A copy of this checkout that a test may change."""
     root = tmp_path / "checkout"
-    root.mkdir()
+    (root / "build").mkdir(parents=True)
+    shutil.copy(readings, root / "build")
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():

@@ -1,6 +1,7 @@
 """The plan as an engineer and CI see it: `eco2 plan`, `eco2 why`, and what a second run says."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,16 +9,22 @@ from typing import Any
 
 import pytest
 
-from runtime.services import load_services
+from runtime.services import ROOT, load_services
+from tests.k8s.conftest import run_eco2
 
 Eco2 = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def plan(eco2: Eco2, running: Path | None = None) -> dict[str, dict[str, Any]]:
-    """The plan's services against a file; without one, against a cluster where nothing runs."""
-    done = eco2("plan", "--json", "--running", str(running or EMPTY))
+def plan(eco2: Eco2, running: Path) -> dict[str, dict[str, Any]]:
+    """The plan's services against a file."""
+    done = eco2("plan", "--json", "--running", str(running))
     assert done.returncode == 0, done.stderr
-    return {entry["service"]: entry for entry in json.loads(done.stdout)["services"]}
+    return services(json.loads(done.stdout))
+
+
+def services(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The entries of a plan by their service."""
+    return {entry["service"]: entry for entry in found["services"]}
 
 
 # A valid file in which nothing runs.
@@ -28,16 +35,34 @@ def append(file: Path, text: str = "\nCHANGED = True\n") -> None:
     file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of somebody who has planned what this checkout is: the state knows each tag, `plan.json` is the plan."""
+    home = tmp_path_factory.mktemp("planned")
+    done = run_eco2(ROOT, home, "plan", "--json", "--running", str(EMPTY))
+    assert done.returncode == 0, done.stderr
+    (home / "plan.json").write_text(done.stdout)
+    return home
+
+
 @pytest.fixture
-def running(eco2: Eco2, tmp_path: Path) -> Path:
-    """A file of what would run if everything had just been deployed: tags alone."""
+def whole(planned: Path, tmp_path: Path) -> Path:
+    """A file of what would run if everything had just been deployed: a plan with all that is known."""
+    return shutil.copy(planned / "plan.json", tmp_path / "plan.json")
+
+
+@pytest.fixture
+def running(planned: Path, tmp_path: Path) -> Path:
+    """The same as tags alone, of which the state knows the rest."""
+    shutil.copytree(planned / "state", tmp_path / "state")
     file = tmp_path / "running.json"
-    file.write_text(json.dumps({name: entry["tag"] for name, entry in plan(eco2).items()}))
+    services = json.loads((planned / "plan.json").read_text())["services"]
+    file.write_text(json.dumps({entry["service"]: entry["tag"] for entry in services}))
     return file
 
 
-def test_with_nothing_running_everything_is_new(eco2: Eco2) -> None:
-    found = plan(eco2)
+def test_with_nothing_running_everything_is_new(planned: Path) -> None:
+    found = services(json.loads((planned / "plan.json").read_text()))
     assert set(found) == {service.name for service in load_services().values()}
     for name, entry in found.items():
         assert entry["change"] == "new"
@@ -94,12 +119,10 @@ def test_a_migration_alone_rolls_its_service_out_and_changes_no_function(
     assert found["api-auth"]["why"] == [["functions/auth/migrations/0099_more.sql (new)", "api-auth"]]
 
 
-def test_more_replicas_change_manifests_and_no_image(eco2: Eco2, checkout: Path, tmp_path: Path) -> None:
-    file = tmp_path / "plan.json"
-    file.write_text(eco2("plan", "--json", "--running", str(EMPTY)).stdout)
+def test_more_replicas_change_manifests_and_no_image(eco2: Eco2, checkout: Path, whole: Path) -> None:
     toml = checkout / "functions/chat_llm/service.toml"
     toml.write_text(toml.read_text(encoding="utf-8").replace("replicas = 2", "replicas = 3"), encoding="utf-8")
-    entry = plan(eco2, file)["api-chat-llm"]
+    entry = plan(eco2, whole)["api-chat-llm"]
     assert (entry["change"], entry["functions"], entry["tag"]) == ("manifests", [], entry["running_tag"])
 
 
@@ -112,14 +135,12 @@ def test_a_rollout_that_was_skipped_is_still_in_the_next_plan(eco2: Eco2, runnin
     assert [function["function"] for function in found["api-auth"]["functions"]] == ["login"]
 
 
-def test_a_comment_is_in_the_plan_as_text_only_and_rolls_nothing(eco2: Eco2, checkout: Path, tmp_path: Path) -> None:
-    file = tmp_path / "plan.json"
-    file.write_text(eco2("plan", "--json", "--running", str(EMPTY)).stdout)
+def test_a_comment_is_in_the_plan_as_text_only_and_rolls_nothing(eco2: Eco2, checkout: Path, whole: Path) -> None:
     append(checkout / "shared/tasks.py", "\n# a comment\n")
-    found = plan(eco2, file)
+    found = plan(eco2, whole)
     assert {entry["change"] for entry in found.values()} == {"unchanged"}
     assert found["api-waste"]["text_only"] == ["shared/tasks.py"]
-    assert "text only: shared/tasks.py" in eco2("plan", "--running", str(file)).stdout
+    assert "text only: shared/tasks.py" in eco2("plan", "--running", str(whole)).stdout
 
 
 def test_undoing_a_change_undoes_its_place_in_the_plan(eco2: Eco2, running: Path, checkout: Path) -> None:
