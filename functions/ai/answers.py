@@ -54,7 +54,10 @@ def first(understood: Understood, question: Question) -> list[str]:
         return [texts["outdoors"]]
     lines = photo_answers.said(understood, texts) if understood.photo is not None else []
     if len(understood.items) == 1 and not understood.why:
-        said = answering(understood.items[0], understood)
+        item = understood.items[0]
+        said = answering(item, understood)
+        if understood.reason and understood.part is None and (reason := item.reason(understood.language)):
+            said = [reason, *said]
         part = understood.part
         lines = [*(line for line in said if part is None or parts.speaks_of(line, part[0])), *lines]
     elif understood.category is not None and not (understood.why or understood.said_type):
@@ -106,8 +109,8 @@ def _item(item: Item, understood: Understood, *, many: bool) -> Iterator[str]:
         part, word = understood.part
         lines = [line for line in (description, *item.steps(language), *item.warnings(language)) if line]
         if lines := [line for line in lines if parts.speaks_of(line, part)]:
-            yield texts["part"].format(name=name, part=word)
-            yield from (f"\n- {line}" for line in lines)
+            yield texts["part"].format(name=name, part=word, line=lines[0])
+            yield from (f"\n- {line}" for line in lines[1:])
             return
     answers = answering(item, understood) if many else []
     if answers:

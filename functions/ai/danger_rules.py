@@ -13,7 +13,7 @@ def in_danger(ask: Asking) -> Understood | None:
         return None
     if situation.always:
         return ask.understood("in_danger", situation=situation, near=False)
-    if ask.scene.facts.elsewhere and not ask.scene.about and not ask.scene.facts.state:
+    if ask.scene.elsewhere and not ask.scene.about and not ask.scene.facts.state:
         return None
     items = [one.item for one in ask.scene.named]
     special = ask.called(situation.item) if situation.item else []
@@ -31,7 +31,7 @@ def in_danger(ask: Asking) -> Understood | None:
 def _danger_by_name(ask: Asking) -> Situation | None:
     """ "드라이아이쓰", "칼 신문지에 싸면": the thing's own name says what is dangerous about throwing it away."""
     text = ask.scene.facts.text
-    if ask.scene.facts.elsewhere:
+    if ask.scene.elsewhere:
         return None
     texts = [f"{plain(one.item.name)} 버려 {text}" for one in ask.scene.named]
     return next((danger for name in texts for danger in SITUATIONS if danger.there(name)), None)

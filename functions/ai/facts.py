@@ -105,6 +105,8 @@ class Facts(Struct, frozen=True):
     disposal: bool
     whole: bool
     state: bool
+    as_bin: bool
+    """Whether a bin is the answer that it asks for."""
     elsewhere: bool
     money: bool
     near: bool
@@ -131,6 +133,11 @@ class Facts(Struct, frozen=True):
     described: bool
     """Whether it ends with what a thing is like, and asks nothing."""
     negated: bool
+    omitted: bool
+    """Whether it asks what is when something is not done with the thing."""
+    may: bool
+    """Whether it asks if something may be done, rather than must."""
+    reason: bool
     barred: bool
     """Whether it asks if something is not allowed."""
     every: bool
@@ -149,6 +156,7 @@ def facts(question: Question) -> Facts:
     said = tuple(turn.content for turn in question.history if turn.role == "user")
     follows = _FOLLOWS.match(text) is not None
     refers = GRAMMAR.refers.within(text)
+    as_bin = TOPICS.as_bin.within(text)
     is_open = TOPICS.open.within(text) or _REMARKS.search(text) is not None
     return Facts(
         text=text,
@@ -157,7 +165,8 @@ def facts(question: Question) -> Facts:
         short=len(text) <= _REMARK,
         disposal=TOPICS.disposal.within(text),
         whole=TOPICS.complete.within(text),
-        state=any(words.within(text) for words in (TOPICS.state, TOPICS.handling, TOPICS.as_bin)),
+        state=as_bin or TOPICS.state.within(text) or TOPICS.handling.within(text),
+        as_bin=as_bin,
         elsewhere=TOPICS.elsewhere.within(text),
         money=TOPICS.money.within(text),
         near=TOPICS.near.within(text),
@@ -179,6 +188,9 @@ def facts(question: Question) -> Facts:
         greets=TOPICS.greetings.within(text),
         described=_DESCRIBED.search(text) is not None,
         negated=GRAMMAR.negated.count(text) % 2 == 1,
+        omitted=GRAMMAR.omitted.count(text) % 2 == 1,
+        may=TOPICS.may.within(text),
+        reason=TOPICS.reason.within(text),
         barred=_barred(text),
         every=GRAMMAR.every.within(text),
         again=_AGAIN.search(text) is not None,

@@ -8,7 +8,7 @@ from functions.ai.facts import plain
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import Scene
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS
+from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, PARTS
 
 # A score from which an item found for "<thing> <part>" may be that part.
 _PART = 0.35
@@ -29,6 +29,9 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     if named is None and scene.leans and scene.first and not scene.named:
         named = scene.first[0].item
     aspect = ASPECT_OF_PART[scene.part[0]]
+    if len(whole) == 1 and scene.part[0] in _NEVER_ALONE and scene.bin and not _ITSELF.search(scene.facts.text):
+        # "가방 지퍼 고장났는데 의류수거함에 넣어도 돼?"
+        return ask.understood("part_of_a_thing", whole)
     if "stuck" in scene.facts.cases and len(whole) == 1 and not parts.is_part(plain(whole[0].name)):
         # "배터리 분리 안 되는 무선이어폰": the whole thing goes.
         return ask.understood("part_of_a_thing", whole)
@@ -53,6 +56,9 @@ def _to_be_done(scene: Scene) -> bool:
     return (scene.facts.state or scene.facts.polar or what_if) and not scene.facts.asks_where
 
 
+# Parts that tell how a thing is; none is thrown away alone, unless it is what is asked about: "손잡이는 플라스틱에 버려?"
+_NEVER_ALONE = {"zipper", "button", "handle", "string"}
+_ITSELF = re.compile(rf"(?:{'|'.join(PARTS[kind].source for kind in sorted(_NEVER_ALONE))})[은는도만]")
 _WHAT_IF = re.compile(r"면요?[\s?!.~]*$")
 
 

@@ -5,12 +5,16 @@ import re
 from functions.ai import bins as bin_names
 from functions.ai.facts import plain
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import POLARS, TEXTS
+from functions.ai.vocabulary import POLARS, TEXTS, WHERE
 
 _WORD = re.compile(r"(네|아니요|Yes|No)\b[,.:;]?\s*")
 # "씻어도 지지 않으면": what a line says then is no answer to what is asked in general.
 _IF = re.compile(r"[가-힣]면 |\b(?:[Ii]f|where|when|unless)\b")
 _NEVER = re.compile(r"지 마세요|지 말고|지 않습니다|면 안 |안 됩니다|\b(?:[Nn]ever|[Dd]o not|[Dd]on['’]t|not)\b")
+# "아니요, 그대로 버려도 됩니다": nothing is forbidden.
+_NEED_NOT = re.compile(
+    r"^(?:아니요|No)\b.*?(?:않아도 됩니다|그대로 \w+도 됩니다|need not|may go as it is|report it as it is|may stay on)"
+)
 NOT_RECYCLED = {"general", "bulky", "food"}
 _GENERAL = re.compile("종량제|일반쓰레기|pay-as-you-throw|general waste")
 
@@ -24,27 +28,34 @@ def bare(line: str) -> str:
     return rest[:1].upper() + rest[1:]
 
 
-def worded(line: str, yes: bool, understood: Understood) -> str:
+def worded(line: str, yes: bool, understood: Understood, *, outcome: bool = True) -> str:
     """A line with yes or no before it; a question that is turned round turns the word.
 
+    Where a thing goes (`outcome`) does not turn with what is left out on the way: "안 찢어지면 일반쓰레기인가요".
     "버리면 안 되나요?" is answered by whether it is allowed: yes and no would both be taken both ways.
     """
     texts = TEXTS[understood.language]
     rest = bare(line)
     if understood.language == "en" and not rest[1:2].isupper():
         rest = rest[:1].lower() + rest[1:]
-    agrees = yes != understood.negated
+    agrees = yes != (understood.negated if outcome else turned(understood))
     if understood.barred:
         return f"{texts['barred' if agrees else 'allowed']}, {rest}"
     return f"{texts['yes' if agrees else 'no']}, {rest}"
 
 
+def turned(understood: Understood) -> bool:
+    """Whether it is asked the other way round about what is done with a thing."""
+    return understood.negated != understood.omitted
+
+
 def answered(line: str, aspect: str, understood: Understood) -> str:
     """An item's answer about an aspect, as the question is put: the other way round, about the opposite, or open."""
+    outcome = aspect in WHERE
     if _of_some(line, understood):
         return worded(line, False, understood)
     if (yes := _polar(line, aspect, understood)) is not None:
-        return worded(line, yes, understood) if understood.polar else bare(line)
+        return worded(line, yes, understood, outcome=outcome) if understood.polar else bare(line)
     said = _WORD.match(line)
     if said is None:
         return _into(line, understood)
@@ -53,11 +64,15 @@ def answered(line: str, aspect: str, understood: Understood) -> str:
         return _into(bare(line), understood)
     if not understood.polar:
         return bare(line)
-    return worded(line, said[1] in ("네", "Yes"), understood) if understood.negated else line
+    turns = understood.negated if outcome else turned(understood)
+    if understood.may and not turns and _NEED_NOT.search(line):
+        # "분해해서 버려도 돼?": neither yes nor no says that it need not be.
+        return bare(line)
+    return worded(line, said[1] in ("네", "Yes"), understood, outcome=outcome) if turns else line
 
 
 # Aspects that a noun gives away ("뚜껑"), so that only the words of `words/polar.toml` say what is asked about it.
-_BY_WORD = {polar.aspect for polar in POLARS} - {"tied", "wrapped"}
+_BY_WORD = {polar.aspect for polar in POLARS} - {"tied", "wrapped", "separate", "battery"}
 
 
 def _polar(line: str, aspect: str, understood: Understood) -> bool | None:
@@ -84,7 +99,7 @@ def instructed(line: str, aspect: str, understood: Understood) -> str:
     if not understood.polar or aspect == "absent" or _IF.search(line):
         return line
     told = _polar(line, aspect, understood)
-    return worded(line, _NEVER.search(line) is None if told is None else told, understood)
+    return worded(line, _NEVER.search(line) is None if told is None else told, understood, outcome=False)
 
 
 def binned(line: str, category: str, understood: Understood) -> str:

@@ -27,7 +27,12 @@ _HOLDER = re.compile(
     rf"[이가을를도]?\s(?:[가-힣]+\s){{0,3}}?{_VERBAL}(?:[가-힣]+{reading.ending_in(4)}\s)?"
     rf"(?:{ROLES.stuff.source}\s?)?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
 )
-_HOLDER_NEXT = re.compile(rf"\s?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))")
+_HOLDER_NEXT = re.compile(
+    rf"\s?(?:{ROLES.stuff.source}\s?)?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
+)
+# "형광등 기구 안에 있는 형광등은 빼야 하나"
+_WITHIN = re.compile(rf"\s|\s?{ROLES.within.source}\s")
+_TAKEN_OUT = re.compile(rf"[은는을를도]?\s?{ROLES.taken_out.source}")
 
 
 def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
@@ -36,49 +41,18 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     The others stay when nothing else is named, or when a list names them ("페트병, 캔, 종이컵"). With `follows`, something
     was said before that the text may be about: then dirt and wrappings are not what it is about, even alone.
     """
-    dropped = beside(named, text, follows=follows)
-    if all(parts.is_part(one.words(text)) for one in named if one not in dropped):
-        # "송장 안 떼고 박스째": the part goes with the whole.
-        dropped = [one for one in dropped if not _WHOLE.match(text, one.end)]
-    if len(dropped) < len(named) or follows:
-        named = [one for one in named if one not in dropped]
-    touching = [(one, other) for one, other in lists.pairs(named) if text[one.end : other.start] == " "]
-    contents = [one for one, other in touching if _says_which(one, other, text)]
-    # "선크림 튜브" is no 튜브 to swim with.
-    contents += [
-        other
-        for one, other in touching
-        if ROLES.holders.is_all(other.words(text))
-        and one not in contents
-        and any(ROLES.holders.within(name[-2:]) for name in one.item.names())
-    ]
-    owners = [
-        one
-        for one, other in lists.pairs(named)
-        if (ROLES.owners.is_all(one.words(text)) or _holds(one, other, text))
-        and _OWNED.fullmatch(text[one.end : other.start])
-        and not ROLES.where.is_all(other.words(text))
-        and not parts.is_part(other.words(text))
-    ]
+    named = _without_beside(named, text, follows=follows)
     if len(named) > 1 and CASES["mixed"].within(text[named[-1].end :]):
         # "옷걸이 철사랑 플라스틱 섞인 거": what the first is made of.
         named = named[:1]
-    clauses = [
-        one
-        for one, other in lists.pairs(named)
-        if _CLAUSE.fullmatch(text[one.end : other.start])
-        and not ROLES.where.is_all(other.words(text))
-        and not parts.is_part(other.words(text))
-    ]
+    aside = [*_contents(named, text), *_owners(named, text), *_clauses(named, text), *_taken_out(named, text)]
     kept = [
         one
         for one in named
-        if not ROLES.where.is_all(one.words(text))
+        if one not in aside
+        and not ROLES.where.is_all(one.words(text))
         and not _NOT_THAT.match(text, one.end)
         and not (_ORIGIN.match(text, one.end) and one is not named[-1] and not parts.is_part(named[-1].words(text)))
-        and one not in contents
-        and one not in clauses
-        and one not in owners
     ]
     if not kept:
         # "캔을 쓰레기통에": of materials and bins alone, the bin is not the thing.
@@ -86,6 +60,67 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     listed = [run for run in lists.runs(named, text) if len(run) > 1 and any(one in kept for one in run)]
     more = {one.start for run in listed for one in run if not ROLES.bin.is_all(one.words(text))}
     return [mention for mention in named if mention in kept or mention.start in more]
+
+
+def _without_beside(named: Sequence[Mention], text: str, *, follows: bool) -> Sequence[Mention]:
+    """The mentions without dirt and wrappings, unless they are all there is."""
+    dropped = beside(named, text, follows=follows)
+    if all(parts.is_part(one.words(text)) for one in named if one not in dropped):
+        # "송장 안 떼고 박스째": the part goes with the whole.
+        dropped = [one for one in dropped if not _WHOLE.match(text, one.end)]
+    return [one for one in named if one not in dropped] if len(dropped) < len(named) or follows else named
+
+
+def _contents(named: Sequence[Mention], text: str) -> list[Mention]:
+    """What only says which thing is meant: "콜라 페트병"."""
+    touching = [(one, other) for one, other in lists.pairs(named) if text[one.end : other.start] == " "]
+    said = [one for one, other in touching if _says_which(one, other, text)]
+    # "선크림 튜브" is no 튜브 to swim with.
+    return said + [
+        other
+        for one, other in touching
+        if ROLES.holders.is_all(other.words(text))
+        and one not in said
+        and any(ROLES.holders.within(name[-2:]) for name in one.item.names())
+    ]
+
+
+def _owners(named: Sequence[Mention], text: str) -> list[Mention]:
+    """What the next thing belongs to: "자동차 헌 타이어"."""
+    return [
+        one
+        for one, other in lists.pairs(named)
+        if (ROLES.owners.is_all(one.words(text)) or _holds(one, other, text))
+        and _OWNED.fullmatch(text[one.end : other.start])
+        and _is_thing(other, text)
+        and not _TAKEN_OUT.match(text, other.end)
+    ]
+
+
+def _clauses(named: Sequence[Mention], text: str) -> list[Mention]:
+    """What a clause about the next thing names: "피자 시키면 오는 갈릭소스 통"."""
+    return [
+        one
+        for one, other in lists.pairs(named)
+        if _CLAUSE.fullmatch(text[one.end : other.start]) and _is_thing(other, text)
+    ]
+
+
+def _taken_out(named: Sequence[Mention], text: str) -> list[Mention]:
+    """What is to come out of the thing before it: "손목시계 건전지 빼야 돼?"."""
+    return [
+        other
+        for one, other in lists.pairs(named)
+        if _WITHIN.fullmatch(text[one.end : other.start])
+        and _TAKEN_OUT.match(text, other.end)
+        and "separate" in one.item.answers
+        and _is_thing(other, text)
+    ]
+
+
+def _is_thing(one: Mention, text: str) -> bool:
+    """Whether a mention is neither a material or a bin nor a part."""
+    return not ROLES.where.is_all(one.words(text)) and not parts.is_part(one.words(text))
 
 
 def _says_which(one: Mention, other: Mention, text: str) -> bool:
@@ -105,6 +140,11 @@ def _says_which(one: Mention, other: Mention, text: str) -> bool:
         and not _MADE_OF.match(text, other.start)
         and not HELD.search(one.words(text))
     )
+
+
+def as_tool(one: Mention, text: str) -> bool:
+    """Whether a thing is only what another is tied with, wrapped in or still in: "끈으로 묶어서", "봉지째"."""
+    return (_TOOL.match(text, one.end) or _WHOLE.match(text, one.end)) is not None
 
 
 def held(one: Mention, text: str) -> tuple[str, int] | None:

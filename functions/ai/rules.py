@@ -46,7 +46,7 @@ def about_something_else(ask: Asking) -> Understood | None:
     """Cooking, buying, repairing and the like, or a price: none of our business unless it is to be thrown away as well."""
     fact, scene = ask.scene.facts, ask.scene
     money = fact.money and not (scene.leans and not scene.named)
-    if (fact.elsewhere or money) and not fact.disposal:
+    if (scene.elsewhere or money) and not fact.disposal:
         return ask.understood("about_something_else", on_topic=False)
     return None
 
@@ -118,7 +118,7 @@ def name_alone(ask: Asking) -> Understood | None:
     """A question of ours whose thing the search finds once all that is asked about it is left out."""
     scene = ask.scene
     ours = scene.about or scene.facts.state or scene.facts.polar
-    if scene.facts.elsewhere or not (ours or scene.facts.asks_where):
+    if scene.elsewhere or not (ours or scene.facts.asks_where):
         return None
     name = rest.name_alone(scene.facts.text)
     if len(name) < _NAME or name == scene.facts.text or (scene.facts.said and bins.is_bin(name)):
@@ -154,6 +154,9 @@ def unclear(ask: Asking) -> Understood | None:
     guesses = tuple(item for item in scene.found[:3] if item.score >= _GUESSED)
     if scene.about or (guesses and " " not in scene.facts.text):
         return ask.understood("unclear", guesses=guesses)
+    if scene.facts.as_bin and scene.facts.polar and not scene.elsewhere:
+        # "오란다 포장지 일반이야?": ours, by the bin that it asks for.
+        return ask.understood("unclear")
     return None
 
 

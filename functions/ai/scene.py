@@ -1,5 +1,7 @@
 """What the rules look at: a question's facts, and what the search adds to them."""
 
+import re
+
 from msgspec import Struct
 
 from functions.ai import bins, lists, parts, rest, roles
@@ -7,7 +9,7 @@ from functions.ai import facts as reading
 from functions.ai.facts import Facts
 from functions.ai.mentions import Mention, mentions
 from functions.ai.retrieval import Item, Neighbours
-from functions.ai.vocabulary import ASPECTS, ROLES, WHERE
+from functions.ai.vocabulary import ASPECTS, ROLES, TOPICS, WHERE
 
 MOST_ITEMS = 4
 """Things answered at once; a longer list is no one's question."""
@@ -36,6 +38,8 @@ class Scene(Struct, frozen=True):
     """Whether it leans on what was said before."""
     plainly: bool
     on_topic: bool
+    elsewhere: bool
+    """Whether it asks for cooking, buying, repairing and the like, outside of the things' names."""
     bin: str | None
     choice: bool
     """Whether it asks which of several bins."""
@@ -67,6 +71,8 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     text = fact.text
     found = neighbours.search(text, MANY)
     mentioned = _held(mentions(text, found), text, neighbours)
+    if mentioned and all(roles.as_tool(one, text) for one in mentioned):
+        mentioned = _shorter(mentioned, text, found) or mentioned
     if "full" in fact.cases:
         mentioned = [_left_over(one, text, found) for one in mentioned]
     if (
@@ -110,6 +116,8 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         or bin_asked is not None
         or (fact.short and not (fact.polar or fact.open) and lists.listed(kept, text))
         or (bool(kept) and fact.polar and not set(aspects) <= _ELSEWHERE_TOO)
+        or (bool(kept) and fact.reason and not WHERE.isdisjoint(aspects))
+        or (bool(kept) and _OF_STUFF.search(text) is not None)
     )
     return Scene(
         facts=fact,
@@ -124,10 +132,22 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         leans=leans,
         plainly=plainly,
         on_topic=on_topic,
+        elsewhere=fact.elsewhere and _elsewhere(text, mentioned),
         bin=bin_asked,
         choice=len(asked_bins) > 1 or (" or " in text and bool(asked_bins or WHERE & set(aspects))),
-        aspects=tuple(one for one in aspects if not (fact.asks_where and one in _BEFOREHAND)),
+        aspects=tuple(
+            one
+            for one in aspects
+            if not (fact.asks_where and one in _BEFOREHAND) and not (one == "handed" and (near or fact.open))
+        ),
     )
+
+
+def _elsewhere(text: str, mentioned: list[Mention]) -> bool:
+    """Whether what asks for something else is more than a piece of a thing's name: "의류관리기"."""
+    spans = [(one.start, one.end) for one in mentioned]
+    found = (match.span() for match in TOPICS.elsewhere.all(text))
+    return any(all(not (a <= start and end <= b) or (a, b) == (start, end) for a, b in spans) for start, end in found)
 
 
 def _held(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[Mention]:
@@ -147,6 +167,14 @@ def _held(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[M
                 key=lambda other: other.start,
             )
     return mentioned
+
+
+def _shorter(tools: list[Mention], text: str, found: list[Item]) -> list[Mention]:
+    """The things with which the names of tools begin: "신발 끈으로 묶어서" is about shoes, "빵 봉지째" about bread."""
+    taken = {one.item.id for one in tools}
+    starts = {one.start for one in tools}
+    others = mentions(text, (item for item in found if item.id not in taken))
+    return [one for one in others if one.start in starts and text[one.end : one.end + 1] == " "]
 
 
 def _left_over(one: Mention, text: str, found: list[Item]) -> Mention:
@@ -171,6 +199,10 @@ def _nothing_but_a_name(fact: Facts) -> bool:
     return fact.short and not (asks or fact.said or fact.aspects)
 
 
+# "알은 플라스틱인데": what a thing is made of is told for one reason.
+_OF_STUFF = re.compile(
+    rf"(?:{ROLES.stuff.source}|나무|스티로폼|천|가죽|실리콘|도자기)(?:인데|이에요|예요|이야)요?[\s?!.~]*$"
+)
 # "전자레인지에 넣어도 안전해?": asked of things that stay, too.
 _ELSEWHERE_TOO = {"safe"}
 

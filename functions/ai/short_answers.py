@@ -7,7 +7,7 @@ from functions.ai import polarity
 from functions.ai.facts import plain
 from functions.ai.retrieval import Category, Item
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import LINES_OF, TEXTS, WHERE
+from functions.ai.vocabulary import ASPECT_OF_PART, ASPECTS, LINES_OF, PART_WORDS, TEXTS, TOPICS, WHERE
 
 
 def answering(item: Item, understood: Understood) -> list[str]:
@@ -33,6 +33,8 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
         return []
     if aspect == "outdoors":
         return [TEXTS[language]["outdoors"]]
+    if aspect == "handed":
+        return _handed(item, understood)
     if aspect == "bin" and understood.bin is not None:
         line = item.answer("recycle", language) or item.described(language)
         return [polarity.binned(line, item.category, understood)]
@@ -40,6 +42,22 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
         return [polarity.answered(line, aspect, understood)]
     own = [line for line in (*item.steps(language), *item.warnings(language)) if _speaks(line, LINES_OF[aspect])]
     return [polarity.instructed(line, aspect, understood) for line in own[:1]]
+
+
+def _handed(item: Item, understood: Understood) -> list[str]:
+    """Whether a shop or an office takes it: yes where the item's own line names it, no where that is no business of theirs."""
+    language = understood.language
+    if not understood.polar:
+        return []
+    said = [answer.get(language, "") for answer in item.answers.values()]
+    own = [item.described(language), *item.steps(language), *said, *item.warnings(language)]
+    places = [match[0] for match in ASPECTS["handed"].all(understood.text)]
+    named = [line for line in own if any(place in plain(line) for place in places)]
+    if named:
+        return [polarity.instructed(polarity.bare(named[0]), "handed", understood)]
+    if all(TOPICS.specialists.is_all(place) for place in places) and item.described(language):
+        return [polarity.worded(item.described(language), False, understood)]
+    return []
 
 
 def asked_of(item: Item, understood: Understood) -> str | None:
@@ -52,10 +70,18 @@ def asked_of(item: Item, understood: Understood) -> str | None:
         # "음식물이야 일반쓰레기야?": the bin that it does go into.
         yes = [one for one in aspects if one in WHERE and polarity.affirms(item.answer(one, "ko"))]
         aspects = (*(one for one in aspects if one not in WHERE), *yes, *aspects)
+    if len(aspects) > 1:
+        # "플라스틱 뚜껑은 일반쓰레기?" asks nothing about a lid of the lid.
+        aspects = tuple(sorted(aspects, key=_itself(item).__contains__))
     return next((one for one in aspects if one in _ALIKE or item.answer(one, "ko")), next(iter(aspects), None))
 
 
-_ALIKE = {"bin", "outdoors"}
+def _itself(item: Item) -> set[str]:
+    """The aspects that ask about the part which the item is."""
+    return {ASPECT_OF_PART[kind] for kind, words in PART_WORDS.items() if item.name.endswith(tuple(words))}
+
+
+_ALIKE = {"bin", "outdoors", "handed"}
 """What is answered of every thing."""
 _OUTCOMES = {*WHERE, "bin"}
 """Aspects whose answer changes with how the thing is; a dirty can is rinsed all the same."""

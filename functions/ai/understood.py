@@ -26,6 +26,11 @@ class Understood(Struct, frozen=True):
     aspects: tuple[str, ...] = ()
     bin: str | None = None
     negated: bool = False
+    omitted: bool = False
+    """Whether it is asked what is when something is not done with the thing."""
+    may: bool = False
+    """Whether it is asked if something may be done, rather than must."""
+    reason: bool = False
     barred: bool = False
     """Whether it is asked if something is not allowed: yes and no would both be taken both ways."""
     polar: bool = False

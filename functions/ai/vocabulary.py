@@ -27,6 +27,7 @@ class Grammar(Struct, frozen=True):
     done: Words
     again: Words
     barred: Words
+    omitted: Words
     negated: Words
 
 
@@ -49,8 +50,11 @@ class Topics(Struct, frozen=True):
     not_taken: Words
     which_things: Words
     place: Words
+    specialists: Words
     orders: Words
     why: Words
+    reason: Words
+    may: Words
     isnt: Words
     beside_photo: Words
     asks_where: Words
@@ -77,6 +81,8 @@ class Roles(Struct, frozen=True):
     delivered: Words
     origin: Words
     not_that: Words
+    within: Words
+    taken_out: Words
     on_the_way: Words
     owners: Words
     packings: Words

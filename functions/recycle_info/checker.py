@@ -26,7 +26,7 @@ _DANGER = re.compile("터질|터집니다|불이 (날|납니다)|119|독한 가�
 _YES = re.compile(r"(네|Yes)\b")
 _NO = re.compile(r"(아니요|No|Not|Neither|Never)\b")
 # Aspects that ask for more than yes or no: in which bag, who collects it, what is dangerous.
-_OPEN = {"lid", "tied", "pickup", "safe", "local"}
+_OPEN = {"tell", "lid", "tied", "pickup", "safe", "local"}
 
 
 def problems(files: Sequence[dataset.File]) -> list[str]:

@@ -43,6 +43,7 @@ Aspect = Literal[
     "reuse",  # can it be given on?
     "safe",  # what is dangerous about it?
     "local",  # what does the municipality decide?
+    "tell",  # how is it told from what is like it?
 ]
 # How a thing is, where that changes what to do.
 Case = Literal["dirty", "broken", "mixed", "full", "large", "small", "swollen", "leaking", "worn", "unknown"]
