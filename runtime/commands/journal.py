@@ -66,7 +66,21 @@ def recover(path: Path) -> int:
     if target.exists():
         print(f"eco2 journal: {target} exists already", file=sys.stderr)
         return 1
-    Journal(target).close()
+    try:
+        with contextlib.closing(file.open_file(path, readonly=True)) as db:
+            (tables,) = db.execute(
+                """
+                SELECT count(*)
+                FROM sqlite_master
+                WHERE name IN ('local_tasks', 'local_events')
+                """
+            ).fetchone()
+        if not tables:
+            raise sqlite3.DatabaseError("it has no table of a journal's")
+        Journal(target).close()
+    except (sqlite3.Error, OSError, file.JournalUnusable) as error:
+        print(f"eco2 journal: nothing is recovered from {path}: {error}", file=sys.stderr)
+        return 1
     rows = events = lost = 0
     with file.written(target) as out:
         for table in ("local_tasks", "local_events"):

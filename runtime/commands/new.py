@@ -1,6 +1,7 @@
 """`eco2 new`: the working start of a function or a service, with its test."""
 
 import argparse
+import keyword
 import re
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from types import MappingProxyType
 from runtime.services import ROOT, ServiceError, find, load_services
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Below the prefix: names, and `{name:uuid}` for what differs.
+PATH = re.compile(r"(/([A-Za-z0-9._~-]+|\{[a-z][a-z0-9_]*:uuid\}))+")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 HTTP = Template('''"""$sentence"""
@@ -237,8 +240,10 @@ def main(args: argparse.Namespace) -> int:
 
 def _function(args: argparse.Namespace) -> int:
     folder, _, name = args.target.partition("/")
-    if not NAME.fullmatch(name):
-        raise ValueError(f"name it SERVICE/NAME, NAME in lower case with underscores: {args.target}")
+    if not _usable(name):
+        raise ValueError(
+            f"name it SERVICE/NAME, NAME in lower case with underscores, no word of Python's own: {args.target}"
+        )
     service = find(folder)
     words = {"service": service.folder, "name": name, "sentence": f"{name.replace('_', ' ').capitalize()}."}
     words["message"] = _camel(name)
@@ -253,12 +258,17 @@ def _function(args: argparse.Namespace) -> int:
     elif service.is_worker:
         raise ValueError(f"{service.name} is a worker: it has queue functions only (--queue)")
     elif args.schedule is not None:
+        if args.schedule < 1:
+            raise ValueError(f"--schedule takes a number of seconds, at least 1, not {args.schedule}")
         code, test, words["every"] = SCHEDULE, SCHEDULE_TEST, str(args.schedule)
-    elif args.command:
+    elif args.command is not None:
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", args.command):
+            raise ValueError(f"--command takes a name in lower case, such as shops, not {args.command!r}")
         code, test, words["command"] = COMMAND, COMMAND_TEST, args.command
     else:
         code, test = HTTP, HTTP_TEST
-        words |= _route(args.http or f"GET /{name.replace('_', '-')}", service.prefix, name)
+        route = f"GET /{name.replace('_', '-')}" if args.http is None else args.http
+        words |= _route(route, service.prefix, name)
     return _write(
         {
             service.path / f"{name}.py": code.substitute(words),
@@ -271,10 +281,13 @@ def _function(args: argparse.Namespace) -> int:
 
 def _route(route: str, prefix: str, name: str) -> dict[str, str]:
     method, _, path = route.partition(" ")
-    if method.upper() not in METHODS or not path.startswith("/"):
+    if method.upper() not in METHODS or not PATH.fullmatch(path):
         raise ValueError(f'--http takes a method and a path, such as "POST /things/{{thing_id:uuid}}", not {route!r}')
     method = method.upper()
     ids = re.findall(r"\{(\w+):uuid\}", path)
+    for found in ids:
+        if not _usable(found) or found in ("user", "data") or ids.count(found) > 1:
+            raise ValueError(f"{{{found}:uuid}} becomes a parameter of the function: give it a name of its own")
     parameters = [f"{found}: FromPath[UUID]" for found in ids] + ["user: CurrentUser"]
     # A body comes with POST, PUT and PATCH: the request's Struct is the answer's until it differs.
     answer = f"{_camel(name)}Answer"
@@ -309,6 +322,11 @@ def _route(route: str, prefix: str, name: str) -> dict[str, str]:
     }
 
 
+def _usable(name: str) -> bool:
+    """Whether a module, and what is in it, can have this name: a word of Python's own can't be imported."""
+    return NAME.fullmatch(name) is not None and not keyword.iskeyword(name)
+
+
 def _camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
@@ -324,8 +342,8 @@ def _signature(name: str, parameters: list[str], answer: str) -> str:
 
 def _service(name: str) -> int:
     folder = name.replace("-", "_")
-    if not NAME.fullmatch(folder):
-        raise ValueError(f"a service's name is in lower case: {name}")
+    if not _usable(folder):
+        raise ValueError(f"a service's name is in lower case, no word of Python's own: {name}")
     if folder in load_services():
         raise ValueError(f"there is a service {folder} already")
     words = {"folder": folder, "dashed": folder.replace("_", "-"), "FOLDER": folder.upper()}

@@ -192,6 +192,17 @@ def test_most_of_a_damaged_journal_is_recovered_and_can_be_synced(
     assert len(ids & there) > 500
 
 
+@pytest.mark.parametrize("content", [b"root:x:0:0\n", b"", b"SQLite format 3\0" + b"\xa5" * 8176])
+def test_of_what_is_no_journal_nothing_is_recovered_and_nothing_is_left(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "worker.db"
+    path.write_bytes(content)
+    assert cli.main(["journal", "recover", str(path)]) == 1
+    assert f"nothing is recovered from {path}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_function_is_switched_off_and_on_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["function", "disable", "storage/process_photo"]) == 0
     assert cli.main(["function", "disable", "storage/process_photo"]) == 0
