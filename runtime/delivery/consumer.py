@@ -122,11 +122,13 @@ class Consumer:
 
     def _fetch(self) -> None:
         self._lost, pause = True, 0.1
+        emptied = False  # by the last fetch: whatever comes after that wakes who waits
         while not self._stopping.is_set():
             with self._room:
                 room = self.prefetch - len(self._held)
                 if room < self.least:
                     self._room.wait(0.5)
+                    emptied = False
                     continue
             try:
                 if self._lost:
@@ -137,13 +139,17 @@ class Consumer:
                     self.broker.reclaim(self.queue, list(self._held))
                     pause = 0.1
                     self._waits.pop("fetch", None)
-                deliveries = self.broker.fetch(self.queue, room, lease=self.leases)
-                if not deliveries:
+                if emptied:
+                    emptied = False
                     self.broker.wait(self.queue)
+                    continue
+                deliveries = self.broker.fetch(self.queue, room, lease=self.leases)
+                emptied = len(deliveries) < room
+                if not deliveries:
                     continue
             except (redis.RedisError, OSError, BrokerUnfit) as error:
                 self._say("fetch", error)
-                self._lost = True
+                self._lost, emptied = True, False
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 1.0)
                 continue

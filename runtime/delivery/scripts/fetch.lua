@@ -63,7 +63,7 @@ local ids = pop(first, count)
 for _, id in ipairs(pop(second, count - #ids)) do ids[#ids + 1] = id end
 -- Tokens for what has been taken by now would wake consumers for nothing.
 if #ids < count then redis.call('del', KEYS[6]) end
-local found, lengths = {}, {}
+local found, lengths, left_out = {}, {}, false
 for _, id in ipairs(ids) do
   local data = redis.call('hget', KEYS[3], id)
   local free = true
@@ -81,7 +81,10 @@ for _, id in ipairs(ids) do
     found[#found + 1], lengths[#lengths + 1] = data, #data
   else
     redis.call('hdel', KEYS[3], id)
+    left_out = true
   end
 end
+-- Who gets fewer than wanted takes the queue for empty, and waits.
+if left_out and #ids == count then wake(KEYS[6], 1) end
 redis.pcall('zadd', KEYS[5], redis.call('time')[1] * 1000, consumer)
 return {table.concat(lengths, ' '), table.concat(found)}

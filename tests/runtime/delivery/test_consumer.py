@@ -11,7 +11,7 @@ import redis
 from emulator.servers.redis import RedisServer
 from runtime.delivery import consumer as consumers
 from runtime.delivery import keys
-from runtime.delivery.broker import Broker, BrokerFull, Delivery
+from runtime.delivery.broker import LOOK, Broker, BrokerFull, Delivery
 from runtime.delivery.consumer import Consumer
 from tests.runtime.delivery.test_broker import message
 from tests.runtime.owner import eventually
@@ -107,6 +107,51 @@ def test_results_that_find_the_broker_full_are_acked_kept_and_sent_when_there_is
     mine.close()
     other.close()
     server.stop()
+
+
+class Noting(Broker):
+    """Notes how it went on: how many a fetch brought, and `w` for each time that it waited."""
+
+    steps = ""
+
+    def fetch(self, queue: str, count: int, *, lease: bool = False) -> list[Delivery]:
+        found = super().fetch(queue, count, lease=lease)
+        self.steps += str(len(found))
+        return found
+
+    def wait(self, queue: str, seconds: float = LOOK) -> None:
+        self.steps += "w"
+        super().wait(queue, seconds)
+
+
+def test_a_queue_that_a_fetch_has_emptied_is_not_looked_at_again_before_something_comes(
+    broker_url: str, queue: str
+) -> None:
+    mine, other = Noting(broker_url), Broker(broker_url)
+    other.publish([message(queue, "first")])
+    with taking(mine, queue) as consumer:
+        for number in range(3):
+            eventually(lambda count=number + 1: len(consumer.taken) == count)
+            eventually(lambda: mine.steps.endswith("w"))
+            assert "10" not in mine.steps
+            other.publish([message(queue, str(number))])
+        eventually(lambda: len(consumer.taken) == 4)
+    mine.close()
+    other.close()
+
+
+def test_a_second_copy_that_is_dropped_does_not_hide_what_is_behind_it(broker_url: str, queue: str) -> None:
+    """The consumer gets fewer than it wanted, and the queue is not empty."""
+    mine, other, third = Broker(broker_url), Broker(broker_url), Broker(broker_url)
+    third.publish([message(queue, "leased")])
+    assert fetched(third, queue) == ["leased"]
+    other.publish([message(queue, "leased"), message(queue, "behind")])
+    other.client.delete(keys.wake(queue))  # as if others had been woken meanwhile
+    assert mine.fetch(queue, 1, lease=True) == []
+    assert other.client.llen(keys.wake(queue)) == 1, "or it would wait with something behind it"
+    assert fetched(mine, queue) == ["behind"]
+    for broker in (mine, other, third):
+        broker.close()
 
 
 def test_whatever_a_consumer_still_holds_when_it_ends_goes_back(brokers: tuple[Broker, Broker], queue: str) -> None:
