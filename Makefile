@@ -7,6 +7,8 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
+# A step that failed is not taken for done the next time.
+.DELETE_ON_ERROR:
 .PHONY: help install up down test quick test-ui check lint types unit slow faults contract client client-ts bench mutants load eval head images k8s-check render lock house format clean
 
 help:             ## list the targets
@@ -17,7 +19,9 @@ ifneq ($(wildcard /etc/ssl/certs/*.crt /etc/ssl/certs/*.pem /etc/ssl/cert.pem /e
 export UV_SYSTEM_CERTS ?= 1
 endif
 INDEX = $${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-`$(BIN)/python -m pip config get global.index-url 2>/dev/null`}}
-UV = UV_DEFAULT_INDEX="$(INDEX)" VIRTUAL_ENV=.venv $(BIN)/uv
+# Where nothing can be kept between two runs, as in the account of a container that has no home, uv would not run at all.
+NO_CACHE := $(shell d="$${UV_CACHE_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}}"; while ! test -e "$$d"; do d=`dirname "$$d"`; done; test -w "$$d" || echo yes)
+UV = UV_DEFAULT_INDEX="$(INDEX)" VIRTUAL_ENV=.venv $(BIN)/uv $(if $(NO_CACHE),--no-cache)
 
 # $(1): the lock file; $(2): megabytes that it takes in .venv; $(3): an option of uv. Half of the time is downloading: a terminal sees how far it is.
 define sync
@@ -25,11 +29,12 @@ define sync
 	@df -Pm . | awk 'NR == 2 && $$4 < $(2) * 2 {print "Eco² needs $(2) MB in .venv and as much while it is unpacked: " $$4 " MB are free here"; exit 1}'
 	@echo "installing the locked versions into .venv ($(2) MB)"
 	@test -z "$(MOVED)" && $(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
+	@$(BIN)/python -m pip install $(if $(NO_CACHE),--no-cache-dir) --quiet --disable-pip-version-check --require-hashes -r locks/uv.txt
 	@if [ -t 1 ]; then while sleep 1; do printf '\r  %s of $(2) MB ' `du -sm .venv | cut -f1`; done & fi; \
 	$(UV) pip sync --quiet --require-hashes $(3) $(1) locks/uv.txt; code=$$?; \
 	if [ -t 1 ]; then kill $$!; printf '\r\033[K'; fi; exit $$code
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@cd .venv/lib/python3*/site-packages && echo ../../../.. > _eco2.pth # Python up to 3.12 reads it by the locale, and under LC_ALL=C not one with 가 in it
 	@mkdir -p build && touch $@
 endef
 

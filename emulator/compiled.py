@@ -4,6 +4,8 @@ Run by `make up` after it has installed the libraries (`python -m emulator.compi
 """
 
 import importlib
+import os
+from collections.abc import Iterable
 
 from emulator.servers.s3.store import Store
 from emulator.template import WARM
@@ -16,8 +18,10 @@ OTHERS = (
 )
 
 
-def main() -> None:
-    for name in (*WARM, *OTHERS):
+def main(names: Iterable[str] = (*WARM, *OTHERS)) -> None:
+    # As functions/ai/embedded.py: imported without it, onnxruntime gives this account an id and reports to its makers.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    for name in names:
         importlib.import_module(name)
     Store()  # imports of moto what an S3 needs
 
