@@ -254,3 +254,17 @@ async def test_what_has_got_an_owner_while_userinfo_was_asked_stays(world: World
     outcome = Outcome(task, new_id(), new_id(), "success", clock.now(), {"keys": keys})
     await strangers_found.fn(outcome, world.waste)
     assert not await world.remove()
+
+
+async def test_a_second_copy_of_userinfo_s_answer_removes_and_counts_nothing_again(world: World) -> None:
+    await sweep_objects(world.waste, world.objects)  # the counters are there
+    keys = sorted(world.store(f"images/{new_id()}", "a-web.jpg"))
+    async with world.waste.transaction() as conn:
+        task = await enqueue(conn, FindStrangers(keys=keys), subject=new_id(), reply=StrangersFound)
+    outcome = Outcome(task, new_id(), new_id(), "success", clock.now(), {"keys": keys})
+    for _ in range(2):
+        await strangers_found.fn(outcome, world.waste)
+    async with world.waste.connection() as conn:
+        row = await (await conn.execute("SELECT sum(removed) FROM sweeps")).fetchone()
+    assert row == (1,)
+    assert [await world.remove() for _ in range(2)] == [True, False]
