@@ -248,15 +248,16 @@ _TURNS = {
 
 
 def _orientation(opened: Image.Image) -> int:
-    """The EXIF orientation 1-8; 1 where EXIF is absent or unreadable (bad metadata does not justify refusing a photo)."""
+    """The EXIF orientation; 1 where EXIF is absent or unreadable (bad metadata does not justify refusing a photo)."""
     try:
         value = opened.getexif().get(0x0112, 1)
     except _DAMAGE:
         return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    return value if isinstance(value, int) else 1
 
 
 def _turn(image: Image.Image, orientation: int) -> Image.Image:
+    # An orientation that there is not is none.
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 

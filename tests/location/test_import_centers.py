@@ -330,6 +330,7 @@ async def test_the_project_s_own_sample_is_clean(empty: Database, capsys: pytest
     assert report["details"] == []
     assert await import_centers(["--sample", "--json"], empty) == 0
     assert json.loads(capsys.readouterr().out)["unchanged"] == report["rows"]
+    assert await centers(empty) == {}, "it is no part of the public list, which may come later"
 
 
 @needs_keco

@@ -49,8 +49,9 @@ async def test_the_radius_and_the_limit_bound_the_list(location: httpx.AsyncClie
     assert await near(location) == ["1 km", "4.9 km"]
     assert await near(location, radius_m=5200) == ["1 km", "4.9 km", "5.1 km"]
     assert await near(location, radius_m=50_000, limit=2) == ["1 km", "4.9 km"]
-    answer = await location.get(CENTERS, params={"lat": LAT, "lon": LON, "radius_m": 50_000, "limit": 4})
-    assert answer.json()["truncated"] is True
+    for limit, truncated in ((4, True), (5, False)):
+        answer = await location.get(CENTERS, params={"lat": LAT, "lon": LON, "radius_m": 50_000, "limit": limit})
+        assert answer.json()["truncated"] is truncated
 
 
 async def test_a_center_without_coordinates_is_near_nothing(location: httpx.AsyncClient, put: Put) -> None:

@@ -24,7 +24,9 @@ async def test_with_a_token_a_search_is_kept_newest_first_and_for_that_person_al
 
 
 async def test_of_what_a_search_found_the_best_five_are_kept(client: httpx.AsyncClient, person: Person) -> None:
-    found = (await client.get(f"{PREFIX}/search", params={"q": "plastic", "floor": "0.1"}, headers=person.headers)).json()["items"]
+    found = (
+        await client.get(f"{PREFIX}/search", params={"q": "plastic", "floor": "0.1"}, headers=person.headers)
+    ).json()["items"]
     assert len(found) > 5
     (kept,) = (await client.get(f"{PREFIX}/queries", headers=person.headers)).json()["items"]
     assert kept["result"] == [{"item_id": item["id"], "name": item["name"]} for item in found[:5]]

@@ -68,3 +68,14 @@ async def test_a_raw_upload_is_stale_after_a_day(db: Connect, objects: ObjectSto
             assert upload.image_key not in await uploads.select_stale(conn, 100_000)
         with later(DAY + 1):
             assert upload.image_key in await uploads.select_stale(conn, 100_000)
+
+
+async def test_of_what_is_stale_the_oldest_come_first_and_no_more_than_asked_for(
+    db: Connect, objects: ObjectStore, later: Later
+) -> None:
+    database = await db("waste")
+    first = [(await offered(database, objects, new_id())).image_key for _ in range(3)]
+    async with database.connection() as conn:
+        await conn.execute("DELETE FROM uploads WHERE image_key <> ALL(%s)", [first])
+        with later(DAY + 60):
+            assert await uploads.select_stale(conn, 2) == first[:2]

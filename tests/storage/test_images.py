@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from functions.storage import images
 from functions.storage.images import MAX_PIXELS, THUMBNAIL_SIDE, WEB_SIDE, Copies, ImageRefused, make_copies
 from tests.storage import photos
 
@@ -129,13 +130,29 @@ def test_unreadable_exif_is_no_reason_to_refuse_a_photo() -> None:
     assert make_copies(data).width == 640
 
 
-def test_a_wide_gamut_profile_is_converted_and_not_just_dropped() -> None:
-    # The sRGB profile with its red and blue columns exchanged: whoever reads it swaps the two colours.
+@pytest.mark.parametrize("orientation", [0, 9, 65_535])
+def test_an_orientation_that_there_is_not_is_none(orientation: int) -> None:
+    web = opened(make_copies(photos.encode(photos.picture(64, 48), exif=photos.gps_exif(orientation))).web)
+    assert web.size == (64, 48)
+    assert is_red(corner(web, 0.1, 0.1))
+
+
+def swapping(size: int = 0) -> bytes:
+    """The sRGB profile with its red and blue columns exchanged: whoever reads it swaps the two colours."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    swapped = srgb.replace(b"rXYZ", b"tmp_").replace(b"bXYZ", b"rXYZ").replace(b"tmp_", b"bXYZ")
-    web = opened(make_copies(photos.encode(photos.picture(), "PNG", icc_profile=swapped)).web)
+    return srgb.replace(b"rXYZ", b"tmp_").replace(b"bXYZ", b"rXYZ").replace(b"tmp_", b"bXYZ").ljust(size, b"\0")
+
+
+def test_a_wide_gamut_profile_is_converted_and_not_just_dropped() -> None:
+    web = opened(make_copies(photos.encode(photos.picture(), "PNG", icc_profile=swapping())).web)
     assert is_blue(corner(web, 0.1, 0.1))
     assert "icc_profile" not in web.info
+
+
+def test_a_profile_of_more_than_a_mebibyte_is_not_read() -> None:
+    for size, is_right in ((1 << 20, is_blue), ((1 << 20) + 1, is_red)):
+        photo = photos.encode(photos.picture(64, 48), "JPEG", icc_profile=swapping(size))
+        assert is_right(corner(opened(make_copies(photo).web), 0.1, 0.1))
 
 
 @pytest.mark.parametrize("profile", [b"no profile", b"\x00" * 200, b"A" * (2 << 20)], ids=["short", "zeros", "giant"])
@@ -348,3 +365,9 @@ def test_what_costs_seconds_before_the_picture_is_refused_and_a_camera_s_share_i
 
 def test_a_webp_is_refused_by_the_memory_that_its_decoder_would_take() -> None:
     assert refusal(photos.webp_header(16_383, 2441)) == "too-many-pixels"
+
+
+def test_a_webp_of_as_many_pixels_as_are_allowed_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_WEBP_PIXELS", 64 * 48)
+    assert make_copies(photos.encode(photos.picture(64, 48), "WEBP")).width == 64
+    assert refusal(photos.encode(photos.picture(64, 49), "WEBP")) == "too-many-pixels"

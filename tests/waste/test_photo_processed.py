@@ -5,6 +5,7 @@ import httpx
 from functions.waste.photo_processed import photo_processed
 from shared.db import Database
 from shared.messages import TaskError
+from shared.spend import spender
 from tests.conftest import Person, Take
 from tests.waste.conftest import BASE, accept, outbox, outcome, processed
 
@@ -20,6 +21,17 @@ async def test_a_file_that_is_no_image_ends_as_a_failure(
     assert analysis["status"] == "failure"
     assert analysis["error"] == "The file is no image."
     assert analysis["error_code"] == "not-an-image"
+
+
+async def test_who_pays_for_the_look_at_a_photo_is_its_owner_without_a_name(
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
+) -> None:
+    body = await accept(client, person)
+    [(task_id, _, _)] = await outbox(waste, body["id"])
+    await take(photo_processed, outcome(task_id, body["id"], processed(body["id"])))
+    async with waste.connection() as conn:
+        cursor = await conn.execute("SELECT message ->> 'spender', person FROM outbox WHERE subject = %s", [body["id"]])
+        assert await cursor.fetchall() == [(spender(person.id), spender(person.id))]
 
 
 async def test_a_result_that_comes_twice_changes_nothing(
