@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from collections import Counter, defaultdict
@@ -123,6 +124,7 @@ class Trial:
         self._clusters.mkdir()
         Clusters.make(self._clusters)
         self._copies: SimpleQueue[Path] = SimpleQueue()
+        self._reading = threading.Lock()  # two threads in `ast.parse` at once raise SystemError (Python 3.11)
         files = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
             cwd=ROOT,
@@ -148,7 +150,8 @@ class Trial:
             self._copies.put(copy)
 
     def _judge(self, copy: Path, mutant: Mutant) -> Verdict:
-        near = self._reach.tests_of([mutant.file], around(ROOT / mutant.file, mutant.line))
+        with self._reading:
+            near = self._reach.tests_of([mutant.file], around(ROOT / mutant.file, mutant.line))
         asked: list[str] = []
         entered = copy / "build/entered"
         entered.unlink(missing_ok=True)
@@ -188,7 +191,8 @@ class Trial:
     def _run(self, copy: Path, mutant: Mutant, tests: list[str], entered: Path, *, slipped: bool = True) -> str | None:
         target = copy / mutant.file
         whole = target.read_bytes()
-        target.write_bytes(watched(mutant, whole, entered, slipped=slipped))
+        with self._reading:
+            target.write_bytes(watched(mutant, whole, entered, slipped=slipped))
         try:
             made = None if mutant.file in self._makes_clusters else self._clusters
             return _run(copy, tests, self._unsound, made)

@@ -11,6 +11,9 @@ async def test_a_person_forgets_their_own_searches_alone(
 ) -> None:
     for somebody in (person, another_person):
         await client.get(f"{PREFIX}/search", params={"q": "상자"}, headers=somebody.headers)
+    stale = await client.delete(f"{PREFIX}/queries", headers=person.headers | {"If-Match": '"stale"'})
+    assert stale.status_code == 412
+    assert len((await client.get(f"{PREFIX}/queries", headers=person.headers)).json()["items"]) == 1
     assert (await client.delete(f"{PREFIX}/queries", headers=person.headers)).status_code == 204
     assert (await client.get(f"{PREFIX}/queries", headers=person.headers)).json()["items"] == []
     others = (await client.get(f"{PREFIX}/queries", headers=another_person.headers)).json()["items"]
