@@ -72,7 +72,7 @@ def test_an_api_service_s_queue_functions_can_run_apart(around: dict[str, str], 
 
 
 def test_a_syncer_makes_one_cycle_or_many(around: dict[str, str], free_port: int) -> None:
-    with process("runtime.journal.syncer", "storage", "--once", **around) as child:
+    with process("runtime.cli", "sync", "storage", "--once", **around) as child:
         assert child.communicate(timeout=60)[0] == "synced 0 rows, 0 wait\n"
         assert child.returncode == 0
     with process("runtime.journal.syncer", "storage", **around) as child:

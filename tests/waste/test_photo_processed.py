@@ -1,11 +1,16 @@
 """The storage worker's answer about a photo"""
 
-import httpx
+from uuid import UUID
 
+import httpx
+import msgspec
+
+from functions.waste.messages import PhotoProcessed
 from functions.waste.photo_processed import photo_processed
 from shared.db import Database
-from shared.messages import TaskError
+from shared.messages import ProcessPhoto, TaskError
 from shared.spend import spender
+from shared.tasks import enqueue
 from tests.conftest import Person, Take
 from tests.waste.conftest import BASE, accept, outbox, outcome, processed
 
@@ -43,6 +48,22 @@ async def test_a_result_that_comes_twice_changes_nothing(
     await take(photo_processed, first)
     await take(photo_processed, first)
     assert [actor for _, actor, _ in await outbox(waste, body["id"])] == ["ai/classify_photo"]
+
+
+async def test_the_result_of_a_task_that_was_accepted_once_more_adds_no_image(
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
+) -> None:
+    """As after a restore of the outbox, or when an operator sends the task again."""
+    body = await accept(client, person)
+    [(task_id, _, message)] = await outbox(waste, body["id"])
+    result = outcome(task_id, body["id"], processed(body["id"]))
+    await take(photo_processed, result)
+    async with waste.transaction() as conn:
+        again = msgspec.convert(message, ProcessPhoto)
+        await enqueue(conn, again, subject=UUID(body["id"]), reply=PhotoProcessed, task_id=task_id)
+    await take(photo_processed, result)
+    analysis = (await client.get(f"{BASE}/analyses/{body['id']}", headers=person.headers)).json()
+    assert len({image["s3_key"] for image in analysis["images"]}) == len(analysis["images"]) == 2
 
 
 async def test_a_result_without_a_row_deletes_its_objects(
