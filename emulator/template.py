@@ -29,7 +29,7 @@ from shared.settings import Settings
 
 # What every process of the API, worker and syncer kind uses. Onnxruntime and Pillow start threads or are one worker's alone.
 WARM = (
-    "runtime.http.lean",
+    *("runtime.http.lean", "shared.lean_redis", "shared.lean_jwt"),
     *("asyncio", "uvloop", "httptools", "uvicorn", "uvicorn.protocols.http.httptools_impl", "uvicorn.lifespan.on"),
     *(
         "litestar",
@@ -41,12 +41,8 @@ WARM = (
         "psycopg_binary",
     ),
     *(
-        "redis",
-        "redis.asyncio",
         "dramatiq",
         "dramatiq.brokers.stub",
-        "jwt",
-        "jwt.algorithms",
         "httpx",
         "httpcore",
         "sqlite3",

@@ -208,7 +208,7 @@ class Verifier:
             self._size -= len(token) + OVERHEAD
 
     def _verify(self, token: str) -> Session:
-        import jwt
+        from shared.lean_jwt import jwt
 
         if len(token) > LONGEST or not _TOKEN.fullmatch(token) or not _canonical(token.rpartition(".")[2]):
             raise InvalidToken
@@ -237,7 +237,7 @@ class Verifier:
         if key is None:
             if kid not in self._jwks:
                 raise InvalidToken("The access token was signed with an unknown key.")
-            import jwt
+            from shared.lean_jwt import jwt
 
             key = self._keys[kid] = jwt.PyJWK(self._jwks[kid] | {"alg": "EdDSA"}).key
         return key
@@ -373,6 +373,6 @@ async def announce_revocations(redis: Redis, session_ids: Iterable[UUID]) -> Non
 def warm() -> None:
     """Load what the first token needs (100 ms), with a key that verifies none."""
     # jwt imports cryptography's parts itself; a key makes OpenSSL's provider load too.
-    import jwt
+    from shared.lean_jwt import jwt
 
     jwt.PyJWK({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": "A" * 43})

@@ -22,9 +22,7 @@ PATIENCE = 1.5
 
 def connect_async(url: str) -> redis.asyncio.Redis:
     """A client with a pool of its own; connects at the first command. Imports redis only now: a start does not need it."""
-    import redis.asyncio
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
+    from shared.lean_redis import redis
 
     client = redis.asyncio.Redis.from_url(
         url,
@@ -32,7 +30,7 @@ def connect_async(url: str) -> redis.asyncio.Redis:
         socket_timeout=PATIENCE,
         decode_responses=True,
         driver_info=None,  # or each connection reads redis' METADATA to tell the server its version
-        retry=Retry(NoBackoff(), 1),
+        retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1),
     )
     client.connection_pool.connection_class = _noticing_resets(client.connection_pool.connection_class)
     return client
@@ -58,9 +56,7 @@ def _noticing_resets(base: Any) -> Any:
 
 def connect(url: str) -> redis.Redis:
     """The same for threads."""
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
+    from shared.lean_redis import redis
 
     return redis.Redis.from_url(
         url,
@@ -68,7 +64,7 @@ def connect(url: str) -> redis.Redis:
         socket_timeout=PATIENCE,
         decode_responses=True,
         driver_info=None,  # or each connection reads redis' METADATA to tell the server its version
-        retry=Retry(NoBackoff(), 1),
+        retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1),
     )
 
 

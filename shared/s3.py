@@ -11,10 +11,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from botocore.credentials import ReadOnlyCredentials
     from urllib3 import BaseHTTPResponse, PoolManager
 
     from shared.settings import Settings
@@ -32,6 +33,14 @@ KEPT = 32
 
 class Stumbled(OSError):
     """No whole answer came; another one may."""
+
+
+class _Keys(Struct, frozen=True):
+    """Credentials as botocore's signature reads them; botocore's own come with all the places where they may be found."""
+
+    access_key: str
+    secret_key: str
+    token: None = None
 
 
 class Bucket:
@@ -71,17 +80,15 @@ class Bucket:
 
         return Session().get_credentials()
 
-    def _credentials(self) -> ReadOnlyCredentials:
-        from botocore.credentials import ReadOnlyCredentials
+    def _credentials(self) -> Any:
         from botocore.exceptions import NoCredentialsError
 
         given = self._settings
         if given.aws_access_key_id:
-            return ReadOnlyCredentials(given.aws_access_key_id, given.aws_secret_access_key, None)
+            return _Keys(given.aws_access_key_id, given.aws_secret_access_key)
         if self._machines is None:
             raise NoCredentialsError
-        found: ReadOnlyCredentials = self._machines.get_frozen_credentials()
-        return found
+        return self._machines.get_frozen_credentials()
 
     def ask(
         self,

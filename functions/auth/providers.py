@@ -188,9 +188,9 @@ def _of_userinfo(body: Any) -> Claims:
 
 @functools.lru_cache(maxsize=64)
 def _keys(url: str) -> Any:
-    import jwt
+    from jwt.jwks_client import PyJWKClient
 
-    return jwt.PyJWKClient(url, lifespan=KEYS_KEPT, timeout=PATIENCE)
+    return PyJWKClient(url, lifespan=KEYS_KEPT, timeout=PATIENCE)
 
 
 def redirect(url: str) -> Response[None]:
