@@ -5,6 +5,7 @@ from shared.unneeded import without
 # A debugger, a format that no document of ours has, a command line, templates, and how else logs may be set up: 6 MB and 35 ms
 # of each process' start.
 with without("pdb", "yaml", "uvicorn.main", "html", "logging.config"):
+    import litestar.exceptions.responses  # noqa: F401 - its page about errors would import templates, and no one sees it
     import uvicorn.server
     from litestar import Litestar
     from litestar.plugins import PluginProtocol
