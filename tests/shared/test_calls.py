@@ -41,6 +41,27 @@ async def test_who_refuses_or_is_not_there_is_away(service: Calls) -> None:
     await away.close()
 
 
+async def test_no_proxy_of_the_environment_hears_of_people_s_tokens(
+    monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    async with support.answering(answer) as address:
+        calls = Calls({"api-recycle-info": address})
+        assert await calls.get("api-recycle-info", "/", Anything) == Anything()
+        assert await asyncio.to_thread(calls.get_blocking, "api-recycle-info", "/", Anything) == Anything()
+        await calls.close()
+
+
 async def test_who_does_not_answer_in_time_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls_module, "PATIENCE", 0.05)
     over = asyncio.Event()

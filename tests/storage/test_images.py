@@ -367,6 +367,24 @@ def test_a_webp_is_refused_by_the_memory_that_its_decoder_would_take() -> None:
     assert refusal(photos.webp_header(16_383, 2441)) == "too-many-pixels"
 
 
+def test_large_photos_are_decoded_one_at_a_time_and_small_ones_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    class Counted:
+        def __enter__(self) -> None:
+            taken.append("large")
+
+        def __exit__(self, *_: object) -> None:
+            taken.append("done")
+
+    monkeypatch.setattr(images, "_one_big", Counted())
+    monkeypatch.setattr(images, "_BIG_PIXELS", 64 * 48)
+    make_copies(photos.encode(photos.picture(64, 48)))
+    assert taken == []
+    make_copies(photos.encode(photos.picture(64, 49)))
+    assert taken == ["large", "done"]
+
+
 def test_a_webp_of_as_many_pixels_as_are_allowed_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "MAX_WEBP_PIXELS", 64 * 48)
     assert make_copies(photos.encode(photos.picture(64, 48), "WEBP")).width == 64

@@ -77,6 +77,10 @@ async def test_a_ticket_ends_after_a_minute_and_with_its_session(
     await client.post(f"{stream}/ticket", headers=person.headers)
     async with redis.asyncio.Redis.from_url(broker_url, decode_responses=True) as broker:
         lives = [await broker.ttl(key) for key in await broker.keys("ticket:*")]
+        # Who is let in by a ticket is let in for as long as by the token that it was made with.
+        session = identity.Session(identity.User(person.id, person.session_id), clock.time() + 5)
+        made = await tickets.issue(broker, stream, session)
+        assert (await tickets.redeem(broker, stream, made.ticket)).expires_at == session.expires_at
     assert lives
     assert all(0 < seconds <= tickets.SECONDS for seconds in lives)
 

@@ -1,11 +1,12 @@
 """Signature V4 against the examples of the S3 API Reference."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from emulator.servers.s3.errors import S3Error
-from emulator.servers.s3.signature import Keys, Moment, Request, sign_headers
+from emulator.servers.s3.signature import SKEW, Keys, Moment, Request, canonical, scope_of, sign, sign_headers
 from emulator.servers.s3.verify import verify
 
 KEYS = Keys({"AKIAIOSFODNN7EXAMPLE": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}, "us-east-1")
@@ -63,9 +64,16 @@ def test_a_presigned_address_of_the_reference_holds_for_its_day() -> None:
     )
     request = Request("GET", "/test.txt", query, {"host": "examplebucket.s3.amazonaws.com"}, b"")
     assert verify(request, KEYS, MOMENT) == b""
+    # Its end is the system's, whose clock may be moved.
     late = datetime(2013, 5, 25, 0, 0, 1, tzinfo=UTC)
+    assert verify(request, KEYS, Moment(THEN, late)) == b""
     with pytest.raises(S3Error, match="expired"):
-        verify(request, KEYS, Moment(late, late))
+        verify(request, KEYS, Moment(late, THEN))
+    # Its beginning may be either's.
+    early = THEN - SKEW - timedelta(seconds=1)
+    assert verify(request, KEYS, Moment(early, THEN)) == b""
+    with pytest.raises(S3Error, match="not valid yet"):
+        verify(request, KEYS, Moment(early, early))
 
 
 def test_what_the_gateway_signs_is_accepted() -> None:
@@ -74,3 +82,35 @@ def test_what_the_gateway_signs_is_accepted() -> None:
         "GET", "localhost:1", "/eco2/images/a%20b", "AKIAIOSFODNN7EXAMPLE", secret, "us-east-1", THEN
     )
     assert verify(Request("GET", "/eco2/images/a%20b", "", headers, b""), KEYS, MOMENT) == b""
+
+
+def signing(*names: str) -> Request:
+    """A request whose signature is right for these headers of its four."""
+    key, secret = next(iter(KEYS.secrets.items()))
+    headers = sign_headers("GET", "localhost:1", "/eco2/a", key, secret, "us-east-1", THEN) | {"x-amz-meta-a": "b"}
+    request = Request("GET", "/eco2/a", "", headers, b"")
+    stamp, payload = headers["x-amz-date"], headers["x-amz-content-sha256"]
+    scope = scope_of(f"{key}/20130524/us-east-1/s3/aws4_request", KEYS, stamp, S3Error(400, "x", "x"))
+    signature = sign(scope, stamp, canonical(request, (), names, payload))
+    words = f"AWS4-HMAC-SHA256 Credential={key}/{scope.text}, SignedHeaders={';'.join(names)}, Signature={signature}"
+    return replace(request, headers=headers | {"authorization": words})
+
+
+ALL = ("host", "x-amz-content-sha256", "x-amz-date", "x-amz-meta-a")
+
+
+@pytest.mark.parametrize("left_out", [name for name in ALL if name != "x-amz-content-sha256"])
+def test_a_host_and_what_amazon_reads_must_be_signed(left_out: str) -> None:
+    assert verify(signing(*ALL), KEYS, MOMENT) == b""
+    with pytest.raises(S3Error, match="not signed") as error:
+        verify(signing(*(name for name in ALL if name != left_out)), KEYS, MOMENT)
+    assert (error.value.status, error.value.code) == (403, "AccessDenied")
+
+
+def test_a_request_s_own_date_may_be_a_quarter_of_an_hour_from_either_clock() -> None:
+    far, near = THEN + SKEW + timedelta(seconds=1), THEN + SKEW
+    for moment in (Moment(near, far), Moment(far, near)):
+        assert verify(signing(*ALL), KEYS, moment) == b""
+    with pytest.raises(S3Error) as error:
+        verify(signing(*ALL), KEYS, Moment(far, far))
+    assert error.value.code == "RequestTimeTooSkewed"

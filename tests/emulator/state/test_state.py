@@ -1,11 +1,13 @@
 """A state folder that something else wrote into: what can be made anew is, and the rest is one line that says what to do."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from emulator import control
 from emulator.process import Command, PortTaken, StartError, failure
+from emulator.servers.s3.disk import Disk
 from emulator.state.folder import State
 
 
@@ -30,6 +32,31 @@ def test_passwords_are_never_made_anew(state: State, text: str) -> None:
     with pytest.raises(StartError, match=r"secrets.json is damaged: put it back, or `eco2 up` makes new passwords"):
         state.secret("postgres")
     assert file.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["old", None], ids=["replaced", "new"])
+@pytest.mark.parametrize("part", ["state", "objects"])
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(
+    state: State, monkeypatch: pytest.MonkeyPatch, part: str, text: str | None
+) -> None:
+    flushed: list[tuple[bytes, str | None]] = []
+    file = state.path / "kept"
+    if text is not None:
+        file.write_text(text)
+
+    def flush(descriptor: int) -> None:
+        place = Path(f"/proc/self/fd/{descriptor}").readlink()
+        flushed.append((place.read_bytes() if place.is_file() else b"", file.read_text() if file.exists() else None))
+
+    monkeypatch.setattr(os, "fsync", flush)
+    if part == "state":
+        state.write("kept", b"fresh")
+    else:
+        Disk.__new__(Disk)._write(file, b"fresh")  # without a store: that is a process's own
+    assert flushed[0] == (b"fresh", text)
+    assert file.read_text() == "fresh"
+    if part == "objects":
+        assert flushed[1:] == [(b"", "fresh")], "and the folder that holds its name"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"pid": 1}'])
