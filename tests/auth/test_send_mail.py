@@ -1,5 +1,6 @@
 """The queue function that writes letters"""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from uuid import UUID
@@ -13,6 +14,7 @@ from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.tasks import TaskFailed
+from tests import support
 from tests.auth.conftest import Account, Outside
 
 Db = Callable[[str], Awaitable[Database]]
@@ -50,6 +52,29 @@ async def test_nobody_is_written_to_for_an_unknown_address(outside: Outside, db:
     stranger = new_id()
     await send_mail(SendMail(stranger, "reset"), await db("auth"), settings(outside))
     assert await tokens_kept(await db("auth"), stranger) == []
+
+
+@pytest.mark.parametrize("answer", ["220 go ahead", "454 not now"])
+async def test_no_letter_and_no_password_goes_in_the_clear_where_the_server_can_encrypt(
+    account: Account, outside: Outside, db: Db, answer: str
+) -> None:
+    heard: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail\r\n")
+        while (line := await reader.readline()).endswith(b"\r\n") and line.isascii():
+            heard.append(line.split()[0].decode().upper())
+            writer.write(b"250-mail\r\n250 STARTTLS\r\n" if heard[-1] == "EHLO" else f"{answer}\r\n".encode())
+            if heard[-1] == "STARTTLS" and answer.startswith("220"):
+                writer.write(b"what is no TLS\r\n")
+                return
+
+    async with support.answering(serve) as address:
+        there = settings(outside, SMTP_URL=address.replace("http://", "smtp://eco2:secret@"))
+        with pytest.raises(Unavailable):
+            await send_mail(SendMail(account.id, "verify"), await db("auth"), there)
+    assert heard[:2] == ["EHLO", "STARTTLS"]
+    assert not {"AUTH", "MAIL", "RCPT", "DATA"} & set(heard)
 
 
 async def test_a_mail_server_that_is_away_is_waited_for(account: Account, outside: Outside, db: Db) -> None:
