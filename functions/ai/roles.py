@@ -27,8 +27,9 @@ _HOLDER = re.compile(
     rf"[이가을를도]?\s(?:[가-힣]+\s){{0,3}}?{_VERBAL}(?:[가-힣]+{reading.ending_in(4)}\s)?"
     rf"(?:{ROLES.stuff.source}\s?)?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
 )
+# "아이스크림 종이통", and neither "막걸리 유리병" nor "주스 종이팩", which are kinds of their own.
 _HOLDER_NEXT = re.compile(
-    rf"\s?(?:{ROLES.stuff.source}\s?)?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
+    rf"\s?(?:(?:플라스틱|종이)\s?(?!팩))?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
 )
 # "형광등 기구 안에 있는 형광등은 빼야 하나"
 _WITHIN = re.compile(rf"\s|\s?{ROLES.within.source}\s")
