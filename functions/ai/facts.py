@@ -68,6 +68,11 @@ _AUXILIARY = re.compile(
 _REMARKS = re.compile(r"[가-힣][은는면]요?[\s?!.~]*$")
 _AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")
 # "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
+# "닫고 버려요, 열고 버려요?", "씻어, 말아?": one of two ways, and no yes or no.
+_EITHER = re.compile(
+    r"(?<![가-힣])([가-힣]{2,}[요야지까나죠해돼]),?\s(?:아니면\s)?(?:[가-힣]+\s){0,2}\1[\s?!.~]*$"
+    r"|(?<![도이가은는])\s(?:아니면|말아)(?![가-힣])|야 (?:하나|돼|해) 말"
+)
 _DESCRIBED = re.compile(rf"{TOPICS.described.source}(?:요|임|들)?[\s?.!~]*$")
 _FOLLOWS = re.compile(rf"(?:{GRAMMAR.openers.source}[,.!\s]*)*{GRAMMAR.leads.source}")
 
@@ -126,6 +131,8 @@ class Facts(Struct, frozen=True):
     still_on: bool
     polar: bool
     """Whether it wants yes or no, and nothing more."""
+    either: bool
+    """Whether it asks which of two ways."""
     open: bool
     """Whether it wants more than yes or no."""
     figurative: bool
@@ -183,6 +190,7 @@ def facts(question: Question) -> Facts:
         still_on=TOPICS.still_on.within(text),
         asks_where=TOPICS.asks_where.within(text),
         polar=_yes_or_no(text) and not is_open,
+        either=_EITHER.search(text) is not None,
         open=is_open,
         figurative=TOPICS.figurative.within(text),
         greets=TOPICS.greetings.within(text),

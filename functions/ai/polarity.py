@@ -10,6 +10,7 @@ from functions.ai.vocabulary import POLARS, TEXTS, WHERE
 _WORD = re.compile(r"(네|아니요|Yes|No)\b[,.:;]?\s*")
 # "씻어도 지지 않으면": what a line says then is no answer to what is asked in general.
 _IF = re.compile(r"[가-힣]면 |\b(?:[Ii]f|where|when|unless)\b")
+_CLEAN = re.compile(r"깨끗하면|\b(?:if|when) (?:it is )?clean\b")
 _NEVER = re.compile(r"지 마세요|지 말고|지 않습니다|면 안 |안 됩니다|\b(?:[Nn]ever|[Dd]o not|[Dd]on['’]t|not)\b")
 # "아니요, 그대로 버려도 됩니다": nothing is forbidden.
 _NEED_NOT = re.compile(
@@ -82,8 +83,9 @@ def _polar(line: str, aspect: str, understood: Understood) -> bool | None:
 
 
 def _of_some(line: str, understood: Understood) -> bool:
-    """Whether all of a kind are asked about, and the line says yes of some: "장난감은 다 플라스틱으로 버려?"."""
-    return understood.polar and understood.every and affirms(line) and conditional(line)
+    """Whether all of a kind, or dirty ones, are asked about, and the line says yes of some: "장난감은 다 플라스틱으로 버려?"."""
+    soiled = "dirty" in understood.cases and _CLEAN.search(line)
+    return bool(understood.polar and (understood.every or soiled) and affirms(line) and conditional(line))
 
 
 def _into(line: str, understood: Understood) -> str:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from functions.ai import bins, rest, sounds
+from functions.ai import bins, parts, rest, sounds
 from functions.ai.asking import Asking
 from functions.ai.danger_rules import in_danger
 from functions.ai.interfaces import Question
+from functions.ai.mentions import HELD
 from functions.ai.part_rules import part_of_a_thing
 from functions.ai.photo_rules import about_the_photo
 from functions.ai.retrieval import Item, Neighbours
@@ -84,7 +85,13 @@ def food_waste_itself(ask: Asking) -> Understood | None:
 
 def things_named(ask: Asking) -> Understood | None:
     """The things that the text names."""
-    items = [one.item for one in ask.scene.named]
+    named = ask.scene.named
+    items = [one.item for one in named]
+    alone = len(named) == 1 and not parts.AT_END.search(named[0].words(ask.scene.facts.text))
+    kind = ask.scene.of_kind(named[0]) if alone else None
+    if kind and not any(name.startswith(kind) for name in items[0].names()):
+        # "투명한 커피컵"
+        items = _of_kind(items[0], kind, ask.neighbours, named[0].words(ask.scene.facts.text))
     return ask.understood("things_named", items) if items else None
 
 
@@ -105,9 +112,10 @@ def what_was_spoken_of(ask: Asking) -> Understood | None:
     return ask.understood("what_was_spoken_of", items) if items else None
 
 
-def _of_kind(topic: Item, kind: str, neighbours: Neighbours) -> list[Item]:
-    """The thing of another kind than the one named before, where there is such an item; else that one."""
-    for base in reversed(topic.name.split()):
+def _of_kind(topic: Item, kind: str, neighbours: Neighbours, words: str = "") -> list[Item]:
+    """The thing of another kind than the one named, where there is such an item; else that one."""
+    holder = HELD.search(words)
+    for base in (*reversed(topic.name.split()), *([holder[0]] if holder else [])):
         for item in neighbours.search(f"{kind} {base}", 5):
             if any(name.startswith(kind) and base in name for name in item.names()):
                 return [item]

@@ -9,12 +9,14 @@ from functions.ai import facts as reading
 from functions.ai.facts import Facts
 from functions.ai.mentions import Mention, mentions
 from functions.ai.retrieval import Item, Neighbours
-from functions.ai.vocabulary import ASPECTS, ROLES, TOPICS, WHERE
+from functions.ai.vocabulary import ASPECTS, KINDS, ROLES, TOPICS, WHERE
 
 MOST_ITEMS = 4
 """Things answered at once; a longer list is no one's question."""
 # Items looked at for the things that a question names: a short name in a long question has a small score.
 MANY = 40
+# Letters beside a name in which it is said what the thing is of.
+_NEAR = 10
 # A search score from which a thing is meant though its name is not written as ours are ("패트병", "frying pans").
 MEANT = 0.62
 
@@ -55,6 +57,20 @@ class Scene(Struct, frozen=True):
         if not ROLES.on_the_way.within(self.facts.text) or not (asked or self.bin):
             return self.aspects
         return (*(("bin",) if self.bin else ()), *asked, *(one for one in self.aspects if one not in asked))
+
+    def of_kind(self, one: Mention) -> str | None:
+        """What a thing is said to be of, right before its name or after it: "투명한 커피컵", "수세미 철로 된 거"."""
+        text = self.facts.text
+        before, after = text[max(0, one.start - _NEAR) : one.start], text[one.end : one.end + _NEAR]
+        return next(
+            (
+                name
+                for key, (words, name) in KINDS.items()
+                if key != "broken"
+                and (re.search(rf"(?:{words.source}|{name})한?\s?$", before) or re.match(rf"\s?{words.source}", after))
+            ),
+            None,
+        )
 
     @property
     def things(self) -> list[Mention]:
@@ -134,7 +150,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         on_topic=on_topic,
         elsewhere=fact.elsewhere and _elsewhere(text, mentioned),
         bin=bin_asked,
-        choice=len(asked_bins) > 1 or (" or " in text and bool(asked_bins or WHERE & set(aspects))),
+        choice=fact.either or len(asked_bins) > 1 or (" or " in text and bool(asked_bins or WHERE & set(aspects))),
         aspects=tuple(
             one
             for one in aspects
