@@ -8,7 +8,7 @@ from functions.ai.facts import plain
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import Scene
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, PARTS
+from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, PART_WORDS, PARTS
 
 # A score from which an item found for "<thing> <part>" may be that part.
 _PART = 0.35
@@ -38,6 +38,9 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     if len(topic) == 1 and aspect in topic[0].answers and _to_be_done(scene):
         # "페트병 라벨 떼야 해?" is answered by the bottle; "라벨은 어디에?" by the label.
         return ask.understood("part_of_a_thing", topic, aspects=(aspect,))
+    if len(whole) == 1 and scene.facts.polar and aspect and _to_be_done(scene) and _told(whole[0], scene.part[0]):
+        # "오렌지 껍질에 붙은 스티커 떼야 돼?"
+        return ask.understood("part_of_a_thing", whole, aspects=(aspect,))
     if scene.facts.still_on and len(topic) == 1:
         return ask.understood("part_of_a_thing", topic, part=scene.part)
     items, part = _parted(topic[0], scene.part, named, ask.neighbours)
@@ -48,6 +51,13 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
         # "컵라면 용기랑 뚜껑 어디에": both are asked for.
         return ask.understood("part_of_a_thing", [*whole, *(one for one in items if one not in whole)], aspects=())
     return ask.understood("part_of_a_thing", [*items, *topic[1:]] if len(topic) > 1 else items, part=part)
+
+
+def _told(item: Item, part: str) -> bool:
+    """Whether a step of the thing itself is about the part."""
+    return any(parts.speaks_of(line, part) for line in item.steps("ko")) and not item.name.endswith(
+        tuple(PART_WORDS[part])
+    )
 
 
 def _to_be_done(scene: Scene) -> bool:
@@ -75,7 +85,7 @@ def _parted(
     # A bottle of glass has another cap than one of plastic: the thing's own collection first.
     found = sorted(neighbours.search(f"{whole.name} {word}", 8), key=lambda item: item.category != whole.category)
     for item in found:
-        parts_name = any(parts.speaks_of(name, part) for name in (item.name, item.name_en or ""))
+        parts_name = plain(item.name).endswith(tuple(PART_WORDS[part]))
         if parts_name and item.score >= _PART and _kin(whole, item):
             return (item,), None
     if named is not None and named.category == whole.category:

@@ -73,7 +73,14 @@ def asked_of(item: Item, understood: Understood) -> str | None:
     if len(aspects) > 1:
         # "플라스틱 뚜껑은 일반쓰레기?" asks nothing about a lid of the lid.
         aspects = tuple(sorted(aspects, key=_itself(item).__contains__))
-    return next((one for one in aspects if one in _ALIKE or item.answer(one, "ko")), next(iter(aspects), None))
+    return next((one for one in aspects if one in _ALIKE or _says(item, one)), next(iter(aspects), None))
+
+
+def _says(item: Item, aspect: str) -> bool:
+    """Whether the item has an answer to that, or for what no item answers, a step that speaks of it."""
+    if aspect == "empty":
+        return any(_speaks(line, LINES_OF[aspect]) for line in item.steps("ko"))
+    return bool(item.answer(aspect, "ko"))
 
 
 def _itself(item: Item) -> set[str]:
