@@ -50,6 +50,7 @@ _DAMAGED = f"files of the state are damaged; {_ANEW}"
 # What a server writes in its log for a cause that deserves one plain line.
 _CAUSES = (
     ("No space left on device", "the disk is full", StartError),
+    ("Check free disk space", "the disk is full", StartError),  # PostgreSQL's word when half of a write found room
     ("Disk quota exceeded", "the disk quota is used up", StartError),
     ("Read-only file system", "the folder is on a read-only file system", StartError),
     ("Address already in use", "the port is in use", PortTaken),

@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
         environment = ask(state_of(args), "environment")["environment"]
         return _exit_code(subprocess.call(words, env=os.environ | environment))
     if args.state or args.name:
-        return _with(state_of(args), words)
+        return _with(state_of(args).ours(), words)
     # Not below a folder of ours alone: PostgreSQL's user has to get in.
     folder = Path(tempfile.mkdtemp(prefix="eco2-exec-"))
     try:

@@ -32,6 +32,8 @@ def main(args: argparse.Namespace) -> int:
     if not state.path.exists():
         print(f"nothing to delete: {state.path} does not exist")
         return 0
+    if not state.begun():
+        raise StartError(f"nothing was deleted: {state.path} is no state folder")
     try:
         control.find(state)
     except control.NotRunning:

@@ -73,7 +73,7 @@ def replicas(text: str) -> dict[str, int]:
 
 @one_line
 def main(args: argparse.Namespace) -> int:
-    state = state_of(args)
+    state = state_of(args).ours()
     state.create()
     return _detach(args, state) if args.detach else _here(args, state)
 

@@ -1,5 +1,7 @@
 """The state folder (`.eco2/`): what the emulator keeps between runs, and who holds it now."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import json
@@ -11,11 +13,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from emulator.process import StartError, free_port
+from emulator.process import CalledWrongly, StartError, free_port
 from runtime.services import ROOT, readable
 
 # What other users of the machine must not pass through to: requests, raw photographs with their positions, answers.
 _CLOSED = ("logs", "objects", "journals")
+# What a folder may hold that is no state yet: what is made or brought before the lock is taken, and what a disk has of its own.
+_BEFORE = {*_CLOSED, "model", "snapshots", "recordings", "lost+found"}
 T = TypeVar("T")
 
 
@@ -38,6 +42,20 @@ class State:
             (self.path / "probe").unlink()
         except OSError as error:
             raise StartError(f"the state folder {self.path} cannot be written: {error.strerror}") from None
+
+    def begun(self) -> bool:
+        """Whether it is a state folder, and not one that merely has its name."""
+        return any((self.path / name).exists() for name in ("lock", "secrets.json"))
+
+    def ours(self) -> State:
+        """This folder, which holds a state or nothing. CalledWrongly where others keep files: they would be among ours."""
+        try:
+            names = {path.name for path in self.path.iterdir()}
+        except OSError:  # there is none, or `create` says what is wrong with it
+            names = set()
+        if names - _BEFORE and not self.begun():
+            raise CalledWrongly(f"{self.path} holds other files: give the state a folder of its own, empty or new")
+        return self
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from emulator import control
 from emulator.process import Command, PortTaken, StartError, failure
 from emulator.servers.s3.disk import Disk
 from emulator.state.folder import State
+from runtime import cli
 
 
 @pytest.fixture
@@ -16,6 +17,29 @@ def state(tmp_path: Path) -> State:
     state = State(tmp_path)
     state.create()
     return state
+
+
+@pytest.mark.parametrize("command", ["up", "reset --yes", "exec true"])
+def test_where_others_keep_their_files_nothing_is_begun_and_nothing_is_deleted(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    tmp_path.chmod(0o755)
+    name, *words = command.split()
+    assert cli.main([name, "--state", str(tmp_path), *words]) != 0
+    said = capsys.readouterr().err
+    assert "holds other files: give the state a folder of its own" in said or "is no state folder" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+def test_an_empty_folder_a_new_disk_and_one_cut_off_at_its_beginning_can_be_a_state(state: State) -> None:
+    (state.path / "lost+found").mkdir()
+    assert state.ours() is state
+    assert not state.begun()
+    with state.lock():
+        (state.path / "notes.txt").touch()
+    assert state.ours().begun()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"gateway": "x"}'])
@@ -78,6 +102,7 @@ def test_an_emulator_that_can_not_be_asked_does_not_run(state: State, text: str)
         ("FATAL:  database files are incompatible with server", StartError, "of another PostgreSQL"),
         ("# Bad file format reading the append only file appendonly.aof", StartError, "`eco2 snapshot restore NAME`"),
         ("FATAL: could not write: No space left on device", StartError, "did not start: the disk is full"),
+        ("FATAL: wrote only 9 of 8192 bytes\nHINT:  Check free disk space.\nPANIC: no", StartError, "the disk is full"),
         (
             "# Warning: Could not create server TCP listening socket: Address already in use",
             PortTaken,
