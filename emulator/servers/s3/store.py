@@ -36,8 +36,11 @@ _PLACEHOLDERS: Mapping[str, Mapping[str, Any]] = {
         "DEFAULT_ACCOUNT_ID": _ACCOUNT,
         **dict.fromkeys(("MockAWS", "ProxyModeMockAWS", "ServerModeMockAWS", "patch_client", "patch_resource")),
     },
-    # Each request is noted in moto's IAM, which would read the policies first.
+    # Each request is noted in moto's IAM, which would read the policies first, and the certificates of servers.
     "moto.iam.aws_managed_policies": {"aws_managed_policies_data": "{}"},
+    "cryptography.x509": {},
+    "moto.cloudwatch.models": {"MetricDatum": None},
+    "moto.core.versions": {"PYTHON_311": True},
 }
 
 
@@ -59,11 +62,13 @@ class Store:
             "moto.iam.models"
         )  # here and not in the first request's thread, whose memory is its own
         from moto.core.routing import get_service_router
+        from moto.core.utils import get_service_model
         from moto.moto_server.werkzeug_app import BackendRequest
         from moto.s3.models import s3_backends
         from moto.s3.responses import S3Response
 
         get_service_router("s3")  # AWS' description of S3: here for the same reason
+        _forget_documentation(get_service_model("s3")._service_description)
         self._request = BackendRequest
         self._s3 = S3Response
         self.backend = s3_backends[_ACCOUNT]["aws"]
@@ -83,6 +88,17 @@ class Store:
     def put(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
         """Repeat a request of an earlier life."""
         Client(self).put(path, data=body, headers=headers)
+
+
+def _forget_documentation(description: Any) -> None:
+    """Drop what AWS tells people about each operation and field: four fifths of the description, 2 MB."""
+    if isinstance(description, dict):
+        if isinstance(description.get("documentation"), str):
+            del description["documentation"]
+        description = list(description.values())
+    if isinstance(description, list):
+        for part in description:
+            _forget_documentation(part)
 
 
 def _without_init(name: str) -> None:
