@@ -157,7 +157,7 @@ class Bucket:
 
 
 def whole(answer: BaseHTTPResponse) -> None:
-    """Read the answer to its end; only 200 and 404 are answers.
+    """Read the answer to its end; only 200, 204 and 404 are answers.
 
     Raises:
         Stumbled: half of it came (half a photo would be taken for a damaged one), or it is neither.
@@ -168,5 +168,5 @@ def whole(answer: BaseHTTPResponse) -> None:
         answer.data  # noqa: B018 - reads, and keeps what it read
     except HTTPError as error:
         raise Stumbled(type(error).__name__) from error
-    if answer.status not in (200, 404):
+    if answer.status not in (200, 204, 404):
         raise Stumbled(f"the store answers {answer.status}")

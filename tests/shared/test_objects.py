@@ -254,6 +254,12 @@ def test_many_are_deleted_and_what_is_not_there_is_no_error(s3: S3) -> None:
         assert [found.key for found in store.list("below/")] == ODD[2:]
         store.delete(*ODD)
         store.delete()
+        for key in ODD[:2]:
+            store.put(key, b"x", content_type="image/jpeg")
+        store.delete(ODD[0])
+        store.delete("below/none")
+        assert [found.key for found in store.list("below/")] == ODD[1:2]
+        store.delete(ODD[1])
         assert not list(store.list("below/"))
 
 
@@ -286,9 +292,20 @@ def test_a_deletion_that_was_not_carried_out_is_to_be_tried_again(answer: bytes)
     with answering(said(answer), said(answer)) as address:
         store = ObjectStore(msgspec.structs.replace(settings, s3_endpoint_url=address))
         with pytest.raises(Unavailable):
-            store.delete("a")
+            store.delete("a", "b")
         with pytest.raises(Unavailable):
             list(store.list(""))
+        store.close()
+
+
+def test_a_deletion_of_one_is_believed_where_s3_says_that_it_is_gone() -> None:
+    settings = Settings(s3_bucket="b", aws_access_key_id="a", aws_secret_access_key="s")
+    gone, other = b"HTTP/1.1 204 No Content\r\n\r\n", said(b"")
+    with answering(gone, other) as address:
+        store = ObjectStore(msgspec.structs.replace(settings, s3_endpoint_url=address))
+        store.delete("a")
+        with pytest.raises(Unavailable):
+            store.delete("a")
         store.close()
 
 

@@ -87,9 +87,11 @@ class Checked:
         headers = _headers(environ)
         body = verify(Request(environ["REQUEST_METHOD"], raw_path, raw_query, headers, body), self.keys, moment)
         with self.lock:
-            response = self._ask_moto(environ, body)
-            if environ["REQUEST_METHOD"] in _CHANGES and response.status_code < 400:
-                self.disk.keep(environ["REQUEST_METHOD"], bucket, key, raw_query, headers, body, response.get_data())
+            method = environ["REQUEST_METHOD"]
+            quick = self.store.plain(method, bucket, key, headers, body) if not raw_query else None
+            response = quick if quick is not None else self._ask_moto(environ, body)
+            if method in _CHANGES and response.status_code < 400:
+                self.disk.keep(method, bucket, key, raw_query, headers, body, response.get_data())
         return response
 
     def _ask_moto(self, environ: dict[str, Any], body: bytes) -> Response:

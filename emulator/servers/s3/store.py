@@ -15,6 +15,8 @@ from typing import Any
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
+from emulator.servers.s3.plain import Plain
+
 
 class _Session:
     """What moto asks botocore's session: which services there are."""
@@ -72,6 +74,15 @@ class Store:
         self._request = BackendRequest
         self._s3 = S3Response
         self.backend = s3_backends[_ACCOUNT]["aws"]
+        self._plain = Plain(self.backend)
+
+    def plain(self, method: str, bucket: str, key: str, headers: Mapping[str, str], body: bytes) -> Response | None:
+        """The same for a request without a query, where it is one of `plain.py`."""
+        found = self._plain.answer(method, bucket, key, headers, body)
+        if found is None:
+            return None
+        status, said, content = found
+        return _Answer([content], status, said)
 
     def answer(self, environ: dict[str, Any]) -> Response:
         """What S3 says to this request. Raises werkzeug's HTTPException for what it refuses before it looks."""

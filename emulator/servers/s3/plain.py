@@ -1,0 +1,81 @@
+"""What our services ask of an object, answered from moto's backend without the way there: half of what such a request costs.
+
+moto reads each request as one of a hundred operations, by AWS' description of S3. GET, HEAD, PUT and DELETE of an object with
+nothing said beside it are four of them; whatever says more goes to moto. `tests/emulator/servers/test_plain.py` compares.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+Answer = tuple[int, dict[str, Any], bytes]
+
+# Headers that say nothing to S3 but in a PUT (what is kept of an object), or are checked by now.
+_SAY_NOTHING = {"host", "user-agent", "accept", "accept-encoding", "accept-language", "connection", "content-length"}
+_SAY_NOTHING |= {"authorization", "x-amz-date", "x-amz-content-sha256", "content-md5", "date", "traceparent"}
+# A store by another name may be a bucket's own, and not all that a key may hold comes to moto as it was sent.
+_HOSTS = {"127.0.0.1", "localhost"}
+_KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+_KEPT = {"content-type": "Content-Type", "cache-control": "Cache-Control"}
+
+
+class Plain:
+    """The four requests. `metadata` is moto's own reading of headers that are kept with an object."""
+
+    def __init__(self, backend: Any) -> None:
+        from moto.s3.utils import metadata_from_headers
+
+        self._backend = backend
+        self._metadata = metadata_from_headers
+
+    def answer(self, method: str, bucket: str, key: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+        """Status, headers and body; None where it is moto's to answer."""
+        found = self._backend.buckets.get(bucket)
+        if found is None or not _KEY.fullmatch(key) or _unusual(found) or not _plain(method, headers):
+            return None
+        if method == "PUT":
+            return self._put(found, key, headers, body)
+        if method == "DELETE":
+            self._backend.delete_object(bucket, key)
+            return 204, _with_id({}), b""
+        stored = found.keys.get(key)
+        if stored is None or method not in ("GET", "HEAD"):
+            return None
+        said = dict(stored.response_dict)
+        said.update(stored.metadata)
+        said["Accept-Ranges"] = "bytes"
+        return 200, _with_id(said), stored.value if method == "GET" else b""
+
+    def _put(self, bucket: Any, key: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        stored = self._backend.put_object(bucket.name, key, body, storage="STANDARD")
+        stored.set_metadata(self._metadata({_KEPT[name]: headers[name] for name in _KEPT if name in headers}))
+        stored.set_acl(bucket.acl)
+        self._backend.put_object_tagging(stored, {})
+        said = _with_id(stored.response_dict)
+        del said["content-length"]
+        return 200, said, b""
+
+
+def _with_id(said: dict[str, Any]) -> dict[str, Any]:
+    said["x-amzn-requestid"] = uuid.uuid4().hex
+    return said
+
+
+def _unusual(bucket: Any) -> bool:
+    """Whether something is set of the bucket that an answer may depend on."""
+    return bool(
+        bucket.is_versioned
+        or bucket.policy
+        or bucket.encryption
+        or bucket.object_lock_enabled
+        or bucket.logging
+        or bucket.notification_configuration
+    )
+
+
+def _plain(method: str, headers: Mapping[str, str]) -> bool:
+    kept = _KEPT if method == "PUT" else {}
+    streaming = headers.get("x-amz-content-sha256", "").startswith("STREAMING")
+    here = headers.get("host", "").partition(":")[0] in _HOSTS
+    return here and not streaming and all(name in _SAY_NOTHING or name in kept for name in headers)

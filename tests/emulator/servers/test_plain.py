@@ -1,0 +1,113 @@
+"""The quick way to an object says what moto says, header by header, and leaves everything else to moto"""
+
+from collections.abc import Iterator, Mapping
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from emulator.process import stop
+from tests.emulator.servers.test_s3 import BUCKET, REGION, Store
+
+# Of each request its own.
+IDS = {"x-amzn-requestid", "x-amz-request-id", "date", "last-modified"}
+# What moto keeps of a request, and S3 does not.
+KEPT_BY_MOTO = {"x-amz-content-sha256"}
+Said = tuple[int, Mapping[str, str], bytes]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = Store(tmp_path_factory.mktemp("s3")).start()
+    yield store
+    assert store.process is not None
+    stop(store.process)
+
+
+def ask(
+    store: Store, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None, **more: str
+) -> Said:
+    """As `shared/s3.py` asks; `more` are headers that the quick way does not know."""
+    request = AWSRequest(method, f"{store.url}/{path}", headers=dict(headers or {}) | more, data=body)
+    S3SigV4Auth(Credentials("key", "secret"), "s3", REGION).add_auth(request)
+    connection = HTTPConnection("127.0.0.1", store.port)
+    connection.request(method, f"/{path}", body or None, dict(request.headers.items()))
+    answer = connection.getresponse()
+    said = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    connection.close()
+    return said
+
+
+def without_ids(said: Said) -> Any:
+    status, headers, body = said
+    told = {name: value for name, value in headers.items() if name not in KEPT_BY_MOTO}
+    return status, {name: "its own" if name in IDS else value for name, value in told.items()}, body
+
+
+# A header of no meaning, but one that the quick way does not know: the request is moto's.
+SLOW = {"x-unknown": "1"}
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 70_000], ids=["empty", "long"])
+@pytest.mark.parametrize(
+    "kept",
+    [{}, {"Content-Type": "image/jpeg"}, {"Content-Type": "image/png", "Cache-Control": "private, max-age=9"}],
+    ids=["nothing", "type", "both"],
+)
+def test_each_of_the_four_requests_says_what_moto_says(store: Store, content: bytes, kept: dict[str, str]) -> None:
+    told: dict[str, list[Any]] = {"quick": [], "moto": []}
+    for way, more in (("quick", {}), ("moto", SLOW)):
+        path = f"{BUCKET}/images/1/a-web.jpg"
+        for method in ("PUT", "HEAD", "GET", "PUT", "DELETE", "DELETE", "HEAD"):
+            sent, given = (content, kept) if method == "PUT" else (b"", {})
+            status, headers, body = without_ids(ask(store, method, path, sent, given | more))
+            told[way].append((method, status, headers, body))
+    assert told["quick"] == told["moto"]
+    assert [status for _, status, *_ in told["quick"]] == [200, 200, 200, 200, 204, 204, 404]
+
+
+@pytest.mark.parametrize("way", [{}, SLOW], ids=["quick", "moto"])
+def test_what_one_way_has_stored_the_other_one_finds_also_after_a_kill(tmp_path: Path, way: dict[str, str]) -> None:
+    store = Store(tmp_path / "s3").start()
+    kept = {"Content-Type": "image/jpeg", "Cache-Control": "private"}
+    ask(store, "PUT", f"{BUCKET}/a/1", b"photo", kept | way)
+    ask(store, "PUT", f"{BUCKET}/a/2", b"photo", kept | way)
+    ask(store, "DELETE", f"{BUCKET}/a/2", headers=way)
+    store.kill()
+    store.start()
+    for headers in ({}, SLOW):
+        status, said, body = ask(store, "GET", f"{BUCKET}/a/1", headers=headers)
+        assert (status, said["content-type"], said["cache-control"], body) == (200, "image/jpeg", "private", b"photo")
+        assert ask(store, "HEAD", f"{BUCKET}/a/2", headers=headers)[0] == 404
+    store.kill()
+
+
+def test_a_range_and_a_condition_are_moto_s(store: Store) -> None:
+    path = f"{BUCKET}/images/ranged"
+    etag = ask(store, "PUT", path, b"0123456789")[1]["etag"]
+    assert ask(store, "GET", path, headers={"Range": "bytes=2-4"})[::2] == (206, b"234")
+    assert ask(store, "GET", path, headers={"If-None-Match": etag})[0] == 304
+    assert ask(store, "PUT", path, b"other", headers={"If-None-Match": "*"})[0] == 412
+
+
+def test_a_bucket_s_policy_holds_also_for_what_would_be_quick(store: Store) -> None:
+    denied = b"""{"Version": "2012-10-17", "Statement": [
+        {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::strict/*"}]}"""
+    client = store.client()
+    client.create_bucket(Bucket="strict", CreateBucketConfiguration={"LocationConstraint": REGION})
+    ask(store, "PUT", "strict/a", b"x")
+    client.put_bucket_policy(Bucket="strict", Policy=denied.decode())
+    assert ask(store, "GET", "strict/a")[0] == 403
+    client.close()
+
+
+def test_tags_of_an_object_do_not_outlive_it(store: Store) -> None:
+    path = f"{BUCKET}/images/tagged"
+    ask(store, "PUT", path, b"x", headers={"x-amz-tagging": "a=1"})
+    assert ask(store, "HEAD", path)[1]["x-amz-tagging-count"] == "1"
+    ask(store, "PUT", path, b"y")
+    assert "x-amz-tagging-count" not in ask(store, "HEAD", path)[1]
