@@ -40,10 +40,10 @@ endef
 
 install: .venv/installed ## make .venv with all locked versions: the system's, and those of tests and checks
 .venv/installed: locks/dev.txt locks/uv.txt pyproject.toml
-	$(call sync,locks/dev.txt,1050,--compile-bytecode)
+	$(call sync,locks/dev.txt,1070,--compile-bytecode)
 # Who only wants the system up needs half of it; who has all of it has that too.
 .venv/system: locks/up.txt locks/uv.txt pyproject.toml
-	$(call sync,locks/up.txt,550)
+	$(call sync,locks/up.txt,570)
 	@$(BIN)/python -m emulator.compiled
 	@rm -f $(BIN)/uv $(BIN)/uvx && $(BIN)/python -m pip uninstall --quiet --yes uv
 SYSTEM = $(if $(wildcard .venv/installed),.venv/installed,.venv/system)

@@ -1,7 +1,6 @@
-"""The embedded photo provider: EfficientNet-Lite in 8 bits on onnxruntime, no network, one thread an image.
+"""The embedded photo provider: two EfficientNet-Lites in 8 bits on onnxruntime, no internet, one thread an image.
 
-A photo is looked at three times: its middle, closer, and the whole of it. What the network sees of it is judged by
-`functions/ai/judging.py`.
+Each looks at a photo twice: at its middle and at the whole of it. What they see is judged by `functions/ai/judging.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from msgspec import Struct
 from PIL import Image
 
 from functions.ai import deciding, judging
-from functions.ai.labels import MODEL
+from functions.ai.variants import MODEL, SIDE, VARIANTS, Variant
 from shared.errors import Unavailable
 from shared.messages import Classification
 
@@ -29,11 +28,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VIEWS = (0.89, 0.62)
-"""Share of the photo's shorter side that a view shows, from its middle. The network was trained on the first."""
+MIDDLE = 0.89
+"""Share of the photo's shorter side that its middle is: the networks were trained on such pictures."""
 
-SEEN = len(VIEWS) + 1
-"""Views of a photo: those of its middle, and the whole of it, pressed into a square."""
+SEEN = 2
+"""Views of a photo: its middle, and the whole of it, pressed into a square."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -43,82 +42,105 @@ _NEAR = 0.05
 
 
 class Seen(Struct, frozen=True):
-    """What the network makes of views: pooled features [views, 1280] and the outputs of ImageNet's classes [views, 1000]."""
+    """What the networks make of views: features [networks, views, 1280], ImageNet's outputs [networks, views, 1000]."""
 
     features: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
 
 
 class ModelMissing(Exception):
-    """The classifier's file is not there: the message says how to build it."""
+    """A file of the classifier is not there, broken or another version's: the message says how to build it."""
 
 
-def views(photo: Image.Image, side: int) -> Pixels:
-    """[SEEN, side, side, 3] in RGB."""
-    return np.stack([*(_middle(photo, side, share) for share in VIEWS), _resized(photo, side)])
+def views(photo: Image.Image) -> Pixels:
+    """[SEEN, SIDE, SIDE, 3] in RGB."""
+    return np.stack([middle(photo, MIDDLE), _resized(photo, SIDE)])
 
 
 def _resized(photo: Image.Image, side: int, box: tuple[float, float, float, float] | None = None) -> Pixels:
     return np.asarray(photo.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0))
 
 
-def _middle(photo: Image.Image, side: int, share: float) -> Pixels:
+def middle(photo: Image.Image, share: float) -> Pixels:
+    """[SIDE, SIDE, 3]: that share of the shorter side, from the middle."""
     width, height = photo.size
     crop = min(width, height) * share
-    if side <= crop < side * (1 + _NEAR):
-        x, y = (width - side) // 2, (height - side) // 2
-        return np.asarray(photo.crop((x, y, x + side, y + side)))
+    if SIDE <= crop < SIDE * (1 + _NEAR):
+        x, y = (width - SIDE) // 2, (height - SIDE) // 2
+        return np.asarray(photo.crop((x, y, x + SIDE, y + SIDE)))
     left, top = (width - crop) / 2, (height - crop) / 2
-    return _resized(photo, side, (left, top, left + crop, top + crop))
+    return _resized(photo, SIDE, (left, top, left + crop, top + crop))
 
 
-class Classifier:
-    """One ONNX session; safe to use from several threads."""
+class Network:
+    """One variant's ONNX session; safe to use from several threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, variant: Variant) -> None:
         # Read by onnxruntime when it is imported: this process reports to no one.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
+        build = f"python -m functions.ai.model_build {path.parent}"
         if not path.is_file():
-            raise ModelMissing(f"{path} is not there: python -m functions.ai.model_build {path.parent}")
+            raise ModelMissing(f"{path} is not there: {build}")
         options = onnxruntime.SessionOptions()
         # The worker's threads are the parallelism; more of them inside one image would only wait for each other.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         # Its own arena keeps 10 MB from photo to photo and is no faster here.
         options.enable_cpu_mem_arena = False
-        self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-        self.side: int = self._session.get_inputs()[0].shape[1]
+        try:
+            self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's have no common class
+            raise ModelMissing(f"{path} can't be read, {error}: {build}") from error
+        found = self._session.get_modelmeta().custom_metadata_map
+        if found != variant.facts:
+            raise ModelMissing(f"{path} is of {found or 'an older version'}, not of {variant.facts}: {build}")
+        self._side = variant.side
+
+    def run(self, images: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Of [n, SIDE, SIDE, 3] views: features [n, 1280], outputs [n, 1000]."""
+        # One after the other: a view's numbers fit into the core's cache, those of all do not.
+        found = [self._session.run(["features", "logits"], {"image": self._fitting(image)[None]}) for image in images]
+        features, logits = zip(*found, strict=True)
+        return np.concatenate(features), np.concatenate(logits)
+
+    def _fitting(self, image: Pixels) -> Pixels:
+        return image if self._side == len(image) else _resized(Image.fromarray(image), self._side)
+
+
+class Classifier:
+    """Both networks; safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._networks = [Network(folder / variant.file, variant) for variant in VARIANTS]
         # Two images that share a core take turns inside of it, and push each other's numbers out of its cache.
         self._cores = threading.Semaphore(len(os.sched_getaffinity(0)))
 
     def look(self, photo: bytes) -> Seen:
-        """What the network makes of an encoded photo."""
+        """What the networks make of an encoded photo."""
         with Image.open(BytesIO(photo), formats=("JPEG", "PNG", "WEBP")) as image:
-            # A JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 that still holds the closest view's pixels.
-            scale = self.side / min(VIEWS) / min(image.size)
+            # A JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 that still holds the middle's pixels.
+            scale = SIDE / MIDDLE / min(image.size)
             image.draft("RGB", (round(image.width * scale), round(image.height * scale)))
-            return self.run(views(image.convert("RGB"), self.side))
+            return self.run(views(image.convert("RGB")))
 
     def run(self, images: Pixels) -> Seen:
-        """[n, side, side, 3] views."""
+        """[n, SIDE, SIDE, 3] views."""
         with self._cores:
-            # One after the other: a view's numbers fit into the core's cache, those of all do not.
-            found = [self._session.run(["features", "logits"], {"image": image[None]}) for image in images]
-        features, logits = zip(*found, strict=True)
-        return Seen(np.concatenate(features), np.concatenate(logits))
+            features, logits = zip(*(network.run(images) for network in self._networks), strict=True)
+        return Seen(np.stack(features), np.stack(logits))
 
 
 class EmbeddedPhotos:
-    """The provider: loads its model at the first photo, once a process."""
+    """The provider: loads its networks at the first photo, once a process."""
 
     provider = "embedded"
 
     def __init__(self, model_dir: Path) -> None:
-        self._path = model_dir / f"{MODEL}.onnx"
+        self._folder = model_dir
         self._judge = judging.read_judge()
         self.model = f"efficientnet-{MODEL}-{self._judge.name}"
         self._classifier: Classifier | None = None
@@ -128,7 +150,7 @@ class EmbeddedPhotos:
         """Costs nothing, so no one pays.
 
         Raises:
-            Unavailable: the model's file is not there (yet).
+            Unavailable: a file of the model is not there (yet), or of another version.
         """
         seen = self._loaded().look(photo)
         judged, item = self._judge.types(seen.features, seen.logits), judging.item(seen.logits)
@@ -140,7 +162,7 @@ class EmbeddedPhotos:
         with self._loading:
             if self._classifier is None:
                 try:
-                    self._classifier = Classifier(self._path)
+                    self._classifier = Classifier(self._folder)
                 except ModelMissing as missing:
                     # An operator's mistake does not justify failing people's photos: they wait until it is put right.
                     log.error("%s", missing)

@@ -1,9 +1,9 @@
-"""What the network sees, judged: two opinions joined into confidences by waste type, and the item.
+"""What the networks see, judged: two opinions joined into confidences by waste type, and the item.
 
 The *map* sums ImageNet's chances by type (`imagenet.csv`): it knows tools, food, furniture, clothes. The *head*, a small
-linear classifier on the pooled features (`head.json`, trained by `python -m tests.eval.head`), knows what ImageNet has no
-class for: cans, jars, bags, boxes, crushed bottles. It also has a class of its own for what is none of these. The more the
-map is sure of something, the less the head is asked.
+linear classifier on each network's pooled features (`head.json`, trained by `python -m tests.eval.head`), knows what ImageNet
+has no class for: cans, jars, bags, boxes, crushed bottles. It also has a class of its own for what is none of these. The more
+the map is sure of something, the less the head is asked. Every view of every network counts alike.
 """
 
 from pathlib import Path
@@ -40,15 +40,16 @@ for _label in _LABELS:
 
 
 class HeadFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """`head.json`: what made it, and its numbers in thousandths, a row of weights a class."""
+    """`head.json`: what made it, and of each network its numbers in thousandths, a row of weights a class."""
 
     revision: int
     command: str
     data_sha256: str
     seed: int
+    networks: list[str]
     classes: list[str]
-    bias: list[int]
-    weights: list[list[int]]
+    bias: list[list[int]]
+    weights: list[list[list[int]]]
 
 
 class Joining(Struct, frozen=True):
@@ -71,7 +72,7 @@ class Joining(Struct, frozen=True):
 
 
 class Judged(Struct, frozen=True):
-    """By type of `labels.TYPES`: the confidence, that of the view which is least sure of it, and the confidence that is told.
+    """By type of `labels.TYPES`: the confidence, that of the network and view which is least sure of it, and what is told.
 
     What the confidences lack to 1 is that of nothing to throw away. The answer is decided by them; they are too modest to be
     told to a person.
@@ -89,8 +90,9 @@ class Judge:
         self.head = head
         self.name = f"waste{head.revision}"
         self.joining = joining or Joining()
-        self._weights = np.array(head.weights, np.float64).T / 1000
-        self._bias = np.array(head.bias, np.float64) / 1000
+        # [networks, features, classes] and [networks, 1, classes]
+        self._weights = np.array(head.weights, np.float64).transpose(0, 2, 1) / 1000
+        self._bias = np.array(head.bias, np.float64)[:, None] / 1000
         # Cardboard is paper.
         kinds = ["paper" if name == "cardboard" else name for name in head.classes]
         self._own = [TYPES.index(kind) for kind in dict.fromkeys(kinds) if kind != OTHER]
@@ -98,22 +100,23 @@ class Judge:
         self._other = kinds.index(OTHER)
 
     def types(self, features: Given, logits: Given) -> Judged:
-        """What the views [views, ...] of one photo show."""
-        together = self.join(*self.opinions(features[None], logits[None]))[0]
-        alone = self.join(*self.opinions(features[:, None], logits[:, None]))
+        """What one photo shows, by features [networks, views, 1280] and ImageNet's outputs [networks, views, 1000]."""
+        scores, mapped = self.opinions(features, logits)
+        together = self.join(scores.mean(axis=(0, 1))[None], mapped.mean(axis=(0, 1))[None])[0]
+        alone = self.join(scores.reshape(-1, scores.shape[-1]), mapped.reshape(-1, mapped.shape[-1]))
         found = (together, alone.min(axis=0), told(together[None])[0])
         return Judged(*(dict(zip(TYPES, one.tolist(), strict=True)) for one in found))
 
-    def opinions(self, features: Given, logits: Given) -> tuple[Floats, Floats, Floats]:
-        """For photos [n, views, ...]: the head's chances [n, own types], its doubt [n], and the map's chances [n, types]."""
-        found = _softmax((features @ self._weights + self._bias).mean(axis=1))
-        doubt = found[:, self._other]
-        own = found @ self._merge
-        return own / own.sum(axis=1, keepdims=True), doubt, by_type(logits, self.joining.temperature).mean(axis=1)
+    def opinions(self, features: Given, logits: Given) -> tuple[Floats, Floats]:
+        """Of [..., networks, views, ...]: the head's scores [..., networks, views, classes], the map's chances [..., types]."""
+        return features @ self._weights + self._bias, by_type(logits, self.joining.temperature)
 
-    def join(self, own: Floats, doubt: Floats, mapped: Floats) -> Floats:
-        """Chances [n, types] of the two opinions."""
+    def join(self, scores: Floats, mapped: Floats) -> Floats:
+        """Chances [n, types] of the two opinions: the head's scores [n, classes] and the map's chances [n, types]."""
         by = self.joining
+        found = _softmax(scores)
+        doubt, own = found[:, self._other], found @ self._merge
+        own /= own.sum(axis=1, keepdims=True)
         nothing = 1 - mapped.sum(axis=1)
         known = mapped[:, self._own]
         foreign = np.delete(mapped, self._own, axis=1).max(axis=1)
@@ -143,8 +146,8 @@ def by_type(logits: Given, temperature: float) -> Floats:
 
 
 def item(logits: Given) -> tuple[str, str] | None:
-    """Slug and waste type of the item that the views [views, 1000] show surely enough."""
-    chances = (_softmax(logits) @ _OF_ITEM.T).mean(axis=0)
+    """Slug and waste type of the item that the views [networks, views, 1000] show surely enough."""
+    chances = (_softmax(logits) @ _OF_ITEM.T).mean(axis=(0, 1))
     best = int(chances.argmax())
     return list(_ITEMS.items())[best] if chances[best] >= ITEM else None
 

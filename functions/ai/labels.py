@@ -13,9 +13,6 @@ from msgspec import Struct
 
 from shared.waste_types import WASTE_TYPES
 
-MODEL = "lite2"
-"""The size of EfficientNet-Lite that is built and served; chosen by the table of docs/AI.md."""
-
 CLASSES = 1000
 """Outputs of the network: ImageNet's classes of 2012, in their usual order."""
 

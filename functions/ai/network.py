@@ -10,7 +10,9 @@ Weights have 7 bits: processors without VNNI add two products in 16 bits, where 
 machine would see something else.
 """
 
+from collections.abc import Mapping
 from math import erf, pi, sqrt
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -141,8 +143,13 @@ def fold(weights: dict[str, Array], name: str, norm: str) -> tuple[Array, Array]
     return weights[f"{name}.weight"] * scale[:, None, None, None], bias
 
 
-def build(weights: dict[str, Array], side: int, *, quantised: bool = True) -> Any:
-    """The ONNX model: `image` uint8 [n, side, side, 3] in RGB to `features` [n, 1280] and `logits` [n, 1000] in float32."""
+def build(
+    weights: dict[str, Array], side: int, *, quantised: bool = True, facts: Mapping[str, str] = MappingProxyType({})
+) -> Any:
+    """The ONNX model: `image` uint8 [n, side, side, 3] in RGB to `features` [n, 1280] and `logits` [n, 1000] in float32.
+
+    `facts` are what the file says of itself.
+    """
     graph = _Graph(weights, side, quantised)
     value = _blocks(graph, graph.convolution(_input(graph), "_conv_stem", "_bn0", stride=2))
     value = graph.convolution(value, "_conv_head", "_bn1")
@@ -166,6 +173,7 @@ def build(weights: dict[str, Array], side: int, *, quantised: bool = True) -> An
         producer_name="eco2",
     )
     model.ir_version = 8
+    helper.set_model_props(model, dict(facts))
     onnx.checker.check_model(model, full_check=True)
     return model
 

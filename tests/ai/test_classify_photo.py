@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from functions.ai.labels import MODEL
+from functions.ai.variants import MODEL
 from shared.errors import Unavailable
 from shared.messages import Classification
 from shared.redis import connect
@@ -28,7 +28,7 @@ def run(task: AtWork, content_hash: str) -> Classification:
 
 def test_a_stored_photo_is_classified_by_the_embedded_provider(task: AtWork) -> None:
     answer = run(task, put(task, shipped("coffee.png")))
-    assert (answer.waste_type, answer.provider, answer.model) == ("general", "embedded", f"efficientnet-{MODEL}-waste4")
+    assert (answer.waste_type, answer.provider, answer.model) == ("general", "embedded", f"efficientnet-{MODEL}-waste5")
 
 
 def test_the_same_photo_is_answered_from_the_cache_though_its_object_is_gone(task: AtWork) -> None:

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from functions.ai import deciding, judging
-from functions.ai.embedded import SEEN, VIEWS, Classifier, EmbeddedPhotos, views
-from functions.ai.labels import CLASSES, MODEL, TYPES, read_items, read_labels
+from functions.ai.embedded import MIDDLE, SEEN, Classifier, EmbeddedPhotos, views
+from functions.ai.labels import CLASSES, TYPES, read_items, read_labels
+from functions.ai.variants import FEATURES, MODEL, SIDE, VARIANTS
 from functions.storage.images import make_copies
 from shared.errors import Unavailable
 from shared.item_ids import item_id
@@ -49,10 +50,10 @@ def test_every_item_that_a_photo_can_show_is_recycle_infos_and_of_its_type() -> 
     assert named.items() <= read_items().items()
 
 
-def test_a_photographed_cup_of_coffee_is_an_espresso_to_the_network(model_dir: Path) -> None:
-    seen = Classifier(model_dir / f"{MODEL}.onnx").look(shipped("coffee.png"))
-    assert seen.features.shape == (SEEN, 1280)
-    assert seen.logits.argmax(axis=1).tolist() == [967] * SEEN
+def test_a_photographed_cup_of_coffee_is_an_espresso_to_both_networks(model_dir: Path) -> None:
+    seen = Classifier(model_dir).look(shipped("coffee.png"))
+    assert seen.features.shape == (len(VARIANTS), SEEN, FEATURES)
+    assert seen.logits.argmax(axis=2).tolist() == [[967] * SEEN] * len(VARIANTS)
     photos = EmbeddedPhotos(model_dir)
     answer = photos.classify(shipped("coffee.png"))
     assert answer.waste_type == "general"
@@ -108,9 +109,10 @@ def test_views_that_disagree_make_no_answer() -> None:
 
 def test_a_type_is_as_sure_as_the_least_sure_view_says() -> None:
     judge = judging.read_judge()
-    logits = np.full((2, CLASSES), -9, np.float32)
-    logits[0, 440] = logits[1, 281] = 9  # a beer bottle; a cat
-    judged = judge.types(np.zeros((2, 1280), np.float32), logits)
+    logits = np.full((2, 2, CLASSES), -9, np.float32)
+    logits[:, :, 440] = 9  # a beer bottle
+    logits[1, 1, [440, 281]] = -9, 9  # and a cat, in the last view of the last network
+    judged = judge.types(np.zeros((2, 2, FEATURES), np.float32), logits)
     assert judged.least["glass"] < 0.01
     assert judged.confidences["glass"] > 0.3
     assert set(judged.confidences) == set(judged.least) == set(TYPES)
@@ -152,35 +154,35 @@ def test_the_answer_is_decided_by_confidences_and_tells_others() -> None:
 
 def test_where_the_map_is_sure_of_what_the_head_does_not_know_the_head_is_not_asked() -> None:
     judge = judging.read_judge()
-    own, doubt = np.eye(len(judge._own))[:1], np.array([0.5])
+    scores = np.zeros((1, len(judge.head.classes)))
+    scores[0, judge.head.classes.index("paper")] = scores[0, judge._other] = 9
     mapped = np.zeros((1, len(TYPES)))
     mapped[0, TYPES.index("food")] = 0.95
-    assert TYPES[int(judge.join(own, doubt, mapped)[0].argmax())] == "food"
+    assert TYPES[int(judge.join(scores, mapped)[0].argmax())] == "food"
     mapped[0, TYPES.index("food")] = 0.02
     mapped[0, [TYPES.index(kind) for kind in ("paper", "plastic", "glass", "metal", "general")]] = 0.15
-    joined = judge.join(own, np.array([0.001]), mapped)[0]
-    assert int(joined.argmax()) == judge._own[0], "and where it knows nothing, it is"
+    scores[0, judge._other] = 0
+    joined = judge.join(scores, mapped)[0]
+    assert TYPES[int(joined.argmax())] == "paper", "and where it knows nothing, it is"
     assert joined.sum() <= 1.0001
 
 
 def test_what_the_map_takes_for_an_animal_is_nothing_to_throw_away() -> None:
-    logits = np.full((2, CLASSES), -9, np.float32)
-    logits[:, 281] = 9  # tabby cat
+    logits = np.full((2, 2, CLASSES), -9, np.float32)
+    logits[:, :, 281] = 9  # tabby cat
     assert judging.by_type(logits, 1.0).max() < 0.01
-    judge = judging.read_judge()
-    own, doubt, mapped = judge.opinions(np.zeros((1, 2, 1280), np.float32), logits[None])
-    assert judge.join(own, doubt, mapped).max() < deciding.THRESHOLD
+    judged = judging.read_judge().types(np.zeros((2, 2, FEATURES), np.float32), logits)
+    assert max(judged.confidences.values()) < deciding.THRESHOLD
 
 
-def test_views_show_the_middle_of_the_picture_one_closer_than_the_other_and_all_of_it() -> None:
-    image = Image.new("RGB", (600, 300), "blue")
-    image.paste("red", (150, 0, 450, 300))
-    image.paste("green", (225, 75, 375, 225))
-    far, near, whole = views(image, 224)
-    assert far.shape == near.shape == whole.shape == (224, 224, 3)
-    assert (far[:, :, 2] < 5).all(), "nothing of the sides"
-    green = [(view[:, :, 1] > 100).mean() for view in (far, near)]
-    assert green == pytest.approx([0.25 / share**2 for share in VIEWS], abs=0.02)
+def test_views_show_the_middle_of_the_picture_and_all_of_it() -> None:
+    image = Image.new("RGB", (900, 450), "blue")
+    image.paste("red", (225, 0, 675, 450))
+    image.paste("green", (337, 112, 562, 337))
+    middle, whole = views(image)
+    assert middle.shape == whole.shape == (SIDE, SIDE, 3)
+    assert (middle[:, :, 2] < 5).all(), "nothing of the sides"
+    assert (middle[:, :, 1] > 100).mean() == pytest.approx(0.25 / MIDDLE**2, abs=0.02)
     assert (whole[:, :, 2] > 200).mean() == pytest.approx(0.5, abs=0.02), "the sides are half of it"
 
 
@@ -199,12 +201,34 @@ def test_threads_share_one_model_and_get_their_own_answers(model_dir: Path) -> N
     assert all(answer == alone[name] for name, answer in answers)
 
 
+def wait(folder: Path, caplog: pytest.LogCaptureFixture) -> str:
+    """What the log says of a folder of models with which no photo is classified yet."""
+    caplog.clear()
+    with pytest.raises(Unavailable):
+        EmbeddedPhotos(folder).classify(jpeg(Image.new("RGB", (8, 8))))
+    assert f"functions.ai.model_build {folder}" in caplog.text
+    return caplog.text
+
+
 def test_a_missing_model_means_not_now_and_says_how_to_build_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(Unavailable):
-        EmbeddedPhotos(tmp_path).classify(jpeg(Image.new("RGB", (8, 8))))
-    assert "functions.ai.model_build" in caplog.text
+    assert f"{tmp_path / 'lite2.onnx'} is not there" in wait(tmp_path, caplog)
+
+
+def test_models_of_another_version_mean_not_now_and_not_an_answer(
+    model_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lite2, lite1 = (variant.file for variant in VARIANTS)
+    content = (model_dir / lite2).read_bytes()
+    (tmp_path / lite2).write_bytes(content)
+    assert f"{tmp_path / lite1} is not there" in wait(tmp_path, caplog), "one network was all, before"
+    (tmp_path / lite1).write_bytes(content)
+    assert f"{tmp_path / lite1} is of {{'variant': 'lite2'" in wait(tmp_path, caplog)
+    (tmp_path / lite2).write_bytes((model_dir / lite1).read_bytes())
+    assert "'lite1'" in wait(tmp_path, caplog)
+    (tmp_path / lite2).write_bytes(content[: len(content) // 2])
+    assert f"{tmp_path / lite2} can't be read" in wait(tmp_path, caplog)
 
 
 def test_serving_imports_neither_the_builder_nor_a_provider_that_is_off() -> None:
@@ -221,7 +245,7 @@ def test_serving_imports_neither_the_builder_nor_a_provider_that_is_off() -> Non
 def test_onnxruntime_is_told_to_report_nothing(model_dir: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from functions.ai.embedded import Classifier;"
-        f"Classifier(Path({str(model_dir / (MODEL + '.onnx'))!r})); print(os.environ['ORT_DISABLE_TELEMETRY'])"
+        f"Classifier(Path({str(model_dir)!r})); print(os.environ['ORT_DISABLE_TELEMETRY'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
@@ -229,4 +253,4 @@ def test_onnxruntime_is_told_to_report_nothing(model_dir: Path) -> None:
 
 def test_a_crop_that_is_nearly_the_networks_side_is_cut_and_not_resized() -> None:
     image = Image.linear_gradient("L").resize((400, 300)).convert("RGB")
-    assert (views(image, 260)[0] == np.asarray(image.crop((70, 20, 330, 280)))).all()
+    assert (views(image)[0] == np.asarray(image.crop((70, 20, 330, 280)))).all()

@@ -4,15 +4,18 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from functions.ai import model_build, network, weights
-from functions.ai.embedded import Classifier
+from functions.ai.embedded import Network, views
 from functions.ai.network import build, fold
+from functions.ai.variants import VARIANTS, Variant
 from functions.ai.weights import BuildError, read_weights
 from tests.ai.test_embedded import shipped
 
@@ -34,15 +37,16 @@ def test_a_pickle_that_calls_something_is_not_run(tmp_path: Path, capfd: pytest.
     assert "reached" not in capfd.readouterr().out
 
 
-def test_the_wheels_weights_are_read_whole() -> None:
-    found = read_weights(model_build.weights_path())
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_the_wheels_weights_are_read_whole(variant: Variant) -> None:
+    found = read_weights(model_build.weights_path(variant))
     assert len(found) == 386
     assert found["_fc.weight"].shape == (1000, 1280)
     assert all(np.isfinite(array).all() for array in found.values())
 
 
 def test_a_cut_file_is_said_to_be_one(tmp_path: Path) -> None:
-    whole = model_build.weights_path().read_bytes()
+    whole = model_build.weights_path(VARIANTS[0]).read_bytes()
     for size in (0, 10, 30_000, 60_000, len(whole) - 1):
         (tmp_path / "cut.pth").write_bytes(whole[:size])
         with pytest.raises(BuildError):
@@ -83,22 +87,34 @@ def test_folding_does_what_normalising_afterwards_did() -> None:
 
 
 def test_a_current_file_is_left_alone_and_a_damaged_one_built_anew(tmp_path: Path) -> None:
-    path, built = model_build.write(tmp_path / "deep" / "model")
-    assert built
-    content, before = path.read_bytes(), path.stat().st_mtime_ns
-    assert model_build.write(path.parent) == (path, False)
-    assert path.stat().st_mtime_ns == before
-    path.write_bytes(content[:-1])
-    assert model_build.write(path.parent) == (path, True)
-    assert path.read_bytes() == content, "the same file wherever it is built"
-    assert {file.name for file in path.parent.iterdir()} == {"lite2.onnx", "lite2.json"}, "nothing half-written is left"
+    folder = tmp_path / "deep" / "model"
+    one, other = (folder / variant.file for variant in VARIANTS)
+    assert model_build.write(folder) == {one: True, other: True}
+    content, before = one.read_bytes(), one.stat().st_mtime_ns
+    assert model_build.write(folder) == {one: False, other: False}
+    assert one.stat().st_mtime_ns == before
+    one.write_bytes(content[:-1])
+    assert model_build.write(folder) == {one: True, other: False}
+    assert one.read_bytes() == content, "the same file wherever it is built"
+    left = {file.name for file in folder.iterdir()}
+    assert left == {"lite1.json", "lite1.onnx", "lite2.json", "lite2.onnx"}, "nothing half-written is left"
+
+
+def test_a_folder_of_the_version_before_gets_what_is_missing_and_new(tmp_path: Path) -> None:
+    """That had lite2 alone, and a file that did not say what it is."""
+    files = model_build.write(tmp_path)
+    one, other = files
+    other.unlink()
+    facts = one.with_suffix(".json")
+    facts.write_text(facts.read_text().replace('"revision": 3', '"revision": 2'))
+    assert model_build.write(tmp_path) == dict.fromkeys(files, True)
 
 
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "functions.ai.model_build", str(tmp_path)]
     for word in ("built", "is current"):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert done.stdout == f"{tmp_path / 'lite2.onnx'}: {word}\n"
+        assert done.stdout == "".join(f"{tmp_path / variant.file}: {word}\n" for variant in VARIANTS)
     (tmp_path / "file").write_text("in the way")
     command[3] = str(tmp_path / "file")
     failed = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -106,16 +122,19 @@ def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     assert failed.stderr.count("\n") == 1
 
 
-def test_eight_bits_see_what_32_do(tmp_path: Path) -> None:
-    found = read_weights(model_build.weights_path())
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_eight_bits_see_what_32_do(variant: Variant, tmp_path: Path) -> None:
+    found = read_weights(model_build.weights_path(variant))
+    images = views(Image.open(BytesIO(shipped("coffee.png"))))
     seen = {}
     for quantised in (True, False):
         path = tmp_path / f"{quantised}.onnx"
-        path.write_bytes(build(found, model_build.SIDE, quantised=quantised).SerializeToString())
-        seen[quantised] = Classifier(path).look(shipped("coffee.png"))
-    for eight, whole in zip(seen[True].features, seen[False].features, strict=True):
+        content = build(found, variant.side, quantised=quantised, facts=variant.facts)
+        path.write_bytes(content.SerializeToString())
+        seen[quantised] = Network(path, variant).run(images)
+    for eight, whole in zip(seen[True][0], seen[False][0], strict=True):
         assert eight @ whole / np.linalg.norm(eight) / np.linalg.norm(whole) > 0.97
-    assert (seen[True].logits.argmax(axis=1) == seen[False].logits.argmax(axis=1)).all()
+    assert (seen[True][1].argmax(axis=1) == seen[False][1].argmax(axis=1)).all()
 
 
 def test_the_ranges_of_relu6_are_those_of_drawn_numbers() -> None:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from emulator.servers.redis import RedisServer
 from functions.ai import model_build
-from functions.ai.labels import MODEL
+from functions.ai.variants import MODEL
 from functions.storage.images import make_copies
 from runtime.delivery.broker import Broker
 from runtime.delivery.envelope import task_message
@@ -47,7 +47,7 @@ from pathlib import Path
 from PIL import Image
 from functions.ai.embedded import Classifier, views
 classifier = Classifier(Path(sys.argv[1]))
-image = views(Image.open(BytesIO(Path(sys.argv[2]).read_bytes())), classifier.side)
+image = views(Image.open(BytesIO(Path(sys.argv[2]).read_bytes())))
 for _ in range(10): classifier.run(image)
 for line in sys.stdin:
     begun = time.process_time()
@@ -92,7 +92,7 @@ def run() -> list[dict[str, Any]]:
 
 def _measured(folder: Path, core: int) -> tuple[list[tuple[float, float]], float]:
     """Processor seconds a photo of the worker and of onnxruntime, round by round, and the worker's MiB of its own."""
-    path, _ = model_build.write(folder / "model")
+    model_build.write(folder / "model")
     photo = folder / "photo.jpg"
     photo.write_bytes(photograph())
     redis = [RedisServer(folder, kind).start() for kind in ("broker", "cache")]
@@ -103,7 +103,7 @@ def _measured(folder: Path, core: int) -> tuple[list[tuple[float, float]], float
             store = ObjectStore(Settings(**given))
             store.put(KEY, photo.read_bytes(), content_type="image/jpeg")
             with _started(environment, core, "-m", "runtime.delivery.worker", "ai") as worker:
-                with _started(environment, core, "-c", RAW, str(path), str(photo)) as raw:
+                with _started(environment, core, "-c", RAW, str(folder / "model"), str(photo)) as raw:
                     broker = Broker(redis[0].url)
                     _take(worker, broker, 0, WARM)
                     pairs = [

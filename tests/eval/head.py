@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from functions.ai.judging import HEAD, OTHER, HeadFile, read_judge
+from functions.ai.variants import FEATURES, VARIANTS
 from tests.eval import logistic, photographs, training
 
 CLASSES = ("paper", "cardboard", "plastic", "pet_clear", "vinyl", "glass", "metal", "general", OTHER)
@@ -41,8 +42,8 @@ def class_of(waste_type: str, file: str = "") -> str:
     return waste_type if waste_type in CLASSES else OTHER
 
 
-def examples(without: str = "", hidden: Container[int] = ()) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Features [n, 1280] and classes [n] of every view of every photograph for training.
+def examples(without: str = "", hidden: Container[int] = ()) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
+    """Features [networks, n, 1280] and classes [n] of every view of every photograph for training.
 
     Without those of one source, and without those of the manifest's rows `hidden`.
 
@@ -60,14 +61,25 @@ def examples(without: str = "", hidden: Container[int] = ()) -> tuple[Floats, np
     tuned = [n for n, photo in enumerate(others) if photo.name not in held and class_of(photo.waste_type) == OTHER]
     classes_of_others = [CLASSES.index(OTHER)] * len(tuned)
     return (
-        np.concatenate([found.features[used].reshape(-1, 1280), seen.features[tuned].reshape(-1, 1280)]).astype(float),
+        np.concatenate([_by_network(found.features[used]), _by_network(seen.features[tuned])], axis=1),
         np.concatenate(
             [
-                np.repeat(classes, found.features.shape[1]),
-                np.repeat(classes_of_others, seen.features.shape[1]).astype(np.int64),
+                np.repeat(classes, found.features.shape[2]),
+                np.repeat(classes_of_others, seen.features.shape[2]).astype(np.int64),
             ]
         ),
     )
+
+
+def _by_network(features: npt.NDArray[np.float16]) -> npt.NDArray[np.float16]:
+    """[networks, photos x views, 1280] of [photos, networks, views, 1280]."""
+    return features.transpose(1, 0, 2, 3).reshape(len(VARIANTS), -1, FEATURES)
+
+
+def train_each(features: npt.NDArray[np.float16], classes: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Weights [networks, 1280, classes] and biases [networks, classes] for features [networks, n, 1280]."""
+    weights, bias = zip(*(train(one.astype(np.float64), classes) for one in features), strict=True)
+    return np.stack(weights), np.stack(bias)
 
 
 def train(features: Floats, classes: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -99,26 +111,27 @@ def discriminant(scaled: Floats, classes: npt.NDArray[np.int64], there: list[int
 
 
 def head_file(weights: Floats, bias: Floats) -> HeadFile:
-    """As the file holds it: numbers in thousandths."""
+    """As the file holds the weights and biases of each network: numbers in thousandths."""
     return HeadFile(
-        revision=4,
+        revision=5,
         command="python -m tests.eval.head",
         data_sha256=training.data_hash(),
         seed=training.SEED,
+        networks=[variant.name for variant in VARIANTS],
         classes=list(CLASSES),
-        bias=[int(n) for n in np.rint(bias * ROUNDING)],
-        weights=[[int(n) for n in row] for row in np.rint(weights.T * ROUNDING)],
+        bias=np.rint(bias * ROUNDING).astype(int).tolist(),
+        weights=np.rint(weights.transpose(0, 2, 1) * ROUNDING).astype(int).tolist(),
     )
 
 
 def head() -> HeadFile:
     """The head of all photographs for training."""
-    return head_file(*train(*examples()))
+    return head_file(*train_each(*examples()))
 
 
 def differs(one: HeadFile, other: HeadFile) -> str:
     """What two heads differ in by more than a rounding step, or nothing."""
-    for name in ("command", "data_sha256", "seed", "classes"):
+    for name in ("command", "data_sha256", "seed", "networks", "classes"):
         if getattr(one, name) != getattr(other, name):
             return f"{name}: {getattr(one, name)} and {getattr(other, name)}"
     off = max(
@@ -143,7 +156,7 @@ def main() -> int:
     if not options.check:
         write(found, HEAD)
         training.SAMPLE.write_bytes(msgspec.json.encode(training.sample()) + b"\n")
-        print(f"{HEAD.relative_to(training.ROOT)}: {len(found.weights)} classes of {len(found.weights[0])} weights")
+        print(f"{HEAD.relative_to(training.ROOT)}: {len(CLASSES)} classes of {FEATURES} weights for {found.networks}")
         return 0
     wrong = differs(found, read_judge().head)
     print(wrong or "the same head")

@@ -28,9 +28,9 @@ from tests.eval.photographs import Photo
 
 BLOCKS = 3
 SERVED = slice(0, embedded.SEEN)
-"""The views that are served; the ones behind GROUND are on another ground."""
-GROUND = embedded.SEEN + 1
-SERVED_ROW = "half of these, three views"
+"""The views that are served; the closer one follows, one in another light, and those from GROUND on are on another ground."""
+GROUND = embedded.SEEN + 2
+SERVED_ROW = "half of these, as served"
 
 
 class Case(Struct, frozen=True):
@@ -64,14 +64,14 @@ def case(judge: Judge, name: str, shown: str, also: frozenset[str], seen: tuple[
 
 def judge_of(examples: tuple[Any, Any]) -> Judge:
     """The judge with a head of these examples."""
-    return Judge(head.head_file(*head.train(*examples)))
+    return Judge(head.head_file(*head.train_each(*examples)))
 
 
 def left_out(source: str) -> list[Case]:
     """The photographs of one source of waste, with a head that was trained without it."""
     judge, found = judge_of(head.examples(source)), training.of_waste()
     return [
-        case(judge, p.file, p.finer, p.right, (found.features[n, SERVED], found.logits[n, SERVED]))
+        case(judge, p.file, p.finer, p.right, (found.features[n, :, SERVED], found.logits[n, :, SERVED]))
         for n, p in enumerate(training.manifest())
         if p.source == source
     ]
@@ -84,13 +84,13 @@ def other_things() -> list[Case]:
     for block in range(BLOCKS):
         judge = _without(block)
         for n in sorted(_hidden(block)):
-            seen = (found.features[n, GROUND : GROUND + 1], found.logits[n, GROUND : GROUND + 1])
+            seen = (found.features[n, :, GROUND : GROUND + 1], found.logits[n, :, GROUND : GROUND + 1])
             cases.append(case(judge, photos[n].file, photos[n].finer, photos[n].right, seen))
     return cases
 
 
 def as_served() -> list[Case]:
-    """Half of TrashNet's things on another ground, as a photo is served: with three views, and a head as in `other_things`."""
+    """Half of TrashNet's things on another ground, as a photo is served: with all its views, and a head as in `other_things`."""
     photos = training.manifest()
     rows, found = training.of_grounds()
     cases = []
@@ -126,7 +126,7 @@ def packages() -> dict[str, list[Case]]:
     parts: dict[str, list[Case]] = {"packages, held out": [], "GCompris": []}
     for n, photo in enumerate(others):
         if photo.name in held:
-            seen = (found.features[n, SERVED], found.logits[n, SERVED])
+            seen = (found.features[n, :, SERVED], found.logits[n, :, SERVED])
             part = "GCompris" if photo.source == photographs.OTHER else "packages, held out"
             parts[part].append(case(judge, photo.name, photo.waste_type, frozenset({photo.waste_type}), seen))
     return parts

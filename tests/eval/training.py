@@ -1,4 +1,4 @@
-"""The photographs that the head is trained on, and what the network makes of them.
+"""The photographs that the head is trained on, and what the networks make of them.
 
 Two kinds: `../shared/data/photos` (waste, by its MANIFEST.csv, with finer types in `finer.csv`), and the tuning part of
 `photos.csv` (tools, food, furniture, animals: what the head is to leave to ImageNet's classes). Features take minutes of
@@ -18,8 +18,9 @@ import numpy.typing as npt
 from msgspec import Struct
 from PIL import Image
 
-from functions.ai import embedded, model_build, network
-from functions.ai.embedded import Classifier
+from functions.ai import embedded, model_build, network, variants
+from functions.ai.embedded import Classifier, Pixels
+from functions.ai.variants import SIDE
 from functions.storage import images
 from functions.storage.images import make_copies
 from tests.eval import augmenting, photographs
@@ -31,6 +32,8 @@ FINER = Path(__file__).with_name("finer.csv")
 SEED = 7
 GROUNDS = 3
 """Pictures of each photograph on another ground, beside one on its own."""
+CLOSER = 0.62
+"""Share of the shorter side that a third view shows, for training alone."""
 _SMALL = 340
 # Grounds and lights that no training has seen.
 _UNTRAINED = 99
@@ -52,9 +55,12 @@ class Waste(Struct, frozen=True):
 
 
 class Features(Struct, frozen=True):
-    """Pooled features [photos, views, 1280] and ImageNet's outputs [photos, views, 1000]; served views come first."""
+    """Features [photos, networks, views, 1280], ImageNet's outputs [photos, networks, views, 1000]; served views come first.
 
-    features: npt.NDArray[np.float32]
+    Features are kept in half precision: that halves the files, and the head's rounding is coarser.
+    """
+
+    features: npt.NDArray[np.float16]
     logits: npt.NDArray[np.float32]
 
 
@@ -87,23 +93,28 @@ def data_hash(folder: Path = SHARED) -> str:
     return found.hexdigest()
 
 
-def _views_of_waste(content: bytes, number: int, side: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """As served, and four augmented ones."""
+def _views(photo: Image.Image) -> Iterator[Pixels]:
+    """As served, and closer."""
+    yield from embedded.views(photo)
+    yield embedded.middle(photo, CLOSER)
+
+
+def _views_of_waste(content: bytes, number: int) -> Iterator[Pixels]:
+    """Four augmented ones too."""
     photo = Image.open(BytesIO(make_copies(content).thumbnail)).convert("RGB")
-    yield from embedded.views(photo, side)
+    yield from _views(photo)
     chance = np.random.default_rng([SEED, number])
     photo.thumbnail((_SMALL, _SMALL))
     for index in range(1 + GROUNDS):
-        yield augmented(photo, side, chance, ground=index > 0)
+        yield augmented(photo, SIDE, chance, ground=index > 0)
 
 
 def of_waste(folder: Path = SHARED) -> Features:
     """All photographs of the manifest, 7 views each."""
-    classifier = _classifier()
     photos = manifest(folder)
     return _kept(
         "waste",
-        ([*_views_of_waste((folder / photo.file).read_bytes(), n, classifier.side)] for n, photo in enumerate(photos)),
+        ([*_views_of_waste((folder / photo.file).read_bytes(), n)] for n, photo in enumerate(photos)),
         len(photos),
     )
 
@@ -113,18 +124,18 @@ def of_grounds(folder: Path = SHARED) -> tuple[list[int], Features]:
 
     Not those with even numbers: by these, elsewhere too, the rule of the answer was chosen (docs/AI.md).
     """
-    classifier, photos = _classifier(), manifest(folder)
+    photos = manifest(folder)
     rows = [n for n, photo in enumerate(photos) if n % 2 == 1 and photo.source == "trashnet"]
     return rows, _kept(
         "odd-grounds",
-        ([*_on_a_ground((folder / photos[n].file).read_bytes(), n, classifier.side)] for n in rows),
+        ([*_on_a_ground((folder / photos[n].file).read_bytes(), n)] for n in rows),
         len(rows),
     )
 
 
-def _on_a_ground(content: bytes, number: int, side: int) -> npt.NDArray[np.uint8]:
+def _on_a_ground(content: bytes, number: int) -> Pixels:
     photo = Image.open(BytesIO(make_copies(content).thumbnail)).convert("RGB")
-    return embedded.views(augmenting.elsewhere(photo, np.random.default_rng([_UNTRAINED, number])), side)
+    return embedded.views(augmenting.elsewhere(photo, np.random.default_rng([_UNTRAINED, number])))
 
 
 SAMPLE = Path(__file__).with_name("head_sample.json")
@@ -133,14 +144,14 @@ EVERY = 160
 _KEPT = 16
 
 
-def sample(folder: Path = SHARED) -> dict[str, list[list[int]]]:
-    """Some photographs as training sees them: by file, of each view the first features in thousandths."""
+def sample(folder: Path = SHARED) -> dict[str, list[list[list[int]]]]:
+    """Some photographs as training sees them: by file, of each network and view the first features in thousandths."""
     classifier, photos = _classifier(), manifest(folder)
     found = {}
     for number in range(0, len(photos), EVERY):
         content = (folder / photos[number].file).read_bytes()
-        seen = classifier.run(np.stack([*_views_of_waste(content, number, classifier.side)]))
-        found[photos[number].file] = np.rint(seen.features[:, :_KEPT] * 1000).astype(int).tolist()
+        seen = classifier.run(np.stack([*_views_of_waste(content, number)]))
+        found[photos[number].file] = np.rint(seen.features[..., :_KEPT] * 1000).astype(int).tolist()
     return found
 
 
@@ -149,17 +160,16 @@ def of_others() -> tuple[list[photographs.Photo], Features]:
     shown = [photo for photo in photographs.labels() for _ in range(2 if photo.source == "tuxpaint" else 1)]
     return shown, _kept(
         "others",
-        (
-            [*embedded.views(Image.open(BytesIO(web)).convert("RGB"), model_build.SIDE)]
-            for _, web in photographs.pictures()
-        ),
+        ([*_views(Image.open(BytesIO(web)).convert("RGB"))] for _, web in photographs.pictures()),
         len(shown),
     )
 
 
 @cache
 def _classifier() -> Classifier:
-    return Classifier(model_build.write(ROOT / "build" / "model")[0])
+    folder = ROOT / "build" / "model"
+    model_build.write(folder)
+    return Classifier(folder)
 
 
 def is_kept() -> bool:
@@ -173,7 +183,7 @@ def _path(name: str) -> Path:
     return ROOT / "build" / f"features-{name}-{_key()}.npz"
 
 
-def _kept(name: str, views: Iterator[list[npt.NDArray[np.uint8]]], count: int) -> Features:
+def _kept(name: str, views: Iterator[list[Pixels]], count: int) -> Features:
     path = _path(name)
     if path.is_file():
         with np.load(path) as kept:
@@ -183,7 +193,9 @@ def _kept(name: str, views: Iterator[list[npt.NDArray[np.uint8]]], count: int) -
         found.append(_classifier().run(np.stack(one)))
         if number % 100 == 99:
             print(f"{name}: {number + 1} of {count}", file=sys.stderr, flush=True)
-    features = Features(np.stack([seen.features for seen in found]), np.stack([seen.logits for seen in found]))
+    features = Features(
+        np.stack([seen.features.astype(np.float16) for seen in found]), np.stack([seen.logits for seen in found])
+    )
     path.parent.mkdir(exist_ok=True)
     np.savez(path, features=features.features, logits=features.logits)
     return features
@@ -191,8 +203,8 @@ def _kept(name: str, views: Iterator[list[npt.NDArray[np.uint8]]], count: int) -
 
 @cache
 def _key() -> str:
-    """What features come from: the photographs, their thumbnails, the views and the network."""
-    found = hashlib.sha256(f"{data_hash()} {SEED} {GROUNDS} {_SMALL} {embedded.VIEWS}".encode())
-    for module in (augmenting, images, network, photographs):
+    """What features come from: the photographs, their thumbnails, the views and the networks."""
+    found = hashlib.sha256(f"{data_hash()} {SEED} {GROUNDS} {_SMALL} {embedded.MIDDLE} {CLOSER}".encode())
+    for module in (augmenting, images, network, photographs, variants):
         found.update(Path(str(module.__file__)).read_bytes())
     return found.hexdigest()[:12]

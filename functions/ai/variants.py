@@ -1,0 +1,35 @@
+"""The variants of EfficientNet-Lite that look at a photo, and the revision of the files that hold them."""
+
+from msgspec import Struct
+
+FEATURES = 1280
+"""Pooled features of every variant."""
+
+REVISION = 3
+"""Raised when the graph that is built changes: a file of another one is built anew, and is not served."""
+
+
+class Variant(Struct, frozen=True):
+    """A size of the network, and the pixels of its input's side: those that it was trained on."""
+
+    name: str
+    side: int
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.onnx"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What its file says of itself."""
+        return {"variant": self.name, "revision": str(REVISION)}
+
+
+VARIANTS = (Variant("lite2", 260), Variant("lite1", 240))
+"""In the order of every array over networks; chosen by the tables of docs/AI.md."""
+
+SIDE = VARIANTS[0].side
+"""Pixels of a view's side; the smaller network's are made from it."""
+
+MODEL = "-".join(variant.name for variant in VARIANTS)
+"""What answers are told to come from."""
