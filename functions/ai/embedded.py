@@ -95,9 +95,9 @@ class Network:
             )
         except Exception as error:  # onnxruntime's have no common class
             raise ModelMissing(f"{path} can't be read, {error}: {build}") from error
-        found = self._session.get_modelmeta().custom_metadata_map
-        if found != variant.facts:
-            raise ModelMissing(f"{path} is of {found or 'an older version'}, not of {variant.facts}: {build}")
+        title = self._session.get_modelmeta().custom_metadata_map.get("title", "an older version's")
+        if title != variant.title:
+            raise ModelMissing(f"{path} is {title}, not {variant.title}: {build}")
         self._side = variant.side
 
     def run(self, images: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

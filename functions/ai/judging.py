@@ -21,8 +21,8 @@ ITEM = 0.5
 """Least probability of the classes of one item for the answer to name it."""
 
 # What is told: sharpened so much, and held under 0.8 as long as one in twenty is wrong.
-_TOLD = 1.5
-_HELD = ((0, 0.75, 0.93, 1), (0, 0.75, 0.8, 1))
+_TOLD = 2.0
+_HELD = ((0, 0.75, 0.98, 1), (0, 0.75, 0.8, 1))
 
 Floats = npt.NDArray[np.float64]
 Given = npt.NDArray[np.float32]

@@ -64,7 +64,7 @@ def _write(variant: Variant, out: Path) -> bool:
     if _current(target, facts, weights_hash):
         return False
     out.mkdir(parents=True, exist_ok=True)
-    content = build(read_weights(source), variant.side, facts=variant.facts).SerializeToString()
+    content = build(read_weights(source), variant.side, title=variant.title).SerializeToString()
     _replace(target, content)
     built = Built(variant.name, variant.side, weights_hash, REVISION, hashlib.sha256(content).hexdigest())
     _replace(facts, msgspec.json.format(msgspec.json.encode(built)) + b"\n")

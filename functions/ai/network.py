@@ -10,9 +10,7 @@ Weights have 7 bits: processors without VNNI add two products in 16 bits, where 
 machine would see something else.
 """
 
-from collections.abc import Mapping
 from math import erf, pi, sqrt
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -143,12 +141,10 @@ def fold(weights: dict[str, Array], name: str, norm: str) -> tuple[Array, Array]
     return weights[f"{name}.weight"] * scale[:, None, None, None], bias
 
 
-def build(
-    weights: dict[str, Array], side: int, *, quantised: bool = True, facts: Mapping[str, str] = MappingProxyType({})
-) -> Any:
+def build(weights: dict[str, Array], side: int, *, quantised: bool = True, title: str = "") -> Any:
     """The ONNX model: `image` uint8 [n, side, side, 3] in RGB to `features` [n, 1280] and `logits` [n, 1000] in float32.
 
-    `facts` are what the file says of itself.
+    `title` is what the file says that it is.
     """
     graph = _Graph(weights, side, quantised)
     value = _blocks(graph, graph.convolution(_input(graph), "_conv_stem", "_bn0", stride=2))
@@ -173,7 +169,7 @@ def build(
         producer_name="eco2",
     )
     model.ir_version = 8
-    helper.set_model_props(model, dict(facts))
+    helper.set_model_props(model, {"title": title})
     onnx.checker.check_model(model, full_check=True)
     return model
 

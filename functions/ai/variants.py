@@ -20,9 +20,9 @@ class Variant(Struct, frozen=True):
         return f"{self.name}.onnx"
 
     @property
-    def facts(self) -> dict[str, str]:
-        """What its file says of itself."""
-        return {"variant": self.name, "revision": str(REVISION)}
+    def title(self) -> str:
+        """What its file says that it is."""
+        return f"{self.name} of revision {REVISION}"
 
 
 VARIANTS = (Variant("lite2", 260), Variant("lite1", 240))

@@ -129,7 +129,7 @@ def test_eight_bits_see_what_32_do(variant: Variant, tmp_path: Path) -> None:
     seen = {}
     for quantised in (True, False):
         path = tmp_path / f"{quantised}.onnx"
-        content = build(found, variant.side, quantised=quantised, facts=variant.facts)
+        content = build(found, variant.side, quantised=quantised, title=variant.title)
         path.write_bytes(content.SerializeToString())
         seen[quantised] = Network(path, variant).run(images)
     for eight, whole in zip(seen[True][0], seen[False][0], strict=True):

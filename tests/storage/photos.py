@@ -23,19 +23,19 @@ def picture(width: int = 640, height: int = 480) -> Image.Image:
 
 
 def two_things() -> Image.Image:
-    """A green bottle and, beside it, a red can, on a light table: is it glass or plastic?"""
+    """A blue bottle and, beside it, a blue can, on a light table: is it glass or plastic?"""
     table = Image.new("RGB", (640, 480), (214, 211, 204))
     thing = Image.new("RGBA", table.size)
     draw = ImageDraw.Draw(thing)
-    glass = (120, 170, 110, 150)
+    glass = (90, 140, 190, 120)
     draw.rounded_rectangle((153, 170, 273, 430), 24, fill=glass)
-    draw.polygon([(153, 195), (191, 110), (235, 110), (273, 195)], fill=glass)
-    draw.rectangle((191, 60, 235, 112), fill=glass)
-    draw.rectangle((188, 42, 238, 70), fill=(200, 60, 50))
+    draw.polygon([(153, 195), (178, 110), (248, 110), (273, 195)], fill=glass)
+    draw.rectangle((178, 60, 248, 112), fill=glass)
+    draw.rectangle((175, 42, 251, 70), fill=(200, 60, 50))
     draw.rectangle((169, 190, 179, 400), fill=(255, 255, 255, 120))
     for column in range(141):
         light = 0.55 + 0.45 * float(np.sin(column / 140 * np.pi)) ** 2
-        draw.line((356 + column, 180, 356 + column, 430), fill=(int(200 * light), int(30 * light), int(40 * light)))
+        draw.line((356 + column, 180, 356 + column, 430), fill=(int(30 * light), int(60 * light), int(180 * light)))
     draw.ellipse((356, 160, 496, 200), fill=(190, 190, 195), outline=(120, 120, 120), width=3)
     table.paste(thing, mask=thing)
     return table.filter(ImageFilter.GaussianBlur(1))
