@@ -12,8 +12,10 @@ import pytest
 from emulator.network import forward
 from emulator.network.forward import Forwarder, Route
 from emulator.network.refusals import Refused
+from emulator.network.upstream import Upstream
 from emulator.process import free_port
 from shared import spans
+from tests import support
 
 
 @pytest.fixture
@@ -61,3 +63,38 @@ async def test_a_body_that_does_not_come_is_not_waited_for_without_end(monkeypat
         with pytest.raises(Refused) as refused:
             [piece async for piece in body.stream()]
     assert refused.value.status == 408
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["stays", "leaves"])
+async def test_a_service_s_connection_is_kept_for_the_next_and_closed_when_the_client_has_left(leaves: bool) -> None:
+    gone, left, begun = asyncio.Event(), asyncio.Event(), 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal begun
+        begun += 1
+        while await reader.readline():
+            await reader.readuntil(b"\r\n\r\n")
+            # To who is going to leave only half of what was announced.
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nab" % (4 if leaves else 2))
+        gone.set()
+
+    async def receive() -> dict[str, Any]:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if leaves and message.get("body"):
+            left.set()
+
+    upstream = Upstream()
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/api/v1/here/x", "raw_path": b"/api/v1/here/x"}
+    scope |= {"query_string": b"", "scheme": "http", "headers": [(b"host", b"here")], "client": ("127.0.0.1", 1)}
+    async with asyncio.timeout(60), support.answering(serve) as address:
+        route = Route("/api/v1/here", "api-here", address)
+        for _ in range(2):
+            await Forwarder(upstream, lambda _: []).forward(route, scope, receive, send, b"r-1")
+            if leaves:
+                await gone.wait()
+            gone.clear()
+        assert (begun, upstream.kept) == ((2, 0) if leaves else (1, 1))
+        await upstream.aclose()
