@@ -249,6 +249,9 @@ def _unread(tree: ast.AST) -> Iterable[ast.AST]:
                     yield from ast.walk(keyword)
             case ast.JoinedStr() | ast.Assert():
                 yield from ast.walk(node)
+            case ast.Call(func=ast.Name(id="zip"), keywords=keywords):
+                # `strict` is an assert.
+                yield from (part for keyword in keywords for part in ast.walk(keyword))
             case ast.Call() if _tells(node):
                 yield from (part for argument in node.args + node.keywords for part in ast.walk(argument))
             case (
