@@ -79,7 +79,7 @@ _TELLING = {
 }
 _TOLD = {"log", "spans", "metrics"}
 _TUNED = re.compile(
-    r"timeout|patience|pause|interval|every|wait|seconds|delay|backoff|width|columns|keep_?alive|backlog|buffer|chunk|batch"
+    r"timeout|time_limit|patience|pause|interval|every|wait|seconds|delay|backoff|width|columns|keep_?alive|backlog|buffer|chunk|batch"
     r"|workers|threads|stack_size|rounds",
     re.IGNORECASE,
 )

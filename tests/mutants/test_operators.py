@@ -119,7 +119,7 @@ def test_what_only_tells_people_is_left_alone(tmp_path: Path) -> None:
 def test_that_two_lists_are_of_one_length_is_an_assert(tmp_path: Path) -> None:
     file = tmp_path / "pairs.py"
     file.write_text("dict(zip(a, b, strict=True))\nconvert(a, strict=True)\n", encoding="utf-8")
-    assert [one.line for one in mutants(file, tmp_path)] == [2]
+    assert [one.line for one in mutants(file, tmp_path) if one.kind == "flag"] == [2]
 
 
 def test_an_option_of_a_class_is_left_alone(tmp_path: Path) -> None:

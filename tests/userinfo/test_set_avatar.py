@@ -3,8 +3,9 @@
 import httpx
 
 from shared.db import Database
+from shared.objects import ObjectStore
 from tests.conftest import Person
-from tests.userinfo.conftest import PROCESS, set_avatar, tasks_for, upload
+from tests.userinfo.conftest import PROCESS, USERS, set_avatar, tasks_for, upload
 
 
 async def test_a_key_is_one_person_s_and_good_once(
@@ -17,6 +18,17 @@ async def test_a_key_is_one_person_s_and_good_once(
     never = f"uploads/{person.id}/{'0' * 32}"
     assert (await set_avatar(userinfo, person, never)).status_code == 404
     assert (await set_avatar(userinfo, person, "elsewhere")).status_code == 400
+
+
+async def test_a_form_that_was_not_used_yet_is_no_picture_and_its_key_stays_good(
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
+) -> None:
+    request = {"content_type": "image/jpeg", "size_bytes": 100}
+    form = (await userinfo.post(f"{USERS}/me/avatar/uploads", json=request, headers=person.headers)).json()
+    assert (await set_avatar(userinfo, person, form["image_key"])).status_code == 404
+    assert await tasks_for(database, PROCESS) == []
+    objects.put(form["image_key"], b"x", content_type="image/jpeg")
+    assert (await set_avatar(userinfo, person, form["image_key"])).status_code == 202
 
 
 async def test_the_same_idempotency_key_sets_a_picture_once(

@@ -47,6 +47,18 @@ async def read(waste: Database, analysis_id: UUID, user_id: UUID) -> Analysis:
     return analysis
 
 
+async def test_who_waits_longest_for_a_guide_comes_first_and_no_more_than_asked_for(db: Connect) -> None:
+    waste, user_id = await db("waste"), new_id()
+    missing = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", Guide(state="missing"))
+    later, first = [await analysed(waste, user_id, missing, "glass") for _ in range(2)]
+    async with waste.transaction() as conn:
+        await conn.execute("UPDATE analyses SET completed_at = '2020-01-01' WHERE id = %s", [first])
+        assert [found.id for found in await sql.select_without_guide(conn, 1)] == [first]
+        waiting = [found.id for found in await sql.select_without_guide(conn, 100_000)]
+        assert waiting.index(first) < waiting.index(later)
+        await conn.execute("DELETE FROM analyses WHERE user_id = %s", [user_id])
+
+
 async def test_a_guide_that_could_not_be_fetched_is_filled_later(
     away: Guides, empty_cache: Cache, fill: Fill, db: Connect
 ) -> None:
