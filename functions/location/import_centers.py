@@ -90,10 +90,8 @@ def parse(data: bytes, show: Show = _quiet) -> Parsed:
         FileError: the file as a whole can't be used.
     """
     listed = csv_rows.open_table(data, keco.COLUMNS, keco.NEEDED)
-    silent = [
-        fact for facts, columns in keco.SILENT.items() if not set(columns) & set(listed.columns) for fact in facts
-    ]
-    parsed = Parsed([], [], silent, Report())
+    silent, missing = keco.silent(set(listed.columns))
+    parsed = Parsed([], [], silent, Report(missing=missing))
     result = parsed.report
     for row in csv_rows.rows(listed):
         result.rows += 1

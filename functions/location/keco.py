@@ -1,6 +1,6 @@
 """One row of the public list «재활용품 유가보상 위치정보» of the Korea Environment Corporation, read as a center."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from msgspec import Struct
 
@@ -38,6 +38,8 @@ SILENT = {
     ("source_serial",): (SERIAL,),
     ("source_region",): (REGION,),
 }
+# Half a point is not a place, and a week without its Monday no week: without one of these the others say nothing either.
+_WHOLE = {LATITUDE, LONGITUDE, *HOURS.values()} - {HOURS["holiday"]}
 _LONGEST_NAME = 200
 _LONGEST_CELL = 2000
 
@@ -56,6 +58,18 @@ class Reading(Struct):
 
     center: CenterRow
     repairs: list[tuple[str, str]]
+
+
+def silent(listed: Set[str]) -> tuple[list[str], list[str]]:
+    """The facts of which a file with these columns says nothing, and the columns that it would need for them."""
+    facts: list[str] = []
+    missing: list[str] = []
+    for about, columns in SILENT.items():
+        absent = [column for column in columns if column not in listed]
+        if len(absent) == len(columns) or _WHOLE.intersection(absent):
+            facts += about
+            missing += absent
+    return facts, missing
 
 
 def read(cells: Mapping[str, str]) -> Reading:

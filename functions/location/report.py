@@ -24,7 +24,9 @@ class Detail(Struct):
 
 
 class Report(Struct):
-    """What an import did: loaded + updated + unchanged + rejected = rows; `repaired` counts rows among the first three."""
+    """What an import did: loaded + updated + unchanged + rejected = rows; `repaired` counts rows among the first three;
+    `missing` are columns that the file does not have, so that what is known of them stays.
+    """
 
     rows: int = 0
     loaded: int = 0
@@ -32,6 +34,7 @@ class Report(Struct):
     unchanged: int = 0
     repaired: int = 0
     rejected: int = 0
+    missing: list[str] = []
     details: list[Detail] = []
 
 
@@ -77,6 +80,8 @@ def table(name: str, report: Report) -> str:
     ]
     counts += [f"{report.repaired} of them repaired"] if report.repaired else []
     text = [f"{name}: {report.rows} rows: {'; '.join(counts)}", ""]
+    if report.missing:
+        text += [f"no column {', '.join(report.missing)}: what is known of it stays as it is", ""]
     grouped: dict[tuple[str, str, str], list[int]] = {}
     for detail in report.details:
         grouped.setdefault((detail.action, detail.field, detail.reason), []).append(detail.line)

@@ -19,7 +19,7 @@ from functions.location.import_centers import import_centers, parse
 from functions.location.report import Progress, table
 from shared.db import Database
 from shared.errors import Unavailable
-from tests.location.lists import as_csv, row
+from tests.location.lists import COLUMNS, as_csv, row
 
 KECO = Path(__file__).parents[3] / "shared" / "data" / "keco_centers_sample.csv"
 needs_keco = pytest.mark.skipif(not KECO.exists(), reason="the KECO sample is no part of the project: ../shared/data")
@@ -47,7 +47,7 @@ class Import:
         self.file.write_bytes(data)
         assert await import_centers([str(self.file), "--json"], self.database) == 0
         report: dict[str, Any] = json.loads(self.capsys.readouterr().out)
-        assert set(report) == {"rows", "loaded", "updated", "unchanged", "repaired", "rejected", "details"}
+        assert set(report) == {"rows", "loaded", "updated", "unchanged", "repaired", "rejected", "missing", "details"}
         assert report["loaded"] + report["updated"] + report["unchanged"] + report["rejected"] == report["rows"]
         for detail in report["details"]:
             assert set(detail) == {"line", "field", "action", "reason"}
@@ -157,6 +157,20 @@ async def test_two_machines_on_one_site_are_two_centers(empty: Database, load: I
     two = [row(1, "회수기", **site), row(2, "회수기", **site, positnPstnLat="37.5670")]
     assert await load.counts(as_csv(two)) == (2, 0, 0, 0)
     assert await load.counts(as_csv(two[::-1])) == (0, 0, 2, 0)
+
+
+@pytest.mark.parametrize("column", ["positnPstnLot", "monSalsHrExplnCn"])
+async def test_a_file_without_one_column_of_a_point_or_a_week_takes_neither_from_what_is_known(
+    empty: Database, load: Import, column: str
+) -> None:
+    rows = [row(1, "온전한 곳")]
+    await load(as_csv(rows))
+    known = await centers(empty)
+    report = await load(as_csv(rows, columns=[name for name in COLUMNS if name != column]))
+    assert (report["unchanged"], column in report["missing"]) == (1, True)
+    assert await centers(empty) == known
+    assert known["온전한 곳"].latitude is not None
+    assert known["온전한 곳"].operating_hours is not None
 
 
 async def test_a_row_without_usable_coordinates_is_loaded_without(empty: Database, load: Import) -> None:
