@@ -120,10 +120,12 @@ class Environments:
             "QUOTA_REGISTRATIONS": "5000",
         }
 
-    def outside_world(self) -> dict[str, str]:
-        """What `emulator.outside` finds."""
+    def dashboard(self) -> dict[str, str]:
+        """What the dashboard finds, and the world outside (`emulator.outside`) in its process."""
         return self.base() | {
-            "PORT": str(self._addresses.ports["outside"]),
+            "PORT": str(self._state.port("dashboard")),
+            "ECO2_GATEWAY_URL": self._addresses.gateway_url,
+            "OUTSIDE_PORT": str(self._addresses.ports["outside"]),
             "SMTP_PORT": str(self._addresses.ports["smtp"]),
             "MAIL_DIR": str(self._state.path / "mail"),
             "OAUTH_REDIRECTS": self._addresses.gateway_url + "/api/v1/auth/oauth/{provider}/callback",

@@ -12,7 +12,7 @@ from runtime.services import suggestion
 from shared import supervision
 
 # Kinds in the order of their stop: first who takes new work, last who keeps things.
-_STOP_ORDER = (("dashboard", "gateway"), ("service", "worker"), ("syncer",), ("proxy", "outside"), ("server",))
+_STOP_ORDER = (("dashboard", "gateway"), ("service", "worker"), ("syncer",), ("proxy",), ("server",))
 # Without these nothing can run: their failure at the first start ends `up`. Another part's is told and tried again.
 _ESSENTIAL = {"server", "proxy", "gateway"}
 

@@ -7,7 +7,7 @@ from typing import Literal
 from emulator.probe import Probe
 from emulator.process import Command
 
-Kind = Literal["server", "proxy", "service", "worker", "syncer", "gateway", "dashboard", "outside"]
+Kind = Literal["server", "proxy", "service", "worker", "syncer", "gateway", "dashboard"]
 
 # Runs a program to its end; StartError when it fails.
 Run = Callable[[Command], Awaitable[None]]

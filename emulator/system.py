@@ -126,7 +126,7 @@ class System:
             for part in self.replica(service, number)
         ]
         found += sorted(replicas, key=lambda part: part.kind == "syncer")
-        return [*found, self._gateway(), self._dashboard(), self._outside()]
+        return [*found, self._gateway(), self._dashboard()]
 
     def _python(
         self,
@@ -214,18 +214,10 @@ class System:
 
     def _dashboard(self) -> Part:
         port = self.state.port("dashboard")
-        env = self.environments.base() | {"PORT": str(port), "ECO2_GATEWAY_URL": self.addresses.gateway_url}
-        command = self._python("dashboard", "emulator.dashboard", (), env)
+        command = self._python("dashboard", "emulator.dashboard", (), self.environments.dashboard())
         ready = probe.http(port, "/_emulator/ready")
         part = Part("dashboard", "dashboard", command, ready, f"http://127.0.0.1:{port}")
         part.module = "emulator.dashboard.__main__:main"
-        return part
-
-    def _outside(self) -> Part:
-        port = self.addresses.ports["outside"]
-        command = self._python("outside", "emulator.outside", (), self.environments.outside_world())
-        part = Part("outside", "outside", command, probe.http(port, "/_ready"), f"http://127.0.0.1:{port}")
-        part.module = "emulator.outside.__main__:main"
         return part
 
     # Services

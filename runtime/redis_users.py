@@ -13,7 +13,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from runtime.delivery import keys
+from runtime import broker_keys as keys
 from runtime.services import Service
 
 Server = Literal["broker", "cache"]

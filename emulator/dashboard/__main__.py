@@ -1,4 +1,5 @@
-"""`python -m emulator.dashboard`: serves on PORT, and takes spans by UDP on the same port."""
+"""`python -m emulator.dashboard`: serves on PORT, and takes spans by UDP on the same port; beside it the world outside
+(`emulator.outside`), which on most days no one needs a process for."""
 
 import asyncio
 import contextlib
@@ -7,9 +8,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from emulator.dashboard.site import Site
-from emulator.deferred import Deferred
+from emulator.deferred import Deferred, serve
+from emulator.outside.__main__ import applications
 from emulator.recording import spanlog
-from runtime.http.server import Server, configured
 
 
 @contextlib.asynccontextmanager
@@ -36,15 +37,8 @@ async def build(given: tuple[Site, contextlib.AsyncExitStack]) -> Any:
 
 
 def main() -> None:
-    config = configured(
-        Deferred("/_emulator/ready", gathering, build),
-        http="httptools",
-        host="127.0.0.1",
-        port=int(os.environ["PORT"]),
-        lifespan="on",
-        timeout_graceful_shutdown=1,
-    )
-    Server(config).run()
+    dashboard = Deferred("/_emulator/ready", gathering, build)
+    serve({int(os.environ["PORT"]): dashboard} | applications())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m emulator.outside`: SMTP on SMTP_PORT; on PORT the letters as JSON and the identity providers' pages."""
+"""`python -m emulator.outside`: SMTP on SMTP_PORT; on OUTSIDE_PORT the letters as JSON and the identity providers' pages."""
 
 import asyncio
 import contextlib
@@ -9,11 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
-
-from emulator.deferred import Deferred
+from emulator.deferred import Deferred, serve
 from emulator.outside.providers import providers_file
-from runtime.http.server import Server
 
 if TYPE_CHECKING:
     from emulator.outside.mailbox import Mailbox
@@ -46,21 +43,24 @@ def _mailbox() -> "Mailbox":
 async def build(_: None) -> Any:
     from emulator.outside.app import build
 
-    return build(_mailbox(), f"http://127.0.0.1:{os.environ['PORT']}", tuple(os.environ["OAUTH_REDIRECTS"].split(",")))
+    return build(
+        _mailbox(), f"http://127.0.0.1:{os.environ['OUTSIDE_PORT']}", tuple(os.environ["OAUTH_REDIRECTS"].split(","))
+    )
 
 
-def main() -> None:
+def applications() -> dict[int, Deferred]:
+    """What is served here, by port."""
     # Its own lines name each letter's addresses.
     logging.getLogger("mail.log").setLevel(logging.ERROR)
-    port = int(os.environ["PORT"])
+    port = int(os.environ["OUTSIDE_PORT"])
     if file := os.environ.get("OAUTH_PROVIDERS_FILE"):
         # Before this is ready: auth reads it once, at the first sign-in.
         Path(file).write_text(providers_file(f"http://127.0.0.1:{port}"), encoding="utf-8")
-    app = Deferred("/_ready", mail, build)
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_config=None, access_log=False, ws="none", lifespan="on"
-    )
-    Server(config).run()
+    return {port: Deferred("/_ready", mail, build)}
+
+
+def main() -> None:
+    serve(applications())
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from runtime.delivery import keys
+from runtime import broker_keys as keys
 
 # Seconds without a beat after which another consumer takes a consumer's messages back.
 DEAD_AFTER = 15

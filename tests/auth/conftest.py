@@ -71,7 +71,7 @@ def outside(state: Path) -> Iterator[Outside]:
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "PYTHONPATH": os.pathsep.join(sys.path),
-        "PORT": str(port),
+        "OUTSIDE_PORT": str(port),
         "SMTP_PORT": str(smtp),
         "MAIL_DIR": str(state / "mail"),
         "OAUTH_REDIRECTS": public + "/api/v1/auth/oauth/{provider}/callback",

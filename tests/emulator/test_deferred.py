@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from emulator.deferred import Deferred
+from emulator.deferred import Deferred, together
 
 
 class World:
@@ -35,15 +35,15 @@ class World:
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    """The application of a process between its start and its stop."""
-    app = Deferred("/ready", world.live, world.build)
+async def running(*worlds: World) -> AsyncIterator[httpx.AsyncClient]:
+    """The applications of a process between its start and its stop, on ports from 8001 on."""
+    app = together({8001 + number: Deferred("/ready", one.live, one.build) for number, one in enumerate(worlds)})
     heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     life = asyncio.create_task(app({"type": "lifespan"}, told.get, heard.put))
     await told.put({"type": "lifespan.startup"})
     assert (await heard.get())["type"] == "lifespan.startup.complete"
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here:8001") as client:
         yield client
     await told.put({"type": "lifespan.shutdown"})
     assert (await heard.get())["type"] == "lifespan.shutdown.complete"
@@ -73,3 +73,13 @@ async def test_an_application_that_could_not_be_made_is_made_for_the_next_who_as
         with pytest.raises(OSError, match="not yet"):
             await client.get("/page")
         assert (await client.get("/page")).text == "given /page"
+
+
+async def test_two_on_one_process_live_together_and_each_answers_on_its_port() -> None:
+    first, second = World(), World()
+    async with running(first, second) as client:
+        assert (first.beside, second.beside) == (True, True)
+        assert (await client.get("http://here:8002/page")).text == "given /page"
+        assert (first.made, second.made) == (0, 1)
+    assert not first.beside
+    assert not second.beside

@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from emulator.servers.redis import RedisServer
+from runtime import broker_keys as keys
 from runtime.delivery import consumer as consumers
-from runtime.delivery import keys
 from runtime.delivery.broker import LOOK, Broker, BrokerFull, Delivery
 from runtime.delivery.consumer import Consumer
 from tests.runtime.delivery.test_broker import message

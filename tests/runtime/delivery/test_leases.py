@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from runtime.delivery import keys
+from runtime import broker_keys as keys
 from runtime.delivery.broker import LEASE, Broker
 from tests.runtime.delivery.test_broker import message
 
