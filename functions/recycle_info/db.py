@@ -296,7 +296,8 @@ WITH needle AS MATERIALIZED (
                 -- Letters to change, which weigh less in a long name.
                 ELSE greatest(0.01, 0.74 - 0.12 * power(10.0 / (5 + letters) * differing, 1.5))
             END AS score, CASE
-                WHEN folded = wanted OR sound = heard THEN TRUE
+                -- A syllable that sounds alike is another word: 꿀 is no 굴.
+                WHEN folded = wanted OR sound = heard AND letters > 3 THEN TRUE
                 WHEN is_word THEN FALSE
                 -- As it is written, and most of the name: 불교 sounds like the beginning of 불꽃, 탱크 is no 물탱크, and a whole
                 -- word before others only says what kind of thing it is: 거북이 is no 거북이 어항.

@@ -25,6 +25,7 @@ class _Rules(Struct, forbid_unknown_fields=True):
     spellings: list[tuple[str, str]]
     alike: list[list[str]]
     kinds: dict[str, list[str]]
+    several: dict[str, list[str]]
     generic: frozenset[str]
     materials: frozenset[str]
     food_parts: list[str]

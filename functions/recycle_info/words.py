@@ -30,7 +30,7 @@ MOST_WORDS = 8
 
 # The share of a text with a word replaced by another for the same thing.
 ALIKE = 0.99
-# The share of a text whose words are replaced by what they are a kind of, or left out.
+# The share of a text whose words are replaced by what they are a kind of or may be, or left out.
 KIND = 0.9
 # The share of what the same keys write in Korean.
 MISKEYED = 0.95
@@ -105,6 +105,7 @@ def read(query: str) -> Asked:
     # A text that is longer than any name is part of none and is no misspelt one.
     phrases = {" ".join(kept): 1.0} if len(core) <= LONGEST_NAME else {}
     names = dict.fromkeys(variants(kept), KIND) | dict.fromkeys([*alike(core), *turned(kept)], ALIKE)
+    names |= dict.fromkeys(RULES.several.get(core, ()), KIND)
     names |= dict.fromkeys(singulars(core), 1.0)
     parts = {part: _share(part, core) for part in _parts(kept, core)}
     if len(kept) > 1 and (topic := next((_TOPIC.sub("", word) for word in bare if _TOPIC.search(word)), None)):
