@@ -310,7 +310,9 @@ WITH needle AS MATERIALIZED (
                     ELSE 2 END
                 -- A wrong vowel in a short Korean name; a letter in a longer one, two and three in long ones.
                 WHEN letters < 6 THEN is_ascii AND letters = 5 AND misspelt AND skeleton = consonants
-                WHEN letters < 8 AND NOT is_ascii THEN differing = 1 AND skeleton = consonants
+                WHEN letters < 8 AND NOT is_ascii THEN differing = 1 AND (skeleton = consonants
+                    -- A consonant too few or too many: 세타기.
+                    OR letters = 7 AND length(sound) <> length(heard) AND left(sound, 2) = left(heard, 2))
                 ELSE left(sound, 1) = left(heard, 1) AND (
                     misspelt OR is_ascii AND differing = 2 AND skeleton = consonants
                     OR differing <= CASE WHEN letters < 12 THEN 1 WHEN letters < 17 THEN 2 ELSE 3 END)

@@ -32,8 +32,16 @@ def alike(core: str) -> Iterator[str]:
 def turned(words: list[str]) -> Iterator[str]:
     """With how the thing is before it: "뒤집개 실리콘" is "실리콘 뒤집개", "전단지 코팅된거" is "코팅된 전단지"."""
     how = words[-1].removesuffix("거").removesuffix("것")
-    if len(words) > 1 and (how in RULES.afterwards or 1 < len(how) < len(words[-1])):
+    if len(words) > 1 and (how in RULES.afterwards or how in RULES.materials or 1 < len(how) < len(words[-1])):
         yield "".join([how, *words[:-1]])
+        # "일회용 커피컵 플라스틱"
+        yield "".join([how, *(word for word in words[:-1] if word not in RULES.qualities)])
+
+
+def swapped(core: str) -> Iterator[str]:
+    """The text with two neighbouring syllables in the other order: 선기풍 is 선풍기."""
+    if 2 < len(core) <= LONGEST_PART and _HANGUL.match(core):
+        yield from (core[:at] + core[at + 1] + core[at] + core[at + 2 :] for at in range(len(core) - 1))
 
 
 def variants(kept: list[str]) -> list[str]:

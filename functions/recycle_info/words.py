@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from functions.recycle_info import keyboard
 from functions.recycle_info.search_rules import RULES
-from functions.recycle_info.variants import LONGEST_PART, alike, singulars, turned, variants
+from functions.recycle_info.variants import LONGEST_PART, alike, singulars, swapped, turned, variants
 
 # Syllables, and letters of an English question, that are looked at: the work for a query stays bounded.
 LONGEST = 60
@@ -32,6 +32,8 @@ MOST_WORDS = 8
 ALIKE = 0.99
 # The share of a text whose words are replaced by what they are a kind of or may be, or left out.
 KIND = 0.9
+# The share of a text with two syllables in the other order: less than that of its end, which may be a name (0.6 to 0.7).
+SWAPPED = 0.7
 # The share of what the same keys write in Korean.
 MISKEYED = 0.95
 # The share of the topic of a sentence ("칫솔은 …").
@@ -104,7 +106,7 @@ def read(query: str) -> Asked:
         return Asked()
     # A text that is longer than any name is part of none and is no misspelt one.
     phrases = {" ".join(kept): 1.0} if len(core) <= LONGEST_NAME else {}
-    names = dict.fromkeys(variants(kept), KIND) | dict.fromkeys([*alike(core), *turned(kept)], ALIKE)
+    names = dict.fromkeys(swapped(core), SWAPPED) | dict.fromkeys(variants(kept), KIND) | dict.fromkeys([*alike(core), *turned(kept)], ALIKE)
     names |= dict.fromkeys(RULES.several.get(core, ()), KIND)
     names |= dict.fromkeys(singulars(core), 1.0)
     parts = {part: _share(part, core) for part in _parts(kept, core)}
