@@ -38,10 +38,11 @@ def turned(words: list[str]) -> Iterator[str]:
         yield "".join([how, *(word for word in words[:-1] if word not in RULES.qualities)])
 
 
-def swapped(core: str) -> Iterator[str]:
-    """The text with two neighbouring syllables in the other order: 선기풍 is 선풍기."""
-    if 2 < len(core) <= LONGEST_PART and _HANGUL.match(core):
-        yield from (core[:at] + core[at + 1] + core[at] + core[at + 2 :] for at in range(len(core) - 1))
+def swapped(words: list[str]) -> Iterator[str]:
+    """A word with two neighbouring syllables in the other order: 선기풍 is 선풍기."""
+    word = words[0]
+    if len(words) == 1 and 2 < len(word) <= LONGEST_PART and _HANGUL.match(word):
+        yield from (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1))
 
 
 def variants(kept: list[str]) -> list[str]:

@@ -28,8 +28,9 @@ OUTRIGHT = 1.2
 # Words of a query that are searched one by one.
 MOST_WORDS = 8
 
-# The share of a text with a word replaced by another for the same thing.
-ALIKE = 0.99
+# The share of a text with a word replaced by another for the same thing: more than what only sounds like a name (0.94), since
+# 귤껍데기 is 귤껍질 and not 굴껍데기.
+ALIKE = 1.12
 # The share of a text whose words are replaced by what they are a kind of or may be, or left out.
 KIND = 0.9
 # The share of a text with two syllables in the other order: less than that of its end, which may be a name (0.6 to 0.7).
@@ -106,7 +107,8 @@ def read(query: str) -> Asked:
         return Asked()
     # A text that is longer than any name is part of none and is no misspelt one.
     phrases = {" ".join(kept): 1.0} if len(core) <= LONGEST_NAME else {}
-    names = dict.fromkeys(swapped(core), SWAPPED) | dict.fromkeys(variants(kept), KIND) | dict.fromkeys([*alike(core), *turned(kept)], ALIKE)
+    names = dict.fromkeys(swapped(kept), SWAPPED) | dict.fromkeys(variants(kept), KIND)
+    names |= dict.fromkeys([*alike(core), *turned(kept)], ALIKE)
     names |= dict.fromkeys(RULES.several.get(core, ()), KIND)
     names |= dict.fromkeys(singulars(core), 1.0)
     parts = {part: _share(part, core) for part in _parts(kept, core)}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from functions.recycle_info.search_rules import RULES
 from shared.db import Database
 from tests import items
 from tests.eval import search
@@ -28,6 +29,12 @@ def test_the_sets_are_large() -> None:
 def test_every_query_wants_an_item_that_there_is() -> None:
     slugs = {entry.slug for file in items.files() for entry in file.items}
     assert {slug for name in search.SETS for case in search.cases(name) for slug in case.wanted} <= slugs
+
+
+def test_a_word_that_is_several_things_leads_to_names_that_there_are() -> None:
+    entries = [entry for file in items.files() for entry in file.items]
+    names = {name for entry in entries for name in (entry.name, *entry.synonyms)}
+    assert {name for named in RULES.several.values() for name in named} <= names
 
 
 def test_a_query_is_in_one_set_alone() -> None:
