@@ -304,8 +304,8 @@ WITH needle AS MATERIALIZED (
                 WHEN at > 0 THEN strpos(folded, wanted) > 0 AND length(heard) > 3 AND length(heard) >= letters * CASE
                     WHEN is_ascii THEN CASE WHEN has_word THEN 0.6 ELSE 2 END
                     WHEN word LIKE '%% %%' AND has_word THEN 0.5
-                    WHEN starts_with(lower(name), word || ' ') THEN 0.75
-                    WHEN at = 1 THEN 0.65
+                    WHEN starts_with(lower(name), word || ' ') THEN 0.8
+                    WHEN at = 1 THEN 0.8
                     WHEN at + length(heard) = length(sound) + 1 THEN CASE WHEN has_word THEN 0.5 ELSE 0.7 END
                     ELSE 2 END
                 -- A wrong vowel in a short Korean name; a letter in a longer one, two and three in long ones.
