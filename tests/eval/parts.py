@@ -23,7 +23,8 @@ def services(environment: dict[str, str]) -> Iterator[Calls]:
     """Both services with all items loaded, and the way to them."""
     load(environment)
     app, _ = build(("recycle-info", "location"), environment, background=False, access_log=False)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on"))
+    # Without a set-up of logs, which `runtime.http.lean` left out.
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, log_level="error", lifespan="on"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
