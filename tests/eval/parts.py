@@ -24,7 +24,9 @@ def services(environment: dict[str, str]) -> Iterator[Calls]:
     load(environment)
     app, _ = build(("recycle-info", "location"), environment, background=False, access_log=False)
     # Without a set-up of logs, which `runtime.http.lean` left out.
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, log_level="error", lifespan="on"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, log_level="error", lifespan="on")
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
