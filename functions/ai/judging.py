@@ -3,7 +3,7 @@
 The *map* sums ImageNet's chances by type (`imagenet.csv`): it knows tools, food, furniture, clothes. The *head*, a small
 linear classifier on each network's pooled features (`head.json`, trained by `python -m tests.eval.head`), knows what ImageNet
 has no class for: cans, jars, bags, boxes, crushed bottles. It also has a class of its own for what is none of these. The more
-the map is sure of something, the less the head is asked. Every view of every network counts alike.
+the map is sure of something, the less the head is asked. Every view counts alike.
 """
 
 from pathlib import Path
@@ -69,6 +69,8 @@ class Joining(Struct, frozen=True):
     agreement: float = 0.1
     """How much the map's opinion weighs among the head's types."""
     sharpness: float = 0.95
+    maps: tuple[float, ...] = (2.0, 1.0)
+    """How much each network's map counts: the larger one knows ImageNet's classes better."""
 
 
 class Judged(Struct, frozen=True):
@@ -102,7 +104,8 @@ class Judge:
     def types(self, features: Given, logits: Given) -> Judged:
         """What one photo shows, by features [networks, views, 1280] and ImageNet's outputs [networks, views, 1000]."""
         scores, mapped = self.opinions(features, logits)
-        together = self.join(scores.mean(axis=(0, 1))[None], mapped.mean(axis=(0, 1))[None])[0]
+        of_all = np.average(mapped.mean(axis=1), axis=0, weights=self.joining.maps)
+        together = self.join(scores.mean(axis=(0, 1))[None], of_all[None])[0]
         alone = self.join(scores.reshape(-1, scores.shape[-1]), mapped.reshape(-1, mapped.shape[-1]))
         found = (together, alone.min(axis=0), told(together[None])[0])
         return Judged(*(dict(zip(TYPES, one.tolist(), strict=True)) for one in found))
