@@ -172,14 +172,29 @@ def every(cluster: Server) -> dict[tuple[str, str], dict[str, str]]:
     return {key[1:]: secret(cluster, *key[1:]) for key in cluster.store.objects if key[0] == "Secret"}
 
 
+@pytest.fixture(scope="session")
+def first_secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `objects` of a cluster with its Secrets and no pods."""
+    home = tmp_path_factory.mktemp("secrets")
+    server = make_cluster(home)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment_of(home).items():
+            patch.setenv(name, value)
+        documents = [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}}
+            for n in ("eco2", "database", "monitoring")
+        ]
+        Cluster().apply(documents)
+        secrets.init(Cluster())
+    server.store.save(home / "objects")
+    server.close()
+    return home / "objects"
+
+
 @pytest.fixture
-def made(cluster: Server) -> Server:
+def made(cluster: Server, first_secrets: Path) -> Server:
     """A cluster with its Secrets and no pods."""
-    documents = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in ("eco2", "database", "monitoring")
-    ]
-    Cluster().apply(documents)
-    secrets.init(Cluster())
+    cluster.store.load(first_secrets)
     return cluster
 
 
