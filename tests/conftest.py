@@ -40,6 +40,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 DURATIONS = Path(__file__).parents[1] / "build/durations.json"
+# The longest where nothing has run yet, as in CI with its new checkouts: begun last, one of them would run alone for minutes.
+LONGEST = (
+    *("faults/test_faults", "k8s/test_killed", "contract/test_schemathesis", "emulator/recording/test_replay"),
+    *("emulator/test_reload", "emulator/recording/test_exporting", "runtime/test_audit", "emulator/test_up"),
+    *("k8s/test_deploy", "emulator/test_replicas", "k8s/test_restore", "contract/test_client", "k8s/test_secrets"),
+    *(
+        "contract/test_isolation",
+        "k8s/test_plan",
+        "emulator/test_dashboard",
+        "contract/test_lint",
+        "emulator/test_loops",
+    ),
+    *("k8s/test_workflows", "recycle_info/test_search", "emulator/network/test_gateway", "runtime/test_closure"),
+)
 _took: dict[str, float] = {}
 
 
@@ -47,8 +61,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Of several processes: the files that take longest come first, so that at a run's end none is left alone with one."""
     if not hasattr(config, "workerinput"):
         return
-    known = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
+    known = {f"tests/{name}.py": 1000.0 - place for place, name in enumerate(LONGEST)} | _known()
     items.sort(key=lambda item: -known.get(item.location[0], 0.0))
+
+
+def _known() -> dict[str, float]:
+    found: dict[str, float] = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
+    return found
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -60,9 +79,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput") or not _took:
         return  # a worker of pytest-xdist: its reports reach the controller
-    known = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
     DURATIONS.parent.mkdir(exist_ok=True)
-    DURATIONS.write_text(json.dumps(known | {name: round(seconds, 2) for name, seconds in _took.items()}, indent=0))
+    DURATIONS.write_text(json.dumps(_known() | {name: round(seconds, 2) for name, seconds in _took.items()}, indent=0))
 
 
 @pytest.fixture(scope="session")

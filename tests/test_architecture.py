@@ -1,6 +1,7 @@
 """The rules that no linter knows, each with its reason. Import rules are in pyproject.toml (import-linter)."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,9 +84,16 @@ def silences_without_a_reason(line: str) -> bool:
     return bool(silences) and words_of(line[silences[-1].end() :]) < 2
 
 
-def parsed() -> Iterator[tuple[str, ast.Module]]:
-    for path in SOURCES:
-        yield name(path), ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def parsed() -> list[tuple[str, ast.Module]]:
+    """Each file with its tree, for all of these tests."""
+    return [(name(path), ast.parse(path.read_text(encoding="utf-8"))) for path in SOURCES]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_trees_are_left() -> Iterator[None]:
+    yield
+    parsed.cache_clear()  # each collection of garbage after these tests would walk them
 
 
 def test_sql_stands_where_a_reader_looks_for_it() -> None:
@@ -112,13 +120,12 @@ def test_the_exceptions_to_the_wall_still_have_sql() -> None:
 def test_sql_over_more_than_a_line_is_an_aligned_block() -> None:
     """A statement glued together from literals can't be read, nor pasted into psql."""
     found = []
-    for path in SOURCES:
-        source = path.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(source)):
+    for file, tree in parsed():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value):
-                text = ast.get_source_segment(source, node) or ""
+                text = ast.get_source_segment((ROOT / file).read_text(encoding="utf-8"), node) or ""
                 if node.lineno != node.end_lineno and '"""' not in text:
-                    found.append(f"{name(path)}:{node.lineno}")
+                    found.append(f"{file}:{node.lineno}")
     assert found == []
 
 
@@ -224,12 +231,10 @@ def test_a_service_has_one_trigger_a_file_and_workers_have_queues_only(service: 
 def test_no_relative_imports_and_no_index_host_and_no_path_of_a_machine() -> None:
     hosts = ("py" + "pi.org", "python" + "hosted.org", "registry." + "npmjs.org", "deb." + "debian.org")
     found = []
-    for path in ROOT.rglob("*"):
+    not_ours = (".venv", ".git", ".eco2", ".mypy", ".ruff", ".pytest", ".hypo", "build")
+    tops = [top for top in ROOT.iterdir() if not top.name.startswith(not_ours)]
+    for path in (path for top in tops for path in (top, *top.rglob("*")) if path.is_file()):
         parts = path.relative_to(ROOT).parts
-        if not path.is_file() or parts[0].startswith(
-            (".venv", ".git", ".eco2", ".mypy", ".ruff", ".pytest", ".hypo", "build")
-        ):
-            continue
         if "node_modules" in parts or "__pycache__" in parts or path.suffix in {".png", ".jpg", ".webp", ".onnx"}:
             continue
         text = path.read_text(encoding="utf-8", errors="ignore")

@@ -58,6 +58,7 @@ def test_a_replica_is_killed_and_faulted_by_its_number(emulator: Emulator) -> No
     emulator.wait(lambda: emulator.eco2("status", check=False).returncode == 0)
 
 
+@pytest.mark.slow
 def test_what_is_uploaded_while_replicas_come_go_and_roll_ends_once(emulator: Emulator) -> None:
     with uploading(emulator) as people:
         emulator.wait(lambda: sum(len(person.accepted) for person in people) >= 4)

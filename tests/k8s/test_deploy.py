@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from k8s.programs.cluster import Cluster
+from k8s.programs.templates import read
 from runtime.services import ROOT
 from tests.k8s.api.controllers import Rule
 from tests.k8s.api.kinds import Document
@@ -278,7 +278,7 @@ def test_every_object_of_ours_has_its_own_namespace() -> None:
         done = subprocess.run(
             ["kubectl", "kustomize", str(ROOT / "k8s/overlays" / overlay)], capture_output=True, text=True, check=True
         )
-        for found in yaml.safe_load_all(done.stdout):
+        for found in read(done.stdout):
             cluster_wide = found["kind"] in (
                 "Namespace",
                 "StorageClass",

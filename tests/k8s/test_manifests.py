@@ -17,7 +17,7 @@ from k8s.programs.environments import environments
 from k8s.programs.images import TOOLS
 from k8s.programs.manifests import containers
 from k8s.programs.quantities import mebibytes
-from k8s.programs.templates import Document
+from k8s.programs.templates import Document, read
 from k8s.programs.variables import JOURNAL
 from k8s.programs.wanted import overlay_documents
 from k8s.tools.store import program
@@ -67,8 +67,8 @@ def test_no_image_of_ours_is_in_git() -> None:
         for file in (ROOT / "k8s" / folder).rglob("*.yaml"):
             text = file.read_text(encoding="utf-8")
             assert not re.search(r"\b[0-9a-f]{16}\b|newName|registry\.eco2", text), file
-            for document in yaml.safe_load_all(text):
-                pod = manifests.pod_of(document) if document and "kind" in document else None
+            for document in read(text):
+                pod = manifests.pod_of(document) if "kind" in document else None
                 for container in containers(pod) if pod else []:
                     ours = container["command"][:2] == ["python3", "-m"] if "command" in container else False
                     assert ("image" in container) != ours, f"{file}: {container['name']}"

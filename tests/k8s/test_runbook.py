@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +13,7 @@ import yaml
 from k8s.programs.capacity import capacity
 from k8s.programs.render import render, stale
 from k8s.programs.room import empty, loads, node_plan
-from k8s.programs.templates import Document
+from k8s.programs.templates import Document, read
 from runtime.cli import COMMANDS, manual
 from runtime.closure import Checkout
 from runtime.services import ROOT, load_services
@@ -69,7 +68,7 @@ def test_a_drain_says_all_that_a_drain_of_ours_needs() -> None:
 
 
 def documents(*path: str) -> list[Document]:
-    return [found for found in yaml.safe_load_all((ROOT / "k8s" / Path(*path)).read_text(encoding="utf-8")) if found]
+    return read((ROOT / "k8s" / Path(*path)).read_text(encoding="utf-8"))
 
 
 def test_kubeadm_reserves_what_nodes_yaml_counts_with() -> None:
@@ -169,7 +168,7 @@ def test_a_component_can_be_added_to_an_overlay(component: str, checkout: Path) 
     top = checkout / "k8s/overlays/prod"
     done = subprocess.run([kubectl_or_skip(), "kustomize", str(top)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    made: list[Any] = [found for found in yaml.safe_load_all(done.stdout) if found]
+    made = read(done.stdout)
     kinds = {found["kind"] for found in made}
     here = [found for found in made if found["metadata"]["name"] in ("vector", "eco2")]
     if component == "external-secrets":
@@ -187,12 +186,12 @@ def test_a_component_can_be_added_to_an_overlay(component: str, checkout: Path) 
             for found in made
             if found["kind"] == "ConfigMap"
         }
-        read = [
+        mounted = [
             volume["configMap"]["name"]
             for volume in vector["spec"]["template"]["spec"]["volumes"]
             if "configMap" in volume
         ]
-        assert all(("logging", name) in maps for name in read)
+        assert all(("logging", name) in maps for name in mounted)
         assert not [entry for entry in container["env"] if "configMapKeyRef" in entry.get("valueFrom", {})]
     if component == "pull-secret":
         accounts = [found for found in made if found["kind"] == "ServiceAccount"]

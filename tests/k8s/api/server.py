@@ -22,6 +22,8 @@ _PATH = re.compile(
     r"^/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+)/(?P<version>[^/]+))"
     r"(?:/namespaces/(?P<space>[^/]+))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>[^/]+))?$"
 )
+# A deploy sends a hundred objects: libyaml reads them eight times as fast.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ONE_NAMESPACE = re.compile(r"^/api/v1/namespaces(?:/(?P<name>[^/]+))?$")
 
 
@@ -229,7 +231,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _body(raw: bytes) -> Document:
-    found: Document = yaml.safe_load(raw)
+    found: Document = yaml.load(raw, Loader=_LOADER)
     return found
 
 
