@@ -81,13 +81,16 @@ def clusters(run_folder: Path) -> Iterator[Clusters]:
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The classifier's file, built once for all emulators of this process."""
-    from functions.ai import model_build
+def model(run_folder: Path) -> Iterator[Path]:
+    """The classifier's file, built once for all emulators of the run."""
 
-    folder = tmp_path_factory.mktemp("model")
-    model_build.main([str(folder)], say=lambda text: None)
-    return folder
+    def build(folder: Path) -> None:
+        from functions.ai import model_build
+
+        model_build.main([str(folder)], say=lambda text: None)
+
+    with prepared(run_folder / "model", build) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

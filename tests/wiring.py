@@ -5,6 +5,7 @@ what it can't see is here.
 """
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,10 @@ class Taken(Struct, frozen=True):
     @property
     def short(self) -> str:
         return self.name.rpartition(".")[2]
+
+
+# Its tests read all files again for each slip, of which one has changed.
+_parsed = functools.lru_cache(maxsize=512)(ast.parse)
 
 
 class Module(Struct, frozen=True):
@@ -86,7 +91,7 @@ def modules(root: Path) -> list[Module]:
 
 
 def _module(root: Path, path: Path) -> Module:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = _parsed(path.read_text(encoding="utf-8"))
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
