@@ -30,6 +30,10 @@ class NotRunning(StartError):
     exit_code = 3
 
 
+class Between(NotRunning):
+    """It holds the state folder, and can't be asked yet, or any more: a moment later it will be one or the other."""
+
+
 class ControlServer:
     """The emulator's side. `handle` answers one request, or raises StartError with one line."""
 
@@ -73,7 +77,7 @@ def find(state: State) -> dict[str, Any]:
     whole = about is not None and {"pid", "gateway", "control", "token"} <= about.keys()
     if not whole and (holder := state.holder()) is not None:
         if not (state.path / FILE).exists():
-            raise NotRunning(f"the emulator on {state.path} is just starting, or ending")
+            raise Between(f"the emulator on {state.path} is just starting, or ending")
         raise StartError(
             f"{state.path / FILE} is damaged, though an emulator (pid {holder}) runs: `kill {holder}` stops it"
         )

@@ -50,6 +50,8 @@ DISTRIBUTIONS = {
 # What of service.toml shapes the cluster and not the process: it changes manifests, and no image.
 CLUSTER_ONLY = {"run": {"replicas", "cpu", "memory", "node", "grace"}, "journal": {"volume"}, "functions": None}
 _NO_DATA = {"migrations", "__pycache__"}
+# What editors, patch and Git's merges leave beside a file.
+_LITTER = ("~", ".pyc", ".orig", ".rej", ".bak")
 # Beside its programs lie the cluster's manifests, which hold the tags: they are no one's data.
 _PROGRAMS_ONLY = {"k8s"}
 
@@ -244,7 +246,7 @@ class Checkout:
 
 def _data(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in _NO_DATA or path.name.endswith(("~", ".pyc")):
+        if path.name.startswith(".") or path.name in _NO_DATA or path.name.endswith(_LITTER):
             continue
         if path.is_dir():
             if not (path / "__init__.py").exists() and not (path / "service.toml").exists():

@@ -21,15 +21,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 @one_line
 def main(args: argparse.Namespace) -> int:
     state = state_of(args)
-    try:
-        pid = control.ask(state, "stop")["pid"]
-    except control.NotRunning as error:
-        print(f"nothing to stop: {error}")
-        return 0
     deadline = time.monotonic() + 60
-    while alive(pid):
+    pid = None
+    while pid is None or alive(pid):
         if time.monotonic() > deadline:
-            raise StartError(f"the emulator (pid {pid}) has not stopped within 60 s")
+            raise StartError(f"the emulator (pid {pid or state.holder()}) has not stopped within 60 s")
+        try:
+            pid = pid or control.ask(state, "stop")["pid"]
+        except control.Between:
+            pass  # one that is just starting is stopped when it can be asked
+        except control.NotRunning as error:
+            print(f"nothing to stop: {error}")
+            return 0
         time.sleep(0.02)
     print("stopped")
     return 0

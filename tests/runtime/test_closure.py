@@ -106,7 +106,8 @@ def test_line_ends_of_another_system_change_nothing(checkout: Path) -> None:
 def test_what_an_editor_leaves_behind_changes_nothing(checkout: Path) -> None:
     def leave() -> None:
         (checkout / "functions/auth/.login.py.swp").write_bytes(b"\0")
-        (checkout / "functions/auth/login.py~").write_text("old")
+        for litter in ("~", ".orig", ".rej", ".bak"):
+            (checkout / f"functions/auth/login.py{litter}").write_text("old")
         (checkout / "functions/auth/__pycache__").mkdir()
         (checkout / "functions/auth/__pycache__/login.cpython-311.pyc").write_bytes(b"\0")
 

@@ -1,6 +1,10 @@
 """A state folder that something else wrote into: what can be made anew is, and the rest is one line that says what to do."""
 
+import json
 import os
+import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,6 +92,30 @@ def test_an_emulator_that_can_not_be_asked_does_not_run(state: State, text: str)
     (state.path / control.FILE).write_text(text)
     with pytest.raises(control.NotRunning, match="nothing runs"):
         control.ask(state, "status")
+
+
+def test_down_waits_for_one_that_is_just_starting(state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    def answer() -> None:
+        """As an emulator does: it says where it listens, and is asked to stop."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            about = {"pid": gone.pid, "gateway": "", "control": server.getsockname()[1], "token": "t"}
+            state.write_json(control.FILE, about)
+            connection, _ = server.accept()
+            with connection, connection.makefile("rb") as asked:
+                stopped.append(json.loads(asked.readline())["do"])
+                gone.kill()
+                gone.wait()
+                connection.sendall(json.dumps({"ok": True, "pid": gone.pid}).encode() + b"\n")
+
+    stopped: list[str] = []
+    gone = subprocess.Popen(["sleep", "600"])
+    with state.lock(), ThreadPoolExecutor(1) as pool:
+        down = pool.submit(cli.main, ["down", "--state", str(state.path)])
+        with pytest.raises(TimeoutError):
+            down.result(0.3)
+        answer()
+        assert (down.result(), stopped) == (0, ["stop"])
+    assert capsys.readouterr().out == "stopped\n"
 
 
 @pytest.mark.parametrize(
