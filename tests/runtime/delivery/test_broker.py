@@ -13,7 +13,7 @@ import redis
 
 from emulator.servers.redis import RedisServer
 from runtime.delivery import broker as brokers
-from runtime.delivery.broker import Broker, BrokerFull, BrokerUnfit
+from runtime.delivery.broker import Broker, BrokerFull, BrokerUnfit, Depth
 
 
 def message(queue: str, id_: str | None = None, **kwargs: Any) -> dramatiq.Message[Any]:
@@ -31,6 +31,20 @@ def test_a_message_arrives_and_is_gone_after_its_ack(broker_url: str, queue: str
     broker.finish(queue, [delivery.id])
     assert broker.fetch(queue, 10) == []
     assert broker.client.keys(f"*{queue}.msgs") == []
+    broker.close()
+
+
+def test_each_queue_has_its_own_depth_of_new_and_of_late_messages(broker_url: str, queue: str) -> None:
+    broker = Broker(broker_url)
+    queues = [f"{queue}-{number}" for number in range(3)]
+    for count, name in enumerate(queues):
+        sent = [message(name) for _ in range(count + 2)]
+        late = {one.message_id for one in sent[:count]}
+        broker.publish(sent, late=late)
+    wanted = {name: Depth(2, count) for count, name in enumerate(queues)}
+    assert broker.depths(queues) == wanted
+    assert broker.depths([]) == {}
+    assert [broker.depth(name) for name in queues] == [2, 3, 4]
     broker.close()
 
 
