@@ -82,6 +82,19 @@ async def test_of_two_pictures_the_last_one_wins_in_whatever_order_they_are_chec
     assert (await deleted(database))[1] == [f"images/{first[1]}"]
 
 
+async def test_that_an_earlier_choice_was_refused_says_nothing_of_the_one_that_is_being_checked(
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
+) -> None:
+    for content in (b"no picture at all", None):
+        await set_avatar(userinfo, person, await upload(userinfo, person, content))
+    refused, wanted = await tasks_for(database, PROCESS)
+    await avatar_processed(work(objects, *refused), database, objects)
+    during = await profile(userinfo, person)
+    assert (during["avatar_status"], during["avatar_error"]) == ("pending", None)
+    await avatar_processed(work(objects, *wanted), database, objects)
+    assert (await profile(userinfo, person))["avatar_status"] == "success"
+
+
 async def test_the_same_outcome_twice_changes_nothing(
     userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
 ) -> None:
