@@ -18,6 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 from PIL import Image
 
@@ -30,15 +31,17 @@ from runtime.delivery.envelope import task_message
 from runtime.delivery.outbox import Row
 from shared import clock
 from shared.ids import new_id
+from shared.messages import ClassifyPhoto
 from shared.objects import ObjectStore
 from shared.settings import Settings
 from tests import support
 
-PHOTOS = 100
-WARM = 30
+PHOTOS = 50
+WARM = 20
 ROUNDS = 5
 KEY = "images/bench/thumb.jpg"
 LIMIT = timedelta(minutes=10)
+STUCK = 60.0  # seconds without an answer after which there is none to come
 
 RAW = """
 import sys, time
@@ -167,15 +170,11 @@ def _take(worker: psutil.Popen, broker: Broker, first: int, count: int) -> float
 def _send(broker: Broker, first: int, count: int) -> None:
     for number in range(first, first + count):
         # Of another content by its hash, so that none is answered from the cache.
-        arguments = {
-            "image_key": KEY,
-            "thumbnail_key": KEY,
-            "content_hash": hashlib.sha256(str(number).encode()).hexdigest(),
-        }
+        message = ClassifyPhoto(KEY, hashlib.sha256(str(number).encode()).hexdigest(), KEY, "bench")
         row = Row(
             id=new_id(),
             actor="ai/classify_photo",
-            message=arguments,
+            message=msgspec.to_builtins(message),
             reply="owner/took",
             subject=new_id(),
             traceparent=None,
@@ -186,7 +185,12 @@ def _send(broker: Broker, first: int, count: int) -> None:
 
 
 def _wait(process: psutil.Popen, broker: Broker, count: int) -> None:
-    while broker.depth("owner") < count:
+    done, since = 0, time.monotonic()
+    while (ended := broker.depth("owner")) < count:
         if process.poll() is not None:
             raise RuntimeError("the worker has ended")
+        if ended > done:
+            done, since = ended, time.monotonic()
+        elif time.monotonic() - since > STUCK:
+            raise RuntimeError(f"the worker has answered {ended} of {count} photos and none for {STUCK:.0f} s")
         time.sleep(0.05)

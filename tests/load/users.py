@@ -77,7 +77,7 @@ class User:
                 tries.append(one)
                 try:
                     async with asyncio.timeout(PATIENCE):
-                        await self._photo(one)
+                        await self.once(one)
                     one.outcome = "success"
                 except Failed as failed:
                     one.outcome = str(failed)
@@ -87,7 +87,8 @@ class User:
                     one.outcome = f"{one.step}: {type(error).__name__}"
                 one.seconds = self._clock() - one.began
 
-    async def _photo(self, one: Try) -> None:
+    async def once(self, one: Try) -> None:
+        """What a user does again and again: a photo, from the upload to its answer."""
         content = self._photos.another()
         wanted = {"content_type": "image/jpeg", "size_bytes": len(content)}
         upload = (await self._ask(one, "POST", f"{API}/uploads", json=wanted)).json()
@@ -145,14 +146,16 @@ class User:
         return {"Authorization": f"Bearer {self._token}"} | (more or {})
 
 
-async def crowd(gateway: str, count: int, keys: Keys, seconds: float, clock: Callable[[], float]) -> list[Try]:
-    """Let so many users live for that time; they arrive within its first eighth."""
+async def crowd(
+    gateway: str, count: int, keys: Keys, seconds: float, clock: Callable[[], float], kind: type[User] = User
+) -> list[Try]:
+    """Let so many users of a kind live for that time; they arrive within its first eighth."""
     tries: list[Try] = []
     context, photos = ssl.create_default_context(), Photos()
 
     async def arrive(number: int) -> None:
         await asyncio.sleep(seconds / 8 * number / count)
-        await User(gateway, number, keys, photos, context, clock).live(seconds, tries)
+        await kind(gateway, number, keys, photos, context, clock).live(seconds, tries)
 
     await asyncio.gather(*(arrive(number) for number in range(count)))
     return tries
