@@ -41,8 +41,8 @@ class Environments:
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "LANG": "C.UTF-8",
-            # Each thread that allocates would else get an arena of its own: dozens of MB over all processes.
-            "MALLOC_ARENA_MAX": "2",
+            # Each thread that allocates would else get an arena of its own: dozens of MB over all processes (runtime.memory).
+            "MALLOC_ARENA_MAX": "1",
             "TZ": "UTC",
             "ECO2_CLOCK_FILE": str(self._state.path / "clock"),
             "ECO2_STATE": str(self._state.path),

@@ -17,6 +17,8 @@ import socket
 import sqlite3
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 from emulator.process import die_with, name_process
@@ -65,8 +67,9 @@ WARM = (
 _DESCRIPTORS = 253
 
 
-def main() -> None:
-    control = socket.socket(fileno=int(os.environ["TEMPLATE_FD"]))
+def main(control: socket.socket | None = None) -> None:
+    control = control or socket.socket(fileno=int(os.environ["TEMPLATE_FD"]))
+    name_process("template")
     # Collecting during the imports finds no garbage, and frozen objects stay on pages that children share.
     gc.disable()
     warm()
@@ -150,16 +153,28 @@ def _know_functions() -> None:
 
 
 _places: list[object] = []
+# CPython's pools of places of one size, and what they begin with; and where it has none such, so many places at most.
+_POOL, _HEAD, _MOST_HOLES = 1 << 14, 48, 4000
 
 
 def _fill_holes() -> None:
     """Take the free places that the imports left between their objects, for good: else each child's first objects would lie in
     them, and for a few bytes each the child would have a whole page of its own (2 MB a child)."""
-    _places.extend(object() for _ in range(600))
-    _places.extend(float(number) for number in range(800))
-    # Python gives objects up to 512 bytes places of the next multiple of 16; smaller ones leave more holes.
-    for size in range(48, 513, 16):
-        _places.extend(bytes(size - 33) for _ in range(3500 if size <= 64 else 750 if size <= 256 else 120))
+    _fill(16, object)
+    # Python gives objects up to 512 bytes places of the next multiple of 16.
+    for size in range(32, 513, 16):
+        _fill(size, partial(bytes, size - 33) if size > 32 else partial(float, "1.5"))
+
+
+def _fill(size: int, make: Callable[[], object]) -> None:
+    """Take free places of a size until a pool (16 KB) that is new is filled to its half."""
+    row = last = 0
+    for _ in range(_MOST_HOLES):
+        _places.append(one := make())
+        row = row + 1 if id(one) == last + size else int(id(one) % _POOL == _HEAD)
+        last = id(one)
+        if row * size > _POOL // 2:
+            return
 
 
 def _own_files() -> list[str]:

@@ -4,6 +4,18 @@ import ctypes
 
 # glibc's; other C libraries have none, and keep less.
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+_set = getattr(ctypes.CDLL(None), "mallopt", None)
+_ARENA_MAX = -8
+
+
+def arenas(most: int) -> None:
+    """Have so many places at most that malloc takes from; to be said before there are threads.
+
+    Each thread that allocates would else get one, and `give_back` gives back the end of the first alone: of two that
+    classified photographs 20 MB stayed.
+    """
+    if _set is not None and most > 0:
+        _set(_ARENA_MAX, most)
 
 
 def give_back() -> None:

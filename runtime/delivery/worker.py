@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from runtime import telemetry
+from runtime import memory, telemetry
 from runtime.binding import Call, bind_queue
 from runtime.delivery.background import start_background
 from runtime.delivery.broker import Broker, BrokerUnfit
@@ -86,6 +86,7 @@ def _work(service: Service, settings: Settings, grace: float) -> int:
     from runtime.health import HealthServer
     from runtime.loader import LoadError, load_queue_functions
 
+    memory.arenas(1)
     told = _until_told()
     # The dead life of this worker may hold the file for a moment more.
     journal = Journal(Path(settings.journal_path), wait=5)

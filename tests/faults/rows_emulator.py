@@ -141,10 +141,7 @@ def processes(emulator: Emulator) -> dict[str, int]:
         if part["pid"]:
             found[part["name"]] = part["pid"]
     for pid in emulator.pids():
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
-        # Its forks have its command line and names of their own.
-        if b"emulator.template" in command and name.startswith("python"):
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "template":
             found["template"] = pid
     return found
 
