@@ -278,7 +278,8 @@ def test_what_a_role_loosens_for_itself_is_fixed_again_and_the_disk_s_limit_it_c
     for role in SCHEMAS:
         loosen(server, role)
         with psycopg.connect(server.dsn(role)) as conn:
-            assert conn.execute("SELECT current_setting('statement_timeout')").fetchone() == ("0",)
+            assert conn.execute("SHOW statement_timeout").fetchone() == ("0",)
+            assert conn.execute("SHOW work_mem").fetchone() == ("1GB",)
     migrate.prepare(server.superuser_dsn, server.state.passwords())
     for role, schema in SCHEMAS.items():
         with psycopg.connect(server.dsn(role)) as conn:
@@ -286,13 +287,18 @@ def test_what_a_role_loosens_for_itself_is_fixed_again_and_the_disk_s_limit_it_c
             assert {name: conn.execute("SELECT current_setting(%s)", [name]).fetchone() for name in wanted} == {
                 name: (value,) for name, value in wanted.items()
             }, role
+            # What nothing of ours sets is as the server has it.
+            assert conn.execute("SHOW work_mem").fetchone() != ("1GB",), role
 
 
 def loosen(server: Postgres, role: str) -> None:
     """What PostgreSQL lets every role set: what its own later sessions begin with; and try what it does not."""
     with psycopg.connect(server.dsn(role), autocommit=True) as conn:
         for where in ("", "IN DATABASE ecoeco "):
-            for setting in ("statement_timeout = 0", "search_path = elsewhere", "session_replication_role = origin"):
+            for setting in (
+                *("statement_timeout = 0", "search_path = elsewhere", "work_mem = '1GB'"),
+                "session_replication_role = origin",
+            ):
                 try:
                     conn.execute(f"ALTER ROLE {role} {where}SET {setting}".encode())
                 except InsufficientPrivilege:
