@@ -76,7 +76,7 @@ async def test_a_typing_error_is_forgiven(location: httpx.AsyncClient, q: str, f
 
 @pytest.mark.usefixtures("known")
 async def test_what_is_nothing_like_it_is_not_found(location: httpx.AsyncClient) -> None:
-    for q in ("뷁쉛뤫", "xyzzy plugh", "%%", "_", "\\"):
+    for q in ("뷁쉛뤫", "xyzzy plugh", "%%", "_", "\\", "새\\별\\공\\원", "새별%_원"):
         assert await search(location, q) == []
 
 

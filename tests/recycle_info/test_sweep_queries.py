@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -45,12 +46,17 @@ async def test_a_run_goes_on_behind_its_first_batch_and_by_what_a_search_itself_
     monkeypatch.setattr(module, "BATCH", 2)
     database, person = await db("recycle-info"), uuid4()
     async with database.transaction() as conn:
-        for _ in range(5):
-            await sql.insert_query(conn, new_id(), person, "old", [], clock.now())
+        await conn.execute("DELETE FROM user_queries")
+        for number in range(5):
+            await sql.insert_query(conn, new_id(), person, f"old {number}", [], clock.now())
     with later(86_400 * 31):
         async with database.transaction() as conn:
             # An id that tells no time, as other software makes them.
             await sql.insert_query(conn, UUID(int=uuid4().int >> 40), person, "new", [], clock.now())
+            # The oldest go first.
+            assert await sql.delete_old_queries(conn, clock.now() - timedelta(days=30), 2) == 2
+            left = [one.query for one in await sql.select_queries(conn, person, None, 100)]
+            assert left == ["new", "old 4", "old 3", "old 2"]
         await sweep_queries(database, Settings(keep_queries_days=30))
     async with database.connection() as conn:
         assert [one.query for one in await sql.select_queries(conn, person, None, 100)] == ["new"]
