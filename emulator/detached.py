@@ -10,6 +10,7 @@ from pathlib import Path
 
 from emulator import logbook
 from emulator.commands.common import counts
+from emulator.early import Early
 from emulator.process import StartError
 from emulator.servers import ai
 from emulator.state.folder import State
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--replicas", type=lambda text: counts([text]), default={})
     parser.add_argument("--tell", type=int, required=True, help="a pipe's descriptor")
     args = parser.parse_args()
+    early = Early()
     os.set_inheritable(args.tell, False)
     state = State(args.state)
 
@@ -48,7 +50,7 @@ def main() -> int:
     try:
         with state.lock(), ai.environment(args.ai, os.environ, state) as environ:
             return asyncio.run(
-                Supervisor(state, args.port, environ, say, args.seed, args.debug, args.replicas).run(on_ready)
+                Supervisor(state, args.port, environ, say, args.seed, args.debug, args.replicas, early).run(on_ready)
             )
     except StartError as error:
         print(error, flush=True)

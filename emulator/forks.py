@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 
+from emulator.early import Early
 from emulator.pipe import OrderPipe
 from emulator.process import Command, StartError, spawn
 from runtime.services import ROOT
@@ -77,9 +78,10 @@ async def exited(process: Process) -> None:
 class Template:
     """One template process. Children die with it."""
 
-    def __init__(self, command: Command) -> None:
-        """`command` is `python -m emulator.template` with its environment and log."""
+    def __init__(self, command: Command, early: Early | None = None) -> None:
+        """`command` is `python -m emulator.template` with its environment and log; `early` waits to become it."""
         self.command = command
+        self._early = early
         self.files: set[str] = set()
         self.ready = asyncio.Event()
         self.gone = asyncio.Event()
@@ -87,12 +89,25 @@ class Template:
         self.early: dict[int, int] = {}  # ended before we heard of their birth
         self.births: dict[int, asyncio.Future[int]] = {}
         self.count = 0
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Early | None = None
         self.socket: socket.socket | None = None
 
     def start(self) -> None:
+        self.socket = self._begin() if self._early else self._exec()
+        self.socket.setblocking(False)
+        asyncio.get_running_loop().add_reader(self.socket, self._hear)
+
+    def _begin(self) -> socket.socket:
+        assert self._early is not None
+        try:
+            self._early.begin(self.command)
+        except OSError:  # it was killed meanwhile
+            return self._exec()
+        self.process = self._early
+        return self._early.socket
+
+    def _exec(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
         env = {**self.command.env, "TEMPLATE_FD": str(theirs.fileno())}
         changed = Command(
             self.command.name, self.command.argv, env, self.command.log, cwd=ROOT, pass_fds=(theirs.fileno(),)
@@ -101,8 +116,7 @@ class Template:
             self.process = spawn(changed)
         finally:
             theirs.close()
-        self.socket = ours
-        asyncio.get_running_loop().add_reader(ours, self._hear)
+        return ours
 
     def _hear(self) -> None:
         assert self.socket is not None
@@ -137,6 +151,8 @@ class Template:
         asyncio.get_running_loop().remove_reader(self.socket)
         self.socket.close()
         self.socket = None
+        if self.process is not None:
+            self.process.poll()
         self.gone.set()
         self.ready.set()
         for birth in self.births.values():

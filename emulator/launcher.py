@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from emulator.early import Early
 from emulator.forks import Process, Template, exited
 from emulator.part import Part
 from emulator.process import Command, failure, logged, spawn
@@ -21,16 +22,16 @@ _TRIES = 3
 class Launcher:
     """The processes of one emulator. `logs` is the folder of their logs, `environment` the template's."""
 
-    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], logs: Path, early: Early | None = None) -> None:
         self._environment = environment
         self.logs = logs
-        self.template = self._new_template()
+        self.template = self._new_template(early)
         self._retired: list[Template] = []
         self._programs: set[Process] = set()
 
-    def _new_template(self) -> Template:
+    def _new_template(self, early: Early | None = None) -> Template:
         argv = [sys.executable, "-m", "emulator.template"]
-        template = Template(Command("template", argv, self._environment, self.logs / "template.log", cwd=ROOT))
+        template = Template(Command("template", argv, self._environment, self.logs / "template.log", cwd=ROOT), early)
         template.start()
         return template
 

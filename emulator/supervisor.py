@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from emulator import control
+from emulator.early import Early
 from emulator.fleet import Fleet
 from emulator.launcher import Launcher
 from emulator.network.faults import Faults
@@ -40,8 +41,10 @@ class Supervisor:
         seed: int = 0,
         debug: str | None = None,
         replicas: Mapping[str, int] | None = None,
+        early: Early | None = None,
     ) -> None:
         self.state = state
+        self._early = early
         self.say = say
         self.started_at = time.monotonic()
         self.stopping = asyncio.Event()
@@ -108,7 +111,7 @@ class Supervisor:
 
     def _compose(self) -> None:
         """Make what an emulator is made of, and tell each of whom it tells."""
-        self._launcher = Launcher(self.system.environments.base(), self.state.path / "logs")
+        self._launcher = Launcher(self.system.environments.base(), self.state.path / "logs", self._early)
         self.setup = Setup(self.system, self._launcher, self.say)
         self.fleet = Fleet(self._launcher, self.setup.steps, self.say)
         for part in self.system.parts():

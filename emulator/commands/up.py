@@ -11,6 +11,7 @@ from pathlib import Path
 
 from emulator import control
 from emulator.commands.common import add_state, counts, one_line, port, state_of
+from emulator.early import Early
 from emulator.process import CalledWrongly, StartError
 from emulator.screen import Terminal, coloured, screen
 from emulator.servers import ai
@@ -79,12 +80,13 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _here(args: argparse.Namespace, state: State) -> int:
+    early = Early()
     terminal = Terminal()
     with state.lock():
-        return asyncio.run(_run(args, state, terminal))
+        return asyncio.run(_run(args, state, terminal, early))
 
 
-async def _run(args: argparse.Namespace, state: State, terminal: Terminal) -> int:
+async def _run(args: argparse.Namespace, state: State, terminal: Terminal, early: Early) -> int:
     streaming: list[asyncio.Task[None]] = []
 
     def say(line: str) -> None:
@@ -100,7 +102,8 @@ async def _run(args: argparse.Namespace, state: State, terminal: Terminal) -> in
 
     try:
         with ai.environment(args.ai, os.environ, state) as environ:
-            code = await Supervisor(state, args.port, environ, say, args.seed, args.debug, args.replicas).run(on_ready)
+            supervisor = Supervisor(state, args.port, environ, say, args.seed, args.debug, args.replicas, early)
+            code = await supervisor.run(on_ready)
             say(f"everything has stopped; the state stays in {state.path}")
             return code
     finally:
