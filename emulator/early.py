@@ -97,4 +97,4 @@ def _settle(order: dict[str, Any]) -> None:
     clock.use_file(os.environ.get("ECO2_CLOCK_FILE"))
     memory.arenas(int(os.environ.get("MALLOC_ARENA_MAX", 0)))
     sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)  # type: ignore[union-attr] # a file since the start
-    sys.stderr.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    sys.stderr.reconfigure(encoding="utf-8")  # type: ignore[union-attr] # this, too, is a file
