@@ -49,6 +49,7 @@ _ANEW = "`eco2 snapshot restore NAME` brings a saved state back, `eco2 reset` be
 _DAMAGED = f"files of the state are damaged; {_ANEW}"
 # What a server writes in its log for a cause that deserves one plain line.
 _CAUSES = (
+    ("could not resize shared memory segment", "the machine's shared memory (/dev/shm) has no room", StartError),
     ("No space left on device", "the disk is full", StartError),
     ("Check free disk space", "the disk is full", StartError),  # PostgreSQL's word when half of a write found room
     ("Disk quota exceeded", "the disk quota is used up", StartError),

@@ -167,9 +167,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; the interpreter would complain of what is still in the buffer.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
         return 0
+    except OSError as error:
+        # A disk that is full, a file that is someone else's: the reason helps, and no stack would.
+        _leave_output()
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"eco2: {where}{error.strerror or error}\n")
+        return 1
     return code
+
+
+def _leave_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_standard() -> None:

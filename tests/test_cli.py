@@ -143,6 +143,12 @@ def test_a_reader_who_has_seen_enough_is_no_error(words: list[str]) -> None:
     child.stderr.close()
 
 
+def test_output_that_can_not_be_written_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([ECO2, "functions"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "eco2: No space left on device\n")
+
+
 def test_a_terminal_of_another_alphabet_shows_what_it_can() -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run([ECO2, "invoke", "--help"], capture_output=True, text=True, check=False, env=environment)

@@ -89,7 +89,9 @@ def check(folder: Path, what: str) -> dict[str, Any]:
 
 
 def begin(state: State, name: str) -> Path:
-    """An empty folder for a new snapshot; what a failed one left is removed."""
+    """An empty folder for a new snapshot; what a failed one left is removed. A new state may begin with it."""
+    if not state.path.exists():
+        state.create()
     fresh = state.path / "snapshots" / f".new-{check_name(name)}"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.parent.mkdir(mode=0o700, exist_ok=True)

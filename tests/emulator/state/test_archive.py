@@ -10,10 +10,21 @@ import pytest
 
 from emulator.process import StartError
 from emulator.state import archive, snapshots
+from emulator.state.folder import State
 from tests.emulator.conftest import ROOT, Emulator
 from tests.emulator.state.made import make_state, save
 
 OLD = ROOT.parent / "shared" / "data" / "state-0.1.0.tar.gz"
+
+
+def test_a_colleagues_file_can_be_the_beginning_of_a_state(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    save(state, "one")
+    file = tmp_path / "one.tar.gz"
+    archive.export(state, "one", file)
+    new = State(tmp_path / "not" / "there yet")
+    archive.take_in(new, file, "two")
+    assert [about["name"] for about in snapshots.every(new)] == ["two"]
 
 
 @pytest.mark.parametrize("place", range(9))

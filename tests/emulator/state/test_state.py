@@ -130,6 +130,11 @@ def test_down_waits_for_one_that_is_just_starting(state: State, capsys: pytest.C
         ("FATAL:  database files are incompatible with server", StartError, "of another PostgreSQL"),
         ("# Bad file format reading the append only file appendonly.aof", StartError, "`eco2 snapshot restore NAME`"),
         ("FATAL: could not write: No space left on device", StartError, "did not start: the disk is full"),
+        (
+            'FATAL:  could not resize shared memory segment "/PostgreSQL.1" to 9 bytes: No space left on device',
+            StartError,
+            "shared memory (/dev/shm) has no room",
+        ),
         ("FATAL: wrote only 9 of 8192 bytes\nHINT:  Check free disk space.\nPANIC: no", StartError, "the disk is full"),
         (
             "# Warning: Could not create server TCP listening socket: Address already in use",
