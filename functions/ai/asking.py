@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from functions.ai import bins, parts, rest, roles
+from functions.ai import bins, parts, rest, roles, sounds
 from functions.ai.facts import asked, facts
 from functions.ai.interfaces import Question
 from functions.ai.mentions import mentions
@@ -107,7 +107,18 @@ class Asking:
             return []
         if best is None or scene.named or (scene.part and scene.leans) or not own or (scene.leans and scene.plainly):
             return []
-        return [best]
+        return [self._spelt_most_like(best)]
+
+    def _spelt_most_like(self, best: Item) -> Item:
+        """Of the items found, the one that a misspelt word means: "형광둥" is 형광등 before 형광등 기구."""
+        found = self.scene.found[:3]
+        words = rest.name_alone(self.scene.facts.text).split()
+        for meant in ([best], found):
+            for word in words:
+                if any(sounds.nearly(word, item.names()) for item in meant):
+                    near = [item for item in found if sounds.nearly(word, item.names())]
+                    return near[sounds.closest(word, [item.names() for item in near])]
+        return best
 
     def photographed(self, photo: Photo) -> list[Item]:
         """The item that a photo was found to show."""

@@ -14,6 +14,8 @@ _INTO = re.compile(
 
 _PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
 _TOPIC = re.compile(r"[은는도이가]\s")
+# "멸균팩 안에 은박 있는데 종이팩 맞아?"
+_IS_IT = re.compile(r"[이가]?\s?맞")
 # "plastic bag, plastic or vinyl bin?"
 _EITHER = re.compile(r"\sor\s\w+\s(?:bin|recycling|collection)")
 _COLLECTED = re.compile(
@@ -28,7 +30,7 @@ def as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
         return False
     # "간장 페트병도 투명 페트병이야?"
     asked = _TOPIC.match(text, first.end) and _INTO.match(text, one.end)
-    asked = asked or _EITHER.match(text, one.end)
+    asked = asked or _EITHER.match(text, one.end) or _IS_IT.match(text, one.end)
     return bool(_PUT_AS.match(text, one.end) or _COLLECTED.match(text, one.end) or asked)
 
 

@@ -203,11 +203,17 @@ def facts(question: Question) -> Facts:
         every=GRAMMAR.every.within(text),
         again=_AGAIN.search(text) is not None,
         aspects=aspects(text),
-        cases=tuple(name for name, words in CASES.items() if words.within(text)),
+        cases=_cases(text),
         kind=next((name for words, name in KINDS.values() if words.within(text)), None),
         situation=next((one for one in SITUATIONS if one.there(text)), None),
         unknown=next((one for one in UNKNOWNS if one.there(text)), None),
     )
+
+
+def _cases(text: str) -> tuple[str, ...]:
+    """How the thing is; what does not come off is dirt, unless it is a part."""
+    found = [name for name, words in CASES.items() if words.within(text)]
+    return tuple(found if "dirty" in found or "stuck" in found or "stays" not in found else [*found, "dirty"])
 
 
 def _barred(text: str) -> bool:

@@ -41,13 +41,21 @@ def mentions(text: str, items: Iterable[Item]) -> list[Mention]:
     found = [Mention(item, *span) for item in items for name in item.names() for span in letters.find(plain(name))]
     # A name with which a word begins comes before one inside of a word (아이스박스 before 박스 테이프), a longer one says more
     # ("페트병 뚜껑" before "페트병"); among equals the search's order holds (sort is stable).
-    found.sort(key=lambda mention: (not letters.begin(mention.start), mention.start - mention.end))
+    found = sorted(found, key=lambda one: (_within(one, found), not letters.begin(one.start), one.start - one.end))
     taken: list[Mention] = []
     for mention in found:
         free = all(mention.end <= other.start or mention.start >= other.end for other in taken)
         if free and all(mention.item.id != other.item.id for other in taken):
             taken.append(mention)
     return sorted(taken, key=lambda mention: mention.start)
+
+
+def _within(one: Mention, found: list[Mention]) -> bool:
+    """Whether it is a piece of a longer name: 찌꺼기 in "원두커피 찌꺼기"."""
+    length = one.end - one.start
+    return any(
+        other.start <= one.start and one.end <= other.end and other.end - other.start > length for other in found
+    )
 
 
 # Words for one thing, of as many letters.

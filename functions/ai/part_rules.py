@@ -29,6 +29,9 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     if named is None and scene.leans and scene.first and not scene.named:
         named = scene.first[0].item
     aspect = ASPECT_OF_PART[scene.part[0]]
+    if len(topic) == 1 and "tied" in scene.aspects and not scene.facts.polar and "tied" in topic[0].answers:
+        # "의자 네 개 버리는데 스티커 몇 장 붙여요?"
+        return ask.understood("part_of_a_thing", topic, aspects=("tied",))
     if len(whole) == 1 and scene.part[0] in _NEVER_ALONE and scene.bin and not _ITSELF.search(scene.facts.text):
         # "가방 지퍼 고장났는데 의류수거함에 넣어도 돼?"
         return ask.understood("part_of_a_thing", whole)

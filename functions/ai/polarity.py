@@ -134,6 +134,11 @@ def names_bin(line: str, category: str) -> bool:
     return any(named == category for *_, named in bin_names.named_in(plain(line)))
 
 
+def names_any_bin(line: str) -> bool:
+    """Whether a line says where something goes."""
+    return bool(bin_names.named_in(plain(line)) or _GENERAL.search(line))
+
+
 def conditional(line: str) -> bool:
     """Whether a line holds under a condition of its own."""
     return _IF.search(line) is not None

@@ -99,6 +99,8 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     ):
         # "스마트폰 케이스": the search knows the whole name in other words.
         mentioned = [Mention(found[0], 0, len(text))]
+    if len(mentioned) == 1:
+        mentioned = _before_a_bin(mentioned[0], text, found)
     if fact.said and fact.short and not any(one for one in mentioned if not bins.collected(one, text)):
         # "유리병 수거함에 넣으면 안 돼?" after a thing.
         mentioned = []
@@ -185,6 +187,13 @@ def _held(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[M
     return mentioned
 
 
+def _before_a_bin(one: Mention, text: str, found: list[Item]) -> list[Mention]:
+    """The thing that is asked about as well, where the bin bears its name: "색깔 있는 페트병은 투명페트 아니죠?"."""
+    if not _TOPIC.search(text, 0, one.start) or (one.start, one.end) not in bins.spans(text):
+        return [one]
+    return [*mentions(text[: one.start], found), one]
+
+
 def _shorter(tools: list[Mention], text: str, found: list[Item]) -> list[Mention]:
     """The things with which the names of tools begin: "신발 끈으로 묶어서" is about shoes, "빵 봉지째" about bread."""
     taken = {one.item.id for one in tools}
@@ -206,6 +215,7 @@ _HELD = 0.9
 _BEFOREHAND = {"rinse", "crush", "moisture"}
 # "유리병 뚜껑이 안 빠져요" tells enough.
 _TROUBLES = {"stuck", "stays", "swollen", "leaking"}
+_TOPIC = re.compile(r"[은는]\s$")
 # A search score of the whole of what is typed, in other words.
 _NAMED = 0.75
 

@@ -38,7 +38,15 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
     if aspect == "bin" and understood.bin is not None:
         line = item.answer("recycle", language) or item.described(language)
         return [polarity.binned(line, item.category, understood)]
-    if line := item.answer(aspect, language):
+    line = item.answer(aspect, language)
+    if aspect == "bag" and understood.polar and _AS_IT_IS.search(understood.text) and item.category in _RECYCLED:
+        # "라벨 없는 생수병은 그냥 버리면 돼요?" asks for no bag.
+        return []
+    if line and aspect in _OF_PARTS and understood.open and TOPICS.asks_where.within(understood.text):
+        # "돌돌이 테이프 어디 버려?": whether the tape comes off is no answer.
+        line = line if polarity.names_any_bin(line) else ""
+        return [polarity.answered(line, aspect, understood)] if line else []
+    if line:
         return [polarity.answered(line, aspect, understood)]
     own = [line for line in (*item.steps(language), *item.warnings(language)) if _speaks(line, LINES_OF[aspect])]
     return [polarity.instructed(line, aspect, understood) for line in own[:1]]
@@ -70,7 +78,7 @@ def asked_of(item: Item, understood: Understood) -> str | None:
         # "음식물이야 일반쓰레기야?": the bin that it does go into.
         yes = [one for one in aspects if one in WHERE and polarity.affirms(item.answer(one, "ko"))]
         aspects = (*(one for one in aspects if one not in WHERE), *yes, *aspects)
-    if len(aspects) > 1:
+    if not _MORE.isdisjoint(aspects):
         # "플라스틱 뚜껑은 일반쓰레기?" asks nothing about a lid of the lid.
         aspects = tuple(sorted(aspects, key=_itself(item).__contains__))
     return next((one for one in aspects if one in _ALIKE or _says(item, one)), next(iter(aspects), None))
@@ -90,6 +98,10 @@ def _itself(item: Item) -> set[str]:
 
 _ALIKE = {"bin", "outdoors", "handed"}
 """What is answered of every thing."""
+_MORE = {*WHERE, "data"}
+_OF_PARTS = {"label", "lid"}
+_AS_IT_IS = re.compile(r"그냥 버[리려]")
+_RECYCLED = {"paper", "paper_pack", "plastic", "pet_clear", "vinyl", "styrofoam", "glass", "metal"}
 _OUTCOMES = {*WHERE, "bin"}
 """Aspects whose answer changes with how the thing is; a dirty can is rinsed all the same."""
 

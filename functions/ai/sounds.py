@@ -57,3 +57,12 @@ def sounds_like(text: str, names: Iterable[str]) -> bool:
 
 def _spelt(text: str) -> str:
     return unicodedata.normalize("NFD", "".join(letter for letter in plain(text) if letter.isalnum()))
+
+
+def closest(text: str, names: Iterable[Iterable[str]]) -> int:
+    """Which of several things, by all of its names, is spelt most like a text."""
+    wanted = _spelt(text)
+    return max(
+        enumerate(max(SequenceMatcher(None, wanted, _spelt(name)).ratio() for name in each) for each in names),
+        key=lambda one: one[1],
+    )[0]

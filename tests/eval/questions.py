@@ -51,6 +51,8 @@ SETS = (
     "questions_wave_e",
     "questions_wave_f",
     "questions_follow_b",
+    "questions_wave_g",
+    "questions_wave_h",
 )
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
 before the rules for aspects, dangers, photos and what we do not know were tried on anything; each later one when the rules
