@@ -37,7 +37,7 @@ _HANGUL = re.compile(r"[가-힣ㄱ-ㆎ]")
 # "요거트 먹고 난 통" asks for the 요거트 통: what was done with the thing before is between the two words of its name.
 _AFTER_USE = re.compile(
     rf"(?<=[가-힣])\s+(?:{ROLES.before_use.source}\s*)?{ROLES.after_use.source}\s+(?:빈\s*)?"
-    rf"(?=(?:{ROLES.stuff.source}\s*)?{ROLES.holders.source}(?!으?로\s))"
+    rf"(?=(?:{ROLES.stuff.source}\s*)?(?:{ROLES.holders.source}|종이|비닐|포장[지재]?)(?!으?로\s))"
 )
 # "마라탕 시켜 먹고 기름 범벅인 그릇": what delivered food came in.
 _DELIVERED = re.compile(rf"({ROLES.delivered.source}.*?)(?<![가-힣])(?:플라스틱\s?|일회용\s?)?(?:그릇|용기)(?!\s?뚜껑)")

@@ -8,7 +8,7 @@ from functions.ai.facts import plain
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import Scene
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, PART_WORDS, PARTS
+from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, PART_WORDS, PARTS, WHERE
 
 # A score from which an item found for "<thing> <part>" may be that part.
 _PART = 0.35
@@ -38,10 +38,17 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     if "stuck" in scene.facts.cases and len(whole) == 1 and not parts.is_part(plain(whole[0].name)):
         # "배터리 분리 안 되는 무선이어폰": the whole thing goes.
         return ask.understood("part_of_a_thing", whole)
-    if len(topic) == 1 and aspect in topic[0].answers and _to_be_done(scene):
+    if len(topic) == 1 and aspect in topic[0].answers and _to_be_done(scene) and not _goes(scene):
         # "페트병 라벨 떼야 해?" is answered by the bottle; "라벨은 어디에?" by the label.
         return ask.understood("part_of_a_thing", topic, aspects=(aspect,))
-    if len(whole) == 1 and scene.facts.polar and aspect and _to_be_done(scene) and _told(whole[0], scene.part[0]):
+    if (
+        len(whole) == 1
+        and scene.facts.polar
+        and aspect
+        and _to_be_done(scene)
+        and _told(whole[0], scene.part[0])
+        and not _goes(scene)
+    ):
         # "오렌지 껍질에 붙은 스티커 떼야 돼?"
         return ask.understood("part_of_a_thing", whole, aspects=(aspect,))
     if scene.facts.still_on and len(topic) == 1:
@@ -72,6 +79,16 @@ def _to_be_done(scene: Scene) -> bool:
 # Parts that tell how a thing is; none is thrown away alone, unless it is what is asked about: "손잡이는 플라스틱에 버려?"
 _NEVER_ALONE = {"zipper", "button", "handle", "string"}
 _ITSELF = re.compile(rf"(?:{'|'.join(PARTS[kind].source for kind in sorted(_NEVER_ALONE))})[은는도만]")
+
+
+def _goes(scene: Scene) -> bool:
+    """Whether it is asked where the part itself goes: "Are coffee cup lids recyclable?"."""
+    return not WHERE.isdisjoint(scene.aspects) and _HANDLED.search(scene.facts.text) is None
+
+
+_HANDLED = re.compile(
+    r"[떼뗄뗀빼뺄벗닫열닿붙씌꽂채]|분리|제거|같이|함께|그대로|그냥|\b(?:remov|take|peel|keep|leave|close|on\b|off\b|with)"
+)
 _WHAT_IF = re.compile(r"면요?[\s?!.~]*$")
 
 

@@ -83,7 +83,11 @@ def _letters(text: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    return r"\s?".join(re.escape(word) for word in text.split(" "))
+    return r"\s?".join(_FEW_WORDS if word == "..." else re.escape(word) for word in text.split(" "))
+
+
+# Up to three words between two of Korean, where each blank may be left out.
+_FEW_WORDS = r"(?:\S+\s){0,3}"
 
 
 _VOWELS, _FINALS = 21, 28

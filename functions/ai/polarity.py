@@ -5,7 +5,7 @@ import re
 from functions.ai import bins as bin_names
 from functions.ai.facts import plain
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import POLARS, TEXTS, WHERE
+from functions.ai.vocabulary import POLARS, ROLES, TEXTS, WHERE
 
 _WORD = re.compile(r"(네|아니요|Yes|No)\b[,.:;]?\s*")
 # "씻어도 지지 않으면": what a line says then is no answer to what is asked in general.
@@ -84,7 +84,9 @@ def _polar(line: str, aspect: str, understood: Understood) -> bool | None:
 
 def _of_some(line: str, understood: Understood) -> bool:
     """Whether all of a kind, or dirty ones, are asked about, and the line says yes of some: "장난감은 다 플라스틱으로 버려?"."""
-    soiled = "dirty" in understood.cases and _CLEAN.search(line)
+    # "기름 묻은 비닐도 씻으면 재활용되죠?" tells that it is clean then.
+    washed = "rinse" in understood.aspects or ROLES.on_the_way.within(understood.text)
+    soiled = "dirty" in understood.cases and not washed and _CLEAN.search(line)
     return bool(understood.polar and (understood.every or soiled) and affirms(line) and conditional(line))
 
 

@@ -13,7 +13,7 @@ from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import MEANT
 from functions.ai.understood import Understood
 from functions.ai.unknown_rules import not_ours_to_know
-from functions.ai.vocabulary import WHERE
+from functions.ai.vocabulary import ROLES, TOPICS, WHERE
 
 # A search score from which an item may be meant: it is offered when we ask back.
 _GUESSED = 0.35
@@ -38,7 +38,7 @@ def greeted(ask: Asking) -> Understood | None:
     """ "안녕?": a greeting without a thing."""
     scene = ask.scene
     says_more = scene.named or scene.about or scene.aspects or scene.facts.cases or scene.facts.refers
-    if scene.facts.greets and not says_more:
+    if scene.facts.greets and (not says_more or TOPICS.greetings.is_all(scene.facts.text.rstrip("?!.~ "))):
         return ask.understood("greeted", on_topic=False, near=False)
     return None
 
@@ -89,6 +89,10 @@ def things_named(ask: Asking) -> Understood | None:
     items = [one.item for one in named]
     alone = len(named) == 1 and not parts.AT_END.search(named[0].words(ask.scene.facts.text))
     kind = ask.scene.of_kind(named[0]) if alone else None
+    if named and all(ROLES.where.is_all(one.words(ask.scene.facts.text)) for one in named):
+        # "플라스틱 옷겉이": a material before a misspelt name.
+        name = rest.name_alone(ask.scene.facts.text)
+        items = next(([item] for item in ask.scene.found[:5] if sounds.nearly(name, item.names())), items)
     if kind and not any(name.startswith(kind) for name in items[0].names()):
         # "투명한 커피컵"
         items = _of_kind(items[0], kind, ask.neighbours, named[0].words(ask.scene.facts.text))

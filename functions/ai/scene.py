@@ -155,10 +155,15 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         choice=fact.either or len(asked_bins) > 1 or (" or " in text and bool(asked_bins or WHERE & set(aspects))),
         aspects=tuple(
             one
-            for one in aspects
+            for one in (sorted(aspects, key=_last) if _HANDED_IN.search(text) else aspects)
             if not (fact.asks_where and one in _BEFOREHAND) and not (one == "handed" and (near or fact.open))
         ),
     )
+
+
+def _last(aspect: str) -> bool:
+    """The order in which a place that takes things comes first."""
+    return aspect != "handed"
 
 
 def _elsewhere(text: str, mentioned: list[Mention]) -> bool:
@@ -215,6 +220,8 @@ _HELD = 0.9
 _BEFOREHAND = {"rinse", "crush", "moisture"}
 # "유리병 뚜껑이 안 빠져요" tells enough.
 _TROUBLES = {"stuck", "stays", "swollen", "leaking"}
+# "약국에 가져가면 돼요?": brought there, and not picked up.
+_HANDED_IN = re.compile(ASPECTS["handed"].source + r"(?:에다?가?|으?로)\s?(?:가져|갖다|가지고|내|맡|반납|주|줘)")
 _TOPIC = re.compile(r"[은는]\s$")
 # A search score of the whole of what is typed, in other words.
 _NAMED = 0.75
