@@ -120,6 +120,36 @@ def test_a_question_wants_yes_or_no_or_more(text: str, polar: bool, opened: bool
     assert (read(text).polar, read(text).open) == (polar, opened)
 
 
+@pytest.mark.parametrize(
+    ("text", "either"),
+    [
+        ("페트병 뚜껑 닫고 버려요, 열고 버려요?", True),
+        ("우유팩 씻어서 버려 말아?", True),
+        ("종이류야 아니면 일반쓰레기야?", True),
+        ("종이도 아니면 일반쓰레기야?", False),
+        ("우유팩 씻어서 버려요?", False),
+    ],
+)
+def test_which_of_two_ways_is_noticed(text: str, either: bool) -> None:
+    assert read(text).either is either
+
+
+def test_what_is_left_out_on_the_way_says_nothing_about_the_bin() -> None:
+    torn = read("코팅지 안 찢어지면 일반쓰레기인가요")
+    assert (torn.omitted, torn.negated) == (True, False)
+    assert read("종량제봉투에 버리면 안 되나요").negated
+
+
+def test_the_reason_is_asked_for_by_its_words_alone() -> None:
+    assert read("칫솔은 왜 일반쓰레기야?").reason
+    assert not read("이유식 통 버려도 돼?").reason
+
+
+def test_dirt_that_stays_is_dirt() -> None:
+    assert "dirty" in read("안 씻기면요?").cases
+    assert "dirty" not in read("기름 안 묻은 상자 종이로 내도 돼?").cases
+
+
 def test_a_long_text_is_read_by_its_beginning() -> None:
     assert len(plain("가" * 9000)) == LONGEST
 

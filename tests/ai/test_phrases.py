@@ -27,6 +27,9 @@ from functions.ai.vocabulary import Topics
         ("나누~", "둘로 나눠서", True),
         ("담~", "봉투에 담아서", True),
         ("담~", "담당 부서", False),
+        ("수거함이 ... 없", "수거함이 우리 아파트에 없으면", True),
+        ("수거함이 ... 없", "수거함이 없으면", True),
+        ("수거함이 ... 없", "수거함이 어디 있는지 나는 잘 모르는데 없어", False),
     ],
 )
 def test_a_phrase_is_found_as_people_write_it(phrase: str, text: str, there: bool) -> None:

@@ -53,6 +53,8 @@ SETS = (
     "questions_follow_b",
     "questions_wave_g",
     "questions_wave_h",
+    "questions_wave_i",
+    "questions_follow_c",
 )
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
 before the rules for aspects, dangers, photos and what we do not know were tried on anything; each later one when the rules
