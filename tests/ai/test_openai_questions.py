@@ -84,8 +84,9 @@ def test_tokens_come_while_the_model_is_still_writing(openai_task: AtWork, known
         Rule(content="하나 둘 셋", cut_after=1),
         Rule(content="하나 둘 셋", finish="length"),
         Rule(content="하나 둘 셋", token_seconds=3),
+        Rule(content="하나 둘 셋 넷 다섯 여섯 일곱", token_seconds=0.5),
     ],
-    ids=["refusal", "filter", "error", "busy", "drop", "empty", "cut", "length", "slow"],
+    ids=["refusal", "filter", "error", "busy", "drop", "empty", "cut", "length", "slow", "one by one"],
 )
 def test_whatever_goes_wrong_the_embedded_provider_answers(
     openai_task: AtWork, known: Calls, stub: Stub, rule: Rule, monkeypatch: pytest.MonkeyPatch

@@ -78,6 +78,11 @@ async def test_changes_and_removals_are_followed_and_the_words_with_them(
     async with empty.connection() as conn:
         cur = await conn.execute("SELECT name FROM item_names WHERE NOT is_synonym AND name <> 'Thing' ORDER BY name")
         assert await cur.fetchall() == [("가",), ("나나",)]
+    glass = tmp_path / "glass"
+    glass.mkdir()
+    await load(empty, capsys, write(glass, ("d", "라"), category="glass"))
+    async with empty.connection() as conn:
+        assert await (await conn.execute("SELECT category FROM categories")).fetchall() == [("glass",)]
 
 
 async def test_an_item_keeps_its_id_under_a_new_name(
