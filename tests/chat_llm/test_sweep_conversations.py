@@ -57,7 +57,8 @@ async def test_by_default_they_are_kept(chat: Database, later: Later) -> None:
 async def test_those_go_that_no_one_has_added_to_and_their_messages_with_them(chat: Database, later: Later) -> None:
     person = uuid4()
     idle, empty, lively = [await conversation(chat, person) for _ in range(3)]
-    await say(chat, person, idle)
+    for id_ in (idle, lively):
+        await say(chat, person, id_)
     with later(A_DAY * 20):
         await say(chat, person, lively)
         new = await conversation(chat, person)
