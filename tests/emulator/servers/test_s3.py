@@ -424,5 +424,12 @@ def test_a_half_written_file_of_a_killed_store_is_no_object(tmp_path: Path) -> N
         store.start()
         assert [o["Key"] for o in store.client().list_objects_v2(Bucket=BUCKET)["Contents"]] == ["whole"]
         assert not (written.parent / ".new-half").exists()
+        # What the disk refuses is not stored, and what it was to replace is as it was.
+        (written.parent / f".new-{written.name}").mkdir()
+        refused = httpx.put(
+            f"{store.url}/{BUCKET}/whole", content=b"2", headers=signed(store, "PUT", f"/{BUCKET}/whole", b"2")
+        )
+        assert (refused.status_code, "InternalError" in refused.text) == (500, True)
+        assert store.client().get_object(Bucket=BUCKET, Key="whole")["Body"].read() == b"1"
     finally:
         store.kill()
