@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from emulator.state.folder import State
 from runtime import cli
 from runtime.commands.tables import fitting
 from runtime.manual import Manual
@@ -164,7 +165,8 @@ def test_the_commands_work_from_anywhere(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
+    State(tmp_path / "state").create()
+    (tmp_path / "state/lock").touch()  # a state that has been up
     child = subprocess.Popen(
         [ECO2, "reset", "--state", str(tmp_path / "state")],
         stdin=subprocess.PIPE,

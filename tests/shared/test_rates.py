@@ -13,7 +13,7 @@ from shared.redis import connect_async
 
 
 @pytest.fixture
-async def client(broker_url: str) -> AsyncIterator[Any]:
+async def client(broker_url: str, patient: None) -> AsyncIterator[Any]:
     rates.alone.until = 0.0
     async with connect_async(broker_url) as client:
         yield client
