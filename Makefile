@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 # A step that failed is not taken for done the next time.
 .DELETE_ON_ERROR:
-.PHONY: help install up down test quick test-ui check lint types unit slow every faults contract client client-ts bench mutants load eval head images k8s-check render lock house format clean
+.PHONY: help install up down test quick test-ui check lint types unit slow faults contract client client-ts bench mutants load eval head images k8s-check render lock house format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -59,7 +59,7 @@ up: $(SYSTEM)     ## start the whole system; Ctrl-C stops it
 down: $(SYSTEM)   ## stop a detached system
 	@$(BIN)/eco2 down
 
-test: check unit  ## formatting, lint, types and the tests; those that take minutes are in `make slow`
+test: check unit  ## formatting, lint, types and the tests; those that take minutes are in `make slow`; all in one run: make test ARGS=tests
 
 check: install    ## formatting, lint, import rules, strict types, items, words
 	$(BIN)/ruff format --check --quiet .
@@ -78,9 +78,6 @@ unit: install     ## the tests alone, without the slow ones; those that you name
 
 slow: install     ## the tests that take minutes: the fault table, kills, replays, generated requests; make slow ARGS=tests/faults
 	$(PYTEST) -m slow $(ARGS)
-
-every: install    ## all of these in one run, as CI has them
-	$(PYTEST) $(ARGS)
 
 test-ui: install  ## the dashboard and docs/FRONTEND.md in a real browser; screenshots in build/screenshots
 	@tests/ui/run.sh
