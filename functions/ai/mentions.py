@@ -90,7 +90,11 @@ class _Letters:
         exactly = list(self._spans(name, self.squeezed))
         # A short name sounds like many a word: 병 and 뼝, 개 and 게.
         sounds = len(name) >= SOUNDED and not name.isascii() and not exactly
-        yield from self._spans(_sounding(name), self.sounding) if sounds else exactly
+        if not sounds:
+            yield from exactly
+        elif _sounding(name[:2])[0] in self.sounding:
+            # Most names begin with a sound that the text has not: their other letters need no folding.
+            yield from self._spans(_sounding(name), self.sounding)
 
     def begin(self, place: int) -> bool:
         """Whether a word of the text begins at that offset."""

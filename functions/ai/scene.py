@@ -62,15 +62,7 @@ class Scene(Struct, frozen=True):
         """What a thing is said to be of, right before its name or after it: "투명한 커피컵", "수세미 철로 된 거"."""
         text = self.facts.text
         before, after = text[max(0, one.start - _NEAR) : one.start], text[one.end : one.end + _NEAR]
-        return next(
-            (
-                name
-                for key, (words, name) in KINDS.items()
-                if key != "broken"
-                and (re.search(rf"(?:{words.source}|{name})한?\s?$", before) or re.match(rf"\s?{words.source}", after))
-            ),
-            None,
-        )
+        return next((name for name, said, after_it in _KINDS if said.search(before) or after_it.match(after)), None)
 
     @property
     def things(self) -> list[Mention]:
@@ -155,7 +147,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         choice=fact.either or len(asked_bins) > 1 or (" or " in text and bool(asked_bins or WHERE & set(aspects))),
         aspects=tuple(
             one
-            for one in (sorted(aspects, key=_last) if _HANDED_IN.search(text) else aspects)
+            for one in (sorted(aspects, key=_last) if "handed" in aspects and _HANDED_IN.search(text) else aspects)
             if not (fact.asks_where and one in _BEFOREHAND) and not (one == "handed" and (near or fact.open))
         ),
     )
@@ -220,6 +212,12 @@ _HELD = 0.9
 _BEFOREHAND = {"rinse", "crush", "moisture"}
 # "유리병 뚜껑이 안 빠져요" tells enough.
 _TROUBLES = {"stuck", "stays", "swollen", "leaking"}
+# What a thing is of, as it is said right before its name and right after it.
+_KINDS = [
+    (name, re.compile(rf"(?:{words.source}|{name})한?\s?$"), re.compile(rf"\s?{words.source}"))
+    for key, (words, name) in KINDS.items()
+    if key != "broken"
+]
 # "약국에 가져가면 돼요?": brought there, and not picked up.
 _HANDED_IN = re.compile(ASPECTS["handed"].source + r"(?:에다?가?|으?로)\s?(?:가져|갖다|가지고|내|맡|반납|주|줘)")
 _TOPIC = re.compile(r"[은는]\s$")

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 from functions.ai.facts import plain
 
@@ -23,7 +24,9 @@ def folded(text: str) -> str:
     return "".join(map(_syllable, text))
 
 
+@lru_cache(4096)
 def _syllable(letter: str) -> str:
+    # Names hold some 1,500 syllables, and every question folds hundreds of names.
     if not _FIRST <= ord(letter) <= _LAST:
         return letter
     rest, final = divmod(ord(letter) - _FIRST, _FINALS)
