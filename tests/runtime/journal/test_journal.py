@@ -17,7 +17,7 @@ from runtime.journal.file import JournalUnusable, written
 from runtime.journal.journal import Journal
 from runtime.journal.results import NotJson, checked_json
 from runtime.journal.states import Ended, Start
-from runtime.journal.writer import JournalClosed
+from runtime.journal.writer import JournalClosed, Operation
 from shared import clock
 from shared.ids import new_id
 
@@ -477,3 +477,25 @@ def test_an_end_is_on_the_disk_before_it_is_told_and_a_beginning_need_not_be(pat
     wait([held, told])
     assert synchronous.result() == level
     journal.close()
+
+
+@pytest.mark.parametrize("durable", [(False, True), (True, False), (False, False)], ids=str)
+def test_a_group_is_on_the_disk_when_one_of_it_has_to_be(path: Path, durable: tuple[bool, ...]) -> None:
+    levels: list[int] = []
+    journal = Journal(path)
+    writer = journal._writer
+    try:
+        writer._commit(
+            [
+                Operation(lambda db: levels.append(db.execute("PRAGMA synchronous").fetchone()[0]), _no_one, each)
+                for each in durable
+            ]
+        )
+    finally:
+        journal.close()
+    full, normal = 2, 1
+    assert set(levels) == {full if any(durable) else normal}
+
+
+def _no_one(result: Any, error: Exception | None) -> None:
+    """Who is told nothing."""
