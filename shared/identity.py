@@ -304,7 +304,8 @@ class Verifier:
         for session_id in [key for key, score in self._revoked.items() if score < oldest]:
             del self._revoked[session_id]
         self._forget_revocations()
-        return str(max(self._revoked.values()) - OVERLAP) if self._revoked else "-inf"
+        # One from a clock that goes ahead must not hide those that come before its moment has.
+        return str(min(max(self._revoked.values()), clock.time()) - OVERLAP) if self._revoked else "-inf"
 
     def _forget_revocations(self) -> None:
         """Keep the newest only, and let no token in that may be of a session whose revocation is forgotten: others refresh."""

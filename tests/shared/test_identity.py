@@ -398,6 +398,11 @@ async def test_a_revocation_by_a_process_whose_clock_lags_is_read_too(
         await redis.delete(identity.REVOKED_KEY)
 
 
+def test_a_revocation_by_a_process_whose_clock_goes_ahead_hides_no_later_one(verifier: Verifier) -> None:
+    since = verifier._take([(str(uuid4()), clock.time() + 10 * identity.OVERLAP)])
+    assert float(since) < clock.time()
+
+
 async def test_after_an_outage_all_revocations_are_read_again_and_not_the_newest_alone(
     folder: Path, verifier: Verifier, broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

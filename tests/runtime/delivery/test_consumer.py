@@ -33,7 +33,7 @@ class Taking(Consumer):
             self._work_on(self, delivery)
 
     def leased_tasks(self) -> list[str]:
-        return [delivery.message.message_id for delivery in self.taken]
+        return [delivery.message.message_id for delivery in list(self._held.values())]
 
 
 def hold(consumer: Taking, delivery: Delivery) -> None:
