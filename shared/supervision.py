@@ -28,6 +28,8 @@ PAUSE, LONGEST = 0.1, 10.0
 SETTLED = 60.0
 # So many ends in a row, and the loop can't live here.
 MOST = 10
+# Seconds after which a task that was cancelled and runs on is cancelled once more.
+STUBBORN = 3.0
 
 State = Literal["runs", "waits", "stopped", "done", "given up"]
 
@@ -155,9 +157,11 @@ class TaskLoop(Loop):
                     return
                 await asyncio.sleep(pause)
         except asyncio.CancelledError:
-            if self._inner is not None and not self._inner.done():
+            # More than once: `asyncio.wait_for` of Python 3.11 (redis-py sends in one) loses a cancellation that comes as it ends,
+            # and a loop would go on for ever.
+            while self._inner is not None and not self._inner.done():
                 self._inner.cancel()
-                await asyncio.wait({self._inner})
+                await asyncio.wait({self._inner}, timeout=STUBBORN)
             self._finish("stopped")
 
     async def _once_run(self) -> None:

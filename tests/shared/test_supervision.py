@@ -79,6 +79,28 @@ async def test_a_task_with_an_end_is_done_when_it_returns_and_tried_again_when_i
     assert runs == 2
 
 
+async def test_a_task_that_loses_a_cancellation_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "STUBBORN", 0.02)
+    begun, lost = asyncio.Event(), 0
+
+    async def run() -> None:
+        nonlocal lost
+        while True:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if lost == 2:
+                    raise
+                lost += 1
+
+    loop = supervision.task("stubborn", run)
+    await begun.wait()
+    async with asyncio.timeout(60):
+        await loop.stop()
+    assert (loop.state, lost) == ("stopped", 2)
+
+
 def test_the_end_of_the_event_loop_is_no_fault_of_its_tasks() -> None:
     async def forever() -> None:
         await asyncio.Event().wait()
