@@ -157,8 +157,8 @@ class TaskLoop(Loop):
                     return
                 await asyncio.sleep(pause)
         except asyncio.CancelledError:
-            # More than once: `asyncio.wait_for` of Python 3.11 (redis-py sends in one) loses a cancellation that comes as it ends,
-            # and a loop would go on for ever.
+            # More than once: `asyncio.wait_for` of Python 3.11 (redis-py sends in one) loses a cancellation that comes as it
+            # ends, and a loop would go on for ever.
             while self._inner is not None and not self._inner.done():
                 self._inner.cancel()
                 await asyncio.wait({self._inner}, timeout=STUBBORN)
