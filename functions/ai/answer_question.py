@@ -100,7 +100,7 @@ def _sender(progress: Progress, sent: list[str]) -> Callable[[str], None]:
 
     def token(text: str) -> None:
         nonlocal left
-        if text := text[:left]:
+        if len(text) <= left:
             left -= len(text)
             progress.publish_token(text, len(sent))
             sent.append(text)

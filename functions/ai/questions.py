@@ -38,12 +38,13 @@ def say(understood: Understood, question: Question, token: Callable[[str], None]
     """The embedded answer to a question that is understood already."""
     from functions.ai import answers
 
-    text = "".join(answers.say(understood, question, neighbours))
-    # At once: its pieces are all there within a moment, and each would be an event of its own in every part that it passes.
-    if text:
-        token(text)
+    pieces: list[str] = []
+    for piece in answers.say(understood, question, neighbours):
+        if piece:
+            pieces.append(piece)
+            token(piece)
     record = Answered(sources(understood), EmbeddedQuestions.provider, EmbeddedQuestions.model, understood.language)
-    return Answer(text, record)
+    return Answer("".join(pieces), record)
 
 
 def sources(understood: Understood) -> list[Source]:
