@@ -357,7 +357,7 @@ SELECT i.id, i.name, i.category, i.description, i.how_to_recycle, i.do_not_do,
        coalesce(i.images, '[]') AS images, i.slug, i.name_en, i.synonyms, i.synonyms_en, i.description_en,
        i.how_to_recycle_en, i.do_not_do_en, i.why, i.why_en, i.bins, i.exceptions, i.answers, i.source,
        round(least(best.score, 1)::numeric, 4) AS score
-FROM (SELECT item_id, score FROM best ORDER BY score DESC, item_id LIMIT (SELECT %(limit)s)) AS best
+FROM (SELECT item_id, score FROM best ORDER BY score DESC, item_id LIMIT (SELECT %(limit)s::bigint)) AS best
 JOIN items i ON i.id = best.item_id
 ORDER BY best.score DESC, length(i.name), i.name, i.id
 """
