@@ -64,15 +64,16 @@ _YES_OR_NO = re.compile(
 _AUXILIARY = re.compile(
     r"(?:^|[.,;!?]\s)(?:so |and |but |then )?(?:do|does|did|can|could|may|should|must|will|would|is|are)\s"
 )
+_WHAT_IF = re.compile(r"면요?[\s?!.~]*$")
 # "뚜껑은요?", "젖었으면?"
 _REMARKS = re.compile(r"[가-힣][은는면]요?[\s?!.~]*$")
 _AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")
-# "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
 # "닫고 버려요, 열고 버려요?", "씻어, 말아?": one of two ways, and no yes or no.
 _EITHER = re.compile(
     r"(?<![가-힣])([가-힣]{2,}[요야지까나죠해돼]),?\s(?:아니면\s)?(?:[가-힣]+\s){0,2}\1[\s?!.~]*$"
     r"|(?<![도이가은는])\s(?:아니면|말아)(?![가-힣])|야 (?:하나|돼|해) 말"
 )
+# "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
 _DESCRIBED = re.compile(rf"{TOPICS.described.source}(?:요|임|들)?[\s?.!~]*$")
 _FOLLOWS = re.compile(rf"(?:{GRAMMAR.openers.source}[,.!\s]*)*{GRAMMAR.leads.source}")
 
@@ -87,6 +88,11 @@ def asked(text: str) -> str:
     spelt = MISSPELT.sub(lambda match: SPELT.get(match[0].replace(" ", ""), match[0]), plain(text))
     korean = MIXED.sub(lambda match: match[1] + KOREAN_OF[match[0].strip()], spelt)
     return _DELIVERED.sub(r"\1배달 용기", _LACKING.sub("", _AFTER_USE.sub(" ", korean)))
+
+
+def what_if(text: str) -> bool:
+    """Whether a text ends with a condition: "더러우면?"."""
+    return _WHAT_IF.search(text) is not None
 
 
 def language(text: str, before: Sequence[str] = ()) -> Language:

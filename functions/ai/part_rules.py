@@ -4,7 +4,7 @@ import re
 
 from functions.ai import lists, parts
 from functions.ai.asking import Asking
-from functions.ai.facts import plain
+from functions.ai.facts import plain, what_if
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import Scene
 from functions.ai.understood import Understood
@@ -72,8 +72,7 @@ def _told(item: Item, part: str) -> bool:
 
 def _to_be_done(scene: Scene) -> bool:
     """Whether it is asked what to do with a part, rather than where it goes."""
-    what_if = _WHAT_IF.search(scene.facts.text) is not None
-    return (scene.facts.state or scene.facts.polar or what_if) and not scene.facts.asks_where
+    return (scene.facts.state or scene.facts.polar or what_if(scene.facts.text)) and not scene.facts.asks_where
 
 
 # Parts that tell how a thing is; none is thrown away alone, unless it is what is asked about: "손잡이는 플라스틱에 버려?"
@@ -89,7 +88,6 @@ def _goes(scene: Scene) -> bool:
 _HANDLED = re.compile(
     r"[떼뗄뗀빼뺄벗닫열닿붙씌꽂채]|분리|제거|같이|함께|그대로|그냥|\b(?:remov|take|peel|keep|leave|close|on\b|off\b|with)"
 )
-_WHAT_IF = re.compile(r"면요?[\s?!.~]*$")
 
 
 def _parted(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from functions.ai import polarity
-from functions.ai.facts import plain
+from functions.ai.facts import plain, what_if
 from functions.ai.retrieval import Category, Item
 from functions.ai.understood import Understood
 from functions.ai.vocabulary import ASPECT_OF_PART, ASPECTS, LINES_OF, PART_WORDS, TEXTS, TOPICS, WHERE
@@ -124,7 +124,7 @@ def of_kind(category: Category, understood: Understood) -> list[str]:
 
 def said_later(item: Item, understood: Understood) -> list[str]:
     """What holds under an open condition, where the way alone is asked: "남은 선크림" is soaked up first of all."""
-    if understood.polar or asked_of(item, understood) is not None or _WHAT_IF.search(understood.text):
+    if understood.polar or asked_of(item, understood) is not None or what_if(understood.text):
         return []
     said = [item.exception(case, understood.language) for case in understood.cases]
     return [line for line in said if line and _open_case(understood)(line) and item.described(understood.language)]
@@ -144,8 +144,6 @@ def _stuck(item: Item, understood: Understood) -> list[str]:
     return said_so if understood.polar else [polarity.bare(line) for line in said_so]
 
 
-# "더러우면?"
-_WHAT_IF = re.compile(r"면요?[\s?!.~]*$")
 _NOT_OFF = re.compile(r"안 떨어|떨어지지 않|어려우면|어려운|못 떼|come off|stubborn|can't be taken apart|hard to")
 
 

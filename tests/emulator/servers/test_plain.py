@@ -1,6 +1,6 @@
 """The quick way to an object says what moto says, header by header, and leaves everything else to moto"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from emulator.process import stop
 from tests.emulator.servers.test_s3 import BUCKET, REGION, Store
 
 # Of each request its own.
@@ -18,14 +17,6 @@ IDS = {"x-amzn-requestid", "x-amz-request-id", "date", "last-modified"}
 # What moto keeps of a request, and S3 does not.
 KEPT_BY_MOTO = {"x-amz-content-sha256"}
 Said = tuple[int, Mapping[str, str], bytes]
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    store = Store(tmp_path_factory.mktemp("s3")).start()
-    yield store
-    assert store.process is not None
-    stop(store.process)
 
 
 def ask(

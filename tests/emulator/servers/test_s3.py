@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from emulator.process import Command, free_port, spawn, stop, wait_ready
+from emulator.process import Command, free_port, spawn, wait_ready
 from emulator.servers.s3.wire import MAX_BODY
 from shared import clock
 
@@ -81,14 +81,6 @@ class Store:
 
     def advance(self, seconds: float) -> None:
         clock.write_offset(str(self.folder / "clock"), seconds)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    store = Store(tmp_path_factory.mktemp("s3")).start()
-    yield store
-    assert store.process is not None
-    stop(store.process)
 
 
 @pytest.fixture
