@@ -48,7 +48,8 @@ async def test_a_run_goes_on_behind_its_first_batch_and_by_what_a_search_itself_
     async with database.transaction() as conn:
         await conn.execute("DELETE FROM user_queries")
         for number in range(5):
-            await sql.insert_query(conn, new_id(), person, f"old {number}", [], clock.now())
+            with later(number):  # ids of one millisecond have no order
+                await sql.insert_query(conn, new_id(), person, f"old {number}", [], clock.now())
     with later(86_400 * 31):
         async with database.transaction() as conn:
             # An id that tells no time, as other software makes them.

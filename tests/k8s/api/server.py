@@ -94,12 +94,14 @@ class _Handler(BaseHTTPRequestHandler):
             if self.command != "GET":
                 number = len(owner.requests)
                 owner.requests.append((self.command, parts.path, content_type))
+                # Who listens hears of what began after that: the client may have its answer before the hook is called.
+                before, after = owner.before_change, owner.after_change
                 dry = query.get("dryRun") == "All"
                 if not dry:
-                    owner.before_change(number)
+                    before(number)
                 self._resource(parts.path, query, raw, content_type)
                 if not dry:
-                    owner.after_change(number)
+                    after(number)
                 return
             self._resource(parts.path, query, raw, content_type)
         except Refused as refused:
