@@ -493,6 +493,16 @@ async def lock_items(conn: Connection) -> None:
     await conn.execute("LOCK TABLE items IN SHARE ROW EXCLUSIVE MODE")
 
 
+async def analyze_items(conn: Connection) -> None:
+    """Tell the planner what a load has changed.
+
+    Until autovacuum comes by, a search would read all names to find those that a text out of the query is, for twice the
+    cost.
+    """
+    # Only what conditions are about: the others' statistics take three times as long.
+    await conn.execute("ANALYZE items (category, name), item_names (sound, skeleton, folded, initials)")
+
+
 async def upsert_category(conn: Connection, category: Category, position: int) -> None:
     await conn.execute(UPSERT_CATEGORY, {**msgspec.structs.asdict(category), "position": position})
 

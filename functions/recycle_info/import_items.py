@@ -62,4 +62,6 @@ async def load(conn: Connection, files: list[dataset.File]) -> Report:
         new, changed = await sql.upsert_items(conn, items[first : first + BATCH])
         added, updated = added + new, updated + changed
     await sql.delete_categories(conn, [file.category for file in files])
+    if added or updated or removed:
+        await sql.analyze_items(conn)
     return Report(len(items), added, updated, len(items) - added - updated, removed)

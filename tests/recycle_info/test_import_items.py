@@ -85,6 +85,18 @@ async def test_changes_and_removals_are_followed_and_the_words_with_them(
         assert await (await conn.execute("SELECT category FROM categories")).fetchall() == [("glass",)]
 
 
+async def test_a_load_tells_the_planner_how_many_names_there_are_and_how_alike(
+    empty: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    await load(empty, capsys, write(tmp_path, *((f"a{number}", f"가{number}") for number in range(7))))
+    async with empty.connection() as conn:
+        cur = await conn.execute("SELECT reltuples FROM pg_class WHERE oid = 'item_names'::regclass")
+        assert await cur.fetchall() == [(21,)]
+        cur = await conn.execute("SELECT n_distinct FROM pg_stats WHERE tablename = 'item_names' AND attname = 'sound'")
+        # Seven names, and the two words that all seven have.
+        assert [round(-share * 21) for (share,) in await cur.fetchall()] == [9]
+
+
 async def test_an_item_keeps_its_id_under_a_new_name(
     empty: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
