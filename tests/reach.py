@@ -1,12 +1,15 @@
-"""Which test files a file reaches, nearest first: by imports, by the names of modules in texts, and by the mirrored place.
+"""Which test files a file reaches, nearest first: by imports, by the names of modules and of files in texts, and by the mirrored
+place.
 
 `make quick` and `make mutants` ask here. Functions are loaded by the loader and not imported, so a service's tests reach all of
 its folder, and the test at a file's mirrored path comes first of all. Commands and the emulator's parts are processes of their
-own: whoever starts one names its module (`COMMANDS` of runtime/cli.py, `emulator/system.py`).
+own: whoever starts one names its module (`COMMANDS` of runtime/cli.py, `emulator/system.py`). What is no program (a script, a
+manifest, a migration, a page) is reached by who names it, or a folder around it, in the same package or in a test.
 """
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,6 +17,8 @@ from pathlib import Path
 from runtime.services import ROOT
 
 OWN = ("functions", "shared", "runtime", "emulator", "k8s", "tests")
+# Where files lie that tests alone read.
+BESIDE = (".github", "docs")
 # What every test imports by its fixtures says nothing about one of them.
 EVERYWHERE = {"tests/conftest.py", "tests/support.py"}
 # Steps from a service's test to a file of its service that it does not mirror: farther than an import.
@@ -97,10 +102,35 @@ class Reach:
     def _files(self) -> list[str]:
         return [
             path.relative_to(self.root).as_posix()
-            for folder in OWN
+            for folder in (*OWN, *BESIDE)
             for path in sorted((self.root / folder).rglob("*"))
             if path.is_file() and not {"__pycache__", "node_modules"} & set(path.parts)
         ]
+
+    @cached_property
+    def _data(self) -> dict[tuple[str, str], list[str]]:
+        """What is no program, by its package and by its name, or that of the outermost folder around it without a program."""
+        run = [file for file in self._files if file.endswith(".py") and file.startswith(OWN)]
+        programs = {parent for file in run for parent in Path(file).parents}
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for file in self._files:
+            package = file.partition("/")[0]
+            # A service's migrations are its tests'.
+            if package in BESIDE or (not file.endswith(".py") and package != "functions"):
+                found[package, Path(file).name].append(file)
+                for folder in [one for one in reversed(Path(file).parents) if one not in programs and one.parent.name][
+                    :1
+                ]:
+                    found[package, folder.name].append(file)
+        return found
+
+    def _named_data(self, reader: str, text: str) -> Iterator[str]:
+        """The files that a module names in a text: of its own package, or of the one that it is a test of; others by a path."""
+        parts = Path(reader).parts
+        near = (parts[1] if parts[0] == "tests" else parts[0], *(BESIDE if parts[0] == "tests" else ()))
+        packages = OWN if parts[0] == "tests" and re.fullmatch(r"[\w./-]+[/.][\w./-]+", text) else near
+        for name in text.split("/"):
+            yield from (file for package in packages for file in self._data.get((package, name), ()))
 
     @cached_property
     def _imports(self) -> dict[str, set[str]]:
@@ -116,6 +146,7 @@ class Reach:
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 named = _MODULE.fullmatch(node.value)
                 names = [named[1], f"{named[1]}.__main__"] if named else []
+                yield from self._named_data(file, node.value)
             for name in names:
                 yield from (target for target in self._places(name) if target not in EVERYWHERE)
 

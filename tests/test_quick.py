@@ -47,6 +47,17 @@ def test_a_test_is_found_for_every_program() -> None:
     assert [file for file in programs if not REACH.tests_of([file]) and Path(file).name != "__init__.py"] == []
 
 
+def test_what_is_no_program_reaches_the_tests_of_who_names_it_or_its_folder() -> None:
+    assert "tests/shared/test_rates.py" in REACH.tests_of(["shared/rates.lua"])[:3]
+    assert "tests/runtime/delivery/test_broker.py" in REACH.tests_of(["runtime/delivery/scripts/fetch.lua"])[:3]
+    assert "tests/k8s/test_manifests.py" in REACH.tests_of(["k8s/base/redis/broker.conf"])[:5]
+    assert "tests/k8s/test_workflows.py" in REACH.tests_of([".github/workflows/pull-request.yml"])
+    parts = [file for file in REACH._files if file.endswith((".lua", ".sql", ".conf", "Containerfile"))]
+    parts += [file for file in REACH._files if file.startswith("k8s/") and file.endswith((".yaml", ".json", ".toml"))]
+    unread = [file for file in parts if not {*REACH.tests_of([file])} - {"tests/test_quick.py"}]
+    assert unread == ["k8s/checkov.yaml"], "that is a tool's own"
+
+
 def test_a_document_reaches_no_import() -> None:
     assert REACH.tests_of(["README.md"]) == []
 
