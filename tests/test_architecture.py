@@ -148,6 +148,7 @@ WITH_AN_END = {
     "emulator/forks.py": "a child's last seconds",
     "emulator/keeper.py": "races of an end and an answer, inside a kept loop",
     "emulator/launcher.py": "the same",
+    "emulator/network/connection.py": "one request's body, ended with its answer",
     "emulator/network/forward.py": "one request's two directions",
     "emulator/network/road.py": "one connection's beginning, and its pieces under a fault",
     "emulator/recording/sending.py": "one request, waited for at the end of the replay",

@@ -7,19 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpcore
 import msgspec
 
 from emulator.network.bodies import Kept
+from emulator.network.connection import Connection, Cut, Unanswered
 from emulator.network.refusals import Headers, Receive, Refused, Scope, Send, away
-from emulator.network.upstream import Upstream
+from emulator.network.upstream import Upstream, head_of
 from shared import clock, spans, trace
 
 # Towards services; everything large goes to the object store directly.
 MAX_BODY = 1024 * 1024
-# A service that takes so long to begin its answer is away; one that is not there at all refuses the connection at once. Event
-# streams begin at once.
-PATIENCE = 60.0
 # Seconds that a client may let pass between two pieces of a body that it has announced.
 SLOW = 30.0
 _HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization"}
@@ -68,65 +65,85 @@ class Forwarder:
     ) -> None:
         if away_:
             raise away(route.service)
-        target = urlsplit(route.url)
+        method = scope["method"].encode()
         path = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-        url = httpcore.URL(scheme=b"http", host=target.hostname or "", port=target.port, target=path)
-        timeouts = {"connect": PATIENCE, "read": PATIENCE, "write": PATIENCE, "pool": None}
-        request = httpcore.Request(
-            scope["method"],
-            url,
-            headers=headers,
-            content=body.stream() if body.comes else None,
-            extensions={"timeout": timeouts},
-        )
-        started = False
         try:
-            answer = await self._first_byte(request, body)
-            try:
-                kept = [(name.lower(), value) for name, value in answer.headers if name.lower() not in _HOP]
-                kept += self._note(route.service)
-                await send({"type": "http.response.start", "status": answer.status, "headers": kept})
-                started = True
-                await self._stream(answer, receive, send, body)
-            finally:
-                await answer.aclose()
-        except httpcore.LocalProtocolError as error:
-            if started:
-                raise
+            head = head_of(method, path, headers)
+        except ValueError as error:
             raise Refused(400, "bad-request", "Bad Request", f"The request can't be handed on: {error}.") from None
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
-            if started:
+        answer = _Answer(send, lambda: self._note(route.service))
+        try:
+            try:
+                await self._exchange(route, method, head, body, answer)
+            except Cut:
+                # A kept connection that the service ended while it was idle, as at its reload. What has no body may go again.
+                if answer.started or body.comes or method not in (b"GET", b"HEAD", b"OPTIONS"):
+                    raise
+                await self._exchange(route, method, head, body, answer)
+        except Unanswered:
+            if body.left:
+                return
+            if answer.started:
                 raise  # uvicorn closes the connection: the client sees that the answer is not whole
             raise away(route.service) from None
+        except ConnectionAbortedError:
+            return  # no one is there to be answered
 
-    async def _first_byte(self, request: httpcore.Request, body: "_Body") -> httpcore.Response:
-        try:
-            return await self._upstream.handle_async_request(request)
-        except (httpcore.ReadError, httpcore.RemoteProtocolError, httpcore.WriteError):
-            # A kept connection that the service ended while it was idle, as at its reload. What has no body may go
-            # again.
-            if body.comes or request.method not in (b"GET", b"HEAD", b"OPTIONS"):
-                raise
-            return await self._upstream.handle_async_request(request)
+    async def _exchange(self, route: Route, method: bytes, head: bytes, body: "_Body", answer: "_Answer") -> None:
+        target = urlsplit(route.url)
+        async with self._upstream.connection(target.hostname or "", target.port or 80) as service:
+            if body.comes:
+                begun = await body.piece()
+                service.ask(method, head + begun, None if body.read else body.rest())
+            else:
+                service.ask(method, head)
+            await service.head()
+            await answer.begin(service)
+            if service.complete:
+                await answer.end(service.taken())
+            else:
+                await _stream(service, answer, body)
 
-    async def _stream(self, answer: httpcore.Response, receive: Receive, send: Send, body: "_Body") -> None:
-        """Hand on the answer piece by piece; let go of the service when the client has gone."""
 
-        async def pieces() -> None:
-            async for piece in answer.aiter_stream():
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+async def _stream(service: Connection, answer: "_Answer", body: "_Body") -> None:
+    """Hand on the answer piece by piece; let go of the service when the client has gone."""
 
-        handing = asyncio.create_task(pieces())
-        leaving = asyncio.create_task(body.until_gone(receive))
-        try:
-            await asyncio.wait((handing, leaving), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            if not handing.done():
-                handing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await handing
+    async def pieces() -> None:
+        async for piece in service.pieces():
+            await answer.piece(piece)
+        await answer.end()
+
+    handing = asyncio.create_task(pieces())
+    leaving = asyncio.create_task(body.until_gone(service.sending))
+    try:
+        await asyncio.wait((handing, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+        if not handing.done():
+            handing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await handing
+
+
+class _Answer:
+    """A service's answer on its way to the client, with the headers that `note` adds."""
+
+    def __init__(self, send: Send, note: Callable[[], Headers]) -> None:
+        self._send = send
+        self._note = note
+        self.started = False
+
+    async def begin(self, service: Connection) -> None:
+        kept = [header for header in service.headers if header[0] not in _HOP]
+        kept += self._note()
+        await self._send({"type": "http.response.start", "status": service.status, "headers": kept})
+        self.started = True
+
+    async def piece(self, piece: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self, piece: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": piece})
 
 
 class _Body:
@@ -135,36 +152,51 @@ class _Body:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.receive = receive
         length = next((value for name, value in scope["headers"] if name == b"content-length"), None)
-        chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
-        self.comes = chunked or (length is not None and length != b"0")
+        self._chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
+        self.comes = self._chunked or (length is not None and length != b"0")
         self.read = not self.comes
         self.kept = Kept()
+        self.size = 0
+        self.left = False  # the client, before its body was whole
         if length is not None and length.isdigit() and int(length) > MAX_BODY:
             raise _too_large()
 
-    async def stream(self) -> AsyncIterator[bytes]:
-        size = 0
-        while True:
-            try:
-                async with asyncio.timeout(SLOW):
-                    message = await self.receive()
-            except TimeoutError:
-                raise _too_slow() from None
-            if message["type"] == "http.disconnect":
-                raise httpcore.WriteError("the client has gone")
-            size += len(message.get("body", b""))
-            if size > MAX_BODY:
-                raise _too_large()
-            if message.get("body"):
-                if spans.on():
-                    self.kept.add(message["body"])
-                yield message["body"]
-            if not message.get("more_body"):
-                self.read = True
-                return
+    async def piece(self) -> bytes:
+        """The next piece, in the form in which the request announces it.
 
-    async def until_gone(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
+        Raises:
+            Refused: it is too large, or does not come.
+            ConnectionAbortedError: the client has gone.
+        """
+        try:
+            async with asyncio.timeout(SLOW):
+                message = await self.receive()
+        except TimeoutError:
+            raise _too_slow() from None
+        if message["type"] == "http.disconnect":
+            self.left = True
+            raise ConnectionAbortedError
+        piece: bytes = message.get("body", b"")
+        self.size += len(piece)
+        if self.size > MAX_BODY:
+            raise _too_large()
+        if piece and spans.on():
+            self.kept.add(piece)
+        self.read = not message.get("more_body")
+        if not self._chunked:
+            return piece
+        chunk = b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+        return chunk + b"0\r\n\r\n" if self.read else chunk
+
+    async def rest(self) -> AsyncIterator[bytes]:
+        while not self.read:
+            yield await self.piece()
+
+    async def until_gone(self, sending: asyncio.Task[None] | None) -> None:
+        """Until the client has; what is still `sending` its body hears of that first."""
+        if sending is not None:
+            await asyncio.wait((sending,))
+        while (await self.receive())["type"] != "http.disconnect":
             pass
 
 

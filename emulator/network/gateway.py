@@ -16,10 +16,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-import httpcore
 import msgspec
 import uvicorn
 
+from emulator.network.connection import Unanswered
 from emulator.network.forward import Forwarder, Route
 from emulator.network.merge import merge
 from emulator.network.public_copies import PublicCopies
@@ -33,7 +33,8 @@ from shared import spans, supervision, trace
 
 MAX_HEADERS = 64 * 1024
 _DISCARDED = 64 * 1024 * 1024
-_OPENAPI = {"connect": 10.0, "read": 10.0, "write": 10.0, "pool": None}
+# Seconds that a service has for its document.
+_OPENAPI = 10.0
 
 
 class Gateway:
@@ -158,10 +159,9 @@ class Gateway:
         if route.service in self.away:
             return None
         try:
-            answer = await self.upstream.request(
-                "GET", f"{route.url}{route.prefix}/openapi.json", extensions={"timeout": _OPENAPI}
-            )
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+            async with asyncio.timeout(_OPENAPI):
+                answer = await self.upstream.request("GET", f"{route.url}{route.prefix}/openapi.json")
+        except (Unanswered, TimeoutError):
             return None
         document: dict[str, Any] = msgspec.json.decode(answer.content)
         return document if answer.status == 200 else None

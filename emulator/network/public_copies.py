@@ -1,15 +1,16 @@
 """Public copies of images below /cdn, read from the object store as CloudFront does."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
-import httpcore
-
+from emulator.network.connection import Unanswered
 from emulator.network.refusals import Refused, Scope, Send, away
 from emulator.network.upstream import Upstream
 from emulator.servers.s3.signature import sign_headers
 
+# Seconds that the store has for a copy.
 _PATIENCE = 10.0
 # What a public copy's answer may carry from the store to the browser.
 _CDN_HEADERS = {b"content-type", b"content-length", b"content-range", b"accept-ranges"}
@@ -41,21 +42,17 @@ class PublicCopies:
         )
         headers = [(name.encode(), value.encode()) for name, value in signed.items()]
         headers += [(name, value) for name, value in scope["headers"] if name in (b"if-none-match", b"range")]
-        timeouts = {"connect": _PATIENCE, "read": _PATIENCE, "write": _PATIENCE, "pool": None}
-        url = httpcore.URL(
-            scheme=self._store.scheme, host=self._store.hostname or "", port=self._store.port, target=path
-        )
+        url = f"{self._store.scheme}://{self._store.netloc}{path}"
         try:
-            answer = await self._upstream.request(
-                scope["method"], url, headers=headers, extensions={"timeout": timeouts}
-            )
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+            async with asyncio.timeout(_PATIENCE):
+                answer = await self._upstream.request(scope["method"], url, headers)
+        except (Unanswered, TimeoutError):
             raise away("the object store") from None
         if answer.status in (403, 404):
             raise missing
         if answer.status not in (200, 206, 304, 416):
             raise away("the object store")
-        kept = [(name.lower(), value) for name, value in answer.headers if name.lower() in _CDN_HEADERS]
+        kept = [(name, value) for name, value in answer.headers if name in _CDN_HEADERS]
         if not any(name == b"cache-control" for name, _ in kept):
             kept.append((b"cache-control", _IMMUTABLE))
         # A copy is what the system made of a photograph; still no one should take it for a page.

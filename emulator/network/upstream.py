@@ -1,79 +1,121 @@
 """Connections to the services, kept between requests: for each address the idle ones, and as many in use as there are requests.
 
-httpcore's own pool looks at every connection for each request: with a thousand event streams open that is milliseconds each time,
-and what waits meanwhile looks like a service that does not answer. How many may ask at once is decided at each service
-(runtime.http.admission), not here.
+How many may ask at once is decided at each service (runtime.http.admission), not here.
 """
 
+import asyncio
+import re
+import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
-import httpcore
+from msgspec import Struct
+
+from emulator.network.connection import PATIENCE, Connection, Unanswered
+from emulator.network.refusals import Headers
 
 # Idle connections of one address; and the seconds that one is kept: less than a service does (runtime.http.patience), which would
 # else end it under a request.
 KEPT = 100
 EXPIRY = 4.0
+# What a header's value may not hold (RFC 9110 §5.5).
+_NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
-Idle = deque[httpcore.AsyncHTTPConnection]
+Idle = deque[tuple[float, Connection]]  # with when it began to be idle
 
 
-class Upstream(httpcore.AsyncConnectionInterface):
+class Whole(Struct):
+    """An answer with all of its content."""
+
+    status: int
+    headers: Headers
+    content: bytes
+
+
+class Upstream:
     """Sends requests, each over a connection that no other is using."""
 
     def __init__(self) -> None:
-        self._idle: dict[tuple[bytes, int], Idle] = {}
+        self._idle: dict[tuple[str, int], Idle] = {}
 
     @property
     def kept(self) -> int:
         """How many are idle."""
-        return sum(map(len, self._idle.values()))
+        return sum(connection.free for idle in self._idle.values() for _, connection in idle)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close those that are idle."""
         for idle in self._idle.values():
             while idle:
-                await idle.pop().aclose()
+                idle.pop()[1].close()
 
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """The answer's head; its stream must be closed.
+    @asynccontextmanager
+    async def connection(self, host: str, port: int) -> AsyncIterator[Connection]:
+        """One for a request, given back afterwards.
 
         Raises:
-            httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException: as httpcore.
+            Unanswered: no one listens there.
         """
-        origin = request.url.origin
-        idle = self._idle.setdefault((origin.host, origin.port), deque())
-        while idle:
-            connection = idle.pop()
-            if not connection.has_expired():
-                break
-            await connection.aclose()
-        else:
-            connection = httpcore.AsyncHTTPConnection(origin, keepalive_expiry=EXPIRY)
-        answer = await connection.handle_async_request(request)
-        content = _Content(answer.stream, connection, idle)
-        return httpcore.Response(answer.status, headers=answer.headers, content=content, extensions=answer.extensions)
+        idle = self._idle.setdefault((host, port), deque())
+        connection = _last(idle) or await _new(host, port)
+        try:
+            yield connection
+        finally:
+            connection.end()
+            now = time.monotonic()
+            if connection.free:
+                idle.append((now, connection))
+            while idle and (len(idle) > KEPT or idle[0][0] < now - EXPIRY):
+                idle.popleft()[1].close()
+
+    async def request(self, method: str, url: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Whole:
+        """The whole answer to a request without content.
+
+        Raises:
+            Unanswered: there is none.
+        """
+        parts = urlsplit(url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        given = [*headers]
+        if not any(name == b"host" for name, _ in given):
+            given.append((b"host", parts.netloc.encode()))
+        async with self.connection(parts.hostname or "", parts.port or 80) as connection:
+            connection.ask(method.encode(), head_of(method.encode(), target.encode(), given))
+            await connection.head()
+            content = b"".join([piece async for piece in connection.pieces()])
+            return Whole(connection.status, connection.headers, content)
 
 
-class _Content:
-    """An answer's content; at its end the connection is idle again, or closed."""
+def _last(idle: Idle) -> Connection | None:
+    """The one that was used last, of those that are still good."""
+    oldest = time.monotonic() - EXPIRY
+    while idle:
+        since, connection = idle.pop()
+        if connection.free and since >= oldest:
+            return connection
+        connection.close()
+    return None
 
-    def __init__(self, stream: object, connection: httpcore.AsyncHTTPConnection, idle: Idle) -> None:
-        assert isinstance(stream, AsyncIterable)
-        self._stream = stream
-        self._connection = connection
-        self._idle: Idle | None = idle
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._stream:
-            yield piece
+async def _new(host: str, port: int) -> Connection:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, connection = await loop.create_connection(Connection, host, port)
+    except (OSError, TimeoutError) as error:
+        raise Unanswered(f"no connection: {error}") from None
+    return connection
 
-    async def aclose(self) -> None:
-        idle, self._idle = self._idle, None
-        if idle is None:
-            return
-        await self._stream.aclose()  # type: ignore[attr-defined] # httpcore's own have it
-        if self._connection.is_idle():
-            idle.append(self._connection)
-        while idle and (len(idle) > KEPT or idle[0].has_expired()):
-            await idle.popleft().aclose()
+
+def head_of(method: bytes, target: bytes, headers: Headers) -> bytes:
+    """A request's head as it is sent.
+
+    Raises:
+        ValueError: a value holds what would end it.
+    """
+    if _NO_VALUE.search(b"".join([value for _, value in headers])):
+        raise ValueError("a header's value holds a control character")
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, lines)

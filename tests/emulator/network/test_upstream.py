@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
-import httpcore
 import pytest
 
 from emulator.network import upstream
+from emulator.network.connection import Unanswered
 from emulator.network.upstream import Upstream
 
 
@@ -42,7 +43,7 @@ async def serving() -> AsyncIterator[tuple[Service, str, Upstream]]:
     server = await asyncio.start_server(service.answer, "127.0.0.1", 0)
     async with server:
         yield service, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", client
-        await client.aclose()
+        client.close()
         service.hang_up()
 
 
@@ -80,15 +81,17 @@ async def test_a_connection_that_the_service_has_closed_is_not_used_again() -> N
 
 async def test_an_answer_that_is_not_read_to_its_end_closes_its_connection() -> None:
     async with serving() as (_, url, client):
-        async with client.stream("GET", url):
-            pass
+        at = urlsplit(url)
+        async with client.connection(at.hostname or "", at.port or 0) as connection:
+            connection.ask(b"GET", upstream.head_of(b"GET", b"/", [(b"host", b"here")]))
+            await connection.head()
         assert client.kept == 0
         assert (await client.request("GET", url)).content == b"2"
 
 
 async def test_a_service_that_is_not_there_is_an_error_of_the_network() -> None:
     client = Upstream()
-    with pytest.raises(httpcore.ConnectError):
+    with pytest.raises(Unanswered):
         await client.request("GET", "http://127.0.0.1:9/")
     assert client.kept == 0
 
