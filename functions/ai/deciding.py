@@ -1,6 +1,6 @@
 """From confidences to an answer: which type, whether it is sure enough, and what to ask back. The same for every provider."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from shared.item_ids import item_id
 from shared.messages import Candidate, Classification
@@ -39,12 +39,10 @@ def answer(
     `least` is each type's confidence in the view that is least sure of it, where there are several. `told` is what the answer
     says of each type, in the same order, where that is not what it is decided by.
     """
-    order = sorted(confidences, key=lambda one: -one[1])[:CANDIDATES]
+    order = ordered(confidences)
     said = [(kind, told[kind] if told else confidence) for kind, confidence in order]
     best, confidence = order[0] if order else ("unknown", 0.0)
-    rival = order[1][1] if len(order) > 1 else 0.0
-    firm = (confidence + least[best]) / 2 if least else confidence
-    waste_type = best if confidence >= THRESHOLD and firm - rival >= LEAD else "unknown"
+    waste_type = best if confidence >= THRESHOLD and lead(order, least) >= LEAD else "unknown"
     return Classification(
         waste_type=waste_type,
         confidence=round(said[0][1], 4) if said else 0.0,
@@ -54,6 +52,18 @@ def answer(
         item_id=item_id(item[0]) if item and item[1] == waste_type else None,
         ask=close(order),
     )
+
+
+def ordered(confidences: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
+    """The likeliest types, in that order."""
+    return sorted(confidences, key=lambda one: -one[1])[:CANDIDATES]
+
+
+def lead(order: Sequence[tuple[str, float]], least: Mapping[str, float] | None = None) -> float:
+    """How far the first type is ahead of the second: see LEAD."""
+    best, confidence = order[0]
+    rival = order[1][1] if len(order) > 1 else 0.0
+    return ((confidence + least[best]) / 2 if least else confidence) - rival
 
 
 def close(order: Sequence[tuple[str, float]]) -> list[str]:

@@ -1,6 +1,7 @@
 """The embedded photo provider: two EfficientNet-Lites in 8 bits on onnxruntime, no internet, one thread an image.
 
-Each looks at a photo twice: at its middle and at the whole of it. What they see is judged by `functions/ai/judging.py`.
+They look at a photo's middle and at the whole of it, in the order of `functions/ai/stages.py`, which leaves out what would
+not change the answer. What they see is judged by `functions/ai/judging.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy.typing as npt
 from msgspec import Struct
 from PIL import Image
 
-from functions.ai import deciding, judging
+from functions.ai import deciding, judging, stages
+from functions.ai.judging import Judge, Judged, Look
+from functions.ai.structure import shows_something
 from functions.ai.variants import MODEL, SIDE, VARIANTS, Variant
 from shared.errors import Unavailable
 from shared.messages import Classification
@@ -119,19 +122,30 @@ class Classifier:
         # Two images that share a core take turns inside of it, and push each other's numbers out of its cache.
         self._cores = threading.Semaphore(len(os.sched_getaffinity(0)))
 
-    def look(self, photo: bytes) -> Seen:
-        """What the networks make of an encoded photo."""
-        with Image.open(BytesIO(photo), formats=("JPEG", "PNG", "WEBP")) as image:
-            # A JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 that still holds the middle's pixels.
-            scale = SIDE / MIDDLE / min(image.size)
-            image.draft("RGB", (round(image.width * scale), round(image.height * scale)))
-            return self.run(views(image.convert("RGB")))
+    def judged(self, judge: Judge, images: Pixels) -> tuple[Judged, tuple[str, str] | None]:
+        """What a photo shows by its views [SEEN, SIDE, SIDE, 3], looked at as far as it takes."""
+
+        def see(network: int, view: int) -> Look:
+            features, logits = self._networks[network].run(images[view : view + 1])
+            return Look(network, features[0], logits[0])
+
+        with self._cores:
+            return stages.judged(judge, see)
 
     def run(self, images: Pixels) -> Seen:
-        """[n, SIDE, SIDE, 3] views."""
+        """All that both networks make of [n, SIDE, SIDE, 3] views."""
         with self._cores:
             features, logits = zip(*(network.run(images) for network in self._networks), strict=True)
         return Seen(np.stack(features), np.stack(logits))
+
+
+def opened(photo: bytes) -> Image.Image:
+    """An encoded photo, in RGB."""
+    with Image.open(BytesIO(photo), formats=("JPEG", "PNG", "WEBP")) as image:
+        # A JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 that still holds the middle's pixels.
+        scale = SIDE / MIDDLE / min(image.size)
+        image.draft("RGB", (round(image.width * scale), round(image.height * scale)))
+        return image.convert("RGB")
 
 
 class EmbeddedPhotos:
@@ -152,8 +166,10 @@ class EmbeddedPhotos:
         Raises:
             Unavailable: a file of the model is not there (yet), or of another version.
         """
-        seen = self._loaded().look(photo)
-        judged, item = self._judge.types(seen.features, seen.logits), judging.item(seen.logits)
+        classifier, image = self._loaded(), opened(photo)
+        if not shows_something(image):
+            return deciding.answer([], self.provider, self.model)
+        judged, item = classifier.judged(self._judge, views(image))
         return deciding.answer(
             [*judged.confidences.items()], self.provider, self.model, item, judged.least, judged.told
         )

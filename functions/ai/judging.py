@@ -3,9 +3,10 @@
 The *map* sums ImageNet's chances by type (`imagenet.csv`): it knows tools, food, furniture, clothes. The *head*, a small
 linear classifier on each network's pooled features (`head.json`, trained by `python -m tests.eval.head`), knows what ImageNet
 has no class for: cans, jars, bags, boxes, crushed bottles. It also has a class of its own for what is none of these. The more
-the map is sure of something, the less the head is asked. Every view counts alike.
+the map is sure of something, the less the head is asked. Every look counts alike.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -73,8 +74,16 @@ class Joining(Struct, frozen=True):
     """How much each network's map counts: the larger one knows ImageNet's classes better."""
 
 
+class Look(Struct, frozen=True):
+    """What one network makes of one view of a photo: its features [1280] and ImageNet's outputs [1000]."""
+
+    network: int
+    features: Given
+    logits: Given
+
+
 class Judged(Struct, frozen=True):
-    """By type of `labels.TYPES`: the confidence, that of the network and view which is least sure of it, and what is told.
+    """By type of `labels.TYPES`: the confidence, that of the look which is least sure of it, and what is told.
 
     What the confidences lack to 1 is that of nothing to throw away. The answer is decided by them; they are too modest to be
     told to a person.
@@ -92,27 +101,23 @@ class Judge:
         self.head = head
         self.name = f"waste{head.revision}"
         self.joining = joining or Joining()
-        # [networks, features, classes] and [networks, 1, classes]
+        # [networks, features, classes] and [networks, classes]
         self._weights = np.array(head.weights, np.float64).transpose(0, 2, 1) / 1000
-        self._bias = np.array(head.bias, np.float64)[:, None] / 1000
+        self._bias = np.array(head.bias, np.float64) / 1000
         # Cardboard is paper.
         kinds = ["paper" if name == "cardboard" else name for name in head.classes]
         self._own = [TYPES.index(kind) for kind in dict.fromkeys(kinds) if kind != OTHER]
         self._merge = np.array([[kind == TYPES[own] for own in self._own] for kind in kinds], np.float64)
         self._other = kinds.index(OTHER)
 
-    def types(self, features: Given, logits: Given) -> Judged:
-        """What one photo shows, by features [networks, views, 1280] and ImageNet's outputs [networks, views, 1000]."""
-        scores, mapped = self.opinions(features, logits)
-        of_all = np.average(mapped.mean(axis=1), axis=0, weights=self.joining.maps)
-        together = self.join(scores.mean(axis=(0, 1))[None], of_all[None])[0]
-        alone = self.join(scores.reshape(-1, scores.shape[-1]), mapped.reshape(-1, mapped.shape[-1]))
-        found = (together, alone.min(axis=0), told(together[None])[0])
+    def types(self, looks: Sequence[Look]) -> Judged:
+        """What one photo shows, by some looks at it."""
+        scores = np.stack([one.features @ self._weights[one.network] + self._bias[one.network] for one in looks])
+        mapped = by_type(np.stack([one.logits for one in looks]), self.joining.temperature)
+        of_all = np.average(mapped, axis=0, weights=[self.joining.maps[one.network] for one in looks])
+        together = self.join(scores.mean(axis=0)[None], of_all[None])[0]
+        found = (together, self.join(scores, mapped).min(axis=0), told(together[None])[0])
         return Judged(*(dict(zip(TYPES, one.tolist(), strict=True)) for one in found))
-
-    def opinions(self, features: Given, logits: Given) -> tuple[Floats, Floats]:
-        """Of [..., networks, views, ...]: the head's scores [..., networks, views, classes], the map's chances [..., types]."""
-        return features @ self._weights + self._bias, by_type(logits, self.joining.temperature)
 
     def join(self, scores: Floats, mapped: Floats) -> Floats:
         """Chances [n, types] of the two opinions: the head's scores [n, classes] and the map's chances [n, types]."""
@@ -148,9 +153,9 @@ def by_type(logits: Given, temperature: float) -> Floats:
     return np.asarray(_softmax(logits / temperature) @ _MEMBERS.T)
 
 
-def item(logits: Given) -> tuple[str, str] | None:
-    """Slug and waste type of the item that the views [networks, views, 1000] show surely enough."""
-    chances = (_softmax(logits) @ _OF_ITEM.T).mean(axis=(0, 1))
+def item(looks: Sequence[Look]) -> tuple[str, str] | None:
+    """Slug and waste type of the item that these looks show surely enough."""
+    chances = (_softmax(np.stack([one.logits for one in looks])) @ _OF_ITEM.T).mean(axis=0)
     best = int(chances.argmax())
     return list(_ITEMS.items())[best] if chances[best] >= ITEM else None
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from functions.ai import deciding, judging
-from functions.ai.embedded import MIDDLE, SEEN, Classifier, EmbeddedPhotos, views
+from functions.ai.embedded import MIDDLE, SEEN, Classifier, EmbeddedPhotos, opened, views
+from functions.ai.judging import Look
 from functions.ai.labels import CLASSES, TYPES, read_items, read_labels
 from functions.ai.variants import FEATURES, MODEL, SIDE, VARIANTS
 from functions.storage.images import make_copies
@@ -34,6 +35,11 @@ def jpeg(image: Image.Image) -> bytes:
     return target.getvalue()
 
 
+def looks(logits: np.typing.NDArray[np.float32]) -> list[Look]:
+    """All networks' looks at all views [networks, views, 1000], without a feature."""
+    return [Look(n, np.zeros(FEATURES, np.float32), logits[n, view]) for n, view in np.ndindex(logits.shape[:2])]
+
+
 def test_every_class_belongs_to_one_waste_type_of_the_contract() -> None:
     labels = read_labels()
     assert len({label.index for label in labels}) == len(labels) > 290
@@ -51,7 +57,7 @@ def test_every_item_that_a_photo_can_show_is_recycle_infos_and_of_its_type() -> 
 
 
 def test_a_photographed_cup_of_coffee_is_an_espresso_to_both_networks(model_dir: Path) -> None:
-    seen = Classifier(model_dir).look(shipped("coffee.png"))
+    seen = Classifier(model_dir).run(views(opened(shipped("coffee.png"))))
     assert seen.features.shape == (len(VARIANTS), SEEN, FEATURES)
     assert seen.logits.argmax(axis=2).tolist() == [[967] * SEEN] * len(VARIANTS)
     photos = EmbeddedPhotos(model_dir)
@@ -122,7 +128,7 @@ def test_a_type_is_as_sure_as_the_least_sure_view_says() -> None:
     logits = np.full((2, 2, CLASSES), -9, np.float32)
     logits[:, :, 440] = 9  # a beer bottle
     logits[1, 1, [440, 281]] = -9, 9  # and a cat, in the last view of the last network
-    judged = judge.types(np.zeros((2, 2, FEATURES), np.float32), logits)
+    judged = judge.types(looks(logits))
     assert judged.least["glass"] < 0.01
     assert judged.confidences["glass"] > 0.3
     assert set(judged.confidences) == set(judged.least) == set(TYPES)
@@ -181,7 +187,7 @@ def test_what_the_map_takes_for_an_animal_is_nothing_to_throw_away() -> None:
     logits = np.full((2, 2, CLASSES), -9, np.float32)
     logits[:, :, 281] = 9  # tabby cat
     assert judging.by_type(logits, 1.0).max() < 0.01
-    judged = judging.read_judge().types(np.zeros((2, 2, FEATURES), np.float32), logits)
+    judged = judging.read_judge().types(looks(logits))
     assert max(judged.confidences.values()) < deciding.THRESHOLD
 
 
@@ -194,6 +200,13 @@ def test_views_show_the_middle_of_the_picture_and_all_of_it() -> None:
     assert (middle[:, :, 2] < 5).all(), "nothing of the sides"
     assert (middle[:, :, 1] > 100).mean() == pytest.approx(0.25 / MIDDLE**2, abs=0.02)
     assert (whole[:, :, 2] > 200).mean() == pytest.approx(0.5, abs=0.02), "the sides are half of it"
+
+
+def test_a_photo_that_shows_nothing_is_looked_at_by_no_network(model_dir: Path) -> None:
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8))
+    for picture in (noise, Image.new("RGB", (640, 480), "red")):
+        answer = EmbeddedPhotos(model_dir).classify(make_copies(encode(picture)).thumbnail)
+        assert (answer.waste_type, answer.candidates, answer.ask) == ("unknown", [], [])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 900), (1600, 20), (3000, 3000)])

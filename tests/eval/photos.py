@@ -19,9 +19,9 @@ import numpy as np
 from msgspec import Struct
 from PIL import Image
 
-from functions.ai import deciding, embedded, judging
+from functions.ai import deciding, embedded, judging, stages
 from functions.ai.cache import DISTANCE, look
-from functions.ai.judging import Judge
+from functions.ai.judging import Judge, Look
 from shared.messages import Classification
 from tests.eval import drawing, head, photographs, training
 from tests.eval.photographs import Photo
@@ -56,8 +56,17 @@ class Case(Struct, frozen=True):
 
 
 def case(judge: Judge, name: str, shown: str, also: frozenset[str], seen: tuple[Any, Any]) -> Case:
+    """By features [networks, views, 1280] and outputs [networks, views, 1000]; in stages where these are the views served."""
     features, logits = seen
-    judged, item = judge.types(features, logits), judging.item(logits)
+
+    def see(network: int, view: int) -> Look:
+        return Look(network, features[network, view], logits[network, view])
+
+    if features.shape[1] == embedded.SEEN:
+        judged, item = stages.judged(judge, see)
+    else:
+        every = [see(*one) for one in np.ndindex(features.shape[:2])]
+        judged, item = judge.types(every), judging.item(every)
     answer = deciding.answer([*judged.confidences.items()], "embedded", judge.name, item, judged.least, judged.told)
     return Case(name, shown, also, answer, item[0] if item and answer.item_id else "")
 
