@@ -1,10 +1,11 @@
 """What moto's S3 holds, on disk: one file an object, written whole before the answer, read again at start.
 
-    <folder>/<bucket>/objects/ab/abcdef…      a line of JSON (key, type, metadata, times), then the content
+    <folder>/<bucket>/objects/a/abcdef…       a line of JSON (key, type, metadata, times), then the content
     <folder>/<bucket>/uploads/<id>/           a multipart upload under way: `upload`, and one file a part
     <folder>/<bucket>/settings/<name>         a bucket's setting (cors, lifecycle, ...) as the request that made it
 
-An object's file name is the SHA-256 of its key: a key may hold anything, a file name may not.
+An object's file name is the SHA-256 of its key: a key may hold anything, a file name may not. Sixteen folders hold them: each new
+one is a flush more for the object that it is made for.
 """
 
 import contextlib
@@ -71,9 +72,12 @@ class Disk:
                 stray.unlink()
             for path in sorted((bucket / "settings").glob("*")):
                 self._replay(bucket.name, msgspec.json.decode(path.read_bytes(), type=Setting))
-            for path in (bucket / "objects").glob("*/*"):
+            for path in list((bucket / "objects").glob("*/*")):
                 line, _, content = path.read_bytes().partition(b"\n")
-                self._put_into_moto(bucket.name, msgspec.json.decode(line, type=Meta), content)
+                meta = msgspec.json.decode(line, type=Meta)
+                if path != (place := self._path(bucket.name, meta.key)):
+                    self._move(path, place)  # from a version that spread them over more folders
+                self._put_into_moto(bucket.name, meta, content)
             for path in (bucket / "uploads").glob("*"):
                 self._load_upload(bucket.name, path)
 
@@ -234,7 +238,7 @@ class Disk:
 
     def _path(self, bucket: str, key: str) -> Path:
         name = hashlib.sha256(key.encode()).hexdigest()
-        return self.folder / bucket / "objects" / name[:2] / name
+        return self.folder / bucket / "objects" / name[:1] / name
 
     def _upload(self, bucket: str, upload_id: str) -> Path:
         # moto makes the id of letters and digits; a client's own must not become a path.
@@ -245,9 +249,7 @@ class Disk:
     def _write(self, path: Path, content: bytes) -> None:
         fresh = path.with_name(f".new-{path.name}")
         try:
-            for folder in [f for f in (path.parent.parent, path.parent) if not f.exists()]:
-                folder.mkdir(parents=True, exist_ok=True)
-                _flush(folder.parent)
+            _make(path.parent)
             with fresh.open("wb") as file:
                 file.write(content)
                 file.flush()
@@ -259,6 +261,11 @@ class Disk:
                 fresh.unlink(missing_ok=True)
             raise S3Error(500, "InternalError", f"The object could not be stored: {error.strerror}") from None
 
+    def _move(self, path: Path, place: Path) -> None:
+        _make(place.parent)
+        path.replace(place)
+        _flush(place.parent)
+
     def _remove(self, path: Path) -> None:
         if path.exists():
             path.unlink()
@@ -267,6 +274,14 @@ class Disk:
 
 def _text(value: Any) -> str | None:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _make(folder: Path) -> None:
+    """Have this folder, and the one that holds it."""
+    if not folder.exists():
+        for wanted in [one for one in (folder.parent, folder) if not one.exists()]:
+            wanted.mkdir(parents=True, exist_ok=True)
+            _flush(wanted.parent)
 
 
 def _flush(folder: Path) -> None:

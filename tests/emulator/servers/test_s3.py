@@ -22,6 +22,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from emulator.process import Command, free_port, spawn, wait_ready
+from emulator.servers.s3 import server
+from emulator.servers.s3.errors import S3Error
 from emulator.servers.s3.wire import MAX_BODY
 from shared import clock
 
@@ -361,6 +363,35 @@ def test_a_form_without_a_file_is_no_upload(s3: "S3Client") -> None:
     assert (answer.status_code, "exactly one file" in answer.text) == (400, True)
 
 
+FORM = {"CONTENT_TYPE": 'multipart/form-data; boundary="b;c"'}
+FIELD = b'--b;c\r\nContent-Disposition: form-data; name="Key"\r\n\r\n\xea\xb0\x80\r\n'
+FILE = b'--b;c \r\ncontent-type: image/png\r\nContent-Disposition: form-data; name="file"; filename="\xea\xb0\x80.png"\r\n\r\n'
+NOT_FORMS = [
+    b"",
+    FIELD,
+    FIELD + FILE + b"x",
+    FIELD.replace(b"b;c", b"other") + b"--other--\r\n",
+    FIELD.replace(b"; name=", b"; x=") + b"--b;c--\r\n",
+    FIELD.replace(b"form-data", b"attachment") + b"--b;c--\r\n",
+    FIELD.replace(b"b;c\r\n", b"b;cc\r\n") + b"--b;c--\r\n",
+    FIELD.replace(b"\xea", b"\xff") + b"--b;c--\r\n",
+    FIELD.replace(b'"Key"', b'"k%d"') * 300 % tuple(range(300)) + b"--b;c--\r\n",
+]
+
+
+@pytest.mark.parametrize("content", [b"", b"\r\n", b"\r\n--b", b"a\r\n\r\nb\r\n", b"\r\n--b;\r\nc"])
+def test_a_form_s_file_is_what_was_sent_letter_by_letter(content: bytes) -> None:
+    for before, after in ((b"", b""), (b"said before\r\n", b"said behind")):
+        body = before + FIELD + FILE + content + b"\r\n" + FIELD + b"--b;c--\r\n" + after
+        assert server._form(FORM, body) == ({"key": "가"}, [("가.png", content)])
+
+
+@pytest.mark.parametrize("number", range(len(NOT_FORMS)))
+def test_what_is_no_whole_form_is_refused(number: int) -> None:
+    with pytest.raises(S3Error, match="well-formed"):
+        server._form(FORM, NOT_FORMS[number])
+
+
 def test_a_page_of_another_origin_may_post_a_form(store: Store, s3: "S3Client") -> None:
     asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
     preflight = httpx.options(f"{store.url}/{BUCKET}", headers=asked)
@@ -406,16 +437,20 @@ def test_everything_answered_survives_a_kill_9(tmp_path: Path) -> None:
         store.kill()
 
 
-def test_a_half_written_file_of_a_killed_store_is_no_object(tmp_path: Path) -> None:
+def test_a_half_written_file_of_a_killed_store_is_no_object_and_one_of_an_older_version_is(tmp_path: Path) -> None:
     store = Store(tmp_path).start()
     try:
         store.client().put_object(Bucket=BUCKET, Key="whole", Body=b"1")
         store.kill()
         (written,) = (tmp_path / "objects" / BUCKET / "objects").glob("*/*")
+        older = written.parent.parent / written.name[:2] / written.name
+        older.parent.mkdir()
+        written.rename(older)
         (written.parent / ".new-half").write_bytes(b'{"key": "half"')
         store.start()
         assert [o["Key"] for o in store.client().list_objects_v2(Bucket=BUCKET)["Contents"]] == ["whole"]
         assert not (written.parent / ".new-half").exists()
+        assert (written.exists(), older.exists()) == (True, False)
         # What the disk refuses is not stored, and what it was to replace is as it was.
         (written.parent / f".new-{written.name}").mkdir()
         refused = httpx.put(
