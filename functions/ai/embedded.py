@@ -93,12 +93,12 @@ class Network:
         # Its own arena keeps 10 MB from photo to photo and is no faster here.
         options.enable_cpu_mem_arena = False
         try:
-            self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
+            self.session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's have no common class
             raise ModelMissing(f"{path} can't be read, {error}: {build}") from error
-        title = self._session.get_modelmeta().custom_metadata_map.get("title", "an older version's")
+        title = self.session.get_modelmeta().custom_metadata_map.get("title", "an older version's")
         if title != variant.title:
             raise ModelMissing(f"{path} is {title}, not {variant.title}: {build}")
         self._side = variant.side
@@ -106,11 +106,12 @@ class Network:
     def run(self, images: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Of [n, SIDE, SIDE, 3] views: features [n, 1280], outputs [n, 1000]."""
         # One after the other: a view's numbers fit into the core's cache, those of all do not.
-        found = [self._session.run(["features", "logits"], {"image": self._fitting(image)[None]}) for image in images]
+        found = [self.session.run(["features", "logits"], {"image": self.fitting(image)[None]}) for image in images]
         features, logits = zip(*found, strict=True)
         return np.concatenate(features), np.concatenate(logits)
 
-    def _fitting(self, image: Pixels) -> Pixels:
+    def fitting(self, image: Pixels) -> Pixels:
+        """A view of SIDE in the network's own."""
         return image if self._side == len(image) else _resized(Image.fromarray(image), self._side)
 
 
@@ -118,7 +119,7 @@ class Classifier:
     """Both networks; safe to use from several threads."""
 
     def __init__(self, folder: Path) -> None:
-        self._networks = [Network(folder / variant.file, variant) for variant in VARIANTS]
+        self.networks = [Network(folder / variant.file, variant) for variant in VARIANTS]
         # Two images that share a core take turns inside of it, and push each other's numbers out of its cache.
         self._cores = threading.Semaphore(len(os.sched_getaffinity(0)))
 
@@ -126,7 +127,7 @@ class Classifier:
         """What a photo shows by its views [SEEN, SIDE, SIDE, 3], looked at as far as it takes."""
 
         def see(network: int, view: int) -> Look:
-            features, logits = self._networks[network].run(images[view : view + 1])
+            features, logits = self.networks[network].run(images[view : view + 1])
             return Look(network, features[0], logits[0])
 
         with self._cores:
@@ -135,7 +136,7 @@ class Classifier:
     def run(self, images: Pixels) -> Seen:
         """All that both networks make of [n, SIDE, SIDE, 3] views."""
         with self._cores:
-            features, logits = zip(*(network.run(images) for network in self._networks), strict=True)
+            features, logits = zip(*(network.run(images) for network in self.networks), strict=True)
         return Seen(np.stack(features), np.stack(logits))
 
 

@@ -13,15 +13,17 @@ from typing import Any
 
 import psutil
 
-from tests.bench.costs import Scene
+from tests.bench import photographs
+from tests.bench.costs import SMALL, Scene
 from tests.emulator.conftest import Emulator, make
-from tests.load.users import Try, User, crowd, outcomes
+from tests.load.users import Photos, Try, User, crowd, outcomes
 from tests.support import Keys
 
 # So many at once keep both workers busy, and stay far below what a service lets in.
 PEOPLE = 24
 SECONDS = 20.0
 CORES = 2
+PICTURES = 120
 CHAT = "/api/v1/chat/conversations"
 THINGS = ("페트병", "종이컵", "유리병", "건전지", "형광등", "스티로폼")
 
@@ -45,10 +47,12 @@ def _measured(emulator: Emulator, kind: type[User]) -> tuple[float, float, float
     """Ends a second, and milliseconds of processor for one: of all parts, and of the people."""
     keys = Keys(emulator.folder / "keys" / "signing.json", emulator.folder / "keys" / "jwks.json")
 
+    photos = Photos(pictures=photographs.pictures(PICTURES, SMALL))
+
     def live(people: int, seconds: float) -> tuple[list[Try], float]:
         begun = time.monotonic()
         clock: Callable[[], float] = lambda: time.monotonic() - begun  # noqa: E731 - a parameter of one line
-        tries = asyncio.run(crowd(emulator.url, people, keys, seconds, clock, kind))
+        tries = asyncio.run(crowd(emulator.url, people, keys, seconds, clock, kind, photos))
         return tries, clock()
 
     live(2, 2.0)  # the first of each loads what it needs
@@ -72,6 +76,7 @@ def run() -> list[dict[str, Any]]:
             note = (
                 f"{PEOPLE} people at once, who took {people:.0f} ms of processor for each beside the parts' {parts:.0f}"
             )
+            note += f"; {photographs.KIND}" if kind is User else ""
             rows.append(
                 {"name": f"{what} a second, the whole way", "ours": round(rate, 1), "unit": "1/s", "note": note}
                 | {"budget": f"≥ {budget}"}

@@ -9,7 +9,8 @@ import random
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 from uuid import UUID
 
@@ -41,17 +42,20 @@ class Failed(Exception):
 
 
 class Photos:
-    """Photographs of which no two have the same pixels, made without encoding each: by the quantizers of a JPEG."""
+    """Photographs of which no two have the same pixels, made without encoding each: by the quantizers of a JPEG.
 
-    def __init__(self, seed: int = 0) -> None:
+    Of some pictures in turn, or of one that is drawn.
+    """
+
+    def __init__(self, seed: int = 0, pictures: Sequence[bytes] = ()) -> None:
         self._random = random.Random(seed)
-        self._picture = photo(640, 480)
-        self._at = self._picture.index(_QUANTIZERS) + 5  # marker, length, number of the table
-        self._table = self._picture[self._at : self._at + 8]
+        self._pictures = cycle(pictures or [photo(640, 480)])
 
     def another(self) -> bytes:
-        changed = bytes(max(1, value + self._random.randint(-3, 3)) for value in self._table)
-        return self._picture[: self._at] + changed + self._picture[self._at + len(changed) :]
+        picture = next(self._pictures)
+        at = picture.index(_QUANTIZERS) + 5  # marker, length, number of the table
+        changed = bytes(max(1, value + self._random.randint(-3, 3)) for value in picture[at : at + 8])
+        return picture[:at] + changed + picture[at + len(changed) :]
 
 
 class User:
@@ -147,11 +151,17 @@ class User:
 
 
 async def crowd(
-    gateway: str, count: int, keys: Keys, seconds: float, clock: Callable[[], float], kind: type[User] = User
+    gateway: str,
+    count: int,
+    keys: Keys,
+    seconds: float,
+    clock: Callable[[], float],
+    kind: type[User] = User,
+    photos: Photos | None = None,
 ) -> list[Try]:
     """Let so many users of a kind live for that time; they arrive within its first eighth."""
     tries: list[Try] = []
-    context, photos = ssl.create_default_context(), Photos()
+    context, photos = ssl.create_default_context(), photos or Photos()
 
     async def arrive(number: int) -> None:
         await asyncio.sleep(seconds / 8 * number / count)
