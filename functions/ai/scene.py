@@ -78,31 +78,10 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     """
     text = fact.text
     found = neighbours.search(text, MANY)
-    mentioned = _held(mentions(text, found), text, neighbours)
-    if mentioned and all(roles.as_tool(one, text) for one in mentioned):
-        mentioned = _shorter(mentioned, text, found) or mentioned
-    if "full" in fact.cases:
-        mentioned = [_left_over(one, text, found) for one in mentioned]
-    if (
-        _nothing_but_a_name(fact)
-        and found
-        and found[0].score >= _NAMED
-        and all(one.item != found[0] for one in mentioned)
-    ):
-        # "스마트폰 케이스": the search knows the whole name in other words.
-        mentioned = [Mention(found[0], 0, len(text))]
-    if len(mentioned) == 1:
-        mentioned = _before_a_bin(mentioned[0], text, found)
-    if fact.said and fact.short and not any(one for one in mentioned if not bins.collected(one, text)):
-        # "유리병 수거함에 넣으면 안 돼?" after a thing.
-        mentioned = []
+    mentioned = _mentioned(fact, found, neighbours)
     first = roles.things(mentioned, text, follows=bool(fact.said))[:MOST_ITEMS]
     near = fact.near and bool(first or fact.place)
-    about = fact.disposal or near
-    only_parts = all(parts.is_part(one.words(text)) for one in first)
-    # A remark that names nothing new is about what was spoken of: "기름이 많이 묻었으면?"
-    remark = not first and fact.short and (not fact.whole or rest.plainly_about(text, mentioned))
-    leans = bool(fact.said) and (remark or fact.follows or (bool(first) and only_parts and not fact.whole))
+    leans = _leans(fact, first, mentioned)
     # "And the cap?" after a bottle asks for no headgear.
     named = [one for one in first if not (leans and parts.is_part(one.words(text)))]
     named = [one for one in named if not bins.as_bin(one, named, text)]
@@ -112,23 +91,8 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     both = parts.part_and_whole(named, text)
     kept = parts.wholes([one for one in named if both is None or one is not both[0]], text)
     asked_bins = bins.asked_for(text, kept)
-    bin_asked = asked_bins[0] if asked_bins else None
-    beside = roles.beside(mentioned, text)
-    aspects = reading.aspects(rest.without(text, parts.without_parts(kept, text)))
-    on_topic = (
-        about
-        or plainly
-        or both is not None
-        or fact.state
-        or rest.only_names(named, text)
-        or (fact.described and bool(named))
-        or (bool(named) and not _TROUBLES.isdisjoint(fact.cases))
-        or bin_asked is not None
-        or (fact.short and not (fact.polar or fact.open) and lists.listed(kept, text))
-        or (bool(kept) and fact.polar and not set(aspects) <= _ELSEWHERE_TOO)
-        or (bool(kept) and fact.reason and not WHERE.isdisjoint(aspects))
-        or (bool(kept) and _OF_STUFF.search(text) is not None)
-    )
+    aspects = _aspects(fact, kept, near=near)
+    taken = [*_paid(text), *(bins.spans(text) if asked_bins else ())]
     return Scene(
         facts=fact,
         found=found,
@@ -136,26 +100,66 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         first=first,
         named=kept,
         both=both,
-        part=parts.part(text, [*kept, *beside], [*_paid(text), *([] if bin_asked is None else bins.spans(text))]),
+        part=parts.part(text, [*kept, *roles.beside(mentioned, text)], taken),
         near=near,
-        about=about,
+        about=fact.disposal or near,
         leans=leans,
         plainly=plainly,
-        on_topic=on_topic,
+        on_topic=bool(fact.disposal or near or plainly or both or fact.state or asked_bins)
+        or rest.only_names(named, text)
+        or (bool(kept) and _of_things(fact, kept, aspects)),
         elsewhere=fact.elsewhere and _elsewhere(text, mentioned),
-        bin=bin_asked,
+        bin=next(iter(asked_bins), None),
         choice=fact.either or len(asked_bins) > 1 or (" or " in text and bool(asked_bins or WHERE & set(aspects))),
-        aspects=tuple(
-            one
-            for one in (sorted(aspects, key=_last) if "handed" in aspects and _HANDED_IN.search(text) else aspects)
-            if not (fact.asks_where and one in _BEFOREHAND) and not (one == "handed" and (near or fact.open))
-        ),
+        aspects=aspects,
     )
 
 
-def _last(aspect: str) -> bool:
-    """The order in which a place that takes things comes first."""
-    return aspect != "handed"
+def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[Mention]:
+    """The items that a text names, or means by a name that is put together of its words."""
+    text = fact.text
+    mentioned = _held(mentions(text, found), text, neighbours)
+    if mentioned and all(roles.as_tool(one, text) for one in mentioned):
+        mentioned = _shorter(mentioned, text, found) or mentioned
+    if "full" in fact.cases:
+        mentioned = [_left_over(one, text, found) for one in mentioned]
+    best = found[0] if found and found[0].score >= _NAMED else None
+    if best and _nothing_but_a_name(fact) and all(one.item != best for one in mentioned):
+        # "스마트폰 케이스": the search knows the whole name in other words.
+        mentioned = [Mention(best, 0, len(text))]
+    if len(mentioned) == 1:
+        mentioned = _before_a_bin(mentioned[0], text, found)
+    if fact.said and fact.short and all(bins.collected(one, text) for one in mentioned):
+        # "유리병 수거함에 넣으면 안 돼?" after a thing.
+        return []
+    return mentioned
+
+
+def _leans(fact: Facts, first: list[Mention], mentioned: list[Mention]) -> bool:
+    """Whether it leans on what was said before: a remark that names nothing new ("기름이 많이 묻었으면?"), or a part."""
+    remark = not first and fact.short and (not fact.whole or rest.plainly_about(fact.text, mentioned))
+    only_parts = bool(first) and not fact.whole and all(parts.is_part(one.words(fact.text)) for one in first)
+    return bool(fact.said) and (remark or fact.follows or only_parts)
+
+
+def _of_things(fact: Facts, things: list[Mention], aspects: tuple[str, ...]) -> bool:
+    """Whether a text that names things asks about throwing them away, though it has no word for that."""
+    return (
+        fact.described
+        or not _TROUBLES.isdisjoint(fact.cases)
+        or (fact.short and not (fact.polar or fact.open) and lists.listed(things, fact.text))
+        or (fact.polar and not set(aspects) <= _ELSEWHERE_TOO)
+        or (fact.reason and not WHERE.isdisjoint(aspects))
+        or _OF_STUFF.search(fact.text) is not None
+    )
+
+
+def _aspects(fact: Facts, things: list[Mention], *, near: bool) -> tuple[str, ...]:
+    """What is asked about the things, outside of their names; first of all a place that they are brought to."""
+    asked = reading.aspects(rest.without(fact.text, parts.without_parts(things, fact.text)))
+    unasked = (_BEFOREHAND if fact.asks_where else set()) | ({"handed"} if near or fact.open else set())
+    first = {"handed"} if _HANDED_IN.search(fact.text) else set()
+    return tuple(sorted((one for one in asked if one not in unasked), key=lambda one: one not in first))
 
 
 def _elsewhere(text: str, mentioned: list[Mention]) -> bool:
