@@ -4,15 +4,9 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
+_Recycled = Literal["paper", "paper_pack", "plastic", "pet_clear", "vinyl", "styrofoam", "glass", "metal"]
 _Types = Literal[
-    "paper",
-    "paper_pack",
-    "plastic",
-    "pet_clear",
-    "vinyl",
-    "styrofoam",
-    "glass",
-    "metal",
+    _Recycled,
     "clothing",
     "battery",
     "lighting",
@@ -30,3 +24,5 @@ WasteType = Annotated[
 ]
 
 WASTE_TYPES: tuple[str, ...] = get_args(_Types)
+RECYCLED = frozenset(get_args(_Recycled))
+"""Those that a household sorts for the collection of recyclables."""

@@ -1,6 +1,9 @@
 """The rule for a part of a thing: the part's own item, or the thing's lines about it."""
 
 import re
+from typing import Any
+
+from msgspec import Struct
 
 from functions.ai import lists, parts
 from functions.ai.asking import Asking
@@ -14,53 +17,97 @@ from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, PART_WORDS, PARTS, 
 _PART = 0.35
 
 
+class _Asked(Struct, frozen=True):
+    """A part in a question, with the things that it may belong to."""
+
+    ask: Asking
+    kind: str
+    word: str
+    whole: list[Item]
+    """The things that the question names."""
+    topic: list[Item]
+    """The things named, or what was spoken of."""
+
+    @property
+    def scene(self) -> Scene:
+        return self.ask.scene
+
+    @property
+    def one(self) -> Item | None:
+        """The thing, where it is but one."""
+        return self.topic[0] if len(self.topic) == 1 else None
+
+    @property
+    def named(self) -> Item | None:
+        """The item that goes by the part's name."""
+        scene = self.scene
+        if scene.both:
+            return scene.both[0].item
+        return scene.first[0].item if scene.leans and scene.first and not scene.named else None
+
+    def of_whole(self, **more: Any) -> Understood:
+        return self.ask.understood("part_of_a_thing", self.topic, **more)
+
+
 def part_of_a_thing(ask: Asking) -> Understood | None:
     """A part of a thing named here or before: the part's own item, or the thing's lines about it."""
     scene = ask.scene
     if scene.part is None:
         return None
     whole = [one.item for one in scene.named] or ask.meant()
-    if not (whole or scene.leans or scene.plainly):
-        return None
-    topic = whole or ask.topic()
+    topic = whole or (ask.topic() if scene.leans or scene.plainly else [])
     if not topic:
         return None
-    named = scene.both[0].item if scene.both else None
-    if named is None and scene.leans and scene.first and not scene.named:
-        named = scene.first[0].item
-    aspect = ASPECT_OF_PART[scene.part[0]]
-    if len(topic) == 1 and "tied" in scene.aspects and not scene.facts.polar and "tied" in topic[0].answers:
-        # "의자 네 개 버리는데 스티커 몇 장 붙여요?"
-        return ask.understood("part_of_a_thing", topic, aspects=("tied",))
-    if len(whole) == 1 and scene.part[0] in _NEVER_ALONE and scene.bin and not _ITSELF.search(scene.facts.text):
-        # "가방 지퍼 고장났는데 의류수거함에 넣어도 돼?"
-        return ask.understood("part_of_a_thing", whole)
-    if "stuck" in scene.facts.cases and len(whole) == 1 and not parts.is_part(plain(whole[0].name)):
-        # "배터리 분리 안 되는 무선이어폰": the whole thing goes.
-        return ask.understood("part_of_a_thing", whole)
-    if len(topic) == 1 and aspect in topic[0].answers and _to_be_done(scene) and not _goes(scene):
-        # "페트병 라벨 떼야 해?" is answered by the bottle; "라벨은 어디에?" by the label.
-        return ask.understood("part_of_a_thing", topic, aspects=(aspect,))
-    if (
-        len(whole) == 1
-        and scene.facts.polar
-        and aspect
-        and _to_be_done(scene)
-        and _told(whole[0], scene.part[0])
-        and not _goes(scene)
-    ):
-        # "오렌지 껍질에 붙은 스티커 떼야 돼?"
-        return ask.understood("part_of_a_thing", whole, aspects=(aspect,))
-    if scene.facts.still_on and len(topic) == 1:
-        return ask.understood("part_of_a_thing", topic, part=scene.part)
-    items, part = _parted(topic[0], scene.part, named, ask.neighbours)
-    if part is not None and scene.facts.polar and "separate" in scene.aspects and "separate" in items[0].answers:
+    asked = _Asked(ask, *scene.part, whole, topic)
+    return next((found for rule in _ABOUT_THE_WHOLE if (found := rule(asked)) is not None), None) or _by_itself(asked)
+
+
+def _stickers(asked: _Asked) -> Understood | None:
+    """ "의자 네 개 버리는데 스티커 몇 장 붙여요?": those of a pickup."""
+    ours = asked.one and "tied" in asked.one.answers and "tied" in asked.scene.aspects
+    return asked.of_whole(aspects=("tied",)) if ours and not asked.scene.facts.polar else None
+
+
+def _goes_along(asked: _Asked) -> Understood | None:
+    """ "가방 지퍼 고장났는데 의류수거함에 넣어도 돼?", "배터리 분리 안 되는 무선이어폰": the whole thing goes."""
+    if len(asked.whole) != 1:
+        return None
+    scene = asked.scene
+    never_alone = asked.kind in _NEVER_ALONE and scene.bin and not _ITSELF.search(scene.facts.text)
+    stuck = "stuck" in scene.facts.cases and not parts.is_part(plain(asked.whole[0].name))
+    return asked.of_whole() if never_alone or stuck else None
+
+
+def _to_be_done(asked: _Asked) -> Understood | None:
+    """What to do with a part: "페트병 라벨 떼야 해?" is answered by the bottle; "라벨은 어디에?" by the label."""
+    fact, aspect, one = asked.scene.facts, ASPECT_OF_PART[asked.kind], asked.one
+    done = (fact.state or fact.polar or what_if(fact.text)) and not fact.asks_where
+    if not (done and one) or _goes(asked.scene):
+        return None
+    # "오렌지 껍질에 붙은 스티커 떼야 돼?"
+    told = bool(asked.whole) and fact.polar and aspect and _told(one, asked.kind)
+    return asked.of_whole(aspects=(aspect,)) if aspect in one.answers or told else None
+
+
+def _stays_on(asked: _Asked) -> Understood | None:
+    """ "빨대 꽂은 채 버려도 돼?" """
+    return asked.of_whole(part=(asked.kind, asked.word)) if asked.scene.facts.still_on and asked.one else None
+
+
+_ABOUT_THE_WHOLE = (_stickers, _goes_along, _to_be_done, _stays_on)
+
+
+def _by_itself(asked: _Asked) -> Understood:
+    """The part's own item where there is one, beside the whole in a list ("컵라면 용기랑 뚜껑 어디에")."""
+    fact, whole = asked.scene.facts, asked.whole
+    items, part = _parted(asked.topic[0], (asked.kind, asked.word), asked.named, asked.ask.neighbours)
+    if part is not None and fact.polar and "separate" in asked.scene.aspects and "separate" in items[0].answers:
         # "쇼핑백 끈 떼야 돼?"
-        return ask.understood("part_of_a_thing", items, aspects=("separate",))
-    if whole and not scene.facts.polar and lists.joined(scene.named[-1:], scene.part[1], scene.facts.text):
-        # "컵라면 용기랑 뚜껑 어디에": both are asked for.
-        return ask.understood("part_of_a_thing", [*whole, *(one for one in items if one not in whole)], aspects=())
-    return ask.understood("part_of_a_thing", [*items, *topic[1:]] if len(topic) > 1 else items, part=part)
+        return asked.ask.understood("part_of_a_thing", items, aspects=("separate",))
+    if whole and not fact.polar and lists.joined(asked.scene.named[-1:], asked.word, fact.text):
+        both = [*whole, *(one for one in items if one not in whole)]
+        return asked.ask.understood("part_of_a_thing", both, aspects=())
+    return asked.ask.understood("part_of_a_thing", [*items, *asked.topic[1:]], part=part)
 
 
 def _told(item: Item, part: str) -> bool:
@@ -68,11 +115,6 @@ def _told(item: Item, part: str) -> bool:
     return any(parts.speaks_of(line, part) for line in item.steps("ko")) and not item.name.endswith(
         tuple(PART_WORDS[part])
     )
-
-
-def _to_be_done(scene: Scene) -> bool:
-    """Whether it is asked what to do with a part, rather than where it goes."""
-    return (scene.facts.state or scene.facts.polar or what_if(scene.facts.text)) and not scene.facts.asks_where
 
 
 # Parts that tell how a thing is; none is thrown away alone, unless it is what is asked about: "손잡이는 플라스틱에 버려?"

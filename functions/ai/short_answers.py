@@ -8,6 +8,7 @@ from functions.ai.facts import plain, what_if
 from functions.ai.retrieval import Category, Item
 from functions.ai.understood import Understood
 from functions.ai.vocabulary import ASPECT_OF_PART, ASPECTS, LINES_OF, PART_WORDS, TEXTS, TOPICS, WHERE
+from shared.waste_types import RECYCLED
 
 
 def answering(item: Item, understood: Understood) -> list[str]:
@@ -39,7 +40,7 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
         line = item.answer("recycle", language) or item.described(language)
         return [polarity.binned(line, item.category, understood)]
     line = item.answer(aspect, language)
-    if aspect == "bag" and understood.polar and _AS_IT_IS.search(understood.text) and item.category in _RECYCLED:
+    if aspect == "bag" and understood.polar and _AS_IT_IS.search(understood.text) and item.category in RECYCLED:
         # "라벨 없는 생수병은 그냥 버리면 돼요?" asks for no bag.
         return []
     if line and aspect in _OF_PARTS and understood.open and TOPICS.asks_where.within(understood.text):
@@ -101,7 +102,6 @@ _ALIKE = {"bin", "outdoors", "handed"}
 _MORE = {*WHERE, "data"}
 _OF_PARTS = {"label", "lid"}
 _AS_IT_IS = re.compile(r"그냥 버[리려]")
-_RECYCLED = {"paper", "paper_pack", "plastic", "pet_clear", "vinyl", "styrofoam", "glass", "metal"}
 _OUTCOMES = {*WHERE, "bin"}
 """Aspects whose answer changes with how the thing is; a dirty can is rinsed all the same."""
 
