@@ -1,18 +1,28 @@
 """A question as the rules ask about it: its scene, what they look up beyond that, and what they say."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from functions.ai import bins, parts, rest, roles, sounds
-from functions.ai.facts import asked, facts
+from functions.ai.facts import asked, ending_in, facts
 from functions.ai.interfaces import Question
 from functions.ai.mentions import mentions
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import MANY, MEANT, MOST_ITEMS, Scene, scene
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import ROLES
+from functions.ai.vocabulary import ROLES, WHERE
 from shared.calls import Missing
 from shared.messages import Photo, Turn
+
+
+def _left_in(scene: Scene) -> bool:
+    """ "옷걸이에 걸린 채로 옷 넣어도 돼?": that the thing goes there is no yes to what it is in or on."""
+    return set(scene.outcome) <= _PLACES and bool(scene.outcome) and _STILL.search(scene.facts.text) is not None
+
+
+_PLACES = {*WHERE, "bin"}
+_STILL = re.compile(rf"에\s[가-힣]*{ending_in(4)}\s채")
 
 
 class Asking:
@@ -36,7 +46,8 @@ class Asking:
             "may": fact.may,
             "reason": fact.reason,
             "barred": fact.barred,
-            "polar": (fact.polar or (asked is not self.scene and not fact.open)) and not asked.choice,
+            "polar": (fact.polar or (asked is not self.scene and not fact.open))
+            and not (asked.choice or _left_in(asked)),
             "open": fact.open or asked.choice,
             "every": fact.every,
             "text": fact.text,

@@ -74,7 +74,25 @@ def is_bin(words: str) -> bool:
 
 def only_bins(named: Sequence[Mention], text: str) -> bool:
     """Whether all that is named is what something is thrown into: the thing itself has no name of ours."""
-    return bool(named) and all(ROLES.bin.is_all(one.words(text)) for one in named)
+    return bool(named) and all(is_into(one, text) for one in named)
+
+
+def is_into(one: Mention, text: str) -> bool:
+    """Whether a mention is what something is thrown into, whatever it is."""
+    return ROLES.bin.is_all(one.words(text)) and not _itself(one, text)
+
+
+def is_where(one: Mention, text: str) -> bool:
+    """Whether a mention is a material or a bin, or a fixture that something is put into."""
+    return ROLES.where.is_all(one.words(text)) and not _itself(one, text)
+
+
+def _itself(one: Mention, text: str) -> bool:
+    """Whether a bin or a basin is the thing: "휴지통 깨졌어요"."""
+    return ROLES.fixtures.is_all(one.words(text)) and _PUT_IN.match(text, one.end) is None
+
+
+_PUT_IN = re.compile(rf"\s?{ROLES.put_in.source}")
 
 
 def said_type(text: str) -> str | None:

@@ -112,7 +112,7 @@ def binned(line: str, category: str, understood: Understood) -> str:
     said = _WORD.match(line)
     if said is None:
         return _into(line, understood)
-    if understood.open:
+    if understood.open or not understood.polar:
         return bare(line)
     if _of_some(line, understood):
         return worded(line, False, understood)

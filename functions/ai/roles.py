@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from functions.ai import facts as reading
-from functions.ai import lists, parts
+from functions.ai import bins, lists, parts
 from functions.ai.mentions import HELD, SOUNDED, Mention
 from functions.ai.vocabulary import CASES, GRAMMAR, ROLES
 
@@ -51,15 +51,15 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         one
         for one in named
         if one not in aside
-        and not ROLES.where.is_all(one.words(text))
+        and not bins.is_where(one, text)
         and not _NOT_THAT.match(text, one.end)
         and not (_ORIGIN.match(text, one.end) and one is not named[-1] and not parts.is_part(named[-1].words(text)))
     ]
     if not kept:
         # "캔을 쓰레기통에": of materials and bins alone, the bin is not the thing.
-        return [one for one in named if not ROLES.bin.is_all(one.words(text))] or list(named)
+        return [one for one in named if not bins.is_into(one, text)] or list(named)
     listed = [run for run in lists.runs(named, text) if len(run) > 1 and any(one in kept for one in run)]
-    more = {one.start for run in listed for one in run if not ROLES.bin.is_all(one.words(text))}
+    more = {one.start for run in listed for one in run if not bins.is_into(one, text)}
     return [mention for mention in named if mention in kept or mention.start in more]
 
 
@@ -121,12 +121,15 @@ def _taken_out(named: Sequence[Mention], text: str) -> list[Mention]:
 
 def _is_thing(one: Mention, text: str) -> bool:
     """Whether a mention is neither a material or a bin nor a part."""
-    return not ROLES.where.is_all(one.words(text)) and not parts.is_part(one.words(text))
+    return not bins.is_where(one, text) and not parts.is_part(one.words(text))
 
 
 def _says_which(one: Mention, other: Mention, text: str) -> bool:
     """Whether a thing only says which one is meant by the next word."""
     words = other.words(text)
+    if bins.collected(other, text):
+        # "카메라 유리병 수거함에"
+        return False
     if one.item.category == "food" != other.item.category and not ROLES.where.is_all(words):
         # "콜라 페트병": what was in it.
         return True

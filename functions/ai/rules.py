@@ -89,7 +89,7 @@ def things_named(ask: Asking) -> Understood | None:
     items = [one.item for one in named]
     alone = len(named) == 1 and not parts.AT_END.search(named[0].words(ask.scene.facts.text))
     kind = ask.scene.of_kind(named[0]) if alone else None
-    if named and all(ROLES.where.is_all(one.words(ask.scene.facts.text)) for one in named):
+    if named and all(bins.is_where(one, ask.scene.facts.text) for one in named):
         # "플라스틱 옷겉이": a material before a misspelt name.
         name = rest.name_alone(ask.scene.facts.text)
         items = next(([item] for item in ask.scene.found[:5] if sounds.nearly(name, item.names())), items)

@@ -67,7 +67,7 @@ class Scene(Struct, frozen=True):
     @property
     def things(self) -> list[Mention]:
         """The things named that are more than a material or a bin."""
-        return [one for one in self.named if not ROLES.where.is_all(one.words(self.facts.text))]
+        return [one for one in self.named if not bins.is_where(one, self.facts.text)]
 
 
 def scene(fact: Facts, neighbours: Neighbours) -> Scene:
@@ -129,10 +129,9 @@ def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[M
         mentioned = [Mention(best, 0, len(text))]
     if len(mentioned) == 1:
         mentioned = _before_a_bin(mentioned[0], text, found)
-    if fact.said and fact.short and all(bins.collected(one, text) for one in mentioned):
-        # "유리병 수거함에 넣으면 안 돼?" after a thing.
-        return []
-    return mentioned
+    things = [one for one in mentioned if not bins.collected(one, text)]
+    # "만두 유리병 수거함에 넣어도 돼?", and after a thing "유리병 수거함에 넣으면 안 돼?".
+    return things if things or (fact.said and fact.short) else mentioned
 
 
 def _leans(fact: Facts, first: list[Mention], mentioned: list[Mention]) -> bool:

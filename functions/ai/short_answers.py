@@ -79,9 +79,12 @@ def asked_of(item: Item, understood: Understood) -> str | None:
         # "음식물이야 일반쓰레기야?": the bin that it does go into.
         yes = [one for one in aspects if one in WHERE and polarity.affirms(item.answer(one, "ko"))]
         aspects = (*(one for one in aspects if one not in WHERE), *yes, *aspects)
+    itself = _itself(item)
+    # "테이프는?" asks nothing about a tape on the tape.
+    aspects = tuple(one for one in aspects if one not in itself or polarity.affirms(item.answer(one, "ko")))
     if not _MORE.isdisjoint(aspects):
         # "플라스틱 뚜껑은 일반쓰레기?" asks nothing about a lid of the lid.
-        aspects = tuple(sorted(aspects, key=_itself(item).__contains__))
+        aspects = tuple(sorted(aspects, key=itself.__contains__))
     return next((one for one in aspects if one in _ALIKE or _says(item, one)), next(iter(aspects), None))
 
 

@@ -74,6 +74,8 @@ class Roles(Struct, frozen=True):
 
     where: Words
     bin: Words
+    fixtures: Words
+    put_in: Words
     degree: Words
     dirt: Words
     wrapped: Words
