@@ -10,6 +10,7 @@ from functions.ai.short_answers import answering, of_kind, said_later
 from functions.ai.understood import Understood
 from functions.ai.vocabulary import TEXTS
 from shared.errors import Unavailable
+from shared.waste_types import RECYCLED
 
 FIXED = frozenset(text for texts in TEXTS.values() for text in texts.values())
 """Every sentence of ours beside the items' own lines, the situations' lines and the yes or no before one."""
@@ -75,7 +76,8 @@ def _together(understood: Understood, texts: dict[str, str]) -> list[str]:
     first, *others = [set(item.bins) for item in understood.items]
     if not any(first & other for other in others):
         return [texts["apart_yes" if asks_apart else "apart"]]
-    same = all(first == other for other in others)
+    # Of general waste some burn and some do not; of a kind that is collected some have another way as well.
+    same = all(first == other for other in others) or understood.items[0].category in {*RECYCLED, "food"}
     return [texts["together_no" if asks_apart else "together"]] if same else []
 
 

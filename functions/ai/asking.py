@@ -21,6 +21,8 @@ def _left_in(scene: Scene) -> bool:
     return set(scene.outcome) <= _PLACES and bool(scene.outcome) and _STILL.search(scene.facts.text) is not None
 
 
+# "ㅋㅋㅋ" is no word.
+_SPELT = re.compile(r"[가-힣]|[a-z]{2}")
 _PLACES = {*WHERE, "bin"}
 _STILL = re.compile(rf"에\s[가-힣]*{ending_in(4)}\s채")
 
@@ -109,7 +111,8 @@ class Asking:
     def meant(self) -> list[Item]:
         """The item that the search is sure of, where the text has no name as ours are written."""
         scene = self.scene
-        best = scene.found[0] if scene.found and scene.found[0].score >= MEANT else None
+        spelt = _SPELT.search(scene.facts.text) is not None
+        best = scene.found[0] if spelt and scene.found and scene.found[0].score >= MEANT else None
         if bins.only_bins(scene.mentioned, scene.facts.text):
             return []
         own = scene.about or scene.facts.state or not scene.leans

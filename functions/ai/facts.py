@@ -10,6 +10,7 @@ from msgspec import Struct
 from functions.ai.interfaces import Question
 from functions.ai.vocabulary import (
     ASPECTS,
+    BINS,
     CASES,
     GRAMMAR,
     KINDS,
@@ -64,6 +65,8 @@ _YES_OR_NO = re.compile(
 _AUXILIARY = re.compile(
     r"(?:^|[.,;!?]\s)(?:so |and |but |then )?(?:do|does|did|can|could|may|should|must|will|would|is|are)\s"
 )
+# "old keyboard, e-waste?", "newspaper and books, same bin?"
+_BIN_ASKED = re.compile(rf"(?:{'|'.join(words.source for words in (*BINS.values(), TOPICS.together))})\?+$")
 _WHAT_IF = re.compile(r"면요?[\s?!.~]*$")
 # "뚜껑은요?", "젖었으면?"
 _REMARKS = re.compile(r"[가-힣][은는면]요?[\s?!.~]*$")
@@ -156,6 +159,8 @@ class Facts(Struct, frozen=True):
     every: bool
     again: bool
     """Whether it asks of another thing what was asked before."""
+    says: bool
+    """Whether any of its words is one that is looked for: a picture or letters at random say nothing."""
     aspects: tuple[str, ...]
     cases: tuple[str, ...]
     kind: str | None
@@ -208,12 +213,29 @@ def facts(question: Question) -> Facts:
         barred=_barred(text),
         every=GRAMMAR.every.within(text),
         again=_AGAIN.search(text) is not None,
+        says=_says(text),
         aspects=aspects(text),
         cases=_cases(text),
         kind=next((name for words, name in KINDS.values() if words.within(text)), None),
         situation=next((one for one in SITUATIONS if one.there(text)), None),
         unknown=next((one for one in UNKNOWNS if one.there(text)), None),
     )
+
+
+def _says(text: str) -> bool:
+    """Whether a text has a syllable, or an English word of those that questions hold."""
+    if re.search("[가-힣]", text):
+        return True
+    lists = (
+        *ASPECTS.values(),
+        *CASES.values(),
+        *BINS.values(),
+        TOPICS.disposal,
+        TOPICS.handling,
+        TOPICS.state,
+        GRAMMAR.filler,
+    )
+    return any(words.within(text) for words in lists)
 
 
 def _cases(text: str) -> tuple[str, ...]:
@@ -228,7 +250,8 @@ def _barred(text: str) -> bool:
 
 
 def _yes_or_no(text: str) -> bool:
-    return TOPICS.polar.within(text) or any(asks.search(text) for asks in (_ASKS, _YES_OR_NO, _AUXILIARY))
+    asked = any(asks.search(text) for asks in (_ASKS, _YES_OR_NO, _AUXILIARY))
+    return TOPICS.polar.within(text) or asked or (_BIN_ASKED.search(text) is not None and not TOPICS.near.within(text))
 
 
 def aspects(text: str) -> tuple[str, ...]:

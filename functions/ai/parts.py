@@ -3,15 +3,15 @@
 import re
 from collections.abc import Sequence
 
-from functions.ai import lists
+from functions.ai import bins, lists
 from functions.ai.facts import plain
 from functions.ai.mentions import Mention
 from functions.ai.vocabulary import GRAMMAR, PART_WORDS, PARTS, ROLES
 
 
-def part(text: str, outside: Sequence[Mention] = (), bins: Sequence[tuple[int, int]] = ()) -> tuple[str, str] | None:
-    """The part that a text asks about and the word for it; words inside of mentions are names, and bins are no parts."""
-    taken = [*((one.start, one.end) for one in outside), *bins]
+def part(text: str, outside: Sequence[Mention] = (), spans: Sequence[tuple[int, int]] = ()) -> tuple[str, str] | None:
+    """The part that a text asks about and the word for it; words inside of mentions or spans (of bins, say) are none."""
+    taken = [*((one.start, one.end) for one in outside), *spans]
     for kind, pattern in _PART_WORDS.items():
         for match in pattern.finditer(text):
             if all(match.end() <= start or match.start() >= end for start, end in taken):
@@ -76,7 +76,7 @@ def without_parts(named: Sequence[Mention], text: str) -> list[Mention]:
 
     A part in a list is a thing of its own: "소주병이랑 병뚜껑".
     """
-    things = [one for one in named if not ROLES.where.is_all(one.words(text))]
+    things = [one for one in named if not bins.is_where(one, text)]
     ends = [(one, AT_END.search(text[: one.end], one.start)) for one in things]
     listed = len(things) > 1
     return [

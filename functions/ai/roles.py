@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from functions.ai import facts as reading
 from functions.ai import bins, lists, parts
+from functions.ai import facts as reading
 from functions.ai.mentions import HELD, SOUNDED, Mention
 from functions.ai.vocabulary import CASES, GRAMMAR, ROLES
 

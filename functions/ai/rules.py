@@ -1,5 +1,6 @@
 """What a question is about: an ordered list of named rules over facts that are computed once. The first that fits decides."""
 
+import re
 from collections.abc import Callable
 
 from functions.ai import bins, parts, rest, sounds
@@ -13,7 +14,7 @@ from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import MEANT
 from functions.ai.understood import Understood
 from functions.ai.unknown_rules import not_ours_to_know
-from functions.ai.vocabulary import ROLES, TOPICS, WHERE
+from functions.ai.vocabulary import TOPICS, WHERE
 
 # A search score from which an item may be meant: it is offered when we ask back.
 _GUESSED = 0.35
@@ -108,7 +109,7 @@ def thing_meant(ask: Asking) -> Understood | None:
 def what_was_spoken_of(ask: Asking) -> Understood | None:
     """A question that leans on the conversation, or holds nothing but asking."""
     scene = ask.scene
-    if not (scene.leans or scene.plainly):
+    if not (scene.leans or (scene.plainly and scene.facts.says)):
         return None
     items = ask.topic()
     if items and scene.facts.kind:
@@ -164,12 +165,15 @@ def unclear(ask: Asking) -> Understood | None:
     """A question of ours about a thing that we don't know: ask back."""
     scene = ask.scene
     guesses = tuple(item for item in scene.found[:3] if item.score >= _GUESSED)
-    if scene.about or (guesses and " " not in scene.facts.text):
+    if scene.about or (guesses and _ONE_WORD.fullmatch(scene.facts.text)):
         return ask.understood("unclear", guesses=guesses)
     if scene.facts.as_bin and scene.facts.polar and not scene.elsewhere:
         # "오란다 포장지 일반이야?": ours, by the bin that it asks for.
         return ask.understood("unclear")
     return None
+
+
+_ONE_WORD = re.compile(r"\w+[?!.~]*")
 
 
 def off_topic(ask: Asking) -> Understood:

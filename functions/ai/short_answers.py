@@ -75,6 +75,9 @@ def asked_of(item: Item, understood: Understood) -> str | None:
     if len(understood.items) > 1 and not (understood.polar or understood.open):
         # "와인병이랑 코르크 마개요" asks nothing about a lid.
         return None
+    if understood.together and len(understood.items) > 1:
+        # "wet wipes and tissues, same bag?"
+        aspects = tuple(one for one in aspects if one != "tied")
     if len(WHERE & set(aspects)) > 1:
         # "음식물이야 일반쓰레기야?": the bin that it does go into.
         yes = [one for one in aspects if one in WHERE and polarity.affirms(item.answer(one, "ko"))]

@@ -67,6 +67,10 @@ class Topics(Struct, frozen=True):
     lacking: Words
     greetings: Words
     described: Words
+    at_hand: Words
+    subject: Words
+    amount: Words
+    owned: Words
 
 
 class Roles(Struct, frozen=True):
