@@ -29,6 +29,13 @@ def bare(line: str) -> str:
     return rest[:1].upper() + rest[1:]
 
 
+def one_word(lines: list[str]) -> list[str]:
+    """Lines with one yes or no: after "아니요, 기름이 밴 부분은 …" there is no "네, 종이류로 …", only what holds otherwise."""
+    if not (lines and _WORD.match(lines[0])):
+        return lines
+    return [lines[0], *(bare(line) for line in lines[1:] if conditional(line) or not _WORD.match(line))]
+
+
 def worded(line: str, yes: bool, understood: Understood, *, outcome: bool = True) -> str:
     """A line with yes or no before it; a question that is turned round turns the word.
 

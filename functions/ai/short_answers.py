@@ -24,7 +24,7 @@ def answering(item: Item, understood: Understood) -> list[str]:
         lines += [*about, *changes]
     else:
         lines += [*(polarity.excepted(line, aspect, understood) for line in changes), *about]
-    return list(dict.fromkeys(lines[:2]))
+    return polarity.one_word(list(dict.fromkeys(lines[:2])))
 
 
 def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:

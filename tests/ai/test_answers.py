@@ -90,6 +90,8 @@ def test_what_asks_for_more_than_yes_or_no_gets_neither(known: Calls) -> None:
         ("참치캔하고 참기름병 함께 버려?", "아니요, 따로"),
         ("빈 캔에 성냥 넣어서 버려도 돼?", "아니요, 따로"),
         ("사과 껍질이랑 귤껍질 같이 버려도 돼요?", "네, 같은 곳"),
+        ("잡지랑 전단지는 같이?", "네, 같은 곳"),
+        ("wine bottles and tin cans, same bin?", "No, they go"),
     ],
 )
 def test_whether_two_things_go_together_is_the_first_line(known: Calls, text: str, begins: str) -> None:
@@ -118,6 +120,8 @@ def test_the_first_line_says_what_is_asked(known: Calls, text: str, holds: str) 
         ("깨진 건 어떡해?", "소주병은 어디에 버려요", "베이지 않게"),
         ("며칠 걸려요?", "장롱 버리려면 어디에 신고해요?", "수거까지"),
         ("국물이 물든 건?", "컵라면 용기 버리는 법", "씻어도"),
+        ("안 헹구면?", "배달 용기 어디에 버려?", "빨갛게 물든"),
+        ("테이프는?", "택배 상자 어디에 버려?", "테이프: "),
     ],
 )
 def test_a_follow_up_asks_again_of_another_thing(known: Calls, text: str, said: str, begins: str) -> None:
@@ -139,6 +143,17 @@ def test_what_is_asked_of_a_photos_kind_comes_first(known: Calls, text: str, beg
     answer = ask(known, text, photo=PLASTIC)
     assert first(answer).startswith(begins), answer.text
     assert "플라스틱류" in answer.text
+
+
+@pytest.mark.parametrize("text", ["🍕", "<script>", "asdf", "ㅋㅋㅋ"])
+def test_what_says_nothing_is_about_nothing(known: Calls, text: str) -> None:
+    assert ask(known, text, "페트병 어디에 버려?").record.sources == []
+
+
+def test_one_yes_or_no_is_said(known: Calls) -> None:
+    lines = ask(known, "크림 묻은 케이크 상자 종이로 버려도 돼?").text.splitlines()
+    assert lines[0].startswith("아니요, ")
+    assert not any(line.startswith("네, ") for line in lines)
 
 
 def test_a_danger_is_seen_in_what_the_photo_shows(known: Calls) -> None:

@@ -36,6 +36,11 @@ def test_what_was_done_with_a_thing_stands_between_the_words_of_its_name(known: 
         ("볼펜 한 박스 버리려고 하는데요", "볼펜"),
         ("텔레비전이 고장났어요", "텔레비전"),
         ("my suitcase is broken", "여행용 캐리어"),
+        ("창고에 오래된 페인트가 있는데", "페인트"),
+        ("아이스팩이 너무 많이 쌓였어요", "아이스팩"),
+        ("휴지통 깨졌는데 어디에 버려", "휴지통"),
+        ("어묵 유리병 수거함에 넣어도 돼요?", "어묵"),
+        ("옷걸이에 걸린 채로 코트 넣어도 되나요?", "코트"),
     ],
 )
 def test_one_thing_is_meant_though_others_are_named(known: Calls, text: str, wanted: str) -> None:
@@ -96,6 +101,7 @@ def test_another_thing_in_a_conversation_is_another_question(known: Calls) -> No
         "전기밥솥으로 케이크 굽는 법",
         "세탁기가 안 켜져요",
         "근처에 노트북 파는 곳 있어?",
+        "책상 밑에 강아지가 있어요",
         "여기서 가까운 은행 어디야?",
         "How do I clean an umbrella?",
         "can I microwave a ceramic mug",
