@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from functions.auth import mail
 from functions.auth.messages import SendMail
 from functions.auth.send_mail import send_mail
 from shared.db import Database
@@ -95,3 +96,40 @@ async def test_an_address_that_is_refused_for_good_is_a_failure(account: Account
         await conn.execute("UPDATE users SET email = %s WHERE id = %s", [f"bounce-{account.email}", account.id])
     with pytest.raises(TaskFailed, match="address-refused"):
         await send_mail(SendMail(account.id, "verify"), database, settings(outside))
+
+
+@pytest.mark.parametrize(
+    ("at", "reply", "ends"),
+    [
+        ("RCPT", "550 no such person", mail.AddressRefused),
+        ("RCPT", "500 what is that", mail.AddressRefused),
+        ("RCPT", "450 try again later", Unavailable),
+        ("RCPT", "421 too busy", Unavailable),
+        (".", "554 we take none of it", mail.AddressRefused),
+        (".", "451 the disk is full", Unavailable),
+        ("MAIL", "530 who are you", Unavailable),
+        ("AUTH", "535 a wrong password", Unavailable),
+        ("EHLO", "502 no", Unavailable),
+    ],
+)
+async def test_only_what_the_server_says_of_the_address_or_the_letter_for_good_ends_a_letter(
+    at: str, reply: str, ends: type[Exception]
+) -> None:
+    """What is ours to mend (a password, a policy), or passes, is waited for."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail\r\n")
+        said = {"EHLO": "250-mail\r\n250 AUTH PLAIN", "AUTH": "235 in", "DATA": "354 go on", "QUIT": "221 bye"}
+        letter = False
+        while line := await reader.readline():
+            verb = "." if letter else line.split()[0].decode().upper()
+            if letter and line != b".\r\n":
+                continue
+            letter = verb == "DATA"
+            writer.write(f"{reply if verb in (at, 'HELO') else said.get(verb, '250 well')}\r\n".encode())
+
+    async with support.answering(serve) as address:
+        there = Settings(smtp_url=address.replace("http://", "smtp://eco2:secret@"), mail_from="eco2@example.com")
+        letter = mail.letter("reset", name="kim", email="kim@example.com", token="t" * 43, settings=there)
+        with pytest.raises(ends):
+            await asyncio.to_thread(mail.send, letter, there)

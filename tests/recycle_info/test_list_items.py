@@ -1,5 +1,6 @@
 """GET /items"""
 
+import base64
 from typing import Any
 
 import httpx
@@ -7,6 +8,9 @@ import pytest
 
 from tests import items
 from tests.recycle_info.conftest import PREFIX, get
+
+# A cursor as this list gives them, but of a name that no row can have: ["\0", an id].
+NUL = base64.urlsafe_b64encode(b'["\\u0000","00000000-0000-0000-0000-000000000000"]').decode().rstrip("=")
 
 
 async def test_items_are_listed_by_name_to_the_last_one(client: httpx.AsyncClient) -> None:
@@ -28,7 +32,9 @@ async def test_a_category_holds_its_items_alone(client: httpx.AsyncClient) -> No
     assert "건전지" in [item["name"] for item in page["items"]]
 
 
-@pytest.mark.parametrize("query", [{"category": "unknown"}, {"limit": 0}, {"limit": 101}, {"cursor": "x"}])
+@pytest.mark.parametrize(
+    "query", [{"category": "unknown"}, {"limit": 0}, {"limit": 101}, {"cursor": "x"}, {"cursor": NUL}]
+)
 async def test_a_bad_list_is_400_and_named(client: httpx.AsyncClient, query: dict[str, Any]) -> None:
     answer = await client.get(f"{PREFIX}/items", params=query)
     assert answer.status_code == 400, answer.text

@@ -33,5 +33,8 @@ async def test_a_key_has_its_hour(
         clock.write_offset(str(file), 24 * 3600)
         await sweep_uploads(database)
         assert key in (await deleted(database))[0]
+        async with database.connection() as conn:
+            cursor = await conn.execute("SELECT FROM uploads WHERE image_key = %s", [key])
+            assert await cursor.fetchone() is None, "it would be deleted again each hour"
     finally:
         clock.use_file(None)

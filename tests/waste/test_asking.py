@@ -41,6 +41,26 @@ def test_kinds_without_a_question_of_their_own_are_named(options: list[str], sai
     assert said in asked.question
 
 
+def test_the_particle_follows_the_last_sound_of_each_name() -> None:
+    closed = {
+        "plastic",
+        "pet_clear",
+        "vinyl",
+        "metal",
+        "lighting",
+        "electronics",
+        "food",
+        "bulky",
+        "styrofoam",
+        "paper_pack",
+    }
+    for kind in KINDS:
+        asked = ask(["paper", kind, "general"])
+        assert asked is not None
+        name = words().names[kind]
+        assert f"종이, {name}{'과' if kind in closed else '와'} 일반쓰레기 중" in asked.question
+
+
 def test_nothing_is_asked_where_there_is_no_choice() -> None:
     assert ask([]) is None
     assert ask(["glass"]) is None

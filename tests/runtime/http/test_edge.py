@@ -246,6 +246,16 @@ async def test_a_client_that_leaves_before_its_body_is_whole_is_no_fault_of_ours
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+async def test_who_stops_is_alive_but_not_ready_from_then_on(serving: Serving) -> None:
+    async with serving() as (client, _):
+        assert (await client.get("/readyz")).status_code == 200
+        client._transport.app.drain()  # type: ignore[attr-defined]  # httpx does not say which transport
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
+        assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get(f"{BASE}/public")).status_code == 200
+
+
 @pytest.mark.parametrize(("query", "field"), [("q=%C6%E4%C6%AE", "q"), ("a=1&q=%FF", "q"), ("%ff=1", "\ufffd")])
 async def test_a_query_that_is_not_utf_8_names_its_parameter(serving: Serving, query: str, field: str) -> None:
     async with serving() as (client, _):
