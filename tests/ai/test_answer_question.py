@@ -53,6 +53,27 @@ def test_an_identical_question_is_paid_for_once(openai_task: AtWork, known: Call
     assert len(stub.requests) == 2, "another conversation may mean another answer"
 
 
+class Unsure:
+    """A provider that knows no item."""
+
+    provider = model = "unsure"
+    asked = 0
+
+    def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
+        self.asked += 1
+        return Answer("잘 모르\0겠어요.", Answered([], self.provider, self.model, "ko"))
+
+
+def test_an_answer_that_rests_on_no_item_is_asked_for_again_and_no_nul_reaches_a_row(openai_task: AtWork) -> None:
+    """Where nothing was found, tomorrow an item may be."""
+    unsure = Unsure()
+    providers = structs.replace(openai_task.providers, questions=(unsure, *openai_task.providers.questions))
+    for _ in range(2):
+        result = openai_task.ask("무엇이든 어떻게 버려요?", providers=providers)
+        assert (result.record.provider, result.payload.text) == ("unsure", "잘 모르겠어요.")
+    assert unsure.asked == 2
+
+
 def test_without_any_provider_the_task_fails_with_a_sentence(task: AtWork) -> None:
     with pytest.raises(TaskFailed, match="not-answered"):
         task.ask("?", providers=structs.replace(task.providers, questions=(Silent(),)))

@@ -41,3 +41,15 @@ async def test_all_that_has_expired_is_swept_and_nothing_else(
     await sweep(database)
     assert await left_of(database, old) == []
     assert sorted(row.partition(":")[0] for row in await left_of(database, live)) == TABLES
+
+
+async def test_of_each_table_the_oldest_go_first_and_no_more_than_asked_for(
+    account: Account, db: Callable[[str], Awaitable[Database]]
+) -> None:
+    database, mark = await db("auth"), new_id().hex
+    await sweep(database)
+    async with database.transaction() as conn:
+        for age in (2, 3, 1):  # not as they lie
+            await insert_everywhere(conn, account, f"{mark}-{age}", -age)
+        assert await sql.delete_expired(conn, clock.now(), 2) == 2 * len(TABLES)
+    assert len(await left_of(database, mark)) == len(await left_of(database, f"{mark}-1")) == len(TABLES)

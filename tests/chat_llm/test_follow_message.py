@@ -162,3 +162,13 @@ async def test_with_the_broker_away_the_end_is_told_without_tokens(
     cut_off = await serve("chat_llm", BROKER_REDIS_URL=f"redis://127.0.0.1:{free_port}")
     [event] = parse((await cut_off.get(f"{asked.path}/events", headers=person.headers)).text)
     assert (event.name, event.data["content"]) == ("done", ANSWER)
+
+
+async def test_no_proxy_on_the_way_gathers_the_tokens_or_keeps_them(
+    client: httpx.AsyncClient, person: Person, chat: Database, take: Take
+) -> None:
+    asked = await ask(client, person, chat, "우유팩은?")
+    await give(take, success(asked))
+    answer = await client.get(f"{asked.path}/events", headers=person.headers)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert (answer.headers["x-accel-buffering"], answer.headers["cache-control"]) == ("no", "no-store")

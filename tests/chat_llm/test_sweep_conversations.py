@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from functions.chat_llm import db as sql
+from functions.chat_llm import sweep_conversations as module
 from functions.chat_llm.db import Conversation
 from functions.chat_llm.messages import QuestionAnswered
 from functions.chat_llm.sweep_conversations import sweep_conversations
@@ -68,6 +69,25 @@ async def test_those_go_that_no_one_has_added_to_and_their_messages_with_them(ch
     async with chat.connection() as conn:
         cursor = await conn.execute("SELECT count(*) FROM messages WHERE conversation_id = ANY(%s)", [[idle, empty]])
         assert await cursor.fetchone() == (0,)
+
+
+async def test_a_run_gets_past_those_that_stay(chat: Database, later: Later, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "BATCHES", 3)
+    person = uuid4()
+    async with chat.connection() as conn:
+        await conn.execute("DELETE FROM messages")
+        await conn.execute("DELETE FROM conversations")
+    old = []
+    for number in range(6):
+        with later(number):  # ids of one millisecond have no order
+            old.append(await conversation(chat, person))
+    with later(A_DAY * 20):
+        for id_ in old[:4]:
+            await say(chat, person, id_)
+    with later(A_DAY * 31):
+        await sweep_conversations(chat, Settings(keep_conversations_days=30))
+    assert await kept(chat, person) == set(old[:4])
 
 
 async def test_one_that_is_being_added_to_stays(chat: Database, later: Later) -> None:

@@ -370,6 +370,12 @@ def test_a_role_can_not_have_a_migration_do_what_it_may_not(server: Postgres, tm
     with psycopg.connect(server.dsn("api_users_role")) as conn:
         conn.execute("DROP FUNCTION users.planted()")
     assert migrate.apply(server.dsn(OWNER), services) == ["users.0900_later"]
+    # What is written into it from now on is said, also after others were applied behind it.
+    (folder / "migrations" / "0900_later.sql").write_text("UPDATE users.settings SET theme = 'dark';\n")
+    (folder / "migrations" / "0901_later.sql").write_text("UPDATE users.settings SET theme = 'light';\n")
+    assert migrate.edited(server.dsn(OWNER), services) == ["users.0900_later"]
+    assert migrate.apply(server.dsn(OWNER), services) == ["users.0901_later"]
+    assert migrate.edited(server.dsn(OWNER), services) == ["users.0900_later"]
     assert (
         "yoyo_tmp" not in server.log.read_text()
     )  # the tool looks for nothing that is not there: a start logs no error

@@ -12,6 +12,7 @@ import pytest
 from k8s.programs import lock, secrets
 from k8s.programs.cluster import Cluster
 from k8s.programs.lock import Locked, alone
+from shared import clock
 from tests.k8s.api.kinds import Document
 from tests.k8s.api.server import Server
 
@@ -50,8 +51,12 @@ def test_one_elsewhere_that_renews_keeps_others_out(cluster: Server) -> None:
 
 def test_one_elsewhere_that_has_not_renewed_is_dead(cluster: Server) -> None:
     Cluster().create(lease("elsewhere 12 deploy", datetime.now(UTC) - timedelta(seconds=lock.LASTS + 5)))
+    begun = clock.now()
     with alone(Cluster(), "deploy"):
-        assert cluster.store.objects[KEY]["spec"]["holderIdentity"].startswith(f"{socket.gethostname()} {os.getpid()}")
+        held = cluster.store.objects[KEY]["spec"]
+        assert held["holderIdentity"].startswith(f"{socket.gethostname()} {os.getpid()}")
+        # Since when it is held is told to those that wait: not since when the dead one held it.
+        assert datetime.fromisoformat(held["acquireTime"]) >= begun
 
 
 def test_one_of_this_machine_that_was_killed_is_dead_at_once(cluster: Server) -> None:

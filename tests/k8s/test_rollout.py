@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from k8s.programs import deploy
 from k8s.programs.cluster import Cluster
 from k8s.programs.objects import UNFINISHED, compare, half_way
 from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout, left_of
@@ -257,3 +258,41 @@ def test_a_recorded_rollout_is_judged_by_its_pods_and_not_by_a_stale_condition(s
     (found,) = RECORDED["rollouts"][says]
     assert left_of(found) == left
     assert half_way(found) == bool(left)
+
+
+DONE = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3, "availableReplicas": 3}
+DONE |= {"currentRevision": "b", "updateRevision": "b", "desiredNumberScheduled": 3, "numberAvailable": 3}
+DONE |= {"updatedNumberScheduled": 3}
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "left"),
+    [
+        ("Deployment", {}, ""),
+        ("StatefulSet", {}, ""),
+        ("DaemonSet", {}, ""),
+        ("Deployment", {"observedGeneration": 1}, "its controller has not seen the change yet"),
+        ("Deployment", {"updatedReplicas": 2}, "2 of 3 pods are new"),
+        ("Deployment", {"replicas": 4}, "1 old pods are still there"),
+        ("Deployment", {"availableReplicas": 2}, "2 of 3 new pods are ready"),
+        ("StatefulSet", {"readyReplicas": 1}, "1 of 3 new pods are ready"),
+        ("StatefulSet", {"currentRevision": "a"}, "some pods are of the revision before"),
+        ("DaemonSet", {"updatedNumberScheduled": 2}, "2 of 3 nodes have the new pod"),
+        ("DaemonSet", {"numberAvailable": 2}, "the pods of 2 of 3 nodes are ready"),
+    ],
+)
+def test_each_thing_that_a_rollout_may_lack_is_missed(kind: str, other: dict[str, object], left: str) -> None:
+    found = workload(kind, replicas=3) | {"status": DONE | other}
+    found["metadata"]["generation"] = 2
+    assert left_of(found) == left
+
+
+def test_a_job_goes_on_only_where_the_one_that_is_there_works_on_the_same_and_is_not_being_deleted() -> None:
+    def there(image: str = "x:1", active: int = 1, **metadata: str) -> Document:
+        return job(image) | {"status": {"active": active}, "metadata": {"name": "once", **metadata}}
+
+    assert deploy._under_way(there(), job())
+    assert not deploy._under_way(there(active=0), job())
+    assert not deploy._under_way(job(), job())
+    assert not deploy._under_way(there("x:2"), job())
+    assert not deploy._under_way(there(deletionTimestamp="2026-01-02T03:04:05Z"), job())

@@ -302,6 +302,30 @@ async def test_without_the_database_nothing_is_said_to_be_loaded(
     assert capsys.readouterr().out == ""
 
 
+async def test_a_load_stays_though_the_database_goes_before_it_is_tidied_up(
+    empty: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str], environment: dict[str, str]
+) -> None:
+    class GoingAway(Database):
+        """Gives one connection, that of the load's transaction, and is away after it."""
+
+        given = 0
+
+        def connection(self) -> Any:
+            self.given += 1
+            if self.given > 1:
+                raise Unavailable("database")
+            return super().connection()
+
+    file = tmp_path / "centers.csv"
+    file.write_bytes(as_csv(THREE))
+    going = GoingAway(environment["API_LOCATIONS_DB_URL"], size=1)
+    await going.open()
+    assert await import_centers([str(file)], going) == 0
+    await going.close()
+    assert len(await centers(empty)) == 3
+    assert "run VACUUM" in capsys.readouterr().err
+
+
 async def test_a_person_gets_a_table_with_what_was_rejected_first(
     empty: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,7 +30,7 @@ class Handler(BaseHTTPRequestHandler):
             if self.server.slow == 1:
                 self.server.leave.wait(30)
                 return
-        self.send_response(200)
+        self.send_response(int(self.path.rpartition("/")[2]) if self.path[-3:].isdigit() else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -83,3 +83,12 @@ def test_a_store_that_answers_no_one_is_asked_once(store: Store, bucket: Bucket)
     with pytest.raises(Stumbled):
         bucket.ask("HEAD", "slow")
     assert store.slow == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "there"), [(200, True), (204, True), (404, True), (403, False), (500, False), (503, False)]
+)
+def test_only_a_store_that_does_its_work_is_one_that_is_there(bucket: Bucket, status: int, there: bool) -> None:
+    assert not bucket.heard_lately()
+    bucket.ask("HEAD", str(status)).drain_conn()
+    assert bucket.heard_lately() == there

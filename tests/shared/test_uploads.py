@@ -74,8 +74,13 @@ async def test_of_what_is_stale_the_oldest_come_first_and_no_more_than_asked_for
     db: Connect, objects: ObjectStore, later: Later
 ) -> None:
     database = await db("waste")
-    first = [(await offered(database, objects, new_id())).image_key for _ in range(3)]
+    middle, newest, oldest = [(await offered(database, objects, new_id())).image_key for _ in range(3)]
     async with database.connection() as conn:
-        await conn.execute("DELETE FROM uploads WHERE image_key <> ALL(%s)", [first])
-        with later(DAY + 60):
-            assert await uploads.select_stale(conn, 2) == first[:2]
+        await conn.execute("DELETE FROM uploads WHERE image_key <> ALL(%s)", [[middle, newest, oldest]])
+        # Not as they lie: who reads without an order would find them in it all the same.
+        for key, age in ((newest, "-1 min"), (oldest, "1 min")):
+            await conn.execute(
+                "UPDATE uploads SET expires_at = expires_at - %s::interval WHERE image_key = %s", [age, key]
+            )
+        with later(DAY + 120):
+            assert await uploads.select_stale(conn, 2) == [oldest, middle]

@@ -389,3 +389,14 @@ def test_a_webp_of_as_many_pixels_as_are_allowed_is_taken(monkeypatch: pytest.Mo
     monkeypatch.setattr(images, "MAX_WEBP_PIXELS", 64 * 48)
     assert make_copies(photos.encode(photos.picture(64, 48), "WEBP")).width == 64
     assert refusal(photos.encode(photos.picture(64, 49), "WEBP")) == "too-many-pixels"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 3), (300, 2), (2, 5000), (16383, 1), (1, 16383)])
+@pytest.mark.parametrize("kind", ["lossy", "lossless", "with transparency"])
+def test_a_webp_s_size_is_read_as_its_decoder_reads_it(size: tuple[int, int], kind: str) -> None:
+    out = BytesIO()
+    picture = Image.new("RGBA" if kind == "with transparency" else "RGB", size, (10, 20, 30))
+    # A picture's profile makes the extended form, whose size stands elsewhere.
+    more = {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()} if "with" in kind else {}
+    picture.save(out, "WEBP", lossless=kind == "lossless", **more)
+    assert images._webp_size(out.getvalue()) == opened(out.getvalue()).size == size

@@ -22,6 +22,8 @@ async def test_the_events_of_a_finished_analysis_end_with_it(
     await finish(take, waste, body["id"])
     answer = await client.get(f"{BASE}/analyses/{body['id']}/events", headers=person.headers)
     assert answer.headers["content-type"].startswith("text/event-stream")
+    # No proxy on the way may gather the events, or keep them.
+    assert (answer.headers["x-accel-buffering"], answer.headers["cache-control"]) == ("no", "no-store")
     last = answer.text.strip().split("\n\n")[-1]
     assert last.startswith("event: done\n")
     assert json.loads(last.partition("data: ")[2])["waste_type"] == "plastic"

@@ -96,3 +96,23 @@ async def test_a_service_s_connection_is_kept_for_the_next_and_closed_when_the_c
             gone.clear()
         assert (begun, upstream.kept) == ((2, 0) if leaves else (1, 1))
         upstream.close()
+
+
+def test_what_a_client_says_of_who_asked_where_is_not_believed_and_its_connection_s_headers_end_here() -> None:
+    said = {
+        "x-forwarded-host": "evil.example", "x-forwarded-proto": "gopher", "x-request-id": "forged", "te": "trailers",
+        "connection": "close", "keep-alive": "timeout=5", "upgrade": "h2c", "proxy-authorization": "Basic eA==", "trailer": "x",
+    }  # fmt: skip
+    kept = [(b"host", b"eco2.test"), (b"authorization", b"Bearer a"), (b"idempotency-key", b"k")]
+    scope = {
+        "headers": [*kept, *((name.encode(), value.encode()) for name, value in said.items())],
+        "client": ("10.1.2.3", 5),
+        "scheme": "https",
+    }
+    own = [
+        (b"x-forwarded-for", b"10.1.2.3"),
+        (b"x-forwarded-proto", b"https"),
+        (b"x-forwarded-host", b"eco2.test"),
+        (b"x-request-id", b"ours"),
+    ]
+    assert sorted(forward._forwarded(scope, b"ours")) == sorted([*kept, *own])

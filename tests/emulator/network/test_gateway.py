@@ -53,8 +53,9 @@ class Upstream(BaseHTTPRequestHandler):
             GO_ON.wait(10)
             self.wfile.write(b"6\r\nsecond\r\n0\r\n\r\n")
             return
+        broken = self.path.endswith("/openapi.json")
         body = json.dumps({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}).encode()
-        self.send_response(200)
+        self.send_response(500 if broken else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -218,6 +219,13 @@ def test_a_service_that_is_not_there_is_503_with_retry_after(alone: httpx.Client
     assert (answer.status_code, answer.json()["detail"]) == (503, "api-gone does not answer. Try again in a moment.")
     assert int(answer.headers["retry-after"]) > 0
     assert answer.json()["instance"] == answer.headers["x-request-id"]
+
+
+def test_a_service_that_can_not_give_its_document_is_missing_in_the_one_of_all(alone: httpx.Client) -> None:
+    answer = alone.get("/openapi.json")
+    assert answer.status_code == 200
+    assert answer.json()["x-missing-services"] == ["api-auth", "api-gone"]
+    assert answer.json()["paths"] == {}
 
 
 def test_what_is_nobodys_is_404_and_a_prefix_is_a_whole_word(alone: httpx.Client) -> None:

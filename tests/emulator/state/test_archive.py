@@ -27,6 +27,18 @@ def test_a_colleagues_file_can_be_the_beginning_of_a_state(tmp_path: Path) -> No
     assert [about["name"] for about in snapshots.every(new)] == ["two"]
 
 
+def test_what_is_taken_in_is_its_owner_s_alone_whatever_the_file_says(tmp_path: Path) -> None:
+    file = tmp_path / "open.tar.gz"
+    with tarfile.open(file, "w:gz") as made:
+        for name, kind, mode in (("snapshot", tarfile.DIRTYPE, 0o777), ("snapshot/keys", tarfile.REGTYPE, 0o4777)):
+            member = tarfile.TarInfo(name)
+            member.type, member.mode = kind, mode
+            made.addfile(member)
+    (into := tmp_path / "into").mkdir()
+    archive.unpack(file, into)
+    assert {path.stat().st_mode & 0o7777 for path in into.rglob("*")} == {0o700}
+
+
 @pytest.mark.parametrize("place", range(9))
 def test_one_bit_anywhere_is_noticed_and_nothing_is_taken_in(tmp_path: Path, place: int) -> None:
     state = make_state(tmp_path)

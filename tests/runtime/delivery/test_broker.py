@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from emulator.servers.redis import RedisServer
+from runtime import broker_keys
 from runtime.delivery import broker as brokers
 from runtime.delivery.broker import Broker, BrokerFull, BrokerUnfit, Depth
 
@@ -45,6 +46,19 @@ def test_each_queue_has_its_own_depth_of_new_and_of_late_messages(broker_url: st
     assert broker.depths(queues) == wanted
     assert broker.depths([]) == {}
     assert [broker.depth(name) for name in queues] == [2, 3, 4]
+    broker.close()
+
+
+def test_more_wake_up_tokens_than_consumers_that_could_sleep_are_never_kept(broker_url: str, queue: str) -> None:
+    broker = Broker(broker_url)
+    for _ in range(2):
+        broker.publish([message(queue) for _ in range(50)])
+    assert broker.client.llen(broker_keys.wake(queue)) == 64
+    # Others that sleep are still woken for what one consumer leaves; once nothing is left, no one is.
+    assert len(broker.fetch(queue, 30)) == 30
+    assert broker.client.llen(broker_keys.wake(queue)) == 64
+    assert len(broker.fetch(queue, 100)) == 70
+    assert broker.client.llen(broker_keys.wake(queue)) == 0
     broker.close()
 
 

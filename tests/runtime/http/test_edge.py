@@ -197,6 +197,16 @@ def test_a_port_may_be_any_where_the_setting_says_so() -> None:
         assert cors.headers(origin) == [(b"vary", b"Origin")]
 
 
+@pytest.mark.parametrize("written", [PAGE, f"{PAGE}/", f" {PAGE} ", f"{PAGE},", f"https://a.example,{PAGE}"])
+def test_an_origin_is_meant_however_the_setting_writes_it(written: str) -> None:
+    cors = Cors(written)
+    assert cors.on
+    assert (b"access-control-allow-origin", PAGE.encode()) in cors.headers(PAGE.encode())
+    for other in (None, b"", b"null", PAGE.upper().encode(), f"{PAGE}/".encode(), f"{PAGE}.evil.test".encode()):
+        assert cors.headers(other) == [(b"vary", b"Origin")]
+    assert not Cors(" , ").on
+
+
 async def test_what_is_a_persons_or_a_token_is_kept_by_no_cache(serving: Serving, keys: support.Keys) -> None:
     person = make_person(keys)
     async with serving() as (client, _):
