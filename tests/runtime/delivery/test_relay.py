@@ -18,6 +18,12 @@ from shared.messages import Outcome, TaskError
 from tests.runtime.owner import Owner, call, eventually, worker
 
 
+@pytest.fixture(autouse=True)
+def seldom_is_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay looks ten times as often at what nothing wakes it for, as after a clock was moved."""
+    monkeypatch.setattr(relays, "LOOK", 0.2)
+
+
 def waiting(broker: Broker, queue: str) -> int:
     return broker.depth(queue)
 
