@@ -84,6 +84,6 @@ function chart(history, what) {
   const line = (name) => history.map((at, i) => `${i ? "L" : "M"}${(30 + (i / span) * 560).toFixed(1)} ${(104 - ((at[what][name] ?? 0) / most) * 90).toFixed(1)}`).join(" ");
   const last = history.at(-1)?.[what] ?? {};
   const curves = names.map((name, i) => { const curve = s("path", { class: "curve", d: line(name) || "M0 0" }); curve.style.stroke = COLOURS[i % COLOURS.length]; return curve; });
-  return h("figure", { class: "figure" }, s("svg", { class: "chart", viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img", "aria-label": names.map((name) => `${name} ${Math.round(last[name] ?? 0)}`).join(", ") },
+  return h("figure", { class: "figure" }, s("svg", { class: "chart", viewBox: "0 0 600 120", preserveAspectRatio: "none", role: "img", "aria-label": names.map((name) => `${name} ${Math.round(last[name] ?? 0)}`).join(", ") || t("nothing_did") },
     s("line", { class: "axis", x1: 30, y1: 104, x2: 590, y2: 104 }), curves), h("figcaption", { class: "small muted" }, names.map((name, i) => { const swatch = h("span", { class: "swatch" }); swatch.style.background = COLOURS[i % COLOURS.length]; return [swatch, `${name}: ${Math.round(last[name] ?? 0)}`]; }), ` · max ${Math.round(most)}`));
 }
