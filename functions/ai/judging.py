@@ -115,8 +115,9 @@ class Judge:
         scores = np.stack([one.features @ self._weights[one.network] + self._bias[one.network] for one in looks])
         mapped = by_type(np.stack([one.logits for one in looks]), self.joining.temperature)
         of_all = np.average(mapped, axis=0, weights=[self.joining.maps[one.network] for one in looks])
-        together = self.join(scores.mean(axis=0)[None], of_all[None])[0]
-        found = (together, self.join(scores, mapped).min(axis=0), told(together[None])[0])
+        # All looks together first, then each alone.
+        joined = self.join(np.stack([scores.mean(axis=0), *scores]), np.stack([of_all, *mapped]))
+        found = (joined[0], joined[1:].min(axis=0), told(joined[:1])[0])
         return Judged(*(dict(zip(TYPES, one.tolist(), strict=True)) for one in found))
 
     def join(self, scores: Floats, mapped: Floats) -> Floats:

@@ -17,9 +17,8 @@ _LEVELS = np.arange(256)
 
 def shows_something(photo: Image.Image) -> bool:
     """Of an RGB picture in whatever size."""
-    cells = np.asarray(photo.reduce(_CELL), np.float32).reshape(-1, 3)
-    coarse = cells.var(axis=0).sum()
-    return bool(coarse >= _PLAIN**2 and coarse >= _NOISE**2 * _variance(photo))
+    coarse = _variance(photo.reduce(_CELL))
+    return coarse >= _PLAIN**2 and coarse >= _NOISE**2 * _variance(photo)
 
 
 def _variance(photo: Image.Image) -> float:

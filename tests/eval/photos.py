@@ -22,6 +22,7 @@ from PIL import Image
 from functions.ai import deciding, embedded, judging, stages
 from functions.ai.cache import DISTANCE, look
 from functions.ai.judging import Judge, Look
+from functions.ai.structure import shows_something
 from shared.messages import Classification
 from tests.eval import drawing, head, photographs, training
 from tests.eval.photographs import Photo
@@ -34,13 +35,14 @@ SERVED_ROW = "half of these, as served"
 
 
 class Case(Struct, frozen=True):
-    """One picture: what it shows, every type that is right, the answer, and the item that it names."""
+    """One picture: what it shows, every type that is right, the answer, its item, and whether some looks were spared."""
 
     name: str
     shown: str
     also: frozenset[str]
     answer: Classification
     item: str
+    early: bool
 
     @property
     def right(self) -> bool:
@@ -58,17 +60,20 @@ class Case(Struct, frozen=True):
 def case(judge: Judge, name: str, shown: str, also: frozenset[str], seen: tuple[Any, Any]) -> Case:
     """By features [networks, views, 1280] and outputs [networks, views, 1000]; in stages where these are the views served."""
     features, logits = seen
+    looks = [*np.ndindex(features.shape[:2])]
+    asked = []
 
     def see(network: int, view: int) -> Look:
+        asked.append(view)
         return Look(network, features[network, view], logits[network, view])
 
     if features.shape[1] == embedded.SEEN:
         judged, item = stages.judged(judge, see)
     else:
-        every = [see(*one) for one in np.ndindex(features.shape[:2])]
+        every = [see(*one) for one in looks]
         judged, item = judge.types(every), judging.item(every)
     answer = deciding.answer([*judged.confidences.items()], "embedded", judge.name, item, judged.least, judged.told)
-    return Case(name, shown, also, answer, item[0] if item and answer.item_id else "")
+    return Case(name, shown, also, answer, item[0] if item and answer.item_id else "", len(asked) < len(looks))
 
 
 def judge_of(examples: tuple[Any, Any]) -> Judge:
@@ -149,7 +154,8 @@ def row(name: str, cases: list[Case]) -> str:
         f"| {name} | {len(cases)} | {share(waste, 'right')} | {share(answered, 'right')} | {share(waste, 'answered')}"
         f" | {sum(one.sure and not one.right for one in cases)} | {len(asked)}"
         f" | {sum(bool(one.also & set(one.answer.ask)) for one in asked) / max(1, len(asked)):.2f}"
-        f" | {sum(one.answered for one in cases if one.shown == 'unknown')} of {len(cases) - len(waste)} |"
+        f" | {sum(one.answered for one in cases if one.shown == 'unknown')} of {len(cases) - len(waste)}"
+        f" | {sum(one.early for one in cases) / len(cases):.2f} |"
     )
 
 
@@ -212,7 +218,10 @@ def main() -> int:
         SERVED_ROW: as_served(),
         **packages(),
     }
-    columns = "| photographs | n | right of waste | precision | answered | sure+wrong | asked | right in it | nothing answered |"
+    columns = (
+        "| photographs | n | right of waste | precision | answered | sure+wrong | asked | right in it | nothing answered"
+        " | two looks |"
+    )
     print(columns, "|" + "---|" * (columns.count("|") - 1), sep="\n")
     for name, cases in groups.items():
         print(row(name, cases))
@@ -240,7 +249,10 @@ def main() -> int:
         kinds,
     )
     print(f"\nDrawn: {', '.join(f'build/{path.name}' for path in sorted(folder.glob('photos-*.png')))}")
-    print(f"\n{near(list(photographs.pictures()))}")
+    shown = list(photographs.pictures())
+    plain = sum(not shows_something(embedded.opened(web)) for _, web in shown)
+    print(f"\nWithout anything in them: {plain} of {len(shown)} pictures from packages")
+    print(f"\n{near(shown)}")
     return 0
 
 
