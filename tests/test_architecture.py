@@ -221,6 +221,19 @@ def test_time_comes_from_the_clock() -> None:
     assert found == []
 
 
+def test_no_time_is_told_in_the_machine_s_own_zone() -> None:
+    """A pod's is UTC, a developer's is not. The emulator tells a person the time, and it alone."""
+    found = [
+        f"{file}:{node.lineno}"
+        for file, tree in parsed()
+        if not file.startswith("emulator/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in ("localtime", "mktime") or (node.func.attr == "astimezone" and not node.args)
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("service", SERVICES.values(), ids=lambda service: service.folder)
 def test_a_service_has_one_trigger_a_file_and_workers_have_queues_only(service: Service) -> None:
     functions = discover(service)

@@ -1,8 +1,11 @@
 import hashlib
 import os
+from datetime import datetime
 
 import pytest
+from msgspec import Struct, structs
 
+from functions.ai.interfaces import ProviderFailed
 from functions.ai.variants import MODEL
 from shared.errors import Unavailable
 from shared.messages import Classification
@@ -56,6 +59,34 @@ def test_a_missing_copy_fails_with_a_clear_sentence(task: AtWork) -> None:
     task.objects.delete(KEY)
     with pytest.raises(TaskFailed, match="image-missing"):
         run(task, "0" * 64)
+
+
+class Photographer(Struct):
+    """A provider that answers a kind of waste, or has no answer."""
+
+    provider: str
+    model: str
+    kind: str = ""
+    asked: int = 0
+
+    def classify(self, photo: bytes, spender: str, deadline: datetime | None) -> Classification:
+        self.asked += 1
+        if not self.kind:
+            raise ProviderFailed("none just now")
+        return Classification(self.kind, 0.9, [], self.provider, self.model)
+
+
+def test_what_a_stand_in_says_is_kept_for_no_one(task: AtWork) -> None:
+    first, stand_in = Photographer("first", "first"), Photographer("stand-in", "second", "glass")
+    content_hash = put(task, shipped("coffee.png"))
+    providers, task.providers = task.providers, structs.replace(task.providers, photos=(first, stand_in))
+    try:
+        assert run(task, content_hash).waste_type == "glass"
+        first.kind = "metal"
+        assert [run(task, content_hash).waste_type for _ in range(2)] == ["metal", "metal"]
+    finally:
+        task.providers = providers
+    assert (first.asked, stand_in.asked) == (2, 1), "what the first says is kept"
 
 
 def test_without_a_cache_every_photo_is_classified(task: AtWork, monkeypatch: pytest.MonkeyPatch) -> None:

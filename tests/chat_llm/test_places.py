@@ -11,8 +11,8 @@ from shared.calls import Calls
 from shared.db import Database
 from shared.errors import Unavailable
 from tests import support
-from tests.chat_llm.conftest import Location, ask
-from tests.conftest import Person, Serve
+from tests.chat_llm.conftest import Location, ask, give, success
+from tests.conftest import Person, Serve, Take
 from tests.eval.questions import SETS, read
 
 NOWHERE = "http://127.0.0.1:9"
@@ -46,6 +46,17 @@ async def test_a_question_about_the_nearest_center_carries_the_default_place(
     # A follow-up is about the same way.
     follow_up = await ask(client, person, chat, "거기 몇 시까지 해요?", asked.conversation)
     assert follow_up.message["place"]["name"] == "집"
+
+
+async def test_what_the_assistant_has_said_is_no_reason_to_look_where_somebody_lives(
+    serve: Serve, person: Person, chat: Database, location: Location, take: Take
+) -> None:
+    location.places = [HOME]
+    client = await serve_with(serve, location.url)
+    asked = await ask(client, person, chat, "건전지 버려도 돼요?")
+    await give(take, success(asked, "가까운 수거함에 넣어요."))
+    follow_up = await ask(client, person, chat, "왜요?", asked.conversation)
+    assert (follow_up.message["place"], location.requests) == (None, [])
 
 
 async def test_a_default_place_is_found_behind_a_hundred_others(

@@ -44,6 +44,14 @@ async def test_the_order_is_exact_for_many_points(location: httpx.AsyncClient, p
     assert await near(location, radius_m=50_000, limit=100) == [row.name for row in wanted[:100]]
 
 
+async def test_of_centers_at_one_point_the_same_ones_come_each_time(location: httpx.AsyncClient, put: Put) -> None:
+    rows = sorted((center(str(n), LAT, LON) for n in range(8)), key=lambda row: row.id, reverse=True)
+    await put(*rows)
+    wanted = [row.name for row in reversed(rows)]
+    for limit in (1, 3, 8):
+        assert await near(location, limit=limit) == wanted[:limit]
+
+
 async def test_the_radius_and_the_limit_bound_the_list(location: httpx.AsyncClient, put: Put) -> None:
     await put(*(center(f"{km} km", LAT + km / 111.195, LON) for km in (1, 4.9, 5.1, 20, 49.9)))
     assert await near(location) == ["1 km", "4.9 km"]

@@ -3,9 +3,11 @@
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from functions.recycle_info import db as sql
+from functions.recycle_info.search import _did_you_mean
 from tests import items
 from tests.recycle_info.conftest import PREFIX
 
@@ -105,6 +107,18 @@ async def test_no_answer_asks_back_where_something_is_alike(
 ) -> None:
     answer = (await client.get(f"{PREFIX}/search", params={"q": q})).json()
     assert answer["did_you_mean"] == meant
+
+
+@pytest.mark.parametrize(
+    ("score", "query", "meant"), [(0.29, "우산", None), (0.3, "우산", "양산"), (0.3, "rain", "Parasol")]
+)
+def test_it_is_asked_back_in_the_query_s_language_and_not_what_is_hardly_alike(
+    score: float, query: str, meant: str | None
+) -> None:
+    fields = {one.name: None for one in msgspec.structs.fields(sql.FoundItem)}
+    item = sql.FoundItem(**fields | {"name": "양산", "name_en": "Parasol", "score": score})  # type: ignore[arg-type]  # the rest is not read
+    assert _did_you_mean(query, [item]) == meant
+    assert _did_you_mean(query, []) is None
 
 
 async def test_a_caller_that_reads_the_text_itself_gets_resemblances_too(client: httpx.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """Guides that are filled when recycle-info is back"""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from shared.calls import Calls
 from shared.db import Database
 from shared.ids import new_id
 from shared.item_ids import item_id
+from tests import support
 from tests.waste.conftest import NO_ONE
 
 Connect = Callable[[str], Awaitable[Database]]
@@ -131,3 +133,25 @@ async def test_a_guide_that_comes_late_takes_neither_the_person_s_word_nor_anoth
     assert await after(missing, glass) == result.guide, "the person has said paper meanwhile"
     assert await after(sql.Missing(id_, "paper", None), paper) == paper.guide
     assert await after(sql.Missing(id_, "paper", None), glass) == paper.guide, "it is filled"
+
+
+async def test_while_recycle_info_is_away_it_is_asked_once_and_not_for_each(db: Connect, empty_cache: Cache) -> None:
+    asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+    waste, missing = (
+        await db("waste"),
+        AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", Guide(state="missing")),
+    )
+    for _ in range(3):
+        await analysed(waste, new_id(), missing, "glass")
+    async with support.answering(serve) as address:
+        calls = Calls({"api-recycle-info": address})
+        await fill_guides(waste, calls, empty_cache)
+        await calls.close()
+    assert asked == 1

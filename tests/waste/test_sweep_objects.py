@@ -167,6 +167,15 @@ async def test_what_is_young_is_left_alone(world: World) -> None:
 
 
 @pytest.mark.usefixtures("long_after")
+async def test_what_no_service_of_ours_would_have_written_is_not_ours_to_remove(world: World) -> None:
+    mine = world.store(f"images/{new_id()}", "a-web.jpg") | world.store(f"uploads/{new_id()}", "b")
+    others = world.store(f"images/{new_id()}/deeper", "a-web.jpg") | world.store("images", "logo.png")
+    others |= world.store("uploads/people", "kim.jpg") | world.store(f"images/{new_id()}x", "a")
+    await world.round()
+    assert world.stored() & (mine | others) == others
+
+
+@pytest.mark.usefixtures("long_after")
 @pytest.mark.parametrize("seed", range(5))
 async def test_in_any_order_of_things_what_has_an_owner_stays_and_all_else_goes(world: World, seed: int) -> None:
     chance = random.Random(seed)
