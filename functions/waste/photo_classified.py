@@ -1,4 +1,4 @@
-"""The ai worker's answer: what the photo shows. The guide is fetched, and the raw upload goes."""
+"""The ai worker's answer: what the photo shows. The guide is fetched; the raw upload goes within a minute (`drop_uploads`)."""
 
 from functions.waste import db as sql
 from functions.waste.asking import ask
@@ -33,8 +33,6 @@ async def photo_classified(outcome: Outcome, db: Db, calls: Calls, cache: Cache,
             elif outcome.error is not None:
                 error = outcome.error
                 await sql.update_failed(conn, analysis_id, error.code, error.message, outcome.completed_at)
-            if owner.upload_key:
-                await enqueue(conn, DeleteObjects(keys=[owner.upload_key]), subject=analysis_id)
     await progress.ended()
 
 

@@ -32,7 +32,5 @@ async def photo_processed(outcome: Outcome, db: Db, objects: Objects, progress: 
             failed = True
             error = outcome.error
             await sql.update_failed(conn, analysis_id, error.code, error.message, outcome.completed_at)
-            if owner.upload_key:
-                await enqueue(conn, DeleteObjects(keys=[owner.upload_key]), subject=analysis_id)
     if failed:
         await progress.ended()

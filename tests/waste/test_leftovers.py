@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from functions.storage.delete_objects import delete_objects
+from functions.waste.drop_uploads import drop_uploads
 from functions.waste.erase_person import erase_person
 from functions.waste.photo_classified import photo_classified
 from functions.waste.photo_processed import photo_processed
@@ -66,7 +67,8 @@ async def test_however_it_ends_the_raw_upload_with_its_position_goes(
     id_ = str((await accept(client, person))["id"])
     assert len(stored(objects, person, id_)) == 1
     await bring(how, waste, take, objects, id_)
-    await delete_all(waste, objects, id_)
+    await drop_uploads(waste)
+    await delete_all(waste, objects, str(person.id))
     assert all(key.startswith(f"images/{id_}/") for key in stored(objects, person, id_))
 
 

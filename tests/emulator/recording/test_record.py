@@ -38,7 +38,7 @@ def test_every_request_is_in_it_with_its_statements_and_tasks(own_emulator: Emul
     assert {"gateway", "server", "sql", "enqueue", "publish", "journal", "task", "result", "s3"} <= {
         s.kind for s in spans
     }
-    assert "storage/delete_objects" in {span.name for span in spans if span.kind == "task"}, "the last of its work"
+    assert "waste/photo_classified" in {span.name for span in spans if span.kind == "result"}, "the last of its work"
     about = json.loads((folder / "about.json").read_text())
     assert (about["ended"], about["requests"], about["spans_lost"]) == ("off", 7, 0)
     assert (folder / "snapshot" / "cluster" / "PG_VERSION").exists()
