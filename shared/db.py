@@ -30,6 +30,8 @@ LATELY = 0.5
 SILENT = 0.5
 # How long what others may hold for ever is waited for (`tried`).
 MOMENT = 0.25
+# A statement that comes a second time comes again, as a rule: the server keeps it then.
+PREPARED_AFTER: int | None = 1
 Connection = AsyncConnection[Any]
 
 # No connection to be had, or one that broke. A server that became a replica refuses to write; one that ends a session for
@@ -101,6 +103,15 @@ class _Use:
             raise problem from error
 
 
+class _Pool(AsyncConnectionPool[EcoConnection]):
+    """Gives the connection that was brought back last. In turn, each would have to learn every statement, for a hundred
+    requests where a few do not overlap, and none would be idle long enough to be closed."""
+
+    async def _get_ready_connection(self, timeout: float | None) -> EcoConnection | None:  # noqa: ASYNC109 - the parameter is psycopg-pool's
+        self._pool.rotate(1)
+        return await super()._get_ready_connection(timeout)
+
+
 class Database:
     """A pool of connections to one schema under one role. Opening it makes no connection wait: the first use does."""
 
@@ -109,7 +120,7 @@ class Database:
         self.dsn = dsn
         self.watch = Watch()
         self._units = Units(self)
-        self.pool: AsyncConnectionPool[EcoConnection] = AsyncConnectionPool(
+        self.pool = _Pool(
             dsn,
             connection_class=EcoConnection,
             kwargs={
@@ -117,6 +128,7 @@ class Database:
                 "context": ADAPTERS,
                 "application_name": name,
                 "connect_timeout": 3,
+                "prepare_threshold": PREPARED_AFTER,
                 **KEEPALIVE,
             },
             min_size=1,

@@ -16,7 +16,7 @@ from shared import clock, spans, trace
 from shared.db import Connection
 from shared.ids import new_id
 from shared.messages import Message, Outcome
-from shared.together import Unit, insert
+from shared.together import Unit, insert, later
 from shared.wake import HANDED, Accepted
 
 
@@ -115,6 +115,24 @@ async def enqueue(
     return task.id
 
 
+_SETTLE = """
+WITH gone AS (
+    DELETE FROM outbox
+     WHERE id = ANY(%(ids)s)
+    RETURNING id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts, retries),
+kept AS (
+    INSERT INTO failed_tasks (id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts,
+                              retries, error_code, error_message, failed_at)
+    SELECT gone.id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts,
+           retries, failed.code, failed.words, %(now)s
+      FROM gone
+      JOIN unnest(%(failed)s::uuid[], %(codes)s::text[], %(words)s::text[]) AS failed (id, code, words)
+        ON failed.id = gone.id
+        ON CONFLICT (id) DO NOTHING)
+SELECT id FROM gone
+"""
+
+
 async def settle(conn: Connection, outcome: Outcome) -> bool:
     """End the task in the transaction that writes its outcome; return whether it was still open.
 
@@ -124,37 +142,29 @@ async def settle(conn: Connection, outcome: Outcome) -> bool:
     return bool(await settle_all(conn, [outcome]))
 
 
+async def settle_later(conn: Connection, outcome: Outcome) -> None:
+    """`settle` together with the next statement, or with COMMIT: where it makes no difference whether the task was open."""
+    await later(conn, _SETTLE, _ends([outcome]))
+
+
 async def settle_all(conn: Connection, outcomes: Sequence[Outcome]) -> set[UUID]:
     """`settle` for many at the price of one statement; return the ids of the tasks that were still open."""
-    failures = [one for one in outcomes if one.status == "failure"]
-    cursor = await conn.execute(
-        """
-        WITH gone AS (
-            DELETE FROM outbox
-             WHERE id = ANY(%(ids)s)
-            RETURNING id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts, retries),
-        kept AS (
-            INSERT INTO failed_tasks (id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts,
-                                      retries, error_code, error_message, failed_at)
-            SELECT gone.id, actor, message, reply, subject, traceparent, created_at, time_limit, attempts,
-                   retries, failed.code, failed.words, %(now)s
-              FROM gone
-              JOIN unnest(%(failed)s::uuid[], %(codes)s::text[], %(words)s::text[]) AS failed (id, code, words)
-                ON failed.id = gone.id
-                ON CONFLICT (id) DO NOTHING)
-        SELECT id FROM gone
-        """,
-        {
-            # In one order everywhere: of two transactions that end the same tasks neither waits for the other.
-            "ids": sorted(one.task_id for one in outcomes),
-            "failed": [one.task_id for one in failures],
-            "codes": [one.error.code if one.error else None for one in failures],
-            "words": [one.error.message if one.error else None for one in failures],
-            # By this clock: one that a worker's wrong clock dates a week back would be swept away before anybody saw it.
-            "now": clock.now(),
-        },
-    )
+    cursor = await conn.execute(_SETTLE, _ends(outcomes))
     return {id_ for (id_,) in await cursor.fetchall()}
+
+
+def _ends(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The parameters of _SETTLE."""
+    failures = [one for one in outcomes if one.status == "failure"]
+    return {
+        # In one order everywhere: of two transactions that end the same tasks neither waits for the other.
+        "ids": sorted(one.task_id for one in outcomes),
+        "failed": [one.task_id for one in failures],
+        "codes": [one.error.code if one.error else None for one in failures],
+        "words": [one.error.message if one.error else None for one in failures],
+        # By this clock: one that a worker's wrong clock dates a week back would be swept away before anybody saw it.
+        "now": clock.now(),
+    }
 
 
 async def forget(conn: Connection, *subjects: UUID) -> int:

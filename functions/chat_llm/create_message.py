@@ -80,12 +80,15 @@ async def create_message(
         # A repeat, and somebody else's conversation, must not cost a call to elsewhere.
         if (seen := await idempotency.find(conn)) is not None:
             return seen
-        if await sql.select_conversation(conn, conversation_id, user.id) is None:
+        conversation = await sql.select_conversation(conn, conversation_id, user.id)
+        if conversation is None:
             raise NotFound
-        before = await sql.select_photo(conn, conversation_id, history.TURNS)
-        turns = history.within_budget(
-            await sql.select_turns(conn, conversation_id, history.TURNS, history.TURN_CHARACTERS)
-        )
+        before, turns = None, []
+        if conversation.message_count:
+            before = await sql.select_photo(conn, conversation_id, history.TURNS)
+            turns = history.within_budget(
+                await sql.select_turns(conn, conversation_id, history.TURNS, history.TURN_CHARACTERS)
+            )
     await rates.quota(broker, "messages", user.id, settings.quota_messages)
     await spend.check(broker, user.id)
     token = request.headers["Authorization"].partition(" ")[2]

@@ -1,11 +1,12 @@
 """The chat_llm schema in SQL: conversations and their messages."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
+from psycopg import AsyncCursor
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
@@ -73,7 +74,8 @@ class Message(Struct):
 
 
 async def insert_conversation(conn: Connection, conversation: Conversation, user_id: UUID) -> None:
-    await conn.execute(
+    await later(
+        conn,
         "INSERT INTO conversations (id, user_id, title, created_at) VALUES (%s, %s, %s, %s)",
         [conversation.id, user_id, conversation.title, conversation.created_at],
     )
@@ -150,16 +152,24 @@ async def insert_exchange(
     """Write a question at `position`, about a photo's analysis or none, and its pending reply behind it."""
     asked = Message(new_id(), "user", question, "success", [], position, None, None, None, None, None, at, at)
     reply = Message(new_id(), "assistant", "", "pending", [], position + 1, None, None, None, None, None, at, None)
-    for m, about in ((asked, analysis_id), (reply, None)):
-        await later(
-            conn,
-            """
-            INSERT INTO messages
-                (id, conversation_id, role, content, status, position, created_at, completed_at, analysis_id)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-            """,
-            [m.id, conversation_id, m.role, m.content, m.status, m.position, m.created_at, m.completed_at, about],
-        )
+    await later(
+        conn,
+        """
+        INSERT INTO messages
+            (id, conversation_id, role, content, status, position, created_at, completed_at, analysis_id)
+        VALUES (%(asked)s, %(conversation)s, 'user', %(question)s, 'success', %(position)s, %(at)s, %(at)s, %(analysis)s),
+               (%(reply)s, %(conversation)s, 'assistant', '', 'pending', %(position)s + 1, %(at)s, NULL, NULL)
+        """,
+        {
+            "asked": asked.id,
+            "reply": reply.id,
+            "conversation": conversation_id,
+            "question": question,
+            "position": position,
+            "at": at,
+            "analysis": analysis_id,
+        },
+    )
     return asked, reply
 
 
@@ -227,10 +237,9 @@ async def select_turns(conn: Connection, conversation_id: UUID, limit: int, char
         return await cursor.fetchall()
 
 
-async def select_reply_for_update(conn: Connection, message_id: UUID) -> bool:
-    """Lock a reply's row; False when it is gone."""
-    cursor = await conn.execute("SELECT 1 FROM messages WHERE id = %s AND role = 'assistant' FOR UPDATE", [message_id])
-    return await cursor.fetchone() is not None
+async def select_reply_for_update(conn: Connection, message_id: UUID) -> AsyncCursor[Any]:
+    """Lock a reply's row, with the next statement; the cursor has no row when it is gone."""
+    return await later(conn, "SELECT 1 FROM messages WHERE id = %s AND role = 'assistant' FOR UPDATE", [message_id])
 
 
 async def update_answered(conn: Connection, message_id: UUID, text: str, record: Answered, at: datetime) -> None:

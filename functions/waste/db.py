@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
+from psycopg import AsyncCursor
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
@@ -13,7 +14,7 @@ from functions.waste.guides import Advice
 from functions.waste.model import Analysis, AnalysisResult
 from shared.db import Connection
 from shared.fields import Count, Time
-from shared.ids import first_id
+from shared.ids import first_id, new_id
 from shared.pages import row_behind
 from shared.together import Unit, insert, later
 
@@ -115,6 +116,15 @@ async def select_owner_for_update(conn: Connection, analysis_id: UUID) -> Owner 
         return await cursor.fetchone()
 
 
+async def select_owner_later(conn: Connection, analysis_id: UUID) -> AsyncCursor[Owner]:
+    """`select_owner_for_update` with the next statement: the cursor has the owner from then on."""
+    cursor = await later(
+        conn, "SELECT user_id, upload_key, corrected_type FROM analyses WHERE id = %s FOR UPDATE", [analysis_id]
+    )
+    cursor.row_factory = class_row(Owner)
+    return cursor
+
+
 async def select_stats(conn: Connection, user_id: UUID) -> Stats:
     # One statement, and so one moment: between two a photo may end.
     cursor = await conn.execute(
@@ -159,15 +169,17 @@ async def update_stored(conn: Connection, analysis_id: UUID, image_url: str) -> 
     await later(conn, "UPDATE analyses SET image_url = %s WHERE id = %s", [image_url, analysis_id])
 
 
-async def insert_image(conn: Connection, image_id: UUID, analysis_id: UUID, key: str, url: str, at: datetime) -> None:
+async def insert_images(conn: Connection, analysis_id: UUID, urls: dict[str, str], at: datetime) -> None:
+    """Note an analysis' images, their addresses by their keys."""
     await later(
         conn,
         """
         INSERT INTO images (id, analysis_id, s3_key, cloudfront_url, uploaded_at)
-        VALUES (%s, %s, %s, %s, %s)
+        SELECT id, %s, s3_key, url, %s
+        FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS given (id, s3_key, url)
         ON CONFLICT (s3_key) DO NOTHING
         """,
-        [image_id, analysis_id, key, url, at],
+        [analysis_id, at, [new_id() for _ in urls], list(urls), list(urls.values())],
     )
 
 

@@ -19,8 +19,9 @@ async def photo_classified(outcome: Outcome, db: Db, calls: Calls, cache: Cache,
         answer = convert(outcome.record, Classification)
         result = await _result(answer, Guides(calls, cache))
     async with db.transaction() as conn:
-        owner = await sql.select_owner_for_update(conn, analysis_id)
+        found = await sql.select_owner_later(conn, analysis_id)
         still_open = await settle(conn, outcome)
+        owner = await found.fetchone()
         if owner is None:
             await enqueue(conn, DeleteObjects(prefixes=[f"images/{analysis_id}"]), subject=analysis_id)
         elif still_open:

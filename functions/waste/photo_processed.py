@@ -3,7 +3,6 @@
 from functions.waste import db as sql
 from functions.waste.messages import PhotoClassified, PhotoProcessed
 from shared import spend
-from shared.ids import new_id
 from shared.messages import ClassifyPhoto, DeleteObjects, Outcome, ProcessedPhoto, convert
 from shared.parts import Db, Objects, Progress
 from shared.tasks import enqueue, settle
@@ -15,16 +14,17 @@ async def photo_processed(outcome: Outcome, db: Db, objects: Objects, progress: 
     analysis_id = outcome.subject
     failed = False
     async with db.transaction() as conn:
-        owner = await sql.select_owner_for_update(conn, analysis_id)
+        found = await sql.select_owner_later(conn, analysis_id)
         still_open = await settle(conn, outcome)
+        owner = await found.fetchone()
         if owner is None:
             # Deleted meanwhile: no one will ever ask for these copies.
             await enqueue(conn, DeleteObjects(prefixes=[f"images/{analysis_id}"]), subject=analysis_id)
         elif still_open and outcome.status == "success":
             photo = convert(outcome.record, ProcessedPhoto)
             await sql.update_stored(conn, analysis_id, objects.public_url(photo.web_key))
-            for key in (photo.web_key, photo.thumbnail_key):
-                await sql.insert_image(conn, new_id(), analysis_id, key, objects.public_url(key), outcome.completed_at)
+            urls = {key: objects.public_url(key) for key in (photo.web_key, photo.thumbnail_key)}
+            await sql.insert_images(conn, analysis_id, urls, outcome.completed_at)
             payer = spend.spender(owner.user_id)
             message = ClassifyPhoto(photo.web_key, photo.content_hash, photo.thumbnail_key, payer)
             await enqueue(conn, message, subject=analysis_id, reply=PhotoClassified, person=payer)

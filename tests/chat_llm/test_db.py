@@ -67,7 +67,8 @@ async def test_an_answer_that_comes_while_its_conversation_is_deleted_leaves_no_
     asked = await ask(client, person, chat, "비밀 질문")
     publisher.add(asked.reply, new_id(), "token", {"text": "비밀", "index": 0})
     async with chat.transaction() as conn:
-        assert await sql.select_reply_for_update(conn, asked.reply)
+        await sql.select_reply_for_update(conn, asked.reply)
+        await conn.send_queue()
         answering = await held_up(give(take, success(asked, "비밀")), by=conn)
         await forget(conn, *await sql.delete_conversation(conn, UUID(asked.conversation), person.id))
     await answering

@@ -76,7 +76,7 @@ def values(folder: str, now: datetime) -> dict[str, Any]:
             "analysis": Analysis(
                 id=id_of("analysis", 20), status="success", image_url=None, waste_type="plastic", corrected_type="glass",
                 confidence=0.9, analysis_result=None, error=None, error_code=None, images=[], created_at=now, completed_at=now,
-            ), "upload_key": "k", "image_url": "u", "image_id": new_id(), "waste_type": "plastic",
+            ), "upload_key": "k", "image_url": "u", "urls": {"k": "u"}, "waste_type": "plastic",
             "confidence": 0.5, "result": AnalysisResult(candidates=[], provider="p", model="m", guide=Guide(state="missing")),
             "analyses": [id_of("analysis", 20)],
             "missing": Missing(id_of("analysis", 20), "plastic", None), "advice": Advice(Guide(), None),

@@ -45,6 +45,24 @@ async def test_a_terminated_backend_costs_nobody_an_error(db: Connect, postgres:
             assert await cursor.fetchone() == (1,)
 
 
+async def test_requests_that_do_not_overlap_share_one_connection_which_knows_their_statements(db: Connect) -> None:
+    users = await db("userinfo")
+    async with contextlib.AsyncExitStack() as at_once:
+        pids = [(await at_once.enter_async_context(users.connection())).info.backend_pid for _ in range(3)]
+    assert len(set(pids)) == 3
+    used = []
+    for _ in range(4):
+        async with users.connection() as conn:
+            await conn.execute("SELECT count(*) FROM profiles")
+            used.append(conn.info.backend_pid)
+    assert len(set(used)) == 1
+    async with users.connection() as conn:
+        cursor = await conn.execute(
+            "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE statement LIKE '%count(*) FROM profiles'"
+        )
+        assert await cursor.fetchall() == [(3,)], "all but the first time"
+
+
 async def test_a_backend_that_goes_in_the_middle_is_a_503(db: Connect, postgres: Postgres) -> None:
     users = await db("userinfo")
     with pytest.raises(Unavailable):

@@ -81,7 +81,7 @@ async def test_an_erasure_waits_for_a_result_that_is_being_written_and_takes_its
     async with waste.transaction() as conn:
         assert await sql.select_owner_for_update(conn, id_)
         erasing = await held_up(take(erase_person, ErasePerson(person.id)), by=conn)
-        await sql.insert_image(conn, new_id(), id_, key, f"http://cdn.test/{key}", clock.now())
+        await sql.insert_images(conn, id_, {key: f"http://cdn.test/{key}"}, clock.now())
     await erasing
     [left] = await left_of(waste, str(id_))
     assert left.startswith("outbox: ")

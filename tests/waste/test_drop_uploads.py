@@ -9,7 +9,6 @@ from functions.waste import db as sql
 from functions.waste.drop_uploads import drop_uploads
 from functions.waste.photo_processed import photo_processed
 from shared.db import Database
-from shared.ids import new_id
 from shared.messages import TaskError
 from tests.conftest import Person, Take
 from tests.waste.conftest import accept, finish, outbox, outcome, processed
@@ -40,7 +39,9 @@ async def test_uploads_of_what_has_ended_well_or_not_are_deleted_by_one_task_and
     [keys] = await told(waste, person)
     assert len(set(keys)) == 2, "the third one is still looked at, and may be processed again"
     async with waste.connection() as conn:
-        cursor = await conn.execute("SELECT id FROM analyses WHERE user_id = %s AND upload_key IS NOT NULL", [person.id])
+        cursor = await conn.execute(
+            "SELECT id FROM analyses WHERE user_id = %s AND upload_key IS NOT NULL", [person.id]
+        )
         assert await cursor.fetchall() == [(UUID(ids[2]),)]
 
 

@@ -41,7 +41,7 @@ async def test_what_is_known_by_its_key_is_deleted_without_a_look_into_the_store
             await sql.insert_analysis(conn, id_, person.id, "uploads/x.jpg", clock.now())
         for name in ("web", "thumbnail"):
             keys.append(f"images/{stored}/{name}.jpg")
-            await sql.insert_image(conn, new_id(), stored, keys[-1], "http://x", clock.now())
+            await sql.insert_images(conn, stored, {keys[-1]: "http://x"}, clock.now())
     await take(erase_person, ErasePerson(person.id))
     async with waste.connection() as conn:
         cursor = await conn.execute("SELECT message FROM outbox WHERE actor = 'storage/delete_objects' ORDER BY id")
@@ -62,7 +62,7 @@ async def test_much_is_deleted_in_messages_of_a_bounded_size_and_all_of_it(
             await sql.insert_analysis(conn, id_, person.id, f"uploads/{person.id}/{number}", clock.now())
             if number < 3:
                 keys.add(f"images/{id_}/web.jpg")
-                await sql.insert_image(conn, new_id(), id_, f"images/{id_}/web.jpg", "http://x", clock.now())
+                await sql.insert_images(conn, id_, {f"images/{id_}/web.jpg": "http://x"}, clock.now())
             else:
                 prefixes.add(f"images/{id_}")
     await take(erase_person, ErasePerson(person.id))

@@ -19,7 +19,11 @@ from tests.waste.conftest import BASE, outbox, upload
 PROGRAM = """
 import asyncio, os
 from runtime.http.host import build
+from shared import db
 from tests.support import listening
+
+# Statements that the server keeps are not on the line.
+db.PREPARED_AFTER = None
 
 async def main():
     edge, _ = build(["waste"], os.environ, background=False, access_log=False)

@@ -22,7 +22,7 @@ async def analysis(waste: Database, user_id: UUID) -> UUID:
     """One that succeeded, with an image and a task that is still open."""
     async with waste.transaction() as conn:
         made = await sql.insert_analysis(conn, new_id(), user_id, f"uploads/{user_id}/x", clock.now())
-        await sql.insert_image(conn, new_id(), made.id, f"images/{made.id}/a.jpg", "u", clock.now())
+        await sql.insert_images(conn, made.id, {f"images/{made.id}/a.jpg": "u"}, clock.now())
         await conn.execute("UPDATE analyses SET status = 'success', waste_type = 'glass' WHERE id = %s", [made.id])
         await conn.execute(
             """

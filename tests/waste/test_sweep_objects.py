@@ -58,7 +58,7 @@ class World:
         async with self.waste.transaction() as conn:
             for key in self.owned[analysis_id]:
                 if key.startswith("images/"):
-                    await sql.insert_image(conn, new_id(), analysis_id, key, key, clock.now())
+                    await sql.insert_images(conn, analysis_id, {key: key}, clock.now())
             await conn.execute("UPDATE analyses SET status = 'success' WHERE id = %s", [analysis_id])
 
     async def delete_analysis(self, analysis_id: UUID) -> None:
