@@ -248,7 +248,7 @@ async def fill_spans() -> None:
             facts = {"request_id": f"r{number}", "task": f"t{number}", "error": f"E{number}", "statement": "x" * 2000}
             span = {"trace": f"{number:032x}", "id": "0" * 16, "service": "waste", "kind": kind, "name": f"n{number}"}
             data = msgspec.json.encode(span | {"start": float(number), "ms": 1.0, "attributes": facts})
-            collector.datagram_received(data, None)
+            collector.hear([data])
     assert len(collector.traces) <= spans.TRACES
     assert len(collector._ids) == 2 * len(collector.traces)
     assert page.qsize() <= 1000
@@ -259,7 +259,7 @@ async def fill_spans() -> None:
     large = {"trace": "f" * 32, "id": "", "service": "", "kind": "sql", "name": "", "start": 0.0, "ms": 0.0}
     for number in range(600):
         facts = {"statement": "x" * 60_000}
-        collector.datagram_received(msgspec.json.encode(large | {"trace": f"e{number}", "attributes": facts}), None)
+        collector.hear([msgspec.json.encode(large | {"trace": f"e{number}", "attributes": facts})])
     assert sum(trace.size for trace in collector.traces.values()) <= spans.BYTES
 
 

@@ -1,12 +1,12 @@
 """`python -m emulator.dashboard`: serves on PORT, and takes spans by UDP on the same port; beside it the world outside
 (`emulator.outside`), which on most days no one needs a process for."""
 
-import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
 from typing import Any
 
+from emulator.dashboard.hearing import Hearing
 from emulator.dashboard.site import Site
 from emulator.deferred import Deferred, serve
 from emulator.outside.__main__ import applications
@@ -18,15 +18,13 @@ async def gathering() -> AsyncIterator[tuple[Site, contextlib.AsyncExitStack]]:
     """Take in spans, for whoever looks later."""
     site = Site()
     address = ("127.0.0.1", int(os.environ["PORT"]))
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: site.collector, local_addr=address)
-    spanlog.widen(transport.get_extra_info("socket"))
     site.collector.keep = spanlog.SpanLog(site.state)
+    hearing = Hearing(address, site.collector.hear)
     try:
         async with contextlib.AsyncExitStack() as until_the_end:
             yield site, until_the_end
     finally:
-        transport.close()
+        hearing.close()
         await site.client.aclose()
 
 

@@ -78,8 +78,8 @@ def failed(span: Span) -> bool:
     return status == "failure" or ("error" in facts and status != "put off")
 
 
-class Collector(asyncio.DatagramProtocol):
-    """Takes datagrams; traces by id, the one that grew last at the end."""
+class Collector:
+    """Takes spans as they were sent; traces by id, the one that grew last at the end."""
 
     def __init__(self) -> None:
         self.traces: OrderedDict[str, Trace] = OrderedDict()
@@ -87,19 +87,25 @@ class Collector(asyncio.DatagramProtocol):
         self._ids: dict[str, tuple[str, str]] = {}  # a request's, task's or subject's id → its trace's, and which it is
         self._bytes = 0
         self._listeners: set[asyncio.Queue[Span]] = set()
-        # A recording that is open gets each as it came.
-        self.keep: Callable[[bytes], None] = lambda datagram: None
+        # A recording that is open gets them as they came.
+        self.keep: Callable[[list[bytes]], None] = lambda spans: None
         # Who looks for locks hears of statements that take long, and of the end of each.
         self.late: Callable[[Span], None] = lambda span: None
         self.ended: Callable[[Span], None] = lambda span: None
 
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        self.keep(data)
+    def hear(self, spans: list[bytes]) -> None:
+        """Take those that came together."""
+        self.keep(spans)
+        for data in spans:
+            self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
         try:
             span = msgspec.json.decode(data, type=dict[str, Any])
             id_ = str(span["trace"])
             about = span["attributes"].get("about")
-            _ = span["start"] + span["ms"]  # numbers, or it is none of ours
+            # Numbers and names, or it is none of ours.
+            _ = span["start"] + span["ms"], span["kind"] + span["service"] + span["name"] + span["id"]
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
             return
         if span["kind"] == "late":

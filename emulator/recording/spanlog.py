@@ -13,7 +13,7 @@ _BUFFER = 8 * 1024 * 1024
 
 
 class SpanLog:
-    """Writes each datagram as a line; nothing while no recording is open."""
+    """Writes each span as a line; nothing while no recording is open."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -21,7 +21,7 @@ class SpanLog:
         self._seen = 0
         self._file: int | None = None
 
-    def __call__(self, datagram: bytes) -> None:
+    def __call__(self, spans: list[bytes]) -> None:
         try:
             seen = self._mark.stat().st_ino
         except OSError:
@@ -30,7 +30,7 @@ class SpanLog:
             self._seen = seen
             self._reopen()
         if self._file is not None and os.fstat(self._file).st_size < LARGEST // 4:
-            os.write(self._file, datagram + b"\n")
+            os.write(self._file, b"".join([span + b"\n" for span in spans]))
 
     def _reopen(self) -> None:
         if self._file is not None:

@@ -1,11 +1,14 @@
 """The dashboard's memory of spans: found by every id, and bounded."""
 
+import asyncio
+import socket
 from typing import Any
 
 import msgspec
 import pytest
 
 from emulator.dashboard import spans
+from emulator.dashboard.hearing import Hearing
 from emulator.dashboard.spans import Collector
 from shared.spans import NO_TRACE
 from tests.emulator.test_timeline import span
@@ -14,7 +17,7 @@ TASK = "01a224d7-905a-76fc-afed-6df0dec6e7a8"
 
 
 def tell(collector: Collector, one: dict[str, Any], trace: str) -> None:
-    collector.datagram_received(msgspec.json.encode(one | {"trace": trace}), None)
+    collector.hear([msgspec.json.encode(one | {"trace": trace})])
 
 
 @pytest.fixture
@@ -57,11 +60,19 @@ def test_a_request_that_reached_no_service_is_listed_by_what_the_gateway_says() 
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b'{"trace": "a"}', b'{"trace":"a","attributes":{},"start":"x","ms":1}']
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"trace": "a"}',
+        b'{"trace":"a","attributes":{},"start":"x","ms":1}',
+        b'{"trace":"a","attributes":{},"start":1,"ms":1}',
+    ],
 )
 def test_a_datagram_of_somebody_else_is_dropped(data: bytes) -> None:
     collector = Collector()
-    collector.datagram_received(data, None)
+    collector.hear([data])
     assert not collector.traces
 
 
@@ -85,3 +96,20 @@ def test_a_trace_keeps_its_first_spans_and_counts_the_others(monkeypatch: pytest
     for number in range(15):
         tell(collector, span(f"{number}", "sql", "SELECT 1", number, 1), "d" * 32)
     assert (len(collector.trace("d" * 32)), collector.traces["d" * 32].left_out) == (10, 5)
+
+
+async def test_what_comes_at_once_is_heard_together_and_nothing_is_lost() -> None:
+    sent, heard = [b"%d" % number for number in range(40)], list[list[bytes]]()
+    hearing = Hearing(("127.0.0.1", 0), heard.append)
+    try:
+        async with asyncio.timeout(60):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
+                for some in (sent[:20], sent[20:]):
+                    for one in some:
+                        wire.sendto(one, hearing.address)
+                    while not heard or heard[-1][-1] != some[-1]:  # noqa: ASYNC110 - a list has no event
+                        await asyncio.sleep(0.001)
+    finally:
+        hearing.close()
+    assert [one for some in heard for one in some] == sent
+    assert len(heard) < len(sent)
