@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,6 +18,8 @@ from runtime.http import framing, problems
 from shared.errors import BadInput, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.http.cors import Cors
     from runtime.http.patience import Patience
 
@@ -29,6 +31,22 @@ _UNWANTED = 1024 * 1024
 _LINGER = 0.5
 # Where a head says of which page it is.
 _ORIGIN = re.compile(rb"\r\norigin:[ \t]*([!-~]{1,300})[ \t]*\r\n", re.IGNORECASE)
+
+
+class _Heard(asyncio.Event):
+    """Set when there is more to receive; knows whether anybody waits for that."""
+
+    awaited = False
+    nothing_more: Callable[[], None] | None = None
+
+    async def wait(self) -> Literal[True]:
+        if self.nothing_more is not None and not self.is_set():
+            self.nothing_more()
+        self.awaited = True
+        try:
+            return await super().wait()
+        finally:
+            self.awaited = False
 
 
 class ProblemProtocol(HttpToolsProtocol):
@@ -46,12 +64,30 @@ class ProblemProtocol(HttpToolsProtocol):
         self._begun = False  # the body, of which a client may wait to hear that it is wanted
         self._problem: Problem | None = None
         self._deaf = False
+        self._ended = False  # what the client sends
         self.patience = self.server_state.patience  # type: ignore[attr-defined] # runtime.http.server sets it
         self.patience.head(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.patience.forget(self)
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio takes a word, uvicorn gives none
+        """The client sends no more. It may wait for the answer to a whole request (as `nc -N` does); for whoever listens to it, a
+        request in line or an event stream, it has left.
+        """
+        waits = self.cycle is not None and not self.cycle.response_complete and not self._left and not self._deaf
+        if not waits or self._heard.awaited:
+            return False
+        self._ended = True
+        self._last()
+        return True
+
+    def _last(self) -> None:
+        """The request under way is the last one of a client that sends no more, unless another is there already."""
+        self._heard.nothing_more = self.transport.close
+        if not self._ahead:
+            self.cycle.keep_alive = False
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -82,6 +118,8 @@ class ProblemProtocol(HttpToolsProtocol):
             elif (end := framing.head_end(data)) == 0:
                 self._ahead = data
                 self.patience.head(self)
+                if self._ended:
+                    self.transport.close()
                 return
             else:
                 self.patience.met(self)
@@ -89,6 +127,8 @@ class ProblemProtocol(HttpToolsProtocol):
                 data = data[end:]
         if self._left:
             self.patience.body(self)
+        if self._ended:
+            self.transport.close() if self._left else self._last()
 
     def _read_head(self, head: bytes) -> None:
         self._begun = False
@@ -130,6 +170,7 @@ class ProblemProtocol(HttpToolsProtocol):
         if self._left < 0:
             self._chunks = framing.Chunks()
         super().on_headers_complete()
+        self._heard = self.cycle.message_event = _Heard()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1

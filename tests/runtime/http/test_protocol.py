@@ -19,7 +19,9 @@ from runtime.http.server import Server
 
 
 class Echo:
-    """Answers what it was asked; /wait not before `go`, /unread without reading, /endless without an end."""
+    """Answers what it was asked; /wait not before `go`, /unread without reading, /endless without an end, /listen never: it waits
+    until the client has left.
+    """
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -38,6 +40,10 @@ class Echo:
                     break
         if scope["path"] == "/wait":
             await self.go.wait()
+        if scope["path"] == "/listen":
+            assert (await receive())["type"] == "http.disconnect"
+            self.go.set()
+            return
         heard = {"path": scope["path"], "query": scope["query_string"].decode(), "body": body.decode()}
         content = json.dumps(heard).encode()
         if scope["path"] == "/endless":
@@ -281,6 +287,49 @@ async def test_a_client_that_sends_ahead_without_end_is_not_read_without_end(run
     for _ in range(101):
         assert (await answer(reader))[0] == 200
     writer.close()
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["with its request", "while it waits"])
+async def test_a_client_that_sends_no_more_gets_the_answers_to_what_it_has_asked(running: Running, late: bool) -> None:
+    reader, writer = await running.connect()
+    body = b"POST /y HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab"
+    writer.write(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n" + body)
+    if not late:
+        writer.write_eof()
+    while not running.app.asked:  # noqa: ASYNC110 - a list has no event
+        await asyncio.sleep(0.001)
+    if late:
+        writer.write_eof()
+    await asyncio.sleep(0.01)
+    running.app.go.set()
+    said = await asyncio.wait_for(reader.read(), 60)
+    assert [json.loads(found)["path"] for found in re.findall(rb"\{.*?\}", said)] == ["/wait", "/y"]
+    assert said.count(b"connection: close") == 1
+    writer.close()
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["while someone listens", "before"])
+async def test_a_client_that_sends_no_more_has_left_for_who_listens_to_it(running: Running, early: bool) -> None:
+    reader, writer = await running.connect()
+    writer.write(b"GET /listen HTTP/1.1\r\nHost: a\r\n\r\n")
+    if not early:
+        while not running.app.asked:  # noqa: ASYNC110 - a list has no event
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+    writer.write_eof()
+    assert await asyncio.wait_for(reader.read(), 60) == b""
+    await asyncio.wait_for(running.app.go.wait(), 60)
+    writer.close()
+
+
+@pytest.mark.parametrize("more", [b"GET /x HT", b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na"])
+async def test_half_a_request_of_a_client_that_sends_no_more_is_none(running: Running, more: bytes) -> None:
+    for before in (b"", b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"):
+        reader, writer = await running.connect()
+        writer.write(before + more)
+        writer.write_eof()
+        assert (await asyncio.wait_for(reader.read(), 60)).count(b"HTTP/1.1 200") == bool(before)
+        writer.close()
 
 
 @pytest.mark.parametrize(
