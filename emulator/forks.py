@@ -86,7 +86,7 @@ class Template:
         self.ready = asyncio.Event()
         self.gone = asyncio.Event()
         self.children: dict[int, Forked] = {}
-        self.early: dict[int, int] = {}  # ended before we heard of their birth
+        self.ended_unheard: dict[int, int] = {}  # ended before we heard of their birth
         self.births: dict[int, asyncio.Future[int]] = {}
         self.count = 0
         self.process: subprocess.Popen[bytes] | Early | None = None
@@ -142,7 +142,7 @@ class Template:
             if child is not None:
                 child.end(heard["code"])
             else:
-                self.early[heard["exited"]] = heard["code"]
+                self.ended_unheard[heard["exited"]] = heard["code"]
 
     def _lost(self) -> None:
         """The template ended: its children were killed with it."""
@@ -216,8 +216,8 @@ class Template:
             if orders:
                 os.close(read)
         child = Forked(pid, pipe)
-        if pid in self.early:
-            child.end(self.early.pop(pid))
+        if pid in self.ended_unheard:
+            child.end(self.ended_unheard.pop(pid))
         else:
             self.children[pid] = child
         return child

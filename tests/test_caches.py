@@ -72,7 +72,7 @@ KEPT = {
     "emulator/fleet.py: Fleet.listeners": SUBSCRIBER,
     "emulator/forks.py: Template.births": PART,
     "emulator/forks.py: Template.children": PART,
-    "emulator/forks.py: Template.early": PART,
+    "emulator/forks.py: Template.ended_unheard": PART,
     "emulator/forks.py: Template.files": FILE,
     "emulator/keeper.py: Keeper._leaving": "processes that are ending",
     "emulator/launcher.py: Launcher._programs": "programs that run",
