@@ -21,6 +21,8 @@ def _left_in(scene: Scene) -> bool:
     return set(scene.outcome) <= _PLACES and bool(scene.outcome) and _STILL.search(scene.facts.text) is not None
 
 
+# "납작하게만 하면 돼?": that it is done is no yes to whether that is all.
+_ALONE = re.compile(r"[가-힣]만\s(?:[가-힣]+면|해도)\s?[되돼됨될끝]")
 # "ㅋㅋㅋ" is no word.
 _SPELT = re.compile(r"[가-힣]|[a-z]{2}")
 _PLACES = {*WHERE, "bin"}
@@ -49,7 +51,7 @@ class Asking:
             "reason": fact.reason,
             "barred": fact.barred,
             "polar": (fact.polar or (asked is not self.scene and not fact.open))
-            and not (asked.choice or _left_in(asked)),
+            and not (asked.choice or _left_in(asked) or _ALONE.search(asked.facts.text)),
             "open": fact.open or asked.choice,
             "every": fact.every,
             "text": fact.text,

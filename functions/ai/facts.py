@@ -68,6 +68,7 @@ _AUXILIARY = re.compile(
 # "old keyboard, e-waste?", "newspaper and books, same bin?"
 _BIN_ASKED = re.compile(rf"(?:{'|'.join(words.source for words in (*BINS.values(), TOPICS.together))})\?+$")
 _WHAT_IF = re.compile(r"면요?[\s?!.~]*$")
+_WANTS = re.compile(r"(?<![가-힣])[가-힣]+(?:으?려면|고 싶)")
 # "뚜껑은요?", "젖었으면?"
 _REMARKS = re.compile(r"[가-힣][은는면]요?[\s?!.~]*$")
 _AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")
@@ -122,6 +123,8 @@ class Facts(Struct, frozen=True):
     as_bin: bool
     """Whether a bin is the answer that it asks for."""
     elsewhere: bool
+    wants_else: bool
+    """Whether it asks how to do something that is no way to be rid of a thing."""
     money: bool
     near: bool
     together: bool
@@ -186,6 +189,7 @@ def facts(question: Question) -> Facts:
         state=as_bin or TOPICS.state.within(text) or TOPICS.handling.within(text),
         as_bin=as_bin,
         elsewhere=TOPICS.elsewhere.within(text),
+        wants_else=_wants_else(text),
         money=TOPICS.money.within(text),
         near=TOPICS.near.within(text),
         together=TOPICS.together.within(text),
@@ -220,6 +224,12 @@ def facts(question: Question) -> Facts:
         situation=next((one for one in SITUATIONS if one.there(text)), None),
         unknown=next((one for one in UNKNOWNS if one.there(text)), None),
     )
+
+
+def _wants_else(text: str) -> bool:
+    """ "캔버스 그림 배우려면 어떻게 해": somebody wants to do something that is no way to be rid of a thing."""
+    ways = (TOPICS.disposal, TOPICS.handling, TOPICS.ways)
+    return any(not any(words.within(match[0]) for words in ways) for match in _WANTS.finditer(text))
 
 
 def _says(text: str) -> bool:

@@ -29,7 +29,9 @@ def runs(named: Sequence[Mention], text: str) -> list[list[Mention]]:
 def joined(named: Sequence[Mention], word: str, text: str) -> bool:
     """Whether a list joins a thing and the word after it: "용기랑 뚜껑"."""
     matches = (AND.match(text, one.end) for one in named)
-    return any(match is not None and text.startswith(word, match.end()) for match in matches)
+    # "샴푸통이랑 린스 펌프"
+    next_to = re.compile(rf"(?:[가-힣a-z]+ )?{re.escape(word)}")
+    return any(match is not None and next_to.match(text, match.end()) for match in matches)
 
 
 def listed(named: Sequence[Mention], text: str) -> bool:

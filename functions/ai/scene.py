@@ -108,7 +108,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         on_topic=bool(fact.disposal or near or plainly or both or fact.state or asked_bins)
         or rest.only_names(named, text)
         or (bool(kept) and _of_things(fact, kept, aspects)),
-        elsewhere=fact.elsewhere and _elsewhere(text, mentioned),
+        elsewhere=fact.wants_else or (fact.elsewhere and _elsewhere(text, mentioned)),
         bin=next(iter(asked_bins), None),
         choice=fact.either or len(asked_bins) > 1 or (" or " in text and bool(asked_bins or WHERE & set(aspects))),
         aspects=aspects,

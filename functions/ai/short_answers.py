@@ -39,6 +39,11 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
     if aspect == "bin" and understood.bin is not None:
         line = item.answer("recycle", language) or item.described(language)
         return [polarity.binned(line, item.category, understood)]
+    if aspect in _ON_THE_WAY and understood.polar and understood.bin:
+        # "안 빤 이불 의류수거함에 넣어도 돼?": where a thing does not go, washing it changes nothing.
+        refused = _about(item, "bin", understood)[:1]
+        if refused and not polarity.affirms(refused[0]) and not understood.negated:
+            return refused
     line = item.answer(aspect, language)
     if aspect == "bag" and understood.polar and _AS_IT_IS.search(understood.text) and item.category in RECYCLED:
         # "라벨 없는 생수병은 그냥 버리면 돼요?" asks for no bag.
@@ -106,6 +111,7 @@ def _itself(item: Item) -> set[str]:
 _ALIKE = {"bin", "outdoors", "handed"}
 """What is answered of every thing."""
 _MORE = {*WHERE, "data"}
+_ON_THE_WAY = {"rinse", "crush"}
 _OF_PARTS = {"label", "lid"}
 _AS_IT_IS = re.compile(r"그냥 버[리려]")
 _OUTCOMES = {*WHERE, "bin"}

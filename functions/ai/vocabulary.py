@@ -68,6 +68,7 @@ class Topics(Struct, frozen=True):
     greetings: Words
     described: Words
     at_hand: Words
+    ways: Words
     subject: Words
     amount: Words
     owned: Words
