@@ -5,13 +5,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from functions.ai import lists, parts
+from functions.ai import lists, parts, polarity
 from functions.ai.asking import Asking
 from functions.ai.facts import plain, what_if
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import Scene
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, PART_WORDS, PARTS, WHERE
+from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, KOREAN_OF, PART_WORDS, PARTS, WHERE
 
 # A score from which an item found for "<thing> <part>" may be that part.
 _PART = 0.35
@@ -143,7 +143,10 @@ def _parted(
     if any(parts.speaks_of(name, part) for name in (whole.name, whole.name_en or "")):
         return (whole,), None
     # A bottle of glass has another cap than one of plastic: the thing's own collection first.
-    found = sorted(neighbours.search(f"{whole.name} {word}", 8), key=lambda item: item.category != whole.category)
+    # "cup lids": names are put together in Korean; a thing that says itself where its part goes needs no item for it.
+    told = polarity.names_any_bin(whole.answer(ASPECT_OF_PART[part], "ko"))
+    query = f"{whole.name} {word if told else KOREAN_OF.get(word, word)}"
+    found = sorted(neighbours.search(query, 8), key=lambda item: item.category != whole.category)
     for item in found:
         parts_name = plain(item.name).endswith(tuple(PART_WORDS[part]))
         if parts_name and item.score >= _PART and _kin(whole, item):
