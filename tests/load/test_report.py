@@ -7,6 +7,7 @@ from PIL import Image
 
 from tests.load.report import picture, row, table
 from tests.load.users import Photos, Try
+from tests.support import photo
 
 
 def tries(good: int, bad: int) -> list[Try]:
@@ -39,8 +40,8 @@ def test_the_table_compares_each_with_the_peak_and_the_picture_has_a_line_for_ea
 
 
 def test_no_two_photos_are_the_same_and_each_is_a_photo() -> None:
-    photos = Photos(seed=1)
-    made = [photos.another() for _ in range(20)]
-    assert len(set(made)) == 20
-    pixels = {Image.open(io.BytesIO(one)).tobytes() for one in made}
-    assert len(pixels) == 20
+    for pictures in ([], [photo(80, 60), photo(60, 80)]):
+        photos = Photos(seed=1, pictures=pictures)
+        made = [Image.open(io.BytesIO(photos.another())) for _ in range(20)]
+        assert len({one.tobytes() for one in made}) == 20
+        assert [one.size for one in made[:2]] == [one.size for one in made[2:4]], "in turn"
