@@ -89,6 +89,12 @@ def test_what_a_stand_in_says_is_kept_for_no_one(task: AtWork) -> None:
     assert (first.asked, stand_in.asked) == (2, 1), "what the first says is kept"
 
 
+def test_a_copy_that_is_larger_than_any_is_said_to_be_missing(task: AtWork) -> None:
+    content_hash = put(task, b"\0" * (10 * 1024 * 1024 + 1))
+    with pytest.raises(TaskFailed, match="image-missing"):
+        run(task, content_hash)
+
+
 def test_without_a_cache_every_photo_is_classified(task: AtWork, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CACHE_REDIS_URL", "redis://127.0.0.1:9")
     content_hash = put(task, shipped("coffee.png"))

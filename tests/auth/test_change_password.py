@@ -1,11 +1,16 @@
 """A new password"""
 
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from functions.auth import attempts
+from functions.auth import db as sql
+from shared import clock
+from shared.db import Database
 from shared.ids import new_id
 from shared.settings import Settings
 from tests.auth.conftest import PASSWORD, Account, bearer, status
@@ -28,6 +33,20 @@ async def test_a_new_password_ends_the_other_sessions(account: Account) -> None:
     old = await account.client.post("/api/v1/auth/login", json={"username": account.username, "password": PASSWORD})
     assert old.status_code == 401
     await account.login(password="a new password")
+
+
+async def test_a_link_that_was_mailed_to_set_a_new_password_ends_with_the_old_one_and_one_that_verifies_does_not(
+    account: Account, db: Callable[[str], Awaitable[Database]]
+) -> None:
+    database, reset, verify = await db("auth"), new_id().hex, new_id().hex
+    end = clock.now() + timedelta(minutes=30)
+    async with database.transaction() as conn:
+        await sql.insert_mail_token(conn, reset, account.id, "reset", account.email, end)
+        await sql.insert_mail_token(conn, verify, account.id, "verify", account.email, end)
+    assert (await change(account, await account.login(), PASSWORD, "a new password")).status_code == 204
+    async with database.connection() as conn:
+        assert await sql.select_mail_token(conn, reset, "reset", clock.now()) is None
+        assert await sql.select_mail_token(conn, verify, "verify", clock.now()) is not None
 
 
 async def test_the_wrong_current_password_changes_nothing(account: Account) -> None:

@@ -1,10 +1,16 @@
 """A person's sessions, page by page"""
 
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from functions.auth import db as sql
+from shared import clock
+from shared.db import Database
+from shared.ids import new_id
 from tests.auth.conftest import ME, SESSIONS, Account, bearer
 
 # The same in every process: pytest-xdist compares what its workers have collected.
@@ -34,6 +40,19 @@ async def test_sessions_are_listed_newest_first_page_by_page(account: Account) -
     assert [session["created_at"] for session in seen] == sorted((s["created_at"] for s in seen), reverse=True)
     assert [session["current"] for session in seen] == [False, False, True, False, False]
     assert set(seen[0]) == {"id", "created_at", "expires_at", "current"}
+
+
+async def test_a_session_whose_time_is_over_is_in_no_list(
+    account: Account, db: Callable[[str], Awaitable[Database]]
+) -> None:
+    now = clock.now()
+    async with (await db("auth")).transaction() as conn:
+        for seconds in (-1, 0, 60):
+            mark = f"{account.id}{seconds}"
+            ends = now + timedelta(seconds=seconds)
+            await sql.insert_session(conn, sql.SessionRow(new_id(), account.id, mark, ends, now))
+        listed = await sql.select_sessions(conn, account.id, now, None, 10)
+    assert [one.token for one in listed] == [f"{account.id}60"]
 
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"cursor": "x"}, {"cursor": "é"}])

@@ -11,10 +11,11 @@ import pytest
 
 from functions.auth import attempts, passwords
 from functions.auth import db as sql
-from shared import rates
+from shared import identity, rates
 from shared.db import Database
 from shared.errors import TooMany, Unauthorized
 from shared.ids import new_id
+from shared.lean_jwt import jwt
 from shared.redis import connect_async
 from shared.settings import Settings
 from tests.auth.conftest import COST, NOBODY, PASSWORD, PASSWORD_HASH, Account, bearer
@@ -220,3 +221,16 @@ async def test_a_password_that_changes_while_its_hash_is_computed_begins_no_sess
         assert await sql.select_unchanged(conn, before)
         await sql.update_password(conn, account.id, PASSWORD_HASH, "another")
         assert not await sql.select_unchanged(conn, before)
+
+
+async def test_a_token_says_itself_who_it_is_for_and_how_long(account: Account) -> None:
+    claims = []
+    for _ in range(2):
+        tokens = await account.login()
+        claims.append(jwt.decode(tokens["access_token"], options={"verify_signature": False}))
+        assert claims[-1]["exp"] - claims[-1]["iat"] == tokens["expires_in"] == identity.ACCESS_SECONDS
+    one, other = claims
+    assert set(one) == {"iss", "aud", "sub", "sid", "iat", "exp", "jti"}
+    assert (one["iss"], one["aud"], one["sub"]) == (identity.ISSUER, identity.AUDIENCE, str(account.id))
+    assert one["sid"] != other["sid"]
+    assert one["jti"] != other["jti"]

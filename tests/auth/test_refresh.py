@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from functions.auth import tokens as tokens_module
+from functions.auth.sweep import sweep
 from shared.db import Database
 from tests.auth.conftest import Account, bearer
 
@@ -30,6 +31,21 @@ async def test_tokens_are_exchanged_for_new_ones_of_the_same_session(account: Ac
     third = (await refresh(account, second["refresh_token"])).json()
     listed = await account.client.get("/api/v1/auth/sessions", headers=bearer(third))
     assert [session["current"] for session in listed.json()["items"]] == [True]
+
+
+async def test_a_session_that_is_refreshed_lives_on_for_as_long_as_a_new_one(
+    account: Account, db: Callable[[str], Awaitable[Database]], later: Callable[[float], None]
+) -> None:
+    database, days = await db("auth"), 86_400.0
+    held = await account.login()
+    for _ in range(2):
+        later(29 * days)
+        await sweep(database)
+        answer = await refresh(account, held["refresh_token"])
+        assert answer.status_code == 200, answer.text
+        held = answer.json()
+    later(31 * days)
+    assert (await refresh(account, held["refresh_token"])).status_code == 401
 
 
 async def test_a_lost_answer_may_be_asked_for_again_and_is_the_same(account: Account) -> None:

@@ -231,7 +231,9 @@ def test_the_ledger_goes_back_with_the_schema_so_that_later_migrations_run_again
     restore.restore(dsn, file, schema="waste")
     with psycopg.connect(dsn) as conn:
         left = conn.execute("SELECT migration_id FROM migrations.applied WHERE migration_id LIKE '%9999%'").fetchall()
+        believed = conn.execute("SELECT FROM public.settings WHERE key = 'migrations.fingerprint'").fetchall()
     assert left == [("auth.9999_later",)]
+    assert believed == [], "the next migration would believe that all is done"
 
 
 def test_a_failing_restore_changes_nothing(dsn: str, tmp_path: Path) -> None:

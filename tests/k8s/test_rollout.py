@@ -8,8 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from k8s.programs import deploy
+from k8s.programs.changes import Plan
 from k8s.programs.cluster import Cluster
-from k8s.programs.objects import UNFINISHED, compare, half_way
+from k8s.programs.environments import environments
+from k8s.programs.objects import UNFINISHED, ObjectChange, compare, half_way
+from k8s.programs.plan import Situation
 from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout, left_of
 from k8s.programs.trouble import trouble_of
 from tests.k8s.api.controllers import Rule
@@ -296,3 +299,28 @@ def test_a_job_goes_on_only_where_the_one_that_is_there_works_on_the_same_and_is
     assert not deploy._under_way(job(), job())
     assert not deploy._under_way(there("x:2"), job())
     assert not deploy._under_way(there(deletionTimestamp="2026-01-02T03:04:05Z"), job())
+
+
+def test_what_others_need_is_made_before_them_whatever_the_order_in_the_files() -> None:
+    made: list[list[str]] = []
+
+    class Recorder(Cluster):
+        def apply(self, documents: list[Document], **_: object) -> None:  # type: ignore[override]
+            made.append([found["kind"] for found in documents])
+
+    kinds = [
+        "Service",
+        "ConfigMap",
+        "PodDisruptionBudget",
+        "ServiceAccount",
+        "PriorityClass",
+        "StorageClass",
+        "Namespace",
+    ]
+    documents = [{"apiVersion": "v1", "kind": kind, "metadata": {"name": "one", "namespace": "eco2"}} for kind in kinds]
+    changes = [ObjectChange(kind, "eco2", "one", "new") for kind in kinds]
+    situation = Situation(Plan([]), [], documents)
+    deployment = deploy.Deployment(Recorder(), environments()["prod"], situation, PATIENCE, say=lambda _: None)
+    deployment._base(changes)
+    first = ["Namespace", "StorageClass", "PriorityClass", "ServiceAccount", "ConfigMap"]
+    assert made == [[*first, "Service", "PodDisruptionBudget"]]

@@ -153,6 +153,7 @@ def test_a_signed_body_that_is_no_claims_is_refused(folder: Path, verifier: Veri
         {"crit": ["exp"]},
         {"b64": False, "crit": ["b64"]},
         {"b64": False},
+        {"b64": True},
     ],
     ids=str,
 )

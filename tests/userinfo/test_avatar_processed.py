@@ -64,7 +64,9 @@ async def test_what_is_no_picture_is_refused_with_a_reason_and_the_old_one_stays
     assert (after["avatar_url"], after["avatar_status"]) == (old, "failure")
     assert after["avatar_error"]
     assert await deleted(database) == ([key], [])
-    # The next attempt begins anew.
+    # Who takes the picture away hears no more of it, and the next attempt begins anew.
+    cleared = (await userinfo.patch(f"{USERS}/me", json={"avatar_url": None}, headers=person.headers)).json()
+    assert (cleared["avatar_status"], cleared["avatar_error"]) == ("none", None)
     assert (await set_avatar(userinfo, person, await upload(userinfo, person))).json()["avatar_error"] is None
 
 

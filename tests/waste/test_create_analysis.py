@@ -70,3 +70,10 @@ async def test_who_has_used_up_the_day_is_told_when_to_come_again_and_keeps_the_
     counters.close()
     taken = await client.post(f"{BASE}/analyses", json={"image_key": key}, headers=person.headers)
     assert taken.status_code == 202, "what was refused for want of budget used nothing up"
+
+
+async def test_a_photo_waits_in_its_person_s_turn(client: httpx.AsyncClient, person: Person, waste: Database) -> None:
+    body = await accept(client, person)
+    async with waste.connection() as conn:
+        cursor = await conn.execute("SELECT person FROM outbox WHERE subject = %s", [body["id"]])
+        assert await cursor.fetchall() == [(spend.spender(person.id),)]

@@ -114,3 +114,25 @@ def test_a_request_s_own_date_may_be_a_quarter_of_an_hour_from_either_clock() ->
     with pytest.raises(S3Error) as error:
         verify(signing(*ALL), KEYS, Moment(far, far))
     assert error.value.code == "RequestTimeTooSkewed"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code"),
+    [
+        ("1", "SignatureDoesNotMatch"),
+        ("604800", "SignatureDoesNotMatch"),
+        ("604801", "AuthorizationQueryParametersError"),
+        ("0", "AuthorizationQueryParametersError"),
+        ("-1", "AuthorizationQueryParametersError"),
+        ("x", "AuthorizationQueryParametersError"),
+    ],
+)
+def test_a_presigned_address_holds_for_a_second_to_a_week(seconds: str, code: str) -> None:
+    """Within them it is the signature that is looked at, which is of another address."""
+    query = (
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request"
+        f"&X-Amz-Date=20130524T000000Z&X-Amz-Expires={seconds}&X-Amz-SignedHeaders=host&X-Amz-Signature={'a' * 64}"
+    )
+    with pytest.raises(S3Error) as error:
+        verify(Request("GET", "/test.txt", query, {"host": "s3.amazonaws.com"}, b""), KEYS, MOMENT)
+    assert error.value.code == code
