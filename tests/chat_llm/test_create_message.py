@@ -153,6 +153,9 @@ async def test_who_has_used_up_the_day_is_told_when_to_come_again(
     assert int(refused.headers["retry-after"]) > 0
     asked = await ask(client, another_person, chat, "우유팩은?")
     assert asked.message["spender"] == spend.spender(another_person.id)
+    async with chat.connection() as conn:
+        cursor = await conn.execute("SELECT person FROM outbox WHERE id = %s", [asked.task])
+        assert await cursor.fetchone() == (spend.spender(another_person.id),), "it waits in its person's turn"
     assert str(another_person.id) not in str(asked.message)
 
 

@@ -4,6 +4,7 @@ import httpx
 
 from shared.db import Database
 from shared.objects import ObjectStore
+from shared.spend import spender
 from tests.conftest import Person
 from tests.userinfo.conftest import PROCESS, USERS, set_avatar, tasks_for, upload
 
@@ -29,6 +30,9 @@ async def test_a_form_that_was_not_used_yet_is_no_picture_and_its_key_stays_good
     assert await tasks_for(database, PROCESS) == []
     objects.put(form["image_key"], b"x", content_type="image/jpeg")
     assert (await set_avatar(userinfo, person, form["image_key"])).status_code == 202
+    async with database.connection() as conn:
+        cursor = await conn.execute("SELECT person FROM outbox WHERE actor = %s", [PROCESS])
+        assert await cursor.fetchall() == [(spender(person.id),)], "it waits in its person's turn"
 
 
 async def test_the_same_idempotency_key_sets_a_picture_once(
