@@ -94,7 +94,12 @@ class _Letters:
             yield from exactly
         elif _sounding(name[:2])[0] in self.sounding:
             # Most names begin with a sound that the text has not: their other letters need no folding.
-            yield from self._spans(_sounding(name), self.sounding)
+            yield from (span for span in self._spans(_sounding(name), self.sounding) if not self._said_else(span[1]))
+
+    def _said_else(self, end: int) -> bool:
+        """Whether a name that is heard would end in a small word: "형광등 갓" is not in "형광등 같이"."""
+        begin = self.text.rfind(" ", 0, end) + 1
+        return begin > 0 and GRAMMAR.filler.is_all(self.text[begin:].partition(" ")[0])
 
     def begin(self, place: int) -> bool:
         """Whether a word of the text begins at that offset."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from functions.ai import lists, parts, polarity
+from functions.ai import bins, lists, parts
 from functions.ai.asking import Asking
 from functions.ai.facts import plain, what_if
 from functions.ai.retrieval import Item, Neighbours
@@ -144,7 +144,7 @@ def _parted(
         return (whole,), None
     # A bottle of glass has another cap than one of plastic: the thing's own collection first.
     # "cup lids": names are put together in Korean; a thing that says itself where its part goes needs no item for it.
-    told = polarity.names_any_bin(whole.answer(ASPECT_OF_PART[part], "ko"))
+    told = bins.asked_for(plain(whole.answer(ASPECT_OF_PART[part], "ko")), ())
     query = f"{whole.name} {word if told else KOREAN_OF.get(word, word)}"
     found = sorted(neighbours.search(query, 8), key=lambda item: item.category != whole.category)
     for item in found:

@@ -88,6 +88,6 @@ def without_parts(named: Sequence[Mention], text: str) -> list[Mention]:
 
 
 END = re.compile(
-    rf"(?:{GRAMMAR.particles.source})?(?:\s(?:{GRAMMAR.counts.source}|\d+)\s?{GRAMMAR.measures.source})?[\s?!.~ㅠㅜㅎㅋ]*"
+    rf"(?:\s?{GRAMMAR.pieces.source})?(?:{GRAMMAR.particles.source})?(?:\s(?:{GRAMMAR.counts.source}|\d+)\s?{GRAMMAR.measures.source})?[\s?!.~ㅠㅜㅎㅋ]*"
 )
 AT_END = re.compile(rf"(?:{_ANY_PART}){END.pattern}$")

@@ -148,6 +148,11 @@ def names_any_bin(line: str) -> bool:
     return bool(bin_names.named_in(plain(line)) or _GENERAL.search(line))
 
 
+def to_general(line: str) -> bool:
+    """Whether a line speaks of the bag for general waste."""
+    return _GENERAL.search(line) is not None
+
+
 def conditional(line: str) -> bool:
     """Whether a line holds under a condition of its own."""
     return _IF.search(line) is not None

@@ -88,6 +88,9 @@ def things_named(ask: Asking) -> Understood | None:
     """The things that the text names."""
     named = ask.scene.named
     items = [one.item for one in named]
+    if len(items) == 1 and _beside_it(ask, named[0].end) and (before := ask.topic()):
+        # "유리병이랑 같이?" after a thing
+        return ask.understood("things_named", [*before[:1], *items], together=True, polar=True)
     alone = len(named) == 1 and not parts.AT_END.search(named[0].words(ask.scene.facts.text))
     kind = ask.scene.of_kind(named[0]) if alone else None
     if named and all(bins.is_where(one, ask.scene.facts.text) for one in named):
@@ -98,6 +101,15 @@ def things_named(ask: Asking) -> Understood | None:
         # "투명한 커피컵"
         items = _of_kind(items[0], kind, ask.neighbours, named[0].words(ask.scene.facts.text))
     return ask.understood("things_named", items) if items else None
+
+
+def _beside_it(ask: Asking, end: int) -> bool:
+    """Whether it is asked if a thing goes where the one of before does."""
+    fact = ask.scene.facts
+    return bool(fact.said) and fact.short and not fact.whole and _BESIDE_IT.match(fact.text, end) is not None
+
+
+_BESIDE_IT = re.compile(r"(?:이?랑|하고|와|과) (?:같이|함께)")
 
 
 def thing_meant(ask: Asking) -> Understood | None:

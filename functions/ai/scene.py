@@ -137,7 +137,8 @@ def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[M
 def _leans(fact: Facts, first: list[Mention], mentioned: list[Mention]) -> bool:
     """Whether it leans on what was said before: a remark that names nothing new ("기름이 많이 묻었으면?"), or a part."""
     says = fact.says or parts.part(fact.text) is not None
-    remark = not first and says and fact.short and (not fact.whole or rest.plainly_about(fact.text, mentioned))
+    whole = fact.whole and "absent" not in fact.aspects
+    remark = not first and says and fact.short and (not whole or rest.plainly_about(fact.text, mentioned))
     only_parts = bool(first) and not fact.whole and all(parts.is_part(one.words(fact.text)) for one in first)
     return bool(fact.said) and (remark or fact.follows or only_parts)
 
@@ -149,6 +150,7 @@ def _of_things(fact: Facts, things: list[Mention], aspects: tuple[str, ...]) -> 
         or not _TROUBLES.isdisjoint(fact.cases)
         or (fact.short and not (fact.polar or fact.open) and lists.listed(things, fact.text))
         or (fact.polar and not set(aspects) <= _ELSEWHERE_TOO)
+        or (fact.together and fact.polar and len(things) > 1)
         or (fact.reason and not WHERE.isdisjoint(aspects))
         or _OF_STUFF.search(fact.text) is not None
         or any(TOPICS.at_hand.is_all(fact.text[one.end :].rstrip(" .~!ㅠㅜ")) for one in things)

@@ -19,12 +19,20 @@ def answering(item: Item, understood: Understood) -> list[str]:
     changes = [line for case in understood.cases if (line := item.exception(case, language)) and line not in later]
     about = _about(item, aspect, understood)
     first_of_all = aspect is not None and aspect not in _OUTCOMES
-    if understood.polar and about and (first_of_all or any(map(_open_case(understood), changes))):
+    if aspect == "bag" and any(map(_to_the_bag, changes)) and "stays" not in understood.cases:
+        # "국물 묻은 스티로폼 쓰봉?": only if it does not come off; neither yes nor no.
+        lines += [*changes, *map(polarity.bare, about)]
+    elif understood.polar and about and (first_of_all or any(map(_open_case(understood), changes))):
         # "얼룩 남았는데 재활용돼?": "네, 씻어서 …", then what holds if it stays.
         lines += [*about, *changes]
     else:
         lines += [*(polarity.excepted(line, aspect, understood) for line in changes), *about]
     return polarity.one_word(list(dict.fromkeys(lines[:2])))
+
+
+def _to_the_bag(line: str) -> bool:
+    """Whether a line says when the thing goes in the bag."""
+    return polarity.conditional(line) and polarity.to_general(line)
 
 
 def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
@@ -152,6 +160,9 @@ def _stuck(item: Item, understood: Understood) -> list[str]:
     language = understood.language
     said = [item.answer(asked_of(item, understood) or "label", language), item.exception("mixed", language)]
     own = [*said, *item.steps(language), *item.warnings(language)]
+    if "lid" in understood.aspects:
+        # "뚜껑이 안 열리는 유리병" asks nothing about a label.
+        own = [line for line in own if _speaks(line, LINES_OF["lid"])]
     said_so = [line for line in own if line and _NOT_OFF.search(plain(line))][:1]
     return said_so if understood.polar else [polarity.bare(line) for line in said_so]
 

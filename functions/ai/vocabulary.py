@@ -21,6 +21,7 @@ class Grammar(Struct, frozen=True):
     refers: Words
     counts: Words
     measures: Words
+    pieces: Words
     no_names: Words
     filler: Words
     every: Words

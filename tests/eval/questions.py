@@ -57,6 +57,8 @@ SETS = (
     "questions_follow_c",
     "questions_wave_j",
     "questions_wave_k",
+    "questions_wave_l",
+    "questions_follow_d",
 )
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
 before the rules for aspects, dangers, photos and what we do not know were tried on anything; each later one when the rules
