@@ -332,6 +332,7 @@ def _jpeg(image: Image.Image, *, quality: int) -> bytes:
     if isinstance(image, ImageFile.ImageFile):
         image = image.copy()  # a file knows its markers; what is made of it has `info` at most
     image.info = {}
-    # Not progressive: that saves 2 % of the bytes, and every reader (the classifier too) decodes three times as long.
-    image.save(target, "JPEG", quality=quality, optimize=True)
+    # Not progressive: that saves 2 % of the bytes, and every reader (the classifier too) decodes three times as long. Nor with
+    # Huffman tables of its own, which save 2 % too: to find them takes as long as to write the picture.
+    image.save(target, "JPEG", quality=quality)
     return target.getvalue()
