@@ -12,9 +12,9 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runtime.http import framing, problems
+from runtime.http.corked import CorkedProtocol
 from shared.errors import BadInput, Problem
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Heard(asyncio.Event):
             self.awaited = False
 
 
-class ProblemProtocol(HttpToolsProtocol):
+class ProblemProtocol(CorkedProtocol):
     """One connection."""
 
     patience: Patience
@@ -85,7 +85,7 @@ class ProblemProtocol(HttpToolsProtocol):
 
     def _last(self) -> None:
         """The request under way is the last one of a client that sends no more, unless another is there already."""
-        self._heard.nothing_more = self.transport.close
+        self._heard.nothing_more = self.out.close
         if not self._ahead:
             self.cycle.keep_alive = False
 
@@ -224,7 +224,7 @@ class ProblemProtocol(HttpToolsProtocol):
         ]
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
-            self.transport.write("\r\n".join([*head, "", ""]).encode() + body)
+            self.out.write("\r\n".join([*head, "", ""]).encode() + body)
         if cycle is not None and not cycle.response_complete:
             # Its handler waits for a body that will never be whole.
             cycle.disconnected = True

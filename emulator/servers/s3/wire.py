@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from werkzeug.wrappers import Response
 
+from runtime.http.corked import CorkedProtocol
 from runtime.http.server import Server, configured
 
 # A single request to S3 carries at most 5 GB. Here it is held in memory: enough for photographs and test data.
@@ -36,7 +36,7 @@ Environ = dict[str, Any]
 Headers = list[tuple[bytes, bytes]]
 
 
-class _Protocol(HttpToolsProtocol):
+class _Protocol(CorkedProtocol):
     """What is no HTTP is refused in S3's own words."""
 
     def send_400_response(self, msg: str) -> None:
@@ -44,8 +44,8 @@ class _Protocol(HttpToolsProtocol):
             b"<Error><Code>BadRequest</Code><Message>An error occurred when parsing the HTTP request.</Message></Error>"
         )
         head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
-        self.transport.write(f"{head}Connection: close\r\n\r\n".encode() + body)
-        self.transport.close()
+        self.out.write(f"{head}Connection: close\r\n\r\n".encode() + body)
+        self.out.close()
 
 
 class Wire:
