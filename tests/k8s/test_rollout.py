@@ -305,7 +305,7 @@ def test_what_others_need_is_made_before_them_whatever_the_order_in_the_files() 
     made: list[list[str]] = []
 
     class Recorder(Cluster):
-        def apply(self, documents: list[Document], **_: object) -> None:  # type: ignore[override]
+        def apply(self, documents: list[Document], **_: object) -> None:  # type: ignore[override]  # it only notes them
             made.append([found["kind"] for found in documents])
 
     kinds = [

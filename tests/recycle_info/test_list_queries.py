@@ -33,9 +33,11 @@ async def test_of_what_a_search_found_the_best_five_are_kept(client: httpx.Async
 
 
 async def test_a_search_that_found_nothing_is_kept_as_such(client: httpx.AsyncClient, person: Person) -> None:
-    await client.get(f"{PREFIX}/search", params={"q": "유니콘"}, headers=person.headers)
+    asked = ["유니콘", "쓰레기 봉투 가격"]  # the second one resembles something, which is no answer
+    for q in asked:
+        await client.get(f"{PREFIX}/search", params={"q": q}, headers=person.headers)
     kept = (await client.get(f"{PREFIX}/queries", headers=person.headers)).json()["items"]
-    assert [(one["query"], one["result"]) for one in kept] == [("유니콘", [])]
+    assert [(one["query"], one["result"]) for one in reversed(kept)] == [(q, []) for q in asked]
 
 
 async def test_a_history_needs_a_token(client: httpx.AsyncClient) -> None:
