@@ -84,6 +84,15 @@ def food_waste_itself(ask: Asking) -> Understood | None:
     return ask.understood("food_waste_itself", items) if items else None
 
 
+def bag_itself(ask: Asking) -> Understood | None:
+    """ "종량제봉투에 넘치게 담아도 돼?": how full the bag may be, whatever holds it together."""
+    scene = ask.scene
+    if "bag" not in scene.facts.aspects or not TOPICS.overfull.within(scene.facts.text):
+        return None
+    items = ask.called("종량제봉투")
+    return ask.understood("bag_itself", items, aspects=("tied",)) if items else None
+
+
 def things_named(ask: Asking) -> Understood | None:
     """The things that the text names."""
     named = ask.scene.named
@@ -204,6 +213,7 @@ RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     named_in_passing,
     what_is_not_taken,
     food_waste_itself,
+    bag_itself,
     part_of_a_thing,
     things_named,
     thing_meant,

@@ -69,6 +69,7 @@ class Topics(Struct, frozen=True):
     greetings: Words
     described: Words
     at_hand: Words
+    overfull: Words
     ways: Words
     subject: Words
     amount: Words

@@ -74,7 +74,6 @@ def test_yes_or_no_comes_first(known: Calls, text: str, begins: str) -> None:
         ("is a juice carton paper?", "No, "),
         ("세탁 안 한 코트도 의류수거함에 넣어도 돼?", "아니요, "),
         ("안 빤 솜이불 의류수거함 넣어도 돼?", "아니요, 의류수거함에"),
-        ("Are paper cup lids recyclable?", "Yes, "),
     ],
 )
 def test_yes_or_no_is_to_the_question_as_it_is_put(known: Calls, text: str, begins: str) -> None:
@@ -110,6 +109,8 @@ def test_whether_two_things_go_together_is_the_first_line(known: Calls, text: st
     ("text", "holds"),
     [
         ("생수병 라벨이 안 떨어져요", "남아 있어도"),
+        ("Are paper cup lids recyclable?", "plastics"),
+        ("쓰레기봉투에 꽉꽉 눌러 담아도 되나요", "묶을 수 있을 만큼"),
         ("스프링 공책 스프링이 안 빠지는데 어떡해", "종이만 뜯어"),
         ("재활용 안 되는 비닐이 뭐야?", "지워지지 않는 비닐"),
         ("what can't go in the paper bin?", "receipts"),
