@@ -136,11 +136,13 @@ def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[M
 
 def _leans(fact: Facts, first: list[Mention], mentioned: list[Mention]) -> bool:
     """Whether it leans on what was said before: a remark that names nothing new ("기름이 많이 묻었으면?"), or a part."""
+    if not fact.said:
+        return False
     says = fact.says or parts.part(fact.text) is not None
     whole = fact.whole and "absent" not in fact.aspects
     remark = not first and says and fact.short and (not whole or rest.plainly_about(fact.text, mentioned))
     only_parts = bool(first) and not fact.whole and all(parts.is_part(one.words(fact.text)) for one in first)
-    return bool(fact.said) and (remark or fact.follows or only_parts)
+    return remark or fact.follows or only_parts
 
 
 def _of_things(fact: Facts, things: list[Mention], aspects: tuple[str, ...]) -> bool:
