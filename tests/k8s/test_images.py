@@ -14,17 +14,29 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
+from msgspec import Struct
 
 from k8s.programs.build import build
 from k8s.programs.images import TOOLS, Image, wanted
 from k8s.programs.quantities import mebibytes
 from k8s.tools.store import sha256
 from runtime.closure import Checkout
-from runtime.services import load_services
+from runtime.delivery.broker import Broker
+from runtime.delivery.envelope import task_message
+from runtime.delivery.outbox import Row
+from runtime.services import ROOT, Service, load_services
+from shared import clock
+from shared.ids import new_id
+from shared.messages import ClassifyPhoto
+from shared.objects import ObjectStore
 from tests import support
+from tests.ai.test_embedded import shipped
 from tests.k8s.conftest import different
 
 BASE = os.environ.get("ECO2_BASE_IMAGE", "localhost/eco2-base:bookworm")
@@ -80,6 +92,7 @@ IMAGES = [name for name in (*(s.name for s in load_services().values()), TOOLS) 
 SERVICES = [name for name in IMAGES if name != TOOLS]
 # Of this process alone: another run may build the same tags beside it.
 OURS = f"localhost/eco2-test-{os.getpid()}"
+OWNER = f"images-{os.getpid()}"  # a queue that hears how a task ended
 
 
 @pytest.fixture(scope="module")
@@ -200,14 +213,18 @@ def in_root(root: Path, words: list[str], environ: dict[str, str]) -> subprocess
     )
 
 
+def log_of(root: Path, words: list[str]) -> Path:
+    """What a process that was started there says."""
+    return root / f"tmp/{words[2]}.log"
+
+
 @contextlib.contextmanager
 def started(
     root: Path, words: list[str], environ: dict[str, str], group: Path | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     join = f"echo $$ > {group}/cgroup.procs; " if group else ""
     command = ["sh", "-c", f'{join}exec "$@"', "sh", *CHROOT, str(root), *AT_HOME, *words]
-    log = root / "tmp/log"
-    with log.open("wb") as out:
+    with log_of(root, words).open("wb") as out:
         process = subprocess.Popen(command, env=environ, stdout=out, stderr=subprocess.STDOUT)
     try:
         yield process
@@ -245,8 +262,35 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Container(Struct):
+    """What a service's manifest starts: the words, and the names that it puts into the environment."""
+
+    words: list[str]
+    names: set[str]
+    limited: bool  # by the service's memory; those beside it have limits of their own
+
+    def environ(self, every: dict[str, str], port: int) -> dict[str, str]:
+        """No more of the environment than the manifest sets: what it forgets is missing here as in a cluster."""
+        found = {name: value for name, value in every.items() if name in self.names or name in IN_IMAGE}
+        return found | {"HEALTH_PORT" if "HEALTH_PORT" in self.names else "PORT": str(port)}
+
+
+def pod(service: Service) -> list[Container]:
+    """A service's containers in the order in which a pod starts them."""
+    documents = yaml.safe_load_all((ROOT / f"k8s/base/services/{service.name}.yaml").read_text())
+    spec = next(d for d in documents if d["kind"] in ("Deployment", "StatefulSet"))["spec"]["template"]["spec"]
+    return [
+        Container(found["command"], {entry["name"] for entry in found["env"]}, group == "containers")
+        for group in ("initContainers", "containers")
+        for found in spec.get(group, [])
+    ]
+
+
+IN_IMAGE = ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+
+
 def inside(root: Path, environment: dict[str, str], keys: support.Keys, image: Image) -> dict[str, str]:
-    """The environment of a pod's container: what its manifest sets, with the addresses of the test's servers."""
+    """What the containers' environments are taken of: that of the image, and the addresses of the test's servers."""
     folder = root / "tmp/keys"
     folder.mkdir(mode=0o755)
     for file in (keys.private, keys.public):
@@ -268,38 +312,77 @@ def inside(root: Path, environment: dict[str, str], keys: support.Keys, image: I
             f"{name}=http://127.0.0.1:9" for name in (image.service.calls if image.service else [])
         ),
         "HOST": "127.0.0.1",
+        "BACKUP_BUCKET": environment["S3_BUCKET"],
     }
     return environment | config | own
 
 
 @pytest.mark.parametrize("which", SERVICES)
-def test_a_service_becomes_ready_from_its_own_root_folder(
+def test_a_service_becomes_ready_from_its_own_root_folder_with_what_its_manifest_sets(
     which: str, built: dict[str, tuple[Image, str]], environment: dict[str, str], keys: support.Keys
 ) -> None:
     image, name = built[which]
     service = image.service
     assert service is not None
-    with root_of(name) as root, memory_limit(service.run.memory) as group:
-        environ = inside(root, environment, keys, image)
-        port, beside = free_port(), free_port()
-        words = ["python3", "-m", image.module, image.target]
+    with root_of(name) as root, memory_limit(service.run.memory) as group, contextlib.ExitStack() as stack:
+        every = inside(root, environment, keys, image)
         if not service.is_worker:
-            migrated = in_root(root, ["python3", "-m", "runtime.migrate", "--phase", "before"], environ)
+            migrated = in_root(root, ["python3", "-m", "runtime.migrate", "--phase", "before"], every)
             assert migrated.returncode == 0, migrated.stderr
-        with started(root, words, environ | {"PORT": str(port), "HEALTH_PORT": str(port)}, group) as process:
-            until_ready(process, port, root / "tmp/log")
-            assert ask(port, "/metrics")[0] == 200
-            time.sleep(1.5)  # what begins after readiness needs memory too
-            until_ready(process, port, root / "tmp/log")
-            if service.is_worker:
-                syncer = ["python3", "-m", "runtime.journal.syncer", image.target]
-                (root / "tmp/log").rename(root / "tmp/worker.log")
-                with started(root, syncer, environ | {"HEALTH_PORT": str(beside)}, None) as second:
-                    until_ready(second, beside, root / "tmp/log")
-                (root / "tmp/log").rename(root / "tmp/syncer.log")
-                copier = ["python3", "-m", "k8s.tools.journals", image.target]
-                with started(root, copier, environ | {"HEALTH_PORT": str(beside)}, None) as third:
-                    until_ready(third, beside, root / "tmp/log")
+        for container in pod(service):
+            port, words = free_port(), container.words
+            limit = group if container.limited else None
+            process = stack.enter_context(started(root, words, container.environ(every, port), limit))
+            until_ready(process, port, log_of(root, words))
+        assert ask(port, "/metrics")[0] == 200
+        time.sleep(1.5)  # what begins after readiness needs memory too
+        until_ready(process, port, log_of(root, words))
+
+
+def shown(broker: Broker, objects: ObjectStore) -> Row:
+    """A task for the worker with the classifier: a photograph under a hash that no cache knows."""
+    key = f"images/{new_id()}/thumb.jpg"
+    objects.put(key, shipped("coffee.png"), content_type="image/jpeg")
+    row = Row(
+        id=new_id(),
+        actor="ai/classify_photo",
+        message=msgspec.to_builtins(ClassifyPhoto(key, new_id().hex, key, str(new_id()))),
+        reply=f"{OWNER}/told",
+        subject=new_id(),
+        traceparent=None,
+        created_at=clock.now(),
+        time_limit=timedelta(minutes=5),
+    )
+    broker.publish([task_message("waste", row)])
+    return row
+
+
+@pytest.mark.skipif("worker-ai" not in IMAGES, reason="make images")
+def test_the_ai_worker_s_image_says_what_a_photo_shows(
+    built: dict[str, tuple[Image, str]],
+    environment: dict[str, str],
+    keys: support.Keys,
+    broker_url: str,
+    objects: ObjectStore,
+) -> None:
+    """Readiness tells nothing of it: the networks are loaded at the first photo, from the image's folder `made`."""
+    image, name = built["worker-ai"]
+    assert image.service is not None
+    broker = Broker(broker_url)
+    with root_of(name) as root, memory_limit(image.service.run.memory) as group:
+        worker = pod(image.service)[-1]
+        environ = worker.environ(inside(root, environment, keys, image), free_port())
+        with started(root, worker.words, environ, group) as process:
+            row, told = shown(broker, objects), []
+            while not told:
+                said = log_of(root, worker.words).read_text()[-2000:]
+                assert process.poll() is None, said
+                assert clock.now() < row.created_at + row.time_limit, said
+                time.sleep(0.1)
+                told = broker.fetch(OWNER, 1)
+    broker.close()
+    assert told[0].message.message_id == str(row.id)
+    assert told[0].message.kwargs["outcome"]["record"]["waste_type"] == "general"
 
 
 @pytest.mark.skipif(TOOLS not in IMAGES, reason="make images")
@@ -308,7 +391,7 @@ def test_the_tools_dump_the_database_from_their_own_root_folder(
 ) -> None:
     image, name = built[TOOLS]
     with root_of(name) as root:
-        environ = inside(root, environment, keys, image) | {"BACKUP_BUCKET": s3.bucket}
+        environ = inside(root, environment, keys, image)
         for words in (["-m", "k8s.tools.backup", "dump"], ["-m", "k8s.tools.backup", "list"]):
             done = in_root(root, ["python3", *words], environ)
             assert done.returncode == 0, done.stderr
