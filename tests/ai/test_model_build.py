@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 
 from functions.ai import model_build, network, weights
@@ -108,6 +109,12 @@ def test_a_folder_of_the_version_before_gets_what_is_missing_and_new(tmp_path: P
     facts = one.with_suffix(".json")
     facts.write_text(facts.read_text().replace('"revision": 3', '"revision": 2'))
     assert model_build.write(tmp_path) == dict.fromkeys(files, True)
+
+
+def test_a_wheel_that_is_not_there_yet_is_named_with_what_brings_it() -> None:
+    """As after `git pull` of a version with one more network, before anything was installed."""
+    with pytest.raises(BuildError, match=r"^efficientnet-lite9-pytorch-model is not installed: `make install`"):
+        model_build.weights_path(structs.replace(VARIANTS[0], name="lite9"))
 
 
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:
