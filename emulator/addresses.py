@@ -27,8 +27,9 @@ class Addresses:
         existing: Existing,
         servers: tuple[Postgres, RedisServer, RedisServer],
         counts: Mapping[str, int],
+        gateway: int | None,
     ) -> None:
-        """`counts` are the replicas of services that have more than one, by the service's name."""
+        """`counts` are the replicas of services that have more than one, by the service's name; `gateway` the port asked for."""
         self._state = state
         self._services = services
         self._existing = existing
@@ -36,6 +37,8 @@ class Addresses:
         # Functions that run as parts of their own, each as a service of the part's name.
         self._apart: dict[str, Service] = {}
         self._postgres, self._broker, self._cache = servers
+        # First of all: the others are chosen among what is left.
+        self.gateway = self._open_gateway(gateway)
         # Listening sockets of services and of the proxy's links: connections wait in them while a process starts anew, and
         # no one else can take their ports meanwhile.
         self.listeners = {name: self._listen(name) for name in self._replicas("service")}
@@ -45,7 +48,6 @@ class Addresses:
         self._broker.port, self._cache.port = self.ports["redis-broker"], self.ports["redis-cache"]
         self.links_listen = {pair: self._listen(pair) for pair in self._pairs()}
         self._link_ports = {pair: int(link.getsockname()[1]) for pair, link in self.links_listen.items()}
-        self.gateway: socket.socket
 
     def add_apart(self, service: Service) -> None:
         """Count a function's own part from now on, of which there is none yet."""
@@ -97,12 +99,11 @@ class Addresses:
                 continue
         raise StartError("no free port on 127.0.0.1")
 
-    def open_gateway(self, wanted: int | None) -> None:
+    def _open_gateway(self, wanted: int | None) -> socket.socket:
         """Listen on the port asked for or nothing; without one on the last run's, 8000, or the next that is free."""
         if wanted:
             try:
-                self.gateway = listen(wanted)
-                return
+                return listen(wanted)
             except OSError as error:
                 why = (error.strerror or "unusable").lower()
                 raise StartError(
@@ -111,12 +112,12 @@ class Addresses:
         kept = (self._state.read_json("ports.json", dict[str, int]) or {}).get("gateway")
         for port in [*([kept] if kept else []), *range(GATEWAY_PORT, GATEWAY_PORT + 100)]:
             try:
-                self.gateway = listen(port)
+                gateway = listen(port)
             except OSError:
                 continue
             ports = self._state.read_json("ports.json", dict[str, int]) or {}
             self._state.write_json("ports.json", ports | {"gateway": port})
-            return
+            return gateway
         raise StartError(f"no free port for the gateway from {GATEWAY_PORT} on")
 
     def close(self) -> None:

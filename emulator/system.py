@@ -56,12 +56,11 @@ class System:
         self.apart: dict[str, Apart] = {}
         self.routed: set[str] = set()
         counts = {self.wanted(name).name: count for name, count in (replicas or {}).items()}
-        self.addresses = Addresses(state, self.services, self.existing, servers, counts)
+        self.addresses = Addresses(state, self.services, self.existing, servers, counts, port)
         for one in self.apart.values():
             self.addresses.add_apart(one.service)
             self.addresses.scale(one.service, counts[one.service.name])
             self.routed.add(one.service.name)
-        self.addresses.open_gateway(port)
         self.environments = Environments(state, self.services, environ, self.existing, self.addresses)
         self._debug_ports = state.ports(dict.fromkeys(f"debug-{name}" for name in debugged))
 

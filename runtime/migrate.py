@@ -321,13 +321,28 @@ def _run(dsn: str, wanted: list[Step]) -> list[str]:
             for migration in backend.to_apply(read_migrations(folder)):
                 _refuse_unqualified(migration.id, *texts[migration.id])
                 try:
-                    backend.apply_one(migration)
+                    _apply_one(backend, migration)
                 except psycopg.Error as error:
                     raise MigrationError(f"{migration.id}: {str(error).strip()}") from error
                 names.append(migration.id)
             return names
         finally:
             backend.connection.close()
+
+
+def _apply_one(backend: Any, migration: Any) -> None:
+    """Run yoyo's migration and note that it was, in one transaction.
+
+    yoyo's own `apply_one` has two: who is killed between them finds half of it done at each later start.
+    """
+    migration.load()
+    if not migration.use_transactions:  # CREATE INDEX CONCURRENTLY and its like, written so that they may run again
+        backend.apply_one(migration)
+        return
+    with backend.transaction():
+        migration.process_steps(backend, "apply")
+        backend.log_migration(migration, "apply")
+        backend.mark_one(migration, log=False)
 
 
 def _setting(conn: psycopg.Connection, key: str) -> Any:

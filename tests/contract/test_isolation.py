@@ -269,6 +269,21 @@ def test_a_migration_says_that_another_is_under_way(server: Postgres, monkeypatc
             migrate.apply(server.dsn(OWNER))
 
 
+def test_a_migration_that_can_not_be_noted_has_not_happened(server: Postgres, tmp_path: Path) -> None:
+    services = load_services()
+    folder = tmp_path / "userinfo"
+    shutil.copytree(services["userinfo"].path / "migrations", folder / "migrations")
+    (folder / "migrations" / "0900_later.sql").write_text("CREATE TABLE users.later (id INT);\n")
+    services["userinfo"] = msgspec.structs.replace(services["userinfo"], folder=str(folder))
+    with psycopg.connect(server.dsn(OWNER), autocommit=True) as conn:
+        conn.execute("ALTER TABLE migrations.applied ADD CONSTRAINT no_more CHECK (migration_id NOT LIKE '%later')")
+        with pytest.raises(migrate.MigrationError, match="no_more"):
+            migrate.apply(server.dsn(OWNER), services)
+        conn.execute("ALTER TABLE migrations.applied DROP CONSTRAINT no_more")
+    # Who was killed there tries again.
+    assert migrate.apply(server.dsn(OWNER), services) == ["users.0900_later"]
+
+
 def test_a_service_s_table_that_is_held_does_not_hold_a_migration_for_ever(server: Postgres) -> None:
     with psycopg.connect(server.dsn(OWNER)) as conn:
         assert conn.execute("SHOW lock_timeout").fetchone() == ("30s",)
