@@ -317,6 +317,8 @@ def _run(dsn: str, wanted: list[Step]) -> list[str]:
             # Not yoyo's `init_database`: to learn whether PostgreSQL rolls back a CREATE TABLE, it drops one that is not there,
             # an error in the log of every first start.
             backend.create_lock_table()
+            # yoyo's own lock is a row, which stays when its process is killed. Who is here holds ours: that one has gone.
+            backend.break_lock()
             names = []
             for migration in backend.to_apply(read_migrations(folder)):
                 _refuse_unqualified(migration.id, *texts[migration.id])

@@ -269,6 +269,20 @@ def test_a_migration_says_that_another_is_under_way(server: Postgres, monkeypatc
             migrate.apply(server.dsn(OWNER))
 
 
+def test_who_was_killed_in_the_first_migration_locks_no_one_out(clusters: Clusters, tmp_path: Path) -> None:
+    server = clusters.fresh(tmp_path / "state")
+    try:
+        server.start()
+        migrate.prepare(server.superuser_dsn, server.state.passwords())
+        with psycopg.connect(server.dsn(OWNER)) as conn:
+            # What yoyo leaves behind while it makes its own tables.
+            conn.execute("CREATE TABLE migrations.yoyo_lock (locked INT PRIMARY KEY, ctime TIMESTAMP, pid INT NOT NULL)")
+            conn.execute("INSERT INTO migrations.yoyo_lock VALUES (1, now(), 1)")
+        assert "auth.0001_seed" in migrate.apply(server.dsn(OWNER))
+    finally:
+        server.destroy()
+
+
 def test_a_migration_that_can_not_be_noted_has_not_happened(server: Postgres, tmp_path: Path) -> None:
     services = load_services()
     folder = tmp_path / "userinfo"
