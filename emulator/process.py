@@ -211,15 +211,26 @@ def _end_of(log: Path, start: int) -> str:
         return file.read().decode(errors="replace")
 
 
+# Ports that this process has given, the last few hundred.
+_given: set[int] = set()
+_REMEMBERED = 300
+
+
 def free_port(wanted: int | None = None) -> int:
     """A loopback port that is free now: `wanted` if it is, else one by chance.
 
     Below 32768, where Linux begins to give ports to outgoing connections: one of those may take a kept port at any time. Each
-    process looks among a few hundred first: two that start at the same moment would both find a port free, and one would lose it.
+    process looks among a few hundred first, and gives none twice: two that start at the same moment would both find a port
+    free, and one would lose it.
     """
     own = 20_000 + os.getpid() % 24 * 500
     for port in (wanted, *random.sample(range(own, own + 500), 50), *random.sample(range(20_000, 32_000), 50), 0):
-        if port is not None and (found := _try(port)) is not None:
+        if port is None or (port in _given and port != wanted):
+            continue
+        if (found := _try(port)) is not None:
+            if len(_given) > _REMEMBERED:
+                _given.clear()
+            _given.add(found)
             return found
     raise StartError("no free port on 127.0.0.1")
 

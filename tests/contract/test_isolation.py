@@ -276,7 +276,9 @@ def test_who_was_killed_in_the_first_migration_locks_no_one_out(clusters: Cluste
         migrate.prepare(server.superuser_dsn, server.state.passwords())
         with psycopg.connect(server.dsn(OWNER)) as conn:
             # What yoyo leaves behind while it makes its own tables.
-            conn.execute("CREATE TABLE migrations.yoyo_lock (locked INT PRIMARY KEY, ctime TIMESTAMP, pid INT NOT NULL)")
+            conn.execute(
+                "CREATE TABLE migrations.yoyo_lock (locked INT PRIMARY KEY, ctime TIMESTAMP, pid INT NOT NULL)"
+            )
             conn.execute("INSERT INTO migrations.yoyo_lock VALUES (1, now(), 1)")
         assert "auth.0001_seed" in migrate.apply(server.dsn(OWNER))
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.process import Command, spawn
+from emulator.process import Command, free_port, spawn
 from emulator.servers.postgres import NOBODY
 from runtime.services import ROOT
 
@@ -32,3 +32,9 @@ def test_who_steps_down_from_root_keeps_none_of_its_groups(tmp_path: Path) -> No
         os.setgroups(before)
     assert f"uid={NOBODY}" in (said := command.log.read_text())
     assert re.findall(r"\d+", said.partition("groups=")[2]) == [str(NOBODY)]
+
+
+def test_a_process_gives_no_port_twice_and_the_one_that_is_asked_for_again() -> None:
+    given = [free_port() for _ in range(200)]
+    assert len(set(given)) == len(given)
+    assert free_port(given[0]) == given[0]

@@ -30,7 +30,7 @@ def checkout(started_once: Path) -> Iterator[tuple[Path, Emulator]]:
     shutil.copy(ROOT / "pyproject.toml", copy)
     emulator = conftest.copied(started_once)
     emulator.root = copy
-    (emulator.folder / "closures.json").unlink()  # of another checkout
+    (emulator.folder / "closures.json").unlink(missing_ok=True)  # of another checkout
     try:
         emulator.up()
         wait(lambda: (emulator.folder / "closures.json").exists())
