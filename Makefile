@@ -71,7 +71,7 @@ check: install    ## formatting, lint, import rules, strict types, items, words
 	$(BIN)/python -m functions.ai.checker
 
 # Each process of pytest has servers of its own, and half of the suite waits: three keep two cores busy.
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST = $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15 --durations-min=3
 unit: install     ## the tests alone, without the slow ones; those that you name, slow or not: make unit ARGS="tests/auth -x"
 	$(PYTEST) $(or $(ARGS),-m "not slow")

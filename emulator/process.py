@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,8 +213,7 @@ def _end_of(log: Path, start: int) -> str:
 
 
 # Ports that this process has given, the last few hundred.
-_given: set[int] = set()
-_REMEMBERED = 300
+_given: deque[int] = deque(maxlen=300)
 
 
 def free_port(wanted: int | None = None) -> int:
@@ -228,9 +228,7 @@ def free_port(wanted: int | None = None) -> int:
         if port is None or (port in _given and port != wanted):
             continue
         if (found := _try(port)) is not None:
-            if len(_given) > _REMEMBERED:
-                _given.clear()
-            _given.add(found)
+            _given.append(found)
             return found
     raise StartError("no free port on 127.0.0.1")
 

@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from emulator.dashboard.pages import tasks
 from emulator.process import free_port
 from emulator.servers.postgres import Postgres, remove_cluster
@@ -25,6 +27,7 @@ async def until(holds: Callable[[], bool], what: str) -> None:
         raise AssertionError(f"not within a minute: {what}") from None
 
 
+@pytest.mark.slow
 async def test_each_loop_of_the_emulator_lives_again_and_the_parts_stay(model: Path) -> None:
     state = State(Path(tempfile.mkdtemp(prefix="eco2-test-")))
     state.create()
