@@ -245,7 +245,14 @@ async def test_nothing_falls_between_what_was_and_what_comes_for_one_who_comes_w
 
 async def test_a_listener_that_comes_as_the_last_one_leaves_is_told(hub: Hub, publisher: Publisher) -> None:
     subject, run, row = new_id(), new_id(), Row()
-    for _ in range(5):
+
+    async def told(names: list[str], count: int) -> None:
+        async with asyncio.timeout(events.LOOK_EVERY - 0.5):  # before it would look by itself
+            while len(names) < count:  # noqa: ASYNC110 - a list tells no one
+                await asyncio.sleep(0.01)
+        assert len(names) == count
+
+    for published in range(5):
         leaving = asyncio.create_task(collect(hub, subject, row))
         await asyncio.sleep(0.05)
         leaving.cancel()
@@ -254,10 +261,9 @@ async def test_a_listener_that_comes_as_the_last_one_leaves_is_told(hub: Hub, pu
         task = asyncio.create_task(following(hub, new_id(), row, []))
         staying = asyncio.create_task(following(hub, subject, row, names))
         await asyncio.sleep(0.1)
-        before = len(names)
+        await told(names, published)  # what was said before
         publisher.add(subject, run, "token", {"text": "x", "index": 0})
-        await asyncio.sleep(0.2)
-        assert len(names) == before + 1
+        await told(names, published + 1)
         for one in (task, staying):
             one.cancel()
         await asyncio.wait({task, staying})
