@@ -107,20 +107,19 @@ class Owner(Struct):
     corrected_type: str | None
 
 
+_LOCKED_OWNER = "SELECT user_id, upload_key, corrected_type FROM analyses WHERE id = %s FOR UPDATE"
+
+
 async def select_owner_for_update(conn: Connection, analysis_id: UUID) -> Owner | None:
     """The owner, with the row locked; None when the row is gone."""
     async with conn.cursor(row_factory=class_row(Owner)) as cursor:
-        await cursor.execute(
-            "SELECT user_id, upload_key, corrected_type FROM analyses WHERE id = %s FOR UPDATE", [analysis_id]
-        )
+        await cursor.execute(_LOCKED_OWNER, [analysis_id])
         return await cursor.fetchone()
 
 
 async def select_owner_later(conn: Connection, analysis_id: UUID) -> AsyncCursor[Owner]:
     """`select_owner_for_update` with the next statement: the cursor has the owner from then on."""
-    cursor = await later(
-        conn, "SELECT user_id, upload_key, corrected_type FROM analyses WHERE id = %s FOR UPDATE", [analysis_id]
-    )
+    cursor = await later(conn, _LOCKED_OWNER, [analysis_id])
     cursor.row_factory = class_row(Owner)
     return cursor
 
