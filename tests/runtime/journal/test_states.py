@@ -9,7 +9,7 @@ import pytest
 from msgspec import Struct
 
 from runtime.journal import schema, server, states
-from runtime.journal.results import event_id
+from runtime.journal.results import event_id, hash_result, split_error
 from runtime.journal.states import MAX_INTERRUPTIONS, Ended, Start
 
 Row = dict[str, Any]
@@ -140,7 +140,7 @@ CUT_OFF = msgspec.structs.replace(
     FAILED,
     completed_at="begun again",
     error=INTERRUPTED,
-    result_hash=states.hash_result("failure", None, None, states.split_error(INTERRUPTED)),
+    result_hash=hash_result("failure", None, None, split_error(INTERRUPTED)),
 )
 CASES = {
     "a task is new": Case(None, begins(FIRST), PENDING | {"started_at": "begun again", "changed_at": "begun again"}),
@@ -178,6 +178,9 @@ CASES = {
     "another run ends": Case(PENDING, ends(DONE_AGAIN, SECOND), REPLACED | {"revision": 2}, MARKED, events=[STARTED]),
     "its file was set aside": Case(None, ends(DONE, FIRST, "worked on"), SUCCESS | {"revision": 1}),
     "a failure is asked for": Case(FAILURE, begins(SECOND), {}, answer=FAILED),
+    "a failure is asked for with the retry that it had": Case(
+        FAILURE, begins(msgspec.structs.replace(WANTED, retries=1)), {}, answer=FAILED
+    ),
     "a failure is wanted again": Case(FAILURE, begins(WANTED), {}, events=[HAS_FAILED, RUN], notes=("run-2", 2, 0)),
     "a failure is asked for again": Case(
         FAILURE, begins(WANTED), {}, events=[HAS_FAILED, RUN], noted=("run-0", 2, 4), notes=("run-2", 2, 4)
