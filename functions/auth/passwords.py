@@ -104,11 +104,17 @@ async def refuse_common(password: str, field: str, *own: str) -> None:
     names = {part for name in own for part in (name.lower(), name.lower().partition("@")[0])}
     if folded in names:
         raise BadInput(field, "is your own name or address: choose one that is harder to guess")
-    if f"\n{folded}\n" in await asyncio.to_thread(_common):
+    if f"\n{folded}\n" in await asyncio.to_thread(_commonest):
         raise BadInput(field, "is one of the commonest passwords: choose one that is harder to guess")
 
 
-_loading = threading.Lock()  # no one else may be importing what is thrown away
+_loading = threading.Lock()  # no one else may be importing what is thrown away, or load all of it a second time
+
+
+def _commonest() -> str:
+    """Loaded once, however many register first at the same moment."""
+    with _loading:
+        return _common()
 
 
 @functools.cache
@@ -117,14 +123,13 @@ def _common() -> str:
 
     They are 0.2 MB as one text, and 17 as a set beside the words, surnames and tables that zxcvbn brings along.
     """
-    with _loading:
-        # A process that registers no one never loads it.
-        from zxcvbn.frequency_lists import FREQUENCY_LISTS
+    # A process that registers no one never loads it.
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-        text = "\n".join(["", *FREQUENCY_LISTS["passwords"], ""])
-        for name in [name for name in sys.modules if name.partition(".")[0] == "zxcvbn"]:
-            del sys.modules[name]
-        del FREQUENCY_LISTS
+    text = "\n".join(["", *FREQUENCY_LISTS["passwords"], ""])
+    for name in [name for name in sys.modules if name.partition(".")[0] == "zxcvbn"]:
+        del sys.modules[name]
+    del FREQUENCY_LISTS
     gc.collect()  # a package and its modules hold each other
     return text
 

@@ -1,8 +1,10 @@
 """POST /register"""
 
 import asyncio
+import threading
 import unicodedata
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -151,3 +153,17 @@ async def test_one_address_registers_so_many_an_hour(serve: Callable[..., Awaita
     answers = [await auth.post(PATH, json=a_body(), headers=headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 201, 429]
     assert int(answers[2].headers["retry-after"]) > 0
+
+
+def test_the_commonest_passwords_are_loaded_once_for_all_who_register_first_at_the_same_moment() -> None:
+    passwords._common.cache_clear()
+    together = threading.Barrier(4)
+
+    def ask() -> str:
+        together.wait()
+        return passwords._commonest()
+
+    with ThreadPoolExecutor(4) as threads:
+        found = [asked.result() for asked in [threads.submit(ask) for _ in range(4)]]
+    assert "\npassword1\n" in found[0]
+    assert all(one is found[0] for one in found)
