@@ -271,7 +271,7 @@ _INSIDE = f"""
     WHERE point(longitude::float8, latitude::float8) <@ box(point(%(west)s, %(south)s), point(%(east)s, %(north)s))
         {_FILTERS}
     ORDER BY point(longitude::float8, latitude::float8)
-        <-> point((%(west)s::float8 + %(east)s) / 2, (%(south)s::float8 + %(north)s) / 2) LIMIT %(limit)s"""  # noqa: S608 - constants alone
+        <-> point((%(west)s::float8 + %(east)s) / 2, (%(south)s::float8 + %(north)s) / 2), id LIMIT %(limit)s"""  # noqa: S608 - constants alone
 
 
 async def select_nearest(

@@ -130,6 +130,19 @@ async def test_a_crowded_map_view_is_cut_off_around_its_middle(location: httpx.A
     assert [item["name"] for item in few["items"]] == ["0", "1", "2"]
 
 
+async def test_centers_at_one_address_come_in_the_same_order_however_many_are_asked_for(
+    location: httpx.AsyncClient, put: Put
+) -> None:
+    rows = [center(str(n), LAT, LON) for n in range(40)]
+    random.Random(7).shuffle(rows)
+    await put(*rows)
+    ids = sorted(str(row.id) for row in rows)
+    for where in ({"bbox": f"{LON - 0.1},{LAT - 0.1},{LON + 0.1},{LAT + 0.1}"}, {"lat": LAT, "lon": LON}):
+        for limit in (1, 7, 40):
+            found = (await location.get(CENTERS, params=where | {"limit": limit})).json()["items"]
+            assert [item["id"] for item in found] == ids[:limit]
+
+
 async def test_only_centers_that_take_the_item_are_found(location: httpx.AsyncClient, put: Put) -> None:
     await put(
         center("페트", LAT, LON, items=["pet_clear"], item_names=["투명페트병"]),
