@@ -1,7 +1,7 @@
 """Who listens where, and who reaches whom through which link of the proxy."""
 
 import socket
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from emulator.existing import Existing
 from emulator.network.links import Link, Place
@@ -14,6 +14,8 @@ from runtime.services import Service
 
 GATEWAY_PORT = 8000
 _ATTEMPTS = 7
+# Our own programs of which there is one.
+_ALWAYS = ("s3", "proxy", "dashboard", "outside", "smtp")
 _USES = {"postgres": "postgres", "broker": "redis-broker", "cache": "redis-cache", "objects": "s3"}
 
 
@@ -39,13 +41,11 @@ class Addresses:
         self._postgres, self._broker, self._cache = servers
         # First of all: the others are chosen among what is left.
         self.gateway = self._open_gateway(gateway)
-        # Listening sockets of services and of the proxy's links: connections wait in them while a process starts anew, and
-        # no one else can take their ports meanwhile.
-        self.listeners = {name: self._listen(name) for name in self._replicas("service")}
-        names = ["postgres", "redis-broker", "redis-cache", "s3", "proxy", "outside", "smtp"]
-        self.ports = state.ports(dict.fromkeys([*names, *self._health_names()]))
-        self._postgres.port = self.ports["postgres"]
-        self._broker.port, self._cache.port = self.ports["redis-broker"], self.ports["redis-cache"]
+        # Listening sockets of our own programs and of the proxy's links: connections wait in them while a process starts anew,
+        # and no one else can take their ports meanwhile.
+        self.listeners = {name: self._listen(name) for name in [*_ALWAYS, *self._of_replicas()]}
+        for server in servers:
+            server.port = state.port(server.name)
         self.links_listen = {pair: self._listen(pair) for pair in self._pairs()}
         self._link_ports = {pair: int(link.getsockname()[1]) for pair, link in self.links_listen.items()}
 
@@ -74,12 +74,11 @@ class Addresses:
     def scale(self, service: Service, count: int) -> None:
         """Have so many replicas of a service from now on; what is new gets its ports."""
         self._counts[service.name] = count
-        wanted = set(self._replicas("service"))
+        wanted = {*_ALWAYS, *self._of_replicas()}
         for name in wanted - self.listeners.keys():
             self.listeners[name] = self._listen(name)
         for name in self.listeners.keys() - wanted:  # else a connection would wait in it for no one
             self.listeners.pop(name).close()
-        self.ports |= self._state.ports(dict.fromkeys(self._health_names()))
         new = [pair for pair in self._pairs() if pair not in self._link_ports]
         self._link_ports |= self._state.ports(dict.fromkeys(new))
 
@@ -88,8 +87,9 @@ class Addresses:
         self.scale(service, 0)
         del self._counts[service.name]
 
-    def _health_names(self) -> Iterable[str]:
-        return [f"health-{name}" for name in self._replicas("worker", "syncer")]
+    def _of_replicas(self) -> list[str]:
+        """What listens of all replicas: a service itself, a worker and a syncer to say how they are."""
+        return [*self._replicas("service"), *(f"health-{name}" for name in self._replicas("worker", "syncer"))]
 
     def _listen(self, name: str) -> socket.socket:
         for _ in range(_ATTEMPTS):
@@ -128,11 +128,6 @@ class Addresses:
     def gateway_url(self) -> str:
         return f"http://127.0.0.1:{self.gateway.getsockname()[1]}"
 
-    def another_port(self, server: str) -> int:
-        """A new port for a server that lost its own to somebody else."""
-        self.ports[server] = self._state.port(server)
-        return self.ports[server]
-
     # Links
 
     def _pairs(self) -> list[str]:
@@ -166,8 +161,7 @@ class Addresses:
         """Where a part listens itself."""
         if target in self.listeners:
             return int(self.listeners[target].getsockname()[1])
-        servers = {"postgres": self._postgres.port, "redis-broker": self._broker.port, "redis-cache": self._cache.port}
-        return servers.get(target) or self.ports[target]
+        return {server.name: server.port for server in (self._postgres, self._broker, self._cache)}[target]
 
     def _reach(self, target: str, source: str | None) -> int:
         """The port by which `source` reaches a part: its link's, or the part's own for a person (None)."""

@@ -6,11 +6,11 @@ them; what they do beside (gathering spans, taking mail) begins at once.
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from runtime import listening
 from runtime.http.server import Server, configured
 
 Scope = MutableMapping[str, Any]
@@ -73,4 +73,4 @@ def together(apps: Mapping[int, Deferred]) -> Callable[[Any, Any, Any], Coroutin
 def serve(apps: Mapping[int, Deferred]) -> None:
     """Serve each application on its port of this machine until SIGTERM or SIGINT."""
     config = configured(together(apps), http="httptools", lifespan="on", timeout_graceful_shutdown=1)
-    Server(config).run([socket.create_server(("127.0.0.1", port)) for port in apps])
+    Server(config).run([listening.on("127.0.0.1", port) for port in apps])

@@ -47,7 +47,7 @@ class Environments:
             "ECO2_CLOCK_FILE": str(self._state.path / "clock"),
             "ECO2_STATE": str(self._state.path),
             "LOG_FORMAT": self._environ.get("LOG_FORMAT", "text"),
-            "ECO2_SPANS": f"127.0.0.1:{self._state.port('dashboard')}",
+            "ECO2_SPANS": f"127.0.0.1:{self._addresses.port_of('dashboard')}",
         }
 
     def store_keys(self) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Environments:
     def _world(self) -> dict[str, str]:
         """The mail server and the identity providers of this machine, and where a sign-in may lead back to."""
         return {
-            "SMTP_URL": f"smtp://127.0.0.1:{self._addresses.ports['smtp']}",
+            "SMTP_URL": f"smtp://127.0.0.1:{self._addresses.port_of('smtp')}",
             "OAUTH_PROVIDERS_FILE": str(self._state.path / "providers.toml"),
             "OAUTH_RETURN_TO": LOCALHOST,
             "PUBLIC_URL": self._addresses.gateway_url,
@@ -123,10 +123,10 @@ class Environments:
     def dashboard(self) -> dict[str, str]:
         """What the dashboard finds, and the world outside (`emulator.outside`) in its process."""
         return self.base() | {
-            "PORT": str(self._state.port("dashboard")),
+            "PORT": str(self._addresses.port_of("dashboard")),
             "ECO2_GATEWAY_URL": self._addresses.gateway_url,
-            "OUTSIDE_PORT": str(self._addresses.ports["outside"]),
-            "SMTP_PORT": str(self._addresses.ports["smtp"]),
+            "OUTSIDE_PORT": str(self._addresses.port_of("outside")),
+            "SMTP_PORT": str(self._addresses.port_of("smtp")),
             "MAIL_DIR": str(self._state.path / "mail"),
             "OAUTH_REDIRECTS": self._addresses.gateway_url + "/api/v1/auth/oauth/{provider}/callback",
             "OAUTH_PROVIDERS_FILE": str(self._state.path / "providers.toml"),
@@ -139,9 +139,9 @@ class Environments:
             for s in self._services.values()
             if s.prefix
         }
-        routes["/_emulator"] = f"dashboard=http://127.0.0.1:{self._state.port('dashboard')}"
+        routes["/_emulator"] = f"dashboard=http://127.0.0.1:{self._addresses.port_of('dashboard')}"
         env = self.base() | self.store_keys() | {"S3_ENDPOINT_URL": self._addresses.s3("gateway")}
-        env["CORS_ORIGINS"] = self._origins()
+        env |= {"CORS_ORIGINS": self._origins(), "PORT": str(self._addresses.gateway.getsockname()[1])}
         return env | {"GATEWAY_ROUTES": ",".join(f"{prefix}={route}" for prefix, route in routes.items())}
 
     def owner(self) -> dict[str, str]:

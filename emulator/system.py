@@ -162,7 +162,7 @@ class System:
             return "" if server.ready() else probe.SILENT
 
         def another_port() -> None:
-            server.port = self.addresses.another_port("postgres")
+            server.port = self.state.port("postgres")
 
         part = Part("postgres", "server", server.command, answers, f"127.0.0.1:{server.port}", grace=20)
         part.prepare, part.started, part.another_port = prepare, server.adopt, another_port
@@ -176,7 +176,7 @@ class System:
                 raise StartError(f"{server.name} cannot use {self.state.path}: {error.strerror}") from None
 
         def another_port() -> None:
-            server.port = self.addresses.another_port(server.name)
+            server.port = self.state.port(server.name)
             server.prepare()
 
         answers = probe.redis(lambda: server.url)
@@ -185,10 +185,10 @@ class System:
         return part
 
     def _s3(self) -> Part:
-        port = self.addresses.ports["s3"]
+        listener, port = self.addresses.listeners["s3"], self.addresses.port_of("s3")
         env = self.environments.base() | self.environments.store_keys()
         env |= {"PORT": str(port), "S3_DATA": str(self.state.path / "objects")}
-        command = self._python("s3", "emulator.servers.s3.server", (), env)
+        command = self._python("s3", "emulator.servers.s3.server", (), env, listener)
         part = Part("s3", "server", command, probe.http(port, "/_ready"), f"http://127.0.0.1:{port}")
         part.module = "emulator.servers.s3.server:main"
         return part
@@ -196,9 +196,10 @@ class System:
     # The network
 
     def _proxy(self) -> Part:
-        port, seed = self.addresses.ports["proxy"], (str(self.seed),)
+        port, seed = self.addresses.port_of("proxy"), (str(self.seed),)
         env = self.environments.base() | {"HEALTH_PORT": str(port)}
-        command = self._python("proxy", "emulator.network.proxy", seed, env, *self.addresses.links_listen.values())
+        listeners = (self.addresses.listeners["proxy"], *self.addresses.links_listen.values())
+        command = self._python("proxy", "emulator.network.proxy", seed, env, *listeners)
         part = Part("proxy", "proxy", command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}", orders=True)
         part.module, part.arguments = "emulator.network.proxy:run", seed
         return part
@@ -212,8 +213,9 @@ class System:
         return part
 
     def _dashboard(self) -> Part:
-        port = self.state.port("dashboard")
-        command = self._python("dashboard", "emulator.dashboard", (), self.environments.dashboard())
+        port = self.addresses.port_of("dashboard")
+        listeners = [self.addresses.listeners[name] for name in ("dashboard", "outside", "smtp")]
+        command = self._python("dashboard", "emulator.dashboard", (), self.environments.dashboard(), *listeners)
         ready = probe.http(port, "/_emulator/ready")
         part = Part("dashboard", "dashboard", command, ready, f"http://127.0.0.1:{port}")
         part.module = "emulator.dashboard.__main__:main"
@@ -242,9 +244,10 @@ class System:
 
     def _worker(self, service: Service, number: int) -> Part:
         name = replica_name(service.name, number)
-        port = self.addresses.ports[f"health-{name}"]
+        listener, port = self._health(name)
         env = self.environments.service(service, name, number) | {"HEALTH_PORT": str(port)}
-        command = self._python(name, "runtime.delivery.worker", (service.folder,), env | self._debug_environment(name))
+        env |= self._debug_environment(name)
+        command = self._python(name, "runtime.delivery.worker", (service.folder,), env, listener)
         part = Part(name, "worker", command, probe.http(port, "/readyz"), f"http://127.0.0.1:{port}")
         part.needs = ("keys", "model") if service.folder == "ai" else ("keys",)
         part.grace = min(seconds(service.run.grace), 20)
@@ -254,13 +257,16 @@ class System:
 
     def _syncer(self, service: Service, number: int) -> Part:
         name = replica_name(f"syncer-{service.short}", number)
-        port = self.addresses.ports[f"health-{name}"]
+        listener, port = self._health(name)
         env = self.environments.service(service, name, number) | {"HEALTH_PORT": str(port)}
-        command = self._python(name, "runtime.journal.syncer", (service.folder,), env)
+        command = self._python(name, "runtime.journal.syncer", (service.folder,), env, listener)
         part = Part(name, "syncer", command, probe.http(port, "/healthz"), f"http://127.0.0.1:{port}")
         part.needs = ("migrations", replica_name(service.name, number))
         part.module, part.arguments, part.folder = "runtime.journal.syncer:main", (service.folder,), service.folder
         return part
+
+    def _health(self, name: str) -> tuple[socket.socket, int]:
+        return self.addresses.listeners[f"health-{name}"], self.addresses.port_of(f"health-{name}")
 
     def _debug_environment(self, name: str) -> dict[str, str]:
         port = self._debug_ports.get(f"debug-{name}")

@@ -2,17 +2,35 @@
 
 import contextlib
 import socket
+import sys
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import msgspec
 
-from runtime import telemetry
+from runtime import listening, telemetry
 from shared import supervision
 
 # What is wrong, one sentence each; `alive` False asks for a restart, `ready` False says that it can't work just now.
 Look = Callable[[], dict[str, Any]]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        self.socket.close()
+        self.socket = listening.on(*self.server_address)
+        self.server_address = self.socket.getsockname()
+
+    def server_activate(self) -> None:
+        """It listens already."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who asked may have gone meanwhile: a probe waits in the socket while the process starts."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class HealthServer:
@@ -42,8 +60,7 @@ class HealthServer:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
                 pass
 
-        ThreadingHTTPServer.daemon_threads = True
-        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server = _Server((host, port), Handler)
         self.port = self._server.server_address[1]
         self._address = (host, self.port)
         self._closing = False

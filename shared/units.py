@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from psycopg import AsyncConnection
@@ -25,7 +24,7 @@ from shared.errors import Busy, Unavailable
 from shared.together import Row, Rows, Unit, later
 
 if TYPE_CHECKING:
-    from shared.connection import EcoConnection
+    from shared.db import Database
 
 # Units in one transaction at most: what one lock can hold up, and one failure repeats.
 GROUP = 32
@@ -35,13 +34,10 @@ _Waiting = tuple[Unit, asyncio.Future[None]]
 
 
 class Units:
-    """Commits the units of one database, a group at a time. Used from one event loop only.
+    """Commits the units of one database, a group at a time. Used from one event loop only."""
 
-    `transaction` gives a connection inside BEGIN … COMMIT (`Database.transaction`).
-    """
-
-    def __init__(self, transaction: Callable[[], AbstractAsyncContextManager[EcoConnection]]) -> None:
-        self._transaction = transaction
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._waiting: deque[_Waiting] = deque()
         self._committing: asyncio.Task[None] | None = None
         self._alone: set[asyncio.Task[None]] = set()
@@ -105,7 +101,7 @@ class Units:
         # Each write is in the trace of its own request, what is common to them in the first one's.
         outer = trace.set_current(units[0].traceparent)
         try:
-            async with self._transaction() as conn:
+            async with self._database.transaction() as conn:
                 if first:
                     await later(conn, first)
                 for unit in units:

@@ -26,6 +26,7 @@ from emulator.network.public_copies import PublicCopies
 from emulator.network.refusals import Headers, Receive, Refused, Scope, Send, send_problem, send_whole
 from emulator.network.upstream import Upstream
 from emulator.recording.tap import Tap
+from runtime import listening
 from runtime.http import reference
 from runtime.http.cors import Cors
 from runtime.http.server import Server, configured
@@ -245,7 +246,7 @@ def main() -> None:
     spans.configure("gateway")
     gateway = Gateway(read_routes(os.environ["GATEWAY_ROUTES"]), dict(os.environ))
     config = configured(gateway, date_header=False, proxy_headers=False, lifespan="off", timeout_graceful_shutdown=2)
-    _Server(config, gateway).run([socket.socket(fileno=int(os.environ["LISTEN_FDS"]))])
+    _Server(config, gateway).run([listening.on("127.0.0.1", int(os.environ["PORT"]))])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import random
-import socket
 import sys
 from collections.abc import Iterable
 
@@ -19,6 +18,7 @@ import msgspec
 
 from emulator.network.links import Fault, Link, Order, Place
 from emulator.network.road import Road
+from runtime import listening
 from shared import supervision
 
 
@@ -32,13 +32,10 @@ class _Listener:
         self._server: asyncio.Server | None = None
         self._turn = 0
 
-    async def listen(self, given: socket.socket | None) -> None:
-        """On the socket that was inherited for this port, else on one of our own. OSError when the port is taken."""
-        loop = asyncio.get_running_loop()
-        if given is not None:
-            self._server = await loop.create_server(self._accept, sock=given.dup())
-        else:
-            self._server = await loop.create_server(self._accept, "127.0.0.1", self.link.port, backlog=4096)
+    async def listen(self) -> None:
+        """On the socket that the process was given for this port, else on one of our own. OSError when the port is taken."""
+        listener = listening.on("127.0.0.1", self.link.port)
+        self._server = await asyncio.get_running_loop().create_server(self._accept, sock=listener, backlog=4096)
 
     def _accept(self) -> asyncio.Protocol:
         self._turn += 1
@@ -64,11 +61,9 @@ class _Listener:
 class Proxy:
     """All links and faults, changed as a whole."""
 
-    def __init__(self, seed: int = 0, sockets: Iterable[socket.socket] = ()) -> None:
-        """`sockets` are listening ones for some of the links' ports."""
+    def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self.listeners: dict[tuple[str, str, int], _Listener] = {}
-        self._given = {int(given.getsockname()[1]): given for given in sockets}
 
     async def apply(self, links: Iterable[Link], faults: Iterable[Fault]) -> None:
         """Make exactly these links listen under exactly these faults. OSError when a port is taken."""
@@ -80,7 +75,7 @@ class Proxy:
             listener = known or _Listener(link, self.seed)
             listener.hold(link, held)
             if known is None:
-                await listener.listen(self._given.get(link.port))
+                await listener.listen()
                 self.listeners[key] = listener
 
     async def close(self) -> None:
@@ -91,13 +86,14 @@ class Served:
     """The proxy as a process: it obeys, and says whether it could."""
 
     def __init__(self, seed: int) -> None:
-        inherited = filter(None, os.environ.get("LISTEN_FDS", "").split(","))
-        self.proxy = Proxy(seed, [socket.socket(fileno=int(number)) for number in inherited])
+        self.proxy = Proxy(seed)
         self.trouble = "not told yet what should hold"
 
     async def run(self) -> None:
         """Serve until standard input ends."""
-        health = await asyncio.start_server(self._answer, "127.0.0.1", int(os.environ["HEALTH_PORT"]))
+        health = await asyncio.start_server(
+            self._answer, sock=listening.on("127.0.0.1", int(os.environ["HEALTH_PORT"]))
+        )
         orders = asyncio.StreamReader(limit=1 << 20)
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
         while line := await orders.readline():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.deferred import Deferred, serve
 from emulator.outside.providers import providers_file
+from runtime import listening
 
 if TYPE_CHECKING:
     from emulator.outside.mailbox import Mailbox
@@ -25,7 +26,8 @@ async def mail() -> AsyncIterator[None]:
 
         return smtp(_mailbox())
 
-    server = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", int(os.environ["SMTP_PORT"]))
+    listener = listening.on("127.0.0.1", int(os.environ["SMTP_PORT"]))
+    server = await asyncio.get_running_loop().create_server(connected, sock=listener)
     try:
         yield
     finally:

@@ -93,7 +93,7 @@ class Recorder:
             "settings": self._system.environments.settings(),
         }
         recordings.write_about(folder, about)
-        self._lost = spanlog.lost(state.port("dashboard"))
+        self._lost = spanlog.lost(self._system.addresses.port_of("dashboard"))
         opened.mark_open(state, folder, requests=True)
         self._folder = folder
 
@@ -117,7 +117,7 @@ class Recorder:
             await self._wait(lambda said: said["x-eco2-recording"] == "", _PASSING)
             late = await self._worked()
             self._close()
-            lost = spanlog.lost(state.port("dashboard")) - self._lost
+            lost = spanlog.lost(self._system.addresses.port_of("dashboard")) - self._lost
             recordings.write_about(folder, recordings.read_about(folder) | {"spans_lost": max(0, lost)})
             about = await asyncio.to_thread(recordings.finish, folder, why, clock.time())
         self._say(f"recorded {folder.name}: {about['requests']} requests")

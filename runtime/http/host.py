@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import runtime.http.lean  # noqa: F401 - before whatever imports Litestar or uvicorn
-from runtime import telemetry
+from runtime import listening, telemetry
 from runtime.http.edge import Edge
 from runtime.http.hosted import Hosted, read_settings
 from runtime.http.server import Server, configured
@@ -21,6 +20,8 @@ from shared.identity import KeySetError
 from shared.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    import socket
+
     import uvicorn
 
 # Seconds that a stop waits for answers under way before it ends them.
@@ -72,10 +73,9 @@ def run(targets: Sequence[str]) -> int:
     )
     server = _Server(config, edge)
     # The emulator keeps the listening socket itself: connections wait in it while the service starts anew.
-    inherited = os.environ.get("LISTEN_FDS")
-    sockets = [socket.socket(fileno=int(inherited))] if inherited else None
+    inherited = listening.given(settings.port)
     try:
-        server.run(sockets)
+        server.run([inherited] if inherited else None)
     except OSError as error:
         print(f"eco2 serve: can't listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
         return 1

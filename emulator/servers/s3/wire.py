@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from werkzeug.wrappers import Response
 
+from runtime import listening
 from runtime.http.corked import CorkedProtocol
 from runtime.http.server import Server, configured
 
@@ -155,12 +156,10 @@ def serve(answer: Callable[[Environ], Response], host: str, port: int) -> None:
     config = configured(
         Wire(answer),
         http=_Protocol,
-        host=host,
-        port=port,
         lifespan="off",
         interface="asgi3",
         proxy_headers=False,
         timeout_keep_alive=_KEPT,
         timeout_graceful_shutdown=2,
     )
-    Server(config).run()
+    Server(config).run([listening.on(host, port)])

@@ -94,6 +94,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         "PYTHONPATH": str(ROOT),
         "GATEWAY_ROUTES": routes,
         "LISTEN_FDS": str(listener.fileno()),
+        "PORT": str(port),
         "S3_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
         "S3_BUCKET": "eco2",
         "AWS_REGION": "ap-northeast-2",
