@@ -119,7 +119,7 @@ class Database:
         self.name = name
         self.dsn = dsn
         self.watch = Watch()
-        self._units = Units(self)
+        self._units = Units(self.transaction)
         self.pool = _Pool(
             dsn,
             connection_class=EcoConnection,

@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from psycopg import AsyncConnection
@@ -24,7 +25,7 @@ from shared.errors import Busy, Unavailable
 from shared.together import Row, Rows, Unit, later
 
 if TYPE_CHECKING:
-    from shared.db import Database
+    from shared.connection import EcoConnection
 
 # Units in one transaction at most: what one lock can hold up, and one failure repeats.
 GROUP = 32
@@ -34,10 +35,13 @@ _Waiting = tuple[Unit, asyncio.Future[None]]
 
 
 class Units:
-    """Commits the units of one database, a group at a time. Used from one event loop only."""
+    """Commits the units of one database, a group at a time. Used from one event loop only.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    `transaction` gives a connection inside BEGIN … COMMIT (`Database.transaction`).
+    """
+
+    def __init__(self, transaction: Callable[[], AbstractAsyncContextManager[EcoConnection]]) -> None:
+        self._transaction = transaction
         self._waiting: deque[_Waiting] = deque()
         self._committing: asyncio.Task[None] | None = None
         self._alone: set[asyncio.Task[None]] = set()
@@ -101,7 +105,7 @@ class Units:
         # Each write is in the trace of its own request, what is common to them in the first one's.
         outer = trace.set_current(units[0].traceparent)
         try:
-            async with self._database.transaction() as conn:
+            async with self._transaction() as conn:
                 if first:
                     await later(conn, first)
                 for unit in units:

@@ -1,0 +1,111 @@
+"""Rows beside those that a statement names, for the tests of each service's SQL.
+
+A statement changes the rows that it names and no others: each that changes or deletes runs beside rows which differ from those in
+one part alone (another person's, another kind's, one whose time is over), and all rows of the schema are compared.
+"""
+
+import ast
+import re
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from runtime.services import ROOT
+from shared import clock
+from shared.db import Connection, Database
+from shared.ids import new_id
+
+NOW = clock.now()
+PAST, AHEAD, LONG_AGO = NOW - timedelta(minutes=1), NOW + timedelta(minutes=1), NOW - timedelta(days=400)
+PEOPLE = ("kim", "lee")
+KEPT = "idempotency kim POST / key"
+STATES = ("pending", "failure", "success")
+
+
+class Undone(Exception):
+    """What the test wrote is no one else's."""
+
+
+class World:
+    """Rows with names: `id("kim")` is the id of what is called so, from its first mention on."""
+
+    def __init__(self, conn: Connection) -> None:
+        self.conn = conn
+        self._ids: dict[str, UUID] = {}
+
+    def id(self, name: str) -> UUID:
+        return self._ids.setdefault(name, new_id())
+
+    async def insert(self, table: str, **values: Any) -> None:
+        columns = [sql.Identifier(name) for name in values]
+        given = sql.SQL(", ").join([sql.Placeholder()] * len(values))
+        statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+            sql.Identifier(table), sql.SQL(", ").join(columns), given
+        )
+        await self.conn.execute(statement, list(values.values()))
+
+    async def kept(self, who: str, path: str = "/") -> None:
+        """The answer to somebody's request, kept for its repeats."""
+        await self.insert(
+            "idempotency",
+            user_id=self.id(who),
+            scope=f"POST {path}",
+            key="key",
+            body_hash=b"",
+            status=201,
+            headers=Jsonb({}),
+            answer=Jsonb({}),
+            created_at=NOW,
+        )
+
+    async def rows(self) -> dict[str, str]:
+        """All rows of the schema by table and primary key, in which ids are names."""
+        names = {str(id_): name for name, id_ in self._ids.items()}
+        there: dict[str, str] = {}
+        cursor = await self.conn.execute(
+            """
+            SELECT c.relname::text, array_agg(a.attname::text ORDER BY array_position(i.indkey::int2[], a.attnum))
+            FROM pg_index i
+            JOIN pg_class c ON c.oid = i.indrelid
+            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY(i.indkey)
+            WHERE i.indisprimary AND c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
+            GROUP BY 1
+            """
+        )
+        for table, columns in await cursor.fetchall():
+            parts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(one)) for one in columns)
+            statement = sql.SQL("SELECT t::text, {} FROM {} t").format(parts, sql.Identifier(table))
+            for row, *values in await (await self.conn.execute(statement)).fetchall():
+                key = re.sub(r"[0-9a-f-]{36}", lambda found: names.get(found[0], found[0]), " ".join([table, *values]))
+                there[key] = row
+        return there
+
+
+Call = Callable[[World], Awaitable[Any]]
+# The statement's function, a call of it, and the rows that it changes.
+Case = tuple[str, Call, set[str]]
+
+
+async def changes(database: Database, fill: Call, call: Call) -> set[str]:
+    """Which rows are others, new or gone after the call, among those that `fill` makes. Nothing of it stays."""
+    try:
+        async with database.transaction() as conn:
+            world = World(conn)
+            await fill(world)
+            before = await world.rows()
+            await call(world)
+            after = await world.rows()
+            raise Undone
+    except Undone:
+        return {row for row in before | after if before.get(row) != after.get(row)}
+
+
+def without_bystanders(service: str, cases: list[Case]) -> set[str]:
+    """The functions of a service's db.py that change or delete rows and are in no case."""
+    tree = ast.parse((ROOT / "functions" / service / "db.py").read_text(encoding="utf-8"))
+    there = {node.name for node in tree.body if isinstance(node, ast.AsyncFunctionDef)}
+    return {name for name in there if name.startswith(("update_", "delete_", "upsert_"))} - {name for name, *_ in cases}
