@@ -40,6 +40,11 @@ def collected(one: Mention, text: str) -> bool:
     return named and _COLLECTED.match(text, one.end) is not None
 
 
+def begins_with(one: Mention, text: str) -> bool:
+    """Whether a thing's name is the beginning of a bin's: "an old pillow, clothes bin?"."""
+    return any(start == one.start and end > one.end for start, end, _ in named_in(text))
+
+
 def asked_for(text: str, named: Sequence[Mention]) -> list[str]:
     """The categories of the bins that a text asks for, outside of the things' names: "플라스틱에 넣어도 되나요"."""
     found: list[str] = []

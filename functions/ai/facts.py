@@ -65,16 +65,19 @@ _YES_OR_NO = re.compile(
 _AUXILIARY = re.compile(
     r"(?:^|[.,;!?]\s)(?:so |and |but |then )?(?:do|does|did|can|could|may|should|must|will|would|is|are)\s"
 )
-# "old keyboard, e-waste?", "newspaper and books, same bin?"
-_BIN_ASKED = re.compile(rf"(?:{'|'.join(words.source for words in (*BINS.values(), TOPICS.together))})\?+$")
+# "old keyboard, e-waste?", "newspaper and books, same bin?", "wet wipes, flush?"
+_PLACES = (*BINS.values(), TOPICS.together, *(ASPECTS[name] for name in ("toilet", "drain", "bag", "food", "recycle")))
+_BIN_ASKED = re.compile(rf"(?:{'|'.join(words.source for words in _PLACES)})(?: ok| okay| right| or not)?\?+$")
 _WHAT_IF = re.compile(r"면요?[\s?!.~]*$")
 _WANTS = re.compile(r"(?<![가-힣])[가-힣]+(?:으?려면|고 싶)")
 # "뚜껑은요?", "젖었으면?"
 _REMARKS = re.compile(r"[가-힣][은는면]요?[\s?!.~]*$")
 _AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")
+# "and wet wipes?"
+_AND_THIS = re.compile(r"(?:and|even|also)\s")
 # "닫고 버려요, 열고 버려요?", "씻어, 말아?": one of two ways, and no yes or no.
 _EITHER = re.compile(
-    r"(?<![가-힣])([가-힣]{2,}[요야지까나죠해돼]),?\s(?:아니면\s)?(?:[가-힣]+\s){0,2}\1[\s?!.~]*$"
+    r"(?<![가-힣])([가-힣]+[요야지까나죠해돼]),?\s(?:아니면\s)?(?:[가-힣]+\s){0,2}\1[\s?!.~]*$"
     r"|(?<![도이가은는])\s(?:아니면|말아)(?![가-힣])|야 (?:하나|돼|해) 말"
 )
 # "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
@@ -151,6 +154,8 @@ class Facts(Struct, frozen=True):
     greets: bool
     described: bool
     """Whether it ends with what a thing is like, and asks nothing."""
+    told: bool
+    """Whether it tells how somebody came to have a thing, and asks nothing."""
     negated: bool
     omitted: bool
     """Whether it asks what is when something is not done with the thing."""
@@ -179,6 +184,7 @@ def facts(question: Question) -> Facts:
     refers = GRAMMAR.refers.within(text)
     as_bin = TOPICS.as_bin.within(text)
     is_open = TOPICS.open.within(text) or _REMARKS.search(text) is not None
+    polar = _yes_or_no(text) and not is_open
     return Facts(
         text=text,
         language=language(question.text, said[::-1]),
@@ -204,19 +210,20 @@ def facts(question: Question) -> Facts:
         turns=TOPICS.beside_photo.within(text),
         still_on=TOPICS.still_on.within(text),
         asks_where=TOPICS.asks_where.within(text),
-        polar=_yes_or_no(text) and not is_open,
+        polar=polar,
         either=_EITHER.search(text) is not None,
         open=is_open,
         figurative=TOPICS.figurative.within(text),
         greets=TOPICS.greetings.within(text),
         described=_DESCRIBED.search(text) is not None,
+        told=TOPICS.told.within(text) and not is_open and not text.endswith("?"),
         negated=GRAMMAR.negated.count(text) % 2 == 1,
         omitted=GRAMMAR.omitted.count(text) % 2 == 1,
         may=TOPICS.may.within(text),
         reason=TOPICS.reason.within(text),
         barred=_barred(text),
         every=GRAMMAR.every.within(text),
-        again=_AGAIN.search(text) is not None,
+        again=_AGAIN.search(text) is not None or _AND_THIS.match(text) is not None,
         says=_says(text),
         aspects=aspects(text),
         cases=_cases(text),

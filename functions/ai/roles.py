@@ -9,7 +9,7 @@ from functions.ai.mentions import HELD, SOUNDED, Mention
 from functions.ai.vocabulary import CASES, GRAMMAR, ROLES
 
 # What follows a thing that is not the one thrown away: dirt on it, what it is wrapped in, what it came with.
-_DIRT = re.compile(rf"[이가을도만]?\s*(?:물[이가]?\s*)?(?:{ROLES.degree.source}\s*)?{ROLES.dirt.source}")
+_DIRT = re.compile(rf"[이가을를도만]?\s*(?:물[이가]?\s*)?(?:{ROLES.degree.source}\s*)?{ROLES.dirt.source}")
 _TOOL = re.compile(rf"(?:으로|로|에)\s*(?:잘\s*)?{ROLES.wrapped.source}")
 # "비닐봉지째", "철사 부분": what it is in, and a part of it.
 _WHOLE = re.compile(r"째|\s?부분")
@@ -18,11 +18,12 @@ _WITH_A = re.compile(rf"{ROLES.together.source}\s*$")
 _ORIGIN = re.compile(rf"\s*{ROLES.origin.source}")
 _NOT_THAT = re.compile(rf"{ROLES.not_that.source}(?![가-힣])")
 _OWNED = re.compile(rf"(?:의\s|\s|'s\s)(?:{GRAMMAR.states.source}\s)?")
+_OF = re.compile(rf"\sof\s(?:{GRAMMAR.states.source}\s)?")
 _IS = re.compile(r"(?:이?인데|이?거든|이라서|라서|이?니까|이에요|예요)")
 _MADE_OF = re.compile(ROLES.stuff.source)
 # "피자 시키면 오는 (갈릭소스 통)": a clause about the thing that follows.
 _VERBAL = rf"(?!{ROLES.holders.source}[은는]\s)[가-힣]*(?!면){reading.ending_in(4)}\s"
-_CLAUSE = re.compile(rf"(?:[이가을를에]|에서)?\s(?:[가-힣]+\s){{0,3}}{_VERBAL}[가-힣]*")
+_CLAUSE = re.compile(rf"(?:[이가을를에]|에서)?\s(?:[가-힣]+(?<!요)\s){{0,3}}{_VERBAL}[가-힣]*")
 _HOLDER = re.compile(
     rf"[이가을를도]?\s(?:[가-힣]+\s){{0,3}}?{_VERBAL}(?:[가-힣]+{reading.ending_in(4)}\s)?"
     rf"(?:{ROLES.stuff.source}\s?)?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
@@ -46,7 +47,13 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     if len(named) > 1 and CASES["mixed"].within(text[named[-1].end :]):
         # "옷걸이 철사랑 플라스틱 섞인 거": what the first is made of.
         named = named[:1]
-    aside = [*_contents(named, text), *_owners(named, text), *_clauses(named, text), *_taken_out(named, text)]
+    aside = [
+        *_contents(named, text),
+        *_of_contents(named, text),
+        *_owners(named, text),
+        *_clauses(named, text),
+        *_taken_out(named, text),
+    ]
     kept = [
         one
         for one in named
@@ -59,7 +66,7 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         # "캔을 쓰레기통에": of materials and bins alone, the bin is not the thing.
         return [one for one in named if not bins.is_into(one, text)] or list(named)
     listed = [run for run in lists.runs(named, text) if len(run) > 1 and any(one in kept for one in run)]
-    more = {one.start for run in listed for one in run if not bins.is_into(one, text)}
+    more = {one.start for run in listed for one in run if not (bins.is_into(one, text) or bins.begins_with(one, text))}
     return [mention for mention in named if mention in kept or mention.start in more]
 
 
@@ -76,13 +83,29 @@ def _contents(named: Sequence[Mention], text: str) -> list[Mention]:
     """What only says which thing is meant: "콜라 페트병"."""
     touching = [(one, other) for one, other in lists.pairs(named) if text[one.end : other.start] == " "]
     said = [one for one, other in touching if _says_which(one, other, text)]
-    # "선크림 튜브" is no 튜브 to swim with.
+    # "선크림 튜브" is no 튜브 to swim with, "크록스 신발" no second thing.
     return said + [
         other
         for one, other in touching
-        if ROLES.holders.is_all(other.words(text))
-        and one not in said
-        and any(ROLES.holders.within(name[-2:]) for name in one.item.names())
+        if one not in said
+        and (
+            ROLES.genus.is_all(other.words(text))
+            or (GRAMMAR.measures.is_all(other.words(text)) and one.words(text).isascii())
+            or (
+                ROLES.holders.is_all(other.words(text))
+                and any(ROLES.holders.within(name[-2:]) for name in one.item.names())
+            )
+        )
+    ]
+
+
+def _of_contents(named: Sequence[Mention], text: str) -> list[Mention]:
+    """Of "a can of spray paint" what only measures it, of "a carton of soy milk" what was in it."""
+    held = [(one, other) for one, other in lists.pairs(named) if _OF.fullmatch(text[one.end : other.start])]
+    return [
+        one if GRAMMAR.measures.is_all(one.words(text)) else other
+        for one, other in held
+        if _is_thing(other, text) and not parts.is_part(one.words(text))
     ]
 
 
@@ -127,6 +150,9 @@ def _is_thing(one: Mention, text: str) -> bool:
 def _says_which(one: Mention, other: Mention, text: str) -> bool:
     """Whether a thing only says which one is meant by the next word."""
     words = other.words(text)
+    if f"{one.words(text)}{words}".isascii() and _is_thing(other, text):
+        # "contact lens blister packs": in English the last word says what it is, unless it only holds it ("nail polish bottles").
+        return one.item.category == "food" or not GRAMMAR.measures.is_all(words)
     if bins.collected(other, text):
         # "카메라 유리병 수거함에"
         return False

@@ -48,7 +48,9 @@ def about_something_else(ask: Asking) -> Understood | None:
     """Cooking, buying, repairing and the like, or a price: none of our business unless it is to be thrown away as well."""
     fact, scene = ask.scene.facts, ask.scene
     money = fact.money and not (scene.leans and not scene.named)
-    if (scene.elsewhere or money) and not fact.disposal:
+    # "Tell me a joke about trash": the word alone makes no question of ours.
+    alone = scene.elsewhere and not (fact.whole or scene.named or scene.leans or scene.part)
+    if (scene.elsewhere or money) and (alone or not fact.disposal):
         return ask.understood("about_something_else", on_topic=False)
     return None
 
@@ -87,9 +89,9 @@ def food_waste_itself(ask: Asking) -> Understood | None:
 def bag_itself(ask: Asking) -> Understood | None:
     """ "종량제봉투에 넘치게 담아도 돼?": how full the bag may be, whatever holds it together."""
     scene = ask.scene
-    if "bag" not in scene.facts.aspects or not TOPICS.overfull.within(scene.facts.text):
+    if not {"bag", "food"} & set(scene.facts.aspects) or not TOPICS.overfull.within(scene.facts.text):
         return None
-    items = ask.called("종량제봉투")
+    items = ask.called("종량제봉투" if "bag" in scene.facts.aspects else "음식물 쓰레기봉투")
     return ask.understood("bag_itself", items, aspects=("tied",)) if items else None
 
 
@@ -118,6 +120,14 @@ def _beside_it(ask: Asking, end: int) -> bool:
     return bool(fact.said) and fact.short and not fact.whole and _BESIDE_IT.match(fact.text, end) is not None
 
 
+def _with(ask: Asking) -> list[Item]:
+    """The thing that English says after "with"."""
+    text = ask.scene.facts.text
+    named = (one for one in ask.scene.mentioned if text.isascii() and _WITH.search(text, 0, one.start))
+    return [one.item for one in named if not (parts.is_part(one.words(text)) or bins.is_where(one, text))]
+
+
+_WITH = re.compile(r"\bwith (?:the |my |a |an )?$")
 _BESIDE_IT = re.compile(r"(?:이?랑|하고|와|과) (?:같이|함께)")
 
 
@@ -133,6 +143,9 @@ def what_was_spoken_of(ask: Asking) -> Understood | None:
     if not (scene.leans or (scene.plainly and scene.facts.says)):
         return None
     items = ask.topic()
+    if len(items) == 1 and scene.facts.together and (with_it := _with(ask)):
+        # "together with plastic bags?"
+        return ask.understood("what_was_spoken_of", [*items, *with_it], together=True, polar=True)
     if items and scene.facts.kind:
         items = _of_kind(items[0], scene.facts.kind, ask.neighbours)
     return ask.understood("what_was_spoken_of", items) if items else None

@@ -88,6 +88,9 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     plainly = rest.plainly_about(text, named)
     if bins.only_bins(named, text) and (leans or not plainly):
         named = []
+    if leans and (fact.refers or fact.kind) and all(bins.is_where(one, text) for one in named):
+        # "plastic one", "isn't it paper?" after a thing.
+        named = []
     both = parts.part_and_whole(named, text)
     kept = parts.wholes([one for one in named if both is None or one is not both[0]], text)
     asked_bins = bins.asked_for(text, kept)
@@ -119,10 +122,11 @@ def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[M
     """The items that a text names, or means by a name that is put together of its words."""
     text = fact.text
     mentioned = _held(mentions(text, found), text, neighbours)
-    if mentioned and all(roles.as_tool(one, text) for one in mentioned):
-        mentioned = _shorter(mentioned, text, found) or mentioned
+    tools = [one for one in mentioned if roles.as_tool(one, text)]
+    if tools and all(one in tools or bins.is_where(one, text) for one in mentioned):
+        mentioned = [*(_shorter(tools, text, found) or tools), *(one for one in mentioned if one not in tools)]
     if "full" in fact.cases:
-        mentioned = [_left_over(one, text, found) for one in mentioned]
+        mentioned = [_left_over(one, text, neighbours) for one in mentioned]
     best = found[0] if found and found[0].score >= _NAMED else None
     if best and _nothing_but_a_name(fact) and all(one.item != best for one in mentioned):
         # "스마트폰 케이스": the search knows the whole name in other words.
@@ -149,9 +153,13 @@ def _of_things(fact: Facts, things: list[Mention], aspects: tuple[str, ...]) -> 
     """Whether a text that names things asks about throwing them away, though it has no word for that."""
     return (
         fact.described
+        or fact.told
+        or (not (fact.polar or fact.open or fact.elsewhere) and rest.is_phrase(fact.text, things))
         or not _TROUBLES.isdisjoint(fact.cases)
         or (fact.short and not (fact.polar or fact.open) and lists.listed(things, fact.text))
         or (fact.polar and not set(aspects) <= _ELSEWHERE_TOO)
+        or ("safe" in aspects and not fact.elsewhere and any(one.item.answer("safe", "ko") for one in things))
+        or ("dirty" in fact.cases and not fact.open and not fact.elsewhere)
         or (fact.together and fact.polar and len(things) > 1)
         or (fact.reason and not WHERE.isdisjoint(aspects))
         or _OF_STUFF.search(fact.text) is not None
@@ -208,10 +216,11 @@ def _shorter(tools: list[Mention], text: str, found: list[Item]) -> list[Mention
     return [one for one in others if one.start in starts and text[one.end : one.end + 1] == " "]
 
 
-def _left_over(one: Mention, text: str, found: list[Item]) -> Mention:
-    """ "락스 남은 거" is what was in the bottle, where that is an item of its own."""
-    name = "남은" + one.words(text).replace(" ", "")
-    left = (item for item in found if name in (other.replace(" ", "") for other in item.names()))
+def _left_over(one: Mention, text: str, neighbours: Neighbours) -> Mention:
+    """ "반 남은 락스" is what was in the bottle, where that is an item of its own."""
+    name = "남은 " + one.words(text)
+    said = name.replace(" ", "")
+    left = (item for item in neighbours.search(name, 3) if said in (other.replace(" ", "") for other in item.names()))
     return Mention(next(left, one.item), one.start, one.end)
 
 

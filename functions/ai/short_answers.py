@@ -105,8 +105,8 @@ def asked_of(item: Item, understood: Understood) -> str | None:
 
 
 def _says(item: Item, aspect: str) -> bool:
-    """Whether the item has an answer to that, or for what no item answers, a step that speaks of it."""
-    if aspect == "empty":
+    """Whether the item has an answer to that, or for what few items answer, a step that speaks of it."""
+    if aspect in _BY_STEPS and not item.answer(aspect, "ko"):
         return any(_speaks(line, LINES_OF[aspect]) for line in item.steps("ko"))
     return bool(item.answer(aspect, "ko"))
 
@@ -116,6 +116,7 @@ def _itself(item: Item) -> set[str]:
     return {ASPECT_OF_PART[kind] for kind, words in PART_WORDS.items() if item.name.endswith(tuple(words))}
 
 
+_BY_STEPS = {"empty", "moisture"}
 _ALIKE = {"bin", "outdoors", "handed"}
 """What is answered of every thing."""
 _MORE = {*WHERE, "data"}

@@ -68,6 +68,9 @@ class Topics(Struct, frozen=True):
     lacking: Words
     greetings: Words
     described: Words
+    told: Words
+    qualities: Words
+    goes_on: Words
     at_hand: Words
     overfull: Words
     ways: Words
@@ -100,6 +103,7 @@ class Roles(Struct, frozen=True):
     before_use: Words
     holders: Words
     kinless: Words
+    genus: Words
     into: Words
     bin_ends: Words
     made: Words
