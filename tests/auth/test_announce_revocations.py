@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+import pytest
 from redis.asyncio import Redis
 
 from functions.auth import revocations
@@ -11,6 +12,7 @@ from functions.auth.announce_revocations import announce_revocations
 from functions.auth.messages import AnnounceRevocations
 from shared import identity
 from shared.db import Database
+from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.redis import connect_async
 
@@ -33,6 +35,12 @@ async def test_an_announcement_that_redis_did_not_hear_waits_in_the_outbox(
         assert await redis.zscore(identity.REVOKED_KEY, str(session)) is None
         await announce_revocations(msgspec.convert(messages[0], AnnounceRevocations), redis)
         assert await redis.zscore(identity.REVOKED_KEY, str(session)) is not None
+
+
+async def test_an_announcement_that_fails_again_is_tried_once_more_later() -> None:
+    async with connect_async("redis://127.0.0.1:1") as nowhere:
+        with pytest.raises(Unavailable):
+            await announce_revocations(AnnounceRevocations([new_id()]), nowhere)
 
 
 async def test_an_announcement_that_was_heard_leaves_nothing_behind(

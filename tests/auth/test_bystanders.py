@@ -142,6 +142,10 @@ def test_each_statement_that_changes_or_deletes_has_its_bystanders() -> None:
     assert without_bystanders("auth", CASES) == set()
 
 
+async def _named(world: World) -> list[str]:
+    return [one.provider for one in await auth.select_identities(world.conn, world.id("kim"))]
+
+
 READS: list[tuple[str, Call, Callable[[World], Any]]] = [
     ("the identity", lambda w: auth.select_user_of_identity(w.conn, "kakao", "one"), lambda w: w.id("kim")),
     ("another provider's", lambda w: auth.select_user_of_identity(w.conn, "google", "one"), lambda w: w.id("lee")),
@@ -152,6 +156,7 @@ READS: list[tuple[str, Call, Callable[[World], Any]]] = [
     ("a token that is over", lambda w: auth.select_mail_token(w.conn, "kim-reset", "reset", AHEAD), lambda w: None),
     ("a link of one's own", lambda w: _linked(w, "kakao", "one"), lambda w: True),
     ("another's account", lambda w: _linked(w, "kakao", "other"), lambda w: False),
+    ("their providers by name", _named, lambda w: ["google", "kakao"]),
     ("a second account", lambda w: _linked(w, "kakao", "new"), lambda w: False),
 ]
 

@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 import httpx
+import pytest
 
+from functions.auth import forgot_password
 from shared.db import Database
 from shared.ids import new_id
 from tests.auth.conftest import Account
@@ -36,6 +38,16 @@ async def test_nobody_s_mailbox_is_filled(auth: httpx.AsyncClient, account: Acco
     # An address that no one has is limited alike: the limit tells nothing.
     stranger = f"{new_id().hex}@example.com"
     assert [(await auth.post(PATH, json={"email": stranger})).status_code for _ in range(4)] == statuses
+
+
+async def test_one_place_asks_for_so_many_letters_whoever_they_are_to(
+    serve: Callable[..., Awaitable[httpx.AsyncClient]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgot_password, "ASKED", (2, 60.0))
+    auth = await serve("auth", TRUSTED_HOPS="1")
+    headers = {"X-Forwarded-For": f"2001:db8:{new_id().hex[-4:]}:{new_id().hex[-4:]}::1"}
+    bodies = [{"email": f"{new_id().hex}@example.com"} for _ in range(3)]
+    assert [(await auth.post(PATH, json=body, headers=headers)).status_code for body in bodies] == [202, 202, 429]
 
 
 async def test_what_is_no_address_is_named(auth: httpx.AsyncClient) -> None:

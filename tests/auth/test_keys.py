@@ -90,6 +90,42 @@ def test_tokens_verify_all_through_a_rotation(tmp_path: Path, monkeypatch: pytes
         assert verifier.authenticate(f"Bearer {before}")
 
 
+def test_a_signer_takes_up_what_the_file_says_now_and_keeps_its_keys_when_that_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "LOOK_EVERY", 0.0)
+    keys.init(tmp_path)
+    signer = keys.Signer(tmp_path / keys.SIGNING_FILE)
+    for public in (True, False):
+        newest = keys.rotate(tmp_path, after=-1).keys[0].kid
+        if public:
+            assert signer.public().keys[0].kid == newest
+        assert jwt.get_unverified_header(signer.sign({}))["kid"] == newest
+    (tmp_path / keys.SIGNING_FILE).write_text("{}")
+    assert jwt.get_unverified_header(signer.sign({}))["kid"] == newest
+    keys.rotate(keys_again(tmp_path, newest), after=-1)
+    assert signer.public().keys[0].kid != newest
+
+
+def keys_again(folder: Path, other_than: str) -> Path:
+    """A folder whose private file was lost and made anew."""
+    (folder / keys.SIGNING_FILE).unlink()
+    assert keys.init(folder).keys[0].kid != other_than
+    return folder
+
+
+def test_a_key_is_never_private_before_it_is_public_and_nothing_half_written_stays(tmp_path: Path) -> None:
+    keys.init(tmp_path)
+    before = keys.read_signing_keys(tmp_path / keys.SIGNING_FILE)
+    (tmp_path / keys.SIGNING_FILE).unlink()
+    (tmp_path / keys.SIGNING_FILE / "in the way").mkdir(parents=True)
+    new = keys.SigningKeys([keys.new_key(0.0), *before.keys])
+    with pytest.raises(OSError, match=keys.SIGNING_FILE):
+        keys._write(tmp_path, new)
+    assert new.keys[0].kid in (tmp_path / keys.JWKS_FILE).read_text()
+    assert sorted(file.name for file in tmp_path.iterdir()) == [keys.JWKS_FILE, keys.SIGNING_FILE]
+
+
 @pytest.mark.parametrize("content", [None, "", "{}", '{"keys": []}', '{"keys": [{"kid": "a"}]}'])
 def test_an_unusable_file_is_one_line_that_names_it(
     tmp_path: Path, content: str | None, capsys: pytest.CaptureFixture[str]

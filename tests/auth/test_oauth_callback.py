@@ -1,12 +1,16 @@
 """GET /oauth/{provider}/callback"""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
 
-from tests.auth.conftest import Account
+from functions.auth import db as sql
+from shared import clock
+from shared.db import Database
+from tests.auth.conftest import PASSWORD_HASH, Account, bearer
 from tests.auth.signing_in import App
+from tests.support import held_up
 
 
 @pytest.mark.parametrize("provider", ["kakao", "google", "naver"])
@@ -54,6 +58,32 @@ async def test_somebody_else_s_address_signs_nobody_in(reached: httpx.AsyncClien
     app = App(reached)
     app.email = account.email.upper()
     assert await app.walk() == {"error": "account_exists"}
+
+
+async def test_of_two_first_sign_ins_at_once_one_makes_the_account(
+    reached: httpx.AsyncClient, account: Account, db: Callable[[str], Awaitable[Database]]
+) -> None:
+    app, database = App(reached), await db("auth")
+    back = await app.consent((await app.start()).headers["location"])
+    async with database.transaction() as conn:
+        assert await sql.insert_identity(conn, account.id, app.provider, app.subject, None, clock.now())
+        second = await held_up(app.come_back(back), by=conn)
+    assert (await second).headers["location"].endswith("error=provider_failed")
+    async with database.connection() as conn:
+        assert await sql.select_id_by_email(conn, app.email) is None
+
+
+async def test_who_sets_a_password_by_mail_has_one(
+    reached: httpx.AsyncClient, db: Callable[[str], Awaitable[Database]]
+) -> None:
+    app, database = App(reached), await db("auth")
+    tokens = await app.sign_in()
+    async with database.connection() as conn:
+        user_id = await sql.select_id_by_email(conn, app.email)
+        assert user_id is not None
+        await sql.update_password_by_mail(conn, user_id, PASSWORD_HASH)
+    me = await reached.get("/api/v1/auth/me", headers=bearer(tokens))
+    assert me.json()["has_password"] is True
 
 
 async def test_a_wrong_state_is_refused_and_leads_nowhere(reached: httpx.AsyncClient) -> None:

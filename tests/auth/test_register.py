@@ -134,7 +134,7 @@ async def test_of_six_registrations_of_one_name_at_once_one_succeeds(auth: httpx
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 5
 
 
-@pytest.mark.parametrize("password", ["password1", "        ", "1111111111", "iloveyou1"])
+@pytest.mark.parametrize("password", ["password1", "        ", "1111111111", "iloveyou1", " password1 "])
 async def test_a_password_that_is_guessed_first_is_refused_and_says_why(auth: httpx.AsyncClient, password: str) -> None:
     answer = await auth.post(PATH, json=a_body(password=password))
     assert wrong_fields(answer) == ["password"]
@@ -152,6 +152,7 @@ async def test_one_address_registers_so_many_an_hour(serve: Callable[..., Awaita
     headers = {"X-Forwarded-For": f"2001:db8:{new_id().hex[-4:]}:{new_id().hex[-4:]}::1"}
     answers = [await auth.post(PATH, json=a_body(), headers=headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 201, 429]
+    assert answers[2].json()["type"] == "urn:eco2:auth:too-many-registrations"
     assert int(answers[2].headers["retry-after"]) > 0
 
 
@@ -167,3 +168,20 @@ def test_the_commonest_passwords_are_loaded_once_for_all_who_register_first_at_t
         found = [asked.result() for asked in [threads.submit(ask) for _ in range(4)]]
     assert "\npassword1\n" in found[0]
     assert all(one is found[0] for one in found)
+
+
+async def test_an_address_is_written_to_where_there_is_a_mail_server_and_is_not_verified_by_being_typed(
+    auth: httpx.AsyncClient, reached: httpx.AsyncClient, db: Callable[[str], Awaitable[Database]]
+) -> None:
+    database = await db("auth")
+    for client, letters in ((auth, []), (reached, ["verify"])):
+        body = a_body()
+        person = (await client.post(PATH, json=body)).json()
+        async with database.connection() as conn:
+            cur = await conn.execute(
+                "SELECT message ->> 'purpose' FROM outbox WHERE message ->> 'user_id' = %s", [person["id"]]
+            )
+            assert [row[0] for row in await cur.fetchall()] == letters
+        login = await client.post("/api/v1/auth/login", json=body)
+        headers = {"Authorization": f"Bearer {login.json()['access_token']}"}
+        assert (await client.get("/api/v1/auth/me", headers=headers)).json()["email_verified"] is False

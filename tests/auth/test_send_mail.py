@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from email.utils import parsedate_to_datetime
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from functions.auth import mail
 from functions.auth.messages import SendMail
 from functions.auth.send_mail import send_mail
+from shared import clock
 from shared.db import Database
 from shared.errors import Unavailable
 from shared.ids import new_id
@@ -96,6 +98,21 @@ async def test_an_address_that_is_refused_for_good_is_a_failure(account: Account
         await conn.execute("UPDATE users SET email = %s WHERE id = %s", [f"bounce-{account.email}", account.id])
     with pytest.raises(TaskFailed, match="address-refused"):
         await send_mail(SendMail(account.id, "verify"), database, settings(outside))
+
+
+@pytest.mark.parametrize("purpose", ["verify", "reset"])
+def test_a_letter_leads_to_its_page_and_says_that_no_one_need_answer(
+    purpose: mail.Purpose, outside: Outside, later: Callable[[float], None]
+) -> None:
+    later(86_400)
+    there = settings(outside, APP_URL="https://app.eco2.example/")
+    letter = mail.letter(purpose, name="kim", email="kim@example.com", token="t" * 43, settings=there)
+    assert f"https://app.eco2.example/{purpose}#token={'t' * 43}\n" in letter.get_content()
+    assert letter["Auto-Submitted"] == "auto-generated"
+    assert letter["To"] == "kim@example.com"
+    assert abs(parsedate_to_datetime(letter["Date"]).timestamp() - clock.time()) < 60
+    other = mail.letter(purpose, name="kim", email="kim@example.com", token="t" * 43, settings=there)
+    assert other["Message-ID"] != letter["Message-ID"]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """GET /oauth/{provider}/start"""
 
+from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
+from functions.auth import start_oauth
+from shared.ids import new_id
 from tests.auth.conftest import Outside
 from tests.auth.signing_in import App
 
@@ -23,6 +26,20 @@ async def test_it_leads_to_the_provider_with_pkce_state_and_nonce(reached: httpx
     assert query["nonce"] != query["state"]
     # The provider is given a challenge of ours: the app's would let the provider exchange our code.
     assert query["code_challenge"] != App(reached).challenge
+
+
+async def test_one_address_begins_so_many_and_keeps_no_other_from_it(
+    serve: Callable[..., Awaitable[httpx.AsyncClient]], outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_oauth, "BEGUN", (2, 60.0))
+    auth = await serve("auth", **outside.environment, TRUSTED_HOPS="1")
+
+    async def begun(address: str) -> int:
+        auth.headers["X-Forwarded-For"] = address
+        return (await App(auth).start()).status_code
+
+    one, other = (f"2001:db8:{new_id().hex[-4:]}:{new_id().hex[-4:]}::1" for _ in range(2))
+    assert [await begun(address) for address in (one, one, one, other)] == [303, 303, 429, 303]
 
 
 @pytest.mark.parametrize(
