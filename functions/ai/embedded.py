@@ -22,7 +22,7 @@ from PIL import Image
 from functions.ai import deciding, judging, stages
 from functions.ai.judging import Judge, Judged, Look
 from functions.ai.structure import shows_something
-from functions.ai.variants import MODEL, SIDE, VARIANTS, Variant
+from functions.ai.variants import BANDS, MODEL, SIDE, VARIANTS, Variant
 from shared.errors import Unavailable
 from shared.messages import Classification
 
@@ -57,11 +57,11 @@ class ModelMissing(Exception):
 
 def views(photo: Image.Image) -> Pixels:
     """[SEEN, SIDE, SIDE, 3] in RGB."""
-    return np.stack([middle(photo, MIDDLE), _resized(photo, SIDE)])
+    return np.stack([middle(photo, MIDDLE), np.asarray(_resized(photo, SIDE))])
 
 
-def _resized(photo: Image.Image, side: int, box: tuple[float, float, float, float] | None = None) -> Pixels:
-    return np.asarray(photo.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0))
+def _resized(photo: Image.Image, side: int, box: tuple[float, float, float, float] | None = None) -> Image.Image:
+    return photo.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
 
 
 def middle(photo: Image.Image, share: float) -> Pixels:
@@ -72,7 +72,7 @@ def middle(photo: Image.Image, share: float) -> Pixels:
         x, y = (width - SIDE) // 2, (height - SIDE) // 2
         return np.asarray(photo.crop((x, y, x + SIDE, y + SIDE)))
     left, top = (width - crop) / 2, (height - crop) / 2
-    return _resized(photo, SIDE, (left, top, left + crop, top + crop))
+    return np.asarray(_resized(photo, SIDE, (left, top, left + crop, top + crop)))
 
 
 class Network:
@@ -111,8 +111,11 @@ class Network:
         return np.concatenate(features), np.concatenate(logits)
 
     def fitting(self, image: Pixels) -> Pixels:
-        """A view of SIDE in the network's own."""
-        return image if self._side == len(image) else _resized(Image.fromarray(image), self._side)
+        """A view of SIDE as the network takes it: [its side, its side, BANDS]."""
+        photo = Image.fromarray(image)
+        if self._side != len(image):
+            photo = _resized(photo, self._side)
+        return np.frombuffer(photo.tobytes("raw", "RGBX"), np.uint8).reshape(self._side, self._side, BANDS)
 
 
 class Classifier:

@@ -18,6 +18,7 @@ import onnx
 from msgspec import Struct
 from onnx import TensorProto, helper, numpy_helper
 
+from functions.ai.variants import BANDS
 from functions.ai.weights import Array
 
 EPSILON = 1e-3
@@ -45,7 +46,7 @@ class _Graph:
     """Collects nodes and constants."""
 
     def __init__(self, weights: dict[str, Array], side: int, quantised: bool) -> None:
-        self.weights = weights
+        self.weights = dict(weights)
         self.side = side
         self.quantised = quantised
         self.nodes: list[Any] = []
@@ -142,9 +143,9 @@ def fold(weights: dict[str, Array], name: str, norm: str) -> tuple[Array, Array]
 
 
 def build(weights: dict[str, Array], side: int, *, quantised: bool = True, title: str = "") -> Any:
-    """The ONNX model: `image` uint8 [n, side, side, 3] in RGB to `features` [n, 1280] and `logits` [n, 1000] in float32.
+    """The ONNX model: `image` uint8 [n, side, side, BANDS] to `features` [n, 1280] and `logits` [n, 1000] in float32.
 
-    `title` is what the file says that it is.
+    Of the bands red, green and blue are seen. `title` is what the file says that it is.
     """
     graph = _Graph(weights, side, quantised)
     value = _blocks(graph, graph.convolution(_input(graph), "_conv_stem", "_bn0", stride=2))
@@ -158,7 +159,7 @@ def build(weights: dict[str, Array], side: int, *, quantised: bool = True, title
         helper.make_graph(
             graph.nodes,
             "efficientnet-lite",
-            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", side, side, 3])],
+            [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", side, side, BANDS])],
             [
                 helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", features]),
                 helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", classes]),
@@ -175,15 +176,20 @@ def build(weights: dict[str, Array], side: int, *, quantised: bool = True, title
 
 
 def _input(graph: _Graph) -> _Value:
-    """Pixels as the network was trained on them: (value - 127) / 128, which 8 bits hold exactly."""
-    value = graph.add("Cast", "image", to=TensorProto.FLOAT)
-    value = graph.add("Sub", value, graph.constant("mean", np.float32(127)))
-    value = graph.add("Mul", value, graph.constant("scale", np.float32(1 / 128)))
-    value = graph.add("Transpose", value, perm=[0, 3, 1, 2])
-    if not graph.quantised:
+    """Pixels as the network was trained on them: (value - 127) / 128, of which 8 bits are the pixel itself."""
+    stem = "_conv_stem.weight"
+    graph.weights[stem] = np.pad(graph.weights[stem], ((0, 0), (0, BANDS - 3), (0, 0), (0, 0)))
+    value = graph.add("Transpose", "image", perm=[0, 3, 1, 2])
+    if graph.quantised:
+        point = graph.constant("image.zero", np.uint8(127))
+        value = graph.add("DequantizeLinear", value, graph.constant("image.step", np.float32(1 / 128)), point)
+    else:
         graph.constant("zero", np.float32(0))
         graph.constant("six", np.float32(6))
-    return graph.in_bytes(_Value(value, np.zeros(3), np.ones(3), 1 / 128), 127)
+        value = graph.add("Cast", value, to=TensorProto.FLOAT)
+        value = graph.add("Sub", value, graph.constant("image.mean", np.float32(127)))
+        value = graph.add("Mul", value, graph.constant("image.scale", np.float32(1 / 128)))
+    return _Value(value, np.zeros(BANDS), np.ones(BANDS), 1 / 128)
 
 
 def _blocks(graph: _Graph, value: _Value) -> _Value:

@@ -16,7 +16,7 @@ from PIL import Image
 from functions.ai import model_build, network, weights
 from functions.ai.embedded import Network, views
 from functions.ai.network import build, fold
-from functions.ai.variants import VARIANTS, Variant
+from functions.ai.variants import REVISION, VARIANTS, Variant
 from functions.ai.weights import BuildError, read_weights
 from tests.ai.test_embedded import shipped
 
@@ -107,7 +107,7 @@ def test_a_folder_of_the_version_before_gets_what_is_missing_and_new(tmp_path: P
     one, other = files
     other.unlink()
     facts = one.with_suffix(".json")
-    facts.write_text(facts.read_text().replace('"revision": 3', '"revision": 2'))
+    facts.write_text(facts.read_text().replace(f'"revision": {REVISION}', '"revision": 2'))
     assert model_build.write(tmp_path) == dict.fromkeys(files, True)
 
 
