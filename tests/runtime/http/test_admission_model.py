@@ -36,11 +36,11 @@ class Line:
         self.last: dict[str, int] = {}
 
     def comes(self, who: str) -> None:
-        if (place := self.lane.take()) is not None:
-            assert not self.waiting
+        place = self.lane.take()
+        assert (place is None) == (len(self.served) == PLACES), "who waits has the places that are free"
+        if place is not None:
             self.served.append(place)
             return
-        assert len(self.served) == PLACES
         round_ = max(self.round, self.last.get(who, -1) + 1)
         self.last[who] = round_
         self.waiting.append(Waiting(self.lane, who, round_))
