@@ -1,0 +1,203 @@
+"""What the gateway answers by itself: problems, the one document of all services, and public copies as a store has them"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from emulator.network import public_copies
+from emulator.network.merge import merge
+from emulator.network.public_copies import PublicCopies
+from emulator.network.refusals import Refused, away, send_problem
+from emulator.network.upstream import Upstream
+from tests import support
+
+
+class Client:
+    """Who is answered."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    async def __call__(self, message: dict[str, Any]) -> None:
+        self.messages.append(message)
+
+    @property
+    def head(self) -> dict[bytes, bytes]:
+        return dict(self.messages[0]["headers"])
+
+
+async def test_a_refusal_is_a_whole_problem() -> None:
+    client = Client()
+    await send_problem(client, away("api-waste"), b"r-1")
+    start, body = client.messages
+    assert msgspec.json.decode(body["body"]) == {
+        "type": "urn:eco2:gateway:unavailable",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "api-waste does not answer. Try again in a moment.",
+        "instance": "r-1",
+    }
+    assert (start["type"], start["status"], body["type"]) == ("http.response.start", 503, "http.response.body")
+    assert client.head == {
+        b"content-type": b"application/problem+json",
+        b"content-length": str(len(body["body"])).encode(),
+        b"x-request-id": b"r-1",
+        b"retry-after": b"2",
+    }
+
+
+def document(name: str, **components: Any) -> dict[str, Any]:
+    parts = {"schemas": components} if components else {}
+    path = {"get": {"answer": {"$ref": "#/components/schemas/One"}}}
+    about = {"title": name, "version": "7"}
+    return {
+        "openapi": "3.1.1",
+        "info": about,
+        "tags": [{"name": name}],
+        "paths": {f"/{name}": path},
+        "components": parts,
+    }
+
+
+def test_documents_become_one_that_has_all_of_each() -> None:
+    assert merge({"api-a": document("a", One=1), "api-b": document("b", One=1, Two=2)}, ["api-c"]) == {
+        "openapi": "3.1.1",
+        "info": {"title": "Eco²", "version": "7"},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": "a"}, {"name": "b"}],
+        "paths": document("a")["paths"] | document("b")["paths"],
+        "components": {"schemas": {"One": 1, "Two": 2}},
+        "x-missing-services": ["api-c"],
+    }
+
+
+def test_a_component_of_another_s_name_is_named_after_its_service_wherever_it_is_meant() -> None:
+    merged = merge({"api-a": document("a", One=1), "api-chat-llm": document("b", One=2)}, [])
+    assert merged["components"] == {"schemas": {"One": 1, "ChatLlmOne": 2}}
+    meant = [merged["paths"][path]["get"]["answer"]["$ref"].rpartition("/")[2] for path in ("/a", "/b")]
+    assert meant == ["One", "ChatLlmOne"]
+    assert "x-missing-services" not in merged
+
+
+def test_without_any_document_there_is_still_one() -> None:
+    assert merge({}, ["api-a"]) | {"x-missing-services": []} == {
+        "openapi": "3.1.0",
+        "info": {"title": "Eco²", "version": "1"},
+        "servers": [{"url": "/"}],
+        "tags": [],
+        "paths": {},
+        "components": {},
+        "x-missing-services": [],
+    }
+
+
+class Store:
+    """Answers as told, and keeps the heads of what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                self.asked.append(head.decode().lower())
+                writer.write(self.answer)
+
+
+@contextlib.asynccontextmanager
+async def copies() -> AsyncIterator[tuple[Store, PublicCopies]]:
+    store, upstream = Store(), Upstream()
+    async with support.answering(store.serve) as address:
+        names = {"S3_BUCKET": "bucket", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_REGION": "here"}
+        yield store, PublicCopies(upstream, {"S3_ENDPOINT_URL": address} | names)
+        upstream.close()
+
+
+def asking(method: str = "GET", *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {"method": method, "headers": list(headers)}
+
+
+async def test_a_copy_is_asked_for_with_the_store_s_keys_and_what_the_browser_has_of_it() -> None:
+    client = Client()
+    async with copies() as (store, public):
+        has = [(b"if-none-match", b'"tag"'), (b"range", b"bytes=0-1"), (b"cookie", b"secret")]
+        await public.answer("images/a b.jpg", asking("GET", *has), client, b"r-1")
+    [head] = store.asked
+    assert head.startswith("get /bucket/images/a%20b.jpg http/1.1\r\n")
+    for line in ('if-none-match: "tag"', "range: bytes=0-1", "authorization: aws4-hmac-sha256 credential=id/"):
+        assert line in head
+    assert "cookie" not in head
+
+
+async def test_a_copy_s_answer_has_what_a_browser_needs_and_nothing_of_the_store_s_own() -> None:
+    client = Client()
+    async with copies() as (store, public):
+        store.answer = (
+            b"HTTP/1.1 206 Partial Content\r\nContent-Length: 2\r\nContent-Type: image/jpeg\r\nETag: 1\r\n"
+            b"Content-Range: bytes 0-1/9\r\nAccept-Ranges: bytes\r\nLast-Modified: then\r\nServer: store\r\n\r\nab"
+        )
+        await public.answer("images/a", asking(), client, b"r-1")
+    assert client.head == {
+        b"content-length": b"2",
+        b"content-type": b"image/jpeg",
+        b"etag": b"1",
+        b"content-range": b"bytes 0-1/9",
+        b"accept-ranges": b"bytes",
+        b"last-modified": b"then",
+        b"cache-control": b"public, max-age=31536000, immutable",
+        b"x-content-type-options": b"nosniff",
+        b"access-control-allow-origin": b"*",
+        b"x-request-id": b"r-1",
+    }
+    assert client.messages[0]["status"] == 206
+    assert client.messages[1] == {"type": "http.response.body", "body": b"ab"}
+
+
+async def test_a_copy_is_kept_as_the_store_says_and_of_a_head_there_is_no_content() -> None:
+    client = Client()
+    async with copies() as (store, public):
+        store.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: no-cache\r\n\r\n"
+        await public.answer("images/a", asking("HEAD"), client, b"r-1")
+    assert store.asked[0].startswith("head ")
+    assert client.head[b"cache-control"] == b"no-cache"
+    assert client.messages[1]["body"] == b""
+
+
+@pytest.mark.parametrize(
+    ("status", "refused"),
+    [(200, None), (206, None), (304, None), (416, None), (403, 404), (404, 404), (301, 503), (400, 503), (500, 503)],
+)
+async def test_what_the_store_says_is_a_copy_none_or_a_store_that_is_away(status: int, refused: int | None) -> None:
+    client = Client()
+    async with copies() as (store, public):
+        content = b"" if status == 304 else b"Content-Length: 2\r\n"
+        store.answer = b"HTTP/1.1 %d X\r\n%b\r\n%b" % (status, content, b"" if status == 304 else b"ab")
+        found = None
+        try:
+            await public.answer("images/a", asking(), client, b"r-1")
+        except Refused as refusal:
+            found = refusal.status
+    assert found == refused
+    assert len(client.messages) == (0 if refused else 2)
+
+
+@pytest.mark.parametrize("key", ["raw/a", "images/../raw/a", "images", "", "images/a/.."])
+async def test_what_is_no_public_copy_the_store_is_not_asked_for(key: str) -> None:
+    async with copies() as (store, public):
+        with pytest.raises(Refused) as refused:
+            await public.answer(key, asking(), Client(), b"r-1")
+    assert (refused.value.status, store.asked) == (404, [])
+
+
+async def test_a_store_that_says_nothing_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(public_copies, "_PATIENCE", 0.05)
+    async with copies() as (store, public), asyncio.timeout(60):
+        store.answer = b""
+        with pytest.raises(Refused) as refused:
+            await public.answer("images/a", asking(), Client(), b"r-1")
+    assert refused.value.status == 503
