@@ -338,3 +338,42 @@ async def test_what_is_asked_of_two_replicas_whose_connections_are_cut_is_done_o
     assert len(set(answers)) == keys
     assert {id_ for _, id_ in answers} == done
     assert len(done) == keys
+
+
+async def test_whoever_waits_for_a_unit_hears_when_it_is_given_up(users: Database, db: Connect) -> None:
+    """The loop is being closed: a group under way, and what is gathered behind it."""
+    under_way, behind = users.unit(), users.unit()
+    await later(under_way, "SELECT pg_sleep(600)")
+    waiting = [asyncio.create_task(users.commit(under_way))]
+    await _asleep(await db("userinfo"))
+    waiting.append(asyncio.create_task(users.commit(behind)))
+    await asyncio.sleep(0)
+    committing = users._units._committing
+    assert committing is not None
+    committing.cancel()
+    await asyncio.wait(waiting, timeout=60)
+    assert [one.cancelled() for one in waiting] == [True, True]
+
+
+async def test_whoever_waits_for_a_unit_alone_hears_when_it_is_given_up(users: Database, db: Connect) -> None:
+    refused, alone = users.unit(), users.unit()
+    await later(refused, "SELECT 1 / 0")
+    await later(alone, "SELECT pg_sleep(600)")
+    waiting = [asyncio.create_task(users.commit(one)) for one in (refused, alone)]
+    await asyncio.wait(waiting[:1], timeout=60)
+    await _asleep(await db("userinfo"))
+    for task in users._units._alone:
+        task.cancel()
+    await asyncio.wait(waiting, timeout=60)
+    assert [type(waiting[0].exception()), waiting[1].cancelled()] == [psycopg.errors.DivisionByZero, True]
+
+
+async def _asleep(database: Database) -> None:
+    """Return when a statement of the role sleeps."""
+    for _ in range(4000):
+        async with database.connection() as conn:
+            cursor = await conn.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+            if cursor.rowcount:
+                return
+        await asyncio.sleep(0.005)
+    raise AssertionError("no statement sleeps")

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from shared.objects import ObjectMissing, ObjectStore
-from tests.conftest import Person
+from tests.conftest import Person, Serve
 from tests.support import PLAIN
 from tests.userinfo.conftest import ME
 
@@ -28,3 +28,15 @@ async def test_a_form_takes_no_more_than_was_announced(
     ):
         refused = await userinfo.post(f"{ME}/avatar/uploads", json=wrong, headers=person.headers)
         assert refused.status_code == 400
+
+
+async def test_pictures_of_one_person_are_as_many_a_minute_as_uploads_may_be(
+    serve: Serve, person: Person, another_person: Person
+) -> None:
+    client = await serve("userinfo", QUOTA_UPLOADS="1")
+    request = {"content_type": "image/png", "size_bytes": 10}
+    statuses = [
+        (await client.post(f"{ME}/avatar/uploads", json=request, headers=who.headers)).status_code
+        for who in (person, person, another_person)
+    ]
+    assert statuses == [201, 429, 201]
