@@ -45,7 +45,6 @@ WARM = (
     *(
         "dramatiq",
         "dramatiq.brokers.stub",
-        "httpx",
         "httpcore",
         "sqlite3",
         "encodings.idna",  # of which every first look-up of a host makes use
@@ -83,12 +82,9 @@ def main(control: socket.socket | None = None) -> None:
 def warm() -> None:
     """Import and do once what each child would else do anew, in memory of its own; then leave no place for a child's objects
     between ours. Connects nowhere."""
-    # Httpx' command line, with rich and pygments: it is imported wherever these are installed (3 MB).
-    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # "can't be imported", which httpx is ready for
     for name in WARM:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    del sys.modules["httpx._main"]
     telemetry.quiet()
     identity.warm()
     sqlite3.connect(":memory:").close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
@@ -77,19 +78,21 @@ class Publisher:
         self._broker = broker
         self._failed = -AWAY
 
-    def add(self, subject: UUID, run_id: UUID | None, name: str, data: dict[str, Any]) -> None:
+    def add(self, subject: UUID, run_id: UUID | None, name: str, *data: dict[str, Any]) -> None:
+        """Write events of one name, one for each of `data`, in one exchange."""
         from redis.exceptions import RedisError
 
         if time.monotonic() - self._failed < AWAY:
             return
         key = stream(subject)
         pipe = self._broker.pipeline(transaction=False)
-        pipe.xadd(
-            key,
-            {"name": name, "run": str(run_id or ""), "data": msgspec.json.encode(data)},
-            maxlen=LENGTH,
-            approximate=True,
-        )
+        for one in data:
+            pipe.xadd(
+                key,
+                {"name": name, "run": str(run_id or ""), "data": msgspec.json.encode(one)},
+                maxlen=LENGTH,
+                approximate=True,
+            )
         pipe.expire(key, KEPT_AFTER if name == "ended" else KEPT)
         try:
             pipe.execute()
@@ -113,9 +116,9 @@ class Progress:
         """Tell the listeners what the task does, and which part (0 to 1) of it is done."""
         self._add("progress", {"stage": stage, "progress": round(fraction, 3)})
 
-    def publish_token(self, text: str, index: int) -> None:
-        """Send the next piece of an answer to its listeners."""
-        self._add("token", {"text": text, "index": index})
+    def publish_tokens(self, texts: Sequence[str], index: int) -> None:
+        """Send the next pieces of an answer to its listeners, the first of them under this index."""
+        self._add("token", *({"text": text, "index": number} for number, text in enumerate(texts, index)))
 
     def anew(self) -> Progress:
         """The progress of another attempt in the same run: listeners discard the tokens that this one sent."""
@@ -125,8 +128,8 @@ class Progress:
         """Tell the listeners that the owner's row has its terminal state. Called after the commit; may get lost."""
         await asyncio.to_thread(self._publisher.add, self._task.subject, None, "ended", {})
 
-    def _add(self, name: str, data: dict[str, Any]) -> None:
-        self._publisher.add(self._task.subject, self._task.run_id, name, data)
+    def _add(self, name: str, *data: dict[str, Any]) -> None:
+        self._publisher.add(self._task.subject, self._task.run_id, name, *data)
 
 
 async def forget(broker: redis.asyncio.Redis, *subjects: UUID) -> None:

@@ -25,7 +25,7 @@ async def gathering() -> AsyncIterator[tuple[Site, contextlib.AsyncExitStack]]:
             yield site, until_the_end
     finally:
         hearing.close()
-        await site.client.aclose()
+        await site.close()
 
 
 async def build(given: tuple[Site, contextlib.AsyncExitStack]) -> Any:

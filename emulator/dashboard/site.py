@@ -1,12 +1,14 @@
 """What the dashboard's handlers share: the running system's folder, gateway and services, and the spans collected."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import sys
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 from litestar.datastructures import State as Shared
 
 from emulator import control
@@ -15,6 +17,9 @@ from emulator.dashboard.spans import Collector
 from emulator.state.folder import State
 from runtime.services import readable
 from shared import clock
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class Site:
@@ -27,9 +32,19 @@ class Site:
         self.collector = Collector()
         self.locks = Locks(self._dsn, self.collector.tell)
         self.collector.late, self.collector.ended = self.locks.late, self.locks.ended
-        # Loopback without TLS: the certificates that httpx would read are 2 MB.
-        self.client = httpx.AsyncClient(base_url=self.gateway, timeout=60, trust_env=False, verify=False)  # noqa: S501 - the address is http, there is nothing to verify
         self._environment: dict[str, str] = {}
+
+    @cached_property
+    def client(self) -> httpx.AsyncClient:
+        """The gateway, as the browser of who looks at the dashboard asks it: imported when somebody does."""
+        import httpx
+
+        # Loopback without TLS: the certificates that httpx would read are 2 MB.
+        return httpx.AsyncClient(base_url=self.gateway, timeout=60, trust_env=False, verify=False)  # noqa: S501 - the address is http, there is nothing to verify
+
+    async def close(self) -> None:
+        if "client" in self.__dict__:
+            await self.client.aclose()
 
     async def ask(self, do: str, **more: Any) -> dict[str, Any]:
         """Have the emulator carry out an order. Raises StartError with one line."""

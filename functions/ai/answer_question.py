@@ -1,13 +1,12 @@
 """A person's question about throwing something away, answered from recycle-info's items, streamed as it is written."""
 
 import logging
-from collections.abc import Callable
 
 from msgspec import Struct, structs
 
 from functions.ai import metrics
 from functions.ai.cache import question_key
-from functions.ai.interfaces import ProviderFailed, Question
+from functions.ai.interfaces import ProviderFailed, Question, Tell
 from functions.ai.providers import Answering, Providers
 from shared.messages import Answered, AnswerQuestion
 from shared.parts import Progress, Task
@@ -53,7 +52,7 @@ def answer_question(message: AnswerQuestion, providers: Answering, progress: Pro
     kept = providers.cache.get(f"question:{model}", key, _Kept) if _anyones(asked) else None
     if kept is not None:
         metrics.cached("question", "same")
-        progress.publish_token(kept.text, 0)
+        progress.publish_tokens([kept.text], 0)
         return Result(record=kept.record, payload=Text(kept.text))
     return _answer(providers, asked, key, progress)
 
@@ -94,15 +93,19 @@ def _after(providers: Providers, failed: str) -> Providers:
     return structs.replace(providers, questions=rest)
 
 
-def _sender(progress: Progress, sent: list[str]) -> Callable[[str], None]:
+def _sender(progress: Progress, sent: list[str]) -> Tell:
     """Sends tokens on, numbered, up to the longest answer; `sent` collects them."""
     left = LONGEST
 
-    def token(text: str) -> None:
+    def token(*pieces: str) -> None:
         nonlocal left
-        if len(text) <= left:
-            left -= len(text)
-            progress.publish_token(text, len(sent))
-            sent.append(text)
+        fitting = []
+        for text in pieces:
+            if len(text) <= left:
+                left -= len(text)
+                fitting.append(text)
+        if fitting:
+            progress.publish_tokens(fitting, len(sent))
+            sent.extend(fitting)
 
     return token

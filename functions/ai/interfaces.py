@@ -1,6 +1,5 @@
 """What the two functions ask of whoever answers: classify a photo, answer a question."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -54,14 +53,20 @@ class Answer(Struct, frozen=True):
     record: Answered
 
 
+class Tell(Protocol):
+    """Sends pieces of a text on; what is there together is sent together, for each time costs what ten pieces do."""
+
+    def __call__(self, *pieces: str) -> None: ...
+
+
 class QuestionProvider(Protocol):
     """Answers a question about waste."""
 
     provider: str
     model: str
 
-    def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
-        """The whole answer; `token` is called with each piece of its text as it comes.
+    def answer(self, question: Question, token: Tell) -> Answer:
+        """The whole answer; `token` is called with the pieces of its text as they come.
 
         Raises:
             ProviderFailed: it has no answer.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec import Struct
 
 from functions.ai import metrics
-from functions.ai.interfaces import ProviderFailed
+from functions.ai.interfaces import ProviderFailed, Tell
 from shared import clock
 from shared.errors import Unavailable
 
@@ -129,7 +129,7 @@ class Chat:
         model: str,
         messages: list[Any],
         *,
-        token: Callable[[str], None],
+        token: Tell,
         spender: str,
         deadline: datetime | None,
         tokens: int,

@@ -5,13 +5,12 @@ the sources are ours: whatever text makes the model say can only be said, not do
 """
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from functions.ai.answers import first
-from functions.ai.interfaces import Answer, Question
+from functions.ai.interfaces import Answer, Question, Tell
 from functions.ai.openai_chat import Chat
 from functions.ai.photo_answers import kind
 from functions.ai.questions import say, sources
@@ -69,7 +68,7 @@ class OpenAIQuestions:
         self.model = model
         self._neighbours = neighbours
 
-    def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
+    def answer(self, question: Question, token: Tell) -> Answer:
         """See `interfaces.QuestionProvider`."""
         understood = understand(question, self._neighbours)
         if not understood.items or understood.near or understood.unknown is not None:

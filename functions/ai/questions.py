@@ -6,10 +6,9 @@ what is not about throwing things away. There is no model that could invent a ru
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from functions.ai.interfaces import Answer, Question
+from functions.ai.interfaces import Answer, Question, Tell
 from functions.ai.retrieval import Neighbours
 from shared.messages import Answered, Source
 
@@ -26,7 +25,7 @@ class EmbeddedQuestions:
     def __init__(self, neighbours: Neighbours) -> None:
         self._neighbours = neighbours
 
-    def answer(self, question: Question, token: Callable[[str], None]) -> Answer:
+    def answer(self, question: Question, token: Tell) -> Answer:
         """See `interfaces.QuestionProvider`; never raises ProviderFailed."""
         # With the first question: what all words mean is 5 MB.
         from functions.ai.rules import understand
@@ -34,15 +33,12 @@ class EmbeddedQuestions:
         return say(understand(question, self._neighbours), question, token, self._neighbours)
 
 
-def say(understood: Understood, question: Question, token: Callable[[str], None], neighbours: Neighbours) -> Answer:
+def say(understood: Understood, question: Question, token: Tell, neighbours: Neighbours) -> Answer:
     """The embedded answer to a question that is understood already."""
     from functions.ai import answers
 
-    pieces: list[str] = []
-    for piece in answers.say(understood, question, neighbours):
-        if piece:
-            pieces.append(piece)
-            token(piece)
+    pieces = [piece for piece in answers.say(understood, question, neighbours) if piece]
+    token(*pieces)
     record = Answered(sources(understood), EmbeddedQuestions.provider, EmbeddedQuestions.model, understood.language)
     return Answer("".join(pieces), record)
 

@@ -19,7 +19,7 @@ PLASTIC = Photo("success", "plastic", 0.71, candidates=[Candidate("plastic", 0.7
 def ask(known: Calls, text: str, *said: str, photo: Photo | None = None, place: Place | None = None) -> Answer:
     history = tuple(turn for before in said for turn in (Turn("user", before), Turn("assistant", "…")))
     question = Question(text, history, place, photo=photo)
-    return EmbeddedQuestions(Neighbours(known)).answer(question, lambda _: None)
+    return EmbeddedQuestions(Neighbours(known)).answer(question, lambda *_: None)
 
 
 def first(answer: Answer) -> str:
@@ -295,7 +295,7 @@ def test_an_item_that_is_gone_leaves_its_kind(known: Calls) -> None:
 def test_a_follow_up_is_about_the_item_of_the_answer_before(known: Calls) -> None:
     said = ask(known, "이거 어떻게 버려?", photo=Photo("success", "metal", 0.9, item_id=item_id("umbrella"))).text
     history = (Turn("user", "이거 어떻게 버려?"), Turn("assistant", said))
-    answer = EmbeddedQuestions(Neighbours(known)).answer(Question("고장난 거면?", history), lambda _: None)
+    answer = EmbeddedQuestions(Neighbours(known)).answer(Question("고장난 거면?", history), lambda *_: None)
     assert [source.name for source in answer.record.sources] == ["우산"]
 
 

@@ -54,7 +54,7 @@ def test_a_photo_of_nothing_has_an_answer_too(photos: PhotoProvider) -> None:
 def ask(provider: QuestionProvider, text: str, *said: str, place: Place | None = None) -> tuple[str, Answered]:
     pieces: list[str] = []
     history = tuple(turn for before in said for turn in (Turn("user", before), Turn("assistant", "…")))
-    answer = provider.answer(Question(text, history, place), pieces.append)
+    answer = provider.answer(Question(text, history, place), lambda *said: pieces.extend(said))
     assert "".join(pieces) == answer.text, "the pieces are the answer"
     return answer.text, answer.record
 
@@ -135,14 +135,14 @@ def test_what_no_item_says_is_no_item_and_costs_nothing(questions: QuestionProvi
 def test_a_question_about_a_photo_is_about_its_item(questions: QuestionProvider, which: str) -> None:
     photo = Photo("success", "metal", 0.9, item_id=item_id("umbrella"))
     pieces: list[str] = []
-    answer = questions.answer(Question("이거 어떻게 버려?", photo=photo), pieces.append)
+    answer = questions.answer(Question("이거 어떻게 버려?", photo=photo), lambda *said: pieces.extend(said))
     assert [source.name for source in answer.record.sources] == ["우산"]
     assert (answer.record.provider, "".join(pieces)) == (which, answer.text)
 
 
 @BOTH
 def test_a_photo_of_which_no_item_is_known_costs_nothing(questions: QuestionProvider) -> None:
-    answer = questions.answer(Question("왜 플라스틱이야?", photo=Photo("success", "plastic", 0.7)), lambda _: None)
+    answer = questions.answer(Question("왜 플라스틱이야?", photo=Photo("success", "plastic", 0.7)), lambda *_: None)
     assert "70%" in answer.text
     assert (answer.record.sources, answer.record.provider) == ([], "embedded")
 
@@ -164,5 +164,5 @@ def test_every_line_of_an_embedded_answer_is_an_items_own(task: AtWork, known: C
     for file in items.files():
         for item in file.items[:3]:
             for text in (f"{item.name} 버리는 방법", f"how to dispose of {item.name_en}"):
-                answer = provider.answer(Question(text), lambda _: None)
+                answer = provider.answer(Question(text), lambda *_: None)
                 assert grounded(answer, lines), answer.text

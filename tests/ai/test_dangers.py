@@ -34,7 +34,7 @@ def test_the_first_line_keeps_people_safe(known: Calls, name: str) -> None:
     provider = EmbeddedQuestions(Neighbours(known))
     wrong = []
     for text in PHRASINGS[name]:
-        answer = provider.answer(Question(text), lambda _: None)
+        answer = provider.answer(Question(text), lambda *_: None)
         first = answer.text.partition("\n")[0]
         if first != LINES[name].line(_language(text)):
             wrong.append(f"{text}: {first}")

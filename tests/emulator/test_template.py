@@ -19,4 +19,4 @@ print(json.dumps([threading.active_count(), sorted({name.partition(".")[0] for n
     threads, modules = json.loads(done.stdout)
     assert threads == 1
     assert not _NOT_HERE & set(modules)
-    assert {"litestar", "httpx", "psycopg", "redis"} <= set(modules)
+    assert {"litestar", "httpcore", "psycopg", "redis"} <= set(modules)

@@ -188,7 +188,7 @@ def _report(name: str, provider: EmbeddedQuestions, *, mistakes: bool) -> None:
     wrong, times = [], []
     for one in asked:
         begun = time.perf_counter()
-        answer = provider.answer(one.question(), lambda _: None)
+        answer = provider.answer(one.question(), lambda *_: None)
         times.append(time.perf_counter() - begun)
         part = "held out" if identity(one) in held else "tuning"
         result = right(one, answer, names), grounded(answer, lines)

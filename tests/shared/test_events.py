@@ -7,13 +7,15 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
+import msgspec
 import pytest
 
-from shared import events, progress
+from shared import clock, events, progress
 from shared.events import Hub, follow
 from shared.ids import new_id
-from shared.progress import Publisher
+from shared.progress import Progress, Publisher
 from shared.redis import connect, connect_async
+from shared.tasks import Task
 from tests.proxies import ProxyThread
 
 
@@ -73,6 +75,21 @@ def test_a_broker_that_hangs_costs_a_run_its_patience_once_and_not_once_a_token(
         publisher.add(subject, run, "token", {"text": "x", "index": 50})
         assert connect(broker_url).xlen(progress.stream(subject)) >= 1
         client.close()
+
+
+def test_pieces_that_are_there_together_are_events_of_their_own_sent_in_one_exchange(
+    publisher: Publisher, broker_url: str
+) -> None:
+    def expired() -> int:
+        return int(client.info("commandstats").get("cmdstat_expire", {"calls": 0})["calls"])
+
+    client, subject = connect(broker_url), new_id()
+    before = expired()
+    Progress(publisher, Task(new_id(), new_id(), subject, 1, clock.now())).publish_tokens("가나다", 4)
+    assert expired() == before + 1
+    sent = [msgspec.json.decode(fields["data"]) for _, fields in client.xrange(progress.stream(subject))]
+    assert sent == [{"text": text, "index": index} for index, text in enumerate("가나다", 4)]
+    client.close()
 
 
 async def test_what_came_before_and_what_comes_then_the_end(hub: Hub, publisher: Publisher) -> None:
