@@ -135,8 +135,25 @@ def test_of_what_it_is_told_of_a_consumer_keeps_all_and_gives_the_rest_back(line
     )
 
 
+def test_a_second_copy_is_dropped_leaves_the_first_one_s_lease_and_does_not_hide_what_is_behind_it(line: Queue) -> None:
+    line.publish("a")
+    line.fetch("one", 1)
+    line.publish("ab")
+    line["one"].client.delete(keys.wake(line.name))
+    assert line.fetch("other", 1) == ""
+    assert line.state() == State(
+        waiting="b", messages="ab", wake=1, in_hand={"one": "a"}, leases={"a": "one"}, alive="one other"
+    ), "who gets fewer than wanted would wait"
+    assert line.fetch("other", 1) == "b"
+
+
+def test_who_only_beats_lives(line: Queue) -> None:
+    assert line["one"].beat(line.name) == 0
+    assert line.state() == State(alive="one")
+
+
 def test_a_dead_consumer_leaves_nothing_and_a_living_one_keeps_what_it_has(line: Queue) -> None:
-    line.publish("abc")
+    line.publish("abcd")
     for consumer in ("dead", "living", "one"):
         line.fetch(consumer, 1)
     line["one"].client.delete(keys.wake(line.name))
@@ -145,8 +162,8 @@ def test_a_dead_consumer_leaves_nothing_and_a_living_one_keeps_what_it_has(line:
     line["one"].client.zadd(keys.heartbeats(line.name), {line[name].broker_id: at * 1000 for name, at in beats.items()})
     assert line["one"].beat(line.name, ["c"]) == 1
     assert line.state() == State(
-        waiting="a",
-        messages="abc",
+        waiting="da",
+        messages="abcd",
         wake=1,
         in_hand={"living": "b", "one": "c"},
         leases={"b": "living", "c": "one"},
