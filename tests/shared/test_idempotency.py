@@ -9,7 +9,7 @@ import pytest
 
 from shared.db import Database
 from shared.errors import BadInput
-from shared.idempotency import Idempotency, KeyReused, StillUnderWay
+from shared.idempotency import Idempotency, KeyReused, StillUnderWay, Taken
 from shared.ids import new_id
 
 Connect = Callable[[str], Awaitable[Database]]
@@ -111,3 +111,28 @@ async def test_a_rolled_back_request_leaves_no_key(db: Connect) -> None:
 def test_a_key_is_visible_ascii(value: str) -> None:
     with pytest.raises(BadInput):
         key(new_id(), value=value)
+
+
+@pytest.mark.parametrize(("seconds", "free"), [(86_400 - 60, False), (86_401, True)])
+async def test_a_key_of_a_unit_is_free_again_after_a_day_and_then_the_new_request_s(
+    db: Connect, later: Callable[[float], AbstractContextManager[None]], seconds: float, free: bool
+) -> None:
+    waste, user = await db("waste"), new_id()
+    first, other = key(user), key(user, b"another body")
+    unit = waste.unit()
+    first.take(unit, {"first": True}, status=201, headers={"Location": "/first"})
+    await waste.commit(unit)
+    with later(seconds):
+        unit = waste.unit()
+        other.take(unit, {"second": True}, status=202, headers={"Location": "/second"})
+        if not free:
+            with pytest.raises(Taken):
+                await waste.commit(unit)
+            return
+        await waste.commit(unit)
+        async with waste.connection() as conn:
+            answer = await other.repeated(conn)
+            assert (answer.content, answer.status_code) == ({"second": True}, 202)
+            assert answer.headers["Location"] == "/second"
+            with pytest.raises(KeyReused):
+                await first.repeated(conn)

@@ -1,7 +1,8 @@
 """Buckets: shared through Redis, and by a process alone while Redis is away."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from shared import rates
 from shared.errors import TooMany
 from shared.ids import new_id
 from shared.redis import connect_async
+
+Later = Callable[[float], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -78,3 +81,62 @@ async def test_a_process_remembers_a_bounded_number_of_buckets() -> None:
 
 def test_a_key_names_nobody() -> None:
     assert "kim" not in rates.bucket("login", "kim@example.com", 1, 1.0).key
+
+
+async def test_a_name_is_the_same_in_any_case_and_another_for_each_kind_of_thing() -> None:
+    assert rates.bucket("login", "Kim@Example.com", 1, 1.0) == rates.bucket("login", "kim@example.com", 1, 1.0)
+    assert rates.bucket("login", "kim", 1, 1.0).key != rates.bucket("confirm", "kim", 1, 1.0).key
+
+
+async def test_what_rested_long_takes_its_burst_and_no_more(client: Any, later: Later) -> None:
+    bucket = a_bucket(burst=2)
+    await rates.take(client, bucket)
+    with later(86_400):
+        for _ in range(2):
+            await rates.take(client, bucket)
+        with pytest.raises(TooMany):
+            await rates.take(client, bucket)
+
+
+async def test_what_a_process_counted_alone_holds_when_redis_is_back(client: Any) -> None:
+    bucket = a_bucket(burst=1)
+    async with connect_async("redis://127.0.0.1:1") as nowhere:
+        await rates.count(nowhere, [bucket])
+    rates.alone.until = 0.0
+    assert await rates.wait(client, [bucket]) > 0
+    with pytest.raises(TooMany):
+        await rates.take(client, bucket)
+    await rates.forget(client, [bucket])
+    assert await rates.wait(client, [bucket]) == 0
+
+
+async def test_of_what_a_process_remembers_what_was_counted_longest_ago_goes_first() -> None:
+    alone, first = rates._Alone(), a_bucket()
+    alone.count([first])
+    alone.count([a_bucket() for _ in range(rates._REMEMBERED - 1)])
+    alone.count([first])
+    alone.count([a_bucket()])
+    assert first.key in alone.empty_at
+
+
+async def test_a_bucket_leaves_redis_when_it_is_empty_again_at_the_latest(client: Any) -> None:
+    bucket = a_bucket(burst=3, interval=60.0)
+    await rates.take(client, bucket)
+    assert 120 < await client.ttl(bucket.key) <= 180
+
+
+async def test_while_redis_is_away_nothing_waits_for_it_to_forget() -> None:
+    rates.alone.until = 0.0
+    async with connect_async("redis://127.0.0.1:1") as nowhere:
+        await rates.forget(nowhere, [a_bucket()])
+    assert rates.alone.now
+    rates.alone.until = 0.0
+
+
+async def test_a_person_s_quota_is_so_many_a_minute(client: Any) -> None:
+    person = new_id()
+    for _ in range(2):
+        await rates.quota(client, "test", person, 2)
+    with pytest.raises(TooMany) as refused:
+        await rates.quota(client, "test", person, 2)
+    assert 25 <= int(refused.value.headers["Retry-After"]) <= 30
