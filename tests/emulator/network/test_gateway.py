@@ -302,8 +302,18 @@ def test_public_copies_are_served_and_nothing_else(emulator: Emulator) -> None:
         answer = client.get("/cdn/images/a%20b/web.webp")
         assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"picture", "image/webp")
         assert "max-age" in answer.headers["cache-control"]
-        again = client.get("/cdn/images/a%20b/web.webp", headers={"If-None-Match": answer.headers["etag"]})
-        assert again.status_code == 304
+        tag = answer.headers["etag"]
+        for condition in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+            same = client.get("/cdn/images/a%20b/web.webp", headers={"If-None-Match": condition, "Range": "bytes=0-1"})
+            assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag), condition
+        for asked, status, content in (
+            ({"If-None-Match": '"other"'}, 200, b"picture"),
+            ({"Range": "bytes=1-2"}, 206, b"ic"),
+            ({"Range": "lines=1-2"}, 200, b"picture"),
+            ({"Range": "bytes=1-2", "If-Range": '"of what it was before"'}, 200, b"picture"),
+        ):
+            got = client.get("/cdn/images/a%20b/web.webp", headers=asked)
+            assert (got.status_code, got.content) == (status, content), asked
         head = client.head("/cdn/images/a%20b/web.webp")
         assert (head.headers["content-length"], head.content) == ("7", b"")
         for path in ("/cdn/uploads/u/raw", "/cdn/images/none"):
