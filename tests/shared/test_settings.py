@@ -1,8 +1,12 @@
 """Settings: read once, and one line that names what is wrong."""
 
+import re
+
+import msgspec
 import pytest
 
-from shared.settings import SettingsError, read, repair_dsn
+from runtime.services import ROOT
+from shared.settings import Settings, SettingsError, read, repair_dsn
 
 
 def test_the_seeds_spelling_of_a_connection_string_is_repaired() -> None:
@@ -50,3 +54,24 @@ def test_an_empty_variable_counts_as_missing() -> None:
 def test_addresses_of_services() -> None:
     settings = read({"SERVICE_URLS": "api-a=http://127.0.0.1:1/, api-b=http://b"})
     assert settings.urls() == {"api-a": "http://127.0.0.1:1", "api-b": "http://b"}
+
+
+def test_the_reference_names_each_default() -> None:
+    told: dict[str, str] = {}
+    for line in (ROOT / "docs/REFERENCE.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        variables = re.findall(r"`([A-Z0-9_]+)`", cells[0])
+        if len(cells) == 3 and variables:
+            told |= dict.fromkeys(variables, "; ".join(cells[1:]))
+            # Of several in one line each has its place.
+            told |= dict(zip(variables, cells[2].split(", "), strict=True)) if len(variables) > 1 else {}
+    fields = {field.name.upper(): field.default for field in msgspec.structs.fields(Settings)}
+    defaults = {
+        name: default if isinstance(default, str) else f"{default:.10g}"
+        for name, default in fields.items()
+        if default and isinstance(default, (int, float, str))
+    }
+    assert len(defaults) > 15
+    # As a word of its own: 1 is not in 10.
+    found = {name: re.search(rf"(?<![\w.]){re.escape(one)}(?![\w.])", told[name]) for name, one in defaults.items()}
+    assert [name for name, default in found.items() if default is None] == []
