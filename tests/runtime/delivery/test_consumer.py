@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dramatiq
 import pytest
@@ -10,6 +11,7 @@ import redis
 
 from emulator.servers.redis import RedisServer
 from runtime import broker_keys as keys
+from runtime.delivery import broker as brokers_
 from runtime.delivery import consumer as consumers
 from runtime.delivery.broker import LOOK, Broker, BrokerFull, Delivery
 from runtime.delivery.consumer import Consumer
@@ -218,4 +220,42 @@ def test_an_answer_that_was_lost_on_its_way_is_fetched_again(broker_url: str, qu
     with taking(mine, queue) as consumer:
         eventually(lambda: consumer.taken)
         assert [delivery.message.message_id for delivery in consumer.taken] == ["lost"]
+    mine.close()
+
+
+def test_what_stumbles_as_it_is_acked_is_fetched_again(
+    broker_url: str, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brokers_, "LOOK", 0.05)
+
+    class Stumbling(Broker):
+        stumbled = False
+
+        def finish(self, *arguments: Any, **options: Any) -> None:
+            if not self.stumbled:
+                self.stumbled = True
+                raise ValueError("a bug")
+            super().finish(*arguments, **options)
+
+    mine = Stumbling(broker_url)
+    mine.publish([message(queue, "one")])
+    with taking(mine, queue, lambda consumer, delivery: consumer.done(delivery, leased=True)) as consumer:
+        eventually(lambda: consumer.finished == 2)
+    assert [delivery.message.message_id for delivery in consumer.taken] == ["one", "one"]
+    assert fetched(mine, queue) == []
+    mine.close()
+
+
+def test_what_stumbles_as_it_is_taken_goes_back_and_is_taken_again(broker_url: str, queue: str) -> None:
+    def stumble_once(consumer: Taking, delivery: Delivery) -> None:
+        if len(consumer.taken) == 1:
+            raise ValueError("a bug")
+        consumer.done(delivery, leased=True)
+
+    mine = Broker(broker_url)
+    mine.publish([message(queue, "one")])
+    with taking(mine, queue, stumble_once) as consumer:
+        eventually(lambda: consumer.finished == 2)
+    assert [delivery.message.message_id for delivery in consumer.taken] == ["one", "one"]
+    assert mine.client.exists(keys.lease(queue, "one")) == 0
     mine.close()
