@@ -310,7 +310,11 @@ WITH needle AS MATERIALIZED (
                     ELSE 2 END
                 -- A wrong vowel in a short Korean name; a letter in a longer one, two and three in long ones.
                 WHEN letters < 6 THEN is_ascii AND letters = 5 AND misspelt AND skeleton = consonants
-                WHEN letters < 8 AND NOT is_ascii THEN differing = 1 AND (skeleton = consonants
+                -- Only a vowel that is often written for the other: ㅏ and ㅐ, ㅗ and ㅜ, ㅡ and ㅓ. 동굴 is no 덩굴.
+                WHEN letters < 8 AND NOT is_ascii THEN differing = 1 AND (skeleton = consonants AND (
+                        translate(sound, 'ᅦᅪᅯᅮᅱᅴ', 'ᅡᅡᅥᅩᅵᅵ') = translate(heard, 'ᅦᅪᅯᅮᅱᅴ', 'ᅡᅡᅥᅩᅵᅵ')
+                        OR translate(sound, 'ᅳᅰᅱ', 'ᅮᅦᅮ') = translate(heard, 'ᅳᅰᅱ', 'ᅮᅦᅮ')
+                        OR translate(sound, 'ᅳᅵ', 'ᅥᅦ') = translate(heard, 'ᅳᅵ', 'ᅥᅦ'))
                     -- A consonant too few or too many: 세타기.
                     OR letters = 7 AND length(sound) <> length(heard) AND left(sound, 2) = left(heard, 2))
                 ELSE left(sound, 1) = left(heard, 1) AND (

@@ -16,7 +16,13 @@ SIOT = 19
 _HANGUL = re.compile(r"[가-힣]")
 _KIND = {word: kind for kind, words in RULES.kinds.items() for word in words}
 # "1리터", "4인용", "500ml": how much or how many says nothing about what a thing is.
-_AMOUNT = re.compile(r"\d+(?:[가-힣]{1,3}|[a-z]{1,2})?")
+_AMOUNT = re.compile(
+    r"\d+(?:[가-힣]{1,3}|[a-z]{1,2})?"
+    "|(?:한|두|세|네|다섯|몇|반)(?:개|봉지|팩|통|병|캔|박스|상자|장|켤레|벌|마리|포대|줄|판|묶음|망|포기|자루|그릇|컵|조각|권|쪽|송이|포|알|단)"
+)
+# "떼낸거", "눅눅한 것": a verb or an adjective before 것 ends with ㄴ.
+_HOW = re.compile("[가-힣]+(?:거|것|걸)")
+NIEUN = 4
 # "유아용 변기": for whom or what it is.
 _PURPOSE = re.compile("(?<=[가-힣]{2})용(?=[가-힣]{2})")
 
@@ -54,7 +60,7 @@ def variants(kept: list[str]) -> list[str]:
     found = {"".join(words), "".join(between)}
     found |= {_PURPOSE.sub("", text) for text in found}
     found |= set(_linked(words))
-    if len(words) > 1 and words[-1] in RULES.afterwards:
+    if len(words) > 1 and (words[-1] in RULES.afterwards or _says_how(words[-1])):
         found.add("".join(words[:-1]))
     # A kind of one syllable needs a word of its own: 배 포장망, but not 배터리.
     found |= {"".join([_KIND[word], *words[1:]]) for word in words[:1] if word in _KIND}
@@ -70,6 +76,11 @@ def variants(kept: list[str]) -> list[str]:
         }
         found |= set(alike(text))
     return sorted(found - {"".join(kept)})[:MOST_VARIANTS]
+
+
+def _says_how(word: str) -> bool:
+    """Whether it only says what has become of the thing before it: "다시마 건진거" is "다시마"."""
+    return bool(_HOW.fullmatch(word)) and len(word) > 2 and (ord(word[-2]) - ord("가")) % 28 == NIEUN
 
 
 def _linked(words: list[str]) -> Iterator[str]:

@@ -25,6 +25,8 @@ LONGEST_PHRASE = 5
 LONG_TEXT = 12
 # The share of the text as typed, if it is a name: more than all, because it was typed whole ("음식물처리기", not "음식물").
 OUTRIGHT = 1.2
+# Syllables from which a name at the end of a word is what the word means.
+LONG_HEAD = 3
 # Words of a query that are searched one by one.
 MOST_WORDS = 8
 
@@ -49,6 +51,7 @@ _WORD = re.compile(r"[^\W_]+")
 _HANGUL = re.compile(r"[가-힣]")
 _INITIALS = re.compile("[\u1100-\u1112]{2,}")
 _KOREAN_QUESTION = re.compile(_any(RULES.korean_question) + r"[가-힣]*")
+_AFTERWARDS = re.compile(rf"(?<=[가-힣]{{2}})\s*{_any(RULES.korean_afterwards)}")
 _KOREAN_STATE = re.compile(rf"(?<![가-힣]){_any(RULES.korean_state)}(?![가-힣])")
 _ENGLISH_QUESTION = re.compile(rf"\b{_any(RULES.english_question)}\b")
 _ABOUT = re.compile(rf"{_any(RULES.korean_disposal)}|{_any(RULES.korean_predicate)}|\b{_any(RULES.english_disposal)}\b")
@@ -106,7 +109,7 @@ def read(query: str) -> Asked:
     if not core:
         return Asked()
     # A text that is longer than any name is part of none and is no misspelt one.
-    phrases = {" ".join(kept): 1.0} if len(core) <= LONGEST_NAME else {}
+    phrases = {" ".join(kept): 1.0} if len(core) <= LONGEST_NAME and core not in RULES.other_words else {}
     names = dict.fromkeys(swapped(kept), SWAPPED) | dict.fromkeys(variants(kept), KIND)
     names |= dict.fromkeys([*alike(core), *turned(kept)], ALIKE)
     names |= dict.fromkeys(RULES.several.get(core, ()), KIND)
@@ -153,7 +156,7 @@ def _weighed(kept: list[str]) -> dict[str, float]:
 
 
 def _without_question(text: str) -> list[str]:
-    for noise in (_KOREAN_QUESTION, _KOREAN_STATE, _ENGLISH_QUESTION):
+    for noise in (_AFTERWARDS, _KOREAN_QUESTION, _KOREAN_STATE, _ENGLISH_QUESTION):
         text = noise.sub(" ", text)
     return _WORD.findall(text)
 
@@ -168,6 +171,8 @@ def _heads(words: list[str]) -> Iterator[Head]:
         if (text[start:] in RULES.materials and text[start:] in RULES.tails) or text[start:] in RULES.packings:
             continue
         bounded = start in begins or (korean and before in RULES.qualities) or text[start:] in RULES.generic
+        # So long a name does not end other words by chance: 다이소바구니 is a 바구니.
+        bounded = bounded or (korean and start > 1 and len(text) - start >= LONG_HEAD)
         if len(text) - start > LONGEST_NAME or not (bounded or start <= LONGEST_NAME):
             continue
         # A name of one syllable needs a word of its own.

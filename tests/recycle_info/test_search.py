@@ -93,7 +93,9 @@ async def test_what_met_a_neighbour_once_is_found(client: httpx.AsyncClient, q: 
     assert (await find(client, q))[0]["slug"] == slug
 
 
-@pytest.mark.parametrize("q", ["유튜브", "유니콘", "민주주의", "elephant", "쓰레기 봉투 가격", "거북이", "불교"])
+@pytest.mark.parametrize(
+    "q", ["유튜브", "유니콘", "민주주의", "elephant", "쓰레기 봉투 가격", "거북이", "불교", "겨울", "동굴", "울음"]
+)
 async def test_below_the_floor_there_is_no_item(client: httpx.AsyncClient, q: str) -> None:
     assert await find(client, q) == []
 
@@ -137,6 +139,9 @@ async def test_a_caller_that_reads_the_text_itself_gets_resemblances_too(client:
         ("거울이 깨졌을 때", "mirror"),  # what has become of it
         ("햇반 뚜껑", "instant-rice-container"),  # a part of it
         ("에어후라이어", "airfryer"),  # as people spell it
+        ("남비", "cooking-pot"),  # ㅏ for ㅐ, which is heard alike
+        ("물테슈", "wet-wipes"),
+        ("다이소바구니", "plastic-basket"),
         ("ㄱㅈㅈ", "dry-battery"),
         ("칫솔은 재활용이 되나요", "toothbrush"),
     ],

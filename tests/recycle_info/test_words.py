@@ -28,6 +28,31 @@ def test_what_something_came_in_is_no_name_at_the_end() -> None:
     ]
 
 
+@pytest.mark.parametrize(("text", "name"), [("거울깨진거", "거울"), ("핫팩 터진 것", "핫팩")])
+def test_a_state_said_after_the_name_is_not_the_thing(text: str, name: str) -> None:
+    assert list(words.read(text).phrases) == [name]
+
+
+@pytest.mark.parametrize("text", ["다시마 건진거", "다시마 한봉지 건진거", "다시마 20키로"])
+def test_what_has_become_of_it_and_how_much_there_is_may_be_left_out(text: str) -> None:
+    assert "다시마" in words.read(text).names
+
+
+def test_only_a_verb_before_it_says_how_a_thing_is() -> None:
+    assert "다시마" not in words.read("다시마 별거").names
+
+
+def test_a_long_name_at_the_end_of_a_word_is_what_it_means() -> None:
+    bounded = {head.text: head.bounded for head in words.read("마루나무바구니").heads}
+    assert bounded["바구니"]
+    assert not {head.text: head.bounded for head in words.read("고구마창문").heads}["창문"]
+
+
+def test_a_word_that_is_another_thing_is_no_misspelt_name() -> None:
+    assert not words.read("겨울").phrases
+    assert "겨울" in words.read("겨울").names
+
+
 def test_what_it_came_in_may_stand_first() -> None:
     assert "사료캔" in words.read("캔사료").names
 
