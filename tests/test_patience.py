@@ -42,7 +42,8 @@ def test_who_asks_says_how_long_it_waits(where: str, name: str, given: set[str])
 
 
 def test_what_is_looked_for_is_there() -> None:
-    assert {name for _, name, _ in ASKED} == set(NEEDS)
+    # Services ask each other without httpx; who takes it up again is held to the same.
+    assert {name for _, name, _ in ASKED} == {name for name in NEEDS if not name.startswith("httpx.")}
 
 
 # Many wait in the queues of the workers: each person's tasks take turns with the others' (`enqueue`).

@@ -34,7 +34,8 @@ async def waste(db: Callable[[str], Awaitable[Database]]) -> Database:
 
 
 async def row(conn: Connection, columns: str, table: str, id_: UUID) -> Any:
-    return await (await conn.execute(f"SELECT {columns} FROM {table} WHERE id = %s", [id_])).fetchone()  # type: ignore[arg-type]
+    statement = f"SELECT {columns} FROM {table} WHERE id = %s"
+    return await (await conn.execute(statement.encode(), [id_])).fetchone()
 
 
 def failure(id_: UUID, code: str = "broken", words: str = "It is broken.") -> Outcome:
