@@ -9,22 +9,32 @@ from emulator.fleet import Fleet
 from emulator.launcher import Launcher
 from emulator.newcomers import Newcomers
 from emulator.process import Command, StartError
+from emulator.setup import Setup
 from emulator.system import System
 from emulator.watch import Watch, scan
 from runtime.services import ROOT
 
 _SETTLE = 0.03  # an editor writes in steps
+# Says which revision of the classifier's files its code reads: with another one the new worker would do no photo.
+_MODEL = "functions/ai/variants.py"
 
 
 class Reloader:
     """Watches the checkout's own files for one emulator."""
 
     def __init__(
-        self, system: System, fleet: Fleet, launcher: Launcher, newcomers: Newcomers, say: Callable[[str], None]
+        self,
+        system: System,
+        fleet: Fleet,
+        launcher: Launcher,
+        setup: Setup,
+        newcomers: Newcomers,
+        say: Callable[[str], None],
     ) -> None:
         self.system = system
         self.fleet = fleet
         self.launcher = launcher
+        self.setup = setup
         self.newcomers = newcomers
         self.say = say
         self.seen: dict[str, tuple[int, int]] = {}
@@ -95,6 +105,8 @@ class Reloader:
         changed = changed - (held - self.errors.keys())
         # Tables come before the code that asks for them.
         await self._migrate(changed)
+        if _MODEL in changed:
+            await self.setup.build_model()
         affected = sorted({*self._affected(changed), *self.unmigrated, *self.waiting} & self.system.services.keys())
         failed = await asyncio.gather(*(self._check(folder) for folder in affected))
         self._tell(dict(zip(affected, failed, strict=True)))

@@ -30,7 +30,7 @@ class Setup:
 
     async def run(self) -> None:
         """All of it. StartError when the databases can't be prepared."""
-        await asyncio.gather(self.prepare(), self._build_model(), self._import_samples())
+        await asyncio.gather(self.prepare(), self.build_model(), self._import_samples())
 
     async def prepare(self) -> None:
         """Make keys, roles and passwords, and bring every schema up to date. StartError, in the server's own words."""
@@ -50,8 +50,8 @@ class Setup:
         elif line in self.steps:
             self.steps[line].set()
 
-    async def _build_model(self) -> None:
-        """Build the classifier's file once; without it worker-ai says what is missing."""
+    async def build_model(self) -> None:
+        """Build the classifier's files where they are not those of this code; without them worker-ai says what is missing."""
         arguments = ["-m", "functions.ai.model_build", str(self._system.state.path / "model")]
         try:
             await self._launcher.run(self._launcher.program("model", arguments, self._system.environments.base()))

@@ -83,7 +83,7 @@ class Supervisor:
                 await on_ready(self)
                 memory.give_back()
                 newcomers = Newcomers(self.system, self.fleet, self.setup, self._order_everyone, self.say)
-                reloader = Reloader(self.system, self.fleet, self._launcher, newcomers, self.say)
+                reloader = Reloader(self.system, self.fleet, self._launcher, self.setup, newcomers, self.say)
                 self._reloading = supervision.task("reload", reloader.run)
                 await self.stopping.wait()
         finally:

@@ -1,5 +1,6 @@
 """Saving a file: the services that hold it run the new code, the others do not notice, and an error keeps the old."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from emulator.reload import scan, syntax_error
+from functions.ai.variants import REVISION, VARIANTS
 from tests.emulator import conftest
 from tests.emulator.conftest import Emulator
 from tests.emulator.test_up import wait
@@ -77,6 +79,16 @@ def test_a_new_service_answers_by_itself_and_a_removed_one_no_more(checkout: tup
         shutil.rmtree(folder / "functions/harbour")
         wait(lambda: status() == 404)
     wait(lambda: "api-harbour" not in pids(emulator))  # the route goes before its process
+
+
+def test_new_code_finds_the_classifiers_files_that_it_reads(checkout: tuple[Path, Emulator]) -> None:
+    """As after `git pull` while the system runs: with the files of the code before no photo would be looked at."""
+    folder, emulator = checkout
+    before = pids(emulator)
+    edit(folder / "functions/ai/variants.py", f"REVISION = {REVISION}", f"REVISION = {REVISION + 1}")
+    wait(lambda: pids(emulator)["worker-ai"] not in (None, before["worker-ai"]), 60)
+    facts = [json.loads(file.read_text()) for file in (emulator.folder / "model").glob("*.json")]
+    assert [fact["revision"] for fact in facts] == [REVISION + 1] * len(VARIANTS)
 
 
 def test_a_wrong_service_toml_is_said_and_everybody_else_goes_on(checkout: tuple[Path, Emulator]) -> None:
