@@ -270,7 +270,8 @@ def test_a_broken_file_leaves_the_keys_as_they_were(
 @pytest.mark.parametrize(
     "content",
     ["", "[]", "{}", '{"keys": []}', '{"keys": [{"kid": "a", "kty": "RSA", "n": "x"}]}',
-     '{"keys": [{"kid": "a", "kty": "OKP", "crv": "Ed25519", "x": "short"}]}'],
+     '{"keys": [{"kid": "a", "kty": "OKP", "crv": "Ed25519", "x": "short"}]}',
+     '{"keys": [{"kid": "a", "kty": "OKP", "crv": "X25519", "x": "%s"}]}' % ("A" * 43)],
 )  # fmt: skip
 def test_a_service_without_usable_keys_does_not_start(tmp_path: Path, content: str) -> None:
     file = tmp_path / "jwks.json"
@@ -379,6 +380,7 @@ def test_logs_call_a_person_by_an_alias_that_does_not_lead_back() -> None:
     person = uuid4()
     assert identity.alias_of(person) == identity.alias_of(person) != identity.alias_of(uuid4())
     assert person.hex[:8] not in identity.alias_of(person)
+    assert len(identity.alias_of(person)) == len("u-") + 16, "two people have one too seldom to happen"
 
 
 async def test_a_revocation_by_a_process_whose_clock_lags_is_read_too(

@@ -189,3 +189,25 @@ def test_what_must_not_start_twice_ends_its_process_with_a_code_and_says_why() -
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False)
     assert ended.returncode == supervision.EXIT
     assert "writer ended and can't be started again: OSError: the disk is gone" in ended.stderr
+
+
+async def test_a_task_that_is_stopped_before_its_first_step_is_no_one_s_trouble() -> None:
+    loop = supervision.task("never begun", asyncio.Event().wait)  # type: ignore[arg-type]  # what it returns is no one's
+    await loop.stop()
+    assert loop.state == "stopped"
+    assert loop not in supervision.loops()
+
+
+def test_a_thread_that_fails_while_it_stops_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    stopping = threading.Event()
+
+    def run() -> None:
+        stopping.wait(60)
+        raise ValueError("a closed pipe")
+
+    loop = supervision.thread("last words", run)
+    loop.stopping()
+    stopping.set()
+    assert loop.stop(60)
+    assert "last words failed while it stopped" in caplog.text
+    assert (loop.state, loop.ends) == ("stopped", 0)
