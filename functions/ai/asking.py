@@ -26,6 +26,8 @@ _ALONE = re.compile(r"[가-힣]만\s(?:[가-힣]+면|해도)\s?[되돼됨될끝]
 # "ㅋㅋㅋ" is no word.
 _SPELT = re.compile(r"[가-힣]|[a-z]{2}")
 _PLACES = {*WHERE, "bin"}
+# "잼이 유리병째 그대로" tells what it is in, and asks nothing about that.
+_TOLD = {"wrapped", "whole", "tied"}
 _STILL = re.compile(rf"에\s[가-힣]*{ending_in(4)}\s채")
 
 
@@ -43,7 +45,7 @@ class Asking:
         asked = self._asked_before() if items and self._asks_again() else self.scene
         given: dict[str, Any] = {
             "near": self.scene.near,
-            "aspects": asked.outcome,
+            "aspects": tuple(one for one in asked.outcome if not (fact.told and not fact.polar and one in _TOLD)),
             "bin": asked.bin,
             "negated": fact.negated,
             "omitted": fact.omitted,

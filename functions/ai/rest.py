@@ -40,7 +40,7 @@ def is_phrase(text: str, things: Sequence[Mention]) -> bool:
 _PHRASE = 60
 _LED = re.compile(
     rf"(?:{GRAMMAR.filler.source}|{GRAMMAR.states.source}|{GRAMMAR.measures.source}|{ROLES.stuff.source}"
-    rf"|{TOPICS.qualities.source}|\d+)"
+    rf"|{TOPICS.qualities.source}|[a-z]+'s|\d+)"
 )
 _GOES_ON = re.compile(rf"(?:e?s)?(?:\s[a-z]+)?\s*(?:$|[,.(;!~-]|{TOPICS.goes_on.source})")
 _STRAY = 1

@@ -18,6 +18,7 @@ _WITH_A = re.compile(rf"{ROLES.together.source}\s*$")
 _ORIGIN = re.compile(rf"\s*{ROLES.origin.source}")
 _NOT_THAT = re.compile(rf"{ROLES.not_that.source}(?![가-힣])")
 _OWNED = re.compile(rf"(?:의\s|\s|'s\s)(?:{GRAMMAR.states.source}\s)?")
+_FROM = re.compile(r"e?s? from (?:[a-z']+ ){0,2}")
 _OF = re.compile(rf"\sof\s(?:{GRAMMAR.states.source}\s)?")
 _IS = re.compile(r"(?:이?인데|이?거든|이라서|라서|이?니까|이에요|예요)")
 _MADE_OF = re.compile(ROLES.stuff.source)
@@ -122,11 +123,11 @@ def _owners(named: Sequence[Mention], text: str) -> list[Mention]:
 
 
 def _clauses(named: Sequence[Mention], text: str) -> list[Mention]:
-    """What a clause about the next thing names: "피자 시키면 오는 갈릭소스 통"."""
-    return [
-        one
-        for one, other in lists.pairs(named)
-        if _CLAUSE.fullmatch(text[one.end : other.start]) and _is_thing(other, text)
+    """What a clause about the next thing names: "피자 시키면 오는 갈릭소스 통", or in English "dry ice from ice cream"."""
+    pairs = [(one, other) for one, other in lists.pairs(named) if _is_thing(other, text)]
+    said = [one for one, other in pairs if _CLAUSE.fullmatch(text[one.end : other.start])]
+    return said + [
+        other for one, other in pairs if _FROM.fullmatch(text[one.end : other.start]) and _is_thing(one, text)
     ]
 
 

@@ -16,7 +16,7 @@ def answering(item: Item, understood: Understood) -> list[str]:
     language, aspect = understood.language, asked_of(item, understood)
     lines: list[str] = _stuck(item, understood) if "stuck" in understood.cases else []
     later = said_later(item, understood)
-    changes = [line for case in understood.cases if (line := item.exception(case, language)) and line not in later]
+    changes = [line for case in understood.cases if (line := _exception(item, case, language)) and line not in later]
     about = _about(item, aspect, understood)
     first_of_all = aspect is not None and aspect not in _OUTCOMES
     if aspect == "bag" and any(map(_to_the_bag, changes)) and "stays" not in understood.cases:
@@ -28,6 +28,15 @@ def answering(item: Item, understood: Understood) -> list[str]:
     else:
         lines += [*(polarity.excepted(line, aspect, understood) for line in changes), *about]
     return polarity.one_word(list(dict.fromkeys(lines[:2])))
+
+
+def _exception(item: Item, case: str, language: str) -> str:
+    """What changes then; what does not work has no pieces to be wrapped."""
+    line = item.exception("broken" if case == "faulty" else case, language)
+    return "" if case == "faulty" and _WRAPPED.search(line) else line
+
+
+_WRAPPED = re.compile(r"[가-힣]?싸[서고]|쌉니다|[Ww]rap")
 
 
 def _to_the_bag(line: str) -> bool:
@@ -147,7 +156,7 @@ def said_later(item: Item, understood: Understood) -> list[str]:
     """What holds under an open condition, where the way alone is asked: "남은 선크림" is soaked up first of all."""
     if understood.polar or asked_of(item, understood) is not None or what_if(understood.text):
         return []
-    said = [item.exception(case, understood.language) for case in understood.cases]
+    said = [_exception(item, case, understood.language) for case in understood.cases]
     return [line for line in said if line and _open_case(understood)(line) and item.described(understood.language)]
 
 

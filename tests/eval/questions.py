@@ -59,6 +59,7 @@ SETS = (
     "questions_wave_k",
     "questions_wave_l",
     "questions_follow_d",
+    "questions_wave_n",
 )
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
 before the rules for aspects, dangers, photos and what we do not know were tried on anything; each later one when the rules
