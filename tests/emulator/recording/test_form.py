@@ -44,7 +44,7 @@ def exchange(id_: str, at: float = 0.0, method: str = "GET", seconds: float = 1.
         "trace": f"trace-{id_}",
         "answer": answer,
     }
-    return Exchange(**({"id": id_, "at": at, "method": method} | values | more))
+    return Exchange(id=id_, at=at, method=method, **(values | more))
 
 
 @pytest.mark.parametrize(

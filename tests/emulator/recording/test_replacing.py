@@ -1,5 +1,7 @@
 """The same comes in the place of the same, wherever it is; and every column has a rule."""
 
+import hashlib
+
 import psycopg
 import pytest
 
@@ -81,3 +83,92 @@ def test_a_column_that_nobody_has_thought_about_stops_the_export() -> None:
         anonymous.tables({("auth", "users"): ["id", "username", "birthday"]})
     with pytest.raises(anonymous.NoRule, match=r"no rule for weather\.places\.name"):
         anonymous.tables({("weather", "places"): ["name"]})
+
+
+SECRET = "mYq3QjKxY0nI1kXoJrW9Dg6vT5bS2hLzE8uFcRaPwN4"
+
+
+def test_every_kind_of_detail_is_another_one_and_counted_where_it_was(replacer: Replacer) -> None:
+    given = {
+        "username": "mina",
+        "email": "mina@example.org",
+        "current_password": "correct horse",
+        "label": "우리집",
+        "address": "서울특별시 마포구 월드컵로 212",
+        "latitude": "37.5665",
+        "bbox": "126.97,37.56,126.99,37.57",
+        "nonce": SECRET,
+        "phone": "010-1234-5678",
+        "nested": [{"note": "call 010-1234-5678, 900101-1234567"}, [{"tel": "010-9999-8888"}]],
+    }
+    made = replacer.json(given, "request")
+    assert {name: made[name] for name in ("username", "email", "label", "address", "latitude", "bbox", "phone")} == {
+        "username": "person-1",
+        "email": "person-2@example.com",
+        "label": "place-1",
+        "address": ADDRESS,
+        "latitude": "37.6",
+        "bbox": "126.9,37.5,127.0,37.6",
+        "phone": "02-000-0000",
+    }
+    assert made["nested"] == [{"note": "call 02-000-0000, 000000-0000000"}, [{"tel": "02-000-0000"}]]
+    assert made["nonce"] not in (SECRET, "")
+    assert replacer.passwords == {"correct horse": made["current_password"]}
+    kinds = {"username": "name", "email": "email", "current_password": "password", "label": "place"}
+    kinds |= {"address": "address", "latitude": "position", "bbox": "box", "nonce": "secret", "phone": "phone"}
+    kinds |= {"note": "text", "tel": "phone"}
+    assert dict(replacer.counts) == {(f"request {name}", kind): 1 for name, kind in kinds.items()}
+    assert replacer.json(given, "request") == made, "the same for the same"
+
+
+def test_what_is_empty_stays_and_counts_for_nothing(replacer: Replacer) -> None:
+    given = {"username": "", "email": None, "content": "페트병", "code": ["a"], "count": 3, "done": True}
+    assert replacer.json(given, "request") == given
+    assert dict(replacer.counts) == {}
+
+
+def test_a_name_is_a_place_in_a_request_alone(replacer: Replacer) -> None:
+    assert replacer.json({"name": "우리집"}, "request") == {"name": "place-1"}
+    assert replacer.json({"name": "페트병"}, "answer") == {"name": "페트병"}
+
+
+def test_a_kept_hash_is_of_what_came_in_the_token_s_place(replacer: Replacer) -> None:
+    made = replacer.json({"refresh_token": SECRET}, "")["refresh_token"]
+    assert replacer.value("digest", hashlib.sha256(SECRET.encode()).hexdigest(), "") == (
+        hashlib.sha256(made.encode()).hexdigest()
+    )
+    another = hashlib.sha256(b"another").hexdigest()
+    found = replacer.value("digest", another, "")
+    assert found != another
+    assert len(found) == 64
+    assert replacer.value("digest", another, "") == found
+
+
+def test_what_was_replaced_is_looked_for_everywhere_afterwards(replacer: Replacer) -> None:
+    for kind, value in (
+        ("email", "mina@example.org"),
+        ("address", "월드컵로 212"),
+        ("place", "우리집"),
+        ("name", "mina"),
+    ):
+        replacer.value(kind, value, "")
+    replacer.value("address", ADDRESS, "")
+    replacer.value("password", "correct horse", "")
+    replacer.value("secret", SECRET, "")
+    assert sorted(replacer.replaced()) == sorted(
+        [
+            ("mina@example.org", "e-mail address"),
+            ("월드컵로 212", "address"),
+            ("우리집", "place"),
+            ("correct horse", "password"),
+            (SECRET, "token"),
+        ]
+    )
+
+
+def test_a_letter_is_no_name_in_a_text_and_a_name_that_comes_later_is_found_too(replacer: Replacer) -> None:
+    replacer.value("name", "a", "")
+    replacer.value("name", "민아", "")
+    assert replacer.text("a bottle of 민아") == "a bottle of person-2"
+    replacer.value("name", "지훈", "")
+    assert replacer.text("민아, 지훈") == "person-2, person-3"
