@@ -58,11 +58,11 @@ def test_what_a_head_says_is_known(headers: Headers, says: dict[str, Any]) -> No
 
 
 def test_a_request_goes_on_under_its_trace_and_its_id_and_else_under_new_ones() -> None:
-    made, _ = exchange((b"traceparent", TRACE.encode()), (b"x-request-id", b"0123456789abcdef"))
+    made, _ = exchange((b"traceparent", TRACE.encode()), (b"x-request-id", b"of-this-request"))
     assert (made.traceparent[3:35], trace.current(), trace.request_id()) == (
         TRACE[3:35],
         made.traceparent,
-        "0123456789abcdef",
+        "of-this-request",
     )
     assert made.traceparent != TRACE, "a span of its own"
     others = [exchange((b"x-request-id", b"not\nan id"))[0] for _ in range(2)]
