@@ -122,16 +122,40 @@ def asking(method: str = "GET", *headers: tuple[bytes, bytes]) -> dict[str, Any]
     return {"method": method, "headers": list(headers)}
 
 
-async def test_a_copy_is_asked_for_with_the_store_s_keys_and_what_the_browser_has_of_it() -> None:
-    client = Client()
+@pytest.mark.parametrize(
+    ("headers", "part"),
+    [
+        ([(b"range", b"bytes=0-1"), (b"cookie", b"secret")], True),
+        ([(b"range", b"lines=0-1")], False),
+        ([(b"range", b"bytes=0-1"), (b"if-range", b'"tag"')], False),
+    ],
+    ids=str,
+)
+async def test_a_copy_is_asked_for_with_the_store_s_keys_and_the_part_that_the_browser_wants(
+    headers: list[tuple[bytes, bytes]], part: bool
+) -> None:
     async with copies() as (store, public):
-        has = [(b"if-none-match", b'"tag"'), (b"range", b"bytes=0-1"), (b"cookie", b"secret")]
-        await public.answer("images/a b.jpg", asking("GET", *has), client, b"r-1")
+        await public.answer("images/a b.jpg", asking("GET", *headers), Client(), b"r-1")
     [head] = store.asked
     assert head.startswith("get /bucket/images/a%20b.jpg http/1.1\r\n")
-    for line in ('if-none-match: "tag"', "range: bytes=0-1", "authorization: aws4-hmac-sha256 credential=id/"):
-        assert line in head
+    assert "authorization: aws4-hmac-sha256 credential=id/" in head
+    assert ("range: bytes=0-1" in head) is part
     assert "cookie" not in head
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"), [(b'"1"', 304), (b'"0", W/"1"', 304), (b"*", 304), (b'"2"', 200), (b"", 200)]
+)
+async def test_of_a_copy_that_the_browser_has_it_gets_the_name_and_no_content(condition: bytes, status: int) -> None:
+    client = Client()
+    async with copies() as (store, public):
+        store.answer = b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nETag: "1"\r\n\r\nab'
+        await public.answer("images/a", asking("GET", (b"if-none-match", condition)), client, b"r-1")
+    assert client.messages[0]["status"] == status
+    assert client.head[b"etag"] == b'"1"'
+    assert (b"content-length" in client.head, client.messages[1]["body"]) == (
+        (True, b"ab") if status == 200 else (False, b"")
+    )
 
 
 async def test_a_copy_s_answer_has_what_a_browser_needs_and_nothing_of_the_store_s_own() -> None:
