@@ -20,9 +20,9 @@ def in_danger(ask: Asking) -> Understood | None:
     if special:
         # "유리 깨진 거": a material says nothing against what the danger is about.
         items = [one.item for one in ask.scene.things]
-    if special and situation.instead and not any(situation.there(plain(" ".join(item.names()))) for item in items):
+    if special and situation.instead:
         # The thing as it is now has rules of its own: a swollen battery does not belong in the battery box.
-        items = special
+        items = [item for item in items if situation.there(plain(" ".join(item.names())))] or special
     if not items and not special and not ask.scene.about:
         return None
     return ask.understood("in_danger", items or special, situation=situation)
