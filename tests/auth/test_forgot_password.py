@@ -30,6 +30,9 @@ async def test_a_known_and_an_unknown_address_get_the_same_answer_and_the_same_w
     unknown = await auth.post(PATH, json={"email": f"{new_id().hex}@example.com"})
     assert (known.status_code, known.content) == (unknown.status_code, unknown.content) == (202, b"")
     assert await accepted(database) == before + 2
+    async with database.connection() as conn:
+        cur = await conn.execute("SELECT message ->> 'purpose' FROM outbox WHERE subject = %s", [account.id])
+        assert await cur.fetchall() == [("reset",)], "the known one's goes to its person, in whatever case it was typed"
 
 
 async def test_nobody_s_mailbox_is_filled(auth: httpx.AsyncClient, account: Account) -> None:
