@@ -23,6 +23,8 @@ def _left_in(scene: Scene) -> bool:
 
 # "납작하게만 하면 돼?": that it is done is no yes to whether that is all.
 _ALONE = re.compile(r"[가-힣]만\s(?:[가-힣]+면|해도)\s?[되돼됨될끝]")
+# "소주병이 스무 개쯤 있음"
+_HAS = re.compile(r"(?:있[음어는습]|많[아음은]|생겼|나왔)[가-힣]*[\s.!~]*$")
 # "ㅋㅋㅋ" is no word.
 _SPELT = re.compile(r"[가-힣]|[a-z]{2}")
 _PLACES = {*WHERE, "bin"}
@@ -85,7 +87,7 @@ class Asking:
         before = facts(Question(text))
         found = self.neighbours.search(before.text, MANY)
         named = roles.things(mentions(before.text, found), before.text)
-        if before.disposal or before.state or rest.plainly_about(before.text, named):
+        if before.disposal or before.state or _HAS.search(before.text) or rest.plainly_about(before.text, named):
             if named and not bins.only_bins(named, before.text):
                 return [mention.item for mention in named[:MOST_ITEMS]]
             if found and found[0].score >= MEANT and not before.refers:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from functions.ai.mentions import Mention
-from functions.ai.vocabulary import BINS, MATERIAL_WORDS, ROLES, TOPICS
+from functions.ai.vocabulary import BINS, MATERIAL_WORDS, PARTS, ROLES, TOPICS
 
 # What follows the name of a bin when a text asks for it, and not when it is what a thing is made of.
 _INTO = re.compile(
@@ -13,7 +13,7 @@ _INTO = re.compile(
 
 
 _PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
-_TOPIC = re.compile(r"[은는도이가]\s")
+_TOPIC = re.compile(r"[은는도이가]\s|이?(?:인데|니까|라서|거든요?)\s")
 # "멸균팩 안에 은박 있는데 종이팩 맞아?"
 _IS_IT = re.compile(r"[이가]?\s?맞")
 # "plastic bag, plastic or vinyl bin?"
@@ -94,9 +94,15 @@ def is_where(one: Mention, text: str) -> bool:
 
 def _itself(one: Mention, text: str) -> bool:
     """Whether a bin or a basin is the thing: "휴지통 깨졌어요"."""
-    return ROLES.fixtures.is_all(one.words(text)) and _PUT_IN.match(text, one.end) is None
+    basin = ROLES.fixtures.is_all(one.words(text)) and _PUT_IN.match(text, one.end) is None
+    return basin or _BEARS.match(text, one.end) is not None
 
 
+# "스티로폼에 테이프 붙은 채로 내놔도 돼?": a material that bears a part is the thing.
+_BEARS = re.compile(
+    rf"에\s?(?:{'|'.join(words.source for words in PARTS.values())})[이가도은는]?\s?(?:그대로 |아직 |다 )?"
+    r"(?:붙은|붙어|붙인|달린|박힌|남은|남아)"
+)
 _PUT_IN = re.compile(rf"\s?{ROLES.put_in.source}")
 
 

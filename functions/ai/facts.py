@@ -75,10 +75,13 @@ _REMARKS = re.compile(r"[가-힣][은는면]요?[\s?!.~]*$")
 _AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")
 # "and wet wipes?"
 _AND_THIS = re.compile(r"(?:and|even|also)\s")
+# "음식물인가 일반인가", "일반쓰레기야 음식물이야?"
+_IS_IT = r"(?:인가|인지|이냐|이야|[기류]야|[기류]냐|이에요|예요|일까|임)"
 # "닫고 버려요, 열고 버려요?", "씻어, 말아?": one of two ways, and no yes or no.
 _EITHER = re.compile(
     r"(?<![가-힣])([가-힣]+[요야지까나죠해돼]),?\s(?:아니면\s)?(?:[가-힣]+\s){0,2}\1[\s?!.~]*$"
     r"|(?<![도이가은는])\s(?:아니면|말아)(?![가-힣])|야 (?:하나|돼|해) 말"
+    rf"|[가-힣]{_IS_IT}요?,?\s(?:[가-힣]+\s)?[가-힣]+{_IS_IT}요?[\s?!.~]*$"
 )
 # "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
 _DESCRIBED = re.compile(rf"{TOPICS.described.source}(?:요|임|들)?[\s?.!~]*$")

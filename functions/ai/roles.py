@@ -25,13 +25,16 @@ _MADE_OF = re.compile(ROLES.stuff.source)
 # "피자 시키면 오는 (갈릭소스 통)": a clause about the thing that follows.
 _VERBAL = rf"(?!{ROLES.holders.source}[은는]\s)[가-힣]*(?!면){reading.ending_in(4)}\s"
 _CLAUSE = re.compile(rf"(?:[이가을를에]|에서)?\s(?:[가-힣]+(?<!요)\s){{0,3}}{_VERBAL}[가-힣]*")
+# "분유통 안에 숟가락은 어디에"
+_INSIDE = re.compile(r"\s?(?:안에|속에|안의|속의)\s(?:있는 |있던 |든 |들어 있는 |들어 있던 )?")
 _HOLDER = re.compile(
     rf"[이가을를도]?\s(?:[가-힣]+\s){{0,3}}?{_VERBAL}(?:[가-힣]+{reading.ending_in(4)}\s)?"
     rf"(?:{ROLES.stuff.source}\s?)?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
 )
 # "아이스크림 종이통", and neither "막걸리 유리병" nor "주스 종이팩", which are kinds of their own.
 _HOLDER_NEXT = re.compile(
-    rf"\s?(?:(?:플라스틱|종이)\s?(?!팩))?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
+    rf"\s?(?:(?:큰|작은|빈|커다란) )?(?:(?:플라스틱|종이)\s?(?!팩))?"
+    rf"(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
 )
 # "형광등 기구 안에 있는 형광등은 빼야 하나"
 _WITHIN = re.compile(rf"\s|\s?{ROLES.within.source}\s")
@@ -48,6 +51,9 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     if len(named) > 1 and CASES["mixed"].within(text[named[-1].end :]):
         # "옷걸이 철사랑 플라스틱 섞인 거": what the first is made of.
         named = named[:1]
+    if len(named) > 1 and _left_of(named[-2], named[-1], text):
+        # "배추 박스 안에 들어 있던 두꺼운 비닐"
+        return [named[-1]]
     aside = [
         *_contents(named, text),
         *_of_contents(named, text),
@@ -125,7 +131,12 @@ def _owners(named: Sequence[Mention], text: str) -> list[Mention]:
 def _clauses(named: Sequence[Mention], text: str) -> list[Mention]:
     """What a clause about the next thing names: "피자 시키면 오는 갈릭소스 통", or in English "dry ice from ice cream"."""
     pairs = [(one, other) for one, other in lists.pairs(named) if _is_thing(other, text)]
-    said = [one for one, other in pairs if _CLAUSE.fullmatch(text[one.end : other.start])]
+    said = [
+        one
+        for one, other in pairs
+        if _CLAUSE.fullmatch(between := text[one.end : other.start])
+        or (_INSIDE.fullmatch(between) and text.startswith(("은", "는"), other.end))
+    ]
     return said + [
         other for one, other in pairs if _FROM.fullmatch(text[one.end : other.start]) and _is_thing(one, text)
     ]
@@ -141,6 +152,15 @@ def _taken_out(named: Sequence[Mention], text: str) -> list[Mention]:
         and "separate" in one.item.answers
         and _is_thing(other, text)
     ]
+
+
+def _left_of(one: Mention, other: Mention, text: str) -> bool:
+    """Whether a material with which the text ends is what came in the thing before it."""
+    came = _ORIGIN.match(text, one.end) or _CLAUSE.fullmatch(text[one.end : other.start])
+    return bool(came and bins.is_where(other, text) and _ENDS.match(text, other.end) and _is_thing(one, text))
+
+
+_ENDS = re.compile(rf"{parts.END.pattern}$|[은는도]?\s?(?:어디|어떻게|뭘로|뭐로|무슨)")
 
 
 def _is_thing(one: Mention, text: str) -> bool:

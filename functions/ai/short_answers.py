@@ -18,7 +18,14 @@ def answering(item: Item, understood: Understood) -> list[str]:
     later = said_later(item, understood)
     changes = [line for case in understood.cases if (line := _exception(item, case, language)) and line not in later]
     about = _about(item, aspect, understood)
-    first_of_all = aspect is not None and aspect not in _OUTCOMES
+    # How it is tied is of no use where it goes in the bag as it is.
+    to_bag = aspect == "tied" and any(map(polarity.to_general, changes))
+    first_of_all = aspect is not None and aspect not in _OUTCOMES and not to_bag
+    goes = understood.bin or "recycle" in understood.aspects
+    if understood.polar and goes and _AS_LEFT.search(understood.text) and "full" in understood.cases:
+        # "치약 남은 채로 플라스틱에 넣어도 되나요"
+        left = [line for line in changes if not polarity.to_general(line)][:1]
+        lines += [polarity.worded(line, False, understood) for line in left]
     if aspect == "bag" and any(map(_to_the_bag, changes)) and "stays" not in understood.cases:
         # "국물 묻은 스티로폼 쓰봉?": only if it does not come off; neither yes nor no.
         lines += [*changes, *map(polarity.bare, about)]
@@ -97,6 +104,9 @@ def asked_of(item: Item, understood: Understood) -> str | None:
     if len(understood.items) > 1 and not (understood.polar or understood.open):
         # "와인병이랑 코르크 마개요" asks nothing about a lid.
         return None
+    if "stays" in understood.cases:
+        # "씻어도 자국 남는데 그냥 내도 되나요": it is washed.
+        aspects = tuple(one for one in aspects if one != "rinse")
     if understood.together and len(understood.items) > 1:
         # "wet wipes and tissues, same bag?"
         aspects = tuple(one for one in aspects if one != "tied")
@@ -129,9 +139,10 @@ _BY_STEPS = {"empty", "moisture"}
 _ALIKE = {"bin", "outdoors", "handed"}
 """What is answered of every thing."""
 _MORE = {*WHERE, "data"}
-_ON_THE_WAY = {"rinse", "crush"}
+_ON_THE_WAY = {"rinse", "crush", "tied"}
 _OF_PARTS = {"label", "lid"}
 _AS_IT_IS = re.compile(r"그냥 버[리려]")
+_AS_LEFT = re.compile(r"채로|채 |채$|그대로|안 비우고|\bstill (?:inside|in it)\b|with .+ (?:left|inside)")
 _OUTCOMES = {*WHERE, "bin"}
 """Aspects whose answer changes with how the thing is; a dirty can is rinsed all the same."""
 
@@ -156,7 +167,8 @@ def said_later(item: Item, understood: Understood) -> list[str]:
     """What holds under an open condition, where the way alone is asked: "남은 선크림" is soaked up first of all."""
     if understood.polar or asked_of(item, understood) is not None or what_if(understood.text):
         return []
-    said = [_exception(item, case, understood.language) for case in understood.cases]
+    # Who says that it is too large asks for nothing else.
+    said = [_exception(item, case, understood.language) for case in understood.cases if case != "large"]
     return [line for line in said if line and _open_case(understood)(line) and item.described(understood.language)]
 
 
@@ -177,7 +189,9 @@ def _stuck(item: Item, understood: Understood) -> list[str]:
     return said_so if understood.polar else [polarity.bare(line) for line in said_so]
 
 
-_NOT_OFF = re.compile(r"안 떨어|떨어지지 않|어려우면|어려운|못 떼|come off|stubborn|can't be taken apart|hard to")
+_NOT_OFF = re.compile(
+    r"안 열리|안 떨어|떨어지지 않|어려우면|어려운|못 떼|come off|stubborn|can't be taken apart|hard to"
+)
 
 
 def _speaks(line: str, words: list[str]) -> bool:

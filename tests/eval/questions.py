@@ -58,6 +58,7 @@ SETS = (
     "questions_wave_j",
     "questions_wave_k",
     "questions_wave_l",
+    "questions_wave_m",
     "questions_follow_d",
     "questions_wave_n",
 )
