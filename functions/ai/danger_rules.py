@@ -1,5 +1,6 @@
 """The rule for what is dangerous, and what it goes by: the text, the thing's own name, what was spoken of or shown."""
 
+from functions.ai import lists
 from functions.ai.asking import Asking
 from functions.ai.facts import plain
 from functions.ai.understood import Understood
@@ -22,7 +23,10 @@ def in_danger(ask: Asking) -> Understood | None:
         items = [one.item for one in ask.scene.things]
     if special and situation.instead:
         # The thing as it is now has rules of its own: a swollen battery does not belong in the battery box.
-        items = [item for item in items if situation.there(plain(" ".join(item.names())))] or special
+        dangers = [item for item in items if situation.there(plain(" ".join(item.names())))]
+        # "medicine and syringes" are two things to be rid of.
+        listed = any(len(run) > 1 for run in lists.runs(ask.scene.things, ask.scene.facts.text))
+        items = items if dangers and listed else dangers or special
     if not items and not special and not ask.scene.about:
         return None
     return ask.understood("in_danger", items or special, situation=situation)
