@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from functions.ai import bins, parts, rest, sounds
+from functions.ai import bins, parts, rest, sounds, topic
 from functions.ai.asking import Asking
 from functions.ai.danger_rules import in_danger
 from functions.ai.interfaces import Question
@@ -56,13 +56,30 @@ def about_something_else(ask: Asking) -> Understood | None:
 
 
 def named_in_passing(ask: Asking) -> Understood | None:
-    """A thing of ours alone makes no question of ours; after a question of ours it does ("두유팩도 똑같아?")."""
+    """A thing of ours alone makes no question of ours, unless the text is rather about waste by how it is written ("유행 지난
+    넥타이 여섯 개"); after a question of ours it does ("두유팩도 똑같아?").
+    """
     scene = ask.scene
     if not (scene.named or scene.both) or scene.on_topic:
         return None
     if scene.facts.said and scene.facts.short and ask.topic():
         return None
+    if topic.about_waste(ask.question.text):
+        return None
     return ask.understood("named_in_passing", on_topic=False)
+
+
+def turned_to_something_else(ask: Asking) -> Understood | None:
+    """ "정치 얘기 해줘" after a thing: it names nothing, and asks nothing of what was spoken of."""
+    scene = ask.scene
+    says_more = (
+        scene.first or scene.about or scene.aspects or scene.facts.cases or scene.facts.polar or ask.question.photo
+    )
+    if not scene.leans or says_more or len(rest.name_alone(scene.facts.text)) < _NAME:
+        return None
+    if not topic.about_something_else(ask.question.text):
+        return None
+    return ask.understood("turned_to_something_else", on_topic=False, near=False)
 
 
 def what_is_not_taken(ask: Asking) -> Understood | None:
@@ -224,6 +241,7 @@ RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     about_the_photo,
     about_something_else,
     named_in_passing,
+    turned_to_something_else,
     what_is_not_taken,
     food_waste_itself,
     bag_itself,

@@ -1,0 +1,73 @@
+"""Whether a text that names a thing is about throwing it away, where no rule can say so: a linear classifier of its letters.
+
+"유행 지난 넥타이 여섯 개" has no word of ours, and "노트북 화면이 깜빡거려" none of anything else; still, what people write about
+waste and what they write about other things differ in their syllables and endings. `topic.json` says what a run of one to three
+letters speaks for, in hundredths; `python -m tests.eval.topic` trains it. Rules come first: this is asked what they leave open.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+FILE = Path(__file__).with_name("topic.json")
+LONGEST_RUN = 3
+HUNDREDTHS = 100
+# A longer text says more than the texts for training did: only its beginning counts.
+_LONGEST = 200
+
+# Odds of three to two; below them it is left open.
+_CLEAR = 0.4
+
+_BETWEEN = re.compile(r"[\W_]+")
+
+
+class TopicFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """`topic.json`: what made it, and its numbers in hundredths; above nought is something else than waste."""
+
+    revision: int
+    command: str
+    data_sha256: str
+    bias: int
+    weights: dict[str, int]
+
+
+def runs(text: str) -> set[str]:
+    """The runs of one to three letters of a text, a blank before and after each word."""
+    written = unicodedata.normalize("NFKC", text).lower()[:_LONGEST]
+    letters = f" {_BETWEEN.sub(' ', written).strip()} "
+    return set(_of(letters))
+
+
+def _of(letters: str) -> Iterator[str]:
+    for length in range(1, LONGEST_RUN + 1):
+        for start in range(len(letters) - length + 1):
+            yield letters[start : start + length]
+
+
+def odds(text: str, file: TopicFile) -> float:
+    """The logarithm of the odds that a text is about something else than what is thrown away: above nought it rather is."""
+    found = runs(text)
+    # As in training, a text counts alike however long it is.
+    return (sum(file.weights.get(run, 0) for run in found) / math.sqrt(len(found)) + file.bias) / HUNDREDTHS
+
+
+def about_waste(text: str) -> bool:
+    """Whether it clearly is about what is thrown away."""
+    return odds(text, read()) < -_CLEAR
+
+
+def about_something_else(text: str) -> bool:
+    """Whether it clearly is about anything else."""
+    return odds(text, read()) > _CLEAR
+
+
+@cache
+def read() -> TopicFile:
+    """The file; kept, since each question may ask it."""
+    return msgspec.json.decode(FILE.read_bytes(), type=TopicFile)
