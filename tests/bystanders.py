@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -23,6 +24,7 @@ NOW = clock.now()
 PAST, AHEAD, LONG_AGO = NOW - timedelta(minutes=1), NOW + timedelta(minutes=1), NOW - timedelta(days=400)
 PEOPLE = ("kim", "lee")
 KEPT = "idempotency kim POST / key"
+_UUID = re.compile(r"[0-9a-f-]{36}")
 STATES = ("pending", "failure", "success")
 
 
@@ -63,7 +65,7 @@ class World:
         )
 
     async def rows(self) -> dict[str, str]:
-        """All rows of the schema by table and primary key, in which ids are names."""
+        """The rows of the schema by table and primary key, in which ids are names; without those that other tests left."""
         names = {str(id_): name for name, id_ in self._ids.items()}
         there: dict[str, str] = {}
         cursor = await self.conn.execute(
@@ -80,14 +82,22 @@ class World:
             parts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(one)) for one in columns)
             statement = sql.SQL("SELECT t::text, {} FROM {} t").format(parts, sql.Identifier(table))
             for row, *values in await (await self.conn.execute(statement)).fetchall():
-                key = re.sub(r"[0-9a-f-]{36}", lambda found: names.get(found[0], found[0]), " ".join([table, *values]))
-                there[key] = row
+                key = _UUID.sub(lambda found: names.get(found[0], found[0]), " ".join([table, *values]))
+                if not _UUID.search(key):
+                    there[key] = row
         return there
 
 
 Call = Callable[[World], Awaitable[Any]]
 # The statement's function, a call of it, and the rows that it changes.
 Case = tuple[str, Call, set[str]]
+
+
+def each(cases: list[Case]) -> pytest.MarkDecorator:
+    """A test's parameters `call` and `changed`, of each case."""
+    return pytest.mark.parametrize(
+        ("call", "changed"), [pytest.param(*case[1:], id=f"{case[0]}-{n}") for n, case in enumerate(cases)]
+    )
 
 
 async def changes(database: Database, fill: Call, call: Call) -> set[str]:

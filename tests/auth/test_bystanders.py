@@ -7,7 +7,20 @@ import pytest
 
 from functions.auth import db as auth
 from shared.db import Database
-from tests.bystanders import AHEAD, KEPT, NOW, PAST, PEOPLE, Call, Case, Undone, World, changes, without_bystanders
+from tests.bystanders import (
+    AHEAD,
+    KEPT,
+    NOW,
+    PAST,
+    PEOPLE,
+    Call,
+    Case,
+    Undone,
+    World,
+    changes,
+    each,
+    without_bystanders,
+)
 
 
 async def of_auth(world: World) -> None:
@@ -129,9 +142,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("call", "changed"), [pytest.param(*case[1:], id=f"{case[0]}-{n}") for n, case in enumerate(CASES)]
-)
+@each(CASES)
 async def test_a_statement_changes_what_it_names_and_nothing_beside_it(
     call: Call, changed: set[str], db: Callable[[str], Awaitable[Database]]
 ) -> None:

@@ -2,12 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
-import pytest
-
 from functions.chat_llm import db as chat
 from shared.db import Database
 from shared.messages import Answered, TaskError
-from tests.bystanders import LONG_AGO, NOW, PAST, PEOPLE, STATES, Call, Case, World, changes, without_bystanders
+from tests.bystanders import LONG_AGO, NOW, PAST, PEOPLE, STATES, Call, Case, World, changes, each, without_bystanders
 
 
 async def of_chat(world: World) -> None:
@@ -82,9 +80,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("call", "changed"), [pytest.param(*case[1:], id=f"{case[0]}-{n}") for n, case in enumerate(CASES)]
-)
+@each(CASES)
 async def test_a_statement_changes_what_it_names_and_nothing_beside_it(
     call: Call, changed: set[str], db: Callable[[str], Awaitable[Database]]
 ) -> None:

@@ -37,11 +37,11 @@ class Mind:
         if question == "안 되는 질문":
             raise TaskFailed("not-answered", "The question could not be answered.")
         if question == "끊기는 질문" and len(self.asked) == 1:
-            progress.publish_token("처음 ", 0)
+            progress.publish_tokens(["처음 "], 0)
             self.go_on.wait(20)
             raise Unavailable("api-recycle-info")
         for index, word in enumerate(ANSWER.split(" ")):
-            progress.publish_token(f"{word} ", index)
+            progress.publish_tokens([f"{word} "], index)
         record = Answered([MILK_CARTON], provider="test", model="mind", language="ko")
         return Result(record=record, payload={"text": ANSWER})
 

@@ -60,7 +60,10 @@ def beside(emulator: Emulator, code: Path) -> Iterator[dict[str, str]]:
     said = emulator.eco2("status", "-o", "env").stdout
     given = dict(word.split("=", 1) for word in shlex.split(said))
     own = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8", "TZ": "UTC"}
-    own |= {"PYTHONPATH": str(code), "MODEL_DIR": str(emulator.folder / "model"), "TRUSTED_HOPS": "1"}
+    # An image brings the classifier's file that its own code reads.
+    model = code / "model"
+    own |= {"PYTHONPATH": str(code), "MODEL_DIR": str(model), "TRUSTED_HOPS": "1"}
+    subprocess.run([sys.executable, "-m", "functions.ai.model_build", str(model)], env=own, cwd=code, check=True)
     started: list[subprocess.Popen[bytes]] = []
     urls: dict[str, str] = {}
     try:

@@ -2,11 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
-import pytest
-
 from functions.userinfo import db as userinfo
 from shared.db import Database
-from tests.bystanders import KEPT, LONG_AGO, NOW, PEOPLE, Call, Case, World, changes, without_bystanders
+from tests.bystanders import KEPT, LONG_AGO, NOW, PEOPLE, Call, Case, World, changes, each, without_bystanders
 
 
 async def of_userinfo(world: World) -> None:
@@ -63,9 +61,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("call", "changed"), [pytest.param(*case[1:], id=f"{case[0]}-{n}") for n, case in enumerate(CASES)]
-)
+@each(CASES)
 async def test_a_statement_changes_what_it_names_and_nothing_beside_it(
     call: Call, changed: set[str], db: Callable[[str], Awaitable[Database]]
 ) -> None:

@@ -2,14 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 
-import pytest
 from psycopg.types.json import Jsonb
 
 from functions.waste import db as waste
 from functions.waste.guides import Advice
 from functions.waste.model import AnalysisResult, Guide
 from shared.db import Database
-from tests.bystanders import KEPT, LONG_AGO, NOW, PEOPLE, STATES, Call, Case, World, changes, without_bystanders
+from tests.bystanders import KEPT, LONG_AGO, NOW, PEOPLE, STATES, Call, Case, World, changes, each, without_bystanders
 
 RESULT = AnalysisResult([], "embedded", "m", Guide(state="missing"))
 # Of each person: what is looked at, what failed, what is known, what is known without a guide.
@@ -100,9 +99,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("call", "changed"), [pytest.param(*case[1:], id=f"{case[0]}-{n}") for n, case in enumerate(CASES)]
-)
+@each(CASES)
 async def test_a_statement_changes_what_it_names_and_nothing_beside_it(
     call: Call, changed: set[str], db: Callable[[str], Awaitable[Database]]
 ) -> None:

@@ -9,6 +9,7 @@ from tests.conftest import Person, Take
 from tests.waste.conftest import BASE, CLASSIFIED, accept, finish, outbox, outcome, processed
 
 
+@pytest.mark.usefixtures("empty_cache")  # else a guide that a test before had fetched is there
 async def test_an_accepted_photo_ends_with_an_answer(
     client: httpx.AsyncClient, person: Person, waste: Database, take: Take
 ) -> None:
