@@ -1,6 +1,7 @@
 """The ai worker's answer about a photo"""
 
 import httpx
+import pytest
 
 from functions.waste.photo_classified import photo_classified
 from functions.waste.photo_processed import photo_processed
