@@ -42,6 +42,7 @@ async def of_waste(world: World) -> None:
                 s3_key=f"images/{name}",
                 cloudfront_url="http://x",
             )
+    await world.conn.execute("DELETE FROM sweeps")  # other tests' have the same prefixes
     for prefix in ("images/", "uploads/"):
         await world.insert("sweeps", prefix=prefix, begun_at=LONG_AGO)
 
