@@ -8,7 +8,6 @@ letters speaks for, in hundredths; `python -m tests.eval.topic` trains it. Rules
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -41,13 +40,8 @@ def runs(text: str) -> set[str]:
     """The runs of one to three letters of a text, a blank before and after each word."""
     written = unicodedata.normalize("NFKC", text).lower()[:_LONGEST]
     letters = f" {_BETWEEN.sub(' ', written).strip()} "
-    return set(_of(letters))
-
-
-def _of(letters: str) -> Iterator[str]:
-    for length in range(1, LONGEST_RUN + 1):
-        for start in range(len(letters) - length + 1):
-            yield letters[start : start + length]
+    lengths = range(1, LONGEST_RUN + 1)
+    return {letters[start : start + length] for length in lengths for start in range(len(letters) - length + 1)}
 
 
 def odds(text: str, file: TopicFile) -> float:

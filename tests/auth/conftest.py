@@ -177,3 +177,12 @@ async def messages(database: Database, account: Account) -> list[tuple[Any, ...]
             [str(account.id)],
         )
         return await cur.fetchall()
+
+
+async def wait_for_a_place(address: str) -> bool:
+    """Whether there was a place to hash in, or to wait for one."""
+    try:
+        async with passwords.slot(address):
+            return True
+    except passwords.Busy:
+        return False

@@ -18,7 +18,7 @@ from shared.ids import new_id
 from shared.lean_jwt import jwt
 from shared.redis import connect_async
 from shared.settings import Settings
-from tests.auth.conftest import COST, NOBODY, PASSWORD, PASSWORD_HASH, Account, bearer
+from tests.auth.conftest import COST, NOBODY, PASSWORD, PASSWORD_HASH, Account, bearer, wait_for_a_place
 
 PATH = "/api/v1/auth/login"
 
@@ -134,14 +134,6 @@ async def test_whoever_goes_away_while_they_wait_leaves_their_place_to_others() 
         await asyncio.sleep(0)
         assert not late.done()
     assert await late
-
-
-async def wait_for_a_place(address: str) -> bool:
-    try:
-        async with passwords.slot(address):
-            return True
-    except passwords.Busy:
-        return False
 
 
 async def test_the_right_password_clears_what_was_counted_for_the_name(account: Account) -> None:

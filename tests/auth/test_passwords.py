@@ -9,19 +9,11 @@ import pytest
 
 from functions.auth import passwords
 from runtime.services import ROOT
-from tests.auth.conftest import PASSWORD
+from tests.auth.conftest import PASSWORD, wait_for_a_place
 
 # Whoever is called with a place in hand says so in their docstrings.
 INSIDE = {"confirm.py", "passwords.py"}
 TAKES_ONE, NEEDS_ONE = {"slot", "attempt"}, {"hashed", "matches", "check"}
-
-
-async def wait_for_a_place(address: str) -> bool:
-    try:
-        async with passwords.slot(address):
-            return True
-    except passwords.Busy:
-        return False
 
 
 async def test_so_many_wait_and_the_next_is_asked_to_come_again() -> None:
