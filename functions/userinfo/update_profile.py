@@ -11,9 +11,9 @@ from functions.userinfo.avatars import remove
 from shared import clock
 from shared.errors import BadInput, PreconditionFailed, Unauthorized
 from shared.http import Conditional, CurrentUser, Db, problems
-from shared.text import NO_NUL, SEEN, pattern
+from shared.text import LINE, NO_NUL, pattern
 
-Nickname = Annotated[str, Meta(min_length=1, max_length=100, pattern=SEEN, examples=["초록이"])]
+Nickname = Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE, examples=["초록이"])]
 Bio = Annotated[str, Meta(max_length=1000, pattern=NO_NUL, examples=["분리배출 3년 차"])]
 # Null is meant; a length of 0 would say it, but Litestar (2.25) leaves a 0 out of the OpenAPI document.
 Nothing = Annotated[str, Meta(pattern=pattern(r"^$(?!\n)", "can only be cleared, by null"), examples=[None])]

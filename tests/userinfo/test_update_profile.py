@@ -42,6 +42,7 @@ async def test_a_change_keeps_what_it_does_not_name_and_null_clears(
         ("nickname", "\u3164"),  # the Hangul filler, by which people make themselves a name without a letter
         ("nickname", "가" * 101),
         ("nickname", "a\x00b"),
+        ("nickname", "a\u202eb"),  # in another person's list of names, all that follows would run backwards
         ("bio", "가" * 1001),
         ("avatar_url", "https://example.com/me.jpg"),
     ],
