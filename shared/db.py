@@ -30,6 +30,9 @@ LATELY = 0.5
 SILENT = 0.5
 # How long what others may hold for ever is waited for (`tried`).
 MOMENT = 0.25
+# A connection is a process of PostgreSQL's, and what it knows of the tables 3 MB: those of a busy minute go with it, one each
+# time that so many seconds have passed, and the last one where no one asks.
+IDLE = 10.0
 # A statement that comes a second time comes again, as a rule: the server keeps it then.
 PREPARED_AFTER: int | None = 1
 Connection = AsyncConnection[Any]
@@ -131,12 +134,11 @@ class Database:
                 "prepare_threshold": PREPARED_AFTER,
                 **KEEPALIVE,
             },
-            min_size=1,
+            min_size=0,
             max_size=size,
             timeout=PATIENCE,
             max_waiting=size * 50,
-            # A connection is a process of PostgreSQL's: those of a busy minute go with it, one each time.
-            max_idle=10.0,
+            max_idle=IDLE,
             reconnect_timeout=1.0,
             name=name,
             open=False,

@@ -63,6 +63,22 @@ async def test_requests_that_do_not_overlap_share_one_connection_which_knows_the
         assert await cursor.fetchall() == [(3,)], "all but the first time"
 
 
+async def test_who_asks_nothing_has_no_connection(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db_module, "IDLE", 0.1)
+    users = Database(environment["API_USERS_DB_URL"])
+    await users.open()
+    assert users.pool.get_stats()["pool_size"] == 0
+    assert await users.ready()
+    assert users.pool.get_stats()["pool_size"] == 1
+    for _ in range(200):
+        if users.pool.get_stats()["pool_size"] == 0:
+            break
+        await asyncio.sleep(0.05)
+    assert users.pool.get_stats()["pool_size"] == 0
+    assert await users.ready()
+    await users.close()
+
+
 async def test_a_backend_that_goes_in_the_middle_is_a_503(db: Connect, postgres: Postgres) -> None:
     users = await db("userinfo")
     with pytest.raises(Unavailable):
