@@ -70,7 +70,8 @@ def first(understood: Understood, question: Question) -> list[str]:
 
 def _together(understood: Understood, texts: dict[str, str]) -> list[str]:
     """Whether the things go to the same place; nothing where they are of one kind and some have another way as well."""
-    asks_apart = not understood.together
+    # "같이 내는 거 아니죠?"; "안 되나요?" is answered as it is put.
+    asks_apart = (not understood.together) != (understood.negated and not understood.barred)
     if len({item.category for item in understood.items}) > 1:
         return [texts["apart_yes" if asks_apart else "apart"]]
     first, *others = [set(item.bins) for item in understood.items]

@@ -63,7 +63,8 @@ class Asking:
             "together": fact.together,
             "apart": fact.apart,
         } | more
-        return Understood(rule, fact.language, tuple(items)[:MOST_ITEMS], **given)
+        found = {item.id: item for item in items}
+        return Understood(rule, fact.language, (*found.values(),)[:MOST_ITEMS], **given)
 
     def _asks_again(self) -> bool:
         """ "물약도?", "그럼 복숭아 씨는?": what was asked before is asked of another thing."""

@@ -19,7 +19,8 @@ _IS_IT = re.compile(r"[이가]?\s?맞")
 # "plastic bag, plastic or vinyl bin?"
 _EITHER = re.compile(r"\sor\s\w+\s(?:bin|recycling|collection)")
 _COLLECTED = re.compile(
-    r"\s?(?:수거함|전용|통에|함에|칸에|칸으로|쪽에|쪽으로|버리는\s?(?:데|곳|통)에?|모으는\s?(?:데|곳))"
+    r"\s?(?:수거함|전용|통에|함에|칸에|칸으로|쪽에|쪽으로"
+    r"|(?:버리|모으|담|넣|수거하)는\s?(?:데|곳|통|자루|마대|봉투|함|칸|상자|박스|쪽))"
 )
 
 

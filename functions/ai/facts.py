@@ -38,7 +38,7 @@ _HANGUL = re.compile(r"[가-힣ㄱ-ㆎ]")
 # "요거트 먹고 난 통" asks for the 요거트 통: what was done with the thing before is between the two words of its name.
 _AFTER_USE = re.compile(
     rf"(?<=[가-힣])\s+(?:{ROLES.before_use.source}\s*)?{ROLES.after_use.source}\s+(?:빈\s*)?"
-    rf"(?=(?:{ROLES.stuff.source}\s*)?(?:{ROLES.holders.source}|종이|비닐|포장[지재]?)(?!으?로\s))"
+    rf"(?=(?:{ROLES.stuff.source}\s*)?(?:{ROLES.holders.source}|종이(?!컵)|비닐|포장[지재]?)(?!으?로\s))"
 )
 # "마라탕 시켜 먹고 기름 범벅인 그릇": what delivered food came in.
 _DELIVERED = re.compile(rf"({ROLES.delivered.source}.*?)(?<![가-힣])(?:플라스틱\s?|일회용\s?)?(?:그릇|용기)(?!\s?뚜껑)")
@@ -55,10 +55,10 @@ def ending_in(final: int) -> str:
     return "[" + "".join(chr(code) for code in range(ord("가") + final, ord("힣") + 1, 28)) + "]"
 
 
-_N, _L, _M = map(ending_in, (4, 8, 16))
+_N, _L, _M, _B = map(ending_in, (4, 8, 16, 17))
 # The endings with which Korean asks for yes or no: "넣을까", "되려나", "큰가", "되는지 궁금해요", "세척 여부", "라벨 제거 필수?"
 _YES_OR_NO = re.compile(
-    rf"(?:{_L}(?:까|지|는지|런지)|려나|{_N}(?:가|지)|[가-힣][나냐니죠]|잖아|여부|필수|{_M}\?)요?[가은는를]?"
+    rf"(?:{_L}(?:까|지|는지|런지)|려나|{_N}(?:가|지)|{_B}니까|[가-힣][나냐니죠]|잖아|여부|필수|{_M}\?)요?[가은는를]?"
     rf"(?:\s*(?:좀\s*)?{TOPICS.wonders.source}[가-힣\s]*)?[\s?!.~ㅠㅜㅎㅋ]*$"
 )
 # "Do egg shells count as food waste?"
@@ -79,12 +79,14 @@ _AND_THIS = re.compile(r"(?:and|even|also)\s")
 _IS_IT = r"(?:인가|인지|이냐|이야|[기류]야|[기류]냐|이에요|예요|일까|임)"
 # "닫고 버려요, 열고 버려요?", "씻어, 말아?": one of two ways, and no yes or no.
 _EITHER = re.compile(
-    r"(?<![가-힣])([가-힣]+[요야지까나죠해돼]),?\s(?:아니면\s)?(?:[가-힣]+\s){0,2}\1[\s?!.~]*$"
+    r"(?<![가-힣])([가-힣]+[요야지까나죠해돼려]|[가-힣]+[아어여]),?\s(?:아니면\s)?(?:[가-힣]+\s){0,2}\1[\s?!.~]*$"
+    r"|\?\s(?:그냥|아님|아니면)\s[가-힣\s]+\?$"
     r"|(?<![도이가은는])\s(?:아니면|말아)(?![가-힣])|야 (?:하나|돼|해) 말"
     rf"|[가-힣]{_IS_IT}요?,?\s(?:[가-힣]+\s)?[가-힣]+{_IS_IT}요?[\s?!.~]*$"
 )
 # "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
 _DESCRIBED = re.compile(rf"{TOPICS.described.source}(?:요|임|들)?[\s?.!~]*$")
+_MUST = re.compile(r"(?<!버려)(?<!내)(?<!넣어)야\s?(?:하|해|돼|되|될|됨|함)")
 _FOLLOWS = re.compile(rf"(?:{GRAMMAR.openers.source}[,.!\s]*)*{GRAMMAR.leads.source}")
 
 
@@ -221,7 +223,7 @@ def facts(question: Question) -> Facts:
         described=_DESCRIBED.search(text) is not None,
         told=TOPICS.told.within(text) and not is_open and not text.endswith("?"),
         negated=GRAMMAR.negated.count(text) % 2 == 1,
-        omitted=GRAMMAR.omitted.count(text) % 2 == 1,
+        omitted=_omitted(text),
         may=TOPICS.may.within(text),
         reason=TOPICS.reason.within(text),
         barred=_barred(text),
@@ -267,6 +269,12 @@ def _cases(text: str) -> tuple[str, ...]:
 def _barred(text: str) -> bool:
     found = {match.span() for match in GRAMMAR.negated.all(text)}
     return any(match.span() in found for match in GRAMMAR.barred.all(text))
+
+
+def _omitted(text: str) -> bool:
+    """Whether it asks what is when something is left out; "안 떼고 놔뒀는데 다 떼야 하나요" only tells that."""
+    left_out = [match.end() for match in GRAMMAR.omitted.all(text)]
+    return len(left_out) % 2 == 1 and _MUST.search(text, left_out[-1]) is None
 
 
 def _yes_or_no(text: str) -> bool:

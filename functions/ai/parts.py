@@ -11,7 +11,7 @@ from functions.ai.vocabulary import GRAMMAR, PART_WORDS, PARTS, ROLES
 
 def part(text: str, outside: Sequence[Mention] = (), spans: Sequence[tuple[int, int]] = ()) -> tuple[str, str] | None:
     """The part that a text asks about and the word for it; words inside of mentions or spans (of bins, say) are none."""
-    taken = [*((one.start, one.end) for one in outside), *spans]
+    taken = [*((one.start, one.end) for one in outside), *spans, *(one.span() for one in GRAMMAR.no_names.all(text))]
     for kind, pattern in _PART_WORDS.items():
         for match in pattern.finditer(text):
             if all(match.end() <= start or match.start() >= end for start, end in taken):

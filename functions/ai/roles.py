@@ -19,12 +19,28 @@ _ORIGIN = re.compile(rf"\s*{ROLES.origin.source}")
 _NOT_THAT = re.compile(rf"{ROLES.not_that.source}(?![가-힣])")
 _OWNED = re.compile(rf"(?:의\s|\s|'s\s)(?:{GRAMMAR.states.source}\s)?")
 _FROM = re.compile(r"e?s? from (?:[a-z']+ ){0,2}")
+# "used oil after frying (chicken)"
+_AFTER_DOING = re.compile(r"\bafter [a-z]+ing (?:the |some |my |a |an |our )?$")
 _OF = re.compile(rf"\sof\s(?:{GRAMMAR.states.source}\s)?")
 _IS = re.compile(r"(?:이?인데|이?거든|이라서|라서|이?니까|이에요|예요)")
 _MADE_OF = re.compile(ROLES.stuff.source)
 # "피자 시키면 오는 (갈릭소스 통)": a clause about the thing that follows.
 _VERBAL = rf"(?!{ROLES.holders.source}[은는]\s)[가-힣]*(?!면){reading.ending_in(4)}\s"
-_CLAUSE = re.compile(rf"(?:[이가을를에]|에서)?\s(?:[가-힣]+(?<!요)\s){{0,3}}{_VERBAL}[가-힣]*")
+_CLAUSE = re.compile(
+    rf"(?:(?!이?랑|하고|[과와도은는])[가-힣]*\s(?:[가-힣]+(?<!요)\s){{0,3}}{_VERBAL}[가-힣]*|[가-힣\s]*[가-힣](?:았|었|했|렸|켰|겼)?더니\s)"
+)
+# "책장 버릴거고 안에 꽂힌 문제집도", "시럽 남은 거하고 붙였던 패치": both go.
+_BOTH_GO = re.compile(
+    r"버리(?:면서|는데|고\s(?!난|남|나))|버릴\s?(?:거고|건데|거랑|것과)|[거것건](?:하고|이?랑|과)\s|[,;]|그리고"
+)
+# "냉장고에", "서랍 안에서": where a thing is, and not what is on it ("매트리스에 붙은").
+_PLACE = re.compile(
+    r"(?:에|에서|\s?(?:안|속|위|밑|아래|옆|앞|뒤|구석)에서?)\s(?!붙|달|달린|박|끼|꽂|깔|들어\s?있|들었|든\s|있는\s)"
+)
+_KEEPS = frozenset({"bulky", "electronics"})
+# "생리컵은 실리콘이니까": what a thing is said to be, or to be like.
+_SAYS_OF = re.compile(r"[은는도이가만]\s")
+_SAID = re.compile(r"(?:이?니까|이?라서|이?잖아|이?라며|이?라던데|인데|이?거든)")
 # "분유통 안에 숟가락은 어디에"
 _INSIDE = re.compile(r"\s?(?:안에|속에|안의|속의)\s(?:있는 |있던 |든 |들어 있는 |들어 있던 )?")
 _HOLDER = re.compile(
@@ -60,6 +76,8 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         *_owners(named, text),
         *_clauses(named, text),
         *_taken_out(named, text),
+        *_said_of(named, text),
+        *_places(named, text),
     ]
     kept = [
         one
@@ -69,6 +87,9 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         and not _NOT_THAT.match(text, one.end)
         and not (_ORIGIN.match(text, one.end) and one is not named[-1] and not parts.is_part(named[-1].words(text)))
     ]
+    if not kept and follows and all(_NOT_THAT.match(text, one.end) for one in named):
+        # "은박 돗자리 같은 보냉지가 붙었어" after a box
+        return []
     if not kept:
         # "캔을 쓰레기통에": of materials and bins alone, the bin is not the thing.
         return [one for one in named if not bins.is_into(one, text)] or list(named)
@@ -134,12 +155,28 @@ def _clauses(named: Sequence[Mention], text: str) -> list[Mention]:
     said = [
         one
         for one, other in pairs
-        if _CLAUSE.fullmatch(between := text[one.end : other.start])
+        if (_CLAUSE.fullmatch(between := text[one.end : other.start]) and not _BOTH_GO.search(between))
         or (_INSIDE.fullmatch(between) and text.startswith(("은", "는"), other.end))
     ]
+    said += [one for one in named if one is not named[0] and _AFTER_DOING.search(text, 0, one.start)]
     return said + [
         other for one, other in pairs if _FROM.fullmatch(text[one.end : other.start]) and _is_thing(one, text)
     ]
+
+
+def _said_of(named: Sequence[Mention], text: str) -> list[Mention]:
+    """What a thing is said to be: "생리컵은 실리콘이니까"."""
+    return [
+        other
+        for one, other in lists.pairs(named)
+        if _SAYS_OF.fullmatch(text[one.end : other.start]) and _SAID.match(text, other.end)
+    ]
+
+
+def _places(named: Sequence[Mention], text: str) -> list[Mention]:
+    """Furniture and appliances that other things only are in or on: "건전지 서랍에 한가득"."""
+    places = [one for one in named if one.item.category in _KEEPS and _PLACE.match(text, one.end)]
+    return places if any(_is_thing(one, text) for one in named if one not in places) else []
 
 
 def _taken_out(named: Sequence[Mention], text: str) -> list[Mention]:
@@ -183,6 +220,9 @@ def _says_which(one: Mention, other: Mention, text: str) -> bool:
     if _IS.match(text, other.end) and not ROLES.where.is_all(words):
         # "이 봉투 보냉백인데": what it is said to be.
         return True
+    if _OF_SOME_STUFF.fullmatch(words) and not HELD.search(one.words(text)):
+        # "참기름 유리병"
+        return True
     # "샴푸 리필 파우치": what is in it.
     return (
         HELD.search(words) is not None
@@ -191,6 +231,9 @@ def _says_which(one: Mention, other: Mention, text: str) -> bool:
         and not _MADE_OF.match(text, other.start)
         and not HELD.search(one.words(text))
     )
+
+
+_OF_SOME_STUFF = re.compile(rf"(?:유리|페트|플라스틱|비닐|종이|알루미늄|스텐|스티로폼)\s?{ROLES.holders.source}")
 
 
 def as_tool(one: Mention, text: str) -> bool:
@@ -211,7 +254,15 @@ def _holds(one: Mention, other: Mention, text: str) -> bool:
 
 def beside(named: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
     """The mentions of what another thing is with, dirty of, or wrapped in."""
-    return [one for one in named if _beside(one, text, follows=follows)]
+    found = [one for one in named if _beside(one, text, follows=follows)]
+    # "치즈랑 기름이 배었어요"
+    return found + [
+        one
+        for run in lists.runs(named, text)
+        if run[-1] in found and _DIRT.match(text, run[-1].end)
+        for one in run[:-1]
+        if one not in found
+    ]
 
 
 def _beside(one: Mention, text: str, *, follows: bool) -> bool:

@@ -50,9 +50,19 @@ def about_something_else(ask: Asking) -> Understood | None:
     money = fact.money and not (scene.leans and not scene.named)
     # "Tell me a joke about trash": the word alone makes no question of ours.
     alone = scene.elsewhere and not (fact.whole or scene.named or scene.leans or scene.part)
-    if (scene.elsewhere or money) and (alone or not fact.disposal):
+    # "쓰레기통 드라마에 나온 배우": what a thing is called says nothing of throwing away.
+    disposal = any(
+        all(said.end() <= one.start or one.end <= said.start() for one in scene.named)
+        for said in TOPICS.disposal.all(fact.text)
+    )
+    # "화장실 청소하는데요, 물티슈 변기에 내려보내도 됩니까"
+    disposal = disposal or bool(fact.polar and fact.state and scene.things and _GOES_DOWN & set(scene.aspects))
+    if (scene.elsewhere or money) and (alone or not disposal):
         return ask.understood("about_something_else", on_topic=False)
     return None
+
+
+_GOES_DOWN = {"toilet", "drain"}
 
 
 def named_in_passing(ask: Asking) -> Understood | None:

@@ -250,7 +250,7 @@ def _nothing_but_a_name(fact: Facts) -> bool:
 
 # "알은 플라스틱인데": what a thing is made of is told for one reason.
 _OF_STUFF = re.compile(
-    rf"(?:{ROLES.stuff.source}|나무|스티로폼|천|가죽|실리콘|도자기)(?:인데|이에요|예요|이야)요?[\s?!.~]*$"
+    rf"(?:{ROLES.stuff.source}|나무|스티로폼|천|가죽|실리콘|도자기)(?:인데|이에요|예요|이야|이?거든)요?[\s?!.~]*$"
 )
 # "전자레인지에 넣어도 안전해?": asked of things that stay, too.
 _ELSEWHERE_TOO = {"safe"}

@@ -114,6 +114,10 @@ def asked_of(item: Item, understood: Understood) -> str | None:
         # "음식물이야 일반쓰레기야?": the bin that it does go into.
         yes = [one for one in aspects if one in WHERE and polarity.affirms(item.answer(one, "ko"))]
         aspects = (*(one for one in aspects if one not in WHERE), *yes, *aspects)
+    if item.category in polarity.NOT_RECYCLED and _WHICH_BAG.search(understood.text):
+        # "치킨 뼈는 어느 봉투": where it goes, and not how full the bag may be.
+        bag = "food" if item.category == "food" else "bag"
+        aspects = tuple(dict.fromkeys(bag if one == "tied" else one for one in aspects))
     itself = _itself(item)
     # "테이프는?" asks nothing about a tape on the tape.
     aspects = tuple(one for one in aspects if one not in itself or polarity.affirms(item.answer(one, "ko")))
@@ -135,6 +139,7 @@ def _itself(item: Item) -> set[str]:
     return {ASPECT_OF_PART[kind] for kind, words in PART_WORDS.items() if item.name.endswith(tuple(words))}
 
 
+_WHICH_BAG = re.compile(r"(?:어느|어떤|무슨) 봉[투지]|\b(?:which|what) (?:kind of )?bag\b")
 _BY_STEPS = {"empty", "moisture"}
 _ALIKE = {"bin", "outdoors", "handed"}
 """What is answered of every thing."""
