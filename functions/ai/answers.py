@@ -72,7 +72,8 @@ def _together(understood: Understood, texts: dict[str, str]) -> list[str]:
     """Whether the things go to the same place; nothing where they are of one kind and some have another way as well."""
     # "같이 내는 거 아니죠?"; "안 되나요?" is answered as it is put.
     asks_apart = (not understood.together) != (understood.negated and not understood.barred)
-    if len({item.category for item in understood.items}) > 1:
+    apart = {bool(_APART.search(item.described("ko"))) for item in understood.items}
+    if len({item.category for item in understood.items}) > 1 or len(apart) > 1:
         return [texts["apart_yes" if asks_apart else "apart"]]
     first, *others = [set(item.bins) for item in understood.items]
     if not any(first & other for other in others):
@@ -80,6 +81,10 @@ def _together(understood: Understood, texts: dict[str, str]) -> list[str]:
     # Of general waste some burn and some do not; of a kind that is collected some have another way as well.
     same = all(first == other for other in others) or understood.items[0].category in {*RECYCLED, "food"}
     return [texts["together_no" if asks_apart else "together"]] if same else []
+
+
+# "종이컵은 … 다른 종이와 섞이지 않게": of one kind, and still apart.
+_APART = re.compile("섞이지 않게|섞지 않고|따로 모")
 
 
 def _unknown(understood: Understood, question: Question, texts: dict[str, str]) -> list[str]:

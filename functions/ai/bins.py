@@ -12,6 +12,7 @@ _INTO = re.compile(
 )
 
 
+_TOLD = re.compile(r"[\s.!~ㅠㅜ]*")
 _PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
 _TOPIC = re.compile(r"[은는도이가]\s|이?(?:인데|니까|라서|거든요?)\s")
 # "멸균팩 안에 은박 있는데 종이팩 맞아?"
@@ -54,7 +55,9 @@ def asked_for(text: str, named: Sequence[Mention]) -> list[str]:
         outside = all(end <= one.start or start >= one.end or (start >= one.start and end > one.end) for one in named)
         # "명함 종이" is a name, and "명함 종이로 버려도 돼?" asks for a bin.
         ending = any(start > one.start and end == one.end for one in named) and _PUT_AS.match(text, end)
-        if (outside and _INTO.match(text, end)) or ending:
+        # "계량컵 유리", "쇼핑백 손잡이가 플라스틱": what it is of.
+        told = _TOLD.fullmatch(text, end) and any(one.end <= start for one in named) and category != "bulky"
+        if (outside and not told and _INTO.match(text, end)) or ending:
             found.append(category)
     return list(dict.fromkeys(found))
 

@@ -44,7 +44,8 @@ def _danger_by_name(ask: Asking) -> Situation | None:
 def _danger_of_before(ask: Asking) -> Situation | None:
     """ "깨진 건?" after a lamp, or about the photo of one."""
     fact, photo = ask.scene.facts, ask.question.photo
-    if not fact.cases or ask.scene.things or not (ask.scene.leans or photo):
+    # "마셨으면?" after a pesticide
+    if not (fact.cases or (fact.said and fact.short)) or ask.scene.things or not (ask.scene.leans or photo):
         return None
     if photo is not None and not photo.turns_ago:
         kind = MATERIALS.get(photo.waste_type or "")

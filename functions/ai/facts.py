@@ -58,7 +58,7 @@ def ending_in(final: int) -> str:
 _N, _L, _M, _B = map(ending_in, (4, 8, 16, 17))
 # The endings with which Korean asks for yes or no: "넣을까", "되려나", "큰가", "되는지 궁금해요", "세척 여부", "라벨 제거 필수?"
 _YES_OR_NO = re.compile(
-    rf"(?:{_L}(?:까|지|는지|런지)|려나|{_N}(?:가|지)|{_B}니까|[가-힣][나냐니죠]|잖아|여부|필수|{_M}\?)요?[가은는를]?"
+    rf"(?:{_L}(?:까|지|는지|런지)|려나|{_N}(?:가|지)|{_B}니까|겠[네다]|[가-힣][나냐니죠]|잖아|여부|필수|{_M}\?)요?[가은는를]?"
     rf"(?:\s*(?:좀\s*)?{TOPICS.wonders.source}[가-힣\s]*)?[\s?!.~ㅠㅜㅎㅋ]*$"
 )
 # "Do egg shells count as food waste?"
@@ -86,6 +86,7 @@ _EITHER = re.compile(
 )
 # "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
 _DESCRIBED = re.compile(rf"{TOPICS.described.source}(?:요|임|들)?[\s?.!~]*$")
+_DESCRIBES = re.compile(r"(?<=는)\s?[거것건걸]\s(?![가-힣]*(?:맞|아니|뭐|알|모르))")
 _MUST = re.compile(r"(?<!버려)(?<!내)(?<!넣어)야\s?(?:하|해|돼|되|될|됨|함)")
 _FOLLOWS = re.compile(rf"(?:{GRAMMAR.openers.source}[,.!\s]*)*{GRAMMAR.leads.source}")
 
@@ -222,7 +223,7 @@ def facts(question: Question) -> Facts:
         greets=TOPICS.greetings.within(text),
         described=_DESCRIBED.search(text) is not None,
         told=TOPICS.told.within(text) and not is_open and not text.endswith("?"),
-        negated=GRAMMAR.negated.count(text) % 2 == 1,
+        negated=_negated(text),
         omitted=_omitted(text),
         may=TOPICS.may.within(text),
         reason=TOPICS.reason.within(text),
@@ -269,6 +270,11 @@ def _cases(text: str) -> tuple[str, ...]:
 def _barred(text: str) -> bool:
     found = {match.span() for match in GRAMMAR.negated.all(text)}
     return any(match.span() in found for match in GRAMMAR.barred.all(text))
+
+
+def _negated(text: str) -> bool:
+    """Whether it is asked the other way round; "조율 안 되는 거 기증" tells how a thing is."""
+    return sum(_DESCRIBES.match(text, match.end()) is None for match in GRAMMAR.negated.all(text)) % 2 == 1
 
 
 def _omitted(text: str) -> bool:

@@ -65,7 +65,7 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
 def _stickers(asked: _Asked) -> Understood | None:
     """ "의자 네 개 버리는데 스티커 몇 장 붙여요?": those of a pickup."""
     ours = asked.one and "tied" in asked.one.answers and "tied" in asked.scene.aspects
-    return asked.of_whole(aspects=("tied",)) if ours and not asked.scene.facts.polar else None
+    return asked.of_whole(aspects=("tied",)) if ours else None
 
 
 def _goes_along(asked: _Asked) -> Understood | None:

@@ -100,7 +100,7 @@ def _of_some(line: str, understood: Understood) -> bool:
 def _into(line: str, understood: Understood) -> str:
     """A line that says where something goes: "요거트 뚜껑 캔으로 버려?" is yes where that bin is one of them."""
     bins = {category for *_, category in bin_names.named_in(plain(line))}
-    if not (understood.polar and understood.bin and bins) or understood.open:
+    if not (understood.polar and understood.bin and (bins or to_general(line))) or understood.open:
         return line
     return worded(line, understood.bin in bins, understood)
 

@@ -10,7 +10,7 @@ from functions.ai.vocabulary import CASES, GRAMMAR, ROLES
 
 # What follows a thing that is not the one thrown away: dirt on it, what it is wrapped in, what it came with.
 _DIRT = re.compile(rf"[이가을를도만]?\s*(?:물[이가]?\s*)?(?:{ROLES.degree.source}\s*)?{ROLES.dirt.source}")
-_TOOL = re.compile(rf"(?:으로|로|에)\s*(?:잘\s*)?{ROLES.wrapped.source}")
+_TOOL = re.compile(rf"(?:으로|로|에)\s*(?:잘\s*)?{ROLES.wrapped.source}|(?<=[지이닐투랩일건])\s(?:싸서|싸고|싸야|깔고)")
 # "비닐봉지째", "철사 부분": what it is in, and a part of it.
 _WHOLE = re.compile(r"째|\s?부분")
 _WITH = re.compile(rf"{ROLES.together.source}(?![가-힣])")
@@ -27,7 +27,7 @@ _MADE_OF = re.compile(ROLES.stuff.source)
 # "피자 시키면 오는 (갈릭소스 통)": a clause about the thing that follows.
 _VERBAL = rf"(?!{ROLES.holders.source}[은는]\s)[가-힣]*(?!면){reading.ending_in(4)}\s"
 _CLAUSE = re.compile(
-    rf"(?:(?!이?랑|하고|[과와도은는])[가-힣]*\s(?:[가-힣]+(?<!요)\s){{0,3}}{_VERBAL}[가-힣]*|[가-힣\s]*[가-힣](?:았|었|했|렸|켰|겼)?더니\s)"
+    rf"(?:(?!이?랑|하고|[과와도은는])[가-힣]*\s(?:[가-힣]+(?<!요)\s){{0,3}}{_VERBAL}(?:(?![거것건걸]\s)[가-힣]+\s)?[가-힣]*|[가-힣\s]*[가-힣](?:았|었|했|렸|켰|겼)?더니\s)"
 )
 # "책장 버릴거고 안에 꽂힌 문제집도", "시럽 남은 거하고 붙였던 패치": both go.
 _BOTH_GO = re.compile(
@@ -40,6 +40,11 @@ _PLACE = re.compile(
 _KEEPS = frozenset({"bulky", "electronics"})
 # "생리컵은 실리콘이니까": what a thing is said to be, or to be like.
 _SAYS_OF = re.compile(r"[은는도이가만]\s")
+_MATTER = re.compile(
+    r"(?:실리콘|고무|나무|원목|가죽|천|도자기|스텐|스테인리스|금속|강화유리|아크릴|쇠|알루미늄|라텍스)"
+)
+# "신발박스 자석 달린거", "토치 부탄가스 꽂힌 채로": what a thing bears.
+_BORNE = re.compile(r"[이가도]?\s?(?:달린|꽂힌|꽂은|붙은|붙인|박힌|끼워진|끼운|걸린|씌운|씌워진)\s?(?:거|것|채|건|걸)")
 _SAID = re.compile(r"(?:이?니까|이?라서|이?잖아|이?라며|이?라던데|인데|이?거든)")
 # "분유통 안에 숟가락은 어디에"
 _INSIDE = re.compile(r"\s?(?:안에|속에|안의|속의)\s(?:있는 |있던 |든 |들어 있는 |들어 있던 )?")
@@ -101,7 +106,10 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
 def _without_beside(named: Sequence[Mention], text: str, *, follows: bool) -> Sequence[Mention]:
     """The mentions without dirt and wrappings, unless they are all there is."""
     dropped = beside(named, text, follows=follows)
-    if all(parts.is_part(one.words(text)) for one in named if one not in dropped):
+    left = [
+        one for one in named if one not in dropped and not (bins.is_where(one, text) and _SAID.match(text, one.end))
+    ]
+    if all(parts.is_part(one.words(text)) for one in left):
         # "송장 안 떼고 박스째": the part goes with the whole.
         dropped = [one for one in dropped if not _WHOLE.match(text, one.end)]
     return [one for one in named if one not in dropped] if len(dropped) < len(named) or follows else named
@@ -145,7 +153,7 @@ def _owners(named: Sequence[Mention], text: str) -> list[Mention]:
         if (ROLES.owners.is_all(one.words(text)) or _holds(one, other, text))
         and _OWNED.fullmatch(text[one.end : other.start])
         and _is_thing(other, text)
-        and not _TAKEN_OUT.match(text, other.end)
+        and not (_TAKEN_OUT.match(text, other.end) or _BORNE.match(text, other.end))
     ]
 
 
@@ -169,7 +177,11 @@ def _said_of(named: Sequence[Mention], text: str) -> list[Mention]:
     return [
         other
         for one, other in lists.pairs(named)
-        if _SAYS_OF.fullmatch(text[one.end : other.start]) and _SAID.match(text, other.end)
+        if (
+            (_SAYS_OF.fullmatch(text[one.end : other.start]) or _MATTER.fullmatch(other.words(text)))
+            and _SAID.match(text, other.end)
+        )
+        or (not lists.AND.fullmatch(text[one.end : other.start]) and _BORNE.match(text, other.end))
     ]
 
 
@@ -193,10 +205,12 @@ def _taken_out(named: Sequence[Mention], text: str) -> list[Mention]:
 
 def _left_of(one: Mention, other: Mention, text: str) -> bool:
     """Whether a material with which the text ends is what came in the thing before it."""
-    came = _ORIGIN.match(text, one.end) or _CLAUSE.fullmatch(text[one.end : other.start])
+    between = text[one.end : other.start]
+    came = _ORIGIN.match(text, one.end) or (_CAME.search(between) and _CLAUSE.fullmatch(between))
     return bool(came and bins.is_where(other, text) and _ENDS.match(text, other.end) and _is_thing(one, text))
 
 
+_CAME = re.compile(r"안에|속에|[들담싼쌌깔씌덮왔온쓴]|나온|나오|생긴|붙")
 _ENDS = re.compile(rf"{parts.END.pattern}$|[은는도]?\s?(?:어디|어떻게|뭘로|뭐로|무슨)")
 
 
@@ -217,7 +231,7 @@ def _says_which(one: Mention, other: Mention, text: str) -> bool:
     if one.item.category == "food" != other.item.category and not ROLES.where.is_all(words):
         # "콜라 페트병": what was in it.
         return True
-    if _IS.match(text, other.end) and not ROLES.where.is_all(words):
+    if _IS.match(text, other.end) and not (ROLES.where.is_all(words) or _MATTER.fullmatch(words)):
         # "이 봉투 보냉백인데": what it is said to be.
         return True
     if _OF_SOME_STUFF.fullmatch(words) and not HELD.search(one.words(text)):

@@ -129,6 +129,8 @@ def things_named(ask: Asking) -> Understood | None:
     if len(items) == 1 and _beside_it(ask, named[0].end) and (before := ask.topic()):
         # "유리병이랑 같이?" after a thing
         return ask.understood("things_named", [*before[:1], *items], together=True, polar=True)
+    if len(named) == 1 and (with_it := _of_before(ask, named[0].words(ask.scene.facts.text))):
+        return ask.understood("things_named", with_it)
     alone = len(named) == 1 and not parts.AT_END.search(named[0].words(ask.scene.facts.text))
     kind = ask.scene.of_kind(named[0]) if alone else None
     if named and all(bins.is_where(one, ask.scene.facts.text) for one in named):
@@ -139,6 +141,16 @@ def things_named(ask: Asking) -> Understood | None:
         # "투명한 커피컵"
         items = _of_kind(items[0], kind, ask.neighbours, named[0].words(ask.scene.facts.text))
     return ask.understood("things_named", items) if items else None
+
+
+def _of_before(ask: Asking, words: str) -> list[Item]:
+    """ "포장지는?" after butter is the butter's, where there is such an item."""
+    fact = ask.scene.facts
+    if not (fact.said and fact.short and fact.again) or fact.whole:
+        return []
+    wanted = {f"{item.name}{words}".replace(" ", "") for item in ask.topic()[:1]}
+    found = (item for name in wanted for item in ask.neighbours.search(name, 3))
+    return [item for item in found if not wanted.isdisjoint(name.replace(" ", "") for name in item.names())][:1]
 
 
 def _beside_it(ask: Asking, end: int) -> bool:
@@ -181,7 +193,7 @@ def what_was_spoken_of(ask: Asking) -> Understood | None:
 def _of_kind(topic: Item, kind: str, neighbours: Neighbours, words: str = "") -> list[Item]:
     """The thing of another kind than the one named, where there is such an item; else that one."""
     holder = HELD.search(words)
-    for base in (*reversed(topic.name.split()), *([holder[0]] if holder else [])):
+    for base in (*reversed(topic.name.split()), *([holder[0]] if holder and holder[0] != "통" else [])):
         for item in neighbours.search(f"{kind} {base}", 5):
             if any(name.startswith(kind) and base in name for name in item.names()):
                 return [item]

@@ -21,6 +21,14 @@ def answering(item: Item, understood: Understood) -> list[str]:
     # How it is tied is of no use where it goes in the bag as it is.
     to_bag = aspect == "tied" and any(map(polarity.to_general, changes))
     first_of_all = aspect is not None and aspect not in _OUTCOMES and not to_bag
+    if (
+        "small" in understood.cases
+        and _FITS.search(understood.text)
+        and changes
+        and (aspect == "pickup" or understood.bin == "bulky")
+    ):
+        # "봉투에 들어가는데 그래도 신고해야 하나요"
+        return [polarity.worded(changes[0], False, understood) if understood.polar else changes[0]]
     goes = understood.bin or "recycle" in understood.aspects
     if understood.polar and goes and _AS_LEFT.search(understood.text) and "full" in understood.cases:
         # "치약 남은 채로 플라스틱에 넣어도 되나요"
@@ -118,9 +126,17 @@ def asked_of(item: Item, understood: Understood) -> str | None:
         # "치킨 뼈는 어느 봉투": where it goes, and not how full the bag may be.
         bag = "food" if item.category == "food" else "bag"
         aspects = tuple(dict.fromkeys(bag if one == "tied" else one for one in aspects))
+    if item.answer("moisture", "ko") and "moisture" in aspects and not _RAINS.search(understood.text):
+        # "젖은 낙엽 말려야 돼?": it is neither rain nor rinsing.
+        aspects = tuple(one for one in aspects if one not in ("rain", "rinse"))
+    elif "moisture" in aspects and "말" not in item.answer("rinse", "ko") and not _RAINS.search(understood.text):
+        aspects = tuple(one for one in aspects if one != "rinse")
     itself = _itself(item)
     # "테이프는?" asks nothing about a tape on the tape.
     aspects = tuple(one for one in aspects if one not in itself or polarity.affirms(item.answer(one, "ko")))
+    if understood.bin and understood.polar and set(aspects) <= itself:
+        # "카세트 테이프 소형가전 수거함에 넣어도 되나"
+        return "bin"
     if not _MORE.isdisjoint(aspects):
         # "플라스틱 뚜껑은 일반쓰레기?" asks nothing about a lid of the lid.
         aspects = tuple(sorted(aspects, key=itself.__contains__))
@@ -139,6 +155,8 @@ def _itself(item: Item) -> set[str]:
     return {ASPECT_OF_PART[kind] for kind, words in PART_WORDS.items() if item.name.endswith(tuple(words))}
 
 
+_FITS = re.compile(r"봉투|\bbag\b")
+_RAINS = re.compile(r"비[가 ]|장마|눈 오|\brain|[씻헹]")
 _WHICH_BAG = re.compile(r"(?:어느|어떤|무슨) 봉[투지]|\b(?:which|what) (?:kind of )?bag\b")
 _BY_STEPS = {"empty", "moisture"}
 _ALIKE = {"bin", "outdoors", "handed"}
