@@ -212,10 +212,23 @@ class Checkout:
             package = name if file.endswith("/__init__.py") else name.rpartition(".")[0]
             try:
                 code = _text(self.root / file)
-                self._modules[name] = self.readings.imports(code, package, name not in RESOLVED, _read)
+                found = self.readings.imports(code, package, name not in RESOLVED, _read)
             except SyntaxError as error:
                 raise ClosureError(f"{file}, line {error.lineno}: {error.msg}") from None
+            # Ten names of one module are one import of it: each walk takes them all.
+            self._modules[name] = list(dict.fromkeys(map(self._resolved, found)))
         return self._modules[name]
+
+    def _resolved(self, wanted: Import) -> Import:
+        """An import of an own module's attribute as that of the module; one of what is not there as it is."""
+        name = wanted.name
+        while name.partition(".")[0] in OWN and not wanted.whole:
+            if self.module_file(name):
+                return Import(name, lazy=wanted.lazy)
+            if "." not in name:
+                break
+            name = name.rpartition(".")[0]
+        return wanted
 
     def data_files(self, folder: str) -> list[str]:
         """What lies in a package's folder, or in folders below that are not packages, and is not Python."""

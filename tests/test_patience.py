@@ -27,7 +27,10 @@ def asked() -> Iterator[tuple[str, str, set[str]]]:
     """Each such call: where, what, and the names of its arguments; a limit of None is none."""
     for place in PLACES:
         for file in sorted((ROOT / place).rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            text = file.read_text(encoding="utf-8")
+            if not any(name in "".join(text.split()) for name in NEEDS):
+                continue  # each process of a run collects these tests, and to walk all trees takes it most of a second
+            for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.Call) and (name := ast.unparse(node.func)) in NEEDS:
                     given = {word.arg for word in node.keywords if word.arg and ast.unparse(word.value) != "None"}
                     yield f"{file.relative_to(ROOT)}:{node.lineno}", name, given

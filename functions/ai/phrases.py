@@ -6,6 +6,7 @@ of that name. `~` after a Korean verb's stem is any of its forms (`버리~`: 버
 An English phrase is whole words; a Korean one may be inside of a word, as stems do.
 """
 
+import functools
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -33,9 +34,16 @@ class Words:
 
     def __init__(self, phrases: Phrases, others: Mapping[str, Phrases] | None = None) -> None:
         self.source = either([*phrases.ko, *phrases.en], others)
-        unless = f"(?:{either(phrases.unless, others)})|" if phrases.unless else ""
-        self._wanted = re.compile(f"{unless}(?P<wanted>{self.source})")
-        self._whole = re.compile(self.source)
+        self._unless = f"(?:{either(phrases.unless, others)})|" if phrases.unless else ""
+
+    # Compiled when first looked for: all 339 lists, each in both ways, take half a second of every process that imports them.
+    @functools.cached_property
+    def _wanted(self) -> re.Pattern[str]:
+        return re.compile(f"{self._unless}(?P<wanted>{self.source})")
+
+    @functools.cached_property
+    def _whole(self) -> re.Pattern[str]:
+        return re.compile(self.source)
 
     def all(self, text: str) -> Iterator[re.Match[str]]:
         """Where its phrases are."""

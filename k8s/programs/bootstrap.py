@@ -5,17 +5,17 @@ import json
 from k8s.programs.environments import Environment
 from k8s.programs.room import node_plan
 from k8s.programs.secrets import SOURCES, from_passwords, roles
-from k8s.programs.templates import Document, dump, fill
+from k8s.programs.templates import Document, fill
 from runtime.closure import Checkout
 from runtime.services import Service
 
 
-def bootstrap_files(checkout: Checkout, env: Environment) -> dict[str, str]:
-    """The files, by their path in the checkout."""
+def bootstrap_files(checkout: Checkout, env: Environment) -> dict[str, list[Document]]:
+    """What the files say, by their path in the checkout."""
     services = list(checkout.services.values())
     return {
-        "k8s/bootstrap/eks.yaml": dump(_eks(node_plan(checkout.root), services, env)),
-        "k8s/components/external-secrets/secrets.yaml": dump(_external_secrets(checkout)),
+        "k8s/bootstrap/eks.yaml": _eks(node_plan(checkout.root), services, env),
+        "k8s/components/external-secrets/secrets.yaml": _external_secrets(checkout),
     }
 
 

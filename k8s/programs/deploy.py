@@ -22,7 +22,7 @@ from k8s.programs.lock import Locked, alone, make_namespaces
 from k8s.programs.manifests import document, labels
 from k8s.programs.objects import UNFINISHED, ObjectChange, identity, service_of
 from k8s.programs.plan import REASONS, Situation, against_cluster
-from k8s.programs.render import stale
+from k8s.programs.render import current
 from k8s.programs.rollout import Patience, RolloutError, await_job, await_rollout
 from k8s.programs.templates import Document
 from runtime.closure import Checkout
@@ -227,7 +227,7 @@ def main(args: argparse.Namespace) -> int:
             situation = against_cluster(args.env, cluster)
             print("nothing to deploy" if situation.plan.nothing() else text(_only(situation, args.service)))
             return 0
-        if stale(Checkout()):
+        if not current(Checkout()):
             raise DeployError("the manifests are not current: run `eco2 render` and commit what it changes")
         make_namespaces(cluster)
         with alone(cluster, "deploy"):

@@ -35,8 +35,8 @@ def settings(env: Environment, services: list[Service]) -> dict[str, str]:
     }
 
 
-def overlay(env: Environment, services: list[Service]) -> dict[str, str]:
-    """The files of an overlay, by name."""
+def overlay(env: Environment, services: list[Service]) -> dict[str, list[Document]]:
+    """What the files of an overlay say, by name."""
     made = fill(
         "settings",
         settings=settings(env, services),
@@ -55,7 +55,7 @@ def overlay(env: Environment, services: list[Service]) -> dict[str, str]:
         patches += _small(services)
     beside = {"components": [f"../../components/{name}" for name in env.components]} if env.components else {}
     top = kustomization(resources=["../../base", "settings.yaml"], **beside, patches=patches)
-    return {"kustomization.yaml": dump([top]), "settings.yaml": dump(made)}
+    return {"kustomization.yaml": [top], "settings.yaml": made}
 
 
 def _small(services: list[Service]) -> list[Document]:

@@ -12,7 +12,7 @@ from k8s.programs.changes import Plan, compare, text
 from k8s.programs.cluster import Cluster, ClusterError, chosen, options
 from k8s.programs.environments import UnknownEnvironment, environment
 from k8s.programs.images import Image, wanted
-from k8s.programs.render import stale
+from k8s.programs.render import current
 from k8s.programs.room import RoomError
 from k8s.programs.running import NotARecord, ask_cluster, ask_secrets, read_running, remember
 from k8s.programs.templates import Document
@@ -82,7 +82,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     try:
-        if stale(Checkout()):
+        if not current(Checkout()):
             print("the plan is of manifests that are not current: run `eco2 render`", file=sys.stderr)
         found = against_file(args.running) if args.running else against_cluster(args.env, chosen(args))
     except REASONS as error:

@@ -9,6 +9,9 @@ No file has a tag of ours: what runs is the cluster's to know, and `eco2 deploy`
 
 import argparse
 import sys
+from pathlib import Path
+
+from yaml import YAMLError
 
 from k8s.programs import manifests
 from k8s.programs.bootstrap import bootstrap_files
@@ -18,15 +21,15 @@ from k8s.programs.images import wanted
 from k8s.programs.overlays import kustomization, overlay
 from k8s.programs.pin import unpinned
 from k8s.programs.room import RoomError, check_connections, check_nodes
-from k8s.programs.templates import Document, dump
+from k8s.programs.templates import Document, dump, read
 from k8s.programs.wanted import overlay_documents, put_images
 from runtime.closure import Checkout, ClosureError
 from runtime.loader import LoadError
 from runtime.services import ServiceError
 
 
-def render(checkout: Checkout) -> dict[str, str]:
-    """Every file that is written, by its path in the checkout.
+def documents(checkout: Checkout) -> dict[str, list[Document]]:
+    """What every file that is written says, by its path in the checkout.
 
     Raises:
         RoomError: the requests don't fit the nodes, or the pools PostgreSQL's connections.
@@ -34,16 +37,25 @@ def render(checkout: Checkout) -> dict[str, str]:
     services = list(checkout.services.values())
     check_nodes(services)
     check_connections(services)
-    files = {f"{service.name}.yaml": dump(manifests.service_documents(service)) for service in services}
-    files["ingress.yaml"] = dump([manifests.ingress(services)])
-    files["callers.yaml"] = dump(manifests.callers(services))
-    files["kustomization.yaml"] = dump([kustomization(resources=sorted(files))])
-    files = {f"k8s/base/services/{name}": text for name, text in files.items()}
+    files = {f"{service.name}.yaml": manifests.service_documents(service) for service in services}
+    files["ingress.yaml"] = [manifests.ingress(services)]
+    files["callers.yaml"] = manifests.callers(services)
+    files["kustomization.yaml"] = [kustomization(resources=sorted(files))]
+    files = {f"k8s/base/services/{name}": found for name, found in files.items()}
     every = environments(checkout.root)
     files |= bootstrap_files(checkout, every["prod"])
     for name, env in every.items():
-        files |= {f"k8s/overlays/{name}/{file}": text for file, text in overlay(env, services).items()}
+        files |= {f"k8s/overlays/{name}/{file}": found for file, found in overlay(env, services).items()}
     return files
+
+
+def render(checkout: Checkout) -> dict[str, str]:
+    """Every file that is written, by its path in the checkout.
+
+    Raises:
+        RoomError: see `documents`.
+    """
+    return {path: dump(found) for path, found in documents(checkout).items()}
 
 
 def whole(env: str, checkout: Checkout) -> list[Document]:
@@ -53,26 +65,46 @@ def whole(env: str, checkout: Checkout) -> list[Document]:
         UnknownEnvironment, ClosureError, LoadError, ClusterError: there are none.
     """
     place = environment(env, checkout.root)
-    documents = overlay_documents(env, checkout.root)
-    put_images(documents, wanted(checkout), place)
-    return documents
+    found = overlay_documents(env, checkout.root)
+    put_images(found, wanted(checkout), place)
+    return found
 
 
 def stale(checkout: Checkout) -> dict[str, str]:
     """What is not as `render` would write it: path to the text that should be there; empty for one too many."""
     files = render(checkout)
-    there = {
-        path.relative_to(checkout.root).as_posix()
-        for folder in ("k8s/base/services", "k8s/overlays")
-        for path in (checkout.root / folder).rglob("*")
-        if path.is_file()
-    }
-    found = dict.fromkeys(there - set(files), "")
+    found = dict.fromkeys(_there(checkout) - set(files), "")
     for path, text in files.items():
         file = checkout.root / path
         if not file.is_file() or file.read_text(encoding="utf-8") != text:
             found[path] = text
     return dict(sorted(found.items()))
+
+
+def current(checkout: Checkout) -> bool:
+    """Whether the files say what `render` would write: a deploy asks. To read them takes a quarter of writing them anew.
+
+    Raises:
+        RoomError: see `documents`.
+    """
+    files = documents(checkout)
+    return _there(checkout) <= set(files) and all(_says(checkout.root / path, said) for path, said in files.items())
+
+
+def _there(checkout: Checkout) -> set[str]:
+    return {
+        path.relative_to(checkout.root).as_posix()
+        for folder in ("k8s/base/services", "k8s/overlays")
+        for path in (checkout.root / folder).rglob("*")
+        if path.is_file()
+    }
+
+
+def _says(file: Path, documents: list[Document]) -> bool:
+    try:
+        return file.is_file() and read(file.read_text(encoding="utf-8")) == documents
+    except (UnicodeDecodeError, YAMLError):
+        return False
 
 
 EXAMPLES = """\

@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 RIDGE = 0.01
 """What a squared weight costs, half of it, beside the mean loss of a view."""
@@ -22,6 +21,8 @@ def fit(scaled: Floats, classes: npt.NDArray[np.int64], count: int) -> tuple[Flo
     Raises:
         ValueError: the search has not come to the minimum.
     """
+    from scipy.optimize import minimize  # half a second, which only who trains should wait
+
     size = scaled.shape[1]
     views = np.bincount(classes, minlength=count)
     weight = (1 / np.maximum(views, 1) / (views > 0).sum())[classes]

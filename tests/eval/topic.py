@@ -12,16 +12,17 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.sparse import csr_array
-from scipy.special import expit
 
 from functions.ai.topic import FILE, HUNDREDTHS, TopicFile, odds, runs
 from tests.eval import questions
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 TEXTS = Path(__file__).with_name("topics.tsv")
 COMMAND = "python -m tests.eval.topic"
@@ -55,6 +56,8 @@ def train(given: Sequence[Text]) -> TopicFile:
     Raises:
         ValueError: the search has not come to the minimum.
     """
+    from scipy.sparse import csr_array  # half a second, which only who trains should wait
+
     found = [runs(text) for text, _ in given]
     often = Counter(run for one in found for run in one)
     kept = sorted(run for run, count in often.items() if count >= OFTEN)
@@ -74,8 +77,11 @@ def train(given: Sequence[Text]) -> TopicFile:
     )
 
 
-def fit(features: csr_array, elsewhere: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], float]:
+def fit(features: "csr_array", elsewhere: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], float]:
     """Weights [features] and a bias: their sum over a text is the logarithm of the odds that it is about something else."""
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     weight = np.where(elsewhere, 0.5 / elsewhere.sum(), 0.5 / (~elsewhere).sum())
     sign = np.where(elsewhere, 1.0, -1.0)
 
