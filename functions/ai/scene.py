@@ -4,7 +4,7 @@ import re
 
 from msgspec import Struct
 
-from functions.ai import bins, lists, parts, rest, roles
+from functions.ai import asides, bins, lists, parts, rest, roles
 from functions.ai import facts as reading
 from functions.ai.facts import Facts
 from functions.ai.mentions import Mention, mentions
@@ -79,7 +79,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     text = fact.text
     found = neighbours.search(text, MANY)
     mentioned = _mentioned(fact, found, neighbours)
-    first = roles.things(mentioned, text, follows=bool(fact.said))[:MOST_ITEMS]
+    first = asides.without(roles.things(mentioned, text, follows=bool(fact.said)), mentioned, text)[:MOST_ITEMS]
     near = fact.near and bool(first or fact.place)
     leans = _leans(fact, first, mentioned)
     # "And the cap?" after a bottle asks for no headgear.

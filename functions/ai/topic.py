@@ -5,18 +5,17 @@ waste and what they write about other things differ in their syllables and endin
 letters speaks for, in hundredths; `python -m tests.eval.topic` trains it. Rules come first: this is asked what they leave open.
 """
 
-import math
 import re
 import unicodedata
 from functools import cache
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+
+from functions.ai.linear import LinearFile
 
 FILE = Path(__file__).with_name("topic.json")
 LONGEST_RUN = 3
-HUNDREDTHS = 100
 # A longer text says more than the texts for training did: only its beginning counts.
 _LONGEST = 200
 
@@ -24,16 +23,6 @@ _LONGEST = 200
 _CLEAR = 0.4
 
 _BETWEEN = re.compile(r"[\W_]+")
-
-
-class TopicFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """`topic.json`: what made it, and its numbers in hundredths; above nought is something else than waste."""
-
-    revision: int
-    command: str
-    data_sha256: str
-    bias: int
-    weights: dict[str, int]
 
 
 def runs(text: str) -> set[str]:
@@ -44,24 +33,17 @@ def runs(text: str) -> set[str]:
     return {letters[start : start + length] for length in lengths for start in range(len(letters) - length + 1)}
 
 
-def odds(text: str, file: TopicFile) -> float:
-    """The logarithm of the odds that a text is about something else than what is thrown away: above nought it rather is."""
-    found = runs(text)
-    # As in training, a text counts alike however long it is.
-    return (sum(file.weights.get(run, 0) for run in found) / math.sqrt(len(found)) + file.bias) / HUNDREDTHS
-
-
 def about_waste(text: str) -> bool:
     """Whether it clearly is about what is thrown away."""
-    return odds(text, read()) < -_CLEAR
+    return read().odds(runs(text)) < -_CLEAR
 
 
 def about_something_else(text: str) -> bool:
     """Whether it clearly is about anything else."""
-    return odds(text, read()) > _CLEAR
+    return read().odds(runs(text)) > _CLEAR
 
 
 @cache
-def read() -> TopicFile:
+def read() -> LinearFile:
     """The file; kept, since each question may ask it."""
-    return msgspec.json.decode(FILE.read_bytes(), type=TopicFile)
+    return msgspec.json.decode(FILE.read_bytes(), type=LinearFile)

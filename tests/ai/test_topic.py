@@ -3,22 +3,23 @@
 import pytest
 
 from functions.ai import topic
-from functions.ai.topic import TopicFile
+from functions.ai.linear import LinearFile
+from tests.eval import linear
 from tests.eval import topic as training
 
 
 def test_the_file_is_what_its_command_makes_of_the_texts() -> None:
     given = training.texts()
     kept = topic.read()
-    assert kept.data_sha256 == training.data_hash(given), f"the texts have changed: {training.COMMAND}"
-    assert training.differs(training.train(given), kept) == ""
+    assert kept.data_sha256 == linear.data_hash(given), f"the texts have changed: {training.COMMAND}"
+    assert linear.differs(training.train(given), kept) == ""
 
 
 def test_a_rounding_step_is_no_difference() -> None:
-    one = TopicFile(1, training.COMMAND, "0", 5, {"a": 7})
-    assert training.differs(one, TopicFile(1, training.COMMAND, "0", 6, {"a": 6, "b": 1})) == ""
-    assert training.differs(one, TopicFile(1, training.COMMAND, "0", 5, {"a": 9})) == "a number by 2 hundredths"
-    assert training.differs(one, TopicFile(1, training.COMMAND, "1", 5, {"a": 7})) == "data_sha256: 0 and 1"
+    one = LinearFile(1, training.COMMAND, "0", 5, {"a": 7})
+    assert linear.differs(one, LinearFile(1, training.COMMAND, "0", 6, {"a": 6, "b": 1})) == ""
+    assert linear.differs(one, LinearFile(1, training.COMMAND, "0", 5, {"a": 9})) == "a number by 2 hundredths"
+    assert linear.differs(one, LinearFile(1, training.COMMAND, "1", 5, {"a": 7})) == "data_sha256: 0 and 1"
 
 
 def test_runs_are_of_words_whatever_is_written_between_them() -> None:

@@ -1,0 +1,63 @@
+"""Which of the things that a text names it only tells of, where rules leave several: a linear classifier of what is around them.
+
+"서랍에서 나온 건전지" asks about no drawer and "종이컵에 커피가 남았어" about no coffee; which words say so is without end. What
+letters before and after a name speak for is in `asides.json`, in hundredths; `python -m tests.eval.asides` trains it. Rules come
+first (`roles.py`): this takes away what is very likely told of, beside a thing that likely is asked about, and adds nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from functions.ai import bins, parts
+from functions.ai.linear import LinearFile
+from functions.ai.mentions import Mention
+
+FILE = Path(__file__).with_name("asides.json")
+
+Span = tuple[int, int]
+"""Where a name is in the text: from, to."""
+
+# Odds of nine to two; and the least of what has to be asked about beside it.
+_CLEAR = 1.5
+_LIKELY = 0.5
+
+
+def without(named: Sequence[Mention], mentioned: Sequence[Mention], text: str) -> list[Mention]:
+    """The things named, without those that are only told of; `mentioned` are all in the text. Parts, materials and bins stay."""
+    things = [one for one in mentioned if not bins.is_where(one, text) and not parts.is_part(one.words(text))]
+    spans = [(one.start, one.end) for one in things]
+    asked = {one.start for one in named}
+    odds = {start: read().odds(around(text, spans, n)) for n, (start, _) in enumerate(spans) if start in asked}
+    if len(odds) < 2 or min(odds.values()) >= _LIKELY:
+        return list(named)
+    return [one for one in named if odds.get(one.start, 0) <= _CLEAR]
+
+
+def around(text: str, spans: Sequence[Span], number: int) -> set[str]:
+    """What a text holds around one of its names: how what follows begins, how what comes before ends, and runs of both."""
+    start, end = spans[number]
+    last = number + 1 == len(spans)
+    before, after = text[spans[number - 1][1] if number else 0 : start], text[end:]
+    between = after if last else text[end : spans[number + 1][0]]
+    name = text[start:end]
+    found = {f"place:{min(number, 2)}of{min(len(spans), 3)}", f"name:{name}", f"ends:{name[-1:]}", f"ends:{name[-2:]}"}
+    found |= {f"then:{after[:length]}" for length in range(1, 7)} | {
+        f"till:{text[:start][-length:]}" for length in range(1, 5)
+    }
+    found |= {f"{'after' if last else 'next'}:{run}" for run in _runs(between[:16])}
+    found |= {f"{'before' if number else 'first'}:{run}" for run in _runs(before[-12:])}
+    return found | {"last" if last else f"next in {min(len(between), 6)}"}
+
+
+def _runs(letters: str) -> Iterator[str]:
+    for length in (2, 3):
+        yield from (letters[start : start + length] for start in range(len(letters) - length + 1))
+
+
+@cache
+def read() -> LinearFile:
+    """The file; kept, since each question may ask it."""
+    return msgspec.json.decode(FILE.read_bytes(), type=LinearFile)
