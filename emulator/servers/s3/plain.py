@@ -1,13 +1,15 @@
-"""What our services ask of an object, answered from moto's backend without the way there: half of what such a request costs.
+"""What our services ask of objects, answered from moto's backend without the way there: half of what such a request costs.
 
 moto reads each request as one of a hundred operations, by AWS' description of S3. GET, HEAD, PUT and DELETE of an object with
-nothing said beside it are four of them; whatever says more goes to moto. `tests/emulator/servers/test_plain.py` compares.
+nothing said beside it, HEAD of a bucket and the deletion of many are six of them; whatever says more goes to moto, whose part
+for that is imported only then. `tests/emulator/servers/test_plain.py` compares.
 """
 
 import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
+from xml.etree import ElementTree
 
 Answer = tuple[int, dict[str, Any], bytes]
 
@@ -17,11 +19,14 @@ _SAY_NOTHING |= {"authorization", "x-amz-date", "x-amz-content-sha256", "content
 # A store by another name may be a bucket's own, and not all that a key may hold comes to moto as it was sent.
 _HOSTS = {"127.0.0.1", "localhost"}
 _KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _KEPT = {"content-type": "Content-Type", "cache-control": "Cache-Control"}
+# The query of a deletion of many, as clients write it.
+_MANY = {"delete", "delete="}
 
 
 class Plain:
-    """The four requests. `metadata` is moto's own reading of headers that are kept with an object."""
+    """The six requests. `metadata` is moto's own reading of headers that are kept with an object."""
 
     def __init__(self, backend: Any) -> None:
         from moto.s3.utils import metadata_from_headers
@@ -29,10 +34,18 @@ class Plain:
         self._backend = backend
         self._metadata = metadata_from_headers
 
-    def answer(self, method: str, bucket: str, key: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+    def answer(
+        self, method: str, bucket: str, key: str, query: str, headers: Mapping[str, str], body: bytes
+    ) -> Answer | None:
         """Status, headers and body; None where it is moto's to answer."""
         found = self._backend.buckets.get(bucket)
-        if found is None or not _KEY.fullmatch(key) or _unusual(found) or not _plain(method, headers):
+        if found is None or _unusual(found) or not _plain(method, headers):
+            return None
+        if method == "POST" and not key and query in _MANY:
+            return self._delete_many(bucket, body)
+        if method == "HEAD" and not key and not query:
+            return 200, _with_id({"x-amz-bucket-region": found.region_name, "Content-Type": "application/xml"}), b""
+        if query or not _KEY.fullmatch(key):
             return None
         if method == "PUT":
             return self._put(found, key, headers, body)
@@ -56,6 +69,28 @@ class Plain:
         del said["content-length"]
         return 200, said, b""
 
+    def _delete_many(self, bucket: str, body: bytes) -> Answer | None:
+        keys = _named_alone(body)
+        if not keys:
+            return None
+        for key in keys:
+            self._backend.delete_object(bucket, key)
+        deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+        said = f'<?xml version="1.0" encoding="utf-8"?>\n<DeleteResult xmlns="{_NAMESPACE}">{deleted}</DeleteResult>'
+        return 200, _with_id({"Content-Type": "application/xml"}), said.encode()
+
+
+def _named_alone(body: bytes) -> list[str]:
+    """The keys of a deletion that names keys and nothing else of each; none where it says more."""
+    try:
+        root = ElementTree.fromstring(body)  # noqa: S314 - signed by our own key
+    except ElementTree.ParseError:
+        return []
+    objects = [one for one in root if one.tag != f"{{{_NAMESPACE}}}Quiet"]
+    keys = [one[0].text or "" for one in objects if [part.tag for part in one] == [f"{{{_NAMESPACE}}}Key"]]
+    named = len(keys) == len(objects) and all(map(_KEY.fullmatch, keys))
+    return keys if named and root.tag == f"{{{_NAMESPACE}}}Delete" else []
+
 
 def _with_id(said: dict[str, Any]) -> dict[str, Any]:
     said["x-amzn-requestid"] = uuid.uuid4().hex
@@ -75,7 +110,7 @@ def _unusual(bucket: Any) -> bool:
 
 
 def _plain(method: str, headers: Mapping[str, str]) -> bool:
-    kept = _KEPT if method == "PUT" else {}
+    kept = {"PUT": set(_KEPT), "POST": {"content-type"}}.get(method, set())
     streaming = headers.get("x-amz-content-sha256", "").startswith("STREAMING")
     here = headers.get("host", "").partition(":")[0] in _HOSTS
     return here and not streaming and all(name in _SAY_NOTHING or name in kept for name in headers)

@@ -89,7 +89,7 @@ class Checked:
         body = verify(Request(environ["REQUEST_METHOD"], raw_path, raw_query, headers, body), self.keys, moment)
         with self.lock:
             method = environ["REQUEST_METHOD"]
-            quick = self.store.plain(method, bucket, key, headers, body) if not raw_query else None
+            quick = self.store.plain(method, bucket, key, raw_query, headers, body)
             response = quick if quick is not None else self._ask_moto(environ, body)
             if method in _CHANGES and response.status_code < 400:
                 self.disk.keep(method, bucket, key, raw_query, headers, body, response.get_data())

@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -54,31 +55,35 @@ class Store:
     """moto's S3: a WSGI application for requests that are already checked, of one thread at a time."""
 
     def __init__(self) -> None:
-        """Import moto. To be made once, before anything else of the process has imported it."""
+        """Import moto's memory of buckets and objects. To be made once, before anything else of the process has imported moto."""
         for name, content in _PLACEHOLDERS.items():
             sys.modules[name] = module = ModuleType(name)
             vars(module).update(content)
         _without_init("requests")  # of which moto's S3 uses a dict
         sys.modules["charset_normalizer"] = None  # type: ignore[assignment]  # "can't be imported": requests does without it
-        importlib.import_module(
-            "moto.iam.models"
-        )  # here and not in the first request's thread, whose memory is its own
-        from moto.core.routing import get_service_router
-        from moto.core.utils import get_service_model
-        from moto.moto_server.werkzeug_app import BackendRequest
         from moto.s3.models import s3_backends
-        from moto.s3.responses import S3Response
 
-        get_service_router("s3")  # AWS' description of S3: here for the same reason
-        _forget_documentation(get_service_model("s3")._service_description)
-        self._request = BackendRequest
-        self._s3 = S3Response
         self.backend = s3_backends[_ACCOUNT]["aws"]
         self._plain = Plain(self.backend)
 
-    def plain(self, method: str, bucket: str, key: str, headers: Mapping[str, str], body: bytes) -> Response | None:
-        """The same for a request without a query, where it is one of `plain.py`."""
-        found = self._plain.answer(method, bucket, key, headers, body)
+    @cached_property
+    def _moto(self) -> tuple[Any, Any]:
+        """What reads a request and what answers it, with AWS' description of S3: 8 MB, for requests that are not `plain`."""
+        importlib.import_module("moto.iam.models")
+        from moto.core.routing import get_service_router
+        from moto.core.utils import get_service_model
+        from moto.moto_server.werkzeug_app import BackendRequest
+        from moto.s3.responses import S3Response
+
+        get_service_router("s3")
+        _forget_documentation(get_service_model("s3")._service_description)
+        return BackendRequest, S3Response
+
+    def plain(
+        self, method: str, bucket: str, key: str, query: str, headers: Mapping[str, str], body: bytes
+    ) -> Response | None:
+        """The same for a request that is one of `plain.py`."""
+        found = self._plain.answer(method, bucket, key, query, headers, body)
         if found is None:
             return None
         status, said, content = found
@@ -86,9 +91,10 @@ class Store:
 
     def answer(self, environ: dict[str, Any]) -> Response:
         """What S3 says to this request. Raises werkzeug's HTTPException for what it refuses before it looks."""
-        request = self._request(environ)
+        read, s3 = self._moto
+        request = read(environ)
         bucket, _, key = request.path.lstrip("/").partition("/")
-        ask = self._s3.key_dispatch if key else self._s3.ambiguous_dispatch if bucket else self._s3.bucket_dispatch
+        ask = s3.key_dispatch if key else s3.ambiguous_dispatch if bucket else s3.bucket_dispatch
         status, headers, content = ask(request, request.raw_url, dict(request.headers))
         # In a list: of a text by itself werkzeug tells the length, and a HEAD has that of what it does not send.
         return _Answer([content], status, headers)

@@ -1,5 +1,8 @@
 """The quick way to an object says what moto says, header by header, and leaves everything else to moto"""
 
+import base64
+import hashlib
+import re
 from collections.abc import Mapping
 from http.client import HTTPConnection
 from pathlib import Path
@@ -10,6 +13,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from shared.s3_xml import deletion
 from tests.emulator.servers.test_s3 import BUCKET, REGION, Store
 
 # Of each request its own.
@@ -59,6 +63,53 @@ def test_each_of_the_four_requests_says_what_moto_says(store: Store, content: by
             told[way].append((method, status, headers, body))
     assert told["quick"] == told["moto"]
     assert [status for _, status, *_ in told["quick"]] == [200, 200, 200, 200, 204, 204, 404]
+
+
+@pytest.mark.parametrize(
+    ("names", "status"),
+    [
+        (["a/1"], 200),
+        (["a/1", "a/none", "a/2"], 200),
+        (["a/1", "a/with <&> in it"], 200),  # moto's to answer, both times
+        ([], 400),
+    ],
+    ids=["one", "many", "strange", "none"],
+)
+def test_a_deletion_of_many_says_what_moto_says_and_does_it_also_after_a_kill(
+    tmp_path: Path, names: list[str], status: int
+) -> None:
+    store = Store(tmp_path / "s3").start()
+    told = []
+    body, given = deletion(names)
+    for more in ({}, SLOW):
+        for name in ("a/1", "a/2", "a/3"):
+            ask(store, "PUT", f"{BUCKET}/{name}", b"photo")
+        said = ask(store, "POST", f"{BUCKET}?delete=", body, given, **more)
+        told.append((said[0], said[1].get("content-type"), re.sub(rb"<(RequestId|HostId)>[^<]*", b"", said[2])))
+        store.kill()
+        store.start()
+        left = [name for name in ("a/1", "a/2", "a/3") if ask(store, "HEAD", f"{BUCKET}/{name}")[0] == 200]
+        assert left == [name for name in ("a/1", "a/2", "a/3") if name not in names]
+    assert told[0] == told[1]
+    assert told[0][0] == status
+    store.kill()
+
+
+def test_a_deletion_that_says_more_than_keys_is_moto_s(store: Store) -> None:
+    ask(store, "PUT", f"{BUCKET}/a/1", b"photo")
+    body, _ = deletion(["a/1"])
+    body = body.replace(b"</Key>", b"</Key><VersionId>other</VersionId>")
+    given = {"Content-MD5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
+    told = [ask(store, "POST", f"{BUCKET}?delete", body, given | more)[::2] for more in ({}, SLOW)]
+    assert told[0] == told[1]
+    assert b"<VersionId>other<" in told[0][1]
+
+
+def test_whether_the_bucket_is_there_says_what_moto_says(store: Store) -> None:
+    for bucket, status in ((BUCKET, 200), ("none", 404)):
+        told = [without_ids(ask(store, "HEAD", bucket, headers=more)) for more in ({}, SLOW)]
+        assert told[0] == told[1]
+        assert told[0][0] == status
 
 
 @pytest.mark.parametrize("way", [{}, SLOW], ids=["quick", "moto"])
