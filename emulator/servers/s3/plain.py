@@ -1,14 +1,15 @@
 """What our services ask of objects, answered from moto's backend without the way there: half of what such a request costs.
 
 moto reads each request as one of a hundred operations, by AWS' description of S3. GET, HEAD, PUT and DELETE of an object with
-nothing said beside it, HEAD of a bucket and the deletion of many are six of them; whatever says more goes to moto, whose part
-for that is imported only then. `tests/emulator/servers/test_plain.py` compares.
+nothing said beside it, HEAD of a bucket, a list and the deletion of many are seven of them; whatever says more goes to moto,
+whose part for that is imported only then. `tests/emulator/servers/test_plain.py` compares.
 """
 
 import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 Answer = tuple[int, dict[str, Any], bytes]
@@ -23,10 +24,14 @@ _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _KEPT = {"content-type": "Content-Type", "cache-control": "Cache-Control"}
 # The query of a deletion of many, as clients write it.
 _MANY = {"delete", "delete="}
+# A list as `shared/objects.py` asks for it; whatever is asked beside is moto's.
+_LIST = re.compile(
+    r"list-type=2&encoding-type=url&max-keys=([1-9]\d*)&prefix=([\w.%-]+)(?:&start-after=([\w.%-]+))?", re.ASCII
+)
 
 
 class Plain:
-    """The six requests. `metadata` is moto's own reading of headers that are kept with an object."""
+    """The seven requests. `metadata` is moto's own reading of headers that are kept with an object."""
 
     def __init__(self, backend: Any) -> None:
         from moto.s3.utils import metadata_from_headers
@@ -43,6 +48,8 @@ class Plain:
             return None
         if method == "POST" and not key and query in _MANY:
             return self._delete_many(bucket, body)
+        if method == "GET" and not key and (asked := _LIST.fullmatch(query)):
+            return self._list(found, int(asked[1]), unquote(asked[2]), unquote(asked[3] or ""))
         if method == "HEAD" and not key and not query:
             return 200, _with_id({"x-amz-bucket-region": found.region_name, "Content-Type": "application/xml"}), b""
         if query or not _KEY.fullmatch(key):
@@ -69,15 +76,31 @@ class Plain:
         del said["content-length"]
         return 200, said, b""
 
+    def _list(self, bucket: Any, most: int, below: str, after: str) -> Answer | None:
+        """All of a list on one page, where no key has to be written otherwise than it is."""
+        found, more, _ = self._backend.list_objects_v2(bucket, below, None, None, after or None, most)
+        named = [one.name for one in found] + [name for name in (below.rstrip("/"), after) if name]
+        if more or not all(map(_KEY.fullmatch, named)) or any(one.checksum_algorithm for one in found):
+            return None
+        contents = "".join(
+            f"<Contents><Key>{one.name}</Key><LastModified>{one.last_modified_ISO8601}</LastModified><ETag>{one.etag}</ETag>"
+            f"<Size>{one.size}</Size><StorageClass>{one.storage_class}</StorageClass></Contents>"
+            for one in found
+        )
+        return _said(
+            "ListBucketResult",
+            f"<IsTruncated>false</IsTruncated>{contents}<Name>{bucket.name}</Name><Prefix>{below}</Prefix>"
+            f"<MaxKeys>{most}</MaxKeys><EncodingType>url</EncodingType><KeyCount>{len(found)}</KeyCount>"
+            + (f"<StartAfter>{after}</StartAfter>" if after else ""),
+        )
+
     def _delete_many(self, bucket: str, body: bytes) -> Answer | None:
         keys = _named_alone(body)
         if not keys:
             return None
         for key in keys:
             self._backend.delete_object(bucket, key)
-        deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
-        said = f'<?xml version="1.0" encoding="utf-8"?>\n<DeleteResult xmlns="{_NAMESPACE}">{deleted}</DeleteResult>'
-        return 200, _with_id({"Content-Type": "application/xml"}), said.encode()
+        return _said("DeleteResult", "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys))
 
 
 def _named_alone(body: bytes) -> list[str]:
@@ -90,6 +113,11 @@ def _named_alone(body: bytes) -> list[str]:
     keys = [one[0].text or "" for one in objects if [part.tag for part in one] == [f"{{{_NAMESPACE}}}Key"]]
     named = len(keys) == len(objects) and all(map(_KEY.fullmatch, keys))
     return keys if named and root.tag == f"{{{_NAMESPACE}}}Delete" else []
+
+
+def _said(name: str, inner: str) -> Answer:
+    said = f'<?xml version="1.0" encoding="utf-8"?>\n<{name} xmlns="{_NAMESPACE}">{inner}</{name}>'
+    return 200, _with_id({"Content-Type": "application/xml"}), said.encode()
 
 
 def _with_id(said: dict[str, Any]) -> dict[str, Any]:
