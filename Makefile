@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 # A step that failed is not taken for done the next time.
 .DELETE_ON_ERROR:
-.PHONY: help install up down test quick test-ui check lint types unit slow faults contract client client-ts bench mutants load eval head images k8s-check render lock house format clean
+.PHONY: help install up down test quick test-ui check types lint words unit slow faults contract client client-ts bench mutants load eval head images k8s-check render lock house format clean
 
 help:             ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -62,16 +62,21 @@ down: $(SYSTEM)   ## stop a detached system
 test: check unit  ## formatting, lint, types and the tests; those that take minutes are in `make slow`; all in one run: make test ARGS=tests
 
 check: install    ## formatting, lint, import rules, strict types, items, words
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target types lint words
+# One beside the other: where no type has been read yet, mypy alone takes as long as all others twice.
+types: install
+	$(BIN)/mypy
+lint: install
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/lint-imports > build/lint-imports.log 2>&1 || { cat build/lint-imports.log; exit 1; }
-	$(BIN)/mypy
+words: install
 	$(BIN)/python -m tests.wiring
 	$(BIN)/python -m functions.recycle_info.checker
 	$(BIN)/python -m functions.ai.checker
 
-# Each process of pytest has servers of its own, and half of the suite waits: three keep two cores busy.
-WORKERS ?= 4
+# Each process of pytest has servers of its own, and half of the suite waits: four left two cores idle a fifth of the time.
+WORKERS ?= 5
 PYTEST = $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15 --durations-min=3
 unit: install     ## the tests alone, without the slow ones; those that you name, slow or not: make unit ARGS="tests/auth -x"
 	$(PYTEST) $(or $(ARGS),-m "not slow")

@@ -100,7 +100,6 @@ async def _issue(request: Request[Any, Any, Any], user: CurrentUser, broker: Bro
 def application(service: Service, handlers: Sequence[HTTPRouteHandler], document: Callable[[], bytes]) -> Application:
     """The application that answers below the service's prefix, with bound handlers and the OpenAPI document's bytes."""
 
-    # A function and no method: Litestar copies its handlers deeply, and what they are bound to with them.
     @get("/openapi.json", include_in_schema=False)
     async def openapi_json() -> Response[bytes]:
         return Response(document(), media_type="application/json")

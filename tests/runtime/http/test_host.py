@@ -176,7 +176,10 @@ async def test_an_etag_without_its_quotes_is_a_400(serve: Serve, keys: support.K
 async def test_what_a_pattern_wants_is_said_in_words(serve: Serve, keys: support.Keys) -> None:
     client, person = await serve("userinfo", "auth"), make_person(keys)
     for change, message in (
-        ({"nickname": " "}, "must have something that can be seen, and no U+0000"),
+        (
+            {"nickname": " "},
+            "must be one line with something that can be seen, without U+0000 and marks that turn the direction of what follows",
+        ),
         ({"bio": "a\0"}, "must not contain U+0000"),
         ({"avatar_url": "http://x"}, "can only be cleared, by null"),
     ):
