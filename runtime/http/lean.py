@@ -31,7 +31,7 @@ class Application(Litestar):
     def _validate_registration_value(self, value: Any) -> Any:
         """Take a router as it is: each is made for one application.
 
-        Litestar copies it deeply, with all that its handlers hold: a quarter of an application's making.
+        Litestar copies it deeply, with all that its handlers hold: a fifth of an application's making.
         """
         if isinstance(value, Router):
             value.owner = self
