@@ -56,7 +56,7 @@ def first(understood: Understood, question: Question) -> list[str]:
     lines = photo_answers.said(understood, texts) if understood.photo is not None else []
     if len(understood.items) == 1 and not understood.why:
         item = understood.items[0]
-        said = answering(item, understood)
+        said = answering(item, understood) or _apart(item, understood)
         if understood.reason and understood.part is None and (reason := item.reason(understood.language)):
             said = [reason, *said]
         part = understood.part
@@ -66,6 +66,17 @@ def first(understood: Understood, question: Question) -> list[str]:
     if len(understood.items) > 1 and understood.polar and (understood.together or understood.apart):
         lines += _together(understood, texts)
     return lines
+
+
+def _apart(item: Item, understood: Understood) -> list[str]:
+    """ "페트병 따로 안 모아도 되잖아!": whether a thing is collected by itself, as its description says."""
+    line = item.described(understood.language)
+    if not (understood.polar and line and _BY_ITSELF.search(understood.text)):
+        return []
+    by_itself = _APART.search(line) is not None
+    return (
+        [polarity.worded(line, by_itself, understood, outcome=False)] if by_itself or polarity.to_general(line) else []
+    )
 
 
 def _together(understood: Understood, texts: dict[str, str]) -> list[str]:
@@ -84,6 +95,7 @@ def _together(understood: Understood, texts: dict[str, str]) -> list[str]:
 
 
 # "종이컵은 … 다른 종이와 섞이지 않게": of one kind, and still apart.
+_BY_ITSELF = re.compile(r"따로 (?:안 )?(?:모|버|내|배출)")
 _APART = re.compile("섞이지 않게|섞지 않고|따로 모")
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from functions.ai import bins, parts, rest, roles, sounds
+from functions.ai import bins, parts, rest, roles, sounds, topic
 from functions.ai.facts import asked, ending_in, facts
 from functions.ai.interfaces import Question
 from functions.ai.mentions import mentions
@@ -88,7 +88,14 @@ class Asking:
         before = facts(Question(text))
         found = self.neighbours.search(before.text, MANY)
         named = roles.things(mentions(before.text, found), before.text)
-        if before.disposal or before.state or _HAS.search(before.text) or rest.plainly_about(before.text, named):
+        if (
+            before.disposal
+            or before.state
+            or _HAS.search(before.text)
+            or before.told
+            or rest.plainly_about(before.text, named)
+            or (named and topic.about_waste(text))
+        ):
             if named and not bins.only_bins(named, before.text):
                 return [mention.item for mention in named[:MOST_ITEMS]]
             if found and found[0].score >= MEANT and not before.refers:

@@ -164,7 +164,7 @@ def _clauses(named: Sequence[Mention], text: str) -> list[Mention]:
         one
         for one, other in pairs
         if (_CLAUSE.fullmatch(between := text[one.end : other.start]) and not _BOTH_GO.search(between))
-        or (_INSIDE.fullmatch(between) and text.startswith(("은", "는"), other.end))
+        or (_INSIDE.fullmatch(between) and text.startswith(("은", "는"), other.end) and not _left_in(other, text))
     ]
     said += [one for one in named if one is not named[0] and _AFTER_DOING.search(text, 0, one.start)]
     return said + [
@@ -228,6 +228,9 @@ def _says_which(one: Mention, other: Mention, text: str) -> bool:
     if bins.collected(other, text):
         # "카메라 유리병 수거함에"
         return False
+    if _MATTER.fullmatch(one.words(text)) and _is_thing(other, text):
+        # "도자기 머그컵"
+        return True
     if one.item.category == "food" != other.item.category and not ROLES.where.is_all(words):
         # "콜라 페트병": what was in it.
         return True
@@ -268,7 +271,11 @@ def _holds(one: Mention, other: Mention, text: str) -> bool:
 
 def beside(named: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
     """The mentions of what another thing is with, dirty of, or wrapped in."""
-    found = [one for one in named if _beside(one, text, follows=follows)]
+    found = [
+        one
+        for one in named
+        if _beside(one, text, follows=follows) or ((follows or one is not named[0]) and _left_in(one, text))
+    ]
     # "치즈랑 기름이 배었어요"
     return found + [
         one
@@ -277,6 +284,18 @@ def beside(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         for one in run[:-1]
         if one not in found
     ]
+
+
+def _left_in(one: Mention, text: str) -> bool:
+    """Whether it is what is left in a thing ("스팸 캔 기름 많은데"), and not what is to be thrown away itself."""
+    inside = _IN_IT.search(text, 0, one.start) is not None
+    return ROLES.rest_in.is_all(one.words(text)) and (
+        inside or (text[one.start - 1 : one.start] == " " and _PLENTY.match(text, one.end) is not None)
+    )
+
+
+_IN_IT = re.compile(r"[안속]에\s?(?:있는 |있던 |든 |남은 |들어 있는 )?$")
+_PLENTY = re.compile(r"[이가은는도]?\s(?:너무 |엄청 |아직 |좀 |조금 )?(?:많|남|있|흥건|가득)")
 
 
 def _beside(one: Mention, text: str, *, follows: bool) -> bool:

@@ -4,7 +4,7 @@ import re
 
 from msgspec import Struct
 
-from functions.ai import asides, bins, lists, parts, rest, roles
+from functions.ai import asides, bins, lists, parts, rest, roles, topic
 from functions.ai import facts as reading
 from functions.ai.facts import Facts
 from functions.ai.mentions import Mention, mentions
@@ -51,7 +51,7 @@ class Scene(Struct, frozen=True):
     @property
     def outcome(self) -> tuple[str, ...]:
         """The aspects; where it goes comes before what is only done on the way: "씻어서 플라스틱으로 내?"."""
-        asked = tuple(one for one in self.aspects if one in WHERE)
+        asked = tuple(one for one in self.aspects if one in _ENDS)
         if self.bin and set(self.aspects) <= {"recycle"}:
             return ("bin",)
         if not ROLES.on_the_way.within(self.facts.text) or not (asked or self.bin):
@@ -153,7 +153,7 @@ def _of_things(fact: Facts, things: list[Mention], aspects: tuple[str, ...]) -> 
     """Whether a text that names things asks about throwing them away, though it has no word for that."""
     return (
         fact.described
-        or fact.told
+        or (fact.told and not topic.about_something_else(fact.text))
         or (not (fact.polar or fact.open or fact.elsewhere) and rest.is_phrase(fact.text, things))
         or not _TROUBLES.isdisjoint(fact.cases)
         or (fact.short and not (fact.polar or fact.open) and lists.listed(things, fact.text))
@@ -224,6 +224,8 @@ def _left_over(one: Mention, text: str, neighbours: Neighbours) -> Mention:
     return Mention(next(left, one.item), one.start, one.end)
 
 
+# Where a thing goes, or who gets it: "빨아서 기부해도 돼?"
+_ENDS = {*WHERE, "reuse"}
 # A search score of a name that is put together of two words.
 _HELD = 0.9
 # "씻어서 어디에 넣어요?" asks for the bin.

@@ -107,6 +107,7 @@ class Roles(Struct, frozen=True):
     into: Words
     bin_ends: Words
     made: Words
+    rest_in: Words
 
 
 class Part(Struct, forbid_unknown_fields=True):

@@ -61,6 +61,9 @@ SETS = (
     "questions_wave_m",
     "questions_follow_d",
     "questions_wave_n",
+    "questions_wave_o",
+    "questions_wave_p",
+    "questions_wave_r",
 )
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
 before the rules for aspects, dangers, photos and what we do not know were tried on anything; each later one when the rules
