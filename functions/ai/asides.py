@@ -5,6 +5,7 @@ letters before and after a name speak for is in `asides.json`, in hundredths; `p
 first (`roles.py`): this takes away what is very likely told of, beside a thing that likely is asked about, and adds nothing.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ FILE = Path(__file__).with_name("asides.json")
 Span = tuple[int, int]
 """Where a name is in the text: from, to."""
 
+_ENDS = re.compile(r"[?!.]\s")
 # Odds of nine to two; and the least of what has to be asked about beside it.
 _CLEAR = 1.5
 _LIKELY = 0.5
@@ -33,7 +35,12 @@ def without(named: Sequence[Mention], mentioned: Sequence[Mention], text: str) -
     odds = {start: read().odds(around(text, spans, n)) for n, (start, _) in enumerate(spans) if start in asked}
     if len(odds) < 2 or min(odds.values()) >= _LIKELY:
         return list(named)
-    return [one for one in named if odds.get(one.start, 0) <= _CLEAR]
+    return [one for one in named if odds.get(one.start, 0) <= _CLEAR or _said_by_itself(one, text)]
+
+
+def _said_by_itself(one: Mention, text: str) -> bool:
+    """Whether its sentence ends before another thing may be named: "우유곽은 종이 아냐? 신문이랑 같이 묶었지"."""
+    return _ENDS.search(text, one.end, len(text) - 1) is not None
 
 
 def around(text: str, spans: Sequence[Span], number: int) -> set[str]:

@@ -279,7 +279,9 @@ def _negated(text: str) -> bool:
 
 def _omitted(text: str) -> bool:
     """Whether it asks what is when something is left out; "안 떼고 놔뒀는데 다 떼야 하나요" only tells that."""
-    left_out = [match.end() for match in GRAMMAR.omitted.all(text)]
+    said = list(GRAMMAR.omitted.all(text))
+    # "안 떼고 그냥 둬도" says it twice.
+    left_out = [match.end() for match in said if not match[0].startswith("그냥")] or [match.end() for match in said]
     return len(left_out) % 2 == 1 and _MUST.search(text, left_out[-1]) is None
 
 

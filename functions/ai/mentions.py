@@ -12,11 +12,15 @@ from functions.ai.sounds import folded
 from functions.ai.vocabulary import GRAMMAR, ROLES
 
 _PARTICLE = re.compile(GRAMMAR.particles.source)
-_MEASURED = re.compile(rf"(?:{GRAMMAR.counts.source}|\d)\s*$")
+MEASURED = re.compile(rf"(?:{GRAMMAR.counts.source}|\d)\s*$")
 _NO_NAME = re.compile(GRAMMAR.no_names.source)
 # "내놓는 게 맞아요": a noun that is nothing without the verb before it, and no crab.
 _BOUND = {"게", "거", "데", "지", "곳", "수"}
 _ADNOMINAL = re.compile(rf"{reading.ending_in(4)}\s$|{reading.ending_in(8)}\s$")
+# "무거워서 못 든다": what cannot be done, and no nails; "못 한 통", "못 박힌 판자" are some.
+_CANNOT = re.compile(
+    rf"못(?=\s(?!박|뽑|빼|어|통|(?:\d+|{GRAMMAR.counts.source})\s?)[가-힣]+(?:[다요네어아여서고지]|[가-힣]니까?)(?![가-힣]))"
+)
 # Syllables of a name that is found by its sound.
 SOUNDED = 3
 # What a thing is in, at the end of its name.
@@ -115,13 +119,13 @@ class _Letters:
 
     def _otherwise(self, start: int, end: int) -> bool:
         """Whether the letters are another word, two things of a list ("식탁, 의자"), or a measure ("한 박스")."""
-        other = _NO_NAME.match(self.text, start)
+        other = _NO_NAME.match(self.text, start) or _CANNOT.match(self.text, start)
         bound = self.text[start:end] in _BOUND and _ADNOMINAL.search(self.text[:start])
         return bool(
             bound
             or (other and other.end() >= end)
             or re.search(r"[,/·;]", self.text[start:end])
-            or (GRAMMAR.measures.is_all(self.text[start:end]) and _MEASURED.search(self.text[:start]))
+            or (GRAMMAR.measures.is_all(self.text[start:end]) and MEASURED.search(self.text[:start]))
         )
 
     def _whole(self, name: str, start: int, end: int) -> bool:
@@ -133,6 +137,9 @@ class _Letters:
         # Short Korean names are syllables of many other words: 병 in 생수병, 김치 in 김치찌개.
         if len(name) <= 2:
             return self.begins[start] and (not rest or _PARTICLE.fullmatch(rest) is not None or rest.startswith("수거"))
+        if rest and self.begins[end - 1] and start < end - 1 and _PARTICLE.fullmatch(rest) is None:
+            # "에어프라이어 망" is not in "에어프라이어 망가졌어".
+            return False
         if self.begins[start] or len(name) >= 4:
             return True
         # "갈릭소스 통은": the last word says what it is.

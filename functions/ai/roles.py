@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from functions.ai import bins, lists, parts
 from functions.ai import facts as reading
-from functions.ai.mentions import HELD, SOUNDED, Mention
+from functions.ai.mentions import HELD, MEASURED, SOUNDED, Mention
 from functions.ai.vocabulary import CASES, GRAMMAR, ROLES
 
 # What follows a thing that is not the one thrown away: dirt on it, what it is wrapped in, what it came with.
@@ -36,6 +36,9 @@ _BOTH_GO = re.compile(
 # "냉장고에", "서랍 안에서": where a thing is, and not what is on it ("매트리스에 붙은").
 _PLACE = re.compile(
     r"(?:에|에서|\s?(?:안|속|위|밑|아래|옆|앞|뒤|구석)에서?)\s(?!붙|달|달린|박|끼|꽂|깔|들어\s?있|들었|든\s|있는\s)"
+)
+_DEALT_WITH = re.compile(
+    r"[은는이가을를도]?\s(?:이미\s)?(?:(?:다|전부|모두|싹)\s)?(?:옮겼|옮겨|지웠|지우고|뺐|빼고|꺼냈|비웠|백업)"
 )
 _KEEPS = frozenset({"bulky", "electronics"})
 # "생리컵은 실리콘이니까": what a thing is said to be, or to be like.
@@ -188,7 +191,10 @@ def _said_of(named: Sequence[Mention], text: str) -> list[Mention]:
 def _places(named: Sequence[Mention], text: str) -> list[Mention]:
     """Furniture and appliances that other things only are in or on: "건전지 서랍에 한가득"."""
     places = [one for one in named if one.item.category in _KEEPS and _PLACE.match(text, one.end)]
-    return places if any(_is_thing(one, text) for one in named if one not in places) else []
+    within = [one for one in named if _is_thing(one, text) and one not in places]
+    # "노트북 안에 사진 다 옮겼고": what was in it is taken care of.
+    out = [one for one in within if places and _DEALT_WITH.match(text, one.end)]
+    return out if len(out) == len(within) else places if within else []
 
 
 def _taken_out(named: Sequence[Mention], text: str) -> list[Mention]:
@@ -261,7 +267,10 @@ def as_tool(one: Mention, text: str) -> bool:
 def held(one: Mention, text: str) -> tuple[str, int] | None:
     """What a thing was in, where a clause is between the two: "두부 담겼던 네모난 통" is the 두부 통, up to an offset."""
     found = _HOLDER.match(text, one.end) or _HOLDER_NEXT.match(text, one.end)
-    return (f"{one.words(text)} {found['holder']}", found.end()) if found else None
+    if found is None or MEASURED.search(text[: found.start("holder")]):
+        # "김치가 시어서 한 통을 버려야"
+        return None
+    return f"{one.words(text)} {found['holder']}", found.end()
 
 
 def _holds(one: Mention, other: Mention, text: str) -> bool:

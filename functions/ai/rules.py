@@ -29,8 +29,8 @@ def gives_orders(ask: Asking) -> Understood | None:
 
 
 def thrown_away_in_words(ask: Asking) -> Understood | None:
-    """ "나쁜 습관을 버리는 법": nothing that a bin takes."""
-    if ask.scene.facts.figurative and not ask.scene.named:
+    """ "나쁜 습관을 버리는 법": nothing that a bin takes; food waste is meant as it is said."""
+    if ask.scene.facts.figurative and not (ask.scene.named or "food" in ask.scene.aspects):
         return ask.understood("thrown_away_in_words", on_topic=False, near=False)
     return None
 
@@ -119,7 +119,8 @@ def bag_itself(ask: Asking) -> Understood | None:
     if not {"bag", "food"} & set(scene.facts.aspects) or not TOPICS.overfull.within(scene.facts.text):
         return None
     items = ask.called("종량제봉투" if "bag" in scene.facts.aspects else "음식물 쓰레기봉투")
-    return ask.understood("bag_itself", items, aspects=("tied",)) if items else None
+    # How full it may be is neither yes nor no to what is done to it.
+    return ask.understood("bag_itself", items, aspects=("tied",), polar=False) if items else None
 
 
 def things_named(ask: Asking) -> Understood | None:
