@@ -3,18 +3,11 @@
 import re
 from collections.abc import Sequence
 
-from functions.ai import bins, lists, parts
+from functions.ai import bins, lists, parts, wrapped
 from functions.ai import facts as reading
 from functions.ai.mentions import HELD, MEASURED, SOUNDED, Mention
 from functions.ai.vocabulary import CASES, GRAMMAR, ROLES
 
-# What follows a thing that is not the one thrown away: dirt on it, what it is wrapped in, what it came with.
-_DIRT = re.compile(rf"[이가을를도만]?\s*(?:물[이가]?\s*)?(?:{ROLES.degree.source}\s*)?{ROLES.dirt.source}")
-_TOOL = re.compile(rf"(?:으로|로|에)\s*(?:잘\s*)?{ROLES.wrapped.source}|(?<=[지이닐투랩일건])\s(?:싸서|싸고|싸야|깔고)")
-# "비닐봉지째", "철사 부분": what it is in, and a part of it.
-_WHOLE = re.compile(r"째|\s?부분")
-_WITH = re.compile(rf"{ROLES.together.source}(?![가-힣])")
-_WITH_A = re.compile(rf"{ROLES.together.source}\s*$")
 _ORIGIN = re.compile(rf"\s*{ROLES.origin.source}")
 _NOT_THAT = re.compile(rf"{ROLES.not_that.source}(?![가-힣])")
 _OWNED = re.compile(rf"(?:의\s|\s|'s\s)(?:{GRAMMAR.states.source}\s)?")
@@ -48,7 +41,6 @@ _MATTER = re.compile(
 )
 # "신발박스 자석 달린거", "토치 부탄가스 꽂힌 채로": what a thing bears.
 _BORNE = re.compile(r"[이가도]?\s?(?:달린|꽂힌|꽂은|붙은|붙인|박힌|끼워진|끼운|걸린|씌운|씌워진)\s?(?:거|것|채|건|걸)")
-_SAID = re.compile(r"(?:이?니까|이?라서|이?잖아|이?라며|이?라던데|인데|이?거든)")
 # "분유통 안에 숟가락은 어디에"
 _INSIDE = re.compile(r"\s?(?:안에|속에|안의|속의)\s(?:있는 |있던 |든 |들어 있는 |들어 있던 )?")
 _HOLDER = re.compile(
@@ -71,7 +63,7 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     The others stay when nothing else is named, or when a list names them ("페트병, 캔, 종이컵"). With `follows`, something
     was said before that the text may be about: then dirt and wrappings are not what it is about, even alone.
     """
-    named = _without_beside(named, text, follows=follows)
+    named = wrapped.without_beside(named, text, follows=follows)
     if len(named) > 1 and CASES["mixed"].within(text[named[-1].end :]):
         # "옷걸이 철사랑 플라스틱 섞인 거": what the first is made of.
         named = named[:1]
@@ -104,18 +96,6 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     listed = [run for run in lists.runs(named, text) if len(run) > 1 and any(one in kept for one in run)]
     more = {one.start for run in listed for one in run if not (bins.is_into(one, text) or bins.begins_with(one, text))}
     return [mention for mention in named if mention in kept or mention.start in more]
-
-
-def _without_beside(named: Sequence[Mention], text: str, *, follows: bool) -> Sequence[Mention]:
-    """The mentions without dirt and wrappings, unless they are all there is."""
-    dropped = beside(named, text, follows=follows)
-    left = [
-        one for one in named if one not in dropped and not (bins.is_where(one, text) and _SAID.match(text, one.end))
-    ]
-    if all(parts.is_part(one.words(text)) for one in left):
-        # "송장 안 떼고 박스째": the part goes with the whole.
-        dropped = [one for one in dropped if not _WHOLE.match(text, one.end)]
-    return [one for one in named if one not in dropped] if len(dropped) < len(named) or follows else named
 
 
 def _contents(named: Sequence[Mention], text: str) -> list[Mention]:
@@ -167,7 +147,9 @@ def _clauses(named: Sequence[Mention], text: str) -> list[Mention]:
         one
         for one, other in pairs
         if (_CLAUSE.fullmatch(between := text[one.end : other.start]) and not _BOTH_GO.search(between))
-        or (_INSIDE.fullmatch(between) and text.startswith(("은", "는"), other.end) and not _left_in(other, text))
+        or (
+            _INSIDE.fullmatch(between) and text.startswith(("은", "는"), other.end) and not wrapped.left_in(other, text)
+        )
     ]
     said += [one for one in named if one is not named[0] and _AFTER_DOING.search(text, 0, one.start)]
     return said + [
@@ -182,7 +164,7 @@ def _said_of(named: Sequence[Mention], text: str) -> list[Mention]:
         for one, other in lists.pairs(named)
         if (
             (_SAYS_OF.fullmatch(text[one.end : other.start]) or _MATTER.fullmatch(other.words(text)))
-            and _SAID.match(text, other.end)
+            and wrapped.SAID.match(text, other.end)
         )
         or (not lists.AND.fullmatch(text[one.end : other.start]) and _BORNE.match(text, other.end))
     ]
@@ -259,11 +241,6 @@ def _says_which(one: Mention, other: Mention, text: str) -> bool:
 _OF_SOME_STUFF = re.compile(rf"(?:유리|페트|플라스틱|비닐|종이|알루미늄|스텐|스티로폼)\s?{ROLES.holders.source}")
 
 
-def as_tool(one: Mention, text: str) -> bool:
-    """Whether a thing is only what another is tied with, wrapped in or still in: "끈으로 묶어서", "봉지째"."""
-    return (_TOOL.match(text, one.end) or _WHOLE.match(text, one.end)) is not None
-
-
 def held(one: Mention, text: str) -> tuple[str, int] | None:
     """What a thing was in, where a clause is between the two: "두부 담겼던 네모난 통" is the 두부 통, up to an offset."""
     found = _HOLDER.match(text, one.end) or _HOLDER_NEXT.match(text, one.end)
@@ -276,44 +253,3 @@ def held(one: Mention, text: str) -> tuple[str, int] | None:
 def _holds(one: Mention, other: Mention, text: str) -> bool:
     """Whether a thing is a packing that another came in: "치킨박스 기름종이"."""
     return ROLES.packings.within(one.words(text)[-2:]) and not ROLES.holders.within(other.words(text)[-2:])
-
-
-def beside(named: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
-    """The mentions of what another thing is with, dirty of, or wrapped in."""
-    found = [
-        one
-        for one in named
-        if _beside(one, text, follows=follows) or ((follows or one is not named[0]) and _left_in(one, text))
-    ]
-    # "치즈랑 기름이 배었어요"
-    return found + [
-        one
-        for run in lists.runs(named, text)
-        if run[-1] in found and _DIRT.match(text, run[-1].end)
-        for one in run[:-1]
-        if one not in found
-    ]
-
-
-def _left_in(one: Mention, text: str) -> bool:
-    """Whether it is what is left in a thing ("스팸 캔 기름 많은데"), and not what is to be thrown away itself."""
-    inside = _IN_IT.search(text, 0, one.start) is not None
-    return ROLES.rest_in.is_all(one.words(text)) and (
-        inside or (text[one.start - 1 : one.start] == " " and _PLENTY.match(text, one.end) is not None)
-    )
-
-
-_IN_IT = re.compile(r"[안속]에\s?(?:있는 |있던 |든 |남은 |들어 있는 )?$")
-_PLENTY = re.compile(r"[이가은는도]?\s(?:너무 |엄청 |아직 |좀 |조금 )?(?:많|남|있|흥건|가득)")
-
-
-def _beside(one: Mention, text: str, *, follows: bool) -> bool:
-    """Whether it is what another thing is with, dirty of, or wrapped in."""
-    return bool(
-        (text[: one.start].isascii() and _WITH_A.search(text, 0, one.start))
-        or _DIRT.match(text, one.end)
-        or _TOOL.match(text, one.end)
-        or _WHOLE.match(text, one.end)
-        or (ROLES.stuff.is_all(one.words(text)) and parts.PART_NEXT.match(text, one.end))
-        or (follows and ROLES.where.is_all(one.words(text)) and _WITH.match(text, one.end))
-    )

@@ -4,7 +4,7 @@ import re
 
 from msgspec import Struct
 
-from functions.ai import asides, bins, lists, parts, rest, roles, topic
+from functions.ai import asides, bins, lists, parts, rest, roles, topic, wrapped
 from functions.ai import facts as reading
 from functions.ai.facts import Facts
 from functions.ai.mentions import Mention, mentions
@@ -103,7 +103,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         first=first,
         named=kept,
         both=both,
-        part=parts.part(text, [*kept, *roles.beside(mentioned, text)], taken),
+        part=parts.part(text, [*kept, *wrapped.beside(mentioned, text)], taken),
         near=near,
         about=fact.disposal or near,
         leans=leans,
@@ -122,7 +122,7 @@ def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[M
     """The items that a text names, or means by a name that is put together of its words."""
     text = fact.text
     mentioned = _held(mentions(text, found), text, neighbours)
-    tools = [one for one in mentioned if roles.as_tool(one, text)]
+    tools = [one for one in mentioned if wrapped.as_tool(one, text)]
     if tools and all(one in tools or bins.is_where(one, text) for one in mentioned):
         mentioned = [*(_shorter(tools, text, found) or tools), *(one for one in mentioned if one not in tools)]
     if "full" in fact.cases:
