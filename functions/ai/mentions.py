@@ -21,6 +21,7 @@ _ADNOMINAL = re.compile(rf"{reading.ending_in(4)}\s$|{reading.ending_in(8)}\s$")
 _CANNOT = re.compile(
     rf"못(?=\s(?!박|뽑|빼|어|통|(?:\d+|{GRAMMAR.counts.source})\s?)[가-힣]+(?:[다요네어아여서고지]|[가-힣]니까?)(?![가-힣]))"
 )
+_IN_A_BAG = re.compile(r"봉[지투]|박스|상자")
 # Syllables of a name that is found by its sound.
 SOUNDED = 3
 # What a thing is in, at the end of its name.
@@ -137,8 +138,9 @@ class _Letters:
         # Short Korean names are syllables of many other words: 병 in 생수병, 김치 in 김치찌개.
         if len(name) <= 2:
             return self.begins[start] and (not rest or _PARTICLE.fullmatch(rest) is not None or rest.startswith("수거"))
-        if rest and self.begins[end - 1] and start < end - 1 and _PARTICLE.fullmatch(rest) is None:
-            # "에어프라이어 망" is not in "에어프라이어 망가졌어".
+        begins = self.begins[start + 1 : end]
+        if any(begins) and ((rest and begins[-1] and _PARTICLE.fullmatch(rest) is None) or _IN_A_BAG.match(rest)):
+            # "에어프라이어 망" is not in "에어프라이어 망가졌어", nor "페트병 비닐" in "페트병 비닐봉지째".
             return False
         if self.begins[start] or len(name) >= 4:
             return True
