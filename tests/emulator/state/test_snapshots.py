@@ -13,9 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from emulator.commands.snapshot import ask_or_do
 from emulator.process import StartError
 from emulator.servers.postgres import Postgres
 from emulator.state import archive, freeze, snapshots
+from emulator.state.folder import State
 from tests.emulator.conftest import ROOT, Emulator
 from tests.emulator.state.made import make_state, rewrite, save
 
@@ -193,3 +195,10 @@ def test_a_snapshot_leaves_out_the_log_that_is_only_kept_to_be_written_later(tmp
     kept = {path.name for path in (state.path / "snapshots" / "one" / "cluster" / "pg_wal").iterdir()}
     full = {f"00000001{high:08X}{low:08X}" for high, low in ((0, 0xFE), (0, 0xFF), (1, 0))}
     assert kept == {"00000001.history", *full}
+
+
+@pytest.mark.parametrize("action", ["save", "restore"])
+def test_where_nothing_was_ever_up_there_is_nothing_to_save_and_it_is_said(tmp_path: Path, action: str) -> None:
+    with pytest.raises(StartError, match="has no state yet; `eco2 up` makes it"):
+        ask_or_do(State(tmp_path), action, "before")
+    assert list(tmp_path.iterdir()) == []
