@@ -4,7 +4,6 @@ From `asides.txt`: texts that name several things, a line each, [asked about] or
 it is right about each tenth of the lines when it was trained on the others.
 """
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -78,17 +77,5 @@ def leave_out() -> None:
         print(f"odds beyond {least}: {len(sure)} of {len(results)} names, right {sum(sure) / len(sure):.3f}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--leave-out", action="store_true", help="train without each tenth in turn; write nothing")
-    if parser.parse_args().leave_out:
-        leave_out()
-        return 0
-    file = train(texts())
-    linear.write(file, FILE)
-    print(f"{FILE.name}: {len(file.weights)} weights, {FILE.stat().st_size} bytes")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(linear.main(COMMAND, __doc__ or "", FILE, lambda: train(texts()), leave_out))

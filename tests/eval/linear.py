@@ -1,8 +1,9 @@
 """Trains the linear classifiers of functions/ai: logistic regression, whose numbers come out the same from the same examples."""
 
+import argparse
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,3 +104,16 @@ def write(file: LinearFile, path: Path) -> None:
 def _beginning(name: str) -> str:
     word, colon, rest = name.partition(":")
     return f"{word}:{rest[:1]}" if colon else name[0]
+
+
+def main(command: str, about: str, path: Path, make: Callable[[], LinearFile], leave_out: Callable[[], None]) -> int:
+    """A classifier's command: train it and write its file, or print how right it is about what it was not trained on."""
+    parser = argparse.ArgumentParser(prog=command, description=about.splitlines()[0])
+    parser.add_argument("--leave-out", action="store_true", help="train without each part in turn; write nothing")
+    if parser.parse_args().leave_out:
+        leave_out()
+        return 0
+    file = make()
+    write(file, path)
+    print(f"{path.name}: {len(file.weights)} weights, {path.stat().st_size} bytes")
+    return 0

@@ -5,7 +5,6 @@ both topics count alike, and so do long and short texts. `--leave-out` prints ho
 trained without it.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -61,17 +60,5 @@ def _shares(told: Counter[tuple[bool, bool]]) -> str:
     return f"{waste}, something else {told[True, True]}/{told[True, True] + told[True, False]}"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--leave-out", action="store_true", help="train without each set in turn; write nothing")
-    if parser.parse_args().leave_out:
-        leave_out()
-        return 0
-    file = train(texts())
-    linear.write(file, FILE)
-    print(f"{FILE.name}: {len(file.weights)} runs of letters, {FILE.stat().st_size} bytes")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(linear.main(COMMAND, __doc__ or "", FILE, lambda: train(texts()), leave_out))
