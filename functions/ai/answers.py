@@ -74,9 +74,9 @@ def _apart(item: Item, understood: Understood) -> list[str]:
     if not (understood.polar and line and _BY_ITSELF.search(understood.text)):
         return []
     by_itself = _APART.search(line) is not None
-    return (
-        [polarity.worded(line, by_itself, understood, outcome=False)] if by_itself or polarity.to_general(line) else []
-    )
+    if not (by_itself or polarity.to_general(line)):
+        return []
+    return [polarity.worded(line, by_itself, understood, outcome=False)]
 
 
 def _together(understood: Understood, texts: dict[str, str]) -> list[str]:

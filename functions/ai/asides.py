@@ -7,14 +7,11 @@ first (`roles.py`): this takes away what is very likely told of, beside a thing 
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
-import msgspec
-
-from functions.ai import bins, parts
-from functions.ai.linear import LinearFile
+from functions.ai.linear import read
 from functions.ai.mentions import Mention
+from functions.ai.roles import is_thing
 
 FILE = Path(__file__).with_name("asides.json")
 
@@ -29,10 +26,11 @@ _LIKELY = 0.5
 
 def without(named: Sequence[Mention], mentioned: Sequence[Mention], text: str) -> list[Mention]:
     """The things named, without those that are only told of; `mentioned` are all in the text. Parts, materials and bins stay."""
-    things = [one for one in mentioned if not bins.is_where(one, text) and not parts.is_part(one.words(text))]
-    spans = [(one.start, one.end) for one in things]
+    if len(named) < 2:
+        return list(named)
+    spans = [(one.start, one.end) for one in mentioned if is_thing(one, text)]
     asked = {one.start for one in named}
-    odds = {start: read().odds(around(text, spans, n)) for n, (start, _) in enumerate(spans) if start in asked}
+    odds = {start: read(FILE).odds(around(text, spans, n)) for n, (start, _) in enumerate(spans) if start in asked}
     if len(odds) < 2 or min(odds.values()) >= _LIKELY:
         return list(named)
     return [one for one in named if odds.get(one.start, 0) <= _CLEAR or _said_by_itself(one, text)]
@@ -62,9 +60,3 @@ def around(text: str, spans: Sequence[Span], number: int) -> set[str]:
 def _runs(letters: str) -> Iterator[str]:
     for length in (2, 3):
         yield from (letters[start : start + length] for start in range(len(letters) - length + 1))
-
-
-@cache
-def read() -> LinearFile:
-    """The file; kept, since each question may ask it."""
-    return msgspec.json.decode(FILE.read_bytes(), type=LinearFile)

@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Collection
+from functools import cache
+from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 HUNDREDTHS = 100
@@ -20,3 +23,9 @@ class LinearFile(Struct, frozen=True, forbid_unknown_fields=True):
     def odds(self, found: Collection[str]) -> float:
         """The logarithm of the odds that its answer is yes. As in training, a text counts alike however much it holds."""
         return (sum(self.weights.get(one, 0) for one in found) / math.sqrt(len(found)) + self.bias) / HUNDREDTHS
+
+
+@cache
+def read(path: Path) -> LinearFile:
+    """A classifier's file; kept, since each question may ask it."""
+    return msgspec.json.decode(path.read_bytes(), type=LinearFile)

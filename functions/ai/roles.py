@@ -124,7 +124,7 @@ def _of_contents(named: Sequence[Mention], text: str) -> list[Mention]:
     return [
         one if GRAMMAR.measures.is_all(one.words(text)) else other
         for one, other in held
-        if _is_thing(other, text) and not parts.is_part(one.words(text))
+        if is_thing(other, text) and not parts.is_part(one.words(text))
     ]
 
 
@@ -135,14 +135,14 @@ def _owners(named: Sequence[Mention], text: str) -> list[Mention]:
         for one, other in lists.pairs(named)
         if (ROLES.owners.is_all(one.words(text)) or _holds(one, other, text))
         and _OWNED.fullmatch(text[one.end : other.start])
-        and _is_thing(other, text)
+        and is_thing(other, text)
         and not (_TAKEN_OUT.match(text, other.end) or _BORNE.match(text, other.end))
     ]
 
 
 def _clauses(named: Sequence[Mention], text: str) -> list[Mention]:
     """What a clause about the next thing names: "피자 시키면 오는 갈릭소스 통", or in English "dry ice from ice cream"."""
-    pairs = [(one, other) for one, other in lists.pairs(named) if _is_thing(other, text)]
+    pairs = [(one, other) for one, other in lists.pairs(named) if is_thing(other, text)]
     said = [
         one
         for one, other in pairs
@@ -153,7 +153,7 @@ def _clauses(named: Sequence[Mention], text: str) -> list[Mention]:
     ]
     said += [one for one in named if one is not named[0] and _AFTER_DOING.search(text, 0, one.start)]
     return said + [
-        other for one, other in pairs if _FROM.fullmatch(text[one.end : other.start]) and _is_thing(one, text)
+        other for one, other in pairs if _FROM.fullmatch(text[one.end : other.start]) and is_thing(one, text)
     ]
 
 
@@ -173,7 +173,7 @@ def _said_of(named: Sequence[Mention], text: str) -> list[Mention]:
 def _places(named: Sequence[Mention], text: str) -> list[Mention]:
     """Furniture and appliances that other things only are in or on: "건전지 서랍에 한가득"."""
     places = [one for one in named if one.item.category in _KEEPS and _PLACE.match(text, one.end)]
-    within = [one for one in named if _is_thing(one, text) and one not in places]
+    within = [one for one in named if is_thing(one, text) and one not in places]
     # "노트북 안에 사진 다 옮겼고": what was in it is taken care of.
     out = [one for one in within if places and _DEALT_WITH.match(text, one.end)]
     return out if len(out) == len(within) else places if within else []
@@ -187,7 +187,7 @@ def _taken_out(named: Sequence[Mention], text: str) -> list[Mention]:
         if _WITHIN.fullmatch(text[one.end : other.start])
         and _TAKEN_OUT.match(text, other.end)
         and "separate" in one.item.answers
-        and _is_thing(other, text)
+        and is_thing(other, text)
     ]
 
 
@@ -195,14 +195,14 @@ def _left_of(one: Mention, other: Mention, text: str) -> bool:
     """Whether a material with which the text ends is what came in the thing before it."""
     between = text[one.end : other.start]
     came = _ORIGIN.match(text, one.end) or (_CAME.search(between) and _CLAUSE.fullmatch(between))
-    return bool(came and bins.is_where(other, text) and _ENDS.match(text, other.end) and _is_thing(one, text))
+    return bool(came and bins.is_where(other, text) and _ENDS.match(text, other.end) and is_thing(one, text))
 
 
 _CAME = re.compile(r"안에|속에|[들담싼쌌깔씌덮왔온쓴]|나온|나오|생긴|붙")
 _ENDS = re.compile(rf"{parts.END.pattern}$|[은는도]?\s?(?:어디|어떻게|뭘로|뭐로|무슨)")
 
 
-def _is_thing(one: Mention, text: str) -> bool:
+def is_thing(one: Mention, text: str) -> bool:
     """Whether a mention is neither a material or a bin nor a part."""
     return not bins.is_where(one, text) and not parts.is_part(one.words(text))
 
@@ -210,13 +210,13 @@ def _is_thing(one: Mention, text: str) -> bool:
 def _says_which(one: Mention, other: Mention, text: str) -> bool:
     """Whether a thing only says which one is meant by the next word."""
     words = other.words(text)
-    if f"{one.words(text)}{words}".isascii() and _is_thing(other, text):
+    if f"{one.words(text)}{words}".isascii() and is_thing(other, text):
         # "contact lens blister packs": in English the last word says what it is, unless it only holds it ("nail polish bottles").
         return one.item.category == "food" or not GRAMMAR.measures.is_all(words)
     if bins.collected(other, text):
         # "카메라 유리병 수거함에"
         return False
-    if _MATTER.fullmatch(one.words(text)) and _is_thing(other, text):
+    if _MATTER.fullmatch(one.words(text)) and is_thing(other, text):
         # "도자기 머그컵"
         return True
     if one.item.category == "food" != other.item.category and not ROLES.where.is_all(words):

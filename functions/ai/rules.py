@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from functions.ai import bins, parts, rest, sounds, topic
+from functions.ai import bins, parts, rest, roles, sounds, topic
 from functions.ai.asking import Asking
 from functions.ai.danger_rules import in_danger
 from functions.ai.interfaces import Question
@@ -48,6 +48,8 @@ def about_something_else(ask: Asking) -> Understood | None:
     """Cooking, buying, repairing and the like, or a price: none of our business unless it is to be thrown away as well."""
     fact, scene = ask.scene.facts, ask.scene
     money = fact.money and not (scene.leans and not scene.named)
+    if not (scene.elsewhere or money):
+        return None
     # "Tell me a joke about trash": the word alone makes no question of ours.
     alone = scene.elsewhere and not (fact.whole or scene.named or scene.leans or scene.part)
     # "쓰레기통 드라마에 나온 배우": what a thing is called says nothing of throwing away.
@@ -57,7 +59,7 @@ def about_something_else(ask: Asking) -> Understood | None:
     )
     # "화장실 청소하는데요, 물티슈 변기에 내려보내도 됩니까"
     disposal = disposal or bool(fact.polar and fact.state and scene.things and _GOES_DOWN & set(scene.aspects))
-    if (scene.elsewhere or money) and (alone or not disposal):
+    if alone or not disposal:
         return ask.understood("about_something_else", on_topic=False)
     return None
 
@@ -149,9 +151,11 @@ def _of_before(ask: Asking, words: str) -> list[Item]:
     fact = ask.scene.facts
     if not (fact.said and fact.short and fact.again) or fact.whole:
         return []
-    wanted = {f"{item.name}{words}".replace(" ", "") for item in ask.topic()[:1]}
-    found = (item for name in wanted for item in ask.neighbours.search(name, 3))
-    return [item for item in found if not wanted.isdisjoint(name.replace(" ", "") for name in item.names())][:1]
+    if not (before := ask.topic()):
+        return []
+    wanted = f"{before[0].name}{words}".replace(" ", "")
+    found = ask.neighbours.search(wanted, 3)
+    return [item for item in found if wanted in (name.replace(" ", "") for name in item.names())][:1]
 
 
 def _beside_it(ask: Asking, end: int) -> bool:
@@ -164,7 +168,7 @@ def _with(ask: Asking) -> list[Item]:
     """The thing that English says after "with"."""
     text = ask.scene.facts.text
     named = (one for one in ask.scene.mentioned if text.isascii() and _WITH.search(text, 0, one.start))
-    return [one.item for one in named if not (parts.is_part(one.words(text)) or bins.is_where(one, text))]
+    return [one.item for one in named if roles.is_thing(one, text)]
 
 
 _WITH = re.compile(r"\bwith (?:the |my |a |an )?$")

@@ -126,11 +126,12 @@ def asked_of(item: Item, understood: Understood) -> str | None:
         # "치킨 뼈는 어느 봉투": where it goes, and not how full the bag may be.
         bag = "food" if item.category == "food" else "bag"
         aspects = tuple(dict.fromkeys(bag if one == "tied" else one for one in aspects))
-    if item.answer("moisture", "ko") and "moisture" in aspects and not _RAINS.search(understood.text):
+    if "moisture" in aspects and not _RAINS.search(understood.text):
         # "젖은 낙엽 말려야 돼?": it is neither rain nor rinsing.
-        aspects = tuple(one for one in aspects if one not in ("rain", "rinse"))
-    elif "moisture" in aspects and "말" not in item.answer("rinse", "ko") and not _RAINS.search(understood.text):
-        aspects = tuple(one for one in aspects if one != "rinse")
+        unasked = {"rain", "rinse"}
+        if not item.answer("moisture", "ko"):
+            unasked = set() if "말" in item.answer("rinse", "ko") else {"rinse"}
+        aspects = tuple(one for one in aspects if one not in unasked)
     itself = _itself(item)
     # "테이프는?" asks nothing about a tape on the tape.
     aspects = tuple(one for one in aspects if one not in itself or polarity.affirms(item.answer(one, "ko")))

@@ -7,12 +7,9 @@ letters speaks for, in hundredths; `python -m tests.eval.topic` trains it. Rules
 
 import re
 import unicodedata
-from functools import cache
 from pathlib import Path
 
-import msgspec
-
-from functions.ai.linear import LinearFile
+from functions.ai.linear import read
 
 FILE = Path(__file__).with_name("topic.json")
 LONGEST_RUN = 3
@@ -35,15 +32,9 @@ def runs(text: str) -> set[str]:
 
 def about_waste(text: str) -> bool:
     """Whether it clearly is about what is thrown away."""
-    return read().odds(runs(text)) < -_CLEAR
+    return read(FILE).odds(runs(text)) < -_CLEAR
 
 
 def about_something_else(text: str) -> bool:
     """Whether it clearly is about anything else."""
-    return read().odds(runs(text)) > _CLEAR
-
-
-@cache
-def read() -> LinearFile:
-    """The file; kept, since each question may ask it."""
-    return msgspec.json.decode(FILE.read_bytes(), type=LinearFile)
+    return read(FILE).odds(runs(text)) > _CLEAR
