@@ -23,6 +23,14 @@ BESIDE = (".github", "docs")
 EVERYWHERE = {"tests/conftest.py", "tests/support.py"}
 # Steps from a service's test to a file of its service that it does not mirror: farther than an import.
 SAME_SERVICE = 2
+# Quick tests of what all programs of these packages have: they read them as text or serve all services, and no import says so.
+OF_ALL = {
+    "tests/test_limits.py": ("functions/", "shared/", "runtime/"),
+    "tests/test_patience.py": ("functions/", "shared/", "runtime/"),
+    "tests/contract/test_table.py": ("functions/",),
+}
+# Steps from the other tests of the contract to a function.
+CONTRACT = 3
 _MODULE = re.compile(rf"(({'|'.join(OWN)})(\.\w+)+)(:\w*)?")
 
 
@@ -92,6 +100,10 @@ class Reach:
                 found[file] = 0
             elif file.startswith(f"{mirrored.removesuffix('.py')}/"):
                 found[file] = 1
+            elif file.endswith(".py") and file.startswith(OF_ALL.get(test, ())):
+                found[file] = min(found.get(file, 1), 1)
+            elif folder == "contract" and file.endswith(".py") and file.startswith("functions/"):
+                found.setdefault(file, CONTRACT)
             elif file.startswith(f"functions/{folder}/"):
                 # What a test of db.py holds up is a function that uses it.
                 uses = f"functions/{mirrored}" in self._imports.get(file, ())

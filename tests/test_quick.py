@@ -27,13 +27,20 @@ def test_who_names_a_statement_is_asked_about_it_before_the_others_of_its_servic
 def test_a_function_reaches_the_tests_of_what_it_uses_before_other_functions() -> None:
     tests = REACH.tests_of(["functions/waste/correct_analysis.py"])
     assert tests[0] == "tests/waste/test_correct_analysis.py"
-    assert {"tests/waste/test_db.py", "tests/waste/test_guides.py"} <= set(tests[1:4])
+    assert {"tests/waste/test_db.py", "tests/waste/test_guides.py"} <= set(tests[1:7])
 
 
 def test_a_module_reaches_the_tests_that_import_what_imports_it() -> None:
     tests = REACH.tests_of(["shared/clock.py"])
     assert tests[0] == "tests/shared/test_clock.py"
     assert "tests/runtime/delivery/test_relay.py" in tests
+
+
+def test_what_is_proven_of_all_programs_at_once_is_reached_by_each() -> None:
+    near = REACH.tests_of(["functions/auth/attempts.py"])
+    assert {"tests/test_limits.py", "tests/test_patience.py", "tests/contract/test_table.py"} <= set(near[:9])
+    assert near.index("tests/contract/test_strangers.py") > near.index("tests/auth/test_sweep.py")
+    assert "tests/test_limits.py" in REACH.tests_of(["shared/rates.py"])[:5]
 
 
 def test_what_runs_as_a_process_reaches_the_tests_that_start_it() -> None:

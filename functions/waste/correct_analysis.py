@@ -38,7 +38,6 @@ async def correct_analysis(
         seen = await sql.select_analysis(conn, analysis_id, user.id)
     if seen is None:
         raise NotFound
-    conditions.require(seen)
     # Over HTTP, so outside of the transaction.
     advice = await Guides(calls, cache).advise(data.waste_type, seen.item_id)
     async with db.transaction() as conn:

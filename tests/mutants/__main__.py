@@ -3,8 +3,8 @@
     make mutants                        150 slips spread over all packages (COUNT=40 SEED=7 JOBS=2 for others)
     make mutants ARGS="functions/auth"  of these folders or files alone
 
-Each slip is put into a copy of the checkout, and the tests that its file reaches run until one fails: first those that name the
-function around it or who calls it, then the nearest (tests/reach.py). A test that fails without the slip too proves nothing and
+Each slip is put into a copy of the checkout, and the tests that its file reaches run until one fails: first those of all programs
+(their limits, the contract), then those that name the function around it or who calls it, then the nearest (tests/reach.py). A test that fails without the slip too proves nothing and
 is not asked. A slip whose function no test entered has not been judged by them: further ones run. The report is
 build/mutants.json; slips that change nothing anyone could see are named with their reason in `known.toml` and are not drawn.
 """
@@ -34,7 +34,7 @@ from tests.clusters import Clusters
 from tests.mutants.operators import Mutant, around, mutants, watched
 from tests.prepared import CLUSTERS
 from tests.quick import chosen
-from tests.reach import Reach
+from tests.reach import OF_ALL, Reach
 
 # Seconds of tests for one slip, by what they took when last run, and twice as many for one whose function they do not enter; how
 # long a run may take that a slip has hung. A file that has never run here counts as a long one until it has; and what is left of
@@ -152,6 +152,7 @@ class Trial:
     def _judge(self, copy: Path, mutant: Mutant) -> Verdict:
         with self._reading:
             near = self._reach.tests_of([mutant.file], around(ROOT / mutant.file, mutant.line))
+        near.sort(key=lambda test: test not in OF_ALL)
         asked: list[str] = []
         entered = copy / "build/entered"
         entered.unlink(missing_ok=True)

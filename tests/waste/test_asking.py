@@ -27,6 +27,14 @@ def test_every_question_is_one_and_fits_on_a_phone() -> None:
                 assert len(asked.question) <= 70
 
 
+def test_a_pair_with_a_question_of_its_own_is_asked_that_in_either_order() -> None:
+    for pair, question in words().pairs.items():
+        for options in (pair.split(), pair.split()[::-1]):
+            asked = ask(options)
+            assert asked is not None
+            assert asked.question == question
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

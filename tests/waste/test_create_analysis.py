@@ -72,8 +72,16 @@ async def test_who_has_used_up_the_day_is_told_when_to_come_again_and_keeps_the_
     assert taken.status_code == 202, "what was refused for want of budget used nothing up"
 
 
-async def test_a_photo_waits_in_its_person_s_turn(client: httpx.AsyncClient, person: Person, waste: Database) -> None:
-    body = await accept(client, person)
+async def test_the_task_names_the_upload_where_its_copies_go_who_is_told_and_whose_turn_it_waits_for(
+    client: httpx.AsyncClient, person: Person, waste: Database
+) -> None:
+    key = await upload(client, person)
+    body = (await client.post(f"{BASE}/analyses", json={"image_key": key}, headers=person.headers)).json()
     async with waste.connection() as conn:
-        cursor = await conn.execute("SELECT person FROM outbox WHERE subject = %s", [body["id"]])
-        assert await cursor.fetchall() == [(spend.spender(person.id),)]
+        cursor = await conn.execute(
+            "SELECT actor, message, reply, person FROM outbox WHERE subject = %s", [body["id"]]
+        )
+        message = {"image_key": key, "prefix": f"images/{body['id']}"}
+        assert await cursor.fetchall() == [
+            ("storage/process_photo", message, "waste/photo_processed", spend.spender(person.id))
+        ]

@@ -65,6 +65,18 @@ async def test_an_analysis_that_changes_meanwhile_is_not_what_the_condition_name
     assert (after["status"], after["corrected_type"]) == ("failure", None)
 
 
+@pytest.mark.parametrize("what", CHANGE)
+async def test_an_analysis_that_is_deleted_meanwhile_is_not_found(
+    client: httpx.AsyncClient, person: Person, waste: Database, what: str
+) -> None:
+    id_ = UUID(str((await accept(client, person))["id"]))
+    async with waste.transaction() as conn:
+        assert await sql.select_owner_for_update(conn, id_)
+        second = await held_up(CHANGE[what](client, f"{BASE}/analyses/{id_}", person.headers), by=conn)
+        await sql.delete_analysis(conn, id_)
+    assert (await second).status_code == 404
+
+
 async def test_a_photo_is_accepted_once_however_often_it_is_sent_at_the_same_instant(
     client: httpx.AsyncClient, person: Person, waste: Database
 ) -> None:
@@ -92,18 +104,19 @@ async def test_an_analysis_only_rises_from_pending_to_failure_and_from_there_to_
     id_, user_id = new_id(), new_id()
     glass = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", Guide())
 
-    async def now(work: Callable[[Connection], Coroutine[Any, Any, None]]) -> tuple[str, str | None, str | None]:
+    async def now(work: Callable[[Connection], Coroutine[Any, Any, None]]) -> tuple[str | None, ...]:
         async with waste.transaction() as conn:
             await work(conn)
             found = await sql.select_analysis(conn, id_, user_id)
         assert found is not None
-        return found.status, found.waste_type, found.error_code
+        return found.status, found.waste_type, found.error_code, found.error
 
     async with waste.connection() as conn:
         await sql.insert_analysis(conn, id_, user_id, "uploads/x", clock.now())
-    assert await now(lambda c: sql.update_failed(c, id_, "first", "x", clock.now())) == ("failure", None, "first")
-    assert await now(lambda c: sql.update_failed(c, id_, "second", "x", clock.now())) == ("failure", None, "first")
+    failed = ("failure", None, "first", "x")
+    assert await now(lambda c: sql.update_failed(c, id_, "first", "x", clock.now())) == failed
+    assert await now(lambda c: sql.update_failed(c, id_, "second", "y", clock.now())) == failed
     rise = await now(lambda c: sql.update_succeeded(c, id_, "glass", 0.9, glass, clock.now()))
-    assert rise == ("success", "glass", None)
+    assert rise == ("success", "glass", None, None)
     assert await now(lambda c: sql.update_failed(c, id_, "third", "x", clock.now())) == rise
     assert await now(lambda c: sql.update_succeeded(c, id_, "paper", 0.9, glass, clock.now())) == rise

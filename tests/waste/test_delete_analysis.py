@@ -2,6 +2,7 @@
 
 import httpx
 
+from functions.waste.drop_uploads import drop_uploads
 from shared.db import Database
 from tests.conftest import Person, Take
 from tests.waste.conftest import BASE, accept, finish, outbox
@@ -32,5 +33,8 @@ async def test_a_stale_if_match_and_another_person_delete_nothing(
     assert (await client.delete(path, headers=another_person.headers)).status_code == 404
     read = await client.get(path, headers=person.headers)
     assert read.status_code == 200
+    await drop_uploads(waste)
     fresh = person.headers | {"If-Match": read.headers["etag"]}
     assert (await client.delete(path, headers=fresh)).status_code == 204
+    [(_, _, left)] = await outbox(waste, body["id"])
+    assert left["keys"] == [], "the upload has gone before"

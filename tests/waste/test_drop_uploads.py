@@ -4,6 +4,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from psycopg.types.json import Jsonb
 
 from functions.waste import db as sql
 from functions.waste.drop_uploads import drop_uploads
@@ -39,6 +40,8 @@ async def test_uploads_of_what_has_ended_well_or_not_are_deleted_by_one_task_and
     [keys] = await told(waste, person)
     assert len(set(keys)) == 2, "the third one is still looked at, and may be processed again"
     async with waste.connection() as conn:
+        cursor = await conn.execute("SELECT FROM outbox WHERE message = %s", [Jsonb({"keys": [], "prefixes": []})])
+        assert cursor.rowcount == 0, "no task where there is nothing to delete"
         cursor = await conn.execute(
             "SELECT id FROM analyses WHERE user_id = %s AND upload_key IS NOT NULL", [person.id]
         )

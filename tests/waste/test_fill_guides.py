@@ -135,6 +135,18 @@ async def test_a_guide_that_comes_late_takes_neither_the_person_s_word_nor_anoth
     assert await after(sql.Missing(id_, "paper", None), glass) == paper.guide, "it is filled"
 
 
+async def test_a_guide_that_comes_late_without_an_item_leaves_the_one_that_is_known(here: Guides, db: Connect) -> None:
+    waste, user_id = await db("waste"), new_id()
+    item = NamedItem(item_id("umbrella"), "우산")
+    result = AnalysisResult([Candidate("metal", 0.9)], "embedded", "lite2", Guide(state="missing"), item=item)
+    id_, advice = await analysed(waste, user_id, result, "metal"), await here.advise("metal")
+    async with waste.connection() as conn:
+        await sql.update_guide(conn, sql.Missing(id_, "metal", item.id), advice)
+    filled = (await read(waste, id_, user_id)).analysis_result
+    assert filled is not None
+    assert (filled.item, filled.guide) == (item, advice.guide)
+
+
 async def test_while_recycle_info_is_away_it_is_asked_once_and_not_for_each(db: Connect, empty_cache: Cache) -> None:
     asked = 0
 
