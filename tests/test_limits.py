@@ -1,5 +1,7 @@
 """Every number by which something is limited, kept, waited for or repeated is in limits.toml too.
 
+So are the bounds of each field, what a setting is where nobody says, and every error's status.
+
 Tests make limits small to reach them, so that one which is half or twice as much by mistake passes them all. Whoever means to
 change a number changes it in both places, and that is the moment to look for the documents that name it. Numbers that only
 measures tell right from wrong (the search's, the assistant's, the classifier's) are `make eval`'s.
@@ -7,6 +9,7 @@ measures tell right from wrong (the search's, the assistant's, the classifier's)
 
 import ast
 import importlib
+import re
 import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -29,14 +32,20 @@ FILES = (
     *(f"functions/ai/{name}.py" for name in ("openai_photos", "openai_questions")),
     *(f"functions/recycle_info/{name}.py" for name in ("import_items", "search", "sweep_queries")),
 )
-# How long a thing may take or rest, said where it is marked and not as a constant.
-MARKED = {"every", "time_limit"}
+# How long a thing may take or rest, and an error's status, said where it is marked and not as a constant.
+MARKED = {"every", "time_limit", "status"}
+# What a field of a request may hold at least and at most.
+BOUNDS = {"min_length", "max_length", "ge", "gt", "le", "lt"}
+# How many rows one statement takes, with what it is said in.
+BATCH = re.compile(r"\bLIMIT (\d+)")
 
 
 def plain(value: Any) -> Any:
     """A number, or numbers; a span of time in seconds. None for anything else."""
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if isinstance(value, dict) and all(isinstance(name, str) and name.isascii() for name in value):
+        return plain(tuple(value.values()))
     if isinstance(value, tuple):
         found = [plain(one) for one in value]
         return found if found and None not in found else None
@@ -55,17 +64,46 @@ def constants(tree: ast.Module, module: Any) -> Iterator[tuple[str, Any]]:
 
 
 def marked(tree: ast.Module) -> Iterator[tuple[str, Any]]:
-    """`every=` of a schedule, and what a message says of its run."""
+    """`every=` of a schedule, what a message says of its run, an error of its status, what a setting is where nobody says, and a
+    statement's own LIMIT."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             for line in node.body:
-                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id in MARKED:
-                    yield f"{node.name}.{line.target.id}", line.value and ast.literal_eval(line.value)
+                match line:
+                    case (
+                        ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=value))
+                        | ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=value))
+                    ) if name in MARKED or node.name == "Settings":
+                        yield f"{node.name}.{name}", value
+        if limits := batches(node):
+            yield f"{named(node)}.LIMIT", limits
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for call in node.decorator_list:
                 for word in call.keywords if isinstance(call, ast.Call) else ():
                     if word.arg in MARKED:
                         yield f"{node.name}.{word.arg}", ast.literal_eval(word.value)
+
+
+def bounds(node: ast.AST, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The bounds of a field, a parameter or a type, by its name and those around it."""
+    match node:
+        case ast.ClassDef(name=own) | ast.FunctionDef(name=own) | ast.AsyncFunctionDef(name=own) | ast.arg(arg=own):
+            name = f"{name}{own}."
+        case ast.AnnAssign(target=ast.Name(id=own)) | ast.Assign(targets=[ast.Name(id=own)]):
+            name = f"{name}{own}."
+        case ast.keyword(arg=str(own), value=ast.Constant() | ast.UnaryOp() as value) if own in BOUNDS:
+            yield f"{name}{own}", ast.literal_eval(value)
+    for child in ast.iter_child_nodes(node):
+        yield from bounds(child, name)
+
+
+def batches(node: ast.stmt) -> tuple[int, ...]:
+    texts = (one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str))
+    return tuple(int(number) for text in texts for number in BATCH.findall(text) if int(number) > 1)
+
+
+def named(node: ast.stmt) -> str:
+    return ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else getattr(node, "name", "")
 
 
 def found() -> dict[str, dict[str, Any]]:
@@ -80,7 +118,8 @@ def found() -> dict[str, dict[str, Any]]:
             continue
         name = file.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
         tree = ast.parse(file.read_text(encoding="utf-8"))
-        numbers = {one: plain(value) for one, value in [*constants(tree, importlib.import_module(name)), *marked(tree)]}
+        said = [*constants(tree, importlib.import_module(name)), *marked(tree), *bounds(tree)]
+        numbers = {one: plain(value) for one, value in said}
         if kept := {one: value for one, value in numbers.items() if value is not None}:
             there[name] = kept
     return there

@@ -48,6 +48,11 @@ def test_one_thing_is_meant_though_others_are_named(known: Calls, text: str, wan
     assert names(known, text) == [wanted]
 
 
+@pytest.mark.parametrize("text", ["생수병 플라스틱으로 재활용돼요?", "can milk cartons be recycled as paper?"])
+def test_whether_a_thing_is_recycled_as_something_asks_for_its_bin(known: Calls, text: str) -> None:
+    assert understood(known, text).aspects == ("bin",)
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

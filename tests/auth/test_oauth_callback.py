@@ -1,6 +1,7 @@
 """GET /oauth/{provider}/callback"""
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -45,6 +46,16 @@ async def test_a_changed_address_is_the_same_person(reached: httpx.AsyncClient) 
 )
 async def test_a_failure_leads_back_with_its_name(reached: httpx.AsyncClient, outcome: str, error: str) -> None:
     assert await App(reached).walk(outcome) == {"error": error}
+
+
+@pytest.mark.parametrize("said", ["error=access_denied", "error=server_error", "error=server_error&code=c", ""])
+async def test_only_who_says_no_is_told_that_they_did(reached: httpx.AsyncClient, said: str) -> None:
+    app = App(reached)
+    url = await app.consent((await app.start()).headers["location"])
+    state = dict(parse_qsl(urlsplit(url).query))["state"]
+    answer = await app.come_back(f"{url.partition('?')[0]}?state={state}&{said}")
+    told = "access_denied" if "denied" in said else "provider_failed"
+    assert answer.headers["location"].endswith(f"error={told}")
 
 
 async def test_an_unverified_address_is_not_taken_for_verified(reached: httpx.AsyncClient) -> None:

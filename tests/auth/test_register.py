@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.auth import passwords
+from functions.auth import attempts, passwords
 from shared.db import Database
 from shared.ids import new_id
+from shared.settings import Settings
 from tests.auth.conftest import COST
 
 PATH = "/api/v1/auth/register"
@@ -154,6 +155,11 @@ async def test_one_address_registers_so_many_an_hour(serve: Callable[..., Awaita
     assert [answer.status_code for answer in answers] == [201, 201, 429]
     assert answers[2].json()["type"] == "urn:eco2:auth:too-many-registrations"
     assert int(answers[2].headers["retry-after"]) > 0
+
+
+def test_an_hour_s_registrations_of_an_address_are_spread_over_the_hour() -> None:
+    bucket = attempts.registrations_from("192.0.2.1", Settings(quota_registrations=20))
+    assert (bucket.burst, bucket.interval) == (20, 180.0)
 
 
 def test_the_commonest_passwords_are_loaded_once_for_all_who_register_first_at_the_same_moment() -> None:

@@ -43,6 +43,13 @@ async def test_whoever_sets_a_default_waits_for_who_does(
     assert (await second).is_success
 
 
+async def test_of_words_that_one_letter_tells_apart_the_most_alike_come_first(put: Put, database: Database) -> None:
+    await put(*(center(name, None, None) for name in ("kolabriplatz", "kolibriplatzz", "finkenplatz")))
+    async with database.transaction() as conn:
+        assert await sql.select_similar_words(conn, "kolibriplatz", 5) == ["kolibriplatzz", "kolabriplatz"]
+        assert await sql.select_similar_words(conn, "kolibriplatz", 1) == ["kolibriplatzz"]
+
+
 @asynccontextmanager
 async def version_before(database: Database, user_id: UUID) -> AsyncIterator[Connection]:
     """0.1.0 in the middle of making another place the default: it takes turns by a lock of its own."""

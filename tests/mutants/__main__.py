@@ -4,9 +4,10 @@
     make mutants ARGS="functions/auth"  of these folders or files alone
 
 Each slip is put into a copy of the checkout, and the tests that its file reaches run until one fails: first those of all programs
-(their limits, the contract), then those that name the function around it or who calls it, then the nearest (tests/reach.py). A test that fails without the slip too proves nothing and
-is not asked. A slip whose function no test entered has not been judged by them: further ones run. The report is
-build/mutants.json; slips that change nothing anyone could see are named with their reason in `known.toml` and are not drawn.
+(their limits, the contract), then those that name the function around it or who calls it, then the nearest (tests/reach.py). A
+test that fails without the slip too proves nothing and is not asked. A slip whose function no test entered has not been judged by
+them: further ones run. The report is build/mutants.json; slips that change nothing anyone could see are named with a reason in
+`known.toml` and are not drawn.
 """
 
 import json

@@ -78,6 +78,7 @@ _TELLING = {
     "progress_line",
 }
 _TOLD = {"log", "spans", "metrics"}
+_CLOCKS = {"now", "time", "monotonic", "perf_counter"}
 _TUNED = re.compile(
     r"timeout|time_limit|patience|pause|interval|every|wait|seconds|delay|backoff|width|columns|keep_?alive|backlog|buffer|chunk|batch"
     r"|workers|threads|stack_size|rounds",
@@ -161,7 +162,7 @@ class _Reader:
 
     def _of(self, node: ast.AST) -> Iterator[Mutant]:
         match node:
-            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _SWAPS:
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _SWAPS and not _of_now(node):
                 yield from self._between(left, right, *_SWAPS[type(op)], kind="comparison")
             case ast.BoolOp(op=op, values=values):
                 word, other = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
@@ -274,6 +275,11 @@ def _tells(call: ast.Call) -> bool:
         case ast.Attribute(value=ast.Name(id=name) | ast.Attribute(attr=name)):
             return name.lstrip("_") in _TOLD
     return False
+
+
+def _of_now(node: ast.Compare) -> bool:
+    """Whether it asks if a time has come: no one sees whether that is so in this microsecond or in the next."""
+    return any(isinstance(part, ast.Call) and _name(part) in _CLOCKS for part in ast.walk(node))
 
 
 def _name(call: ast.Call) -> str:

@@ -137,6 +137,12 @@ def test_how_long_something_waits_is_tuned_and_no_limit(tmp_path: Path) -> None:
     ]
 
 
+def test_no_one_sees_whether_a_time_comes_in_this_microsecond_or_in_the_next(tmp_path: Path) -> None:
+    file = tmp_path / "due.py"
+    file.write_text("if due <= clock.now():\n    go()\nif runs <= most:\n    go()\n", encoding="utf-8")
+    assert [one.line for one in mutants(file, tmp_path) if one.kind == "comparison"] == [3]
+
+
 def test_each_slip_that_is_known_to_change_nothing_is_still_one() -> None:
     known = list(known_slips())
     found = {named(one, ROOT) for file in {file for file, *_ in known} for one in mutants(ROOT / file, ROOT)}

@@ -172,6 +172,16 @@ async def test_the_end_comes_although_the_broker_is_away(monkeypatch: pytest.Mon
     await hub.close()
 
 
+async def test_a_subject_is_forgotten_with_its_last_listener_and_not_before(hub: Hub) -> None:
+    subject = new_id()
+    async with hub.listen(subject), hub.listen(new_id()):
+        async with hub.listen(subject):
+            assert hub.listeners == 2
+        assert hub.listeners == 2
+    assert hub.listeners == 0
+    await hub.close()
+
+
 async def test_a_process_that_stops_lets_its_listeners_go(hub: Hub) -> None:
     collecting = asyncio.create_task(collect(hub, new_id(), Row()))
     await asyncio.sleep(0.1)

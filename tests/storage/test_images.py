@@ -363,6 +363,27 @@ def test_what_costs_seconds_before_the_picture_is_refused_and_a_camera_s_share_i
     assert make_copies(content[:2] + beside[: len(beside) // 3] + content[2:]).width == 640
 
 
+@pytest.mark.parametrize(("limit", "place"), [("MAX_SCANS", 0), ("MAX_SEGMENTS", 1), ("MAX_FILL", 2)])
+def test_as_many_markers_as_are_allowed_are_taken_and_not_one_more(
+    monkeypatch: pytest.MonkeyPatch, limit: str, place: int
+) -> None:
+    photo = photos.encode(photos.picture(64, 48), progressive=True)
+    photo = photo[:2] + b"\xff\xff\xff" + photo[2:]
+    there = images._count_markers(photo)[place]
+    assert there > 1
+    monkeypatch.setattr(images, limit, there)
+    assert make_copies(photo).width == 64
+    monkeypatch.setattr(images, limit, there - 1)
+    assert refusal(photo) == "unsupported-format"
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_photo_of_as_many_pixels_as_are_allowed_is_taken(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", 64 * 48)
+    assert make_copies(photos.encode(photos.picture(64, 48), form)).width == 64
+    assert refusal(photos.encode(photos.picture(64, 49), form)) == "too-many-pixels"
+
+
 def test_a_webp_is_refused_by_the_memory_that_its_decoder_would_take() -> None:
     assert refusal(photos.webp_header(16_383, 2441)) == "too-many-pixels"
 

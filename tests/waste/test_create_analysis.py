@@ -78,9 +78,7 @@ async def test_the_task_names_the_upload_where_its_copies_go_who_is_told_and_who
     key = await upload(client, person)
     body = (await client.post(f"{BASE}/analyses", json={"image_key": key}, headers=person.headers)).json()
     async with waste.connection() as conn:
-        cursor = await conn.execute(
-            "SELECT actor, message, reply, person FROM outbox WHERE subject = %s", [body["id"]]
-        )
+        cursor = await conn.execute("SELECT actor, message, reply, person FROM outbox WHERE subject = %s", [body["id"]])
         message = {"image_key": key, "prefix": f"images/{body['id']}"}
         assert await cursor.fetchall() == [
             ("storage/process_photo", message, "waste/photo_processed", spend.spender(person.id))
