@@ -169,7 +169,7 @@ def secret(cluster: Server, space: str, name: str) -> dict[str, str]:
 
 
 def every(cluster: Server) -> dict[tuple[str, str], dict[str, str]]:
-    return {key[1:]: secret(cluster, *key[1:]) for key in cluster.store.of("Secret")}
+    return {key[1:]: secret(cluster, *key[1:]) for key in cluster.store.objects if key[0] == "Secret"}
 
 
 @pytest.fixture(scope="session")

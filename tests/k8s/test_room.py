@@ -1,0 +1,72 @@
+"""Whether all fits its nodes, reckoned with small numbers"""
+
+from typing import Any
+
+import pytest
+
+from k8s.programs import room
+from k8s.programs.room import Load, RoomError, left
+
+PLAN = {
+    "platforms": {
+        "here": {
+            "instances": {"small": {"cpu": "2", "memory": "1Gi"}},
+            "daemonsets": [
+                {"name": "net", "cpu": "250m", "memory": "24Mi"},
+                {"name": "disk", "cpu": "0m", "memory": "100Mi", "nodes": ["a"]},
+            ],
+            "others": [{"name": "dns", "cpu": "500m", "memory": "0Mi", "nodes": ["control-plane"]}],
+        }
+    },
+    "nodes": [{"instance": "small", "label": label} for label in ("control-plane", "a", "b")],
+    "shipper": {"cpu": "50m", "memory": "200Mi"},
+}
+
+
+def load(label: str = "a", cpu: float = 1.0, memory: float = 100.0, usual: int = 1, most: int = 2, **more: Any) -> Load:
+    return Load(more.pop("name", f"on-{label}"), label, cpu, memory, usual, most, more.pop("moves", True))
+
+
+def test_of_a_node_what_others_run_there_is_taken_and_no_more() -> None:
+    assert room.empty(PLAN, "here") == {
+        "control-plane": (1.25, 1000.0),  # which ships no logs
+        "a": (1.7, 700.0),
+        "b": (1.7, 800.0),
+    }
+
+
+def test_what_is_left_is_reckoned_by_the_usual_number_or_the_most() -> None:
+    there = {"a": (4.0, 400.0), "b": (4.0, 400.0)}
+    every = [load("a"), load("a", cpu=0.5, usual=0, most=1)]
+    assert left(there, every, at_most=False) == {"a": (3.0, 300.0), "b": (4.0, 400.0)}
+    assert left(there, every, at_most=True) == {"a": (1.5, 100.0), "b": (4.0, 400.0)}
+    assert there["a"] == (4.0, 400.0)
+    with pytest.raises(RoomError, match=r"on-c wants a node c, which k8s/nodes\.yaml does not have"):
+        left(there, [load("c")], at_most=False)
+
+
+STUCK = ["a can't be drained: a pod of on-a finds no room elsewhere"]
+
+
+@pytest.mark.parametrize(
+    ("there", "every", "stuck"),
+    [
+        ({"a": (1, 100), "b": (1, 100)}, [load()], []),  # room for just one more
+        ({"a": (1, 100), "b": (0.9, 100)}, [load()], STUCK),
+        ({"a": (1, 100), "b": (1, 99)}, [load()], STUCK),
+        ({"a": (1, 100), "b": (9, 900)}, [load(moves=False)], []),  # which does not go elsewhere
+        ({"a": (1, 100)} | dict.fromkeys(("cache", "broker", "postgresql", "control-plane"), (9.0, 900.0)), [load()], STUCK),
+        ({"a": (2, 200), "b": (1, 900), "c": (1, 900)}, [load(usual=2)], []),  # one each
+        ({"a": (2, 200), "b": (1, 900)}, [load(usual=2)], STUCK),
+        ({"a": (9, 900), "b": (2, 200)}, [load(), load("b", usual=2, most=2, moves=False)], STUCK),  # it is taken already
+        # The largest first, where there is most room, so that the others still fit.
+        ({"a": (9, 900), "b": (2, 300), "c": (1, 100)}, [load(memory=100, cpu=1), load(memory=300, cpu=1, name="large")], []),
+        ({"a": (9, 900), "b": (2, 300), "c": (3, 100)}, [load(memory=300, name="large"), load(name="small")], []),
+        # The most that they may be is not what is drained.
+        ({"a": (1, 100), "b": (1, 100)}, [load(most=9)], []),
+    ],
+)  # fmt: skip
+def test_a_node_can_be_drained_where_its_usual_pods_find_room_on_the_others(
+    there: room.Room, every: list[Load], stuck: list[str]
+) -> None:
+    assert list(room._stuck(there, every)) == stuck
