@@ -54,6 +54,7 @@ def test_a_short_text_is_kept_in_its_line(log: Log, folder: Path, content: bytes
     body = log.keep(content)
     assert body == Body(size=len(content), text=content.decode())
     assert form.content_of(folder, body) == content
+    assert form.content_of(folder, Body()) == b""
     assert list((folder / form.BODIES).iterdir()) == []
 
 
@@ -72,13 +73,13 @@ def test_of_what_was_cut_the_size_and_the_hash_are_the_whole_s(log: Log) -> None
 
 
 def test_a_recording_that_is_full_takes_no_more(log: Log, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log.write(exchange("first"))
+    log.write(exchange("one"))
     size = (folder / form.REQUESTS).stat().st_size
-    monkeypatch.setattr(form, "LARGEST", size + len(BINARY))
-    log.write(exchange("second"))
+    monkeypatch.setattr(form, "LARGEST", 2 * size + len(BINARY))
+    log.write(exchange("two"))
     log.keep(BINARY)
-    log.write(exchange("third"))
-    assert [one.id for one in form.read_exchanges(folder)] == ["first", "second"]
+    log.write(exchange("six"))
+    assert [one.id for one in form.read_exchanges(folder)] == ["one", "two"]
     assert (folder / form.REQUESTS).stat().st_mode & 0o777 == 0o600
 
 
@@ -109,6 +110,7 @@ def test_an_exchange_ends_when_its_answer_does_and_knows_its_headers() -> None:
     one = exchange("a", 5.0, seconds=2.5, headers=[("accept", "x"), ("accept", "y")])
     assert (one.end, one.header("accept"), one.header("range")) == (7.5, "x", "")
     assert not one.is_stream
+    assert not exchange("c", answered=[("x-was", "text/event-stream")]).is_stream
     assert exchange("b", answered=[("content-type", "text/event-stream; charset=utf-8")]).is_stream
 
 
@@ -162,7 +164,8 @@ def token(claims: Any) -> str:
         (f"Basic {token({'sub': 'mina'})}", ""),
         (f"Bearer {token({})}", ""),
         (f"Bearer {token([1])}", ""),
-        ("Bearer a.b", ""),
+        ("Bearer a", ""),
+        (f"Bearer {token({'sub': 'mina'})}.more", ""),
         ("Bearer a.!.c", ""),
         ("", ""),
     ],
@@ -186,6 +189,7 @@ def as_(person: str, id_: str, at: float, method: str = "GET", **more: Any) -> E
         (1.5, "mina", "auth", False),  # of another's tables
         (1.5, "jun", "waste", False),
         (-1.0, "mina", "waste", False),
+        (0.0, "mina", "waste", False),  # at the same moment, and not behind it
     ],
 )
 def test_who_reads_while_their_own_work_is_under_way_sees_what_is_a_matter_of_moments(
@@ -198,8 +202,14 @@ def test_who_reads_while_their_own_work_is_under_way_sees_what_is_a_matter_of_mo
             span(change.trace, "waste", 1.0, 2000, "result"),
             span(change.trace, "storage", 1.0, 4000, "task"),
             span(change.trace, "waste", 1.0, 9000, "result", "waste/settled"),
+            span(change.trace, "auth", 0.0, 50, request_id="of a call to another service"),
+            span(change.trace, "auth", 0.0, 50, "sql", request_id="change"),
         ],
-        read.trace: [span(read.trace, service, read_at, 50, request_id="read")] if service else [],
+        read.trace: [
+            span(read.trace, "recycle_info", read_at, 50, "task", request_id="read"),
+            *([span(read.trace, service, read_at, 50, request_id="read")] if service else []),
+            span(read.trace, "storage", read_at, 50, request_id="of a call to another service"),
+        ],
     }
     order = Order([change, read], spans)
     assert order.raced(read) is raced

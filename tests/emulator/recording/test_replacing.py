@@ -70,6 +70,29 @@ def test_what_the_replay_made_is_left(replacer: Replacer) -> None:
     }
 
 
+def test_a_token_is_one_in_a_field_too_and_one_that_the_replay_made_is_left_there_and_in_texts(
+    replacer: Replacer,
+) -> None:
+    theirs = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIwMTlhIn0.c2lnbmF0dXJl"  # {"sub": "019a"}
+    made = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIwMTliIn0.c2lnbmF0dXJl"  # {"sub": "019b"}
+    replacer.leave = lambda value: value == made
+    assert replacer.json({"access_token": theirs, "said": f"with {theirs}, {made}"}, "") == {
+        "access_token": "eyJh.019a.signed",
+        "said": f"with eyJh.019a.signed, {made}",
+    }
+    assert replacer.json({"access_token": made}, "") == {"access_token": made}
+
+
+def test_a_field_with_more_in_it_is_looked_through_and_a_name_without_a_value_stays_in_a_query(
+    replacer: Replacer,
+) -> None:
+    assert replacer.json({"address": {"city": "서울", "phone": "010-1234-5678"}, "email": ["a@b.kr"]}, "") == {
+        "address": {"city": "서울", "phone": "02-000-0000"},
+        "email": ["person-1@example.com"],
+    }
+    assert replacer.query("q=&page=2", "query") == "q=&page=2"
+
+
 def test_every_column_of_every_table_has_a_rule(postgres: Postgres) -> None:
     with psycopg.connect(postgres.dsn("postgres")) as connection:
         found = anonymous.columns_of(connection)
