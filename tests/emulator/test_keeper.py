@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 from emulator import fleet, probe
+from emulator import keeper as keeping
 from emulator.fleet import Fleet
 from emulator.forks import Process
 from emulator.keeper import FOLLOWS, Keeper
@@ -125,6 +126,47 @@ async def test_a_renewed_part_has_a_new_process_when_it_returns(world: World) ->
         assert pid_of(keeper) != first
         await until(lambda first=first: state_of(first) == "gone")
     assert keeper.restarts == 0, "nothing that was asked for is a failure"
+    assert not keeper._nudge.is_set(), "what was asked is done: it does not look again and again"
+
+
+async def test_of_two_that_overlap_the_new_one_is_ready_while_the_old_one_ends(world: World) -> None:
+    keeper = world.add("one", DEAF, grace=20.0)
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    old = keeper.process
+    assert old is not None
+    async with asyncio.timeout(15):
+        await keeper.renew(overlapping=True)
+    assert (keeper.state, pid_of(keeper) == old.pid, old.poll()) == ("ready", False, None)
+    old.kill()
+
+
+@pytest.mark.parametrize("asked", ["crash", "renew"])
+async def test_a_part_that_rests_after_its_failure_is_started_as_soon_as_somebody_asks(
+    world: World, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_RESTS", (600.0,))
+    keeper = world.add("one", "import os, sys; os.path.exists(sys.argv[1] + '.mended') or sys.exit('broken');" + SLEEP)
+    world.fleet.begin()
+    await until(lambda: keeper.state == "failed")
+    (world.folder / "one.mended").touch()
+    keeper.crash() if asked == "crash" else await asyncio.wait_for(keeper.renew(overlapping=False), 30)
+    await until(lambda: keeper.state == "ready")
+    assert keeper.restarts == 1
+
+
+async def test_a_part_that_is_kept_no_longer_goes_on_and_is_not_started_again(world: World) -> None:
+    keeper = world.add("one")
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    process = keeper.process
+    assert process is not None
+    await keeper.release()
+    assert process.poll() is None
+    process.kill()
+    await until(lambda: process.poll() is not None)
+    await asyncio.sleep(0.02)
+    assert (keeper.process, world.said) == (process, [])
 
 
 async def test_a_paused_part_can_be_resumed_renewed_and_killed(world: World) -> None:
@@ -132,9 +174,9 @@ async def test_a_paused_part_can_be_resumed_renewed_and_killed(world: World) -> 
     world.fleet.begin()
     await until(lambda: keeper.state == "ready")
     keeper.pause()
-    assert (keeper.seen, state_of(pid_of(keeper))) == ("paused", "standing")
+    assert (keeper.state, keeper.seen, state_of(pid_of(keeper))) == ("paused", "paused", "standing")
     keeper.resume()
-    assert keeper.seen == "ready"
+    assert (keeper.state, keeper.seen) == ("ready", "ready")
     keeper.pause()
     await keeper.renew(overlapping=False)
     assert keeper.seen == "ready"
@@ -160,8 +202,11 @@ async def test_a_part_ends_by_what_it_is_told_although_it_stands_still_and_is_ki
     assert process is not None
     if program is SLEEP:
         keeper.pause()
-    await (keeper.stop() if asked == "stop" else keeper.renew(overlapping=True))
-    await until(lambda: process.poll() is not None)
+    if asked == "stop":
+        await keeper.stop()  # which has waited for the end
+    else:
+        await keeper.renew(overlapping=True)
+        await until(lambda: process.poll() is not None)
     assert process.returncode == -ended_by
 
 
@@ -196,6 +241,17 @@ async def test_a_part_that_is_to_crash_while_it_is_born_does_not_live(
     go_on.set()
     await until(lambda: processes[0].poll() is not None)
     await until(lambda: keeper.state == "ready" and len(processes) == 2)
+
+
+async def test_a_crash_in_a_server_s_own_way_reaches_one_that_stands_still(world: World) -> None:
+    keeper = world.add("one")
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    keeper.pause()
+    process = keeper.crash(signal.SIGQUIT)
+    assert process is not None
+    await until(lambda: process.poll() is not None)
+    assert process.returncode == -signal.SIGQUIT
 
 
 async def test_what_is_seen_is_what_is_there_now(world: World) -> None:
@@ -242,7 +298,7 @@ async def test_a_stopped_part_stays_so(world: World) -> None:
     world.fleet.begin()
     await until(lambda: keeper.state == "ready")
     await world.fleet.stop()
-    assert (keeper.state, keeper.lives) == ("stopped", False)
+    assert (keeper.state, keeper.lives, world.said) == ("stopped", False, [])
     assert FOLLOWS["stopped"] == set()
     with pytest.raises(StartError, match="one is stopped"):
         await keeper.renew(overlapping=False)

@@ -2,6 +2,8 @@
 
 import contextlib
 import gzip
+import json
+import os
 import tarfile
 import zlib
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from emulator.process import StartError
-from emulator.state import archive, snapshots
+from emulator.state import archive, manifest, snapshots, version
 from emulator.state.folder import State
 from tests.emulator.conftest import ROOT, Emulator
 from tests.emulator.state.made import make_state, save
@@ -22,9 +24,70 @@ def test_a_colleagues_file_can_be_the_beginning_of_a_state(tmp_path: Path) -> No
     save(state, "one")
     file = tmp_path / "one.tar.gz"
     archive.export(state, "one", file)
+    assert file.stat().st_mode & 0o777 == 0o600, "it holds everybody's data and the signing keys"
     new = State(tmp_path / "not" / "there yet")
-    archive.take_in(new, file, "two")
+    assert archive.take_in(new, file, "two")["name"] == "two"
     assert [about["name"] for about in snapshots.every(new)] == ["two"]
+    taken = snapshots.folder_of(new, "two")
+    assert json.loads((taken / "about.json").read_text())["name"] == "two"
+    assert [path.name for path in (new.path / "snapshots").iterdir()] == ["two"], "nothing is left of the taking in"
+    # From there it goes on to a third.
+    archive.export(new, "two", tmp_path / "again.tar.gz")
+    archive.take_in(state, tmp_path / "again.tar.gz", "three")
+    assert (snapshots.folder_of(state, "three") / "objects/o").read_text() == "old"
+
+
+def test_a_damaged_snapshot_is_not_given_to_a_colleague(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    save(state, "one")
+    (snapshots.folder_of(state, "one") / "objects/o").write_text("new")
+    with pytest.raises(StartError, match=r"the snapshot one is damaged: .* first objects/o"):
+        archive.export(state, "one", tmp_path / "one.tar.gz")
+    assert not (tmp_path / "one.tar.gz").exists()
+
+
+def test_a_file_that_can_not_be_written_leaves_nothing_half_written_and_one_that_was_left_is_no_hindrance(
+    tmp_path: Path,
+) -> None:
+    state = make_state(tmp_path)
+    save(state, "one")
+    (tmp_path / "one.tar.gz").mkdir()  # in whose place no file can be put
+    with pytest.raises(StartError, match=r"one\.tar\.gz was not written: "):
+        archive.export(state, "one", tmp_path / "one.tar.gz")
+    assert [path.name for path in tmp_path.glob(".*")] == []
+    (tmp_path / ".two.tar.gz.part").write_text("of one that was killed")
+    archive.export(state, "one", tmp_path / "two.tar.gz")
+    assert archive.kind_of(tmp_path / "two.tar.gz") == archive.SNAPSHOT
+    with pytest.raises(StartError, match=r"three\.tar\.gz was not written: No such file or directory"):
+        archive.export(state, "one", tmp_path / "nowhere" / "three.tar.gz")
+
+
+def test_a_snapshot_of_the_first_form_is_listed_when_it_is_taken_in_and_checked_like_any_other(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    save(state, "one")
+    folder = snapshots.folder_of(state, "one")
+    about = json.loads((folder / "about.json").read_text())
+    (folder / "about.json").write_text(json.dumps({key: value for key, value in about.items() if key != "format"}))
+    (folder / manifest.FILE).unlink()
+    archive.pack(folder, archive.SNAPSHOT, tmp_path / "old.tar.gz")
+    archive.take_in(state, tmp_path / "old.tar.gz", "two")
+    taken = snapshots.folder_of(state, "two")
+    written = json.loads((taken / "about.json").read_text())
+    assert (written["format"], written["name"]) == (version.FORMAT, "two")
+    assert snapshots.check(taken, "it")["name"] == "two"
+    (taken / "objects/o").write_text("new")
+    with pytest.raises(StartError, match="it is damaged"):
+        snapshots.check(taken, "it")
+
+
+def test_what_is_taken_in_keeps_its_own_words_where_it_is_of_the_form_of_today(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    save(state, "one")
+    folder = snapshots.folder_of(state, "one")
+    archive.export(state, "one", tmp_path / "one.tar.gz")
+    archive.take_in(state, tmp_path / "one.tar.gz", "two")
+    listed = [json.loads((one / manifest.FILE).read_text()) for one in (folder, snapshots.folder_of(state, "two"))]
+    assert listed[0] == listed[1]
 
 
 def test_what_is_taken_in_is_its_owner_s_alone_whatever_the_file_says(tmp_path: Path) -> None:
@@ -37,6 +100,36 @@ def test_what_is_taken_in_is_its_owner_s_alone_whatever_the_file_says(tmp_path: 
     (into := tmp_path / "into").mkdir()
     archive.unpack(file, into)
     assert {path.stat().st_mode & 0o7777 for path in into.rglob("*")} == {0o700}
+
+
+def test_files_come_before_their_folders_or_without_them_and_none_comes_twice(tmp_path: Path) -> None:
+    def pack(*names: str) -> Path:
+        with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as made:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+                made.addfile(member)
+        return tmp_path / "x.tar.gz"
+
+    mask = os.umask(0)
+    try:
+        archive.unpack(
+            pack("snapshot/a/b/c", "snapshot/a/b/d", "snapshot/a/", "snapshot/e/f/"), tmp_path / "into" / "it"
+        )
+    finally:
+        os.umask(mask)
+    made = list((tmp_path / "into/it/snapshot").rglob("*"))
+    assert sorted(path.name for path in made) == ["a", "b", "c", "d", "e", "f"]
+    assert (tmp_path / "into/it/snapshot/a/b").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(StartError, match="was not taken in: File exists"):
+        archive.unpack(pack("snapshot/a", "snapshot/a"), tmp_path / "again")
+
+
+def test_an_archive_with_nothing_in_it_is_no_export(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz"):
+        pass
+    with pytest.raises(StartError, match="is damaged or cut short; nothing was taken in"):
+        archive.kind_of(tmp_path / "x.tar.gz")
 
 
 @pytest.mark.parametrize("place", range(9))
