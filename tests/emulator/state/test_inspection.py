@@ -1,15 +1,18 @@
 """Files of the state folder that are half-written, emptied or not ours: named, and made again or refused, in one line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from emulator.process import StartError
+from emulator.servers.postgres import Postgres
 from emulator.state import inspection
 from emulator.state.folder import State
 from shared import clock
 from tests.emulator.conftest import Emulator
+from tests.emulator.state.made import make_state
 from tests.emulator.state.test_snapshots import register
 
 DAMAGED = ["", "{", "[1]", "null", "\x00\x01"]
@@ -34,6 +37,67 @@ def test_a_sound_state_says_nothing(state: State) -> None:
     assert inspect(state) == []
 
 
+def test_a_new_folder_says_nothing_and_is_of_this_form(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.create()
+    assert inspect(state) == []
+    assert json.loads((tmp_path / "state.json").read_text())["format"] == inspection.version.FORMAT
+
+
+def test_what_is_sound_stays_as_it_is(state: State) -> None:
+    names = ("ports.json", "samples.json", "people.json", "emulator.json")
+    for name in names:
+        state.write_json(name, {"gateway": 20001})
+    inspect(state)
+    assert inspect(state) == []
+    assert all(json.loads((state.path / name).read_text()) == {"gateway": 20001} for name in names)
+
+
+@pytest.mark.parametrize(("port", "good"), [(1023, False), (1024, True), (65535, True), (65536, False)])
+def test_a_port_is_one_that_anybody_may_take(state: State, port: int, good: bool) -> None:
+    state.write_json("ports.json", {"gateway": port})
+    inspect(state)
+    assert json.loads((state.path / "ports.json").read_text()) == ({"gateway": port} if good else {})
+
+
+def test_a_restore_whose_plan_is_damaged_stops_the_start(state: State) -> None:
+    (state.path / "restore.json").write_text("{")
+    with pytest.raises(StartError, match=r"restore\.json is damaged"):
+        inspect(state)
+
+
+@pytest.mark.parametrize("damage", ["empty", "gone"])
+@pytest.mark.parametrize("name", ["PG_VERSION", "global/pg_control"])
+def test_a_cluster_without_what_it_can_not_be_without_is_refused_with_the_file(
+    tmp_path: Path, name: str, damage: str
+) -> None:
+    state = make_state(tmp_path)
+    state.secret("postgres")
+    inspect(state)
+    assert inspect(state) == []
+    file = Postgres(state.path).cluster / name
+    file.unlink()
+    if damage == "empty":
+        file.touch()
+    with pytest.raises(
+        StartError, match=rf"files of PostgreSQL are damaged \(.*{name} is missing or empty\): `eco2 snapshot"
+    ):
+        inspect(state)
+    shutil.rmtree(Postgres(state.path).cluster)
+    assert inspect(state) == [], "of a cluster that is not there yet there is nothing to look at"
+
+
+def test_lost_passwords_that_can_not_be_made_anew_are_one_line_and_are_lost_still(tmp_path: Path) -> None:
+    state = make_state(tmp_path)  # its cluster is none that a server can open
+    state.secret("postgres")
+    inspect(state)
+    (state.path / "secrets.json").write_text("{")
+    for _ in range(2):
+        with pytest.raises(StartError, match=r"^secrets\.json is damaged, and no new password could be set: [^\n]+$"):
+            inspect(state)
+        assert not (state.path / "secrets.json").exists()
+
+
 @pytest.mark.parametrize("text", DAMAGED)
 @pytest.mark.parametrize(
     "name", ["ports.json", "samples.json", "people.json", "emulator.json", "state.json", "secrets.json"]
@@ -54,7 +118,7 @@ def test_a_port_that_can_not_be_is_chosen_anew(state: State, port: int) -> None:
     assert json.loads((state.path / "ports.json").read_text()) == {"s3": 20001}
 
 
-@pytest.mark.parametrize("content", [b"", b"abc", b"\xff" * 8, b"\x00" * 6 + b"\xf0\x7f"])
+@pytest.mark.parametrize("content", [b"", b"abc", b"\xff" * 8, b"\x00" * 6 + b"\xf0\x7f", b"\x00" * 6 + b"\xf0\xbf"])
 def test_a_clock_that_can_not_be_is_this_machines_again(state: State, content: bytes) -> None:
     (state.path / "clock").write_bytes(content)
     assert "the clock's file was damaged: the system's time is this machine's again" in inspect(state)

@@ -1,6 +1,7 @@
 """A restore: nothing damaged is believed, an interrupted one is finished, and one that does not start is taken back."""
 
 import contextlib
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from emulator.process import StartError
+from emulator.servers.postgres import Postgres
 from emulator.state import restore, snapshots
 from emulator.state.folder import State
 from shared import clock
@@ -83,6 +85,92 @@ def test_half_a_swap_is_taken_back_too(state: State, monkeypatch: pytest.MonkeyP
         assert contents(state) == {"new"}, f"killed before rename {steps + 1}"
 
 
+def around(state: State) -> set[str]:
+    """What a restore has beside the live state."""
+    home = Postgres(state.path).home
+    found = [
+        path
+        for path in (state.path / "restored", state.path / "replaced", state.path / "restore.json")
+        if path.exists()
+    ]
+    return {path.name for path in [*found, *home.glob("cluster.*")]}
+
+
+@pytest.mark.parametrize("ends", [restore.confirm, restore.undo])
+@pytest.mark.parametrize("first", [True, False], ids=["the first", "another"])
+def test_a_restore_that_has_ended_leaves_nothing_of_itself_and_is_no_hindrance(
+    state: State, ends: Callable[[State], None], first: bool
+) -> None:
+    save(state, "one")
+    shutil.rmtree(Postgres(state.path).cluster)  # one that was never there is marked by a file
+    rewrite(state, "new") if first else None
+    for _ in range(2):
+        restore.stage(state, "one")
+        restore.swap(state)
+        ends(state)
+        assert around(state) == set()
+        restore.undo(state)  # of none there is nothing to take back
+    assert (state.path / "objects/o").read_text() == ("new" if first and ends is restore.undo else "old")
+
+
+def test_what_is_staged_is_the_snapshot_s_alone_whatever_was_left_and_for_its_owner(state: State) -> None:
+    (Postgres(state.path).cluster).chmod(0o755)
+    (state.path / "samples.json").write_text("old")
+    save(state, "one")
+    home = Postgres(state.path).home
+    for left in (
+        state.path / "restored",
+        state.path / "replaced",
+        home / "cluster.restored",
+        home / "cluster.replaced",
+    ):
+        left.mkdir()
+        (left / "left").touch()
+    (home / "cluster.replaced.none").touch()
+    restore.stage(state, "one")
+    assert around(state) == {"restored", "restore.json", "cluster.restored"}
+    staged = {path.name for path in (state.path / "restored").iterdir()}
+    assert staged == {"objects", "journals", "keys", "redis-broker", "samples.json"}
+    assert {path.name for path in (home / "cluster.restored").iterdir()} == {"PG_VERSION", "global"}
+    assert (home / "cluster.restored").stat().st_mode & 0o777 == 0o700
+    uid = Postgres(state.path).uid
+    assert uid is None or (home / "cluster.restored/PG_VERSION").stat().st_uid == uid
+    mask = os.umask(0)
+    try:
+        restore.swap(state)
+    finally:
+        os.umask(mask)
+    assert [(state.path / name).stat().st_mode & 0o777 for name in ("restored", "replaced")] == [0o700] * 2
+    assert contents(state) == {"old"}
+
+
+def test_one_that_can_not_be_copied_leaves_the_state_as_it_is_and_nothing_beside_it(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(state, "one")
+    rewrite(state, "new")
+    (state.path / "no-cp").mkdir()
+    monkeypatch.setenv("PATH", str(state.path / "no-cp"))
+    with pytest.raises(StartError, match=r"^one was not restored: No such file or directory; the state is as it was$"):
+        restore.stage(state, "one")
+    assert (contents(state), around(state)) == ({"new"}, set())
+
+
+def test_the_clock_is_as_far_ahead_as_is_asked_and_goes_back_to_what_it_was(state: State) -> None:
+    file = state.path / "clock"
+    try:
+        save(state, "one")
+        clock.write_offset(str(file), 500.0)
+        clock.use_file(None)
+        restore.stage(state, "one", ahead=70.0)
+        restore.swap(state)
+        assert struct.unpack_from("<d", file.read_bytes())[0] == 70.0
+        restore.undo(state)
+        assert struct.unpack_from("<d", file.read_bytes())[0] == 500.0
+    finally:
+        clock.use_file(None)
+
+
 def test_the_clock_goes_to_the_snapshot_s_and_back(state: State) -> None:
     file = state.path / "clock"
 
@@ -127,7 +215,7 @@ def test_a_damaged_snapshot_is_one_line_and_nothing_is_changed(state: State, nam
     with pytest.raises(StartError, match=r"^the snapshot one is damaged: .*nothing was changed$"):
         restore.stage(state, "one")
     assert contents(state) == {"new"}
-    assert restore.pending(state) is None
+    assert around(state) == set()
 
 
 def test_a_file_more_is_a_damage_too(state: State) -> None:
@@ -158,9 +246,17 @@ def test_a_failed_save_leaves_the_older_one_of_its_name(state: State, monkeypatc
     empty = state.path / "no-cp"
     empty.mkdir()
     monkeypatch.setenv("PATH", str(empty))
-    with pytest.raises((StartError, OSError)):
+    with pytest.raises(
+        StartError, match=r"^the snapshot was not saved: No such file or directory; older ones are as they were$"
+    ):
         snapshots.copy(state, fresh)
     monkeypatch.undo()
+    assert not fresh.exists()
+    fresh = snapshots.begin(state, "one")
+    (fresh / "manifest.json").mkdir()  # so that it can't be written
+    with pytest.raises(StartError, match=r"^the snapshot was not saved: Is a directory; older ones are as they were$"):
+        snapshots.finish(state, fresh, "one")
+    assert not fresh.exists()
     restore.stage(state, "one")
     restore.swap(state)
     assert contents(state) == {"old"}

@@ -1,6 +1,7 @@
 """Snapshots: what was, is again; and a save that fails harms nothing."""
 
 import contextlib
+import json
 import os
 import shutil
 import struct
@@ -128,6 +129,8 @@ def test_a_snapshots_name_is_not_taken_for_the_emulators(tmp_path: Path) -> None
 
 def test_a_name_cannot_leave_the_folder_and_an_unknown_one_is_told(tmp_path: Path) -> None:
     state = make_state(tmp_path)
+    with pytest.raises(StartError, match="there is no snapshot two; there are none yet"):
+        snapshots.folder_of(state, "two")
     for name in ("../x", "", ".new-x", "a/b"):
         with pytest.raises(StartError, match="can't be a snapshot's name"):
             snapshots.check_name(name)
@@ -147,6 +150,45 @@ def test_a_save_that_ends_between_its_two_renames_leaves_the_older_snapshot(tmp_
     save(state, "one")
     assert (folder / "one" / "objects" / "o").read_text() == "new"
     assert [path.name for path in folder.iterdir()] == ["one"]
+
+
+def test_a_save_begins_with_nothing_and_leaves_nothing_beside_its_snapshot(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    folder = state.path / "snapshots"
+    (folder / ".new-one").mkdir(parents=True)
+    (folder / ".new-one/left").touch()
+    save(state, "one")
+    assert not (folder / "one/left").exists()
+    shutil.copytree(folder / "one", folder / ".old-one")  # of a save that was killed after its second rename
+    rewrite(state, "new")
+    save(state, "one")
+    assert (folder / "one/objects/o").read_text() == "new"
+    assert [path.name for path in folder.iterdir()] == ["one"]
+
+
+@pytest.mark.parametrize("name", ["cluster/PG_VERSION", "cluster/global/pg_control", "keys/signing.json"])
+def test_one_of_the_first_form_has_to_have_what_no_state_is_without(tmp_path: Path, name: str) -> None:
+    state = make_state(tmp_path)
+    save(state, "one")
+    folder = snapshots.folder_of(state, "one")
+    about = json.loads((folder / "about.json").read_text())
+    (folder / "about.json").write_text(json.dumps(about | {"format": 1}))
+    (folder / "objects/o").write_text("other")
+    with pytest.raises(StartError, match="it is damaged: 1 of its"):  # one that lists its files is believed by the list
+        snapshots.check(folder, "it")
+    (folder / "manifest.json").unlink()
+    assert snapshots.check(folder, "it")["bytes"] == about["bytes"]
+    (folder / name).unlink()
+    with pytest.raises(StartError, match=f"^it is damaged: {name} is missing; nothing was changed$"):
+        snapshots.check(folder, "it")
+
+
+def test_why_something_was_not_copied_is_the_last_line_of_the_program_or_the_system_s_word() -> None:
+    ended = subprocess.CalledProcessError(1, "cp", stderr="cp: first\ncp: disk is full\n")
+    assert snapshots.reason(ended) == "cp: disk is full"
+    assert snapshots.reason(subprocess.CalledProcessError(1, ["cp"])).endswith("returned non-zero exit status 1.")
+    assert snapshots.reason(OSError(28, "No space left on device", "/x")) == "No space left on device"
+    assert snapshots.reason(OSError("cut off")) == "cut off"
 
 
 def test_a_deleted_snapshot_does_not_come_back_as_the_one_before_it(tmp_path: Path) -> None:
