@@ -1,7 +1,10 @@
 """What every runner of queue functions owes the broker: results that must not be lost, messages and leases that go back"""
 
+import heapq
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +262,36 @@ def test_what_stumbles_as_it_is_taken_goes_back_and_is_taken_again(broker_url: s
     assert [delivery.message.message_id for delivery in consumer.taken] == ["one", "one"]
     assert mine.client.exists(keys.lease(queue, "one")) == 0
     mine.close()
+
+
+def test_what_is_to_be_done_later_is_put_there_and_taken_by_one_at_a_time(
+    brokers: tuple[Broker, Broker], queue: str
+) -> None:
+    done = threading.Event()
+    with taking(brokers[0], queue) as consumer:
+        with consumer._later_lock:
+            putting = threading.Thread(target=consumer.later, args=(0.0, done.set))
+            putting.start()
+            putting.join(0.02)
+            assert (putting.is_alive(), consumer._later) == (True, [])
+            heapq.heappush(consumer._later, (0.0, 0, done.set))
+            consumer._nudge.set()
+            assert not done.wait(0.02), "what another is changing is not read"
+        putting.join()
+        assert done.wait(10)
+        eventually(lambda: consumer._later == [])
+
+
+def test_what_is_to_be_done_later_is_done_in_the_order_of_its_time(brokers: tuple[Broker, Broker], queue: str) -> None:
+    done: list[str] = []
+    consumer = Taking(queue, brokers[0], hold)
+    for seconds, name in ((-1.0, "third"), (-3.0, "first"), (600.0, "never"), (-2.0, "second"), (-2.0, "second too")):
+        consumer.later(seconds, partial(done.append, name))
+    consumer.start()
+    try:
+        eventually(lambda: len(done) == 4)
+        assert done == ["first", "second", "second too", "third"]
+        assert [number for _, number, _ in consumer._later] == [3]
+    finally:
+        consumer.stop_fetching()
+        consumer.finish_all(5)
