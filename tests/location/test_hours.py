@@ -1,6 +1,7 @@
 """Opening hours: the source's words, the spans they mean, and the Korean calendar."""
 
 import datetime as dt
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -168,6 +169,25 @@ def test_weeks_of_the_month_are_kept_beside_the_spans_and_the_text_in_the_note(t
 def test_what_is_not_clear_is_not_guessed_and_keeps_its_text(text: str) -> None:
     reading = read(text, "mon")
     assert (reading.spans, reading.note) == (None, text)
+
+
+def test_each_cell_of_the_table_says_what_stands_beside_it() -> None:
+    """Where a word or a minute more makes it another reading, or none."""
+    lines = Path(__file__).with_name("hours.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    for day, text, wanted, *beside in (line.split("\t") for line in lines):
+        reading = read(text, day if day != "-" else None)
+        spans = " ".join("~".join(span) for span in reading.spans) if reading.spans is not None else "unread"
+        assert (spans or "closed") == wanted, text
+        weeks = f"weeks {','.join(map(str, reading.weeks))}" if reading.weeks else ""
+        kept = (weeks, "noted" if reading.note else "", "mended" if reading.repair else "")
+        assert " ".join(filter(None, kept)) == "".join(beside), text
+        assert reading.note in ("", text)
+
+
+@pytest.mark.parametrize(("length", "spans"), [(300, NINE_TO_SIX), (301, None)])
+def test_a_cell_longer_than_any_is_not_searched(length: int, spans: list[tuple[str, str]] | None) -> None:
+    text = "09:00~18:00".ljust(length - 1) + "."
+    assert (read(text).spans, read(text).note) == (spans, text if spans is None else "")
 
 
 def test_a_condition_beside_a_span_stays_in_the_note() -> None:
