@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from k8s.programs.cluster import Cluster
-from k8s.programs.templates import read
 from runtime.services import ROOT
 from tests.k8s.api.controllers import Rule
 from tests.k8s.api.kinds import Document
@@ -272,18 +271,8 @@ def test_manifests_that_are_not_current_are_not_deployed(eco2: Eco2, deployed: S
     assert "run `eco2 render`" in done.stderr
 
 
-def test_every_object_of_ours_has_its_own_namespace() -> None:
+def test_every_object_of_ours_has_its_own_namespace(overlay: list[Document]) -> None:
     """kubectl is told no namespace for all: the real one refuses objects of another."""
-    for overlay in ("dev", "prod"):
-        done = subprocess.run(
-            ["kubectl", "kustomize", str(ROOT / "k8s/overlays" / overlay)], capture_output=True, text=True, check=True
-        )
-        for found in read(done.stdout):
-            cluster_wide = found["kind"] in (
-                "Namespace",
-                "StorageClass",
-                "PriorityClass",
-                "ClusterRole",
-                "ClusterRoleBinding",
-            )
-            assert ("namespace" in found["metadata"]) != cluster_wide, found["metadata"]["name"]
+    everywhere = {"Namespace", "StorageClass", "PriorityClass", "ClusterRole", "ClusterRoleBinding"}
+    for found in overlay:
+        assert ("namespace" in found["metadata"]) == (found["kind"] not in everywhere), found["metadata"]["name"]
