@@ -1,6 +1,7 @@
 """Coordinates: what is repaired, what is left out, and that nothing is guessed."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -97,6 +98,16 @@ def test_a_lost_digit_comes_back_only_where_the_address_confirms_it() -> None:
 )
 def test_the_outer_islands_and_ends_of_the_country_are_in_it(latitude: str, longitude: str) -> None:
     assert repair(latitude, longitude).repairs == ()
+
+
+def test_each_pair_of_the_table_is_the_point_that_stands_beside_it() -> None:
+    """Where a digit or a mark more makes it another point, or none."""
+    lines = Path(__file__).with_name("points.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    for latitude, longitude, province, wanted, fields in (line.split("\t") for line in lines):
+        point = repair(latitude, longitude, regions.named(province))
+        found = "-" if point.latitude is None else f"{point.latitude} {point.longitude}"
+        assert found == wanted, (latitude, longitude)
+        assert (" ".join(one.field for one in point.repairs) or "-") == fields, (latitude, longitude)
 
 
 @given(st.text(max_size=20), st.text(max_size=20))

@@ -1,5 +1,7 @@
 """Addresses, telephone numbers and items, as the public list writes them."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,6 +138,16 @@ def test_items_are_mapped_to_waste_types(text: str, types: list[str]) -> None:
 def test_a_misspelt_item_is_put_right_and_named(text: str, name: str, types: list[str]) -> None:
     read = items.read(text)
     assert (read.names, read.types, read.misspelt) == ([name], types, ((text, name),))
+
+
+def test_each_cell_of_the_table_takes_what_stands_beside_it() -> None:
+    """Where a letter or a mark more makes it another thing, two things or none."""
+    lines = Path(__file__).with_name("items.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    for text, *wanted in (line.split("\t") for line in lines):
+        read = items.read(text.replace("\\n", "\n"))
+        misspelt = (f"{stood} > {reads}" for stood, reads in read.misspelt)
+        found = (" ".join(read.types), "; ".join(read.names), "; ".join(misspelt), "; ".join(read.unmapped))
+        assert [one or "-" for one in found] == wanted, text
 
 
 def test_a_heading_says_what_the_lines_below_it_are() -> None:
