@@ -377,26 +377,35 @@ async def select_found(conn: Connection, asked: Asked, limit: int) -> list[Found
 def search_parameters(asked: Asked, limit: int) -> dict[str, Any]:
     """The parameters of SEARCH."""
     heads = {head.text: head for head in asked.heads}
-    # Each text once, whatever it may be: to look it up is what costs. 0 for what it is not, since a list of nothing but None
-    # has another type, and the statement then another plan.
+    # Each text once, whatever it may be: to look it up is what costs. 0 for what it is not.
     texts = list(asked.parts | asked.wholes | dict.fromkeys(heads))
     ends = [heads.get(text, NO_HEAD) for text in texts]
     return {
-        "needles": [*asked.phrases, *asked.words],
-        "shares": [*asked.phrases.values(), *asked.words.values()],
-        "is_word": [False] * len(asked.phrases) + [True] * len(asked.words),
-        "texts": texts,
-        "parts": [asked.parts.get(text, 0.0) for text in texts],
-        "names": [asked.names.get(text, 0.0) for text in texts],
-        "wholes": [asked.wholes.get(text, 0.0) for text in texts],
-        "heads": [end.share for end in ends],
-        "befores": [end.before for end in ends],
-        "bounded": [end.bounded for end in ends],
+        "needles": _texts([*asked.phrases, *asked.words]),
+        "shares": _numbers([*asked.phrases.values(), *asked.words.values()]),
+        "is_word": _numbers([False] * len(asked.phrases) + [True] * len(asked.words)),
+        "texts": _texts(texts),
+        "parts": _numbers([asked.parts.get(text, 0.0) for text in texts]),
+        "names": _numbers([asked.names.get(text, 0.0) for text in texts]),
+        "wholes": _numbers([asked.wholes.get(text, 0.0) for text in texts]),
+        "heads": _numbers([end.share for end in ends]),
+        "befores": _texts([end.before for end in ends]),
+        "bounded": _numbers([end.bounded for end in ends]),
         "last": next(reversed(asked.words), ""),
         "initials": asked.initials,
         "floor": FLOOR,
         "limit": limit,
     }
+
+
+def _numbers(values: Sequence[float | bool]) -> str:
+    """An array as PostgreSQL reads it: psycopg goes through the elements of ten lists one by one, half a millisecond a search."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def _texts(values: Sequence[str]) -> str:
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in values)
+    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
 
 
 INSERT_QUERY = """

@@ -54,19 +54,29 @@ async def test_a_page_is_read_from_where_it_begins_under_a_generic_plan(
 
 
 async def test_searches_of_any_length_share_one_plan(database: Database) -> None:
-    # Initials alone have a plan of their own: a list of nothing has no type.
     async with database.connection() as conn:
         await conn.execute("ANALYZE items, item_names")
         for text in [
             "병",
             "깨진 유리컵",
             "ㄱㅈㅈ 병",
+            "ㄱㅈㅈ",
             "다 쓴 건전지는 어떻게 버려요?",
             "how do I recycle a pizza box",
         ] * 4:
             await sql.select_found(conn, words.read(text), 20)
         cur = await conn.execute("SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE '%needle%'")
         assert [count > 0 for (count,) in await cur.fetchall()] == [True]
+
+
+async def test_a_search_s_lists_come_to_postgresql_letter_by_letter(database: Database) -> None:
+    phrases = {'a "b" \\c {d},e': 0.1, "": 1 / 3, "NULL": 1e-7, "{}": 0.0, "\\": 1.0, "가\n나": 0.5}
+    given = sql.search_parameters(words.Asked(phrases=phrases, words={"한": 0.25}), 20)
+    async with database.connection() as conn:
+        cur = await conn.execute("SELECT %(needles)s::text[], %(shares)s::float8[], %(is_word)s::bool[]", given)
+        assert await cur.fetchone() == ([*phrases, "한"], [*phrases.values(), 0.25], [False] * 6 + [True])
+        cur = await conn.execute("SELECT %(texts)s::text[], %(parts)s::float8[], %(bounded)s::bool[]", given)
+        assert await cur.fetchone() == ([], [], [])
 
 
 @pytest.mark.parametrize(("word", "found"), [("전자랜지", "전자레인지"), ("알미늄캔", "알루미늄 캔"), ("뷁", None)])
