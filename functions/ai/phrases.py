@@ -9,7 +9,7 @@ An English phrase is whole words; a Korean one may be inside of a word, as stems
 import functools
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +33,9 @@ class Words:
     """A list that is ready to be looked for in a plain text."""
 
     def __init__(self, phrases: Phrases, others: Mapping[str, Phrases] | None = None) -> None:
-        self.source = either([*phrases.ko, *phrases.en], others)
+        wanted = [*phrases.ko, *phrases.en]
+        self.source = either(wanted, others)
+        self._begins = _begins(wanted, others or {})
         self._unless = f"(?:{either(phrases.unless, others)})|" if phrases.unless else ""
 
     # Compiled when first looked for: all 339 lists, each in both ways, take half a second of every process that imports them.
@@ -47,11 +49,19 @@ class Words:
 
     def all(self, text: str) -> Iterator[re.Match[str]]:
         """Where its phrases are."""
+        if self._is_nowhere(text):
+            return iter(())
         return (match for match in self._wanted.finditer(text) if match["wanted"] is not None)
+
+    def _is_nowhere(self, text: str) -> bool:
+        """Whether no letter of the text begins one of its phrases: so it is with most lists and texts, and seen at once."""
+        return self._begins is not None and self._begins.isdisjoint(text)
 
     def within(self, text: str) -> bool:
         """Whether one of its phrases is anywhere in the text."""
-        return any(True for _ in self.all(text))
+        if self._unless:
+            return any(True for _ in self.all(text))
+        return not self._is_nowhere(text) and self._whole.search(text) is not None
 
     def count(self, text: str) -> int:
         return sum(1 for _ in self.all(text))
@@ -62,13 +72,38 @@ class Words:
 
     def without(self, text: str, mark: str = " ") -> str:
         """The text with a blank, or another mark, in place of each of its phrases."""
-        return self._whole.sub(mark, text)
+        return text if self._is_nowhere(text) else self._whole.sub(mark, text)
 
 
 def either(phrases: list[str], others: Mapping[str, Phrases] | None = None) -> str:
     """An expression for any of the phrases, the longest first; one that matches nothing for no phrase."""
     ordered = sorted(phrases, key=len, reverse=True)
-    return "(?:" + ("|".join(_pattern(phrase, others or {}) for phrase in ordered) if ordered else r"(?!)") + ")"
+    if not ordered:
+        return r"(?:(?!))"
+    # What they begin with comes first: at most places of a text it is all that has to be tried.
+    begins = _begins(phrases, others or {})
+    ahead = "" if begins is None else f"(?=[{re.escape(''.join(sorted(begins)))}])"
+    return f"(?:{ahead}(?:{'|'.join(_pattern(phrase, others or {}) for phrase in ordered)}))"
+
+
+def _begins(phrases: Iterable[str], others: Mapping[str, Phrases]) -> frozenset[str] | None:
+    """The letters that these phrases may begin with; None where it may be any."""
+    found: set[str] = set()
+    for phrase in phrases:
+        # `^` is a sign in Korean, and a letter as others in English.
+        rest = phrase if _is_english(phrase.partition("<")[0]) else phrase.removeprefix("^")
+        if name := re.match(r"<(\w+)>", rest):
+            letters = _begins([*others[name[1]].ko, *others[name[1]].en], {})
+            if letters is None:
+                return None
+            found |= letters
+        elif len(phrase) == 2 and phrase.endswith("~"):
+            found.update(verb_forms(phrase[0])[1:-1] if verb_forms(phrase[0]).startswith("[") else phrase[0])
+        elif rest[:1] in ("", " ", ".", "$"):
+            return None
+        else:
+            found.add(rest[0])
+    return frozenset(found)
 
 
 def _pattern(phrase: str, others: Mapping[str, Phrases]) -> str:
@@ -82,12 +117,16 @@ def _pattern(phrase: str, others: Mapping[str, Phrases]) -> str:
 def _letters(text: str) -> str:
     if text.endswith("~"):
         return rf"(?<![가-힣]){_spaced(text[:-2])}{verb_forms(text[-2])}"
-    if not text.isascii() or not any(letter.isalpha() for letter in text):
+    if not _is_english(text):
         begins, ends = text.startswith("^"), text.endswith("$")
         body = _spaced(text.removeprefix("^").removesuffix("$"))
         return (r"(?<![가-힣])" if begins else "") + body + (r"(?![가-힣])" if ends else "")
     body = re.escape(text).replace(r"\ \.\.\.\ ", r"\s+(?:\w+\s+){0,3}").replace(r"\ ", r"\s+").replace(r"\*", r"\w*")
     return rf"(?<![a-z]){body}(?![a-z])"
+
+
+def _is_english(text: str) -> bool:
+    return text.isascii() and any(letter.isalpha() for letter in text)
 
 
 def _spaced(text: str) -> str:

@@ -26,6 +26,12 @@ from functions.ai.vocabulary import Topics
         ("버리~", "이름을 잊어버렸어", False),
         ("나누~", "둘로 나눠서", True),
         ("담~", "봉투에 담아서", True),
+        ("떼~", "라벨은 뗀 다음", True),
+        ("떼~", "라벨은 남긴 다음", False),
+        ("$", "어디든 맞는", True),
+        (" 그", "이그", True),
+        ("... 캔", "아무 말 캔", True),
+        ("]-^ a", "x ]-^ a", True),
         ("담~", "담당 부서", False),
         ("수거함이 ... 없", "수거함이 우리 아파트에 없으면", True),
         ("수거함이 ... 없", "수거함이 없으면", True),
@@ -47,6 +53,15 @@ def test_a_phrase_may_name_another_list() -> None:
     words = Words(Phrases(ko=["<bins>로 되나"]), others)
     assert words.within("이건 종이로 되나요")
     assert not words.within("이건 유리로 되나요")
+    assert Words(Phrases(ko=["^<bins>로"]), others).within("저기 캔로")
+    assert Words(Phrases(ko=["<any>로"]), {"any": Phrases(ko=[" 종이"])}).within("종이로")
+
+
+def test_a_list_whose_phrases_begin_with_no_letter_of_a_text_is_found_beside_one_that_does() -> None:
+    words = Words(Phrases(ko=["^캔", "<bins> 통", "떼~"], en=["can*"], unless=["깡통"]), {"bins": Phrases(ko=["유리"])})
+    assert [match["wanted"] for match in words.all("cans 캔 유리통 떼면 깡통")] == ["cans", "캔", "유리통", "떼"]
+    assert words.without("캔, 병") == " , 병"
+    assert (words.without("병"), words.count("병"), words.within("깡통"), words.is_all("캔")) == ("병", 0, False, True)
 
 
 def test_no_phrase_is_nowhere() -> None:
