@@ -102,6 +102,15 @@ class Asking:
                 return [found[0]]
         return self._answered(after)
 
+    def named_before(self) -> list[Item]:
+        """The things that the person named last, whatever was said of them: "냉장고 새로 샀어"."""
+        for said in reversed(self.scene.facts.said):
+            text = asked(said)
+            named = roles.things(mentions(text, self.neighbours.search(text, MANY)), text)
+            if named and not bins.only_bins(named, text):
+                return [one.item for one in named[:MOST_ITEMS]]
+        return []
+
     def _answered(self, after: Sequence[Turn]) -> list[Item]:
         """The item that the answer to a turn was about: it says its name before a colon ("이거 어떻게 버려?")."""
         for line in after[0].content.splitlines() if after and after[0].role == "assistant" else ():

@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from functions.ai import clauses
 from functions.ai.interfaces import Question
 from functions.ai.vocabulary import (
     ASPECTS,
@@ -75,15 +76,6 @@ _REMARKS = re.compile(r"[가-힣][은는면]요?[\s?!.~]*$")
 _AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")
 # "and wet wipes?"
 _AND_THIS = re.compile(r"(?:and|even|also)\s")
-# "음식물인가 일반인가", "일반쓰레기야 음식물이야?"
-_IS_IT = r"(?:인가|인지|이냐|이야|[기류]야|[기류]냐|이에요|예요|일까|임)"
-# "닫고 버려요, 열고 버려요?", "씻어, 말아?": one of two ways, and no yes or no.
-_EITHER = re.compile(
-    r"(?<![가-힣])([가-힣]+[요야지까나죠해돼려]|[가-힣]+[아어여]),?\s(?:아니면\s)?(?:[가-힣]+\s){0,2}\1[\s?!.~]*$"
-    r"|\?\s(?:그냥|아님|아니면)\s[가-힣\s]+\?$"
-    r"|(?<![도이가은는])\s(?:아니면|말아)(?![가-힣])|야 (?:하나|돼|해) 말"
-    rf"|[가-힣]{_IS_IT}요?,?\s(?:[가-힣]+\s)?[가-힣]+{_IS_IT}요?[\s?!.~]*$"
-)
 # "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
 _DESCRIBED = re.compile(rf"{TOPICS.described.source}(?:요|임|들)?[\s?.!~]*$")
 _DESCRIBES = re.compile(r"(?<=는)\s?[거것건걸]\s(?![가-힣]*(?:맞|아니|뭐|알|모르))")
@@ -152,6 +144,8 @@ class Facts(Struct, frozen=True):
     still_on: bool
     polar: bool
     """Whether it wants yes or no, and nothing more."""
+    asks_from: int
+    """Where the clause begins that asks, behind what is only told; 0 where all of it may ask."""
     either: bool
     """Whether it asks which of two ways."""
     open: bool
@@ -217,7 +211,8 @@ def facts(question: Question) -> Facts:
         still_on=TOPICS.still_on.within(text),
         asks_where=TOPICS.asks_where.within(text),
         polar=polar,
-        either=_EITHER.search(text) is not None,
+        asks_from=clauses.asks_from(text) if polar else 0,
+        either=clauses.asks_which(text),
         open=is_open,
         figurative=TOPICS.figurative.within(text),
         greets=TOPICS.greetings.within(text),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functions.ai import bins, parts, rest, roles, sounds, topic
 from functions.ai.asking import Asking
 from functions.ai.danger_rules import in_danger
+from functions.ai.follow_rules import asked_of_what_was_spoken_of, turned_to_something_else, whatever_was_spoken_of
 from functions.ai.interfaces import Question
 from functions.ai.mentions import HELD
 from functions.ai.part_rules import part_of_a_thing
@@ -59,7 +60,9 @@ def about_something_else(ask: Asking) -> Understood | None:
     )
     # "화장실 청소하는데요, 물티슈 변기에 내려보내도 됩니까"
     disposal = disposal or bool(fact.polar and fact.state and scene.things and _GOES_DOWN & set(scene.aspects))
-    if alone or not disposal:
+    # "홍합탕 끓이고 껍데기만 한 냄비": what was cooked is told of.
+    ours = bool(scene.mentioned) and not fact.wants_else and topic.surely_about_waste(ask.question.text)
+    if not ours and (alone or not disposal):
         return ask.understood("about_something_else", on_topic=False)
     return None
 
@@ -79,19 +82,6 @@ def named_in_passing(ask: Asking) -> Understood | None:
     if topic.about_waste(ask.question.text):
         return None
     return ask.understood("named_in_passing", on_topic=False)
-
-
-def turned_to_something_else(ask: Asking) -> Understood | None:
-    """ "정치 얘기 해줘" after a thing: it names nothing, and asks nothing of what was spoken of."""
-    scene = ask.scene
-    says_more = (
-        scene.first or scene.about or scene.aspects or scene.facts.cases or scene.facts.polar or ask.question.photo
-    )
-    if not scene.leans or says_more or len(rest.name_alone(scene.facts.text)) < _NAME:
-        return None
-    if not topic.about_something_else(ask.question.text):
-        return None
-    return ask.understood("turned_to_something_else", on_topic=False, near=False)
 
 
 def what_is_not_taken(ask: Asking) -> Understood | None:
@@ -212,7 +202,8 @@ def name_alone(ask: Asking) -> Understood | None:
     if scene.elsewhere or not (ours or scene.facts.asks_where):
         return None
     name = rest.name_alone(scene.facts.text)
-    if len(name) < _NAME or name == scene.facts.text or (scene.facts.said and bins.is_bin(name)):
+    only_bin = scene.facts.said and (bins.is_bin(name) or bins.is_bin(name.split(" ")[0]))
+    if len(name) < _NAME or name == scene.facts.text or only_bin:
         return None
     found = ask.neighbours.search(name, 5)
     word = name.split()[0]
@@ -225,18 +216,6 @@ def name_alone(ask: Asking) -> Understood | None:
 
 
 _NAME = 2
-
-
-def asked_of_what_was_spoken_of(ask: Asking) -> Understood | None:
-    """ "비닐에 싸서 버려도 돼?" after a thing: it is asked whole, and names nothing but what is done with a thing."""
-    scene = ask.scene
-    left = rest.name_alone(scene.facts.text).split()
-    if not (scene.facts.said and scene.facts.short and scene.about) or any(
-        len(word) > 1 and not bins.is_bin(word) for word in left
-    ):
-        return None
-    items = ask.topic()
-    return ask.understood("asked_of_what_was_spoken_of", items) if items else None
 
 
 def unclear(ask: Asking) -> Understood | None:
@@ -278,6 +257,7 @@ RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     what_was_spoken_of,
     name_alone,
     asked_of_what_was_spoken_of,
+    whatever_was_spoken_of,
     unclear,
     off_topic,
 )

@@ -54,9 +54,19 @@ class Scene(Struct, frozen=True):
         asked = tuple(one for one in self.aspects if one in _ENDS)
         if self.bin and set(self.aspects) <= {"recycle"}:
             return ("bin",)
+        if self.bin and self.aspects and self._all_is_done:
+            # "털어서 깨끗하거든요 비닐에 내도 되죠": what is told is not asked.
+            return ("bin", *self.aspects)
         if not ROLES.on_the_way.within(self.facts.text) or not (asked or self.bin):
             return self.aspects
         return (*(("bin",) if self.bin else ()), *asked, *(one for one in self.aspects if one not in asked))
+
+    @property
+    def _all_is_done(self) -> bool:
+        """Whether a text tells that all was done of which it speaks, before it asks."""
+        fact = self.facts
+        left = fact.omitted or fact.negated or fact.cases or reading.aspects(fact.text[fact.asks_from :])
+        return bool(fact.asks_from) and set(self.aspects) <= _DONE and not left
 
     def of_kind(self, one: Mention) -> str | None:
         """What a thing is said to be of, right before its name or after it: "투명한 커피컵", "수세미 철로 된 거"."""
@@ -169,9 +179,10 @@ def _of_things(fact: Facts, things: list[Mention], aspects: tuple[str, ...]) -> 
 
 def _aspects(fact: Facts, things: list[Mention], *, near: bool) -> tuple[str, ...]:
     """What is asked about the things, outside of their names; first of all a place that they are brought to."""
-    asked = reading.aspects(rest.without(fact.text, parts.without_parts(things, fact.text)))
+    line = rest.without(fact.text, parts.without_parts(things, fact.text))
+    asked, asks = reading.aspects(line), fact.asks_from
     unasked = (_BEFOREHAND if fact.asks_where else set()) | ({"handed"} if near or fact.open else set())
-    first = {"handed"} if _HANDED_IN.search(fact.text) else set()
+    first = {"handed"} if _HANDED_IN.search(fact.text) else set(reading.aspects(line[asks:])) if asks else set()
     return tuple(sorted((one for one in asked if one not in unasked), key=lambda one: one not in first))
 
 
@@ -230,6 +241,7 @@ _ENDS = {*WHERE, "reuse"}
 _HELD = 0.9
 # "씻어서 어디에 넣어요?" asks for the bin.
 _BEFOREHAND = {"rinse", "crush", "moisture"}
+_DONE = {*_BEFOREHAND, "empty", "separate", "tied"}
 # "유리병 뚜껑이 안 빠져요" tells enough.
 _TROUBLES = {"stuck", "stays", "swollen", "leaking"}
 # What a thing is of, as it is said right before its name and right after it.

@@ -18,6 +18,7 @@ _LONGEST = 200
 
 # Odds of three to two; below them it is left open.
 _CLEAR = 0.4
+_SURE = 1.6
 
 _BETWEEN = re.compile(r"[\W_]+")
 
@@ -33,6 +34,11 @@ def runs(text: str) -> set[str]:
 def about_waste(text: str) -> bool:
     """Whether it clearly is about what is thrown away."""
     return read(FILE).odds(runs(text)) < -_CLEAR
+
+
+def surely_about_waste(text: str) -> bool:
+    """Whether it hardly can be about anything else: odds of five to one."""
+    return read(FILE).odds(runs(text)) < -_SURE
 
 
 def about_something_else(text: str) -> bool:

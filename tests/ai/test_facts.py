@@ -176,3 +176,24 @@ def test_aspects_and_cases_are_those_of_the_items() -> None:
 def test_the_items_of_dangers_are_there() -> None:
     names = {entry.name for file in items.files() for entry in file.items}
     assert {situation.item for situation in SITUATIONS if situation.item} <= names
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("털어서 깨끗하거든요 비닐에 내도 되죠", "비닐에 내도 되죠"),
+        ("물에 헹궜어요. 플라스틱이죠?", "플라스틱이죠?"),
+        ("비에 젖었는데 그 상태로 넣어도 되나요", "비에 젖었는데 그 상태로 넣어도 되나요"),
+        ("라벨 떼야 하나요", "라벨 떼야 하나요"),
+    ],
+)
+def test_what_is_told_first_is_not_asked_unless_it_is_asked_of_that(text: str, asks: str) -> None:
+    assert text[read(text).asks_from :] == asks
+
+
+@pytest.mark.parametrize(
+    ("text", "either"),
+    [("닫고? 열고?", True), ("잘라야 하나 통째로 넣어도 되나", True), ("뚜껑은 닫아야 하나요", False)],
+)
+def test_which_of_two_ways_is_asked(text: str, either: bool) -> None:
+    assert read(text).either is either

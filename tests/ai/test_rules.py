@@ -121,3 +121,17 @@ def test_a_thing_of_ours_alone_makes_no_question_of_ours(known: Calls, text: str
 def test_can_is_a_thing_only_where_it_is_one(known: Calls) -> None:
     assert names(known, "jeans, can they be recycled?") == ["바지"]
     assert names(known, "how do I recycle a can?") == ["음료수 캔"]
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "wanted"),
+    [
+        ("솜이불 두꺼운 거", "의류수거함 안 들어간다는 거지?", "솜이불"),
+        ("냉장고 새로 샀어", "기사님이 가져가나 내가 불러?", "냉장고"),
+        ("보조배터리도 나왔네", "이건 건전지통에 같이?", "보조배터리"),
+    ],
+)
+def test_a_question_that_names_a_bin_or_nothing_is_about_what_was_spoken_of(
+    known: Calls, said: str, text: str, wanted: str
+) -> None:
+    assert names(known, text, said) == [wanted]
