@@ -1,5 +1,7 @@
 """CSV files as they really come"""
 
+from pathlib import Path
+
 import pytest
 
 from functions.location import csv_rows, keco
@@ -121,3 +123,43 @@ def test_a_few_broken_bytes_do_not_make_it_another_encoding() -> None:
     assert names(data)[0] == "곳 1"
     with pytest.raises(keco.Rejected, match="no text"):
         keco.read(next(each.cells for each in rows if isinstance(each, Row) and each.cells["positnSn"] == "3"))
+
+
+def test_each_file_of_the_table_has_the_rows_that_stand_beside_it() -> None:
+    """Where a comma, a quotation mark or a line more makes other rows of it, or none."""
+    lines = Path(__file__).with_name("files.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    for file, wanted in (line.split("\t") for line in lines):
+        text = file.replace("\\n", "\n").replace("\\t", "\t")
+        try:
+            table = csv_rows.open_table(text.encode(), ("a", "b", "c"), [("a",), ("b", "c")])
+            found = "  ".join(
+                f"{one.line}!{one.field}" if isinstance(one, BadRow) else f"{one.line}={'|'.join(one.cells.values())}"
+                for one in csv_rows.rows(table)
+            )
+        except FileError as error:
+            found = str(error)
+        assert (found.replace("\n", "\\n") or "-") == wanted, file
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (b"a,b\n" + b"\0" * 2 + b"x" * 396, "UTF-8"),
+        (b"a,b\n" + b"\0" * 3 + b"x" * 396, None),
+        (b"a\x01" + b"b" * 48, "UTF-8"),
+        (b"a\x01" + b"b" * 47, None),
+        (b"\xff" * 8, "UTF-8"),
+        (b"\xff" * 9, None),
+        (b"\xff" * 9 + "가".encode() * 81, "UTF-8"),
+        (b"\xff" * 9 + "가".encode() * 80, None),
+        (b"%pdf", None),
+        (b"  <HTML>", None),
+        (b"\xfe\xff\0a", None),
+    ],
+)
+def test_a_few_broken_bytes_are_no_reason_to_refuse_a_file_and_more_are(content: bytes, encoding: str | None) -> None:
+    if encoding is None:
+        with pytest.raises(FileError):
+            csv_rows.decode(content)
+    else:
+        assert csv_rows.decode(content)[1] == encoding
