@@ -72,7 +72,7 @@ class Aligned:
         if was == now:
             return True
         first, second = list(_MADE.finditer(was)), list(_MADE.finditer(now))
-        if len(first) != len(second) or _between(was, first) != _between(now, second):
+        if _between(was, first) != _between(now, second):  # which are as many as the values, and one
             return False
         # Each of them, for all are learnt from.
         return sum(self._alike(one, other) for one, other in zip(first, second, strict=True)) == len(first)

@@ -12,6 +12,12 @@ NAMED = "113b95c7-bf1b-589b-bb20-45b9762acbeb"
 TOKEN = "q_MWY7kWuhMqbn7lvjvqHp6dcYDjKcJ7RXjI35RYwFE"
 
 
+def born(seconds: float) -> str:
+    """An id of so many seconds after the recording began."""
+    text = f"{round((START + seconds) * 1000):012x}"
+    return f"{text[:8]}-{text[8:]}-7810-b8d1-5d5171c46dc3"
+
+
 @pytest.mark.parametrize(
     ("was", "now"),
     [
@@ -25,6 +31,11 @@ TOKEN = "q_MWY7kWuhMqbn7lvjvqHp6dcYDjKcJ7RXjI35RYwFE"
         ("http://127.0.0.1:8000/cdn/x", "http://127.0.0.1:21999/cdn/x"),
         ("20261129T010759Z", "20261130T010759Z"),
         ("AKIA8PF9FA31Z0AXXHQC/20261129/ap-northeast-2", "AKIA0PF9FA31Z0AXXHQ0/20261130/ap-northeast-2"),
+        ("2026-11-29T01:10:00Z", "2026-11-29T01:11:00Z"),  # as much later as it may be
+        ("2026-11-29T01:06:59Z", "2026-11-29T01:07:09Z"),  # as long before the recording as it may be
+        (born(-60.0), born(7.0)),
+        ("0b0e1a52-51f5-4c0e-8d0f-3f5f1f6c2d11", "7c1f2b63-62a6-4d1f-9e1a-4a6a2a7d3e22"),  # at random
+        (f"{OLD}/{NEW}", f"{OLD}/{OTHER}"),  # one that was there before is the same
     ],
 )
 def test_what_the_system_made_while_it_was_recorded_may_differ(was: str, now: str) -> None:
@@ -42,6 +53,15 @@ def test_what_the_system_made_while_it_was_recorded_may_differ(was: str, now: st
         ("success", "failure"),
         (f"images/{NEW}/a", f"photos/{OTHER}/a"),
         (NEW, ""),
+        (NEW, f"{OTHER}/{TOKEN}"),
+        (NEW, OLD),
+        (NEW, TOKEN),
+        (born(-61.0), born(7.0)),
+        ("2026-11-29T01:10:00Z", "2026-11-29T01:11:00.5Z"),
+        ("2026-11-29T01:06:58Z", "2026-11-29T01:07:09Z"),
+        ("1234567890123456", "6543210987654321"),  # a number
+        ("abcdefghijKLMNOPqrstuv", "abcdefghijKLMNOPqrstuw"),  # a word
+        ("ABCDEFGHIJ0123456789", "ABCDEFGHIJ0123456780"),
     ],
 )
 def test_everything_else_has_to_be_equal(was: str, now: str) -> None:
@@ -53,6 +73,30 @@ def test_an_id_has_become_one_other_id_for_good_and_no_two_the_same() -> None:
     assert aligned.same(NEW, OTHER)
     assert not aligned.same(NEW, "01a224f0-1111-7aaa-b8d1-5d5171c46dc3")
     assert not aligned.same("01a224d8-9999-7810-b8d1-5d5171c46dc3", OTHER)
+
+
+def test_an_address_and_a_signature_are_another_each_time() -> None:
+    aligned = Aligned(START)
+    for port, date in (("21999", "20261130T010759Z"), ("22000", "20261130T010800Z")):
+        assert aligned.same("http://127.0.0.1:8000/", f"http://127.0.0.1:{port}/")
+        assert aligned.same("20261129T010759Z", date)
+
+
+def test_from_answers_of_two_shapes_only_what_both_have_is_learnt() -> None:
+    aligned = Aligned(START)
+    shapes = ({"id": NEW}, [NEW], NEW, 1, None, {"x-amz-signature": "85191f67e5b4c55"})
+    for was in shapes:
+        for now in shapes:
+            if was is not now:
+                aligned.learn(was, now)
+    assert aligned.made == {}
+    aligned.learn([{"id": NEW}, 1], [{"id": OTHER}])
+    assert aligned.made == {NEW: OTHER}
+    assert (aligned.is_new(OTHER), aligned.is_new(NEW)) == (True, False)
+
+
+def test_what_is_compared_as_a_set_is_without_what_was_made() -> None:
+    assert Aligned(START).masked(f"PUT {NEW}/{OLD} at 127.0.0.1:8000") == f"PUT ‹id›/{OLD} at ‹here›"
 
 
 def test_a_later_request_gets_the_replays_ids_and_tokens() -> None:

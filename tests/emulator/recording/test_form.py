@@ -14,6 +14,7 @@ from emulator.process import CalledWrongly, StartError
 from emulator.recording import folder as recordings
 from emulator.recording import form
 from emulator.recording.form import Answer, Body, Exchange, Log, Span
+from emulator.recording.opened import mark_open, open_one
 from emulator.recording.order import Order, is_run, person_of, sets_going
 from emulator.state import version
 from emulator.state.folder import State
@@ -240,8 +241,27 @@ def test_recordings_are_begun_once_found_by_name_and_listed_newest_first(tmp_pat
         ("first", False),
         ("damaged", True),
     ]
+    mark_open(state, first, requests=True)
+    with pytest.raises(StartError, match="the recording first is still open; `eco2 record off` ends it"):
+        recordings.delete(state, "first")
+    mark_open(state, second, requests=True)
     recordings.delete(state, "first")
     assert not first.exists()
+    assert (second / form.BODIES).is_dir()
+    about(second, 3.0, format=version.FORMAT + 1)
+    with pytest.raises(StartError, match=r"the recording second was made by a newer Eco²"):
+        recordings.read_about(second)
+
+
+def test_which_recording_is_open_and_whether_it_takes_requests_is_said_to_every_process(tmp_path: Path) -> None:
+    state, folder = State(tmp_path), tmp_path / "one"
+    assert open_one(state) is None
+    mark_open(state, folder, requests=True)
+    assert open_one(state) is None, "its folder is gone"
+    folder.mkdir()
+    assert open_one(state) == open_one(state, requests=True) == folder
+    mark_open(state, folder, requests=False)
+    assert (open_one(state), open_one(state, requests=True)) == (folder, None)
 
 
 def test_a_recording_that_has_ended_vouches_for_its_files_and_one_that_is_open_does_not(
