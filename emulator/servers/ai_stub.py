@@ -203,7 +203,8 @@ class _Handler(BaseHTTPRequestHandler):
             with urllib.request.urlopen(passed, timeout=120) as answer:  # noqa: S310 - the developer's own address
                 return Recorded({}, answer.status, answer.headers.get_content_type(), answer.read().decode())
         except urllib.error.HTTPError as error:
-            return Recorded({}, error.code, error.headers.get_content_type(), error.read().decode())
+            with error:
+                return Recorded({}, error.code, error.headers.get_content_type(), error.read().decode())
         except OSError as error:
             return Recorded({}, 502, "application/json", json.dumps({"error": {"message": f"not reached: {error}"}}))
 
