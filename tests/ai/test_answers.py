@@ -4,10 +4,13 @@ import pytest
 from msgspec import structs
 
 from functions.ai import answers
+from functions.ai.facts import Language
 from functions.ai.interfaces import Answer, Question
 from functions.ai.photo_answers import Noun
 from functions.ai.questions import EmbeddedQuestions
-from functions.ai.retrieval import Neighbours
+from functions.ai.retrieval import Center, Neighbours
+from functions.ai.understood import Understood
+from functions.ai.vocabulary import TEXTS
 from shared.calls import Calls
 from shared.item_ids import item_id
 from shared.messages import Candidate, Photo, Place, Turn
@@ -320,3 +323,26 @@ def test_no_line_is_invented(known: Calls) -> None:
 )
 def test_particles_follow_the_last_sound(noun: str, particle: str, wanted: str) -> None:
     assert format(Noun(noun), particle) == wanted
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+@pytest.mark.parametrize(("count", "words"), [(0, "ask"), (1, "guess_one"), (2, "guess")])
+def test_what_it_may_be_is_asked_for_one_thing_or_several(
+    known: Calls, language: Language, count: int, words: str
+) -> None:
+    guesses = tuple(Neighbours(known).search("우유팩", 2)[:count])
+    text = "".join(answers.say(Understood("unsure", language, guesses=guesses), Question(""), Neighbours(known)))
+    assert text == TEXTS[language][words].format(names=", ".join(one.called(language) for one in guesses))
+
+
+def test_while_location_is_away_the_way_alone_is_missing() -> None:
+    away = Neighbours(Calls({"api-location": "http://127.0.0.1:9"}))
+    question = Question("", place=Place("집", 37.5, 127.0))
+    assert "".join(answers.say(Understood("near", "ko", near=True), question, away)) == TEXTS["ko"]["away"]
+
+
+@pytest.mark.parametrize(
+    ("metres", "said"), [(4, "0 m"), (987, "990 m"), (999, "1000 m"), (1000, "1.0 km"), (1260, "1.3 km")]
+)
+def test_a_way_is_told_in_tens_of_metres_and_from_a_kilometre_on_in_tenths(metres: float, said: str) -> None:
+    assert answers._distance(Center("center", "address", metres)) == said
