@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from runtime.services import ROOT
 
@@ -46,6 +48,8 @@ def plain(value: Any) -> Any:
         return value.total_seconds()
     if isinstance(value, dict) and all(isinstance(name, str) and name.isascii() for name in value):
         return plain(tuple(value.values()))
+    if isinstance(value, Struct):
+        return plain(tuple(one for one in astuple(value) if isinstance(one, float)))
     if isinstance(value, tuple):
         found = [plain(one) for one in value]
         return found if found and None not in found else None
