@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run by `make test-ui`, from the repository's root: the browser and two npm packages where they are missing, a system in a
-# folder of its own for the time of the tests, and the tests.
+# Run by `make test-ui`, from the repository's root: the browser and two npm packages where they are missing (with --install
+# nothing more), a system in a folder of its own for the time of the tests, and the tests.
 set -eu
 CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || true)}
 if [ -z "$CHROMIUM" ]; then
@@ -11,6 +11,7 @@ fi
 command -v node >/dev/null || { echo "make test-ui needs Node.js 20 or newer and npm" >&2; exit 2; }
 [ -d tests/ui/node_modules/axe-core ] && [ -d tests/ui/node_modules/playwright-core ] ||
     npm ci --prefix tests/ui --ignore-scripts --no-audit --no-fund --silent
+[ "${1:-}" != --install ] || exit 0
 
 state=$(mktemp -d "${TMPDIR:-/tmp}/eco2-ui-XXXXXX")
 end() {

@@ -1,0 +1,47 @@
+"""`.ci/run`: what fails twice fails it, whatever it is, and what fails once is tried once more."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runtime.services import ROOT
+
+# Each target notes that it ran, and fails so many times as the test says.
+MAKEFILE = """\
+test: check unit
+check unit test-ui:
+	@echo $@ >> ran; test `grep -cx $@ ran` -gt $($@)
+"""
+
+
+@pytest.mark.parametrize(
+    ("failures", "green", "ran"),
+    [
+        ({}, True, ["check", "test-ui", "unit"]),
+        ({"unit": 1}, True, ["check", "check", "test-ui", "unit", "unit"]),
+        ({"test-ui": 1}, True, ["check", "test-ui", "test-ui", "unit"]),
+        ({"check": 2}, False, ["check", "check", "unit"]),
+        ({"unit": 2}, False, ["check", "check", "unit", "unit"]),
+        ({"test-ui": 2}, False, ["check", "test-ui", "test-ui", "unit"]),
+    ],
+    ids=str,
+)
+def test_what_fails_twice_fails_ci(tmp_path: Path, failures: dict[str, int], green: bool, ran: list[str]) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    (tmp_path / "tests/ui").mkdir(parents=True)
+    (tmp_path / "tests/ui/run.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "tests/ui/run.sh").chmod(0o755)
+    counts = [f"{name}={failures.get(name, 0)}" for name in ("check", "unit", "test-ui")]
+    done = subprocess.run(
+        [tmp_path / ".ci/run"],
+        env={"PATH": "/usr/bin:/bin", "MAKEFLAGS": " ".join(counts)},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode == 0) is green, done.stderr.decode()
+    assert sorted((tmp_path / "ran").read_text().split()) == ran
+    assert b" s: make --jobs=2 test ARGS=tests\n" in done.stdout
