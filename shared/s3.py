@@ -69,7 +69,8 @@ class Bucket:
         from urllib3 import PoolManager, ProxyManager, Timeout
 
         proxy = get_environ_proxies(self.address).get(self.address.partition(":")[0])
-        given: Any = {"timeout": Timeout(*self.patience), "retries": False, "maxsize": KEPT}
+        connect, read = self.patience
+        given: Any = {"timeout": Timeout(connect=connect, read=read), "retries": False, "maxsize": KEPT}
         given["ca_certs"] = get_cert_path(verify=True)
         return ProxyManager(proxy, **given) if proxy else PoolManager(**given)
 

@@ -25,6 +25,8 @@ class Handler(BaseHTTPRequestHandler):
     server: Store
 
     def do_HEAD(self) -> None:
+        if self.path.endswith("late"):
+            self.server.leave.wait(0.5)
         if self.path.endswith("slow"):
             self.server.slow += 1
             if self.server.slow == 1:
@@ -58,6 +60,13 @@ def bucket(store: Store) -> Iterator[Bucket]:
     made = Bucket(settings, waiting=True)
     yield made
     made.close()
+
+
+def test_an_answer_may_take_longer_than_a_connection(bucket: Bucket) -> None:
+    bucket.patience = (0.2, 60)
+    answer = bucket.ask("HEAD", "late")
+    answer.drain_conn()
+    assert answer.status == 200
 
 
 def test_a_store_that_answers_others_meanwhile_is_asked_again(store: Store, bucket: Bucket) -> None:
