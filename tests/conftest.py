@@ -23,7 +23,9 @@ from runtime.http.host import build
 from runtime.http.hosted import read_settings
 from runtime.parts import Parts
 from runtime.services import find, load_services
-from shared import clock, redis
+from shared import calls, clock, redis, silence
+from shared import db as db_module
+from shared import s3 as s3_module
 from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Message, Outcome
@@ -187,7 +189,9 @@ Serve = Callable[..., Awaitable[httpx.AsyncClient]]
 
 
 @pytest.fixture
-async def serve(environment: dict[str, str], own: Callable[[str], dict[str, str]]) -> AsyncIterator[Serve]:
+async def serve(
+    environment: dict[str, str], own: Callable[[str], dict[str, str]], patient: None
+) -> AsyncIterator[Serve]:
     """`client = await serve("auth")`: the service through the production loader, under its own role, without background.
 
     Several names are served on one address; `background=True` runs the relay and the queue functions too; further
@@ -247,7 +251,7 @@ class Take:
 
 
 @pytest.fixture
-async def take(own: Callable[[str], dict[str, str]]) -> AsyncIterator[Take]:
+async def take(own: Callable[[str], dict[str, str]], patient: None) -> AsyncIterator[Take]:
     """`await take(photo_processed, outcome)`: a queue function with its real parts, without a broker between."""
     taking = Take(own)
     yield taking
@@ -256,15 +260,20 @@ async def take(own: Callable[[str], dict[str, str]]) -> AsyncIterator[Take]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients made in this test wait for a Redis that answers late, because the machine is busy, as if it were there.
+    """Clients made in this test wait for a store that answers late, because the machine is busy, as if it were there.
 
-    A service gives up after 1.5 s and goes on without progress and cache: right for it, but a test would miss them.
+    A service gives up within two seconds, with a 503 or without progress and cache: right for it, but a test would miss what
+    it asked for. Tests of what is away or silent make `patient` nothing.
     """
-    monkeypatch.setattr(redis, "PATIENCE", 60.0)
+    for module in (redis, db_module, calls):
+        monkeypatch.setattr(module, "PATIENCE", 60.0)
+    for name in ("PATIENCE", "PATIENCE_WITH_SOMEBODY_WAITING"):
+        monkeypatch.setattr(s3_module, name, (60, 60))
+    monkeypatch.setattr(silence, "PROOF", 60.0)
 
 
 @pytest.fixture
-def objects(environment: dict[str, str]) -> Iterator[ObjectStore]:
+def objects(environment: dict[str, str], patient: None) -> Iterator[ObjectStore]:
     """The object store that all services share."""
     store = ObjectStore(read(environment))
     yield store

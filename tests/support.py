@@ -206,6 +206,14 @@ async def answering(
         await asyncio.sleep(0.05)  # the loop closes what was cut
 
 
+async def until(holds: Callable[[], Any]) -> None:
+    """Wait until something holds that tells no one; an AssertionError when it does not within a minute."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end, "it never came to this"
+        await asyncio.sleep(0.01)
+
+
 async def held_up(work: Coroutine[Any, Any, T], by: Connection) -> asyncio.Task[T]:
     """Begin `work` and return when the open transaction of `by` keeps it waiting; an AssertionError when nothing does.
 

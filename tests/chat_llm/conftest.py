@@ -170,12 +170,12 @@ class Listener:
         while True:
             if self._heard:
                 return self._heard.pop(0)
-            message = await asyncio.wait_for(self._messages.get(), 20)
+            message = await asyncio.wait_for(self._messages.get(), 60)
             self._heard = parse(message.get("body", b"").decode())
 
     async def leave(self) -> None:
         self._gone.set()
-        await asyncio.wait_for(self._running, 20)
+        await asyncio.wait_for(self._running, 60)
 
 
 @pytest.fixture

@@ -17,6 +17,11 @@ GIVE_UP = 8.0
 
 
 @pytest.fixture
+def patient() -> None:
+    """Services have the patience that is tried here."""
+
+
+@pytest.fixture
 def proxy() -> Iterator[ProxyThread]:
     with ProxyThread(seed=7) as proxy:
         yield proxy

@@ -35,7 +35,7 @@ def test_a_waiter_notices_that_the_clock_was_moved(clock_file: str) -> None:
     waiter.start()
     assert not done.wait(0.05)
     clock.write_offset(clock_file, 3601.0)
-    assert done.wait(10)
+    assert done.wait(60)
     waiter.join()
 
 
@@ -43,7 +43,7 @@ async def test_a_coroutine_notices_too(clock_file: str) -> None:
     sleeper = asyncio.create_task(clock.asleep(3600))
     await asyncio.sleep(0.01)
     clock.write_offset(clock_file, 3601.0)
-    await asyncio.wait_for(sleeper, 10)
+    await asyncio.wait_for(sleeper, 60)
 
 
 def test_an_event_ends_the_wait_at_once(clock_file: str) -> None:

@@ -231,7 +231,7 @@ def test_while_the_disk_is_full_nobody_gets_an_answer_and_then_everybody(path: P
     assert "full" in journal.trouble
     assert not future.done()
     full.clear()
-    assert future.result(10) == [None] * 200
+    assert future.result(60) == [None] * 200
     assert journal.trouble == ""
     journal.close()
 
@@ -279,9 +279,9 @@ def test_whatever_is_submitted_while_the_journal_closes_is_answered(path: Path) 
     held.go.set()
     submitting.join()
     closing.join()
-    assert futures[0].result(5) == "written"
+    assert futures[0].result(60) == "written"
     with pytest.raises(JournalClosed):
-        journal.submit(lambda db: None).result(5)
+        journal.submit(lambda db: None).result(60)
 
 
 def test_one_operation_s_own_fault_does_not_touch_its_group(path: Path) -> None:
@@ -308,8 +308,8 @@ def test_a_row_that_can_not_be_read_is_the_asker_s_trouble_and_not_the_disk_s(pa
     ).result()
     futures = [journal.begin([start(begun.task_id)]) for begun in (bad, good)]
     with pytest.raises(sqlite3.OperationalError, match="UTF-8"):
-        futures[0].result(5)
-    assert futures[1].result(5) != [None]
+        futures[0].result(60)
+    assert futures[1].result(60) != [None]
     assert (journal.trouble, journal.stalled()) == ("", 0.0)
     journal.close()
 
