@@ -207,7 +207,7 @@ class Checkout:
         return self._files[name]
 
     def imports(self, name: str, file: str) -> list[Import]:
-        """The imports of an own module."""
+        """The imports of an own module, but for those of Python itself."""
         if name not in self._modules:
             package = name if file.endswith("/__init__.py") else name.rpartition(".")[0]
             try:
@@ -216,7 +216,7 @@ class Checkout:
             except SyntaxError as error:
                 raise ClosureError(f"{file}, line {error.lineno}: {error.msg}") from None
             # Ten names of one module are one import of it: each walk takes them all.
-            self._modules[name] = list(dict.fromkeys(map(self._resolved, found)))
+            self._modules[name] = list(dict.fromkeys(map(self._resolved, filter(_installed, found))))
         return self._modules[name]
 
     def _resolved(self, wanted: Import) -> Import:
@@ -255,6 +255,12 @@ class Checkout:
             if dropped is None or value is None:
                 continue
             yield key, {k: v for k, v in value.items() if k not in dropped} if isinstance(value, dict) else value
+
+
+def _installed(wanted: Import) -> bool:
+    """Whether it is of the checkout or of a library."""
+    top = wanted.name.partition(".")[0]
+    return top in OWN or (top not in sys.stdlib_module_names and top != "__main__")
 
 
 def _data(folder: Path) -> Iterator[Path]:
@@ -328,8 +334,8 @@ class _Walk:
                 self._queue.extend((module, file) for module in self._below(wanted.name))
         elif not wanted.name:
             self._libraries(self.pool, file)
-        elif top not in sys.stdlib_module_names and top != "__main__":
-            self._libraries([self.checkout.lock.distribution(top, file)], file)
+        elif f"library {(library := self.checkout.lock.distribution(top, file))}" not in self.inputs:
+            self._libraries([library], file)
 
     def _below(self, package: str) -> list[str]:
         folder = self.checkout.root / package.replace(".", "/")

@@ -83,7 +83,8 @@ def eco2(checkout: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedPr
 def environment_of(home: Path) -> dict[str, str]:
     """The environment of a command with its state, its programs and its cluster in the folder `home`."""
     env = {"PATH": str(home / "bin"), "ECO2_STATE": str(home / "state"), "HOME": str(home)}
-    return {**env, "KUBECONFIG": str(home / "kubeconfig")}
+    # A kubectl lives for a moment: to collect its garbage takes a quarter of it.
+    return {**env, "KUBECONFIG": str(home / "kubeconfig"), "GOGC": "off"}
 
 
 def run_eco2(root: Path, home: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
