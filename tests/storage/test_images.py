@@ -297,7 +297,11 @@ def test_a_jpeg_of_more_scans_than_any_encoder_writes_is_refused_before_it_is_de
     assert refusal(photos.jpeg_of_scans(150)) == "unsupported-format"
     # What looks like a scan inside a comment is none, and neither is anything behind the end.
     assert make_copies(photos.jpeg_of_scans(0, comment=b"\xff\xda\x00\x02" * 1000)).width == 64
-    assert make_copies(photos.encode(photos.picture()) + photos.jpeg_of_scans(150)).width == 640
+    for behind in (b"", bytes(8)):
+        assert make_copies(photos.encode(photos.picture()) + behind + photos.jpeg_of_scans(150)).width == 640
+    assert images._count_markers(photos.jpeg_of_scans(150))[0] == images.MAX_SCANS + 1, (
+        "no more are counted than matter"
+    )
 
 
 def test_a_file_that_is_a_zip_as_well_keeps_only_the_picture() -> None:
