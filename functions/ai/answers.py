@@ -181,6 +181,5 @@ def _way(understood: Understood, question: Question, texts: dict[str, str], neig
 
 
 def _distance(center: Center) -> str:
-    return (
-        f"{center.distance_m / 1000:.1f} km" if center.distance_m >= 1000 else f"{round(center.distance_m, -1):.0f} m"
-    )
+    tens = round(center.distance_m, -1)
+    return f"{tens:.0f} m" if tens < 1000 else f"{center.distance_m / 1000:.1f} km"

@@ -342,7 +342,8 @@ def test_while_location_is_away_the_way_alone_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metres", "said"), [(4, "0 m"), (987, "990 m"), (999, "1000 m"), (1000, "1.0 km"), (1260, "1.3 km")]
+    ("metres", "said"),
+    [(4, "0 m"), (987, "990 m"), (994, "990 m"), (999, "1.0 km"), (1000, "1.0 km"), (1260, "1.3 km")],
 )
 def test_a_way_is_told_in_tens_of_metres_and_from_a_kilometre_on_in_tenths(metres: float, said: str) -> None:
     assert answers._distance(Center("center", "address", metres)) == said
