@@ -62,6 +62,11 @@ STUCK = ["a can't be drained: a pod of on-a finds no room elsewhere"]
         # The largest first, where there is most room, so that the others still fit.
         ({"a": (9, 900), "b": (2, 300), "c": (1, 100)}, [load(memory=100, cpu=1), load(memory=300, cpu=1, name="large")], []),
         ({"a": (9, 900), "b": (2, 300), "c": (3, 100)}, [load(memory=300, name="large"), load(name="small")], []),
+        # Of two that are drained one after the other each has its own pods, and none of another's.
+        ({"a": (2, 200), "b": (2, 200), "c": (0, 0)}, [load(), load("b", name="other")], []),
+        ({"a": (3, 300), "b": (1, 100)}, [load(), load(moves=False), load(moves=False)], []),
+        ({"a": (9, 900), "b": (9, 250)}, [load(memory=100, usual=3)], STUCK),  # each takes its memory with it
+        ({"a": (9, 900), "b": (9, 200)}, [load(), load("b", most=2, moves=False)], []),  # at the usual numbers
         # The most that they may be is not what is drained.
         ({"a": (1, 100), "b": (1, 100)}, [load(most=9)], []),
     ],

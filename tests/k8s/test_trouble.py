@@ -117,6 +117,10 @@ def test_a_trouble_is_told_with_what_explains_it(trouble: Trouble, answers: list
     assert full_text(cluster, trouble, "eco2") == said
     assert all("--namespace eco2" in words for words in cluster.asked)
     assert all("web-1" in words for words in cluster.asked)
+    noted = "get events --namespace eco2 --output json --field-selector involvedObject.name=web-1,type=Warning"
+    logs = "logs web-1 --container host"
+    assert all(words == noted if "events" in words else words.startswith(logs) for words in cluster.asked)
+    assert all("--tail=5" in words for words in cluster.asked if "logs" in words), "the last lines, not all of them"
 
 
 def volume(*zones: str, key: str = "topology.ebs.csi.aws.com/zone") -> Document:
