@@ -40,7 +40,7 @@ def test_every_command_that_a_document_names_exists(document: Path) -> None:
     unknown = set(re.findall(r"`eco2 ([a-z]+)", text)) - set(COMMANDS) - {"help"}
     assert unknown == set()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
-    assert set(re.findall(r"`make ([a-z-]+)", text)) - targets == set()
+    assert set(re.findall(r"`make ([a-z][a-z-]*)", text)) - targets == set()
 
 
 def test_every_command_and_setting_is_named() -> None:
