@@ -64,6 +64,8 @@ SETS = (
     "questions_wave_o",
     "questions_wave_p",
     "questions_wave_r",
+    "questions_wave_t",
+    "questions_wave_u",
 )
 """Files beside this one: the first was written with the rules, the second afterwards in people's everyday wording, the third
 before the rules for aspects, dangers, photos and what we do not know were tried on anything; each later one when the rules
