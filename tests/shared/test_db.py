@@ -45,6 +45,18 @@ async def test_a_terminated_backend_costs_nobody_an_error(db: Connect, postgres:
             assert await cursor.fetchone() == (1,)
 
 
+async def test_a_long_statement_is_taken_apart_once(db: Connect) -> None:
+    """psycopg alone does so anew each time where one is longer than 4,096 characters, as the search of the items is."""
+    users = await db("userinfo")
+    query = f"SELECT %(one)s::int /* {'long ' * 2000} */"
+    known = []
+    async with users.connection() as conn:
+        for _ in range(2):
+            await conn.execute(query, {"one": 1})
+            known.append(psycopg._queries._query2pg.cache_info().hits)
+    assert known[1] > known[0]
+
+
 async def test_requests_that_do_not_overlap_share_one_connection_which_knows_their_statements(db: Connect) -> None:
     users = await db("userinfo")
     async with contextlib.AsyncExitStack() as at_once:
