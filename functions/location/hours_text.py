@@ -32,6 +32,8 @@ class Reading:
 
 
 _NOON, _A_DAY = 12 * 60, 24 * 60
+# Minutes of the longest break: «09:00~12:00, 13:00~18:00 점심시간» does not mean that the afternoon is one.
+_LONGEST_BREAK = 180
 _NAMES = {
     "mon": "월",
     "tue": "화",
@@ -143,6 +145,8 @@ def _read(plain: str, day: str | None, source: str) -> Reading:
 
     if (closed := _CLOSED.search(rest)) and _is_filler(rest.replace(closed.group(), " ")):
         return Reading(None, note=source)  # both hours and «closed», with nothing that says when which
+    if any(_of_clock(end) - _of_clock(start) > _LONGEST_BREAK for start, end in breaks):
+        return Reading(None, note=source)
     if any(a < c and d < b for a, b in spans for c, d in spans):
         return Reading(None, note=source)  # «09:00~18:00 (12:00~13:00)»: a break, or what?
     for pause in breaks:
@@ -259,8 +263,8 @@ def _end(match: re.Match[str], start: int, end: int) -> int | None:
         # «오후 1시~5시»: the half of the day carries over to the end; «9시~오후 6시» does not carry back.
         if end < _NOON <= start < end + _NOON:
             end += _NOON
-        elif start < _NOON and end <= start:
-            return None  # «오전 9시~6시»: morning or evening?
+        elif end <= start < _NOON or start >= _NOON == end:
+            return None  # «오전 9시~6시»: morning or evening? «오후 1시~12시»: noon or midnight?
     elif not (first or second or match["next"]) and _is_ambiguous(match, start, end):
         return None
     if match["next"] and end < _A_DAY:
@@ -298,7 +302,7 @@ def _minutes(match: re.Match[str], i: int) -> int | None:
     if half in ("오후", "낮", "저녁", "pm") or (half == "밤" and 6 <= hour < 12):
         if hour > 12 and half == "pm":
             return None
-        hour += 12 if hour < 12 and not (half == "낮" and hour >= 11) else 0
+        hour += 12 if hour < 12 and not (half == "낮" and hour >= 6) else 0  # no one's «낮 10시» is at night
     elif half in ("오전", "새벽", "아침", "am"):
         if hour > 12:
             return None
@@ -387,6 +391,10 @@ def _unread(rest: str, weeks: list[int] | None, others: bool, source: str) -> st
 
 def _is_filler(text: str) -> bool:
     return not text.strip() or _FILLER.fullmatch(text) is not None
+
+
+def _of_clock(time: str) -> int:
+    return int(time[:2]) * 60 + int(time[3:])
 
 
 def _clock(minutes: int) -> str:
