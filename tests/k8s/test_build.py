@@ -1,7 +1,9 @@
 """What goes into an image, before any program builds it: the same on every machine."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from k8s.programs.images import Image, wanted
 from k8s.tools.store import sha256
 from runtime.closure import Checkout, ClosureError
 from tests.k8s.conftest import different
+
+SCRIPT = "lib/flask_openapi_scalar/templates/scalar/js/scalar.standalone.js"
 
 
 def context(checkout: Checkout, image: Image, folder: Path) -> dict[str, str]:
@@ -38,12 +42,15 @@ def test_another_machine_gathers_the_same_context(first: dict[str, str], another
     assert not names, f"these differ: {', '.join(names)}"
 
 
-def test_the_reference_s_script_is_in_services_images_where_image_toml_names_it(checkout: Path, tmp_path: Path) -> None:
-    script = "lib/flask_openapi_scalar/templates/scalar/js/scalar.standalone.js"
-    without = {image.name: image for image in wanted(Checkout(checkout))}
+def refer_to(checkout: Path, library: str) -> None:
     file = checkout / "k8s/image.toml"
     text = file.read_text(encoding="utf-8")
-    file.write_text(text.replace('reference = ""', 'reference = "flask-openapi-scalar"'), encoding="utf-8")
+    file.write_text(re.sub(r'reference = ".*"', f'reference = "{library}"', text), encoding="utf-8")
+
+
+def test_the_reference_s_script_is_in_services_images_where_image_toml_names_it(checkout: Path, tmp_path: Path) -> None:
+    without = {image.name: image for image in wanted(Checkout(checkout))}
+    refer_to(checkout, "flask-openapi-scalar")
     changed = Checkout(checkout)
     images = {image.name: image for image in wanted(changed)}
     for name, image in images.items():
@@ -51,8 +58,21 @@ def test_the_reference_s_script_is_in_services_images_where_image_toml_names_it(
         assert set(image.libraries) - set(without[name].libraries) == ({"flask-openapi-scalar"} if serves else set())
         assert (image.tag != without[name].tag) == serves
     gathered = context(changed, images["api-recycle-info"], tmp_path / "image")
-    assert script in gathered
+    assert SCRIPT in gathered
     assert "lib/flask/__init__.py" not in gathered
+    refer_to(checkout, "no-such-library")
+    with pytest.raises(ClosureError, match=r"image\.toml: reference names no-such-library"):
+        wanted(Checkout(checkout))
+
+
+def test_an_image_finds_the_reference_s_script(checkout: Path, tmp_path: Path) -> None:
+    python = tomllib.loads((checkout / "k8s/image.toml").read_text(encoding="utf-8"))["python"]
+    if not sys.version.startswith(f"{python}."):
+        pytest.skip(f"an image's libraries are Python {python}'s")
+    refer_to(checkout, "flask-openapi-scalar")
+    changed = Checkout(checkout)
+    (image,) = [image for image in wanted(changed) if image.name == "api-recycle-info"]
+    context(changed, image, tmp_path / "image")
     found = subprocess.run(
         [sys.executable, "-S", "-c", "from runtime.http.reference import script_file; print(script_file())"],
         env={"PYTHONPATH": f"{tmp_path / 'image/app'}:{tmp_path / 'image/lib'}"},
@@ -61,7 +81,4 @@ def test_the_reference_s_script_is_in_services_images_where_image_toml_names_it(
         text=True,
         check=True,
     )
-    assert found.stdout.strip() == str(tmp_path / "image" / script)
-    file.write_text(text.replace('reference = ""', 'reference = "no-such-library"'), encoding="utf-8")
-    with pytest.raises(ClosureError, match=r"image\.toml: reference names no-such-library"):
-        wanted(Checkout(checkout))
+    assert found.stdout.strip() == str(tmp_path / "image" / SCRIPT)

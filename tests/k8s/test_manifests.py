@@ -24,6 +24,7 @@ from k8s.tools.store import program
 from runtime.closure import Checkout
 from runtime.services import ROOT, FunctionSpec, Service, load_services, seconds
 from shared.settings import Settings
+from tests.k8s.conftest import kubectl_or_skip
 
 KINDS = {
     *("Namespace", "ServiceAccount", "ConfigMap", "Service", "Deployment", "StatefulSet", "Job", "CronJob", "Ingress"),
@@ -417,6 +418,7 @@ def test_pods_of_a_drained_node_may_run_elsewhere_but_never_beside_a_store(overl
 
 
 def test_the_small_cluster_has_small_volumes() -> None:
+    kubectl_or_skip()
     sizes = {}
     for env in ("dev", "prod"):
         for found in overlay_documents(env):
