@@ -12,12 +12,12 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from shared import clock, spans, trace
+from shared import clock, spans, trace, wake
 from shared.db import Connection
 from shared.ids import new_id
 from shared.messages import Message, Outcome
 from shared.together import Unit, insert, later
-from shared.wake import HANDED, Accepted
+from shared.wake import Accepted
 
 
 class Result(Struct, frozen=True):
@@ -102,7 +102,7 @@ async def enqueue(
         subject=subject,
         traceparent=trace.current() or None,
         created_at=now,
-        due_at=now + (timedelta(seconds=delay) if handed is None else HANDED),
+        due_at=now + (timedelta(seconds=delay) if handed is None else wake.HANDED),
         time_limit=timedelta(milliseconds=message.time_limit),
         person=person,
     )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,7 @@ class LinearFile(Struct, frozen=True, forbid_unknown_fields=True):
         return (sum(self.weights.get(one, 0) for one in found) / math.sqrt(len(found)) + self.bias) / HUNDREDTHS
 
 
-@cache
+@lru_cache(maxsize=8)
 def read(path: Path) -> LinearFile:
     """A classifier's file; kept, since each question may ask it."""
     return msgspec.json.decode(path.read_bytes(), type=LinearFile)

@@ -11,7 +11,8 @@ import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row
 
-from shared.wake import HANDED, Accepted
+from shared import wake
+from shared.wake import Accepted
 
 # A message may wait that long in a queue, beyond the function's own time limit, before it counts as lost.
 ALLOWANCE = timedelta(seconds=30)
@@ -129,8 +130,9 @@ changed AS (
      WHERE o.ctid = ANY(ARRAY(SELECT place FROM seen)) AND o.due_at > %(now)s AND ({which}))
 SELECT id FROM seen ORDER BY id DESC LIMIT 1
 """
-# Times that no right clock has written: a relay that was a day ahead, or whose host was, left its tasks lying for a day.
-_WRONG_TIME = """o.attempts = 0 AND o.created_at > %(now)s AND o.due_at <= o.created_at + %(handed)s
+# Times that no right clock has written: a relay that was a day ahead, or whose host was, left its tasks lying for a day. What is
+# accepted between `now` and this look is newer than `now`, and its own relay has it: taken here, it would go out twice.
+_WRONG_TIME = """o.attempts = 0 AND o.created_at > %(now)s + %(handed)s AND o.due_at <= o.created_at + %(handed)s
     OR o.attempts > 0 AND o.due_at > %(now)s + greatest(%(longest)s, o.time_limit + %(allowance)s) + %(allowance)s"""
 _ANOTHER_LIFE = "o.published_to IS NOT NULL AND o.published_to <> %(life)s"
 _ENABLED = "o.published_to IS NOT NULL AND (o.actor = ANY(%(names)s) OR o.reply = ANY(%(names)s))"
@@ -212,12 +214,12 @@ def give_back(conn: Connection, ids: Sequence[UUID]) -> None:
 def confirm(conn: Connection, life: str, ids: Sequence[UUID]) -> None:
     """Note that this life of the broker has these, which were handed over and published: what of them is still open is due
     again when it should have been answered."""
-    conn.execute(_CONFIRM, {"life": life, "ids": list(ids), "allowance": ALLOWANCE, "handed": HANDED})
+    conn.execute(_CONFIRM, {"life": life, "ids": list(ids), "allowance": ALLOWANCE, "handed": wake.HANDED})
 
 
 def mend_times(conn: Connection, now: datetime) -> None:
     """Publish now what a wrong clock put off further than any right one does."""
-    _walk(conn, _WRONG_TIME, {"now": now, "longest": LONGEST, "allowance": ALLOWANCE, "handed": HANDED})
+    _walk(conn, _WRONG_TIME, {"now": now, "longest": LONGEST, "allowance": ALLOWANCE, "handed": wake.HANDED})
 
 
 def publish_lost(conn: Connection, now: datetime, life: str) -> None:

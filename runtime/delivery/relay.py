@@ -32,7 +32,7 @@ from runtime.delivery.envelope import bulk_actors, queue_of, task_message
 from runtime.delivery.outbox import State
 from runtime.delivery.turns import in_turn
 from shared import clock, idempotency, spans, supervision, wake
-from shared.wake import HANDED, Accepted
+from shared.wake import Accepted
 
 log = logging.getLogger("eco2.relay")
 
@@ -253,7 +253,7 @@ class Relay:
         self._waiting = [(at, task) for at, task in self._waiting if at >= since]
         while self._handed:
             self._waiting.append(self._handed.popleft())
-        since = self._begun - HANDED.total_seconds()
+        since = self._begun - wake.HANDED.total_seconds()
         # And no more than there is memory for: the oldest are left to it.
         self._waiting = [(at, task) for at, task in self._waiting if at >= since and task.actor not in off][-MOST:]
 

@@ -170,7 +170,7 @@ def secret(cluster: Server, space: str, name: str) -> dict[str, str]:
 
 
 def every(cluster: Server) -> dict[tuple[str, str], dict[str, str]]:
-    return {key[1:]: secret(cluster, *key[1:]) for key in cluster.store.objects if key[0] == "Secret"}
+    return {key[1:]: secret(cluster, *key[1:]) for key in cluster.store.of("Secret")}
 
 
 @pytest.fixture(scope="session")

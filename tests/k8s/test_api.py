@@ -173,14 +173,12 @@ class Replay:
         self.seed({"apiVersion": kind.version, "kind": kind.kind, "metadata": metadata})
 
     def forget(self, found: Document) -> None:
-        with self.server.store.lock:
-            key = (found["kind"], found["metadata"].get("namespace", ""), found["metadata"]["name"])
-            self.server.store.objects.pop(key, None)
+        self.server.store.lose((found["kind"], found["metadata"].get("namespace", ""), found["metadata"]["name"]))
 
     def forget_all(self, space: str, name: str) -> None:
         with self.server.store.lock:
             for key in [key for key in self.server.store.objects if key[1:] == (space, name)]:
-                self.server.store.objects.pop(key)
+                self.server.store.lose(key)
 
     def need_namespace(self, space: str) -> None:
         if space and ("Namespace", "", space) not in self.server.store.objects and "nowhere" not in space:

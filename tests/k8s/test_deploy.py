@@ -104,9 +104,7 @@ def test_a_changed_setting_rolls_its_readers_and_no_others(eco2: Eco2, deployed:
     plan = eco2("plan").stdout
     assert "- data.CDN_BASE_URL: https://cdn.eco2.example\n    + data.CDN_BASE_URL: https://new.example" in plan
     assert "setting CDN_BASE_URL > api-waste" in plan
-    before = {
-        key: dict(found) for key, found in deployed.store.objects.items() if key[0] in ("Deployment", "StatefulSet")
-    }
+    before = deployed.store.of("Deployment", "StatefulSet")
     done = eco2("deploy", *QUICK)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^api-waste [0-9a-f]{16}: setting CDN_BASE_URL$", done.stdout, re.MULTILINE)
@@ -136,11 +134,7 @@ def test_a_changed_file_of_the_base_is_shown_and_rolls_what_reads_it(
 def test_an_apply_by_hand_leaves_what_runs(eco2: Eco2, deployed: Server, checkout: Path) -> None:
     change(checkout, "functions/auth/login.py")
     assert eco2("deploy", *QUICK, "--service", "auth").returncode == 0
-    before = {
-        key: found["spec"]["template"]
-        for key, found in deployed.store.objects.items()
-        if key[0] in ("Deployment", "StatefulSet")
-    }
+    before = {key: found["spec"]["template"] for key, found in deployed.store.of("Deployment", "StatefulSet").items()}
     words = ["kubectl", "apply", "-k", str(ROOT / "k8s/overlays/prod")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -155,12 +149,8 @@ def test_an_apply_by_hand_where_nothing_runs_is_refused_for_what_has_no_tag(clus
     assert (
         'Deployment.apps "api-auth" is invalid: spec.template.spec.containers[0].image: Required value' in done.stderr
     )
-    ours = [
-        key
-        for key in cluster.store.objects
-        if key[0] in ("Deployment", "StatefulSet") and key[2].startswith(("api-", "worker-"))
-    ]
-    assert ours == []
+    there = cluster.store.of("Deployment", "StatefulSet")
+    assert [key for key in there if key[2].startswith(("api-", "worker-"))] == []
 
 
 def test_a_changed_registry_moves_everything(eco2: Eco2, deployed: Server, checkout: Path) -> None:
@@ -229,11 +219,11 @@ def test_without_secrets_nothing_is_begun(eco2: Eco2, cluster: Server) -> None:
     assert done.returncode == 1
     assert "the cluster lacks the Secrets database/postgres-superuser" in done.stderr
     assert "eco2 secrets init" in done.stderr
-    assert not [key for key in cluster.store.objects if key[0] == "Deployment"]
+    assert cluster.store.of("Deployment") == {}
 
 
 def test_what_somebody_did_to_a_record_is_made_good(eco2: Eco2, deployed: Server) -> None:
-    del deployed.store.objects["ConfigMap", "eco2", "record-api-auth"]
+    deployed.store.lose(("ConfigMap", "eco2", "record-api-auth"))
     assert "has not been finished > api-auth" in eco2("plan").stdout
     assert eco2("deploy", *QUICK).returncode == 0
     assert eco2("deploy").stdout == "nothing to deploy\n"

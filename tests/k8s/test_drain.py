@@ -52,7 +52,7 @@ def web(server: Server, *, ready: bool = True) -> list[str]:
     Cluster().apply([found])
 
     def pods() -> list[str]:
-        there = [pod for (kind, _, _), pod in list(server.store.objects.items()) if kind == "Pod"]
+        there = server.store.of("Pod").values()
         started = [pod["metadata"]["name"] for pod in there if pod.get("status", {}).get("phase") == "Running"]
         return started if len(started) == 2 else []
 
@@ -165,7 +165,7 @@ def at_home(deployed: Server) -> Server:
     """A cluster that runs this checkout, each pod on its node."""
     Cluster().apply(nodes())
     with deployed.store.lock:
-        for key in [key for key in deployed.store.objects if key[0] == "Pod"]:
+        for key in deployed.store.of("Pod"):
             deployed.store.delete(BY_KIND["Pod"], *key[1:])
     until(lambda: all(ready(deployed, name) for name in ("api-waste", "worker-ai", "broker", "k8s-postgresql")))
     assert {place(pod) for pod in pods(deployed, "api-waste")} == {"k8s-api-waste"}
@@ -173,12 +173,8 @@ def at_home(deployed: Server) -> Server:
 
 
 def pods(server: Server, name: str) -> list[Document]:
-    with server.store.lock:
-        return [
-            found
-            for (kind, _, _), found in server.store.objects.items()
-            if kind == "Pod" and found["metadata"]["labels"].get("app.kubernetes.io/name") == name
-        ]
+    labels = [(found, found["metadata"]["labels"]) for found in server.store.of("Pod").values()]
+    return [found for found, own in labels if own.get("app.kubernetes.io/name") == name]
 
 
 def place(pod: Document) -> str:
@@ -189,9 +185,7 @@ def ready(server: Server, name: str) -> int:
     """How many pods of a workload are ready; 0 where some are missing."""
     with server.store.lock:
         owner = next(
-            found
-            for (kind, _, own), found in server.store.objects.items()
-            if kind in ("Deployment", "StatefulSet") and own == name
+            found for (_, _, own), found in server.store.of("Deployment", "StatefulSet").items() if own == name
         )
         count = sum(
             c["type"] == "Ready" and c["status"] == "True"

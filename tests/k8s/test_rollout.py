@@ -63,7 +63,7 @@ def roll_out(kind: str = "Deployment", image: str = "x:1", say: Callable[[str], 
 def test_a_rollout_has_ended_when_all_pods_are_new_and_ready(cluster: Server, kind: str) -> None:
     roll_out(kind)
     roll_out(kind, "x:2")
-    pods = [found for (k, _, _), found in cluster.store.objects.items() if k == "Pod"]
+    pods = cluster.store.of("Pod").values()
     assert {pod["spec"]["containers"][0]["image"] for pod in pods} == {"x:2"}
     assert len(pods) == 2
 
@@ -92,7 +92,7 @@ def test_a_daemonset_is_waited_for_and_quoted_too(cluster: Server) -> None:
     node = {"apiVersion": "v1", "kind": "Node"}
     Cluster().apply([*({**node, "metadata": {"name": name}, "spec": {}} for name in ("one", "two")), found])
     await_rollout(Cluster(), "daemonset", "web", "default", PATIENCE)
-    pods = [pod for (kind, _, _), pod in cluster.store.objects.items() if kind == "Pod"]
+    pods = cluster.store.of("Pod")
     assert len(pods) == 2
     cluster.controllers.rules = [Rule(r"^web-\S+ x:2$", "pullfail")]
     found["spec"]["template"]["spec"]["containers"][0]["image"] = "x:2"

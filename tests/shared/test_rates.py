@@ -32,6 +32,16 @@ async def test_a_burst_fits_and_no_more_also_when_all_come_at_once(client: Any) 
     assert [isinstance(one, TooMany) for one in came].count(False) == 3
 
 
+async def test_who_read_the_clock_first_and_comes_second_has_the_same_burst(client: Any, later: Later) -> None:
+    bucket = a_bucket()
+    with later(0.4):
+        await rates.take(client, bucket)
+    for _ in range(2):
+        await rates.take(client, bucket)
+    with pytest.raises(TooMany):
+        await rates.take(client, bucket)
+
+
 async def test_the_answer_says_when_the_next_fits(client: Any) -> None:
     bucket = a_bucket()
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""What moto's S3 holds, on disk: one file an object, written whole before the answer, read again at start.
+"""What moto's S3 holds, on disk: one file an object, written whole before the answer; its content is there alone.
 
     <folder>/<bucket>/objects/a/abcdef…       a line of JSON (key, type, metadata, times), then the content
     <folder>/<bucket>/uploads/<id>/           a multipart upload under way: `upload`, and one file a part
@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from emulator.servers.s3.content import leave
 from emulator.servers.s3.errors import S3Error
 from emulator.servers.s3.signature import parse_query
 from emulator.servers.s3.store import Store
@@ -77,7 +78,7 @@ class Disk:
                 meta = msgspec.json.decode(line, type=Meta)
                 if path != (place := self._path(bucket.name, meta.key)):
                     self._move(path, place)  # from a version that spread them over more folders
-                self._put_into_moto(bucket.name, meta, content)
+                self._put_into_moto(bucket.name, meta, content, place)
             for path in (bucket / "uploads").glob("*"):
                 self._load_upload(bucket.name, path)
 
@@ -89,7 +90,8 @@ class Disk:
     def _replay(self, bucket: str, setting: Setting) -> None:
         self.store.put(f"/{bucket}?{setting.query}", setting.body, setting.headers)
 
-    def _put_into_moto(self, bucket: str, meta: Meta, content: bytes) -> None:
+    def _put_into_moto(self, bucket: str, meta: Meta, content: bytes, place: Path | None = None) -> None:
+        """What lies at a `place` is left there."""
         key = self.backend.put_object(
             bucket, meta.key, content, storage=meta.storage, etag=meta.etag, disable_notification=True
         )
@@ -100,6 +102,8 @@ class Disk:
         key.checksum_type = meta.checksum_type
         if meta.tags:
             self.backend.put_object_tagging(key, dict(meta.tags))
+        if place is not None:
+            leave(key, place)
 
     # Changes
 
@@ -190,13 +194,14 @@ class Disk:
             tags=self.backend.tagger.get_tag_dict_for_resource(key.arn),
         )
         try:
-            self._write(path, msgspec.json.encode(meta) + b"\n" + key.value)
+            self._write(path, msgspec.json.encode(meta) + b"\n", key.value)
         except S3Error:
             self.backend.buckets[bucket].keys.pop(name)
             if path.exists():  # the object it was to replace is as it was
                 line, _, content = path.read_bytes().partition(b"\n")
-                self._put_into_moto(bucket, msgspec.json.decode(line, type=Meta), content)
+                self._put_into_moto(bucket, msgspec.json.decode(line, type=Meta), content, path)
             raise
+        leave(key, path)
 
     # Multipart uploads
 
@@ -246,12 +251,12 @@ class Disk:
             raise S3Error(404, "NoSuchUpload", "The specified upload does not exist.")
         return self.folder / bucket / "uploads" / upload_id
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def _write(self, path: Path, *parts: bytes) -> None:
         fresh = path.with_name(f".new-{path.name}")
         try:
             _make(path.parent)
             with fresh.open("wb") as file:
-                file.write(content)
+                file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(path)

@@ -29,7 +29,10 @@ BY_KIND = {kind.kind: kind for kind in KINDS}
 
 
 class Store:
-    """Every method holds the lock; `changed` is told after each change, outside of it."""
+    """Every method holds the lock; `changed` is told after each change, outside of it.
+
+    The controllers look at `objects` all the while: who goes through it or takes from it without the lock ends them, or is ended.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -54,6 +57,11 @@ class Store:
         with self.lock:
             found = [o for (k, s, _), o in sorted(self.objects.items()) if k == kind.kind and space in ("", s)]
             return [copy.deepcopy(o) for o in found if matches_labels(o, labels) and matches_fields(o, field)]
+
+    def of(self, *kinds: str) -> dict[Key, Document]:
+        """All objects of some kinds, as they are at one moment."""
+        with self.lock:
+            return {key: found for key, found in self.objects.items() if key[0] in kinds}
 
     # Changing
 
@@ -150,6 +158,11 @@ class Store:
             gone = self._drop((kind.kind, space, name))
             # A pod has its grace, and some kinds are answered as they were; of the others only their end is told.
             return gone if kind.kind in _ANSWERED_WHOLE else _ended(kind, gone)
+
+    def lose(self, key: Key) -> None:
+        """It is not there, and nobody was told: as after somebody's work on the cluster's own store."""
+        with self.lock:
+            self.objects.pop(key, None)
 
     def set_status(self, key: Key, status: Document) -> None:
         """What a controller writes."""

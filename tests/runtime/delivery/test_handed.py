@@ -15,10 +15,9 @@ from runtime.delivery.background import HostConsumer
 from runtime.delivery.broker import Depth
 from runtime.delivery.outbox import ALLOWANCE
 from runtime.delivery.relay import KNOWN, PATIENCE, ROOM, Relay
-from shared import clock
+from shared import clock, wake
 from shared.ids import new_id
 from shared.tasks import Result, enqueue
-from shared.wake import HANDED
 from tests.runtime.owner import Owner, call, eventually, sending, worker
 
 
@@ -29,9 +28,10 @@ def one(owner: Owner, query: str) -> Any:
         return row[0]
 
 
-def due(owner: Owner) -> timedelta:
-    """How long after its acceptance the one task in the outbox is due."""
-    return one(owner, "SELECT due_at - created_at FROM outbox")  # type: ignore[no-any-return]  # a row is Any
+def state(owner: Owner) -> Any:
+    """Of the one task in the outbox: how long after its acceptance it is due, its attempts, and whether a broker is noted."""
+    with psycopg.connect(owner.dsn) as conn:
+        return conn.execute("SELECT due_at - created_at, attempts, published_to IS NOT NULL FROM outbox").fetchone()
 
 
 def test_what_is_accepted_here_is_published_without_touching_its_row_and_noted_there_after_a_while(
@@ -39,13 +39,9 @@ def test_what_is_accepted_here_is_published_without_touching_its_row_and_noted_t
 ) -> None:
     owner.enqueue(f"{queue}/act", 1, time_limit=60)
     eventually(lambda: owner.broker.depth(queue) == 1)
-    assert (due(owner), one(owner, "SELECT attempts FROM outbox")) in (
-        (HANDED, 0),
-        (timedelta(seconds=60) + ALLOWANCE, 1),  # on a slow machine it is noted by now
-    )
-    eventually(lambda: due(owner) == timedelta(seconds=60) + ALLOWANCE)
-    assert one(owner, "SELECT attempts FROM outbox") == 1
-    assert one(owner, "SELECT published_to IS NOT NULL FROM outbox")
+    noted = (timedelta(seconds=60) + ALLOWANCE, 1, True)
+    assert state(owner) in ((wake.HANDED, 0, False), noted)  # on a slow machine it is noted by now
+    eventually(lambda: state(owner) == noted)
     assert owner.broker.depth(queue) == 1
 
 
@@ -61,10 +57,10 @@ def deaf(relay: Relay) -> Iterator[None]:
 def test_what_a_relay_had_when_it_died_is_the_next_one_s(owner: Owner, queue: str, later: Any) -> None:
     with deaf(owner.relay):
         owner.enqueue(f"{queue}/act", 1)
-        assert due(owner) == HANDED
+        assert state(owner) == (wake.HANDED, 0, False)
     owner.relay = Relay(owner.name, owner.dsn, owner.broker)
     owner.relay.start()
-    later(HANDED.total_seconds())
+    later(wake.HANDED.total_seconds())
     eventually(lambda: owner.broker.depth(queue) == 1)
 
 
@@ -72,8 +68,9 @@ def test_what_a_flushed_broker_had_before_it_was_noted_comes_again(owner: Owner,
     owner.enqueue(f"{queue}/act", 1)
     eventually(lambda: owner.broker.depth(queue) == 1)
     owner.broker.client.flushall()
-    later(HANDED.total_seconds())
-    eventually(lambda: owner.broker.depth(queue) == 1)
+    later(wake.HANDED.total_seconds())
+    # What it takes before it sees that the broker was flushed goes twice.
+    eventually(lambda: owner.broker.depth(queue) >= 1)
 
 
 def test_what_found_no_place_in_time_is_of_this_moment_when_its_relay_looks_again(owner: Owner, queue: str) -> None:
@@ -88,7 +85,7 @@ def test_what_found_no_place_in_time_is_of_this_moment_when_its_relay_looks_agai
     relay._receive()
     assert relay._waiting == []
     relay.stop()
-    now = clock.now() + HANDED + timedelta(seconds=3)
+    now = clock.now() + wake.HANDED + timedelta(seconds=3)
     with psycopg.connect(owner.dsn) as conn:
         (row,) = outbox.take(conn, now, "life")
         conn.rollback()
@@ -166,7 +163,7 @@ def test_what_a_broker_lost_before_it_was_noted_is_not_noted_as_the_next_one_s(o
     relay._looked = 0.0
     relay._turn()
     relay._note_published(relay._connect(), 0.0)
-    assert (due(owner), one(owner, "SELECT attempts FROM outbox")) == (HANDED, 0)
+    assert state(owner) == (wake.HANDED, 0, False)
     relay.stop()
     relay._disconnect()
 

@@ -148,6 +148,9 @@ def test_what_was_handed_over_is_confirmed_once_and_what_an_operator_moved_is_le
         ({"created_at": NOW + HOUR, "due_at": NOW + HOUR + HANDED}, True),
         ({"created_at": NOW + HOUR, "due_at": NOW + HOUR + HANDED + SECOND}, False),
         ({"created_at": NOW - SECOND, "due_at": NOW + SECOND}, False),
+        # Accepted behind `now` and before the look, on a machine that is late: its relay has been handed it.
+        ({"created_at": NOW + HANDED, "due_at": NOW + 2 * HANDED}, False),
+        ({"created_at": NOW + HANDED + SECOND, "due_at": NOW + 2 * HANDED + SECOND}, True),
         ({"attempts": 1, "due_at": NOW + LONGEST + ALLOWANCE + SECOND}, True),
         ({"attempts": 1, "due_at": NOW + LONGEST + ALLOWANCE}, False),
         ({"attempts": 1, "due_at": NOW + HOUR + 2 * ALLOWANCE + SECOND, "time_limit": HOUR}, True),
