@@ -273,3 +273,9 @@ async def left_of(database: Database, marked: str) -> list[str]:
             rows = sql.SQL("SELECT t::text FROM {} t WHERE strpos(t::text, %s) > 0").format(sql.Identifier(table))
             found += [f"{table}: {row}" for (row,) in await (await conn.execute(rows, [marked])).fetchall()]
     return found
+
+
+def table(test: str, name: str) -> list[list[str]]:
+    """The cells of a table beside a test's file, line by line; its first line says what they are."""
+    lines = Path(test).with_name(name).read_text(encoding="utf-8").splitlines()[1:]
+    return [line.split("\t") for line in lines]

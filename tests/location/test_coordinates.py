@@ -1,7 +1,6 @@
 """Coordinates: what is repaired, what is left out, and that nothing is guessed."""
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 
 from functions.location import regions
 from functions.location.coordinates import repair
+from tests.support import table
 
 SEOUL = regions.named("서울")
 GWANGJU = regions.named("광주광역시")
@@ -102,8 +102,7 @@ def test_the_outer_islands_and_ends_of_the_country_are_in_it(latitude: str, long
 
 def test_each_pair_of_the_table_is_the_point_that_stands_beside_it() -> None:
     """Where a digit or a mark more makes it another point, or none."""
-    lines = Path(__file__).with_name("points.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    for latitude, longitude, province, wanted, fields in (line.split("\t") for line in lines):
+    for latitude, longitude, province, wanted, fields in table(__file__, "points.tsv"):
         point = repair(latitude, longitude, regions.named(province))
         found = "-" if point.latitude is None else f"{point.latitude} {point.longitude}"
         assert found == wanted, (latitude, longitude)

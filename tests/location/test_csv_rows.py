@@ -1,12 +1,11 @@
 """CSV files as they really come"""
 
-from pathlib import Path
-
 import pytest
 
 from functions.location import csv_rows, keco
 from functions.location.csv_rows import BadRow, FileError, Row
 from tests.location.lists import COLUMNS, as_csv, row
+from tests.support import table
 
 ROWS = [row(n, f"곳 {n}", positnIntdcCn=f"첫 줄\n둘째 줄, {n}\n「셋째」") for n in range(1, 8)]
 GOOD = as_csv(ROWS)
@@ -127,14 +126,13 @@ def test_a_few_broken_bytes_do_not_make_it_another_encoding() -> None:
 
 def test_each_file_of_the_table_has_the_rows_that_stand_beside_it() -> None:
     """Where a comma, a quotation mark or a line more makes other rows of it, or none."""
-    lines = Path(__file__).with_name("files.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    for file, wanted in (line.split("\t") for line in lines):
+    for file, wanted in table(__file__, "files.tsv"):
         text = file.replace("\\n", "\n").replace("\\t", "\t")
         try:
-            table = csv_rows.open_table(text.encode(), ("a", "b", "c"), [("a",), ("b", "c")])
+            opened = csv_rows.open_table(text.encode(), ("a", "b", "c"), [("a",), ("b", "c")])
             found = "  ".join(
                 f"{one.line}!{one.field}" if isinstance(one, BadRow) else f"{one.line}={'|'.join(one.cells.values())}"
-                for one in csv_rows.rows(table)
+                for one in csv_rows.rows(opened)
             )
         except FileError as error:
             found = str(error)

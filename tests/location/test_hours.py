@@ -1,7 +1,6 @@
 """Opening hours: the source's words, the spans they mean, and the Korean calendar."""
 
 import datetime as dt
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from functions.location.hours import ALWAYS, DAYS, KEYS, KST, OperatingHours, is_holiday, moment
 from functions.location.hours_text import compose, read
+from tests.support import table
 
 NINE_TO_SIX = [("09:00", "18:00")]
 
@@ -173,8 +173,7 @@ def test_what_is_not_clear_is_not_guessed_and_keeps_its_text(text: str) -> None:
 
 def test_each_cell_of_the_table_says_what_stands_beside_it() -> None:
     """Where a word or a minute more makes it another reading, or none."""
-    lines = Path(__file__).with_name("hours.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    for day, text, wanted, *beside in (line.split("\t") for line in lines):
+    for day, text, wanted, *beside in table(__file__, "hours.tsv"):
         reading = read(text, day if day != "-" else None)
         spans = " ".join("~".join(span) for span in reading.spans) if reading.spans is not None else "unread"
         assert (spans or "closed") == wanted, text

@@ -1,12 +1,11 @@
 """Addresses, telephone numbers and items, as the public list writes them."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.location import addresses, items, phones, regions
+from tests.support import table
 
 SEOUL = regions.named("서울")
 CHUNGBUK = regions.named("충북")
@@ -142,8 +141,7 @@ def test_a_misspelt_item_is_put_right_and_named(text: str, name: str, types: lis
 
 def test_each_cell_of_the_table_takes_what_stands_beside_it() -> None:
     """Where a letter or a mark more makes it another thing, two things or none."""
-    lines = Path(__file__).with_name("items.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    for text, *wanted in (line.split("\t") for line in lines):
+    for text, *wanted in table(__file__, "items.tsv"):
         read = items.read(text.replace("\\n", "\n"))
         misspelt = (f"{stood} > {reads}" for stood, reads in read.misspelt)
         found = (" ".join(read.types), "; ".join(read.names), "; ".join(misspelt), "; ".join(read.unmapped))

@@ -1,10 +1,9 @@
 """What a query is taken apart into."""
 
-from pathlib import Path
-
 import pytest
 
 from functions.recycle_info import variants, words
+from tests.support import table
 
 
 def test_what_is_asked_about_a_thing_is_not_the_thing() -> None:
@@ -262,7 +261,6 @@ def test_a_name_is_not_read_as_another_thing(query: str, name: str) -> None:
 
 def test_each_rule_makes_of_the_table_s_words_what_stands_beside_them() -> None:
     """A slip in what is taken for another name finds a thing that nobody named, or no longer the one that they did."""
-    lines = Path(__file__).with_name("variants.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    for rule, text, wanted in (line.split("\t") for line in lines):
+    for rule, text, wanted in table(__file__, "variants.tsv"):
         given = text if rule in ("alike", "singulars") else text.split()
         assert (" ".join(getattr(variants, rule)(given)) or "-") == wanted, (rule, text)
