@@ -118,7 +118,7 @@ class Checkout:
         self.services = load_services(root) if services is None else services
         self.image: dict[str, Any] = tomllib.loads((root / "k8s/image.toml").read_text(encoding="utf-8"))
         self.lock = Lock(root, self.image["python"])
-        self.readings = Readings(root, __file__, meaning.__file__)
+        self.readings = Readings(root, __file__, meaning.__file__, loader.__file__)
         self._modules: dict[str, list[Import]] = {}
         self._digests: dict[str, str] = {}
         self._files: dict[str, str | None] = {}
@@ -126,7 +126,7 @@ class Checkout:
 
     def functions(self, service: Service) -> list[Closure]:
         """The closures of a service's functions, by name."""
-        return [self.closure(function) for function in loader.discover(service, self.root)]
+        return [self.closure(function) for function in loader.discover(service, self.root, self.readings.function)]
 
     def closure(self, function: loader.Function) -> Closure:
         """The closure of one function.

@@ -52,15 +52,19 @@ class Function(Struct, frozen=True):
         return f"functions.{self.service}.{self.name}"
 
 
-def discover(service: Service, root: Path = ROOT) -> list[Function]:
-    """The functions of a service in the checkout at `root`, by file name.
+# Given a file's text, its path in the checkout, its service's prefix and a way to read it: the function in it.
+Known = Callable[[str, str, str, Callable[[], Function | None]], Function | None]
+
+
+def discover(service: Service, root: Path = ROOT, known: Known | None = None) -> list[Function]:
+    """The functions of a service in the checkout at `root`, by file name; `known` answers for files that were read before.
 
     Raises:
         LoadError: a file does not parse, holds more than one trigger, or has another's route.
     """
     found = []
     for path in _files(root / "functions" / service.folder):
-        if path.stem != "__init__" and (function := _read(service, path, root)) is not None:
+        if path.stem != "__init__" and (function := _read(service, path, root, known)) is not None:
             found.append(function)
     _no_route_twice((function.where, function.file) for function in found if function.trigger == "http")
     return found
@@ -80,9 +84,15 @@ def _no_route_twice(routes: Iterable[tuple[str, str]]) -> None:
             raise LoadError(f"{file}: {other} has the route {route} already")
 
 
-def _read(service: Service, path: Path, root: Path) -> Function | None:
-    status = path.stat()
-    return _parsed(service.folder, service.prefix, path, root, status.st_mtime_ns, status.st_size)
+def _read(service: Service, path: Path, root: Path, known: Known | None) -> Function | None:
+    def read() -> Function | None:
+        status = path.stat()
+        return _parsed(service.folder, service.prefix, path, root, status.st_mtime_ns, status.st_size)
+
+    if known is None:
+        return read()
+    # Text of whatever encoding: it is only compared.
+    return known(path.read_bytes().decode("latin-1"), path.relative_to(root).as_posix(), service.prefix, read)
 
 
 # By the state of the file: the emulator's services inherit what its template has read already.

@@ -25,11 +25,9 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from runtime import guard
-from runtime.services import ROOT, Service, load_services
+from runtime.services import DATABASE, OWNER, ROOT, Service, load_services
 from shared.settings import repair_dsn
 
-DATABASE = "ecoeco"
-OWNER = "migrator"
 # For a role's every session, whoever opens it. A request answers within seconds or not at all; nothing of ours locks long.
 ROLE_SETTINGS = {
     "statement_timeout": "15s",

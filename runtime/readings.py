@@ -1,4 +1,5 @@
-"""What code was found to mean and to import, kept in build/ from one command to the next: to parse 300 files takes a second.
+"""What code was found to mean, to import and to be as a function, kept in build/ from one command to the next: to parse 300
+files takes a second.
 
 An entry is named by a digest of the code itself, and all of them by one of the modules that read it: nothing goes stale.
 """
@@ -14,6 +15,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from runtime.loader import Function
+
 T = TypeVar("T")
 
 
@@ -26,11 +29,12 @@ class Import(Struct, frozen=True):
 
 
 class Kept(Struct):
-    """The file's contents: digests of meanings, and imports, each by a digest of the code."""
+    """The file's contents: digests of meanings, imports, and functions, each by a digest of the code."""
 
     readers: str
     meanings: dict[str, str] = {}
     imports: dict[str, list[Import]] = {}
+    functions: dict[str, Function | None] = {}
 
 
 class Readings:
@@ -60,11 +64,15 @@ class Readings:
         name = _name(code, package, str(dynamic))
         return _found(name, self._before.imports, self._now.imports, lambda: read(code, package, dynamic))
 
+    def function(self, code: str, file: str, prefix: str, read: Callable[[], Function | None]) -> Function | None:
+        """The function that a file of a service with that prefix holds, likewise."""
+        return _found(_name(code, file, prefix), self._before.functions, self._now.functions, read)
+
     def keep(self) -> None:
         """Write down what was asked for, where some of it was new; what was not asked for is forgotten."""
-        if self._now.meanings.keys() <= self._before.meanings.keys() and (
-            self._now.imports.keys() <= self._before.imports.keys()
-        ):
+        now, before = self._now, self._before
+        tables = ((now.meanings, before.meanings), (now.imports, before.imports), (now.functions, before.functions))
+        if all(found.keys() <= known.keys() for found, known in tables):
             return
         self._before = self._now
         with contextlib.suppress(OSError):  # a checkout that can't be written to is read anew each time

@@ -12,6 +12,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 ROOT = Path(__file__).resolve().parent.parent
+# The database of all services, and who owns what their migrations make.
+DATABASE = "ecoeco"
+OWNER = "migrator"
 
 Use = Literal["postgres", "broker", "cache", "objects"]
 Duration = Annotated[str, Meta(pattern=r"^[1-9]\d*[smh]$")]

@@ -2,8 +2,7 @@
 
 from k8s.programs.images import Image
 from k8s.programs.templates import Document, fill_one
-from runtime.migrate import OWNER
-from runtime.services import load_services
+from runtime.services import OWNER, load_services
 
 
 def prepare_job(image: str, tag: str) -> Document:

@@ -56,14 +56,12 @@ def standalone(service: Service) -> list[Function]:
     Raises:
         ValueError: one is not an HTTP function of the service.
     """
-    functions = {function.name: function for function in discover(service)}
-    found = []
-    for name, spec in service.functions.items():
-        if spec.deployment:
-            if name not in functions or functions[name].trigger != "http":
-                raise ValueError(f"{service.folder}/service.toml: [functions.{name}] is no HTTP function")
-            found.append(functions[name])
-    return found
+    names = [name for name, spec in service.functions.items() if spec.deployment]
+    functions = {function.name: function for function in (discover(service) if names else [])}
+    for name in names:
+        if name not in functions or functions[name].trigger != "http":
+            raise ValueError(f"{service.folder}/service.toml: [functions.{name}] is no HTTP function")
+    return [functions[name] for name in names]
 
 
 def function_name(function: Function, service: Service) -> str:

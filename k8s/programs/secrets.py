@@ -24,8 +24,7 @@ from k8s.programs.manifests import labels
 from k8s.programs.running import ask_secrets
 from k8s.programs.templates import Document, dump
 from runtime import redis_users
-from runtime.migrate import DATABASE, OWNER
-from runtime.services import Service, load_services
+from runtime.services import DATABASE, OWNER, Service, load_services
 
 POSTGRES = "k8s-postgresql:5432"
 REDIS: dict[redis_users.Server, str] = {"broker": "broker:6379", "cache": "cache:6379"}

@@ -51,7 +51,7 @@ def fill(name: str, /, **values: Any) -> list[Document]:
     Raises:
         KeyError: the template has a word that is not among the values.
     """
-    return [_fill(found, values) for found in read(_text(name))]
+    return [_fill(found, values) for found in _template(name)]
 
 
 def fill_one(name: str, /, **values: Any) -> Document:
@@ -61,8 +61,9 @@ def fill_one(name: str, /, **values: Any) -> Document:
 
 
 @functools.lru_cache(maxsize=128)
-def _text(name: str) -> str:
-    return (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+def _template(name: str) -> list[Document]:
+    """A template as it was read once: who fills it in makes every map and list anew."""
+    return read((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def _fill(node: Any, values: dict[str, Any]) -> Any:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import psycopg
 
-from runtime.migrate import OWNER, MigrationError, prepare, schemas
-from runtime.services import load_services
+from runtime.migrate import MigrationError, prepare, schemas
+from runtime.services import OWNER, load_services
 
 SUPERUSER = "POSTGRES_SUPERUSER_URL"
 

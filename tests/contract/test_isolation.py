@@ -20,8 +20,7 @@ from psycopg.errors import InsufficientPrivilege, UndefinedTable
 from emulator.servers.postgres import Postgres
 from runtime import guard, migrate
 from runtime.commands import operator
-from runtime.migrate import OWNER
-from runtime.services import ROOT, load_services
+from runtime.services import DATABASE, OWNER, ROOT, load_services
 from tests.clusters import Clusters
 
 # Seven roles with their schemas (SEED.md); written out, because the test must not learn them from what it tests.
@@ -420,7 +419,7 @@ def test_the_cluster_lets_a_services_role_into_its_own_database_alone(server: Po
         assert conn.execute("SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL").fetchone() == (0,)
     end = time.monotonic() + 10
     for name in ("postgres", "template1"):
-        elsewhere = server.dsn("api_auth_role").replace(f"/{migrate.DATABASE}", f"/{name}")
+        elsewhere = server.dsn("api_auth_role").replace(f"/{DATABASE}", f"/{name}")
         with pytest.raises(psycopg.OperationalError, match="no pg_hba"):
             while time.monotonic() < end:  # until the server has read it
                 psycopg.connect(elsewhere).close()

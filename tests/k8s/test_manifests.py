@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import msgspec
@@ -17,7 +18,7 @@ from k8s.programs.environments import environments
 from k8s.programs.images import TOOLS
 from k8s.programs.manifests import containers
 from k8s.programs.quantities import mebibytes
-from k8s.programs.templates import Document, read
+from k8s.programs.templates import Document, fill, read
 from k8s.programs.variables import JOURNAL
 from k8s.programs.wanted import overlay_documents
 from k8s.tools.store import program
@@ -509,6 +510,24 @@ def test_only_an_http_function_can() -> None:
     )
     with pytest.raises(ValueError, match="photo_processed"):
         manifests.service_documents(service)
+
+
+def test_a_template_stays_as_it_was_for_the_next_whatever_becomes_of_what_was_made() -> None:
+    def made() -> list[Document]:
+        return fill("service", service="some", labels={"a": "b"}, listening=[{"port": 1}], reaches=[{"to": []}])
+
+    first = made()
+    said = json.dumps(first)
+    spoil(first)
+    assert json.dumps(made()) == said
+
+
+def spoil(node: Any) -> None:
+    """Empty every map and list of a document."""
+    for below in list(node.values() if isinstance(node, dict) else node):
+        if isinstance(below, dict | list):
+            spoil(below)
+    node.clear()
 
 
 def test_every_prefix_has_a_path(overlay: list[Document]) -> None:

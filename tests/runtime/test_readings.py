@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from runtime.loader import Function
 from runtime.readings import Import, Readings
+
+FUNCTION = Function("waste", "f", "queue", "queue waste", "functions/waste/f.py")
 
 
 class Reader:
@@ -21,6 +24,13 @@ class Reader:
         self.read.append(f"{package} {code} {dynamic}")
         return [Import(f"{package}.{code}", lazy=dynamic)]
 
+    def function(self) -> Function:
+        self.read.append("a function")
+        return FUNCTION
+
+    def nothing(self) -> None:
+        self.read.append("no function")
+
 
 @pytest.fixture
 def reader() -> Reader:
@@ -32,8 +42,21 @@ def test_what_was_read_before_is_known(tmp_path: Path, reader: Reader) -> None:
         readings = Readings(tmp_path, __file__)
         assert readings.meaning("a", reader.meaning) == "means a"
         assert readings.imports("a", "p", True, reader.imports) == [Import("p.a", lazy=True)]
+        assert readings.function("a", "f.py", "/a", reader.function) == FUNCTION
+        assert readings.function("b", "f.py", "/a", reader.nothing) is None
         readings.keep()
-    assert reader.read == ["a", "p a True"]
+    assert reader.read == ["a", "p a True", "a function", "no function"]
+
+
+@pytest.mark.parametrize("other", [("b", "f.py", "/a"), ("a", "g.py", "/a"), ("a", "f.py", "/b")])
+def test_a_function_is_of_its_code_its_file_and_its_prefix(
+    tmp_path: Path, reader: Reader, other: tuple[str, str, str]
+) -> None:
+    for asked in (("a", "f.py", "/a"), other):
+        readings = Readings(tmp_path, __file__)
+        readings.function(*asked, reader.function)
+        readings.keep()
+    assert reader.read == ["a function", "a function"]
 
 
 def test_other_code_another_package_and_another_way_to_read_it_are_read_anew(tmp_path: Path, reader: Reader) -> None:
