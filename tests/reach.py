@@ -25,7 +25,7 @@ EVERYWHERE = {"tests/conftest.py", "tests/support.py"}
 SAME_SERVICE = 2
 # Quick tests of what all programs of these packages have: they read them as text or serve all services, and no import says so.
 OF_ALL = {
-    "tests/test_limits.py": ("functions/", "shared/", "runtime/"),
+    "tests/test_limits.py": ("functions/", "shared/", "runtime/", "k8s/", "emulator/"),
     "tests/test_patience.py": ("functions/", "shared/", "runtime/"),
     "tests/contract/test_table.py": ("functions/",),
 }

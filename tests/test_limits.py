@@ -1,6 +1,6 @@
 """Every number by which something is limited, kept, waited for or repeated is in limits.toml too.
 
-So are the bounds of each field, what a setting is where nobody says, and every error's status.
+So are the bounds of each field, what a setting, a command's option or a parameter is where nobody says, and every error's status.
 
 Tests make limits small to reach them, so that one which is half or twice as much by mistake passes them all. Whoever means to
 change a number changes it in both places, and that is the moment to look for the documents that name it. Numbers that only
@@ -27,6 +27,8 @@ SERVICES = ("auth", "chat_llm", "location", "storage", "userinfo", "waste")
 FOLDERS = (
     *("shared", "runtime", "runtime/delivery", "runtime/http", "runtime/journal"),
     *(f"functions/{name}" for name in SERVICES),
+    *("k8s/programs", "k8s/tools", "emulator"),
+    *(f"emulator/{name}" for name in ("commands", "network", "outside", "recording", "servers", "servers/s3", "state")),
 )
 # Of services whose numbers are evaluated, what costs money, memory or time.
 FILES = (
@@ -34,6 +36,11 @@ FILES = (
     *(f"functions/ai/{name}.py" for name in ("openai_photos", "openai_questions")),
     *(f"functions/recycle_info/{name}.py" for name in ("import_items", "search", "sweep_queries")),
 )
+BESIDE = ("k8s.", "emulator.")
+# What an expression of numbers consists of.
+_RECKONED = (ast.Constant, ast.BinOp, ast.operator, ast.UnaryOp, ast.unaryop, ast.Tuple, ast.Dict, ast.expr_context)
+# Programs with the colours and widths of a terminal.
+SHOWN = {"report.py", "screen.py", "timeline_text.py"}
 # How long a thing may take or rest, and an error's status, said where it is marked and not as a constant.
 MARKED = {"every", "time_limit", "status"}
 # What a field of a request may hold at least and at most.
@@ -56,15 +63,26 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def constants(tree: ast.Module, module: Any) -> Iterator[tuple[str, Any]]:
+def constants(tree: ast.Module, module: str) -> Iterator[tuple[str, Any]]:
+    """Constants of a module. What is reckoned of numbers is reckoned here; for the rest the module is imported, but for those of
+    programs that run beside the services: what they import takes a second, and they have none of these."""
+    known: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign):
             targets = [
                 one for target in node.targets for one in (target.elts if isinstance(target, ast.Tuple) else [target])
             ]
-            for one in targets:
-                if isinstance(one, ast.Name) and one.id.isupper():
-                    yield one.id, getattr(module, one.id)
+            names = [one.id for one in targets if isinstance(one, ast.Name) and one.id.isupper()]
+            if not names:
+                continue
+            if all(isinstance(part, _RECKONED) for part in ast.walk(node.value)):
+                values = eval(compile(ast.Expression(node.value), module, "eval"), dict(known))
+                known |= (
+                    zip(names, values, strict=True) if isinstance(node.targets[0], ast.Tuple) else {names[0]: values}
+                )
+            elif not module.startswith(BESIDE):
+                known |= {name: getattr(importlib.import_module(module), name) for name in names}
+    yield from known.items()
 
 
 def marked(tree: ast.Module) -> Iterator[tuple[str, Any]]:
@@ -86,6 +104,24 @@ def marked(tree: ast.Module) -> Iterator[tuple[str, Any]]:
                 for word in call.keywords if isinstance(call, ast.Call) else ():
                     if word.arg in MARKED:
                         yield f"{node.name}.{word.arg}", ast.literal_eval(word.value)
+
+
+def unsaid(tree: ast.Module) -> Iterator[tuple[str, Any]]:
+    """What a command's option, and a function's parameter, is where nobody says it; of nothing and of one there is no half."""
+    for node in ast.walk(tree):
+        pairs: list[tuple[str, ast.expr | None]] = []
+        match node:
+            case ast.Call(func=ast.Attribute(attr="add_argument"), args=[*_, ast.Constant(value=name)], keywords=words):
+                pairs = [(str(name), word.value) for word in words if word.arg == "default"]
+            case ast.FunctionDef(name=name, args=taken) | ast.AsyncFunctionDef(name=name, args=taken):
+                named = [*taken.posonlyargs, *taken.args][::-1]
+                pairs = [(f"{name}.{one.arg}", value) for one, value in zip(named, taken.defaults[::-1], strict=False)]
+                pairs += [
+                    (f"{name}.{one.arg}", value) for one, value in zip(taken.kwonlyargs, taken.kw_defaults, strict=True)
+                ]
+        for name, value in pairs:
+            if isinstance(value, ast.Constant) and value.value not in (0, 1):
+                yield name, value.value
 
 
 def bounds(node: ast.AST, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -118,11 +154,11 @@ def found() -> dict[str, dict[str, Any]]:
         *(ROOT / name for name in FILES),
     ]
     for file in files:
-        if not file.is_file() or file.name == "report.py":  # a terminal's
+        if not file.is_file() or file.name in SHOWN:
             continue
         name = file.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
         tree = ast.parse(file.read_text(encoding="utf-8"))
-        said = [*constants(tree, importlib.import_module(name)), *marked(tree), *bounds(tree)]
+        said = [*constants(tree, name), *marked(tree), *bounds(tree), *unsaid(tree)]
         numbers = {one: plain(value) for one, value in said}
         if kept := {one: value for one, value in numbers.items() if value is not None}:
             there[name] = kept

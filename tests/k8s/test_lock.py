@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,6 +26,13 @@ def namespace(cluster: Server) -> None:
     Cluster().apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names])
 
 
+@pytest.fixture(scope="module")
+def ended() -> int:
+    """The number of a process of this machine that has ended."""
+    program = [sys.executable, "-S", "-c", "import os; print(os.getpid())"]
+    return int(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
+
+
 def lease(holder: str, renewed: datetime) -> Document:
     text = f"{renewed:%Y-%m-%dT%H:%M:%S.%fZ}"
     spec = {"holderIdentity": holder, "leaseDurationSeconds": lock.LASTS, "renewTime": text, "acquireTime": text}
@@ -33,6 +41,7 @@ def lease(holder: str, renewed: datetime) -> Document:
 
 
 def test_a_second_is_refused_and_told_of_the_first(cluster: Server) -> None:
+    before = signal.getsignal(signal.SIGTERM)
     with (
         alone(Cluster(), "deploy"),
         pytest.raises(Locked, match=r"`eco2 deploy` is changing the cluster \(on .*process"),
@@ -40,11 +49,15 @@ def test_a_second_is_refused_and_told_of_the_first(cluster: Server) -> None:
     ):
         pass
     assert KEY not in cluster.store.objects
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_one_elsewhere_that_renews_keeps_others_out(cluster: Server) -> None:
-    Cluster().create(lease("elsewhere 12 deploy", datetime.now(UTC)))
-    with pytest.raises(Locked, match="on elsewhere, process 12"), alone(Cluster(), "deploy"):
+def test_one_elsewhere_that_renews_keeps_others_out(cluster: Server, ended: int) -> None:
+    """Whatever its number, which says something on its own machine alone; and for as long as it said when it took the lock."""
+    held = lease(f"elsewhere {ended} deploy", datetime.now(UTC) - timedelta(seconds=lock.LASTS + 5))
+    held["spec"]["leaseDurationSeconds"] = 2 * lock.LASTS
+    Cluster().create(held)
+    with pytest.raises(Locked, match=f"on elsewhere, process {ended}"), alone(Cluster(), "deploy"):
         pass
     assert KEY in cluster.store.objects
 
@@ -59,13 +72,75 @@ def test_one_elsewhere_that_has_not_renewed_is_dead(cluster: Server) -> None:
         assert datetime.fromisoformat(held["acquireTime"]) >= begun
 
 
-def test_one_of_this_machine_that_was_killed_is_dead_at_once(cluster: Server) -> None:
-    gone = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
-    )
-    Cluster().create(lease(f"{socket.gethostname()} {gone.stdout.strip()} deploy", datetime.now(UTC)))
+def test_one_of_this_machine_that_was_killed_is_dead_at_once(cluster: Server, ended: int) -> None:
+    Cluster().create(lease(f"{socket.gethostname()} {ended} deploy", datetime.now(UTC)))
     with alone(Cluster(), "deploy"):
         pass
+
+
+def test_two_that_find_it_dead_do_not_both_take_it(cluster: Server) -> None:
+    Cluster().create(lease("elsewhere 12 deploy", datetime.now(UTC) - timedelta(seconds=lock.LASTS + 5)))
+
+    def another(number: int) -> None:
+        if cluster.requests[number][0] == "PUT":
+            with cluster.store.lock:
+                taken = lease("elsewhere 13 rotate", datetime.now(UTC))
+                taken["metadata"] |= {"uid": "other", "resourceVersion": str(cluster.store.version + 1)}
+                cluster.store._keep(KEY, taken, "MODIFIED")
+
+    cluster.before_change = another
+    with pytest.raises(Locked, match="another command has just begun"), alone(Cluster(), "deploy"):
+        pass
+    assert cluster.store.objects[KEY]["spec"]["holderIdentity"] == "elsewhere 13 rotate"
+
+
+def test_what_was_given_back_a_moment_ago_is_taken(cluster: Server) -> None:
+    Cluster().create(lease("elsewhere 12 deploy", datetime.now(UTC)))
+    refused = len(cluster.requests)
+
+    def given_back(number: int) -> None:
+        if number == refused:
+            cluster.answers_instead = lambda method, path: None
+            with cluster.store.lock:
+                del cluster.store.objects[KEY]
+
+    def is_there(method: str, path: str) -> tuple[int, str] | None:
+        if method != "POST":
+            return None
+        given_back(refused)
+        return 409, "AlreadyExists"
+
+    cluster.answers_instead = is_there
+    with alone(Cluster(), "deploy"):
+        assert cluster.store.objects[KEY]["spec"]["holderIdentity"].endswith(" deploy")
+
+
+class Once(threading.Event):
+    """Told to stop after one round."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        done = self.is_set()
+        self.set()
+        return done
+
+
+def test_a_lock_that_could_not_be_renewed_has_ended_and_one_that_was_renewed_has_not(cluster: Server) -> None:
+    held = lock._Lock(Cluster(), "deploy")
+    held.take()
+    held.check()
+    before = cluster.store.objects[KEY]["spec"]["renewTime"]
+    held._renewed -= lock.LASTS + 1
+    with pytest.raises(Locked, match=r"has not answered for 30 s, and the lock has ended"):
+        held.check()
+    held.keep(Once())
+    held.check()
+    assert cluster.store.objects[KEY]["spec"]["renewTime"] > before
+    cluster.answers_instead = lambda method, path: (403, "not now")
+    held.keep(Once())
+    held.check()  # once is not for ever: the next round may succeed
+    held._renewed -= lock.LASTS + 1
+    with pytest.raises(Locked, match="has not answered"):
+        held.check()
 
 
 def test_what_has_lost_its_lock_changes_nothing_more(cluster: Server, monkeypatch: pytest.MonkeyPatch) -> None:
