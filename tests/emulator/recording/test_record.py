@@ -9,8 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from emulator.recording import form
-from emulator.recording.form import Body, Log
+from emulator.process import StartError
+from emulator.recording import folder as recordings
+from emulator.recording import form, opened
+from emulator.recording.form import Answer, Body, Exchange, Log
+from emulator.recording.recorder import finish_left
+from emulator.state import version
+from emulator.state.folder import State
 from tests.emulator.conftest import Emulator
 from tests.emulator.recording.scenes import Visitor
 
@@ -121,3 +126,82 @@ def test_long_and_binary_bodies_are_files_and_one_of_them_is_kept_once(tmp_path:
     beginning = log.keep(b"abc", 10, "hash of all")
     assert (beginning.cut, beginning.size, beginning.hash) == (True, 10, "hash of all")
     log.close()
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> tuple[State, Path]:
+    """A state, and in it a recording of one request that is open."""
+    state = State(tmp_path / "state")
+    state.create()
+    folder = recordings.begin(state, "day")
+    recordings.write_about(folder, version.mark() | {"name": "day", "at": 1.0, "ended": "open"})
+    log = Log(folder)
+    answer = Answer(200, [], log.keep(b"\xff" * 100), 0.1)
+    log.write(Exchange("a", 1.0, "gateway", "GET", "/a", [], Body(), "t", answer))
+    log.close()
+    opened.mark_open(state, folder, requests=True)
+    return state, folder
+
+
+def test_a_recording_that_is_open_is_neither_read_nor_deleted_nor_begun_again(begun: tuple[State, Path]) -> None:
+    state, folder = begun
+    assert (folder.stat().st_mode | folder.parent.stat().st_mode) & 0o077 == 0, (
+        "what people sent is for its owner alone"
+    )
+    for what in (lambda: recordings.check(folder), lambda: recordings.delete(state, "day")):
+        with pytest.raises(StartError, match="still open"):
+            what()
+    with pytest.raises(StartError, match="there is a recording day already"):
+        recordings.begin(state, "day")
+    finish_left(state, lambda line: None)
+    assert recordings.check(folder)["requests"] == 1
+    recordings.delete(state, "day")
+    assert recordings.every(state) == []
+    with pytest.raises(StartError, match="there is no recording day; `eco2 record on` begins one"):
+        recordings.find(state, "day")
+
+
+def test_what_a_killed_emulator_left_open_is_closed_once(begun: tuple[State, Path]) -> None:
+    state, folder = begun
+    said: list[str] = []
+    finish_left(state, said.append)
+    finish_left(state, said.append)
+    assert said == ["the recording day ended with the emulator that was killed: 1 requests"]
+    assert recordings.read_about(folder)["ended"] == "killed"
+    assert not (state.path / opened.OPEN).exists()
+
+
+def test_what_can_not_be_closed_is_said_and_keeps_no_emulator_from_its_start(begun: tuple[State, Path]) -> None:
+    state, folder = begun
+    (folder / "about.json").write_text("{")
+    said: list[str] = []
+    finish_left(state, said.append)
+    assert said == ["the recording day can't be closed: the recording day is damaged: about.json can't be read"]
+    assert opened.open_one(state) is None
+    assert [about["ended"] for about in recordings.every(state)] == ["damaged"]
+
+
+def test_a_recording_is_full_by_what_was_recorded_and_not_by_the_state_at_its_start(
+    begun: tuple[State, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, folder = begun
+    (folder / form.SNAPSHOT).mkdir()
+    (folder / form.SNAPSHOT / "large").write_bytes(b"x" * 100_000)
+    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) - 100_000
+    monkeypatch.setattr(form, "LARGEST", there + 1000)
+    about = recordings.finish(folder, "off", 2.0)
+    assert (about["ended"], about["until"], about["bytes"]) == ("off", 2.0, there + 100_000)
+    monkeypatch.setattr(form, "LARGEST", there)
+    assert recordings.finish(folder, "off", 2.0)["ended"] == "full"
+
+
+def test_an_exchange_more_than_a_recording_may_hold_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / form.BODIES).mkdir()
+    monkeypatch.setattr(form, "LARGEST", 150)
+    log = Log(tmp_path)
+    for content in (b"\xff" * 100, b"\xfe" * 100):
+        log.write(Exchange("a", 1.0, "gateway", "GET", "/a", [], log.keep(content), "t", Answer(200, [], Body(), 0.1)))
+    log.close()
+    assert len(form.read_exchanges(tmp_path)) == 1, "the second one's body is one too many"
