@@ -171,3 +171,40 @@ FOUND = found()
 @pytest.mark.parametrize("module", sorted({*FOUND, *WRITTEN}))
 def test_a_limit_is_the_one_that_is_written_down(module: str) -> None:
     assert FOUND.get(module) == WRITTEN.get(module), "if it is meant: tests/limits.toml, and the documents that name it"
+
+
+# How many rows a function of SQL is told to take, as its statement says it.
+TAKEN = re.compile(r"\bLIMIT (?:\(SELECT )?%(?:\((?:limit|most)\))?s(?:::bigint\))?(?=[\s)]|$)")
+
+
+def said(node: ast.AST, named: dict[str, ast.expr]) -> str:
+    """The text that a node is made of, and the constants of its module that it names."""
+    parts = [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+    if isinstance(node, ast.Name) and node.id in named:
+        parts.append(said(named[node.id], named))
+    return "\n".join([*parts, *(said(child, named) for child in ast.iter_child_nodes(node))])
+
+
+def limited() -> Iterator[tuple[str, str]]:
+    """The functions of SQL that are told how many rows to take at most, with all that they say."""
+    for file in (*sorted((ROOT / "functions").glob("*/db.py")), ROOT / "shared/uploads.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        named = {
+            one.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for one in node.targets
+            if isinstance(one, ast.Name)
+        }
+        for node in tree.body:
+            if isinstance(node, ast.AsyncFunctionDef) and {"limit", "most"} & {one.arg for one in node.args.args}:
+                text = "\n".join(said(line, named) for line in node.body)
+                yield f"{file.relative_to(ROOT).as_posix()}: {node.name}", text
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in limited()])
+def test_whoever_is_told_how_many_rows_to_take_takes_no_more(text: str) -> None:
+    """The answer is cut to its length afterwards too, so without it no one would see anything but the cost."""
+    limits = re.findall(r"\bLIMIT\b(?! \d)", text)
+    assert len(TAKEN.findall(text)) == len(limits)
+    assert limits or re.search(r"\bLIMIT 1\b", text)

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from shared import clock, events, progress
-from shared.events import Hub, follow
+from shared.errors import Unavailable
+from shared.events import Hub, follow, looking_at
 from shared.ids import new_id
 from shared.progress import Progress, Publisher
 from shared.redis import connect, connect_async
@@ -127,6 +128,67 @@ async def test_a_client_resumes_after_the_last_event_it_saw(hub: Hub, publisher:
     assert await collect(hub, subject, row, sent[2].id) == ["token", "token", "done"]
     # An id that was never one of ours: from the beginning.
     assert await collect(hub, subject, row, "nonsense") == ["token"] * 5 + ["done"]
+
+
+async def test_an_event_says_its_name_its_data_and_the_id_behind_which_its_client_resumes(
+    hub: Hub, publisher: Publisher
+) -> None:
+    subject, row = new_id(), Row()
+    publisher.add(subject, new_id(), "token", {"text": "\n병", "index": 0})
+    publisher.add(subject, new_id(), "token", {"text": "", "index": 1})
+    ids = [event.id for event in await hub.past(subject, "0")]
+    row.end = ("done", {"status": "success"})
+    text = b"".join([chunk async for chunk in follow(hub, subject, row.look)]).decode()
+    assert text.split("\n\n") == [
+        f'id: {ids[0]}\nevent: token\ndata: {{"text":"\\n병","index":0}}',
+        f'id: {ids[1]}\nevent: token\ndata: {{"text":"","index":1}}',
+        'event: done\ndata: {"status":"success"}',
+        "",
+    ]
+
+
+@pytest.mark.parametrize(("second", "told"), [("first", []), ("another", ["restart"])])
+async def test_who_resumes_is_told_to_discard_what_another_run_sent_and_nothing_else(
+    hub: Hub, publisher: Publisher, second: str, told: list[str]
+) -> None:
+    subject, row, runs = new_id(), Row(), {"first": new_id(), "another": new_id()}
+    for run in ("first", second):
+        publisher.add(subject, runs[run], "token", {"text": "x", "index": 0})
+    seen = (await hub.past(subject, "0"))[0].id
+    row.end = ("done", {})
+    assert await collect(hub, subject, row, seen, restart=True) == [*told, "token", "done"]
+    # A broker that lost the stream knows of no run: what comes is another one's.
+    assert await collect(hub, subject, row, "0-1", restart=True) == ["restart", "token", *told, "token", "done"]
+
+
+class Ends(msgspec.Struct):
+    """A row that ends."""
+
+    status: str
+    error: str | None = None
+    error_code: str | None = None
+
+
+async def test_a_row_is_read_until_it_has_ended_or_is_gone_and_a_database_that_is_away_ends_no_stream() -> None:
+    found: list[Ends | Unavailable | None] = []
+
+    async def select() -> Ends | None:
+        match found.pop():
+            case Unavailable() as away:
+                raise away
+            case row:
+                return row
+
+    look = looking_at(Ends("pending"), select)
+    for row, said in (
+        (Ends("pending"), None),
+        (Unavailable("database"), None),
+        (Ends("success"), ("done", Ends("success"))),
+        (Ends("failure", "why"), ("failed", Ends("failure", "why"))),
+        (None, ("failed", Ends("failure", "It was deleted meanwhile.", "deleted"))),
+    ):
+        found.append(row)
+        assert await look() == said
 
 
 async def test_a_new_run_tells_the_client_to_discard(hub: Hub, publisher: Publisher) -> None:

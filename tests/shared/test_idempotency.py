@@ -90,10 +90,11 @@ async def test_a_key_is_remembered_for_a_day_whether_its_row_is_swept_or_not(
         with later(86_401):
             assert await key(user).find(conn) is None
             assert await key(user, b"another body").claim(conn) is None
-            await key(user, b"another body").keep(conn, {"second": True}, status=201)
+            await key(user, b"another body").keep(conn, {"second": True}, status=202, headers={"Location": "/second"})
             again = await key(user, b"another body").find(conn)
             assert again is not None
-            assert again.content == {"second": True}
+            assert (again.content, again.status_code) == ({"second": True}, 202)
+            assert again.headers == {"Location": "/second"}
 
 
 async def test_a_rolled_back_request_leaves_no_key(db: Connect) -> None:

@@ -212,6 +212,27 @@ def test_a_store_that_stumbles_is_asked_once_more(s3: S3, first: bytes) -> None:
         store.get("images/1", 10)
 
 
+def test_a_store_that_sends_elsewhere_is_not_followed_with_what_is_signed_for_it(s3: S3) -> None:
+    with answering(WHOLE) as elsewhere:
+        moved = (
+            f"HTTP/1.1 307 Moved\r\nLocation: {elsewhere}/x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
+        with (
+            answering(moved, moved) as url,
+            made(s3, s3_endpoint_url=url) as store,
+            pytest.raises(Unavailable),
+        ):
+            store.get("images/1", 10)
+
+
+def test_a_store_behind_a_proxy_is_asked_through_it(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with answering(WHOLE) as proxy, made(s3, s3_endpoint_url="http://store.invalid") as store:
+        monkeypatch.setenv("http_proxy", proxy)
+        assert store.get("images/1", 10) == b"photo"
+
+
 @pytest.mark.parametrize("size", [5, 4_000_000])
 def test_an_object_of_unknown_length_is_not_read_whatever_comes(size: int) -> None:
     settings = Settings(s3_bucket="b", aws_access_key_id="a", aws_secret_access_key="s")

@@ -253,3 +253,17 @@ def test_a_broker_that_is_away_is_a_redis_error_within_seconds(free_port: int, q
     with pytest.raises(redis.RedisError):
         broker.publish([message(queue)])
     broker.close()
+
+
+def test_a_consumer_s_end_wakes_its_own_wait_and_leaves_no_key_for_long(broker_url: str, queue: str) -> None:
+    broker, other = Broker(broker_url), Broker(broker_url)
+    key = broker_keys.stop(broker.holder)
+    broker.stop_waiting()
+    assert 0 < int(str(broker.client.ttl(key))) <= 5
+    other._waiting.rpush(broker_keys.wake(queue), "1")
+    other.wait(queue)
+    assert broker.client.exists(key), "another one's wait takes nothing of it"
+    broker.wait(queue)
+    assert not broker.client.exists(key)
+    broker.close()
+    other.close()

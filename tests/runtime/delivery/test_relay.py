@@ -72,10 +72,13 @@ def test_a_parked_function_s_tasks_wait_and_lose_nothing(owner: Owner, queue: st
             "UPDATE public.settings SET value = jsonb_build_array(%s::text) WHERE key = 'functions.disabled'",
             [f"{queue}/act"],
         )
+        told: list[list[str]] = []
+        owner.relay.on_disabled = told.append
         try:
             owner.relay.look_at_settings()
             # A turn that has begun publishes what it finds: wait for the one that knows.
             eventually(lambda: owner.relay._disabled == [f"{queue}/act"])
+            assert told[-1:] == [[f"{queue}/act"]]
             owner.enqueue(f"{queue}/act", 1)
             later(wake.HANDED.total_seconds())
             time.sleep(0.3)
@@ -87,6 +90,7 @@ def test_a_parked_function_s_tasks_wait_and_lose_nothing(owner: Owner, queue: st
             conn.execute("UPDATE public.settings SET value = '[]' WHERE key = 'functions.disabled'")
         owner.relay.look_at_settings()
         eventually(lambda: waiting(owner.broker, queue) == 1)
+        assert told[-2:] == [[f"{queue}/act"], []], "its service is told once, and when it is on again"
 
 
 def test_what_was_switched_on_again_while_no_relay_ran_goes_out_at_once(

@@ -377,11 +377,14 @@ async def test_health_names_the_parts(client: httpx.AsyncClient) -> None:
     assert (first["status"], first["parts"]) == ("ready", {"database": "up", "broker": "starting"})
     second = (await client.get("/readyz")).json()
     assert (second["status"], second["parts"]) == ("ready", {"database": "up", "broker": "up"})
+    assert set(second) == {"status", "parts", "reasons", "loops"}
 
 
 async def test_metrics_count_requests_by_route(client: httpx.AsyncClient) -> None:
     await client.get(f"{BASE}/pages?limit=3")
-    text = (await client.get("/metrics")).text
+    answer = await client.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    text = answer.text
     line = 'eco2_request_seconds_count{method="GET",route="/api/v1/auth/pages",service="auth",status="200"}'
     assert line in text
 

@@ -100,6 +100,19 @@ def test_a_second_worker_on_the_same_file_is_refused_with_one_line(path: Path) -
     Journal(path).close()
 
 
+def test_a_start_waits_a_while_for_the_life_before_to_be_gone(path: Path) -> None:
+    journal = Journal(path)
+    began: list[Journal] = []
+    starting = threading.Thread(target=lambda: began.append(Journal(path, wait=60)))
+    starting.start()
+    starting.join(0.1)
+    assert (starting.is_alive(), began) == (True, [])
+    journal.close()
+    starting.join()
+    assert began[0].begin([start()]).result() == [None]
+    began[0].close()
+
+
 def test_a_task_that_its_worker_died_with_five_times_fails_with_the_reason_and_those_that_waited_do_not(
     path: Path,
 ) -> None:

@@ -1,6 +1,8 @@
 """What the syncer asks a worker to write: in the file that it has read, in the state that it has read, or not at all"""
 
+import os
 import sqlite3
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,3 +65,21 @@ def test_each_write_is_for_the_rows_as_they_were_read(
     assert (rows(file.db) != before) == (changed > 0)
     if operation == "drop":
         assert {row[0] for row in rows(file.db)} >= {"a"}, "what is not synced stays"
+
+
+class From:
+    """A connection whose other end is this user's."""
+
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+
+    def getsockopt(self, *_: int) -> bytes:
+        return struct.pack("3i", 7, self.uid, 7)
+
+
+@pytest.mark.parametrize(("who", "let_in"), [(0, True), (1000, True), (1001, False), (7, False)])
+def test_only_the_same_user_or_root_may_write_in_a_journal(
+    monkeypatch: pytest.MonkeyPatch, who: int, let_in: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert server._is_ours(From(who)) is let_in  # type: ignore[arg-type]  # all that is asked of it
