@@ -1,6 +1,7 @@
 """Every number by which something is limited, kept, waited for or repeated is in limits.toml too.
 
-So are the bounds of each field, what a setting, a command's option or a parameter is where nobody says, and every error's status.
+So are the bounds of each field, who may read a file, how long a call may take, what a setting, an option or a parameter is where
+nobody says, and every error's status.
 
 Tests make limits small to reach them, so that one which is half or twice as much by mistake passes them all. Whoever means to
 change a number changes it in both places, and that is the moment to look for the documents that name it. Numbers that only
@@ -45,6 +46,8 @@ SHOWN = {"report.py", "screen.py", "timeline_text.py"}
 MARKED = {"every", "time_limit", "status"}
 # What a field of a request may hold at least and at most.
 BOUNDS = {"min_length", "max_length", "ge", "gt", "le", "lt"}
+# How long a call may take and how much of it is kept, by what it is called there.
+GIVEN = re.compile(r"timeout|maxsize|maxlen|backlog|grace|max_keepalive|retry_after")
 # How many rows one statement takes, with what it is said in.
 BATCH = re.compile(r"\bLIMIT (\d+)")
 
@@ -85,7 +88,7 @@ def constants(tree: ast.Module, module: str) -> Iterator[tuple[str, Any]]:
     yield from known.items()
 
 
-def marked(tree: ast.Module) -> Iterator[tuple[str, Any]]:
+def marked(tree: ast.Module, lines: list[bytes]) -> Iterator[tuple[str, Any]]:
     """`every=` of a schedule, what a message says of its run, an error of its status, what a setting is where nobody says, and a
     statement's own LIMIT."""
     for node in tree.body:
@@ -95,10 +98,14 @@ def marked(tree: ast.Module) -> Iterator[tuple[str, Any]]:
                     case (
                         ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=value))
                         | ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=value))
-                    ) if name in MARKED or node.name == "Settings":
+                    ) if name in MARKED or node.name == "Settings" or value not in (0, 1):
                         yield f"{node.name}.{name}", value
         if limits := batches(node):
             yield f"{named(node)}.LIMIT", limits
+        if modes := octals(node, lines):
+            yield f"{named(node)}.modes", modes
+        if spans := given(node):
+            yield f"{named(node)}.given", spans
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for call in node.decorator_list:
                 for word in call.keywords if isinstance(call, ast.Call) else ():
@@ -142,8 +149,26 @@ def batches(node: ast.stmt) -> tuple[int, ...]:
     return tuple(int(number) for text in texts for number in BATCH.findall(text) if int(number) > 1)
 
 
+def octals(node: ast.stmt, lines: list[bytes]) -> tuple[int, ...]:
+    """Who may read a file or a folder: an octal number."""
+    return tuple(
+        one.value
+        for one in ast.walk(node)
+        if isinstance(one, ast.Constant) and isinstance(one.value, int)
+        if lines[one.lineno - 1][one.col_offset :].startswith(b"0o")
+    )
+
+
+def given(node: ast.stmt) -> tuple[float, ...]:
+    """What calls are given by such a name."""
+    words = (one for one in ast.walk(node) if isinstance(one, ast.keyword) and GIVEN.search(one.arg or ""))
+    values = (word.value.value for word in words if isinstance(word.value, ast.Constant))
+    return tuple(one for one in values if isinstance(one, (int, float)) and not isinstance(one, bool))
+
+
 def named(node: ast.stmt) -> str:
-    return ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else getattr(node, "name", "")
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return ast.unparse(targets[0]) if targets else getattr(node, "name", "")
 
 
 def found() -> dict[str, dict[str, Any]]:
@@ -157,8 +182,9 @@ def found() -> dict[str, dict[str, Any]]:
         if not file.is_file() or file.name in SHOWN:
             continue
         name = file.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        said = [*constants(tree, name), *marked(tree), *bounds(tree), *unsaid(tree)]
+        text = file.read_bytes()
+        tree = ast.parse(text)
+        said = [*constants(tree, name), *marked(tree, text.splitlines()), *bounds(tree), *unsaid(tree)]
         numbers = {one: plain(value) for one, value in said}
         if kept := {one: value for one, value in numbers.items() if value is not None}:
             there[name] = kept

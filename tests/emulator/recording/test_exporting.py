@@ -17,6 +17,7 @@ from emulator.recording.compare import Recorded
 from emulator.recording.form import Answer, Body, Exchange
 from emulator.recording.photos import without_metadata
 from emulator.recording.replacing import Replacer
+from emulator.state import archive, version
 from emulator.state.folder import State
 from tests.emulator.conftest import Emulator, copied, make
 from tests.emulator.recording.scenes import ADDRESS, EMAIL, PASSWORD, Visitor, a_day, photo_with_position
@@ -213,9 +214,10 @@ def test_who_is_who_is_learnt_before_anything_is_replaced(tmp_path: Path, replac
     log = form.Log(tmp_path)
     bodies: list[object] = [
         {"username": "leeyuna", "email": "yuna@example.org", "password": "right 1A"},
-        {"email": "mina@example.org", "password": "right 2B"},
         {"username": "leeyuna", "current_password": "right 3C"},
+        {"email": "mina@example.org", "password": "right 2B"},
         {"password": "of no one"},
+        {"username": "leeyuna", "password": 7},
         {"refresh_token": "R" * 20 + "1"},
         ["no object"],
     ]
@@ -225,8 +227,9 @@ def test_who_is_who_is_learnt_before_anything_is_replaced(tmp_path: Path, replac
         log.write(exchange)
     log.close()
     given = exporting._look_through(Recorded(tmp_path), replacer)
-    assert given == [("leeyuna", "right 1A"), ("mina@example.org", "right 2B"), ("leeyuna", "right 3C")]
+    assert given == [("leeyuna", "right 1A"), ("leeyuna", "right 3C"), ("mina@example.org", "right 2B")]
     assert replacer.value("email", "yuna@example.org", "") == f"{replacer.value('name', 'leeyuna', '')}@example.com"
+    assert replacer.value("email", "mina@example.org", "") != replacer.value("email", "yuna@example.org", "")
     assert ("R" * 20 + "1", "token") in replacer.replaced()
     assert [where for where, _ in replacer.counts if where] == [], "what was looked at only is not counted"
 
@@ -250,6 +253,24 @@ def test_an_export_s_two_states_are_its_own_and_leave_nothing(tmp_path: Path, mo
         second.remove_left()
         assert sorted(tmp_path.iterdir()) == sorted([old.path, new.path])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_taken_in_under_another_name_for_its_owner_alone(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    state.create()
+    made = recordings.begin(state, "day")
+    recordings.write_about(made, version.mark() | {"name": "day", "at": 1.0, "ended": "open"})
+    recordings.finish(made, "off", 2.0)
+    archive.pack(made, archive.RECORDING, tmp_path / "day.tar.gz")
+    other = State(tmp_path / "other")
+    other.create()
+    for name in ("first", "second"):
+        assert exporting.take_in(other, tmp_path / "day.tar.gz", name)["name"] == name
+        folder = recordings.find(other, name)
+        assert recordings.check(folder)["requests"] == 0
+        assert recordings.read_about(folder)["name"] == name
+        assert (folder.stat().st_mode | folder.parent.stat().st_mode) & 0o077 == 0
+    assert sorted(path.name for path in recordings.home(other).iterdir()) == ["first", "second"]
 
 
 def test_a_name_that_is_taken_and_a_file_that_is_none_are_not_taken_in(tmp_path: Path) -> None:
