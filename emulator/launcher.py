@@ -28,6 +28,7 @@ class Launcher:
         self.template = self._new_template(early)
         self._retired: list[Template] = []
         self._programs: set[Process] = set()
+        self._stopped = False
 
     def _new_template(self, early: Early | None = None) -> Template:
         argv = [sys.executable, "-m", "emulator.template"]
@@ -70,7 +71,7 @@ class Launcher:
             process = await self._to_its_end(command, module, on_line, start)
             if process.returncode == 0:
                 return
-            if (process.returncode or 0) > 0 or tries == _TRIES - 1:
+            if (process.returncode or 0) > 0 or tries == _TRIES - 1 or self._stopped:
                 raise failure(command, process.returncode, start)
 
     async def _to_its_end(
@@ -95,6 +96,8 @@ class Launcher:
         return process
 
     def stop_programs(self) -> None:
+        """Kill the programs that run; none of them is run again."""
+        self._stopped = True
         for process in self._programs:
             process.kill()
 

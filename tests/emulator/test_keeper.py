@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import get_args
 
@@ -320,3 +321,77 @@ async def test_a_replica_is_picked_by_its_number_and_all_by_their_name(world: Wo
     for wrong in ("worker-ai/3", "worker", "worker-a"):
         with pytest.raises(CalledWrongly, match=f"there is no part {wrong}"):
             world.fleet.pick(wrong)
+
+
+async def test_a_rest_is_longer_each_time_in_a_row_and_never_long_for_what_had_been_ready(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[asyncio.Future[object]] = []
+
+    async def at_once(*waits: Awaitable[object]) -> None:
+        waited.extend(asyncio.ensure_future(each) for each in waits)
+        for each in waited:
+            each.cancel()
+
+    monkeypatch.setattr(keeping, "_first", at_once)
+    keeper = world.add("one")
+    keeper.state = "starting"
+
+    async def rest(ready_for: float | None = None) -> str:
+        keeper._ready_since = time.monotonic() - ready_for if ready_for is not None else 0.0
+        world.said.clear()
+        await keeper._rest("it ended")
+        keeper.state = "restarting"
+        return world.said[0].removeprefix("one: it ended; it is started again")
+
+    rests = [await rest() for _ in range(13)]
+    assert rests == ["", *(f" in {s:g} s" for s in keeping._RESTS[1:]), " in 30 s", " in 30 s"]
+    assert keeper.restarts == 13
+    assert await rest(ready_for=9.0) == " in 1 s", "its last start was one of many that went wrong"
+    assert await rest(ready_for=11.0) == "", "it had started well: this is the first"
+    assert await rest() == " in 0.5 s"
+    assert keeper.settled.is_set()
+
+
+async def test_what_is_not_ready_in_time_is_ended_and_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "_READY_WITHIN", 0.0)
+    begun: list[int] = []
+    keeper = world.add("one", "import time; time.sleep(600)", started=begun.append)
+    world.fleet.begin()
+    await until(lambda: keeper.settled.is_set())
+    assert keeper.error.startswith(f"one was not ready within 0 s: {probe.SILENT}; see ")
+    await until(lambda: state_of(begun[0]) == "gone")
+
+
+async def test_a_debugged_one_is_given_the_time_that_a_person_takes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_READY_WITHIN", 0.0)
+    keeper = world.add("one", debug=5678)
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    assert keeper.restarts == 0
+
+
+async def test_a_server_that_lost_its_port_takes_another_and_one_without_a_choice_says_so(world: World) -> None:
+    lost = "import os, sys; os.path.exists(sys.argv[1] + '.moved') or sys.exit('Address already in use');"
+    one = world.add("one", lost + SLEEP, another_port=(world.folder / "one.moved").touch)
+    two = world.add("two", lost + SLEEP)
+    world.fleet.begin()
+    await until(lambda: one.state == "ready" and two.settled.is_set())
+    assert (one.restarts, two.error) == (0, "two did not start: the port is in use")
+
+
+async def test_a_server_whose_last_life_is_still_ending_is_started_until_it_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_ATTEMPTS", 3)
+    ending = (
+        "import pathlib, sys; file = pathlib.Path(sys.argv[1] + '.tries');"
+        "tries = len(file.read_text()) if file.exists() else 0; file.write_text('x' * (tries + 1));"
+        "tries < {} and sys.exit('pre-existing shared memory block');"
+    )
+    one, two = world.add("one", ending.format(2) + SLEEP), world.add("two", ending.format(3) + SLEEP)
+    world.fleet.begin()
+    await until(lambda: one.state == "ready" and two.settled.is_set())
+    assert (one.restarts, two.error) == (0, "two did not start: processes of its last life are still ending")
