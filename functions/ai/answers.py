@@ -8,11 +8,12 @@ from functions.ai.interfaces import Question
 from functions.ai.retrieval import Category, Center, Item, Neighbours, Rules
 from functions.ai.short_answers import answering, of_kind, said_later
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import TEXTS
+from functions.ai.vocabulary import COLLECTIONS, TEXTS
 from shared.errors import Unavailable
 from shared.waste_types import RECYCLED
 
-FIXED = frozenset(text for texts in TEXTS.values() for text in texts.values())
+_COLLECTED = [line for one in COLLECTIONS for lines in one.answers.values() for line in lines.values()]
+FIXED = frozenset([*(text for texts in TEXTS.values() for text in texts.values()), *_COLLECTED])
 """Every sentence of ours beside the items' own lines, the situations' lines and the yes or no before one."""
 OFF_TOPIC = frozenset(texts[name] for texts in TEXTS.values() for name in ("off", "greeted"))
 
@@ -51,6 +52,8 @@ def first(understood: Understood, question: Question) -> list[str]:
         return _unknown(understood, question, texts)
     if understood.not_taken and understood.category is not None:
         return understood.category.warnings(understood.language)
+    if understood.collection is not None:
+        return [_of_collection(understood.collection.answers, understood)]
     if "outdoors" in understood.aspects and not understood.items:
         return [texts["outdoors"]]
     lines = photo_answers.said(understood, texts) if understood.photo is not None else []
@@ -66,6 +69,11 @@ def first(understood: Understood, question: Question) -> list[str]:
     if len(understood.items) > 1 and understood.polar and (understood.together or understood.apart):
         lines += _together(understood, texts)
     return lines
+
+
+def _of_collection(answers: dict[str, dict[str, str]], understood: Understood) -> str:
+    aspect = next((one for one in answers if one in understood.aspects), "any")
+    return polarity.answered(answers[aspect][understood.language], aspect, understood)
 
 
 def _apart(item: Item, understood: Understood) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from functions.ai import bins, parts, rest, roles, sounds, topic
 from functions.ai.asking import Asking
+from functions.ai.collection_rules import bag_itself, collection_itself, food_waste_itself
 from functions.ai.danger_rules import in_danger
 from functions.ai.follow_rules import asked_of_what_was_spoken_of, turned_to_something_else, whatever_was_spoken_of
 from functions.ai.interfaces import Question
@@ -15,7 +16,7 @@ from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import MEANT
 from functions.ai.understood import Understood
 from functions.ai.unknown_rules import not_ours_to_know
-from functions.ai.vocabulary import TOPICS, WHERE
+from functions.ai.vocabulary import TOPICS
 
 # A search score from which an item may be meant: it is offered when we ask back.
 _GUESSED = 0.35
@@ -93,26 +94,6 @@ def what_is_not_taken(ask: Asking) -> Understood | None:
         return None
     category = ask.neighbours.category(kind)
     return ask.understood("what_is_not_taken", category=category, not_taken=True) if category else None
-
-
-def food_waste_itself(ask: Asking) -> Understood | None:
-    """ "음식물 쓰레기 물기 빼야 해?": the bin's name is the thing, where more is asked of it than whether it goes there."""
-    scene = ask.scene
-    more = set(scene.facts.aspects) - WHERE
-    if scene.named or scene.leans or "food" not in scene.facts.aspects or not (more and scene.mentioned):
-        return None
-    items = ask.called("음식물 쓰레기")
-    return ask.understood("food_waste_itself", items) if items else None
-
-
-def bag_itself(ask: Asking) -> Understood | None:
-    """ "종량제봉투에 넘치게 담아도 돼?": how full the bag may be, whatever holds it together."""
-    scene = ask.scene
-    if not {"bag", "food"} & set(scene.facts.aspects) or not TOPICS.overfull.within(scene.facts.text):
-        return None
-    items = ask.called("종량제봉투" if "bag" in scene.facts.aspects else "음식물 쓰레기봉투")
-    # How full it may be is neither yes nor no to what is done to it.
-    return ask.understood("bag_itself", items, aspects=("tied",), polar=False) if items else None
 
 
 def things_named(ask: Asking) -> Understood | None:
@@ -258,6 +239,7 @@ RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     name_alone,
     asked_of_what_was_spoken_of,
     whatever_was_spoken_of,
+    collection_itself,
     unclear,
     off_topic,
 )

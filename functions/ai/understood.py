@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from functions.ai.facts import Language
 from functions.ai.retrieval import Category, Item
-from functions.ai.vocabulary import Situation, Unknown
+from functions.ai.vocabulary import Collection, Situation, Unknown
 from shared.messages import Photo
 
 
@@ -41,6 +41,8 @@ class Understood(Struct, frozen=True):
     unknown: Unknown | None = None
     photo: Photo | None = None
     category: Category | None = None
+    collection: Collection | None = None
+    """What is collected, where our own lines answer and no item."""
     why: bool = False
     every: bool = False
     """Whether it is asked of all of a kind."""

@@ -164,6 +164,14 @@ class Material(Struct, forbid_unknown_fields=True):
     en: list[str]
 
 
+class CollectionWords(Struct, forbid_unknown_fields=True):
+    ko: list[str]
+    en: list[str]
+    item: str = ""
+    own: str = ""
+    answers: dict[str, dict[str, str]] = {}
+
+
 class Situation:
     """A danger: when it is there, what is to be done first, and the item whose rules follow."""
 
@@ -198,6 +206,16 @@ class Unknown:
 
     def there(self, text: str) -> bool:
         return all(words.within(text) for words in self._all)
+
+
+class Collection:
+    """A bag, or what is collected, of which something is asked: the item that answers, or lines of our own by aspect."""
+
+    def __init__(self, words: CollectionWords) -> None:
+        self.item = words.item
+        self.own = words.own
+        self.answers = words.answers
+        self.words = Words(Phrases(words.ko, words.en))
 
 
 class Polar:
@@ -237,6 +255,7 @@ CASES = {name: Words(words) for name, words in read("cases", dict[str, Phrases])
 BINS = {name: Words(words) for name, words in read("bins", dict[str, Phrases]).items()}
 SITUATIONS = [Situation(name, words) for name, words in read("situations", dict[str, SituationWords]).items()]
 UNKNOWNS = [Unknown(name, words, _unknowns) for name, words in _unknowns.items() if not words.helper]
+COLLECTIONS = [Collection(words) for words in read("collections", dict[str, CollectionWords]).values()]
 POLARS = [Polar(words) for words in read("polar", dict[str, PolarWords]).values()]
 MATERIALS = read("materials", dict[str, Material])
 MATERIAL_WORDS = {name: Words(Phrases(words.ko, words.en)) for name, words in MATERIALS.items()}
