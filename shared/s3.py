@@ -121,9 +121,7 @@ class Bucket:
         begun = time.monotonic()
         while True:
             try:
-                answer = self._http.urlopen(
-                    method, address, body=body or None, headers=headers, redirect=False, preload_content=False
-                )
+                answer = self._http.urlopen(method, address, body=body or None, headers=headers, preload_content=False)
             except TimeoutError as error:
                 if self._heard < begun or time.monotonic() - begun > BUSY:
                     raise Stumbled(type(error).__name__) from error

@@ -17,6 +17,7 @@ from shared import silence, tasks, wake
 from shared.db import Database
 from shared.errors import Busy, Problem, TooSlow, Unavailable
 from shared.ids import new_id
+from shared.keepalive import KEEPALIVE
 from shared.messages import Message
 from shared.wake import Accepted
 
@@ -30,6 +31,25 @@ def nothing_stays(postgres: Postgres) -> Iterator[None]:
     with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as conn:
         conn.execute("DROP TABLE IF EXISTS users.pair")
         conn.execute("DROP SEQUENCE IF EXISTS users.tries")
+
+
+async def test_each_connection_says_whose_it_is_and_notices_a_machine_that_is_gone(
+    environment: dict[str, str],
+) -> None:
+    database = Database(environment["API_USERS_DB_URL"], size=3, name="whose")
+    await database.open()
+    pool = database.pool
+    assert (pool.min_size, pool.max_size, pool.max_waiting) == (0, 3, 150)
+    assert (pool.timeout, pool.max_idle, pool.reconnect_timeout, pool.name) == (
+        *(db_module.PATIENCE, db_module.IDLE),
+        *(1.0, "whose"),
+    )
+    async with database.connection() as conn:
+        assert conn.autocommit
+        given = conn.info.get_parameters()
+        assert {name: given[name] for name in KEEPALIVE} == {name: str(value) for name, value in KEEPALIVE.items()}
+        assert (given["application_name"], given["connect_timeout"]) == ("whose", "3")
+    await database.close()
 
 
 async def test_a_terminated_backend_costs_nobody_an_error(db: Connect, postgres: Postgres) -> None:

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from shared.errors import Unavailable
-from shared.redis import connect_async, guard
+from shared.redis import PATIENCE, connect, connect_async, guard, within
 
 
 class Server:
@@ -42,6 +42,14 @@ class Server:
         for writer in self.open:
             reset(writer)
         self.open.clear()
+
+
+@pytest.mark.parametrize("make", [connect, connect_async])
+def test_a_client_reads_text_tries_once_more_and_says_nothing_of_itself(make: Callable[[str], Any]) -> None:
+    given = make("redis://127.0.0.1:1").connection_pool.connection_kwargs
+    assert (given["decode_responses"], given["driver_info"]) == (True, None)
+    assert given["retry"].get_retries() == 1
+    assert (given["socket_connect_timeout"], given["socket_timeout"]) == (PATIENCE, PATIENCE)
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
@@ -87,3 +95,10 @@ def test_a_server_that_refuses_is_unavailable(seconds: float) -> None:
             await client.aclose()
 
     run(body)
+
+
+async def test_a_request_waits_for_a_server_that_hangs_only_so_long() -> None:
+    async with asyncio.timeout(60):
+        with pytest.raises(Unavailable, match="broker"):
+            async with within("broker", 0.01):
+                await asyncio.Event().wait()
