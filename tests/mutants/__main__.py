@@ -32,7 +32,8 @@ from msgspec import Struct
 
 from runtime.services import ROOT
 from tests.clusters import Clusters
-from tests.mutants.operators import Mutant, around, mutants, watched
+from tests.mutants.operators import Mutant, mutants
+from tests.mutants.places import around, watched
 from tests.prepared import CLUSTERS
 from tests.quick import chosen
 from tests.reach import OF_ALL, Reach

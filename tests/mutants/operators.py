@@ -6,11 +6,13 @@ code: a condition that no longer holds back, a lock that is gone, a bound that i
 
 import ast
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import replace
+
+from tests.mutants.flow import edits
 
 
 class Mutant(Struct, frozen=True):
@@ -44,6 +46,7 @@ _SWAPS: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.In: ("in", "not in"),
     ast.NotIn: ("not in", "in"),
 }
+_PART = re.compile(r"(?<!\{)\{[a-z_][^{}]*\}(?!\})")
 _STATEMENT = re.compile(r"^\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 # Each: the kind, what is looked for in a statement, and what comes in its place (groups as `re.sub` knows them).
 _SQL: tuple[tuple[str, re.Pattern[str], str], ...] = (
@@ -54,10 +57,24 @@ _SQL: tuple[tuple[str, re.Pattern[str], str], ...] = (
         r"\1 (\2 OR true)",
     ),
     ("condition dropped", re.compile(r"\b(AND|WHERE) ([\w.]+ IS (?:NOT )?NULL)\b"), r"\1 (\2 OR true)"),
+    (
+        "condition dropped",
+        re.compile(r"\b(AND|WHERE) ([\w.]+ (?:=|<>|<=?|>=?) (?:\?|'[^']*'|-?\d+)(?!\w))"),
+        r"\1 (\2 OR true)",
+    ),
+    (
+        "condition dropped",
+        re.compile(r"\b(AND|WHERE) ([\w.]+ IS (?:NOT )?DISTINCT FROM %\(?\w*\)?s)"),
+        r"\1 (\2 OR true)",
+    ),
+    # Of what is written where there is something already, or changed: one column less.
+    ("column not written", re.compile(r",\s+\w+ = (?:excluded\.\w+|%\(\w+\)s)(?=[,\s])"), ""),
+    ("column not written", re.compile(r"(?<=SET )\w+ = (?:excluded\.\w+|%\(\w+\)s),\s+"), ""),
+    ("conflict met", re.compile(r"\s*ON CONFLICT(?: \([^()]*\))? DO NOTHING"), ""),
     # Not of times: no one sees whether something ends in this microsecond or in the next.
-    ("bound", re.compile(r"(?<=[\w)] )(?<!_at )<=(?= )"), "<"),
-    ("bound", re.compile(r"(?<=[\w)] )(?<!_at )>=(?= )"), ">"),
-    ("bound", re.compile(r"(?<=[\w)] )(?<!_at )<(?= [\w%(])"), "<="),
+    ("bound", re.compile(r"(?<=[\w)] )(?<!_at )(?<!timestamp )<=(?= )"), "<"),
+    ("bound", re.compile(r"(?<=[\w)] )(?<!_at )(?<!timestamp )>=(?= )"), ">"),
+    ("bound", re.compile(r"(?<=[\w)] )(?<!_at )(?<!timestamp )<(?= [\w%(])"), "<="),
     ("order", re.compile(r"\bDESC\b"), "ASC"),
     ("order", re.compile(r"(ORDER BY [\w.]+)(?= LIMIT|\n|$)"), r"\1 DESC"),
     ("limit dropped", re.compile(r"\bLIMIT (%\(?\w*\)?s)"), r"LIMIT GREATEST(1000000, \1)"),
@@ -93,60 +110,6 @@ def mutants(path: Path, root: Path) -> list[Mutant]:
     return list(reader.mutants(ast.parse(source)))
 
 
-def around(path: Path, line: int) -> list[str]:
-    """Names by which a test may know the function that a line is in: its own (the innermost), those of who calls it in the file,
-    step by step, and its class's; none outside of all functions and classes."""
-    tree = ast.parse(path.read_bytes())
-    found = [name] if (name := getattr(_innermost(tree, line, _FUNCTIONS), "name", "")) else []
-    calls = {node.name: set(_called(node)) for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)}
-    for name in found:  # grows meanwhile
-        found += [caller for caller, called in calls.items() if name in called and caller not in found]
-    if isinstance(home := _innermost(tree, line, (ast.ClassDef,)), ast.ClassDef):
-        found.append(home.name)
-    return found
-
-
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def _innermost(tree: ast.AST, line: int, kinds: tuple[type[ast.stmt], ...]) -> ast.AST | None:
-    found = [
-        node for node in ast.walk(tree) if isinstance(node, kinds) and node.lineno <= line <= (node.end_lineno or 0)
-    ]
-    return found[-1] if found else None  # `walk` comes to inner ones later
-
-
-def _called(function: ast.AST) -> Iterator[str]:
-    for node in ast.walk(function):
-        match node:
-            case ast.Name(id=name) | ast.Attribute(attr=name):
-                yield name
-
-
-def watched(slip: Mutant, source: bytes, mark: Path, *, slipped: bool = True) -> bytes:
-    """A file with the slip in it, whose function makes the file `mark` when it is entered; what is in no function runs always.
-
-    Without the slip, the rest is the same: a test that fails then too has noticed the watch.
-    """
-    slip = slip if slipped else replace(slip, after=slip.before)
-    function = _innermost(ast.parse(source), slip.line, _FUNCTIONS)
-    if not isinstance(function, _FUNCTIONS):
-        mark.touch()
-        return slip.applied(source)
-    body = function.body
-    told = isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and len(body) > 1
-    first = body[1 if told else 0]
-    lines = source.splitlines(keepends=True)
-    at = sum(len(line) for line in lines[: first.lineno - 1]) + first.col_offset
-    # On a line of its own before the first statement; in it where that begins on the line of the `def`.
-    enter = f"globals().get('_in') or globals().update(_in=__import__('pathlib').Path({str(mark)!r}).touch() or True)"
-    separator = f"\n{' ' * first.col_offset}" if lines[first.lineno - 1][: first.col_offset].isspace() else "; "
-    put = (enter + separator).encode()
-    if slip.start >= at:
-        return source[:at] + put + source[at : slip.start] + slip.after.encode() + source[slip.end :]
-    return source[: slip.start] + slip.after.encode() + source[slip.end : at] + put + source[at:]
-
-
 class _Reader:
     def __init__(self, file: str, source: bytes) -> None:
         self._file, self._source = file, source
@@ -157,8 +120,13 @@ class _Reader:
     def mutants(self, tree: ast.AST) -> Iterator[Mutant]:
         skipped = set(_unread(tree))
         for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                yield from self._key(node)
             if node not in skipped:
                 yield from self._of(node)
+                for kind, first, last, after, only in edits(node):
+                    if {first, last}.isdisjoint(skipped):
+                        yield from self._edited(kind, first, last, after, only)
 
     def _of(self, node: ast.AST) -> Iterator[Mutant]:
         match node:
@@ -198,6 +166,28 @@ class _Reader:
                     if isinstance(one, ast.Constant) and str(one.value).startswith("--"):
                         yield self._put(one, f"*({self._text(one)},)[:0]", "option dropped")
 
+    def _edited(
+        self, kind: str, first: ast.AST, last: ast.AST, after: str, only: re.Pattern[str] | None
+    ) -> Iterator[Mutant]:
+        start, end = self._span(first)[0], self._span(last)[1]
+        if kind == "order of statements":
+            between = self._source[self._span(first)[1] : self._span(last)[0]].decode()
+            after = self._text(last) + between + self._text(first)
+        if only is None:
+            yield self._mutant(start, end, after, kind)
+        elif found := only.search(self._source[start:end].decode()):
+            at = start + len(self._source[start:end].decode()[: found.start()].encode())
+            yield self._mutant(at, at + len(found[0].encode()), after, kind)
+
+    def _key(self, node: ast.JoinedStr) -> Iterator[Mutant]:
+        """A name that is put together, as of a key or a lock, with one part less; what has spaces is for people."""
+        text, start = self._text(node), self._span(node)[0]
+        parts = list(_PART.finditer(text))
+        if len(parts) > 1 and not any(character.isspace() for character in _PART.sub("", text)):
+            for part in parts:
+                at = start + len(text[: part.start()].encode())
+                yield self._mutant(at, at + len(part[0].encode()), "", "part of a name dropped")
+
     def _statement(self, node: ast.Constant) -> Iterator[Mutant]:
         text, start = self._text(node), self._span(node)[0]
         for kind, pattern, put in _SQL:
@@ -221,11 +211,12 @@ class _Reader:
         return self._mutant(*self._span(node), after, kind)
 
     def _mutant(self, start: int, end: int, after: str, kind: str) -> Mutant:
-        line = self._source.count(b"\n", 0, start) + 1
-        return Mutant(self._file, line, kind, start, end, self._source[start:end].decode(), after)
+        return Mutant(
+            self._file, bisect_right(self._starts, start), kind, start, end, self._source[start:end].decode(), after
+        )
 
     def _span(self, node: ast.AST) -> tuple[int, int]:
-        assert isinstance(node, ast.expr | ast.stmt | ast.keyword)
+        assert isinstance(node, ast.expr | ast.stmt | ast.keyword | ast.excepthandler)
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
         return self._starts[node.lineno - 1] + node.col_offset, self._starts[node.end_lineno - 1] + node.end_col_offset

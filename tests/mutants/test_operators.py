@@ -8,7 +8,8 @@ import pytest
 
 from runtime.services import ROOT
 from tests.mutants.__main__ import GROUPS, drawn, known_slips, named
-from tests.mutants.operators import around, mutants, watched
+from tests.mutants.operators import mutants
+from tests.mutants.places import around, watched
 
 SOURCE = '''
 async def take(conn, lock, limit, *, quick):
