@@ -46,6 +46,7 @@ SHOWN = {"report.py", "screen.py", "timeline_text.py"}
 MARKED = {"every", "time_limit", "status"}
 # What a field of a request may hold at least and at most.
 BOUNDS = {"min_length", "max_length", "ge", "gt", "le", "lt"}
+BOUNDED = re.compile(rf"\b({'|'.join(sorted(BOUNDS))})=".encode())
 # How long a call may take and how much of it is kept, by what it is called there.
 GIVEN = re.compile(r"timeout|maxsize|maxlen|backlog|grace|max_keepalive|retry_after")
 # How many rows one statement takes, with what it is said in.
@@ -89,8 +90,8 @@ def constants(tree: ast.Module, module: str) -> Iterator[tuple[str, Any]]:
 
 
 def marked(tree: ast.Module, lines: list[bytes]) -> Iterator[tuple[str, Any]]:
-    """`every=` of a schedule, what a message says of its run, an error of its status, what a setting is where nobody says, and a
-    statement's own LIMIT."""
+    """`every=` of a schedule, what a message says of its run, an error of its status, what a setting, an option or a parameter is
+    where nobody says, a statement's own LIMIT, and what calls are given."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             for line in node.body:
@@ -100,12 +101,11 @@ def marked(tree: ast.Module, lines: list[bytes]) -> Iterator[tuple[str, Any]]:
                         | ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=value))
                     ) if name in MARKED or node.name == "Settings" or value not in (0, 1):
                         yield f"{node.name}.{name}", value
-        if limits := batches(node):
-            yield f"{named(node)}.LIMIT", limits
-        if modes := octals(node, lines):
-            yield f"{named(node)}.modes", modes
-        if spans := given(node):
-            yield f"{named(node)}.given", spans
+        parts = list(ast.walk(node))
+        yield from unsaid(parts)
+        for what, numbers in (("LIMIT", batches(parts)), ("modes", octals(parts, lines)), ("given", given(parts))):
+            if numbers:
+                yield f"{named(node)}.{what}", numbers
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for call in node.decorator_list:
                 for word in call.keywords if isinstance(call, ast.Call) else ():
@@ -113,9 +113,9 @@ def marked(tree: ast.Module, lines: list[bytes]) -> Iterator[tuple[str, Any]]:
                         yield f"{node.name}.{word.arg}", ast.literal_eval(word.value)
 
 
-def unsaid(tree: ast.Module) -> Iterator[tuple[str, Any]]:
+def unsaid(parts: list[ast.AST]) -> Iterator[tuple[str, Any]]:
     """What a command's option, and a function's parameter, is where nobody says it; of nothing and of one there is no half."""
-    for node in ast.walk(tree):
+    for node in parts:
         pairs: list[tuple[str, ast.expr | None]] = []
         match node:
             case ast.Call(func=ast.Attribute(attr="add_argument"), args=[*_, ast.Constant(value=name)], keywords=words):
@@ -144,24 +144,24 @@ def bounds(node: ast.AST, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from bounds(child, name)
 
 
-def batches(node: ast.stmt) -> tuple[int, ...]:
-    texts = (one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str))
+def batches(parts: list[ast.AST]) -> tuple[int, ...]:
+    texts = (one.value for one in parts if isinstance(one, ast.Constant) and isinstance(one.value, str))
     return tuple(int(number) for text in texts for number in BATCH.findall(text) if int(number) > 1)
 
 
-def octals(node: ast.stmt, lines: list[bytes]) -> tuple[int, ...]:
+def octals(parts: list[ast.AST], lines: list[bytes]) -> tuple[int, ...]:
     """Who may read a file or a folder: an octal number."""
     return tuple(
         one.value
-        for one in ast.walk(node)
+        for one in parts
         if isinstance(one, ast.Constant) and isinstance(one.value, int)
         if lines[one.lineno - 1][one.col_offset :].startswith(b"0o")
     )
 
 
-def given(node: ast.stmt) -> tuple[float, ...]:
+def given(parts: list[ast.AST]) -> tuple[float, ...]:
     """What calls are given by such a name."""
-    words = (one for one in ast.walk(node) if isinstance(one, ast.keyword) and GIVEN.search(one.arg or ""))
+    words = (one for one in parts if isinstance(one, ast.keyword) and GIVEN.search(one.arg or ""))
     values = (word.value.value for word in words if isinstance(word.value, ast.Constant))
     return tuple(one for one in values if isinstance(one, (int, float)) and not isinstance(one, bool))
 
@@ -184,7 +184,8 @@ def found() -> dict[str, dict[str, Any]]:
         name = file.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
         text = file.read_bytes()
         tree = ast.parse(text)
-        said = [*constants(tree, name), *marked(tree, text.splitlines()), *bounds(tree), *unsaid(tree)]
+        said = [*constants(tree, name), *marked(tree, text.splitlines())]
+        said += bounds(tree) if BOUNDED.search(text) else []
         numbers = {one: plain(value) for one, value in said}
         if kept := {one: value for one, value in numbers.items() if value is not None}:
             there[name] = kept
