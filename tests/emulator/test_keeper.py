@@ -264,8 +264,10 @@ async def test_what_is_seen_is_what_is_there_now(world: World) -> None:
     await until(lambda: keeper.seen == "paused")
     os.kill(pid_of(keeper), signal.SIGCONT)
     await until(lambda: keeper.seen == "ready")
+    assert (await keeper.look())["state"] == "ready"
     (world.folder / "one").unlink()
     assert (await keeper.look())["state"] == "silent"
+    keeper.order({"a part": "that takes none"})
 
 
 async def test_a_crash_in_something_larger_waits_for_its_end(world: World) -> None:

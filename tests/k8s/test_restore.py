@@ -1,5 +1,6 @@
 """The drill: dump, destroy, restore, and compare every table. On real PostgreSQL and a real object store."""
 
+import argparse
 import gzip
 import json
 import re
@@ -24,6 +25,7 @@ from k8s.tools import backup, journals, restore
 from k8s.tools.store import BackupError, Bucket, bucket, run_postgres
 from runtime import migrate
 from runtime.journal.journal import Journal
+from shared import clock
 from shared.ids import new_id
 from tests import support
 from tests.clusters import Clusters
@@ -95,6 +97,7 @@ def fill(dsn: str) -> None:
                 [new_id(), name],
             )
         finish(conn, TASK, datetime.now(UTC) - timedelta(hours=1))
+        finish(conn, new_id(), datetime.now(UTC) - timedelta(days=1))  # one that was settled long before any dump
 
 
 def accept(conn: psycopg.Connection, task: UUID) -> None:
@@ -263,18 +266,31 @@ def test_what_is_unknown_is_said_in_a_line(dsn: str, copies: Bucket, tmp_path: P
     copies.download(backup.dump(dsn, copies), file)
     with pytest.raises(BackupError, match=r"there is no schema wast: did you mean waste\?"):
         restore.restore(dsn, file, schema="wast")
+    before = contents(dsn)
+    run_postgres("pg_dump", "--format=custom", "--schema=auth", f"--file={file}", dsn=dsn)
+    with pytest.raises(BackupError, match="the dump has no schema waste"):
+        restore.restore(dsn, file, schema="waste")
+    assert contents(dsn) == before
 
 
-def test_old_dumps_expire_and_the_newest_never_does(dsn: str, copies: Bucket, tmp_path: Path) -> None:
+def test_old_dumps_expire_and_the_newest_never_does(
+    environ: dict[str, str], copies: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     old = [f"postgres/2020010{day}T000000Z.dump" for day in (1, 2)]
     (tmp_path / "x").write_bytes(b"x")
     for key in old:
         copies.upload(tmp_path / "x", key, {})
         copies.upload(tmp_path / "x", f"{key}.json", {})
     assert backup.expire(copies, 30) == old[:1]
-    new = backup.dump(dsn, copies)
-    assert backup.expire(copies, 30) == old[1:]
-    assert copies.keys("postgres/") == [new, f"{new}.json"]
+    kept, due = (f"postgres/{clock.now() - timedelta(days=30, minutes=late):{backup.STAMP}}.dump" for late in (-5, 5))
+    for key in (kept, due):
+        copies.upload(tmp_path / "x", key, {})
+        copies.upload(tmp_path / "x", f"{key}.json", {})
+    assert backup.main(argparse.Namespace(what="dump"), environ) == 0
+    new, *expired = capsys.readouterr().out.splitlines()
+    assert expired == [f"expired: {key}" for key in (old[1], due)]
+    dumps = [kept, new.removeprefix(f"s3://{copies.name}/")]
+    assert copies.keys("postgres/") == [name for key in dumps for name in (key, f"{key}.json")]
 
 
 # Journals
@@ -312,6 +328,55 @@ def test_a_journal_is_copied_without_payloads_while_it_is_written(journal: Path,
     db.close()
 
 
+def test_a_journal_of_before_there_were_payloads_is_copied_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    journal = tmp_path / "old.db"
+    with sqlite3.connect(journal) as db:
+        db.execute("CREATE TABLE local_tasks (task_id TEXT, result BLOB)")
+        db.executemany("INSERT INTO local_tasks VALUES (?, randomblob(2000))", [(str(number),) for number in range(9)])
+    db.close()
+    journals.copy(journal, tmp_path / "copy.db")
+    with sqlite3.connect(tmp_path / "copy.db") as db:
+        assert db.execute("SELECT count(*) FROM local_tasks").fetchone() == (9,)
+    db.close()
+    # A page in the middle that no one reads while it is copied.
+    data = bytearray(journal.read_bytes())
+    middle = len(data) // 2 // 4096 * 4096
+    data[middle : middle + 4096] = bytes(4096)
+    journal.write_bytes(data)
+    with pytest.raises(BackupError, match=r"the copy of .+ is damaged|can't be copied"):
+        journals.copy(journal, tmp_path / "other.db")
+    with pytest.raises(BackupError, match="can't be copied: unable to open"):
+        journals.copy(tmp_path / "none.db", tmp_path / "third.db")
+    assert not (tmp_path / "none.db").exists(), "it is only read"
+
+
+def test_a_copy_that_failed_is_made_again_after_a_minute_and_another_after_an_hour(
+    journal: Path, copies: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.rename(journal.with_name("not yet"))
+    loop = journals.Loop(journal, Bucket(copies.client, "no-such-bucket"), "worker-ai-0")
+    begun, waited, troubles = loop.last, list[float](), list[bool]()
+
+    def wait(told: threading.Event, seconds: float) -> bool:
+        waited.append(seconds)
+        state = loop.look()
+        assert (state["alive"], state["ready"]) == (True, True), "a store that is away restarts nothing"
+        troubles.append(bool(state["reasons"]))
+        if len(waited) == 2:
+            journal.with_name("not yet").rename(journal)
+        if len(waited) == 3:
+            loop._target = copies
+            assert loop.last == begun
+        return len(waited) == 4
+
+    monkeypatch.setattr(clock, "wait", wait)
+    loop.run()
+    assert waited == [3600, 3600, 60, 3600]
+    assert troubles == [False, False, True, False]
+    assert loop.last > begun
+    assert len(copies.keys("journals/worker-ai-0/")) == 1
+
+
 def test_a_lost_journal_comes_back_from_its_copy(journal: Path, copies: Bucket, environ: dict[str, str]) -> None:
     key = journals.store(journal, copies, "worker-ai-0")
     for file in journal.parent.glob("worker.db*"):
@@ -345,11 +410,11 @@ def test_a_damaged_copy_of_a_journal_is_refused_in_a_line(journal: Path, tmp_pat
             "another file": gzip.compress(b"no journal"),
         }[damage]
     )
-    words = ["restore", "--from", str(broken), "--journal", str(tmp_path / "new" / "worker.db")]
+    words = ["restore", "--from", str(broken), "--journal", str(tmp_path / "very" / "new" / "worker.db")]
     done = subprocess.run([sys.executable, "-m", "runtime.cli", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert re.fullmatch(r"eco2 restore: the copy of the journal is damaged: .+\n", done.stderr)
-    assert list((tmp_path / "new").iterdir()) == []
+    assert list((tmp_path / "very/new").iterdir()) == []
 
 
 def test_copies_beyond_the_newest_are_deleted(journal: Path, copies: Bucket, tmp_path: Path) -> None:

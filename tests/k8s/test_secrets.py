@@ -14,6 +14,9 @@ from emulator.servers.postgres import Postgres
 from emulator.servers.redis import RedisServer
 from k8s.programs import secrets
 from k8s.programs.cluster import Cluster
+from k8s.programs.rollout import Patience
+from k8s.programs.rotate import Rotation
+from k8s.programs.wanted import READS
 from runtime import migrate
 from runtime.services import load_services
 from tests.k8s.api.server import Server
@@ -165,11 +168,30 @@ def test_a_rotated_superuser_s_password_is_where_the_cluster_looks_for_it(
     eco2: Eco2, made: Server, database: Postgres
 ) -> None:
     old = secret(made, "database", "postgres-superuser")["password"]
+    others = secret(made, "database", "role-passwords")
     done = eco2("rotate", "superuser", POSTGRES_SUPERUSER_URL=database.superuser_dsn)
     assert done.returncode == 0, done.stderr
     new = secret(made, "database", "postgres-superuser")["password"]
     assert new != old
-    assert new in secret(made, "database", "role-passwords")["POSTGRES_SUPERUSER_URL"]
+    beside = secret(made, "database", "role-passwords")
+    assert new in beside["POSTGRES_SUPERUSER_URL"]
+    assert beside == others | {"POSTGRES_SUPERUSER_URL": beside["POSTGRES_SUPERUSER_URL"]}, "no second one is left"
+    assert secret(made, "database", "rotation") == {}
+    psycopg.connect(database.superuser_dsn, password=new).close()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(database.superuser_dsn)
+
+
+def test_grafana_s_one_pod_is_made_anew_with_its_new_password(made: Server) -> None:
+    source = {"name": "P", "valueFrom": {"secretKeyRef": {"name": secrets.SOURCES["grafana"][1], "key": "password"}}}
+    one = deployment("grafana", source)
+    one["metadata"]["namespace"] = "monitoring"
+    Cluster().apply([one])
+    before = secret(made, *secrets.SOURCES["grafana"])["password"]
+    Rotation(Cluster(), Patience(30)).grafana()
+    assert secret(made, *secrets.SOURCES["grafana"])["password"] != before
+    template = made.store.objects["Deployment", "monitoring", "grafana"]["spec"]["template"]
+    assert template["metadata"]["annotations"][READS]
 
 
 def test_a_rotated_redis_takes_both_passwords_until_the_last_pod_has_the_new(
@@ -200,6 +222,7 @@ def test_a_rotated_redis_takes_both_passwords_until_the_last_pod_has_the_new(
         done = eco2("rotate", "redis", *QUICK, **urls)
         assert done.returncode == 0, done.stderr
         assert both == [True]
+        assert secret(made, "database", "rotation") == {}
         for part, server in servers.items():
             held = secret(made, "eco2", f"{part}-redis")
             assert held["password"] != old[part]

@@ -1,15 +1,19 @@
 """What backup and restore decide by themselves: which entries of a dump, which copies, which program, and with which words"""
 
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from k8s.programs import registry
+from k8s.programs import registry, rotate
 from k8s.programs.quantities import cores, mebibytes
 from k8s.tools import prepare, restore, store
 from k8s.tools.backup import made_at
 from k8s.tools.store import BackupError, NotConfigured, bucket, parse_s3, run_postgres
+from tests import support
 
 ENTRIES = {
     "215; 1259 16500 TABLE waste analyses migrator": True,
@@ -62,6 +66,93 @@ def test_without_a_bucket_nothing_is_begun() -> None:
         bucket({})
     assert bucket({"BACKUP_BUCKET": "one"}).name == "one"
     assert bucket({"BACKUP_BUCKET": "one"}, "another").name == "another"
+
+
+@pytest.fixture
+def environ(s3: support.S3) -> Iterator[dict[str, str]]:
+    """A bucket of copies, as the settings name it; empty afterwards."""
+    found = {"S3_ENDPOINT_URL": s3.url, "BACKUP_BUCKET": s3.bucket}
+    found |= {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key}
+    yield found
+    target = bucket(found)
+    for key in target.keys("postgres/") + target.keys("journals/"):
+        target.delete(key)
+
+
+def test_the_latest_is_the_newest_dump_with_what_was_counted_in_it(environ: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="holds no dump"):
+        restore._fetch("latest", tmp_path, environ)
+    target = bucket(environ)
+    for number, stamp in enumerate(("20260103T000000Z", "20260102T000000Z", "20260104T000000Z")):
+        (tmp_path / "x").write_text(str(number))
+        (tmp_path / "facts").write_text(f'{{"auth.users": {number}}}')
+        target.upload(tmp_path / "x", f"postgres/{stamp}.dump", {})
+        target.upload(tmp_path / "facts", f"postgres/{stamp}.dump.json", {})
+    target.upload(tmp_path / "x", "journals/worker-0/20260105T000000Z.db.gz", {})
+
+    def fetched(source: str) -> tuple[str, dict[str, int] | None]:
+        file, counts = restore._fetch(source, tmp_path, environ)
+        return file.read_text(), counts
+
+    assert fetched("latest") == ("2", {"auth.users": 2})
+    assert fetched(f"s3://{target.name}/postgres/20260102T000000Z.dump") == ("1", {"auth.users": 1})
+    assert fetched(f"s3://{target.name}/journals/worker-0/20260105T000000Z.db.gz") == ("2", None)
+    assert fetched(str(tmp_path / "x")) == ("2", None)
+    with pytest.raises(BackupError, match="there is no file nowhere"):
+        fetched("nowhere")
+
+
+class Short(BaseHTTPRequestHandler):
+    """An object store that has kept a byte less than it was given."""
+
+    length = 0
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_PUT(self) -> None:
+        type(self).length = len(self.rfile.read(int(self.headers["X-Amz-Decoded-Content-Length"] or 0)))
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+
+
+def test_a_copy_that_did_not_arrive_whole_is_none(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"12345")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Short)
+    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+    try:
+        target = bucket(environ | {"S3_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}"})
+        with pytest.raises(BackupError, match="x has 4 bytes and should have 5"):
+            target.upload(tmp_path / "x", "x", {})
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_first_password_that_is_taken_opens_and_when_none_is_the_last_refusal_is_told() -> None:
+    asked: list[str] = []
+
+    def enter(password: str) -> str:
+        asked.append(password)
+        if password != "right":
+            raise PermissionError(password)
+        return "in"
+
+    assert rotate._first(enter, ["", "old", "right", "never asked"], PermissionError) == "in"
+    assert asked == ["", "old", "right"]
+    asked.clear()
+    with pytest.raises(PermissionError, match=r"^other$"):
+        rotate._first(enter, ["wrong", "", "other"], PermissionError)
+    assert asked == ["wrong", "other"], "where one is named, to go in without any is not tried"
+    with pytest.raises(PermissionError):
+        rotate._first(enter, ["wrong", "right"], KeyError)
 
 
 @pytest.fixture
