@@ -133,11 +133,13 @@ class Addresses:
     def _pairs(self) -> list[str]:
         """Every connection between two parts, as `source>target`: a source is a replica, a target all replicas."""
         pairs = []
+        there = {service.name for service in self._all()}
         for service in self._all():
             for number in range(1, self.count(service) + 1):
                 source = replica_name(service.name, number)
                 pairs += [f"{source}>{_USES[use]}" for use in service.uses]
-                pairs += [f"{source}>{callee}" for callee in service.calls]
+                # One that is gone may still be called.
+                pairs += [f"{source}>{callee}" for callee in service.calls if callee in there]
                 if service.is_worker:
                     pairs.append(f"{replica_name(f'syncer-{service.short}', number)}>postgres")
             if not service.is_worker and self.count(service):
