@@ -33,6 +33,7 @@ def _rates(*kinds: str) -> tuple[str, ...]:
 
 
 # Event streams that a host reads and whose end it tells, and the tickets that open them (shared/events.py, shared/tickets.py).
+# XREVRANGE is the last version's, which runs beside this one while it is rolled out.
 _STREAMS = (
     *("~progress:*", "+xadd", "+expire", "+xrange", "+xrevrange", "+xread", "+unlink"),
     *("~ticket:*", "+set", "+getdel"),

@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from shared import identity, supervision
 from shared.errors import Unavailable
-from shared.progress import stream
+from shared.ids import new_id
+from shared.progress import KEPT_AFTER, stream
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -62,23 +63,27 @@ _OURS = ("ended", "stopping", "missed")
 
 
 class _Subject:
-    """Whom to tell of one subject's events, and the id of the last one told; none before the reading has begun."""
+    """Whom to tell of one subject's events, and the id of the last one told."""
 
     def __init__(self) -> None:
         self.listeners: set[asyncio.Queue[Event]] = set()
-        self.last: str | None = None
-        self.begun: asyncio.Task[None] | None = None
+        self.last = "0"
 
 
 class Hub:
-    """Reads every stream that somebody in this process listens to, over one blocking connection."""
+    """Reads every stream that somebody in this process listens to, over one blocking connection.
+
+    A read under way does not know of a stream that somebody listens to since then. It ends by an event of the hub's own: to
+    cancel it would cost a new connection.
+    """
 
     def __init__(self, connect: Callable[[], redis.asyncio.Redis]) -> None:
         self._connect = connect
         self._subjects: dict[str, _Subject] = {}
-        self._changed = asyncio.Event()
+        self._own, self._own_last = stream(new_id()), "0"
         self._reader: TaskLoop | None = None
         self._reading = False
+        self._blocked = False
         self._client: redis.asyncio.Redis | None = None
         self.draining = False
 
@@ -105,37 +110,31 @@ class Hub:
         return len(self._subjects)
 
     @contextlib.asynccontextmanager
-    async def listen(self, subject: UUID) -> AsyncIterator[asyncio.Queue[Event]]:
-        """A queue of the events that come from now on (some that just came may appear in `past` too)."""
+    async def listen(self, subject: UUID) -> AsyncIterator[tuple[asyncio.Queue[Event], bool]]:
+        """A queue of the events that come from now on, and whether those of before come in it too.
+
+        They do for the first who listens; of others some that just came may appear in `past` too.
+        """
         key = stream(subject)
         queue: asyncio.Queue[Event] = asyncio.Queue(QUEUED)
+        first = key not in self._subjects
         told = self._subjects.setdefault(key, _Subject())
         told.listeners.add(queue)
         try:
-            if told.begun is None:
-                # No one's own: whoever came first may leave meanwhile, and the others wait for it too. Each asks for what
-                # is `past` only then, so nothing falls between the two.
-                told.begun = asyncio.create_task(self._begin(key, told))
-            await asyncio.shield(told.begun)
             if not self._reading:
                 self._reading = True
                 self._reader = supervision.task("progress reader", self._read, once=True)
-            yield queue
+            elif first and self._blocked:
+                await self._end_read()
+            yield queue, first
         finally:
             told.listeners.discard(queue)
             if not told.listeners:
-                if told.begun is not None:
-                    told.begun.cancel()
                 del self._subjects[key]
 
     async def close(self) -> None:
         if self._reader is not None:
             await self._reader.stop()
-        # Whoever begins to listen now still uses the client.
-        begun = [told.begun for told in self._subjects.values() if told.begun is not None]
-        for task in begun:
-            task.cancel()
-        await asyncio.gather(*begun, return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
 
@@ -146,34 +145,33 @@ class Hub:
             for queue in told.listeners:
                 _tell(queue, _STOPPING)
 
-    async def _begin(self, key: str, told: _Subject) -> None:
-        """Have the reading begin behind the newest event; with the broker away, at the first."""
+    async def _end_read(self) -> None:
+        """Have the read that is under way end, so that the next one names those who came meanwhile."""
         from shared.redis import within
 
-        newest = "0"
+        # With the broker away no read is under way for long.
         with contextlib.suppress(Unavailable):
             async with within("broker"):
-                entries = await self.client.xrevrange(key, count=1)
-            newest = str(entries[0][0]) if entries else "0"
-        told.last = newest
-        self._changed.set()
+                pipe = self.client.pipeline(transaction=False)
+                pipe.xadd(self._own, {"name": "again"}, maxlen=1)
+                pipe.expire(self._own, KEPT_AFTER)
+                await pipe.execute()
 
     async def _read(self) -> None:
         from redis.exceptions import RedisError
 
         while self._subjects:
-            self._changed.clear()
             # The subject that the answer is for: another may be listened to under its key by then.
-            wanted = {key: told for key, told in self._subjects.items() if told.last is not None}
-            if not wanted:
-                await self._changed.wait()
-                continue
+            wanted = dict(self._subjects)
             try:
                 answer = await self._next(wanted)
             except (RedisError, OSError):
                 await asyncio.sleep(0.5)
                 continue
             for key, entries in answer:
+                if key == self._own:
+                    self._own_last = entries[-1][0]
+                    continue
                 told = wanted[key]
                 told.last = entries[-1][0]
                 for event in _events(entries):
@@ -184,22 +182,13 @@ class Hub:
         self._reading = False
 
     async def _next(self, wanted: dict[str, _Subject]) -> Any:
-        """What comes next on these streams; nothing when another is to be read too."""
-        read = asyncio.create_task(self._xread({key: told.last for key, told in wanted.items()}))
-        changed = asyncio.create_task(self._changed.wait())
-        # A new listener must not wait for the end of the others' blocking read.
+        """What comes next on these streams; nothing after a second without."""
+        after = {key: told.last for key, told in wanted.items()} | {self._own: self._own_last}
+        self._blocked = True
         try:
-            await asyncio.wait({read, changed}, return_when=asyncio.FIRST_COMPLETED)
+            return await self.client.xread(after, block=1000, count=500) or ()  # type: ignore[arg-type]  # wider keys than ours
         finally:
-            # Also when the hub is closed meanwhile: a read left alone would hold its connection.
-            changed.cancel()
-            if not read.done():
-                read.cancel()
-                await asyncio.wait({read})
-        return () if read.cancelled() else read.result() or ()
-
-    async def _xread(self, after: dict[str, str | None]) -> Any:
-        return await self.client.xread(after, block=1000, count=500)  # type: ignore[arg-type] # wider keys than ours
+            self._blocked = False
 
 
 def _tell(queue: asyncio.Queue[Event], event: Event) -> None:
@@ -253,12 +242,12 @@ async def follow(
     """
     seen = last_event_id if last_event_id and _valid_id(last_event_id) else "0"
     run = ""
-    async with hub.listen(subject) as queue:
+    async with hub.listen(subject) as (queue, first):
         if seen != "0" and restart:
             earlier = await hub.past(subject, "0")
             # Unknown when a broker lost the stream: then what follows is another run's.
             run = next((e.run for e in reversed(earlier) if not _later(e.id, seen) and e.run), "unknown")
-        waiting = await hub.past(subject, seen)
+        waiting = [] if first else await hub.past(subject, seen)
         look_now = True
         quiet_since = looked = time.monotonic()
 
@@ -273,7 +262,8 @@ async def follow(
                     yield _line(event.name, event.data, event.id)
 
         while True:
-            look_now = look_now or any(event.name == "ended" for event in waiting)
+            ended = any(event.name == "ended" for event in waiting)
+            look_now = look_now or ended
             if chunk := b"".join(lines(waiting)):
                 quiet_since = time.monotonic()
                 yield chunk
@@ -283,7 +273,8 @@ async def follow(
                 look_now, looked = False, time.monotonic()
                 terminal = await look()
                 if terminal is not None:
-                    chunk = b"".join(lines(await hub.past(subject, seen)))
+                    # Where the end itself was told, all that came before it was.
+                    chunk = b"" if ended else b"".join(lines(await hub.past(subject, seen)))
                     yield chunk + _line(terminal[0], terminal[1], None)
                     return
             # A session that has ended is told nothing more; the client hears 401 when it comes again.
@@ -316,19 +307,21 @@ E = TypeVar("E", bound=Ending)
 
 
 def looking_at(first: E, select: Callable[[], Awaitable[E | None]]) -> Callable[[], Awaitable[tuple[str, Any] | None]]:
-    """A `look` for `follow`: reads the row by `select` until it has ended, or is gone.
+    """A `look` for `follow`: reads the row by `select` until it has ended, or is gone. The first look is `first`: just read.
 
     A stream that has begun can't answer 404 or 503 any more. A row deleted meanwhile ends it as `failed`, with what was
     last known of it; a database that is away leaves the stream open, and the row is read again soon.
     """
-    known = first
+    known, fresh = first, True
 
     async def look() -> tuple[str, Any] | None:
-        nonlocal known
+        nonlocal known, fresh
         try:
-            found = await select()
+            # What ends after it was read says so in the stream.
+            found = first if fresh else await select()
         except Unavailable:
             return None
+        fresh = False
         if found is None:
             known.status, known.error_code, known.error = "failure", "deleted", "It was deleted meanwhile."
             return "failed", known

@@ -157,7 +157,6 @@ WITH_AN_END = {
     "k8s/programs/lock.py": "renews a lease for the time of one command",
     "runtime/http/admission.py": "whether one client is still there",
     "runtime/journal/server.py": "one client's connection",
-    "shared/events.py": "one read, inside a kept loop",
     "shared/silence.py": "one look, made anew by a timer",
     "shared/units.py": "ends when no unit waits; whoever waits for one is told of its end",
 }

@@ -264,7 +264,7 @@ async def test_a_quiet_stream_has_comments(hub: Hub, monkeypatch: pytest.MonkeyP
 
 
 class Slow:
-    """The broker's client, whose look for the newest event takes until `go` is set."""
+    """The broker's client, whose first read takes until `go` is set."""
 
     def __init__(self, broker_url: str) -> None:
         self._client = connect_async(broker_url)
@@ -274,11 +274,10 @@ class Slow:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    async def xrevrange(self, *arguments: Any, **options: Any) -> Any:
-        found = await self._client.xrevrange(*arguments, **options)
+    async def xread(self, *arguments: Any, **options: Any) -> Any:
         self.asked.set()
         await self.go.wait()
-        return found
+        return await self._client.xread(*arguments, **options)
 
 
 async def following(hub: Hub, subject: UUID, row: Row, names: list[str]) -> None:
@@ -332,6 +331,39 @@ async def test_nothing_falls_between_what_was_and_what_comes_for_one_who_comes_w
     publisher.add(subject, None, "ended", {})
     await asyncio.wait_for(asyncio.gather(*tasks), 60)
     await hub.close()
+
+
+async def test_those_who_come_while_a_read_waits_are_told_and_cost_no_connection_each(
+    hub: Hub, publisher: Publisher, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "LOOK_EVERY", 600.0)  # no one looks at the row before it is told
+    client = connect(broker_url)
+    begun = client.info("stats")["total_connections_received"]
+    tasks = []
+    for _ in range(20):
+        subject, names = new_id(), list[str]()
+        await until(lambda: hub._blocked or not tasks)
+        tasks.append(asyncio.create_task(following(hub, subject, Row(), names)))
+        publisher.add(subject, new_id(), "token", {"text": "x", "index": 0})
+        await until(lambda names=names: names == ["token"])
+    # The publisher's, the read's, and that of what else is asked.
+    assert client.info("stats")["total_connections_received"] - begun <= 3
+    for one in tasks:
+        one.cancel()
+    await asyncio.wait(tasks)
+    client.close()
+
+
+async def test_the_first_look_is_at_the_row_that_was_just_read() -> None:
+    rows = [Ends("pending"), Ends("success")]
+
+    async def select() -> Ends:
+        return rows[1]
+
+    assert await looking_at(rows[1], select)() == ("done", rows[1])
+    look = looking_at(rows[0], select)
+    assert await look() is None
+    assert await look() == ("done", rows[1])
 
 
 async def test_a_listener_that_comes_as_the_last_one_leaves_is_told(
@@ -411,7 +443,7 @@ async def test_many_streams_are_read_seldom_and_none_of_their_events_is_lost(hub
     ready, all_told = asyncio.Semaphore(0), asyncio.Event()
 
     async def listener(subject: UUID) -> None:
-        async with hub.listen(subject) as queue:
+        async with hub.listen(subject) as (queue, _):
             ready.release()
             await queue.get()
             told.append(subject)
