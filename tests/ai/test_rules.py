@@ -42,6 +42,7 @@ def test_what_was_done_with_a_thing_stands_between_the_words_of_its_name(known: 
         ("휴지통 깨졌는데 어디에 버려", "휴지통"),
         ("어묵 유리병 수거함에 넣어도 돼요?", "어묵"),
         ("옷걸이에 걸린 채로 코트 넣어도 되나요?", "코트"),
+        ("플라스틱 옷겉이", "플라스틱 옷걸이"),
     ],
 )
 def test_one_thing_is_meant_though_others_are_named(known: Calls, text: str, wanted: str) -> None:

@@ -129,3 +129,37 @@ async def test_a_place_is_added_once_however_often_it_is_sent_at_the_same_instan
 ) -> None:
     await one_at_a_time(location, database, person.id, person.headers, "POST", PLACES, HOME)
     assert (await location.get(PLACES, headers=person.headers)).json()["items"] == []
+
+
+async def test_what_is_planned_with_its_values_is_never_prepared(database: Database) -> None:
+    """A plan for all values knows neither the limit nor which filters are none: it reads the whole table."""
+    words = ["%aaaa%", "%bbbb%", "%cccc%"]
+    async with database.transaction() as conn:
+        for _ in range(12):
+            await sql.select_nearest(conn, LAT, LON, 100.0, sql.Wanted(), 1)
+            await sql.select_inside(conn, (LON, LAT, LON + 0.1, LAT + 0.1), sql.Wanted(), 1)
+            for count in (1, 3):
+                await sql.select_by_words(conn, "a", words[:count], 1)
+            await sql.select_known_word(conn, "aaaa", "%aaaa%")
+            await sql.select_similar_words(conn, "aaaa", 1)
+        cur = await conn.execute(
+            "SELECT statement FROM pg_prepared_statements WHERE statement ~ 'recycle_centers|center_words'"
+        )
+        assert await cur.fetchall() == []
+
+
+async def test_what_the_planner_is_forbidden_for_one_search_it_may_again_afterwards(database: Database) -> None:
+    switches = ("enable_bitmapscan", "enable_sort", "enable_seqscan")
+
+    async def off(conn: Connection) -> set[str]:
+        cur = await conn.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(switches)])
+        return {name for name, setting in await cur.fetchall() if setting == "off"}
+
+    async with database.transaction() as conn:
+        await sql.select_inside(conn, (LON, LAT, LON + 0.1, LAT + 0.1), sql.Wanted(), 1)
+        assert await off(conn) == {"enable_bitmapscan", "enable_sort"}
+    async with database.transaction() as conn:
+        await sql.select_similar_words(conn, "aaaa", 1)
+        assert await off(conn) == {"enable_seqscan"}
+    async with database.connection() as conn:
+        assert await off(conn) == set()

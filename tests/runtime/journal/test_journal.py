@@ -356,6 +356,11 @@ def test_a_file_damaged_under_a_running_worker_is_set_aside_and_the_work_goes_on
     assert len(list(path.parent.glob("worker.db.damaged-*"))) >= 1
 
 
+def test_a_volume_that_is_empty_is_begun(tmp_path: Path) -> None:
+    Journal(tmp_path / "volume" / "storage" / "worker.db").close()
+    assert (tmp_path / "volume" / "storage" / "worker.db").stat().st_mode & 0o077 == 0
+
+
 def test_a_file_of_a_newer_program_is_refused(path: Path) -> None:
     journal = Journal(path)
     journal.submit(lambda db: db.execute("PRAGMA user_version=99").fetchall()).result()
