@@ -69,7 +69,8 @@ _AUXILIARY = re.compile(
 # "old keyboard, e-waste?", "newspaper and books, same bin?", "wet wipes, flush?"
 _PLACES = (*BINS.values(), TOPICS.together, *(ASPECTS[name] for name in ("toilet", "drain", "bag", "food", "recycle")))
 _BIN_ASKED = re.compile(rf"(?:{'|'.join(words.source for words in _PLACES)})(?: ok| okay| right| or not)?\?+$")
-_WHAT_IF = re.compile(r"면요?[\s?!.~]*$")
+# "더러우면 어디에 버려?" asks of that state, and "의자 버리려면 어떻게 해" of none.
+_WHAT_IF = re.compile(r"(?<!려)면요?(?:\s(?:어디|어떻게|어떡|어째|뭘로)[가-힣\s]*)?[\s?!.~]*$")
 _WANTS = re.compile(r"(?<![가-힣])[가-힣]+(?:으?려면|고 싶)")
 # "뚜껑은요?", "젖었으면?"
 _REMARKS = re.compile(r"[가-힣][은는면]요?[\s?!.~]*$")

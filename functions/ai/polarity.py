@@ -76,11 +76,14 @@ def answered(line: str, aspect: str, understood: Understood) -> str:
     if understood.may and not turns and _NEED_NOT.search(line):
         # "분해해서 버려도 돼?": neither yes nor no says that it need not be.
         return bare(line)
-    return worded(line, said[1] in ("네", "Yes"), understood, outcome=outcome) if turns else line
+    if turns or understood.barred:
+        # "안 씻고 버리면 안 되나": two that turn cancel out, and it is still asked whether it is allowed.
+        return worded(line, said[1] in ("네", "Yes"), understood, outcome=outcome)
+    return line
 
 
 # Aspects that a noun gives away ("뚜껑"), so that only the words of `words/polar.toml` say what is asked about it.
-_BY_WORD = {polar.aspect for polar in POLARS} - {"tied", "wrapped", "separate", "battery"}
+_BY_WORD = {polar.aspect for polar in POLARS} - {"tied", "wrapped", "separate", "battery", "crush", "moisture"}
 
 
 def _polar(line: str, aspect: str, understood: Understood) -> bool | None:
@@ -131,8 +134,12 @@ def binned(line: str, category: str, understood: Understood) -> str:
 def excepted(line: str, aspect: str | None, understood: Understood) -> str:
     """What changes in the thing's state, as the answer to the bin that is asked for."""
     met = "stays" in understood.cases or not _IF.search(line)
-    if not (understood.polar and met) or _WORD.match(line) or not _GENERAL.search(line):
+    if not (understood.polar and met) or _WORD.match(line):
         return line
+    if not _GENERAL.search(line):
+        # "충전기 고장난 거 일반쓰레기?": the line names another bin.
+        elsewhere = aspect == "bag" and names_any_bin(line)
+        return worded(line, False, understood) if elsewhere else line
     if aspect in ("bin", "recycle"):
         return worded(line, understood.bin == "general", understood)
     return worded(line, True, understood) if aspect == "bag" else line
