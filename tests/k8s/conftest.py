@@ -5,7 +5,6 @@ import functools
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import venv
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ from k8s.programs.wanted import overlay_documents, put_images
 from runtime.closure import Checkout
 from runtime.services import ROOT
 from tests.clusters import Clusters
+from tests.k8s import commands
 from tests.k8s.api.server import Server
 from tests.prepared import prepared
 
@@ -89,9 +89,7 @@ def environment_of(home: Path) -> dict[str, str]:
 
 def run_eco2(root: Path, home: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a checkout, with its state and its programs in the folder `home`."""
-    env = {**environment_of(home), **environ}
-    program = [sys.executable, "-m", "runtime.cli", *words]
-    return subprocess.run(program, cwd=root, env=env, capture_output=True, text=True, check=False)
+    return commands.run(root, words, {**environment_of(home), **environ})
 
 
 def kubectl_or_skip() -> str:
