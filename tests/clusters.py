@@ -1,5 +1,6 @@
-"""PostgreSQL clusters as copies of two that were made once: to make and migrate one takes twenty times as long."""
+"""PostgreSQL clusters as copies of three that were made once: to make, migrate and fill one takes fifty times as long."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -7,8 +8,10 @@ from pathlib import Path
 
 from emulator.servers.postgres import Postgres
 from runtime import migrate
+from tests import items
 
 SECRETS = "secrets.json"
+ITEMS = "items.json"
 
 
 # Looked up now: some tests have a PATH of their own.
@@ -16,14 +19,14 @@ _CP = shutil.which("cp") or "/bin/cp"
 
 
 class Clusters:
-    """Two clusters that are never started: as initdb leaves it, and with every role, schema and migration."""
+    """Three clusters that are never started: as initdb leaves it, with every role, schema and migration, with the items too."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @staticmethod
     def make(folder: Path) -> None:
-        """Make both in an empty folder."""
+        """Make all in an empty folder."""
         server = Postgres(folder / "made", durable=False)
         try:
             server.state.create()
@@ -34,6 +37,11 @@ class Clusters:
             migrate.apply(server.dsn("migrator"))
             server.stop()
             _keep(server, folder / "migrated")
+            server.start()
+            seen = asyncio.run(items.fill(server))
+            server.stop()
+            _keep(server, folder / "filled")
+            (folder / "filled" / ITEMS).write_text(json.dumps(seen))
         finally:
             server.destroy()
 
@@ -44,6 +52,12 @@ class Clusters:
     def migrated(self, state: Path) -> Postgres:
         """A server that is not started, prepared and migrated; `destroy()` removes it."""
         return self._copy("migrated", state)
+
+    def filled(self, state: Path) -> Postgres:
+        """The same, with recycle-info's items in their tables."""
+        server = self._copy("filled", state)
+        items.note(server, json.loads((self._folder / "filled" / ITEMS).read_text()))
+        return server
 
     def _copy(self, name: str, state: Path) -> Postgres:
         server = Postgres(state, durable=False)

@@ -46,16 +46,10 @@ DURATIONS = Path(__file__).parents[1] / "build/durations.json"
 # The longest where nothing has run yet, as in CI with its new checkouts: begun last, one of them would run alone for minutes.
 LONGEST = (
     *("faults/test_faults", "k8s/test_killed", "contract/test_schemathesis", "emulator/recording/test_replay"),
-    *("emulator/test_reload", "emulator/recording/test_exporting", "runtime/test_audit", "emulator/test_up"),
-    *("k8s/test_deploy", "emulator/test_replicas", "k8s/test_restore", "contract/test_client", "k8s/test_secrets"),
-    *(
-        "contract/test_isolation",
-        "k8s/test_plan",
-        "emulator/test_dashboard",
-        "contract/test_lint",
-        "emulator/test_loops",
-    ),
-    *("k8s/test_workflows", "recycle_info/test_search", "emulator/network/test_gateway", "runtime/test_closure"),
+    *("emulator/test_reload", "k8s/test_deploy", "emulator/recording/test_exporting", "runtime/test_audit"),
+    *("emulator/test_up", "k8s/test_restore", "k8s/test_secrets", "ai/test_injections", "contract/test_client"),
+    *("k8s/test_rollout", "k8s/test_plan", "emulator/test_dashboard", "runtime/test_closure", "test_main_job"),
+    *("recycle_info/test_search", "recycle_info/test_recall", "emulator/test_replicas", "k8s/test_workflows"),
 )
 _took: dict[str, float] = {}
 
@@ -105,8 +99,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres(clusters: Clusters, state: Path) -> Iterator[Postgres]:
-    """A server with every role, schema and migration."""
-    server = clusters.migrated(state)
+    """A server with every role, schema and migration, and the items."""
+    server = clusters.filled(state)
     try:
         yield server.start()
     finally:

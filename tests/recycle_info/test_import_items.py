@@ -1,13 +1,16 @@
 """eco2 import items"""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from emulator.servers.postgres import Postgres
 from functions.recycle_info import dataset, import_items
+from runtime.services import find
 from shared.db import Database
+from tests.clusters import Clusters
 from tests.support import held_up
 
 ENTRY = """
@@ -26,13 +29,26 @@ do_not_en = ["Do not burn it."]
 """
 
 
+@pytest.fixture(scope="module")
+def server(clusters: Clusters, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A server of this file's own: the others' has all items, and to write them anew takes ten seconds of a processor."""
+    server = clusters.migrated(tmp_path_factory.mktemp("items"))
+    try:
+        yield server.start()
+    finally:
+        server.destroy()
+
+
 @pytest.fixture
-async def empty(db: Callable[[str], Awaitable[Database]]) -> Database:
+async def empty(server: Postgres) -> AsyncIterator[Database]:
     """recycle-info's database without an item."""
-    found = await db("recycle-info")
+    service = find("recycle-info")
+    found = Database(server.dsn(service.database.role, search_path=service.database.schema), name="test")
+    await found.open()
     async with found.connection() as conn:
         await conn.execute("DELETE FROM items")
-    return found
+    yield found
+    await found.close()
 
 
 def write(folder: Path, *entries: tuple[str, str], category: str = "paper") -> Path:
@@ -139,9 +155,11 @@ async def test_malformed_data_is_named_and_loads_nothing(
 async def test_a_folder_without_data_empties_nothing(
     empty: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    await load(empty, capsys)
+    await load(empty, capsys, write(tmp_path, ("a", "가")))
     before = await versions(empty)
-    assert await import_items.import_items([str(tmp_path)], empty) == 1
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    assert await import_items.import_items([str(nothing)], empty) == 1
     assert await versions(empty) == before
     assert before
 

@@ -51,8 +51,8 @@ async def test_what_recycle_info_does_not_know_yet_is_asked_for_again(
 ) -> None:
     umbrella, database = item_id("umbrella"), await db("recycle_info")
     async with database.transaction() as conn:
-        await conn.execute("DELETE FROM items")
-        await conn.execute("DELETE FROM categories")
+        await conn.execute("DELETE FROM items WHERE category = 'metal'")
+        await conn.execute("DELETE FROM categories WHERE category = 'metal'")
     try:
         assert (await here.advise("metal", umbrella)).guide.state == "missing"
         assert await empty_cache.client.keys() == []
