@@ -171,33 +171,35 @@ def named(node: ast.stmt) -> str:
     return ast.unparse(targets[0]) if targets else getattr(node, "name", "")
 
 
-def found() -> dict[str, dict[str, Any]]:
-    """The numbers by module and name."""
-    there: dict[str, dict[str, Any]] = {}
-    files = [
-        *(file for folder in FOLDERS for file in sorted((ROOT / folder).glob("*.py"))),
-        *(ROOT / name for name in FILES),
-    ]
-    for file in files:
-        if not file.is_file() or file.name in SHOWN:
-            continue
-        name = file.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
-        text = file.read_bytes()
-        tree = ast.parse(text)
-        said = [*constants(tree, name), *marked(tree, text.splitlines())]
-        said += bounds(tree) if BOUNDED.search(text) else []
-        numbers = {one: plain(value) for one, value in said}
-        if kept := {one: value for one, value in numbers.items() if value is not None}:
-            there[name] = kept
-    return there
+def modules() -> set[str]:
+    """Whose numbers are written down."""
+    files = [*(file for folder in FOLDERS for file in (ROOT / folder).glob("*.py")), *(ROOT / name for name in FILES)]
+    return {
+        file.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for file in files if file.name not in SHOWN
+    }
 
 
-FOUND = found()
+def numbers(module: str) -> dict[str, Any]:
+    """A module's numbers by name."""
+    file = ROOT / f"{module.replace('.', '/')}.py"
+    if not file.is_file():
+        return {}
+    text = file.read_bytes()
+    tree = ast.parse(text)
+    said = [*constants(tree, module), *marked(tree, text.splitlines())]
+    said += bounds(tree) if BOUNDED.search(text) else []
+    found = {name: plain(value) for name, value in said}
+    return {name: number for name, number in found.items() if number is not None}
 
 
-@pytest.mark.parametrize("module", sorted({*FOUND, *WRITTEN}))
+# Files are read by the tests alone: each process of a run collects these.
+@pytest.mark.parametrize("module", sorted(WRITTEN))
 def test_a_limit_is_the_one_that_is_written_down(module: str) -> None:
-    assert FOUND.get(module) == WRITTEN.get(module), "if it is meant: tests/limits.toml, and the documents that name it"
+    assert numbers(module) == WRITTEN[module], "if it is meant: tests/limits.toml, and the documents that name it"
+
+
+def test_no_other_module_has_a_limit() -> None:
+    assert {module: found for module in modules() - {*WRITTEN} if (found := numbers(module))} == {}
 
 
 # How many rows a function of SQL is told to take, as its statement says it.
@@ -229,9 +231,11 @@ def limited() -> Iterator[tuple[str, str]]:
                 yield f"{file.relative_to(ROOT).as_posix()}: {node.name}", text
 
 
-@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in limited()])
-def test_whoever_is_told_how_many_rows_to_take_takes_no_more(text: str) -> None:
+def test_whoever_is_told_how_many_rows_to_take_takes_no_more() -> None:
     """The answer is cut to its length afterwards too, so without it no one would see anything but the cost."""
-    limits = re.findall(r"\bLIMIT\b(?! \d)", text)
-    assert len(TAKEN.findall(text)) == len(limits)
-    assert limits or re.search(r"\bLIMIT 1\b", text)
+    found = dict(limited())
+    assert found
+    for name, text in found.items():
+        limits = re.findall(r"\bLIMIT\b(?! \d)", text)
+        assert len(TAKEN.findall(text)) == len(limits), name
+        assert limits or re.search(r"\bLIMIT 1\b", text), name
