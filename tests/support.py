@@ -5,7 +5,6 @@ import asyncio
 import io
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import time
@@ -28,11 +27,9 @@ from runtime.services import Service
 from shared import clock, identity
 from shared.db import Connection, Database
 from shared.idempotency import Idempotency
+from tests import web
 
 T = TypeVar("T")
-
-# For `verify=` of a client that speaks plain HTTP: without one, each reads all authorities of this machine, for 20 ms.
-PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class S3(Struct, frozen=True):
@@ -101,7 +98,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
     while True:
         try:
-            httpx.get(url, trust_env=False, verify=PLAIN).raise_for_status()
+            web.get(url).raise_for_status()
             return
         except httpx.HTTPError:
             if process.poll() is not None or time.monotonic() > deadline:

@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from tests import web
 from tests.support import photo
 
 ECO2 = [sys.executable, "-m", "runtime.cli"]
@@ -70,7 +71,7 @@ def test_a_person_gets_an_answer_and_finds_it_again_after_a_kill(system: System,
     paste(screen.partition("A first session")[2], tmp_path)
     login = {"username": "jun", "password": "correct horse"}
 
-    with httpx.Client(base_url=f"{gateway}/api/v1", timeout=30, trust_env=False) as client:
+    with web.Client(base_url=f"{gateway}/api/v1", timeout=30) as client:
         user = client.post("/auth/register", json=login | {"email": "jun@example.com"})
         assert user.status_code == 201, user.text
         analysis = analyse(client, login)
@@ -78,7 +79,7 @@ def test_a_person_gets_an_answer_and_finds_it_again_after_a_kill(system: System,
     assert 0 <= analysis["confidence"] <= 1
     assert analysis["analysis_result"]["candidates"]
     image = analysis["images"][0]["cloudfront_url"]
-    stored = httpx.get(image, trust_env=False)
+    stored = web.get(image)
     assert (stored.status_code, stored.headers["content-type"]) == (200, "image/jpeg")
 
     before = system.status()
@@ -93,12 +94,12 @@ def test_a_person_gets_an_answer_and_finds_it_again_after_a_kill(system: System,
 
     system.up()
     gateway = system.status()["gateway"]
-    with httpx.Client(base_url=f"{gateway}/api/v1", timeout=30, trust_env=False) as client:
+    with web.Client(base_url=f"{gateway}/api/v1", timeout=30) as client:
         tokens = client.post("/auth/login", json=login).json()
         client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
         assert client.get("/auth/me").json() == user.json()
         assert client.get(f"/waste/analyses/{analysis['id']}").json()["waste_type"] == analysis["waste_type"]
-        assert httpx.get(image, trust_env=False).content == stored.content
+        assert web.get(image).content == stored.content
         # What a wrong file becomes: a failure that says so.
         broken = analyse(client, login, b"this is no image at all")
     assert (broken["status"], broken["error_code"]) == ("failure", "not-an-image")
@@ -130,7 +131,7 @@ def analyse(client: httpx.Client, login: dict[str, str], content: bytes | None =
     client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
     content = content or photo()
     form = client.post("/waste/uploads", json={"content_type": "image/jpeg", "size_bytes": len(content)}).json()
-    put = httpx.post(form["url"], data=form["fields"], files={"file": ("photo.jpg", content)}, trust_env=False)
+    put = web.post(form["url"], data=form["fields"], files={"file": ("photo.jpg", content)})
     assert put.status_code == 204, put.text
     accepted = client.post("/waste/analyses", json={"image_key": form["image_key"]})
     assert accepted.status_code == 202, accepted.text

@@ -10,12 +10,13 @@ from emulator.servers.ai import environment
 from emulator.servers.ai_script import Rule, read_script
 from emulator.servers.ai_stub import Stub
 from emulator.state.folder import State
+from tests import web
 
 
 def ask(stub: Stub, text: str, **more: object) -> httpx.Response:
     request = {"model": "any", "messages": [{"role": "user", "content": text}], **more}
     headers = {"Authorization": "Bearer sk-very-secret"}
-    return httpx.post(f"{stub.url}/chat/completions", json=request, headers=headers, trust_env=False)
+    return web.post(f"{stub.url}/chat/completions", json=request, headers=headers)
 
 
 def test_rules_answer_in_order_as_often_as_they_may() -> None:
@@ -38,11 +39,10 @@ def test_a_recording_holds_neither_the_key_nor_the_photo(tmp_path: Path) -> None
     content = [{"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,QUJD"}}]
     with Stub(record=tmp_path / "cassette.jsonl") as stub:
         messages = [{"role": "user", "content": content}]
-        httpx.post(
+        web.post(
             f"{stub.url}/chat/completions",
             json={"model": "any", "messages": messages, "response_format": {}},
             headers={"Authorization": "Bearer sk-very-secret"},
-            trust_env=False,
         ).raise_for_status()
     text = (tmp_path / "cassette.jsonl").read_text()
     assert "secret" not in text
@@ -94,7 +94,7 @@ def test_eco2_up_with_the_stub_points_the_worker_at_it(tmp_path: Path) -> None:
     state.create()
     with environment("stub", {"A": "1", "OPENAI_API_KEY": "sk-real"}, state) as environ:
         assert environ["OPENAI_API_KEY"] == "stub", "the developer's own key goes nowhere"
-        assert httpx.get(f"{environ['OPENAI_BASE_URL']}/models", trust_env=False).status_code == 200
+        assert web.get(f"{environ['OPENAI_BASE_URL']}/models").status_code == 200
     with environment("embedded", {"OPENAI_API_KEY": "sk-real"}, state) as environ:
         assert "OPENAI_API_KEY" not in environ
     with environment(None, {"OPENAI_API_KEY": "sk-real"}, state) as environ:

@@ -20,7 +20,7 @@ from functions.auth import passwords
 from shared import clock
 from shared.db import Database
 from shared.ids import new_id
-from tests import support
+from tests import support, web
 
 PASSWORD = "correct horse battery"
 # bcrypt of PASSWORD at the least cost: real ones take 0.3 s to check.
@@ -56,11 +56,7 @@ class Outside(Struct):
 
     def letters(self, to: str) -> list[dict[str, Any]]:
         """What was written to an address, newest first."""
-        return list(
-            httpx.get(f"{self.url}/mail", params={"to": to}, trust_env=False, verify=support.PLAIN)
-            .raise_for_status()
-            .json()
-        )
+        return list(web.get(f"{self.url}/mail", params={"to": to}).raise_for_status().json())
 
 
 @pytest.fixture(scope="session")

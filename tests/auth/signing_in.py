@@ -8,7 +8,7 @@ import httpx
 
 from functions.auth.pkce import challenge
 from shared.ids import new_id
-from tests.support import PLAIN
+from tests import web
 
 PREFIX = "/api/v1/auth"
 RETURN_TO = "http://localhost:5173/signed-in"
@@ -34,7 +34,7 @@ class App:
 
     async def consent(self, url: str, outcome: str = "allow") -> str:
         """Read the provider's page and answer it; where the provider sends the browser then."""
-        async with httpx.AsyncClient(trust_env=False, verify=PLAIN) as browser:
+        async with web.AsyncClient() as browser:
             page = await browser.get(url)
             assert page.status_code == 200, page.text
             form = dict(parse_qsl(urlsplit(url).query)) | {"subject": self.subject, "email": self.email}

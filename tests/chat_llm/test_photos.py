@@ -15,7 +15,7 @@ from runtime.http.host import build
 from shared import clock
 from shared.db import Database
 from shared.ids import new_id
-from tests import support
+from tests import support, web
 from tests.chat_llm.conftest import BASE, begin, tasks_of
 from tests.conftest import Person, Serve
 
@@ -123,7 +123,7 @@ async def test_what_the_person_chose_counts_and_leaves_nothing_to_ask(
 ) -> None:
     client = await serve("chat_llm", SERVICE_URLS=f"api-location=http://127.0.0.1:9,api-waste={waste}")
     analysis_id = await analysed(analyses, person)
-    async with httpx.AsyncClient(base_url=waste, headers=person.headers) as own:
+    async with web.AsyncClient(base_url=waste, headers=person.headers) as own:
         mended = await own.patch(f"/api/v1/waste/analyses/{analysis_id}", json={"waste_type": "plastic"})
     assert mended.status_code == 200, mended.text
     photo = await photo_of(chat, await post(client, person, analysis_id))

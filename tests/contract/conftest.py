@@ -14,8 +14,9 @@ from emulator.running import environment
 from emulator.state.folder import State
 from shared import clock
 from shared.ids import new_id
+from tests import web
 from tests.emulator.conftest import copied
-from tests.support import PLAIN, photo, refused
+from tests.support import photo, refused
 
 PASSWORD = "correct horse battery"
 
@@ -100,5 +101,5 @@ async def somebody(client: httpx.AsyncClient, prefix: str = "kim") -> Somebody:
 @pytest.fixture
 async def gateway(system: System) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the gateway, without proxies or settings of this machine."""
-    async with httpx.AsyncClient(base_url=system.url, timeout=30, trust_env=False, verify=PLAIN) as client:
+    async with web.AsyncClient(base_url=system.url, timeout=30) as client:
         yield client

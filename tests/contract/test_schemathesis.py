@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import hypothesis
 import hypothesis.errors
 import pytest
@@ -27,6 +26,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests import web
 from tests.contract.conftest import Somebody, System, somebody
 from tests.contract.table import PREFIXES, TABLE, TICKETS, Row
 
@@ -75,7 +75,7 @@ def api(system: System, session: requests.Session) -> BaseSchema:
 
 def a_person(system: System) -> dict[str, str]:
     async def make() -> Somebody:
-        async with httpx.AsyncClient(base_url=system.url, timeout=30, trust_env=False) as client:
+        async with web.AsyncClient(base_url=system.url, timeout=30) as client:
             return await somebody(client, "fuzz")
 
     return asyncio.run(make()).headers

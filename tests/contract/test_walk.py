@@ -12,10 +12,10 @@ import pytest
 from redis import Redis
 
 from runtime.services import load_services
+from tests import web
 from tests.auth.signing_in import RETURN_TO, App
 from tests.contract.conftest import PASSWORD, Somebody, System, somebody
 from tests.contract.table import NESTED, PREFIXES, TABLE, WASTE_TYPES, Row
-from tests.support import PLAIN
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
@@ -133,7 +133,7 @@ async def accounts(walk: Walk, client: httpx.AsyncClient, kim: Somebody) -> None
 async def letter(outside: str, to: str, subject: str) -> str:
     """The token in the newest letter to an address with this word in its subject."""
     end = time.monotonic() + 60
-    async with httpx.AsyncClient(trust_env=False, verify=PLAIN) as client:
+    async with web.AsyncClient() as client:
         while True:
             letters = (await client.get(f"{outside}/mail", params={"to": to})).json()
             texts = [one["text"] for one in letters if subject in one["subject"]]

@@ -20,7 +20,7 @@ from emulator.process import alive, free_port
 from emulator.running import environment
 from emulator.servers.postgres import remove_cluster
 from emulator.state.folder import State
-from tests.support import PLAIN
+from tests import web
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,7 +68,7 @@ class Emulator:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=30, trust_env=False, verify=PLAIN)
+        return web.Client(base_url=self.url, timeout=30)
 
     def sql(self, statement: str) -> str:
         """The first column of what PostgreSQL answers the migrations' role, a line each."""
@@ -139,8 +139,8 @@ def emulator(started_once: Path) -> Iterator[Emulator]:
 @pytest.fixture(scope="module")
 def api(emulator: Emulator) -> Iterator[httpx.Client]:
     """The dashboard's API with its token, on the running emulator."""
-    with httpx.Client(
-        base_url=f"{emulator.url}/_emulator/api", headers={"X-Eco2-Token": emulator.token}, timeout=60, trust_env=False
+    with web.Client(
+        base_url=f"{emulator.url}/_emulator/api", headers={"X-Eco2-Token": emulator.token}, timeout=60
     ) as client:
         yield client
 

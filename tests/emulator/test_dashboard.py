@@ -21,6 +21,7 @@ from emulator.outside.mailbox import Mailbox
 from emulator.running import environment
 from runtime.loader import discover
 from runtime.services import load_services
+from tests import web
 from tests.emulator.conftest import Emulator
 from tests.support import photo
 
@@ -63,7 +64,7 @@ def test_another_page_is_refused_reading_and_writing(api: httpx.Client, headers:
 def test_a_rebound_page_at_the_dashboards_own_port_is_refused_whatever_it_says_of_a_gateway(emulator: Emulator) -> None:
     address = next(part["address"] for part in emulator.about["parts"] if part["name"] == "dashboard")
     headers = {"Host": "rebound.example.com", "X-Forwarded-Host": "127.0.0.1"}
-    with httpx.Client(base_url=address, trust_env=False) as client:
+    with web.Client(base_url=address) as client:
         assert client.get("/_emulator/api/data/tables", headers=headers).status_code == 403
         assert client.get("/_emulator/", headers=headers).status_code == 403
         assert client.get("/_emulator/api/", headers={"X-Eco2-Token": emulator.token}).status_code == 200
@@ -76,7 +77,7 @@ def test_another_user_of_this_machine_gets_the_pages_files_and_nothing_else(
     file = emulator.folder / "emulator.json"
     assert file.stat().st_mode & 0o077 == 0
     for headers in ({}, {"X-Eco2-Token": ""}, {"X-Eco2-Token": "x" * 32}, {"Origin": emulator.url}):
-        with httpx.Client(base_url=emulator.url, headers=headers, trust_env=False) as stranger:
+        with web.Client(base_url=emulator.url, headers=headers) as stranger:
             page = stranger.get("/_emulator/")
             assert page.status_code == 200
             assert emulator.token not in page.text
@@ -168,7 +169,7 @@ def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: http
     assert any(row["kind"] == "sql" and "INSERT INTO uploads" in row["name"] for row in rows)
 
     ticket = httpx.Response(200, content=upload["body"]).json()
-    stored = httpx.post(ticket["url"], data=ticket["fields"], files={"file": picture}, trust_env=False, timeout=60)
+    stored = web.post(ticket["url"], data=ticket["fields"], files={"file": picture}, timeout=60)
     assert stored.status_code < 300, stored.text
     begun = call(api, "POST", "/api/v1/waste/analyses", body={"image_key": ticket["image_key"]})
     assert begun["status"] == 202, begun["body"]
@@ -272,7 +273,7 @@ def test_a_bugs_answer_leads_to_its_traceback_its_source_and_the_statement(
     column = table["columns"][1]
     renamed(column, "moved")
     try:
-        answer = httpx.get(f"{emulator.url}/api/v1/recycle/categories", params={"x": "1"}, trust_env=False)
+        answer = web.get(f"{emulator.url}/api/v1/recycle/categories", params={"x": "1"})
     finally:
         renamed("moved", column)
     assert answer.status_code == 500

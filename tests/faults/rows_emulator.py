@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import httpx
 
+from tests import web
 from tests.emulator.conftest import Emulator, copied, make
 from tests.faults.system import System, must
 from tests.faults.table import row
@@ -48,7 +49,7 @@ class Uploader(threading.Thread):
         self.accepted: list[str] = []
         self.stop = threading.Event()
         self.fault: BaseException | None = None
-        self._client = httpx.Client(base_url=url, timeout=20, trust_env=False)
+        self._client = web.Client(base_url=url, timeout=20)
         self._token, self._until = "", 0.0
 
     def run(self) -> None:
@@ -76,7 +77,7 @@ class Uploader(threading.Thread):
         while True:
             try:
                 files = {"file": ("photo.jpg", content, "image/jpeg")}
-                answer = httpx.post(made["url"], data=made["fields"], files=files, timeout=20, trust_env=False)
+                answer = web.post(made["url"], data=made["fields"], files=files, timeout=20)
                 if answer.status_code < 300:
                     return
                 must(answer.status_code >= 500, f"the store said {answer.status_code}: {answer.text[:200]}")

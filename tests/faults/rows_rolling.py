@@ -18,6 +18,7 @@ import httpx
 
 from emulator.process import free_port
 from runtime.services import ROOT
+from tests import web
 from tests.emulator.conftest import Emulator
 from tests.faults.rows_emulator import no_orphan, running
 from tests.faults.system import System, must
@@ -89,7 +90,7 @@ def beside(emulator: Emulator, code: Path) -> Iterator[dict[str, str]]:
 
 def _ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).is_success
+        return web.get(f"{url}/readyz", timeout=5).is_success
     except httpx.TransportError:
         return False
 
@@ -106,7 +107,7 @@ class Person:
         self.id = ""
         self.analyses: list[str] = []
         self.replies: list[str] = []
-        self.client = httpx.AsyncClient(timeout=60, trust_env=False)
+        self.client = web.AsyncClient(timeout=60)
 
     async def ask(self, method: str, path: str, *good: int, old: bool | None = None, **how: Any) -> httpx.Response:
         """One request to one of the two; whatever is not among `good` is a fault."""

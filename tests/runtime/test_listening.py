@@ -5,10 +5,9 @@ import socket
 import subprocess
 import sys
 
-import httpx
-
 from emulator.process import free_port
 from runtime.services import ROOT
+from tests import web
 
 # A process with a health port that it was given, which begins to answer when its standard input ends.
 PROGRAM = """
@@ -40,7 +39,7 @@ def test_who_asks_while_a_process_starts_waits_in_its_socket_and_who_has_gone_is
                 gone.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
                 gone.close()
             process.stdin.close()
-            assert httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False, timeout=60).status_code == 200
+            assert web.get(f"http://127.0.0.1:{port}/healthz", timeout=60).status_code == 200
         finally:
             process.kill()
         assert process.stderr.read() == b""

@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import web
+
 Popen = subprocess.Popen[str]
 
 
@@ -38,7 +40,7 @@ def answer(port: int, path: str, child: Popen) -> httpx.Response:
     while True:
         over = child.poll() is not None or time.monotonic() > end
         try:
-            found = httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=30)
+            found = web.get(f"http://127.0.0.1:{port}{path}", timeout=30)
             if found.is_success or over:
                 return found
         except httpx.TransportError:

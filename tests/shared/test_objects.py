@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import boto3
-import httpx
 import msgspec
 import pytest
 from botocore.config import Config
@@ -21,6 +20,7 @@ from shared.errors import Unavailable
 from shared.objects import ObjectMissing, ObjectStore, ObjectTooLarge
 from shared.s3_xml import StoredObject
 from shared.settings import Settings
+from tests import web
 from tests.support import S3
 
 
@@ -247,7 +247,7 @@ def test_an_object_of_unknown_length_is_not_read_whatever_comes(size: int) -> No
 def test_a_form_takes_as_much_as_it_says_and_not_a_byte_more(s3: S3, size: int) -> None:
     with made(s3) as store:
         form = store.presign_post(f"uploads/u/{size}", content_type="image/png", max_bytes=10, seconds=60)
-        answer = httpx.post(form.url, data=form.fields, files={"file": b"x" * size}, trust_env=False)
+        answer = web.post(form.url, data=form.fields, files={"file": b"x" * size})
         assert answer.is_success is (1 <= size <= 10)
 
 

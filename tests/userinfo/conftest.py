@@ -19,8 +19,9 @@ from shared.objects import ObjectStore
 from shared.progress import Progress, Publisher
 from shared.redis import connect
 from shared.tasks import Task, TaskFailed
+from tests import web
 from tests.conftest import Person, Serve
-from tests.support import PLAIN, photo
+from tests.support import photo
 
 USERS = "/api/v1/users"
 
@@ -44,7 +45,7 @@ async def upload(client: httpx.AsyncClient, person: Person, content: bytes | Non
     answer = await client.post(f"{USERS}/me/avatar/uploads", json=request, headers=person.headers)
     assert answer.status_code == 201, answer.text
     form = answer.json()
-    async with httpx.AsyncClient(trust_env=False, verify=PLAIN) as outside:
+    async with web.AsyncClient() as outside:
         stored = await outside.post(form["url"], data=form["fields"], files={"file": ("me.jpg", content)})
     assert stored.status_code == 204, stored.text
     return str(form["image_key"])

@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from shared.objects import ObjectMissing, ObjectStore
+from tests import web
 from tests.conftest import Person, Serve
-from tests.support import PLAIN
 from tests.userinfo.conftest import ME
 
 
@@ -17,7 +17,7 @@ async def test_a_form_takes_no_more_than_was_announced(
     )
     form = answer.json()
     assert form["image_key"].startswith(f"uploads/{person.id}/")
-    async with httpx.AsyncClient(trust_env=False, verify=PLAIN) as outside:
+    async with web.AsyncClient() as outside:
         stored = await outside.post(form["url"], data=form["fields"], files={"file": ("me.png", b"x" * 11)})
     assert stored.status_code in (400, 403)
     with pytest.raises(ObjectMissing):

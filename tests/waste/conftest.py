@@ -19,9 +19,9 @@ from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Candidate, Classification, Outcome, ProcessedPhoto, TaskError
 from shared.redis import connect_async
-from tests import items, support
+from tests import items, support, web
 from tests.conftest import Person, Serve, Take
-from tests.support import PLAIN, photo
+from tests.support import photo
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def upload(client: httpx.AsyncClient, person: Person, content: bytes | Non
     )
     assert answer.status_code == 201, answer.text
     form = answer.json()
-    async with httpx.AsyncClient(trust_env=False, verify=PLAIN) as outside:
+    async with web.AsyncClient() as outside:
         stored = await outside.post(form["url"], data=form["fields"], files={"file": ("photo.jpg", content)})
     assert stored.status_code == 204, stored.text
     key: str = form["image_key"]

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from shared.db import Database
+from tests import web
 from tests.conftest import Person
 from tests.waste.conftest import BASE, outbox, upload
 
@@ -150,7 +151,7 @@ async def test_whoever_asks_again_finds_what_was_done_once_and_what_was_not_is_d
 
     async with (
         replica(environment, between) as (address, process),
-        httpx.AsyncClient(base_url=address, trust_env=False, timeout=60) as dying,
+        web.AsyncClient(base_url=address, timeout=60) as dying,
     ):
         asking = asyncio.create_task(ask_all(dying))
         await asyncio.wait_for(between.stopped.wait(), 60)

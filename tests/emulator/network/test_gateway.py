@@ -20,6 +20,7 @@ from openapi_spec_validator import validate
 from emulator.network.merge import merge
 from emulator.process import Command, free_port, spawn, stop, wait_ready
 from emulator.running import environment
+from tests import web
 from tests.emulator.conftest import ROOT, Emulator
 from tests.emulator.test_up import wait
 
@@ -105,7 +106,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     argv = [sys.executable, "-m", "emulator.network.gateway"]
     command = Command("gateway", argv, env, log, cwd=ROOT, pass_fds=(listener.fileno(),))
     process: subprocess.Popen[bytes] = spawn(command, orders=True)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10) as client:
+    with web.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
         wait_ready(process, command, lambda: client.get("/_gateway").status_code == 200)
         yield client
     stop(process)

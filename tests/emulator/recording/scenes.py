@@ -3,8 +3,9 @@
 from io import BytesIO
 from typing import Any
 
-import httpx
 from PIL import Image
+
+from tests import web
 
 PASSWORD = "correct horse battery"
 EMAIL = "mina.kim@example.com"
@@ -38,7 +39,7 @@ class Visitor:
         self.headers: dict[str, str] = {}
 
     def ask(self, method: str, path: str, status: int, **how: Any) -> Any:
-        answer = httpx.request(method, self.url + path, headers=self.headers, timeout=60, trust_env=False, **how)
+        answer = web.request(method, self.url + path, headers=self.headers, timeout=60, **how)
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
@@ -54,7 +55,7 @@ class Visitor:
         content = photo_with_position()
         form = self.ask("POST", "/waste/uploads", 201, json={"content_type": "image/jpeg", "size_bytes": len(content)})
         files = {"file": ("kim-mina.jpg", content, "image/jpeg")}
-        assert httpx.post(form["url"], data=form["fields"], files=files, trust_env=False).is_success
+        assert web.post(form["url"], data=form["fields"], files=files).is_success
         key: str = form["image_key"]
         return key
 
@@ -74,7 +75,7 @@ class Visitor:
         return found
 
     def follow(self, path: str) -> str:
-        return httpx.get(self.url + path, headers=self.headers, timeout=60, trust_env=False).text
+        return web.get(self.url + path, headers=self.headers, timeout=60).text
 
 
 def a_day(url: str, name: str = "mina", email: str = EMAIL) -> Visitor:

@@ -6,7 +6,6 @@ import signal
 import threading
 from pathlib import Path
 
-import httpx
 import pytest
 
 from emulator.process import StartError
@@ -16,6 +15,7 @@ from emulator.recording.form import Answer, Body, Exchange, Log
 from emulator.recording.recorder import finish_left
 from emulator.state import version
 from emulator.state.folder import State
+from tests import web
 from tests.emulator.conftest import Emulator
 from tests.emulator.recording.scenes import Visitor
 
@@ -28,7 +28,7 @@ def test_every_request_is_in_it_with_its_statements_and_tasks(own_emulator: Emul
     assert emulator.eco2("record", "on", "one").stdout.startswith("recording one")
     person.log_in()
     person.photograph()
-    with httpx.Client(base_url=emulator.url, trust_env=False) as client:
+    with web.Client(base_url=emulator.url) as client:
         assert client.get("/nowhere").status_code == 404
         client.get("/_emulator/")  # the dashboard's own pages are not
     said = emulator.eco2("record", "off").stdout

@@ -26,6 +26,7 @@ from emulator.servers.s3 import server
 from emulator.servers.s3.errors import S3Error
 from emulator.servers.s3.wire import MAX_BODY
 from shared import clock
+from tests import web
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -62,7 +63,7 @@ class Store:
 
     def ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/_ready").status_code == 200
+            return web.get(f"{self.url}/_ready").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -144,17 +145,17 @@ def test_an_unknown_key_and_a_wrong_region_are_named(store: Store) -> None:
     with pytest.raises(ClientError) as error:
         store.client(access_key="nobody").list_objects_v2(Bucket=BUCKET)
     assert code(error) == "InvalidAccessKeyId"
-    answer = httpx.get(f"{store.url}/{BUCKET}", headers=signed(store, "GET", f"/{BUCKET}", region="us-west-2"))
+    answer = web.get(f"{store.url}/{BUCKET}", headers=signed(store, "GET", f"/{BUCKET}", region="us-west-2"))
     assert (answer.status_code, "AuthorizationHeaderMalformed" in answer.text) == (400, True)
 
 
 def test_the_anonymous_are_refused(store: Store, s3: "S3Client") -> None:
     s3.put_object(Bucket=BUCKET, Key="private", Body=b"x")
     for method, path in (("GET", "/"), ("GET", f"/{BUCKET}"), ("GET", f"/{BUCKET}/private"), ("PUT", f"/{BUCKET}/new")):
-        answer = httpx.request(method, store.url + path)
+        answer = web.request(method, store.url + path)
         assert (answer.status_code, "<Code>AccessDenied</Code>" in answer.text) == (403, True)
     form = {"key": "new"}
-    assert httpx.post(f"{store.url}/{BUCKET}", data=form, files={"file": b"x"}).status_code == 403
+    assert web.post(f"{store.url}/{BUCKET}", data=form, files={"file": b"x"}).status_code == 403
 
 
 def signed(
@@ -169,22 +170,22 @@ def signed(
 
 def test_content_other_than_the_signed_is_refused(store: Store) -> None:
     headers = signed(store, "PUT", f"/{BUCKET}/tampered", b"good")
-    answer = httpx.put(f"{store.url}/{BUCKET}/tampered", content=b"evil", headers=headers)
+    answer = web.put(f"{store.url}/{BUCKET}/tampered", content=b"evil", headers=headers)
     assert (answer.status_code, "XAmzContentSHA256Mismatch" in answer.text) == (400, True)
 
 
 def test_an_amz_header_that_was_not_signed_is_refused(store: Store) -> None:
     headers = signed(store, "PUT", f"/{BUCKET}/tampered", b"good") | {"x-amz-acl": "public-read"}
-    answer = httpx.put(f"{store.url}/{BUCKET}/tampered", content=b"good", headers=headers)
+    answer = web.put(f"{store.url}/{BUCKET}/tampered", content=b"good", headers=headers)
     assert (answer.status_code, "not signed" in answer.text) == (403, True)
 
 
 def test_a_signed_length_and_type_are_looked_at_as_they_came(store: Store) -> None:
     headers = signed(store, "PUT", f"/{BUCKET}/whole", b"good", Content_Length="4", Content_Type="text/plain")
     assert {"content-length", "content-type"} <= set(re.split("[=;,]", headers["Authorization"]))
-    assert httpx.put(f"{store.url}/{BUCKET}/whole", content=b"good", headers=headers).status_code == 200
+    assert web.put(f"{store.url}/{BUCKET}/whole", content=b"good", headers=headers).status_code == 200
     headers |= {"Content-Type": "text/html"}
-    answer = httpx.put(f"{store.url}/{BUCKET}/whole", content=b"good", headers=headers)
+    answer = web.put(f"{store.url}/{BUCKET}/whole", content=b"good", headers=headers)
     assert (answer.status_code, "SignatureDoesNotMatch" in answer.text) == (403, True)
 
 
@@ -204,13 +205,13 @@ def test_a_length_beyond_what_is_taken_is_refused_before_the_body_comes(
 def test_an_old_request_is_too_skewed(store: Store) -> None:
     headers = signed(store, "GET", f"/{BUCKET}") | {"X-Amz-Date": "20200101T000000Z"}
     headers["Authorization"] = headers["Authorization"].replace(headers["Authorization"].split("/")[1], "20200101", 1)
-    answer = httpx.get(f"{store.url}/{BUCKET}", headers=headers)
+    answer = web.get(f"{store.url}/{BUCKET}", headers=headers)
     assert (answer.status_code, "RequestTimeTooSkewed" in answer.text) == (403, True)
 
 
 def test_a_checksum_that_does_not_fit_is_a_bad_digest(store: Store) -> None:
     headers = signed(store, "PUT", f"/{BUCKET}/sum", b"good", x_amz_checksum_crc32="AAAAAA==")
-    answer = httpx.put(f"{store.url}/{BUCKET}/sum", content=b"good", headers=headers)
+    answer = web.put(f"{store.url}/{BUCKET}/sum", content=b"good", headers=headers)
     assert (answer.status_code, "BadDigest" in answer.text) == (400, True)
 
 
@@ -229,7 +230,7 @@ def chunked(store: Store, path: str, body: bytes, payload: str, trailer: str = "
     request = AWSRequest("PUT", store.url + path, data=b"", headers=headers)
     request.context["checksum"] = {"request_algorithm": {"in": "trailer"}}  # as botocore marks it
     S3SigV4Auth(Credentials("key", "secret"), "s3", REGION).add_auth(request)
-    return httpx.put(store.url + path, content=body, headers=dict(request.headers))
+    return web.put(store.url + path, content=body, headers=dict(request.headers))
 
 
 def test_unsigned_chunks_with_a_trailing_checksum_as_sdks_send_over_https(store: Store, s3: "S3Client") -> None:
@@ -256,16 +257,16 @@ def test_a_chunked_body_that_ends_early_is_incomplete(store: Store) -> None:
 def test_a_presigned_address_gives_until_it_has_expired(store: Store, s3: "S3Client") -> None:
     s3.put_object(Bucket=BUCKET, Key="given", Body=b"x")
     url = s3.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": "given"}, ExpiresIn=60)
-    assert httpx.get(url).content == b"x"
+    assert web.get(url).content == b"x"
     store.advance(61)
-    answer = httpx.get(url)
+    answer = web.get(url)
     assert (answer.status_code, "Request has expired" in answer.text) == (403, True)
 
 
 def test_a_presigned_address_holds_for_one_method_and_key(s3: "S3Client") -> None:
     url = s3.generate_presigned_url("put_object", {"Bucket": BUCKET, "Key": "one"}, ExpiresIn=60)
-    assert httpx.put(url, content=b"x").status_code == 200
-    for answer in (httpx.put(url.replace("/one?", "/two?"), content=b"x"), httpx.delete(url), httpx.put(url + "0")):
+    assert web.put(url, content=b"x").status_code == 200
+    for answer in (web.put(url.replace("/one?", "/two?"), content=b"x"), web.delete(url), web.put(url + "0")):
         assert (answer.status_code, "SignatureDoesNotMatch" in answer.text) == (403, True)
 
 
@@ -283,7 +284,7 @@ def test_half_of_what_was_announced_is_no_object(store: Store, s3: "S3Client") -
 def test_a_presigned_address_lasts_a_week_at_most(s3: "S3Client") -> None:
     for seconds in (604_801, 0, -1):
         url = s3.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": "one"}, ExpiresIn=seconds)
-        answer = httpx.get(url)
+        answer = web.get(url)
         assert (answer.status_code, "AuthorizationQueryParametersError" in answer.text) == (400, True)
 
 
@@ -302,7 +303,7 @@ def form(s3: "S3Client", key: str = "uploads/u/1", seconds: int = 3600) -> dict[
 
 def post(made: dict[str, Any], content: bytes = b"photo", **changes: Any) -> httpx.Response:
     fields = {**made["fields"], **{name.replace("_", "-"): value for name, value in changes.items()}}
-    return httpx.post(made["url"], data=fields, files={"file": ("a.png", content, "image/png")})
+    return web.post(made["url"], data=fields, files={"file": ("a.png", content, "image/png")})
 
 
 def test_a_form_uploads_with_its_own_type(s3: "S3Client") -> None:
@@ -359,7 +360,7 @@ def test_a_prefix_condition_and_the_file_name(s3: "S3Client") -> None:
 
 def test_a_form_without_a_file_is_no_upload(s3: "S3Client") -> None:
     made = form(s3)
-    answer = httpx.post(made["url"], files={name: (None, value) for name, value in made["fields"].items()})
+    answer = web.post(made["url"], files={name: (None, value) for name, value in made["fields"].items()})
     assert (answer.status_code, "exactly one file" in answer.text) == (400, True)
 
 
@@ -394,7 +395,7 @@ def test_what_is_no_whole_form_is_refused(number: int) -> None:
 
 def test_a_page_of_another_origin_may_post_a_form(store: Store, s3: "S3Client") -> None:
     asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
-    preflight = httpx.options(f"{store.url}/{BUCKET}", headers=asked)
+    preflight = web.options(f"{store.url}/{BUCKET}", headers=asked)
     assert (preflight.status_code, preflight.headers["Access-Control-Allow-Origin"]) == (200, "*")
     assert post(form(s3)).headers["Access-Control-Allow-Origin"] == "*"
 
@@ -453,7 +454,7 @@ def test_a_half_written_file_of_a_killed_store_is_no_object_and_one_of_an_older_
         assert (written.exists(), older.exists()) == (True, False)
         # What the disk refuses is not stored, and what it was to replace is as it was.
         (written.parent / f".new-{written.name}").mkdir()
-        refused = httpx.put(
+        refused = web.put(
             f"{store.url}/{BUCKET}/whole", content=b"2", headers=signed(store, "PUT", f"/{BUCKET}/whole", b"2")
         )
         assert (refused.status_code, "InternalError" in refused.text) == (500, True)

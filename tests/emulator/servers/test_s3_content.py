@@ -4,9 +4,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
+from tests import web
 from tests.emulator.servers.test_s3 import BUCKET, Store, form, post
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ BODY = b"0123456789"
 def read(s3: "S3Client", key: str, part: str = "bytes=0-") -> bytes:
     """Some of an object, as no client compares it with a checksum."""
     address = s3.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": key})
-    return httpx.get(address, headers={"Range": part}).content
+    return web.get(address, headers={"Range": part}).content
 
 
 def follows_its_file(store: Store, s3: "S3Client", key: str) -> None:

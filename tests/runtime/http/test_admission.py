@@ -18,7 +18,7 @@ from runtime.http.hosted import Hosted, read_settings
 from runtime.services import find
 from runtime.telemetry import AccessLog
 from shared.errors import Unavailable
-from tests import support
+from tests import support, web
 
 
 async def never() -> None:
@@ -285,7 +285,7 @@ async def test_a_host_answers_so_many_at_once_and_health_meanwhile(environment: 
     doors = Doors()
     async with hosted(environment, doors) as (app, one), support.listening(app) as url:
         places = 2 * one.service.database.pool
-        async with httpx.AsyncClient(base_url=url, trust_env=False, limits=httpx.Limits(max_connections=100)) as client:
+        async with web.AsyncClient(base_url=url, limits=httpx.Limits(max_connections=100)) as client:
             asked = [asyncio.create_task(client.get("/api/v1/auth/wait")) for _ in range(places + 5)]
             await until(lambda: sum(lane.waiting for lane in lanes(one)) == 5)
             assert doors.inside == places
@@ -306,7 +306,7 @@ async def test_a_host_answers_so_many_at_once_and_health_meanwhile(environment: 
 async def test_an_event_stream_holds_no_place_once_it_has_begun(environment: dict[str, str]) -> None:
     doors = Doors()
     async with hosted(environment, doors) as (app, one), support.listening(app) as url:
-        client = httpx.AsyncClient(base_url=url, trust_env=False)
+        client = web.AsyncClient(base_url=url)
         async with client, client.stream("GET", "/api/v1/auth/things/events") as answer:
             assert await anext(answer.aiter_bytes()) == b"data: 1\n\n"
             assert [lane.taken for lane in lanes(one)] == [0] * len(lanes(one))
@@ -323,7 +323,7 @@ async def test_a_body_that_has_not_come_yet_holds_no_place(environment: dict[str
         )
         writer.write(head.encode() + b'{"a"')
         await writer.drain()
-        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        async with web.AsyncClient(base_url=url) as client:
             assert (await client.get("/healthz")).status_code == 200
         assert (doors.inside, [lane.taken for lane in lanes(one)]) == (0, [0] * len(lanes(one)))
         doors.open.set()
@@ -336,7 +336,7 @@ async def test_a_body_that_has_not_come_yet_holds_no_place(environment: dict[str
 async def test_strangers_stand_in_line_by_the_address_that_the_proxy_saw(environment: dict[str, str]) -> None:
     doors = Doors()
     async with hosted(environment | {"TRUSTED_HOPS": "1"}, doors) as (app, one), support.listening(app) as url:
-        client = httpx.AsyncClient(base_url=url, trust_env=False, limits=httpx.Limits(max_connections=100))
+        client = web.AsyncClient(base_url=url, limits=httpx.Limits(max_connections=100))
 
         def ask(address: str) -> asyncio.Task[httpx.Response]:
             return asyncio.create_task(client.get("/api/v1/auth/wait", headers={"X-Forwarded-For": address}))

@@ -23,6 +23,7 @@ from runtime.journal.states import Ended, Start
 from runtime.journal.syncer import Loop
 from shared import clock, supervision
 from shared.ids import new_id
+from tests import web
 from tests.runtime.owner import eventually
 
 
@@ -545,12 +546,12 @@ def test_the_loops_of_a_syncers_process_are_its_health_and_its_main_thread(synce
         (loop,) = [one for one in supervision.loops() if id(one) not in before]
         assert loop.name == "health"
         address = f"http://127.0.0.1:{health.port}/healthz"
-        assert httpx.get(address, trust_env=False, timeout=30).status_code == 200
+        assert web.get(address, timeout=30).status_code == 200
         loop.kill()
         with contextlib.suppress(httpx.HTTPError):  # whoever comes now wakes it, and may be the last one that it hears
-            httpx.get(address, trust_env=False, timeout=30)
+            web.get(address, timeout=30)
         eventually(lambda: (loop.ends, loop.state) == (1, "runs"))
-        assert httpx.get(address, trust_env=False, timeout=30).json()["loops"][-1]["ends"] == 1
+        assert web.get(address, timeout=30).json()["loops"][-1]["ends"] == 1
     finally:
         running.told.set()
         main.join()
