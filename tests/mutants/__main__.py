@@ -49,7 +49,8 @@ GROUPS = (
         f"functions/{name}"
         for name in ("ai", "auth", "chat_llm", "location", "recycle_info", "storage", "userinfo", "waste")
     ),
-    *("shared", "runtime/delivery", "runtime/http", "runtime/journal", "runtime", "emulator", "k8s/programs", "k8s/tools"),
+    *("shared", "runtime/delivery", "runtime/http", "runtime/journal", "runtime", "emulator"),
+    *("k8s/programs", "k8s/tools"),
 )
 
 

@@ -81,6 +81,14 @@ def test_a_code_is_good_once_at_its_own_provider_and_says_who_it_is(provider: Id
         provider.exchange("kakao", FORM | {"code": code})
 
 
+def test_a_code_that_was_asked_for_without_a_challenge_needs_no_verifier(provider: Identity) -> None:
+    code = provider.grant(
+        "google", {k: v for k, v in ASKED.items() if not k.startswith("code_challenge")}, {"sub": "1"}
+    )
+    without = {name: value for name, value in FORM.items() if name != "code_verifier"}
+    assert provider.exchange("google", without | {"code": code})["token_type"] == "Bearer"
+
+
 def test_a_code_ends_after_a_minute(provider: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
     def later(seconds: float) -> Callable[[], float]:
         return lambda: 2e9 + seconds

@@ -100,6 +100,9 @@ def test_every_row_is_there_again_and_nothing_of_the_people(both: tuple[Any, Any
     said = here.execute("SELECT content, sources FROM chat_llm.messages ORDER BY position").fetchall()
     assert said == [("place-1 근처? person-1", [{"title": "person-1@example.com"}]), ("네", [])]
     assert here.execute("SELECT address FROM locations.user_locations").fetchone() == (ADDRESS,)
+    assert here.execute("SELECT analysis_result IS NULL FROM waste.analyses").fetchone() == (True,), (
+        "and not JSON's null"
+    )
     assert replacer.counts["auth.users password_hash", "password"] == 2
     assert replacer.counts["chat_llm.messages content", "text"] == 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.process import StartError
+from emulator.process import CalledWrongly, StartError
 from emulator.recording import folder as recordings
 from emulator.recording import form, opened
 from emulator.recording.form import Answer, Body, Exchange, Log
@@ -159,6 +159,24 @@ def test_a_recording_that_is_open_is_neither_read_nor_deleted_nor_begun_again(be
     assert recordings.every(state) == []
     with pytest.raises(StartError, match="there is no recording day; `eco2 record on` begins one"):
         recordings.find(state, "day")
+
+
+@pytest.mark.parametrize("name", ["", "..", "../day", "a/b", ".hidden", "-x", "a" * 65, "말", "day\n"])
+def test_a_recording_s_name_leads_nowhere_else(begun: tuple[State, Path], name: str) -> None:
+    state, folder = begun
+    for what in (recordings.begin, recordings.find, recordings.delete):
+        with pytest.raises(CalledWrongly, match="can't be a recording's name"):
+            what(state, name)
+    assert recordings.begin(state, "a" * 64).parent == folder.parent, "and beside the first there is room"
+
+
+def test_a_recording_whose_folder_is_gone_is_not_open(begun: tuple[State, Path]) -> None:
+    state, folder = begun
+    assert opened.open_one(state) == opened.open_one(state, requests=True) == folder
+    opened.mark_open(state, folder, requests=False)
+    assert (opened.open_one(state), opened.open_one(state, requests=True)) == (folder, None)
+    folder.rename(folder.with_name("elsewhere"))
+    assert opened.open_one(state) is None
 
 
 def test_what_a_killed_emulator_left_open_is_closed_once(begun: tuple[State, Path]) -> None:
