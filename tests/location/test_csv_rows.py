@@ -161,3 +161,9 @@ def test_a_few_broken_bytes_are_no_reason_to_refuse_a_file_and_more_are(content:
             csv_rows.decode(content)
     else:
         assert csv_rows.decode(content)[1] == encoding
+
+
+def test_each_day_of_the_week_and_the_holidays_have_a_column_of_their_own() -> None:
+    assert list(keco.HOURS) == ["mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday"]
+    assert len(set(keco.COLUMNS)) == len(keco.COLUMNS)
+    assert set(keco.HOURS.values()) < set(keco.COLUMNS)

@@ -152,6 +152,14 @@ async def test_malformed_data_is_named_and_loads_nothing(
     assert await versions(empty) == before
 
 
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    write(tmp_path, ("a", "가"))
+    file = tmp_path / "paper.toml"
+    file.write_bytes(file.read_text(encoding="utf-8").encode("cp949"))
+    with pytest.raises(dataset.DatasetError, match=r"paper\.toml: 'utf-8' codec can't decode"):
+        dataset.read_files(tmp_path)
+
+
 async def test_a_folder_without_data_empties_nothing(
     empty: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

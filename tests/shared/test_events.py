@@ -243,6 +243,10 @@ async def test_a_subject_is_forgotten_with_its_last_listener_and_not_before(hub:
             assert hub.listeners == 2
         assert hub.listeners == 2
     assert hub.listeners == 0
+    assert hub._reader is not None
+    await until(lambda: not hub._reading)
+    await until(lambda: hub._reader is None or hub._reader.state != "runs")
+    assert (hub._reader.ends, hub._reader.trouble()) == (0, ""), "that no one listens is no fault"
     await hub.close()
 
 

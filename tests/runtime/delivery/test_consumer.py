@@ -259,6 +259,7 @@ def test_what_stumbles_as_it_is_taken_goes_back_and_is_taken_again(broker_url: s
     mine.publish([message(queue, "one")])
     with taking(mine, queue, stumble_once) as consumer:
         eventually(lambda: consumer.finished == 2)
+        assert consumer._loops["fetch"].ends == 1, "it is counted and said"
     assert [delivery.message.message_id for delivery in consumer.taken] == ["one", "one"]
     assert mine.client.exists(keys.lease(queue, "one")) == 0
     mine.close()

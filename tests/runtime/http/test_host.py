@@ -421,6 +421,7 @@ async def test_the_openapi_document_says_what_the_parameters_imply(client: httpx
     document = (await client.get(f"{BASE}/openapi.json")).json()
     made = document["paths"][f"{BASE}/mine"]["post"]
     assert made["security"] == [{"bearer": []}]
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     assert set(made["responses"]) == {"201", "400", "401", "413", "415"}
     assert "application/problem+json" in made["responses"]["400"]["content"]
     paged = document["paths"][f"{BASE}/pages"]["get"]
