@@ -175,8 +175,10 @@ class _Reader:
             after = self._text(last) + between + self._text(first)
         if only is None:
             yield self._mutant(start, end, after, kind)
-        elif found := only.search(self._source[start:end].decode()):
-            at = start + len(self._source[start:end].decode()[: found.start()].encode())
+        else:
+            text = self._source[start:end].decode()
+            *_, found = only.finditer(text)  # the node's own is behind those of the nodes in it
+            at = start + len(text[: found.start()].encode())
             yield self._mutant(at, at + len(found[0].encode()), after, kind)
 
     def _key(self, node: ast.JoinedStr) -> Iterator[Mutant]:

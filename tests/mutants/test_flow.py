@@ -70,3 +70,24 @@ def test_what_is_put_together_or_told_in_any_order_is_left_alone(tmp_path: Path)
         "def tell():\n    log.info('a')\n    parser.add_argument('b')\n    print('c', end='')\n", encoding="utf-8"
     )
     assert [one.kind for one in mutants(file, tmp_path) if one.kind == "order of statements"] == []
+
+
+def test_the_end_that_is_left_out_is_the_one_s_own(tmp_path: Path) -> None:
+    file = tmp_path / "nested.py"
+    file.write_text(
+        """
+def end():
+    try:
+        try:
+            go()
+        finally:
+            inner()
+    finally:
+        outer()
+""",
+        encoding="utf-8",
+    )
+    slips = [one for one in mutants(file, tmp_path) if one.kind == "finally dropped"]
+    assert sorted(one.line for one in slips) == [6, 8]
+    for one in slips:
+        compile(one.applied(file.read_bytes()), "nested.py", "exec")

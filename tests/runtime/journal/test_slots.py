@@ -1,6 +1,10 @@
 """The notes of what each thread is at: of its own each, in a file that is whole on the disk and outlives the process"""
 
+import errno
+import os
 from pathlib import Path
+
+import pytest
 
 from runtime.journal.slots import Slots
 from shared.ids import new_id
@@ -32,3 +36,12 @@ def test_the_file_has_no_holes_that_a_full_disk_could_not_fill(tmp_path: Path) -
     path.write_bytes(b"")  # of a start that a full disk ended
     Slots(path).close()
     assert path.stat().st_size == found.st_size
+
+
+def test_a_disk_without_room_for_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        Slots(tmp_path / "running")
