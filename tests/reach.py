@@ -29,6 +29,8 @@ OF_ALL = {
     "tests/test_patience.py": ("functions/", "shared/", "runtime/"),
     "tests/contract/test_table.py": ("functions/",),
 }
+# Folders whose tests lie in one.
+_K8S = ("programs", "tools")
 # Steps from the other tests of the contract to a function.
 CONTRACT = 3
 _MODULE = re.compile(rf"(({'|'.join(OWN)})(\.\w+)+)(:\w*)?")
@@ -95,8 +97,13 @@ class Reach:
         found = self.reached(test, *(file for file in above if file in self._imports and file not in EVERYWHERE))
         folder = Path(test).parent.as_posix().removeprefix("tests/")
         mirrored = Path(folder, Path(test).name.removeprefix("test_")).as_posix()
+        mirrors = {
+            mirrored,
+            f"functions/{mirrored}",
+            *(f"k8s/{part}/{mirrored[4:]}" for part in _K8S if folder == "k8s"),
+        }
         for file in self._files:
-            if file in (mirrored, f"functions/{mirrored}"):
+            if file in mirrors:
                 found[file] = 0
             elif file.startswith(f"{mirrored.removesuffix('.py')}/"):
                 found[file] = 1
