@@ -1,8 +1,8 @@
-"""Which of the things that a text names it only tells of, where rules leave several: a linear classifier of what is around them.
+"""Which of the things that a text names it asks about, and which it only tells of: a linear classifier of what is around a name.
 
 "서랍에서 나온 건전지" asks about no drawer and "종이컵에 커피가 남았어" about no coffee; which words say so is without end. What
-letters before and after a name speak for is in `asides.json`, in hundredths; `python -m tests.eval.asides` trains it. Rules come
-first (`roles.py`): this takes away what is very likely told of, beside a thing that likely is asked about, and adds nothing.
+letters before and after a name speak for is in `asides.json`, in hundredths; `python -m tests.eval.asides` trains it. What the
+rules hear (`roles.py`) counts with it, as little as it is right beside it.
 """
 
 import re
@@ -10,63 +10,114 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from functions.ai import lists, parts
 from functions.ai.linear import read
 from functions.ai.mentions import Mention
-from functions.ai.roles import BOTH_GO, is_thing
+from functions.ai.vocabulary import GRAMMAR, ROLES
 
 FILE = Path(__file__).with_name("asides.json")
 
 Span = tuple[int, int]
 """Where a name is in the text: from, to."""
 
-_ENDS = re.compile(r"[?!.]\s")
-# How much surer it is to be told of than another thing that is named, odds of nine to two; and its own, nine to five.
-_CLEAR = 1.5
-_LIKELY = 0.6
+_PARTICLE = re.compile(rf"(?:{GRAMMAR.particles.source})(?![가-힣])")
+_AND = re.compile(r"[거것건]\s?(?:하고|이?랑|과)\s|그리고|버리면서")
+# "빈 캔에 성냥 넣어서 버려도 돼?"
+_PUT_IN = re.compile(r"[을를도]?\s?넣(?:고|어서?) 버")
+_TOGETHER = re.compile(r"(?:이?랑|하고|와|과) (?:같이|함께|한데|같은|섞)")
+# What the rules' word adds to the odds, and how sure it must be of a second thing.
+_RULES = 0.6
+_SURE = 1.5
 
 
-def without(named: Sequence[Mention], mentioned: Sequence[Mention], text: str) -> list[Mention]:
-    """The things named, without those that are only told of; `mentioned` are all in the text. Parts, materials and bins stay."""
-    if len(named) < 2:
-        return list(named)
-    spans = [(one.start, one.end) for one in mentioned if is_thing(one, text)]
-    asked = {one.start for one in named}
-    odds = {start: read(FILE).odds(around(text, spans, n)) for n, (start, _) in enumerate(spans) if start in asked}
-    if len(odds) < 2:
-        return list(named)
-    told = {start for start, odd in odds.items() if odd > _LIKELY and odd - min(odds.values()) > _CLEAR}
-    joined = {
-        start
-        for one, other in pairwise(spans)
-        if BOTH_GO.search(text, one[1], other[0])
-        for start in (one[0], other[0])
+def asked(mentioned: Sequence[Mention], kept: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
+    """The things that are asked about, of all that a text mentions; the rules `kept` some. One at least where they kept any."""
+    if len(mentioned) < 2 or not kept:
+        return list(kept)
+    spans = [(one.start, one.end) for one in mentioned]
+    heard = {one.start for one in kept}
+    odds = [
+        read(FILE).odds(around(text, spans, number, follows=follows)) + (-_RULES if start in heard else _RULES)
+        for number, (start, _) in enumerate(spans)
+    ]
+    # A part is asked about beside what it belongs to.
+    whole = [odd for one, odd in zip(mentioned, odds, strict=True) if not parts.is_part(one.words(text))]
+    least = min(whole or odds)
+    both = _both(mentioned, text) & heard
+    return [
+        one
+        for one, odd in zip(mentioned, odds, strict=True)
+        if odd == least
+        or (one.start in heard and odd < (0 if parts.is_part(one.words(text)) else -_SURE))
+        or one.start in both
+    ]
+
+
+def _both(mentioned: Sequence[Mention], text: str) -> set[int]:
+    """Where names begin that go with another one: "소금이랑 설탕", "거울을 유리병이랑 같이"."""
+    joined = [
+        pair
+        for pair in pairwise(mentioned)
+        if _AND.search(text, pair[0].end, pair[1].start) or _PUT_IN.match(text, pair[1].end)
+    ]
+    listed = [run for run in lists.runs(mentioned, text) if len(run) > 1]
+    return {one.start for run in (*joined, *listed) for one in run} | {
+        one.start for one in mentioned if _TOGETHER.match(text, one.end)
     }
-    return [one for one in named if one.start not in told - joined or _said_by_itself(one, text)]
 
 
-def _said_by_itself(one: Mention, text: str) -> bool:
-    """Whether its sentence ends before another thing may be named: "우유곽은 종이 아냐? 신문이랑 같이 묶었지"."""
-    return _ENDS.search(text, one.end, len(text) - 1) is not None
-
-
-def around(text: str, spans: Sequence[Span], number: int) -> set[str]:
+def around(text: str, spans: Sequence[Span], number: int, *, follows: bool = False) -> set[str]:
     """What a text holds around one of its names: how what follows begins, how what comes before ends, and runs of both."""
     start, end = spans[number]
     last = number + 1 == len(spans)
     before, after = text[spans[number - 1][1] if number else 0 : start], text[end:]
     between = after if last else text[end : spans[number + 1][0]]
-    name = text[start:end]
+    name, particle = text[start:end], _particle(after)
+    place = f"{'last' if last else 'on'}{min(number, 1)}"
     found = {f"place:{min(number, 2)}of{min(len(spans), 3)}", f"name:{name}", f"ends:{name[-1:]}", f"ends:{name[-2:]}"}
-    found |= {f"then:{after[:length]}" for length in range(1, 7)} | {
-        f"till:{text[:start][-length:]}" for length in range(1, 5)
-    }
+    found |= {f"then:{after[:length]}" for length in range(1, 7)}
+    found |= {f"till:{text[:start][-length:]}" for length in range(1, 5)}
     found |= {f"{'after' if last else 'next'}:{run}" for run in _runs(between[:16])}
     found |= {f"{'before' if number else 'first'}:{run}" for run in _runs(before[-12:])}
+    verb = after[len(particle) :].strip()
+    found |= {f"verb:{verb[:length]}" for length in (1, 2, 3)} | {f"verb:{particle}|{verb[:2]}"}
+    found |= {f"particle:{particle}{place}", f"closing:{particle}|{text[-3:]}"}
+    for kind in (kinds := _kinds(name)):
+        found |= {f"kind:{kind}", f"kind:{kind}{place}", f"kind:{kind}{particle}"}
+    if follows:
+        found |= {"follows", f"follows:{place}", f"follows:{particle}"} | {f"follows:{kind}" for kind in kinds}
     if not last:
         # "자동차에 커피를 쏟았어": what the next name is to its verb.
-        behind = text[spans[number + 1][1] :]
+        following = spans[number + 1]
+        behind, following_name = text[following[1] :], text[slice(*following)]
         found |= {f"over:{behind[:length]}" for length in range(1, 5)}
+        found |= {f"beside:{following_name[-length:]}" for length in (1, 2)}
+        found |= {f"beside:{particle}|{_particle(behind)}"}
+        found |= {f"kinds:{kind}+{other}" for other in _kinds(following_name) for kind in ("", *kinds)}
+    if number:
+        found |= {f"gap:{before}", f"gap:{_particle(before)}|{particle}"}
+        found |= {f"kinds:{other}-{kind}" for other in _kinds(text[slice(*spans[number - 1])]) for kind in ("", *kinds)}
     return found | {"last" if last else f"next in {min(len(between), 6)}"}
+
+
+def _particle(after: str) -> str:
+    found = _PARTICLE.match(after)
+    return found[0] if found else after[:1] if after[:1] in ("", " ") else "~"
+
+
+def _kinds(name: str) -> list[str]:
+    """What a name may be besides a thing: a part, a bin, a material, what holds something."""
+    return [
+        kind
+        for kind, there in (
+            ("part", parts.is_part(name)),
+            ("where", ROLES.where.is_all(name)),
+            ("bin", ROLES.bin.is_all(name)),
+            ("stuff", ROLES.stuff.is_all(name)),
+            ("holder", ROLES.holders.within(name[-2:])),
+        )
+        if there
+    ]
 
 
 def _runs(letters: str) -> Iterator[str]:

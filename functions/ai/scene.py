@@ -5,6 +5,7 @@ import re
 from msgspec import Struct
 
 from functions.ai import asides, bins, lists, parts, rest, roles, topic, wrapped
+from functions.ai import aspects as judge
 from functions.ai import facts as reading
 from functions.ai.facts import Facts
 from functions.ai.mentions import Mention, mentions
@@ -89,7 +90,8 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     text = fact.text
     found = neighbours.search(text, MANY)
     mentioned = _mentioned(fact, found, neighbours)
-    first = asides.without(roles.things(mentioned, text, follows=bool(fact.said)), mentioned, text)[:MOST_ITEMS]
+    said = bool(fact.said)
+    first = asides.asked(mentioned, roles.things(mentioned, text, follows=said), text, follows=said)[:MOST_ITEMS]
     near = fact.near and bool(first or fact.place)
     leans = _leans(fact, first, mentioned)
     # "And the cap?" after a bottle asks for no headgear.
@@ -104,7 +106,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     both = parts.part_and_whole(named, text)
     kept = parts.wholes([one for one in named if both is None or one is not both[0]], text)
     asked_bins = bins.asked_for(text, kept)
-    aspects = _aspects(fact, kept, near=near)
+    aspects = _aspects(fact, kept, mentioned, near=near)
     taken = [*_paid(text), *(bins.spans(text) if asked_bins else ())]
     return Scene(
         facts=fact,
@@ -177,13 +179,16 @@ def _of_things(fact: Facts, things: list[Mention], aspects: tuple[str, ...]) -> 
     )
 
 
-def _aspects(fact: Facts, things: list[Mention], *, near: bool) -> tuple[str, ...]:
+def _aspects(fact: Facts, things: list[Mention], mentioned: list[Mention], *, near: bool) -> tuple[str, ...]:
     """What is asked about the things, outside of their names; first of all a place that they are brought to."""
     line = rest.without(fact.text, parts.without_parts(things, fact.text))
     asked, asks = reading.aspects(line), fact.asks_from
     unasked = (_BEFOREHAND if fact.asks_where else set()) | ({"handed"} if near or fact.open else set())
     first = {"handed"} if _HANDED_IN.search(fact.text) else set(reading.aspects(line[asks:])) if asks else set()
-    return tuple(sorted((one for one in asked if one not in unasked), key=lambda one: one not in first))
+    heard = sorted((one for one in asked if one not in unasked), key=lambda one: one not in first)
+    starts = {one.start for one in things}
+    names = [(one.start, one.end, one.start not in starts) for one in mentioned]
+    return judge.asked(heard, fact.text, names, follows=bool(fact.said))
 
 
 def _elsewhere(text: str, mentioned: list[Mention]) -> bool:

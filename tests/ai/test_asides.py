@@ -9,20 +9,24 @@ from functions.ai import asides
 from functions.ai.mentions import Mention
 from functions.ai.retrieval import Item
 from tests.eval import asides as training
+from tests.eval import marked
 
 
 def test_a_line_says_where_its_names_are_and_which_are_told_of() -> None:
-    assert training.told("[캔]에 {재}가 들었어") == ("캔에 재가 들었어", [((0, 1), False), ((3, 4), True)])
-    for line in ("[캔]", "[캔] {재", "[캔] 재] {재}", "[캔 {재}]"):
-        with pytest.raises(ValueError, match="two names or more"):
-            training.told(line)
+    said = marked.line("[컵] 어디 // [캔]에 {재}가 들었어\tbin\ttell\tfull")
+    assert (said.text, said.names, said.follows) == ("캔에 재가 들었어", (((0, 1), False), ((3, 4), True)), True)
+    assert (said.aspect, said.form, said.state) == ("bin", "tell", "full")
+    for line in ("{재", "[캔] 재] {재}", "[캔 {재}]"):
+        with pytest.raises(ValueError, match="each name"):
+            marked.line(line)
 
 
 def test_what_is_around_a_name_ends_at_the_next_name() -> None:
     spans = [(0, 1), (3, 4)]
     first, last = (asides.around("캔에 재가", spans, number) for number in (0, 1))
-    assert {"name:캔", "then:에 재", "next:에 ", "place:0of2", "next in 2"} <= first
+    assert {"name:캔", "then:에 재", "next:에 ", "place:0of2", "next in 2", "particle:에on0"} <= first
     assert {"name:재", "till:캔에 ", "before:에 ", "place:1of2", "last", "after:가"} - last == {"after:가"}
+    assert "follows" in asides.around("캔에 재가", spans, 0, follows=True)
 
 
 @pytest.mark.parametrize(
@@ -42,18 +46,25 @@ def test_what_is_around_a_name_ends_at_the_next_name() -> None:
     ],
 )
 def test_texts_that_it_was_not_trained_on_are_told_apart(line: str) -> None:
-    text, names = training.told(line)
-    assert text not in {known for known, _ in training.texts()}
-    named = [Mention(_item(text[start:end]), start, end) for (start, end), _ in names]
-    asked = [one.item.name for one in asides.without(named, named, text)]
+    said = marked.line(line)
+    assert said.text not in {known.text for known in training.texts()}
+    named = [Mention(_item(said.text[start:end]), start, end) for (start, end), _ in said.names]
+    asked = [one.item.name for one in asides.asked(named, named, said.text)]
     assert asked == re.findall(r"\[([^\]]+)\]", line)
 
 
-def test_a_part_and_what_all_things_seem_to_be_told_of_stay() -> None:
+def test_a_thing_stays_beside_its_part_and_nothing_is_heard_where_the_rules_hear_nothing() -> None:
     text = "서랍에서 나온 뚜껑"
     named = [Mention(_item("서랍"), 0, 2), Mention(_item("뚜껑"), 8, 10)]
-    assert asides.without(named, named, text) == named
-    assert asides.without(named[:1], named[:1], text) == named[:1]
+    assert asides.asked(named, named, text) == named
+    assert asides.asked(named, named[:1], text) == named[:1]
+    assert asides.asked(named, [], text) == []
+
+
+def test_a_thing_that_the_rules_drop_is_brought_back() -> None:
+    text = "바구니에 담긴 건전지 버려야 하나"
+    basket, battery = Mention(_item("바구니"), 0, 3), Mention(_item("건전지"), 8, 11)
+    assert asides.asked([basket, battery], [basket], text) == [battery]
 
 
 def _item(name: str) -> Item:

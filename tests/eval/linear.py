@@ -35,17 +35,8 @@ def train(examples: Sequence[Example], *, command: str, data: Any, often: int, r
     Raises:
         ValueError: the search has not come to the minimum.
     """
-    from scipy.sparse import csr_array  # half a second, which only who trains should wait
-
-    counts = Counter(one for found, _ in examples for one in found)
-    kept = sorted(one for one, count in counts.items() if count >= often)
-    place = {one: number for number, one in enumerate(kept)}
-    held = [sorted(place[one] for one in found if one in place) for found, _ in examples]
-    rows = np.repeat(np.arange(len(examples)), [len(one) for one in held])
-    values = 1 / np.sqrt([len(found) for found, _ in examples])
-    columns = [column for one in held for column in one]
-    features = csr_array((values[rows], (rows, columns)), (len(examples), len(kept)))
-    weights, bias = fit(features, np.array([answer for _, answer in examples]), ridge)
+    kept, held = features([found for found, _ in examples], often)
+    weights, bias = fit(held, np.array([answer for _, answer in examples]), ridge)
     numbers = np.rint(weights * HUNDREDTHS).astype(int).tolist()
     return LinearFile(
         revision=1,
@@ -54,6 +45,20 @@ def train(examples: Sequence[Example], *, command: str, data: Any, often: int, r
         bias=round(bias * HUNDREDTHS),
         weights={one: number for one, number in zip(kept, numbers, strict=True) if number},
     )
+
+
+def features(found: Sequence[Collection[str]], often: int) -> tuple[list[str], "csr_array"]:
+    """What `often` examples or more hold, and how much of it each example holds: long and short ones count alike."""
+    from scipy.sparse import csr_array  # half a second, which only who trains should wait
+
+    counts = Counter(one for each in found for one in each)
+    kept = sorted(one for one, count in counts.items() if count >= often)
+    place = {one: number for number, one in enumerate(kept)}
+    held = [sorted(place[one] for one in each if one in place) for each in found]
+    rows = np.repeat(np.arange(len(found)), [len(one) for one in held])
+    values = 1 / np.sqrt([len(each) for each in found])
+    columns = [column for one in held for column in one]
+    return kept, csr_array((values[rows], (rows, columns)), (len(found), len(kept)))
 
 
 def fit(features: "csr_array", answers: npt.NDArray[np.bool_], ridge: float) -> tuple[npt.NDArray[np.float64], float]:

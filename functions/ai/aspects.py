@@ -1,0 +1,84 @@
+"""What is asked about a thing, judged by the letters around its name: a classifier beside the words (`words/aspects.toml`).
+
+"다 씻어놨는데 어디에" holds a word of rinsing and asks for a bin, "물로 한번 지나가야 하나" asks for rinsing and holds
+none. `aspects.json` says what runs of one to three letters and how a text begins and ends speak for, a letter for each kind of
+question; `python -m tests.eval.aspects` trains it. A thing that is asked about is written □ in the text, and one only told of △.
+"""
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from functions.ai.vocabulary import ASPECTS, WHERE
+
+FILE = Path(__file__).with_name("aspects.json")
+LONGEST_RUN = 3
+ZERO = 79
+"""The code of the letter that says nothing; the next one says LEVEL more."""
+LEVEL = 0.25
+
+_BETWEEN = re.compile(r"[^\w□△?]+")
+# How likely a kind of question must be to be asked though no word says so, and below what a word is only told.
+_SURE = 0.6
+_TOLD = 0.01
+_DOWN = {"toilet", "drain"}
+# Whoever says these words asks that: where it goes, and how kinds are told apart.
+_SAID = {*WHERE, "tell"}
+
+Name = tuple[int, int, bool]
+"""Where a name is in a text, from, to, and whether it is only told of."""
+
+
+class AspectsFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """What made the classifier, and its numbers: of each thing that a text may hold a letter for each kind of question."""
+
+    revision: int
+    command: str
+    data_sha256: str
+    kinds: tuple[str, ...]
+    biases: str
+    weights: dict[str, str]
+
+    def chances(self, found: Collection[str]) -> dict[str, float]:
+        """How likely each kind of question is. As in training, a text counts alike however much it holds."""
+        rows = [row.encode() for one in found if (row := self.weights.get(one))]
+        levels = [sum(column) - ZERO * len(rows) for column in zip(*rows, strict=True)] or [0] * len(self.kinds)
+        scale = LEVEL / math.sqrt(len(found))
+        odds = [level * scale + (bias - ZERO) * LEVEL for level, bias in zip(levels, self.biases.encode(), strict=True)]
+        shares = [math.exp(one - max(odds)) for one in odds]
+        return {kind: share / sum(shares) for kind, share in zip(self.kinds, shares, strict=True)}
+
+
+@lru_cache(maxsize=1)
+def read() -> AspectsFile:
+    """The classifier's file; kept, since each question asks it."""
+    return msgspec.json.decode(FILE.read_bytes(), type=AspectsFile)
+
+
+def held(text: str, names: Sequence[Name], *, follows: bool) -> set[str]:
+    """What a text holds besides its names."""
+    masked, done = "", 0
+    for start, end, told in names:
+        masked, done = masked + text[done:start] + ("△" if told else "□"), end
+    letters = f" {_BETWEEN.sub(' ', masked + text[done:]).strip()} "
+    lengths = range(1, LONGEST_RUN + 1)
+    found = {letters[start : start + length] for length in lengths for start in range(len(letters) - length + 1)}
+    found |= {f"$:{letters.rstrip()[-length:]}" for length in range(2, 7)}
+    return found | {f"^:{letters.strip()[:length]}" for length in (2, 3)} | ({"follows"} if follows else set())
+
+
+def asked(heard: Sequence[str], text: str, names: Sequence[Name], *, follows: bool) -> tuple[str, ...]:
+    """The aspects whose words are heard, without those that are only told, and first of all the one that surely is asked."""
+    chances = read().chances(held(text, names, follows=follows))
+    likeliest = max(chances, key=chances.__getitem__)
+    # A fee is asked of whoever fetches a thing.
+    chances["pickup"] += chances["unknown"]
+    left = tuple(one for one in heard if one in _SAID or chances.get(one, 1) >= _TOLD)
+    if likeliest not in ASPECTS or chances[likeliest] < _SURE or (likeliest in _DOWN and not _DOWN.isdisjoint(left)):
+        return left
+    return (likeliest, *(one for one in left if one != likeliest))

@@ -1,0 +1,140 @@
+"""Trains what tells kinds of questions apart: `python -m tests.eval.aspects` writes functions/ai/aspects.json.
+
+From the lines of `marked.tsv` that say what is asked: logistic regression over all kinds at once. `--leave-out` prints how
+often it is right about each tenth of the lines when it was trained on the others.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from functions.ai.aspects import FILE, LEVEL, ZERO, AspectsFile, held
+from tests.eval import linear, marked
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+COMMAND = "python -m tests.eval.aspects"
+OFTEN = 4
+"""Lines that hold what counts at least."""
+RIDGE = 4e-5
+PARTS = 10
+# The minimum is reached where no slope is steeper: a weight is then off by less than a level.
+_FLAT = 2e-6
+_MOST = 40
+
+Floats = npt.NDArray[np.float64]
+
+
+def texts() -> list[marked.Line]:
+    return [line for line in marked.lines() if line.aspect]
+
+
+def holds(line: marked.Line) -> set[str]:
+    return held(line.text, [(*span, told) for span, told in line.names], follows=line.follows)
+
+
+def train(given: Sequence[marked.Line]) -> AspectsFile:
+    """The weights of what lines hold; the same lines give the same file."""
+    found = [holds(line) for line in given]
+    kept, features = linear.features(found, OFTEN)
+    kinds = sorted({line.aspect for line in given})
+    wanted = np.array([[line.aspect == kind for kind in kinds] for line in given], dtype=float)
+    weights, biases = fit(features, wanted)
+    rows = [_letters(row) for row in weights]
+    nothing = chr(ZERO) * len(kinds)
+    return AspectsFile(
+        revision=1,
+        command=COMMAND,
+        data_sha256=linear.data_hash(given),
+        kinds=tuple(kinds),
+        biases=_letters(biases),
+        weights={one: row for one, row in zip(kept, rows, strict=True) if row != nothing},
+    )
+
+
+def fit(features: "csr_array", wanted: Floats) -> tuple[Floats, Floats]:
+    """Weights [features, kinds] and biases [kinds]: their sums over an example are the logarithms of its kinds' odds.
+
+    Raises:
+        ValueError: the search has not come to the minimum.
+    """
+    from scipy.optimize import minimize
+
+    (examples, kinds), size = wanted.shape, features.shape[1]
+
+    def loss(numbers: Floats) -> tuple[float, Floats]:
+        weights, biases = numbers[: size * kinds].reshape(size, kinds), numbers[size * kinds :]
+        sums = features @ weights + biases
+        sums -= sums.max(axis=1, keepdims=True)
+        chances = np.exp(sums)
+        total = chances.sum(axis=1, keepdims=True)
+        off = (chances / total - wanted) / examples
+        value = (np.log(total[:, 0]) - (sums * wanted).sum(axis=1)).mean() + RIDGE / 2 * (weights**2).sum()
+        return float(value), np.append((features.T @ off + RIDGE * weights).ravel(), off.sum(axis=0))
+
+    options = {"maxiter": 2000, "maxfun": 4000, "gtol": _FLAT, "ftol": 0, "maxcor": 20}
+    found = minimize(loss, np.zeros((size + 1) * kinds), jac=True, method="L-BFGS-B", options=options)
+    if np.abs(found.jac).max() > _FLAT:
+        raise ValueError(f"the regression stopped before its minimum: {found.message}")
+    return found.x[: size * kinds].reshape(size, kinds), found.x[size * kinds :]
+
+
+def _letters(numbers: Floats) -> str:
+    levels = np.clip(np.rint(numbers / LEVEL), -_MOST, _MOST).astype(int)
+    return "".join(chr(ZERO + level) for level in levels)
+
+
+def differs(one: AspectsFile, other: AspectsFile) -> str:
+    """What two files differ in by more than a level, or nothing."""
+    for name in ("command", "data_sha256", "kinds"):
+        if getattr(one, name) != getattr(other, name):
+            return f"{name}: {getattr(one, name)} and {getattr(other, name)}"
+    nothing = chr(ZERO) * len(one.kinds)
+    rows = [(one.biases, other.biases)] + [
+        (one.weights.get(name, nothing), other.weights.get(name, nothing))
+        for name in one.weights.keys() | other.weights.keys()
+    ]
+    most = max(abs(ord(a) - ord(b)) for row, same in rows for a, b in zip(row, same, strict=True))
+    return f"a number by {most} levels" if most > 1 else ""
+
+
+def write(file: AspectsFile) -> None:
+    whole = msgspec.json.encode(msgspec.structs.replace(file, weights={})).decode().removesuffix("{}}")
+    lines = [msgspec.json.encode({name: row}).decode()[1:-1] for name, row in file.weights.items()]
+    FILE.write_text(whole + "{\n" + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
+
+
+def leave_out() -> None:
+    """Of each tenth of the lines, how often its likeliest kind is the one asked, and how often where it is sure."""
+    given = texts()
+    results = list[tuple[float, bool]]()
+    for part in range(PARTS):
+        file = train([one for number, one in enumerate(given) if number % PARTS != part])
+        for line in given[part::PARTS]:
+            chances = file.chances(holds(line))
+            kind = max(chances, key=chances.__getitem__)
+            results.append((chances[kind], kind == line.aspect))
+    for least in (0, 0.5, 0.6, 0.7, 0.9):
+        sure = [right for chance, right in results if chance >= least]
+        print(f"chances of {least}: {len(sure)} of {len(results)} lines, right {sum(sure) / len(sure):.3f}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--leave-out", action="store_true", help="train without each part in turn; write nothing")
+    if parser.parse_args().leave_out:
+        leave_out()
+        return 0
+    write(file := train(texts()))
+    print(f"{FILE.name}: {len(file.weights)} weights, {FILE.stat().st_size} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
