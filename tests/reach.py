@@ -29,8 +29,6 @@ OF_ALL = {
     "tests/test_patience.py": ("functions/", "shared/", "runtime/"),
     "tests/contract/test_table.py": ("functions/",),
 }
-# Folders whose tests lie in one.
-_K8S = ("programs", "tools")
 # Steps from the other tests of the contract to a function.
 CONTRACT = 3
 _MODULE = re.compile(rf"(({'|'.join(OWN)})(\.\w+)+)(:\w*)?")
@@ -97,11 +95,8 @@ class Reach:
         found = self.reached(test, *(file for file in above if file in self._imports and file not in EVERYWHERE))
         folder = Path(test).parent.as_posix().removeprefix("tests/")
         mirrored = Path(folder, Path(test).name.removeprefix("test_")).as_posix()
-        mirrors = {
-            mirrored,
-            f"functions/{mirrored}",
-            *(f"k8s/{part}/{mirrored[4:]}" for part in _K8S if folder == "k8s"),
-        }
+        # The deploy's programs have their tests in the folder above.
+        mirrors = {mirrored, f"functions/{mirrored}", mirrored.replace("k8s/", "k8s/programs/", 1)}
         for file in self._files:
             if file in mirrors:
                 found[file] = 0

@@ -12,9 +12,8 @@ def test_the_mirrored_test_of_a_function_comes_first() -> None:
     assert REACH.tests_of(["functions/auth/login.py"])[0] == "tests/auth/test_login.py"
 
 
-def test_the_deploy_s_programs_have_their_tests_first_though_these_lie_in_one_folder() -> None:
+def test_the_deploy_s_programs_have_their_tests_first_though_these_lie_in_the_folder_above() -> None:
     assert REACH.tests_of(["k8s/programs/lock.py"], ["leave"])[0] == "tests/k8s/test_lock.py"
-    assert REACH.tests_of(["k8s/tools/restore.py"], ["restore_journal"])[0] == "tests/k8s/test_restore.py"
 
 
 def test_a_service_s_sql_reaches_its_tests_and_no_other_service_s() -> None:
