@@ -1,5 +1,6 @@
 """What backup and restore decide by themselves: which entries of a dump, which copies, which program, and with which words"""
 
+import importlib.util
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -153,6 +154,17 @@ def test_the_first_password_that_is_taken_opens_and_when_none_is_the_last_refusa
     assert asked == ["wrong", "other"], "where one is named, to go in without any is not tried"
     with pytest.raises(PermissionError):
         rotate._first(enter, ["wrong", "right"], KeyError)
+
+
+def test_where_the_wheel_is_not_installed_the_machine_s_program_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BackupError, match="pg_dump is not installed"):
+        store.program("pg_dump")
+    (tmp_path / "pg_dump").touch(0o755)
+    assert store.program("pg_dump") == str(tmp_path / "pg_dump")
 
 
 @pytest.fixture

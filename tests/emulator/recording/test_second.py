@@ -28,3 +28,11 @@ def test_a_killed_replay_s_folder_goes_and_one_that_is_held_or_has_just_begun_st
     with State(held).lock():
         second.remove_left()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in (held, begun, foreign))
+
+
+def test_a_replay_s_folder_goes_also_when_it_fails(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    state.create()
+    with pytest.raises(KeyError), second.removed(state):
+        raise KeyError
+    assert not state.path.exists()
