@@ -22,11 +22,16 @@ Span = tuple[int, int]
 
 _PARTICLE = re.compile(rf"(?:{GRAMMAR.particles.source})(?![가-힣])")
 _AND = re.compile(r"[거것건]\s?(?:하고|이?랑|과)\s|그리고|버리면서")
+# "형광등 두 개랑 유통기한 지난 약", "선풍기하고 못 쓰는 매트리스"
+_WITH = re.compile(rf"(?:\s?{GRAMMAR.counts.source}\s?[가-힣]{{1,2}})?(?:이?랑|하고|와|과)\s(?:[가-힣]+\s){{0,3}}")
 # "빈 캔에 성냥 넣어서 버려도 돼?"
 _PUT_IN = re.compile(r"[을를도]?\s?넣(?:고|어서?) 버")
+_OBJECTS = re.compile(r"[을를]\s")
+_HOLDS = re.compile(r"째|에\s?(?:담|넣|싸)")
 _TOGETHER = re.compile(r"(?:이?랑|하고|와|과) (?:같이|함께|한데|같은|섞)")
 # What the rules' word adds to the odds, and how sure it must be of a second thing.
 _RULES = 0.6
+_OBJECT = 3.0
 _SURE = 1.5
 
 
@@ -34,11 +39,12 @@ def asked(mentioned: Sequence[Mention], kept: Sequence[Mention], text: str, *, f
     """The things that are asked about, of all that a text mentions; the rules `kept` some. One at least where they kept any."""
     if len(mentioned) < 2 or not kept:
         return list(kept)
-    spans = [(one.start, one.end) for one in mentioned]
     heard = {one.start for one in kept}
+    mentioned = [one for one in mentioned if one.start in heard or not _never_asked(one, kept, text)]
+    spans = [(one.start, one.end) for one in mentioned]
     odds = [
-        read(FILE).odds(around(text, spans, number, follows=follows)) + (-_RULES if start in heard else _RULES)
-        for number, (start, _) in enumerate(spans)
+        read(FILE).odds(around(text, spans, number, follows=follows)) + _by_rules(one, text, heard)
+        for number, one in enumerate(mentioned)
     ]
     # A part is asked about beside what it belongs to.
     whole = [odd for one, odd in zip(mentioned, odds, strict=True) if not parts.is_part(one.words(text))]
@@ -53,12 +59,29 @@ def asked(mentioned: Sequence[Mention], kept: Sequence[Mention], text: str, *, f
     ]
 
 
+def _never_asked(one: Mention, kept: Sequence[Mention], text: str) -> bool:
+    """What the rules left out and no odds bring back: "참기름" of "참기름 유리병", the bag of "봉지째" and "봉지에 담은"."""
+    holder_of_it = any(text[one.end : other.start] == " " and "holder" in _kinds(other.words(text)) for other in kept)
+    its_holder = "holder" in _kinds(one.words(text)) and any(text[other.end : one.start] == " " for other in kept)
+    return holder_of_it or its_holder or _HOLDS.match(text, one.end) is not None
+
+
+def _by_rules(one: Mention, text: str, heard: set[int]) -> float:
+    """What the rules' word adds to the odds; the object of a sentence is no bin ("음식물 쓰레기를 봉지째 …")."""
+    if one.start not in heard:
+        return _RULES
+    return -_OBJECT if ROLES.bin.is_all(one.words(text)) and _OBJECTS.match(text, one.end) else -_RULES
+
+
 def _both(mentioned: Sequence[Mention], text: str) -> set[int]:
-    """Where names begin that go with another one: "소금이랑 설탕", "거울을 유리병이랑 같이"."""
+    """Where names begin that go with another one: "소금이랑 설탕", "영수증 신문 잡지 다", "거울을 유리병이랑 같이"."""
     joined = [
         pair
         for pair in pairwise(mentioned)
-        if _AND.search(text, pair[0].end, pair[1].start) or _PUT_IN.match(text, pair[1].end)
+        if (text[pair[0].end : pair[1].start] == " " and not text.startswith(("로", "으로"), pair[1].end))
+        or _AND.search(text, pair[0].end, pair[1].start)
+        or _WITH.fullmatch(text, pair[0].end, pair[1].start)
+        or _PUT_IN.match(text, pair[1].end)
     ]
     listed = [run for run in lists.runs(mentioned, text) if len(run) > 1]
     return {one.start for run in (*joined, *listed) for one in run} | {

@@ -27,8 +27,10 @@ _BETWEEN = re.compile(r"[^\w□△?]+")
 _SURE = 0.6
 _TOLD = 0.01
 _DOWN = {"toilet", "drain"}
-# Whoever says these words asks that: where it goes, and how kinds are told apart.
+# Whoever says these words asks that: where it goes, and how kinds are told apart; and what is poured down there is asked of it.
 _SAID = {*WHERE, "tell"}
+
+_POURED = re.compile(r"(?:변기|하수구|하수도|싱크대|개수대|배수구)에다?\s|\bflush|\bdown the\b")
 
 Name = tuple[int, int, bool]
 """Where a name is in a text, from, to, and whether it is only told of."""
@@ -78,7 +80,8 @@ def asked(heard: Sequence[str], text: str, names: Sequence[Name], *, follows: bo
     likeliest = max(chances, key=chances.__getitem__)
     # A fee is asked of whoever fetches a thing.
     chances["pickup"] += chances["unknown"]
-    left = tuple(one for one in heard if one in _SAID or chances.get(one, 1) >= _TOLD)
+    said = _SAID | _DOWN if _POURED.search(text) else _SAID
+    left = tuple(one for one in heard if one in said or chances.get(one, 1) >= _TOLD)
     if likeliest not in ASPECTS or chances[likeliest] < _SURE or (likeliest in _DOWN and not _DOWN.isdisjoint(left)):
         return left
     return (likeliest, *(one for one in left if one != likeliest))

@@ -1,8 +1,14 @@
 """The rules for what is asked of no single thing, but of a bag or of what is collected: food waste, recyclables."""
 
+import re
+
 from functions.ai.asking import Asking
 from functions.ai.understood import Understood
 from functions.ai.vocabulary import COLLECTIONS, TOPICS, WHERE
+
+# "봉투가 꽉 찼는데", "20리터에 꾹꾹 눌러 담고"
+_BAG = re.compile(r"(?<![가-힣]\s)(?<![가-힣])봉투[가에를]?\s|\d\s?리터")
+_OTHER_BAG = re.compile(r"(?:봉지|봉다리|비닐)에\s?(?:그냥\s)?(?:일반\s?)?쓰레기[를만]?\s?(?:담|넣|버리|싸)")
 
 
 def food_waste_itself(ask: Asking) -> Understood | None:
@@ -18,11 +24,21 @@ def food_waste_itself(ask: Asking) -> Understood | None:
 def bag_itself(ask: Asking) -> Understood | None:
     """ "종량제봉투에 넘치게 담아도 돼?": how full the bag may be, whatever holds it together."""
     scene = ask.scene
-    if not {"bag", "food"} & set(scene.facts.aspects) or not TOPICS.overfull.within(scene.facts.text):
+    bag = "bag" in scene.facts.aspects or _BAG.search(scene.facts.text)
+    if not (bag or "food" in scene.facts.aspects) or not TOPICS.overfull.within(scene.facts.text):
         return None
-    items = ask.called("종량제봉투" if "bag" in scene.facts.aspects else "음식물 쓰레기봉투")
+    items = ask.called("종량제봉투" if bag else "음식물 쓰레기봉투")
     # How full it may be is neither yes nor no to what is done to it.
     return ask.understood("bag_itself", items, aspects=("tied",), polar=False) if items else None
+
+
+def another_bag(ask: Asking) -> Understood | None:
+    """ "까만 봉지에 쓰레기 담아 내놔도 되나요?": waste in a bag that is none of its own."""
+    fact = ask.scene.facts
+    if not fact.polar or _OTHER_BAG.search(fact.text) is None:
+        return None
+    items = ask.called("종량제봉투")
+    return ask.understood("another_bag", items, aspects=("wrapped",)) if items else None
 
 
 def collection_itself(ask: Asking) -> Understood | None:

@@ -33,7 +33,7 @@ Language = Literal["ko", "en"]
 # Longest text that is looked at: a question is at most 4000 characters, and only its beginning is about anything.
 LONGEST = 600
 # Letters of a remark: a longer text says itself what it is about.
-_REMARK = 40
+_REMARK = 60
 
 _HANGUL = re.compile(r"[가-힣ㄱ-ㆎ]")
 # "요거트 먹고 난 통" asks for the 요거트 통: what was done with the thing before is between the two words of its name.
@@ -59,7 +59,7 @@ def ending_in(final: int) -> str:
 _N, _L, _M, _B = map(ending_in, (4, 8, 16, 17))
 # The endings with which Korean asks for yes or no: "넣을까", "되려나", "큰가", "되는지 궁금해요", "세척 여부", "라벨 제거 필수?"
 _YES_OR_NO = re.compile(
-    rf"(?:{_L}(?:까|지|는지|런지)|려나|{_N}(?:가|지)|{_B}니까|겠[네다]|(?:류|이)지|[가-힣][나냐니죠]|잖아|여부|필수|{_M}\?)요?[가은는를]?"
+    rf"(?:{_L}(?:까|지|는지|런지)|려나|{_N}(?:가|지)|{_B}니까|겠[네다]|(?:류|이)지|[가-힣][나냐니죠]|[되있맞하]남|잖아|여부|필수|{_M}\?)요?[가은는를]?"
     rf"(?:\s*(?:좀\s*)?{TOPICS.wonders.source}[가-힣\s]*)?[\s?!.~ㅠㅜㅎㅋ]*$"
 )
 # "Do egg shells count as food waste?"

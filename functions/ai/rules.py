@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from functions.ai import bins, parts, rest, roles, sounds, topic
 from functions.ai.asking import Asking
-from functions.ai.collection_rules import bag_itself, collection_itself, food_waste_itself
+from functions.ai.collection_rules import another_bag, bag_itself, collection_itself, food_waste_itself
 from functions.ai.danger_rules import in_danger
 from functions.ai.follow_rules import asked_of_what_was_spoken_of, turned_to_something_else, whatever_was_spoken_of
 from functions.ai.interfaces import Question
@@ -232,6 +232,7 @@ RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     what_is_not_taken,
     food_waste_itself,
     bag_itself,
+    another_bag,
     part_of_a_thing,
     things_named,
     thing_meant,

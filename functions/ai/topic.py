@@ -16,8 +16,8 @@ LONGEST_RUN = 3
 # A longer text says more than the texts for training did: only its beginning counts.
 _LONGEST = 200
 
-# Odds of three to two; below them it is left open.
-_CLEAR = 0.4
+# Odds of four to three; below them it is left open.
+_CLEAR = 0.3
 _SURE = 1.6
 
 _BETWEEN = re.compile(r"[\W_]+")

@@ -43,6 +43,9 @@ def test_what_is_around_a_name_ends_at_the_next_name() -> None:
         "[포도주] 남은 거하고 [오프너] 녹슨 거",
         "[lunch box] my {sandwich} was in",
         "[kettle] and [toaster], both broken",
+        "[전구] 두 개랑 금이 간 [어항]이 나왔는데 어디로 가져가죠",
+        "[영수증] [신문지] [잡지] 다 같이 묶어요?",
+        "[음식물 쓰레기]를 {까만 비닐}째 넣어도 됩니까",
     ],
 )
 def test_texts_that_it_was_not_trained_on_are_told_apart(line: str) -> None:

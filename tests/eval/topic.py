@@ -1,8 +1,8 @@
 """Trains what tells waste from other topics: `python -m tests.eval.topic` writes functions/ai/topic.json.
 
-From the questions of all sets and from `topics.tsv`. Logistic regression over the runs of letters that three texts or more have;
-both topics count alike, and so do long and short texts. `--leave-out` prints how often it is right about each set when it was
-trained without it.
+From the questions of all sets, from `topics.tsv` and from `marked.tsv`. Logistic regression over the runs of letters that three
+texts or more have; both topics count alike, and so do long and short texts. `--leave-out` prints how often it is right about
+each set when it was trained without it.
 """
 
 import sys
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from functions.ai.linear import LinearFile
 from functions.ai.topic import FILE, runs
-from tests.eval import linear, questions
+from tests.eval import linear, marked, questions
 
 TEXTS = Path(__file__).with_name("topics.tsv")
 COMMAND = "python -m tests.eval.topic"
@@ -35,7 +35,9 @@ def texts(without: str = "") -> list[Text]:
     ]
     lines = TEXTS.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if not line.startswith("#")]
-    return found + [(text, label == "off") for label, text in rows]
+    # A remark in a dialogue may be about anything.
+    written = [(one.text, one.aspect == "off") for one in marked.lines() if one.aspect and not one.follows]
+    return found + [(text, label == "off") for label, text in rows] + written
 
 
 def train(given: Sequence[Text]) -> LinearFile:

@@ -16,8 +16,9 @@ def checkout(tmp_path: Path) -> Path:
     for folder in ("functions", "shared", "runtime", "emulator"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     (tmp_path / "tests").mkdir()
-    for name in ("pyproject.toml", *(f"tests/{name}.py" for name in ("conftest", "support", "prepared", "clusters"))):
-        shutil.copy(ROOT / name, tmp_path / name)
+    helpers = [path for path in (ROOT / "tests").glob("*.py") if not path.name.startswith("test_")]
+    for path in (ROOT / "pyproject.toml", *helpers):
+        shutil.copy(path, tmp_path / path.relative_to(ROOT))
     return tmp_path
 
 
