@@ -30,7 +30,7 @@ _DOWN = {"toilet", "drain"}
 # Whoever says these words asks that: where it goes, and how kinds are told apart; and what is poured down there is asked of it.
 _SAID = {*WHERE, "tell"}
 
-_POURED = re.compile(r"(?:변기|하수구|하수도|싱크대|개수대|배수구)에다?\s|\bflush|\bdown the\b")
+_POURED = re.compile(r"(?:변기|하수구|하수도|싱크대|개수대|배수구)(?:에다?\s|행)|\bflush|\bdown the\b")
 
 Name = tuple[int, int, bool]
 """Where a name is in a text, from, to, and whether it is only told of."""
