@@ -14,6 +14,7 @@ from litestar.datastructures import State as Shared
 from emulator import control
 from emulator.dashboard.locks import Locks
 from emulator.dashboard.spans import Collector
+from emulator.plain_http import PLAIN
 from emulator.state.folder import State
 from runtime.services import readable
 from shared import clock
@@ -40,7 +41,7 @@ class Site:
         import httpx
 
         # Loopback without TLS: the certificates that httpx would read are 2 MB.
-        return httpx.AsyncClient(base_url=self.gateway, timeout=60, trust_env=False, verify=False)  # noqa: S501 - the address is http, there is nothing to verify
+        return httpx.AsyncClient(base_url=self.gateway, timeout=60, **PLAIN)
 
     async def close(self) -> None:
         if "client" in self.__dict__:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from emulator.plain_http import PLAIN
 from emulator.process import StartError
 from emulator.recording import cached, form, opened, spanlog
 from emulator.recording import folder as recordings
@@ -162,7 +163,7 @@ class Recorder:
         import httpx  # only when something is recorded
 
         deadline = time.monotonic() + seconds
-        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+        async with httpx.AsyncClient(timeout=2, **PLAIN) as client:
             while time.monotonic() < deadline:
                 try:
                     said = await client.get(f"{self._system.addresses.gateway_url}/_gateway")

@@ -52,8 +52,10 @@ class AspectsFile(Struct, frozen=True, forbid_unknown_fields=True):
         levels = [sum(column) - ZERO * len(rows) for column in zip(*rows, strict=True)] or [0] * len(self.kinds)
         scale = LEVEL / math.sqrt(len(found))
         odds = [level * scale + (bias - ZERO) * LEVEL for level, bias in zip(levels, self.biases.encode(), strict=True)]
-        shares = [math.exp(one - max(odds)) for one in odds]
-        return {kind: share / sum(shares) for kind, share in zip(self.kinds, shares, strict=True)}
+        most = max(odds)
+        shares = [math.exp(one - most) for one in odds]
+        whole = sum(shares)
+        return {kind: share / whole for kind, share in zip(self.kinds, shares, strict=True)}
 
 
 @lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from emulator.commands.invoke import token_of
 from emulator.dashboard.site import Site
+from emulator.plain_http import PLAIN
 from emulator.timeline import build
 from runtime.loader import LoadError, discover
 from runtime.services import Service
@@ -82,7 +83,7 @@ HANDLERS: list[Any] = [functions, call, token]
 
 
 def _token(site: Site, person: str) -> str:
-    with httpx.Client(base_url=site.gateway, timeout=30, trust_env=False, verify=False) as client:  # noqa: S501 - the address is http: there is nothing to verify, and to read all authorities takes 40 ms
+    with httpx.Client(base_url=site.gateway, timeout=30, **PLAIN) as client:
         return token_of(person, site.state, client)
 
 
