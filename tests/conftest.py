@@ -34,6 +34,7 @@ from shared.settings import read
 from shared.tasks import Task
 from tests import support
 from tests.clusters import Clusters
+from tests.quick import slowly
 
 pytest_plugins = ["anyio", "tests.prepared"]
 
@@ -59,7 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not hasattr(config, "workerinput"):
         return
     known = {f"tests/{name}.py": 1000.0 - place for place, name in enumerate(LONGEST)} | _known()
-    items.sort(key=lambda item: -known.get(item.location[0], 0.0))
+    items.sort(key=lambda item: -known.get(item.location[0], 0.0) - known.get(slowly(item.location[0]), 0.0))
 
 
 def pytest_collection_finish() -> None:
@@ -75,7 +76,7 @@ def _known() -> dict[str, float]:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note how long each test file takes: `make quick` chooses by it, and the next run begins with the longest."""
-    file = report.location[0]
+    file = slowly(report.location[0]) if "slow" in report.keywords else report.location[0]
     _took[file] = _took.get(file, 0.0) + report.duration
 
 

@@ -28,6 +28,11 @@ def changed() -> list[str]:
     return found or git("diff", "--name-only", "HEAD~1", "HEAD")
 
 
+def slowly(test: str) -> str:
+    """A file's slow tests, by the name that their time has in build/durations.json: most runs leave them out."""
+    return f"{test} slow"
+
+
 def chosen(
     tests: list[str], durations: dict[str, float], budget: float = BUDGET, unknown: float = UNKNOWN
 ) -> list[str]:

@@ -4,10 +4,11 @@
     make mutants ARGS="functions/auth"  of these folders or files alone
 
 Each slip is put into a copy of the checkout, and the tests that its file reaches run until one fails: first those of all programs
-(their limits, the contract), then those that name the function around it or who calls it, then the nearest (tests/reach.py). A
-test that fails without the slip too proves nothing and is not asked. A slip whose function no test entered has not been judged by
-them: further ones run. The report is build/mutants.json; slips that change nothing anyone could see are named with a reason in
-`known.toml` and are not drawn.
+(the limits of its module, the contract), then those that name the function around it or who calls it, then the nearest
+(tests/reach.py); last the slow ones of the file that mirrors its own, or the nearest slow ones where no test has entered its
+function. A test that fails without the slip too proves nothing and is not asked. A slip whose function no test entered has not
+been judged by them: further ones run. The report is build/mutants.json; slips that change nothing anyone could see are named
+with a reason in `known.toml` and are not drawn.
 """
 
 import json
@@ -28,6 +29,7 @@ from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+import pytest
 from msgspec import Struct
 
 from runtime.services import ROOT
@@ -35,13 +37,15 @@ from tests.clusters import Clusters
 from tests.mutants.operators import Mutant, mutants
 from tests.mutants.places import around, watched
 from tests.prepared import CLUSTERS
-from tests.quick import chosen
+from tests.quick import chosen, slowly
 from tests.reach import OF_ALL, Reach
+from tests.test_limits import WRITTEN, test_a_limit_is_the_one_that_is_written_down
 
 # Seconds of tests for one slip, by what they took when last run, and twice as many for one whose function they do not enter; how
 # long a run may take that a slip has hung. A file that has never run here counts as a long one until it has; and what is left of
 # the seconds when it was not is used as long as it is worth the start of servers.
 BUDGET, HUNG, UNKNOWN, WORTH = 45.0, 300.0, 15.0, 10.0
+LIMITS = "tests/test_limits.py"
 HANGS_ANYWAY = "the tests end without a result, without the slip too"
 # Drawn as often as the next: one service weighs as much as a whole package of the house.
 GROUPS = (
@@ -122,6 +126,7 @@ class Trial:
         durations = ROOT / "build/durations.json"
         self._durations: dict[str, float] = json.loads(durations.read_text()) if durations.exists() else {}
         self._unsound: set[str] = set()
+        self._sound: set[str] = set()
         # Of what makes the clusters a slip may be the cause of other ones.
         self._clusters, self._makes_clusters = folder / "clusters", self._reach.reached("tests/clusters.py")
         self._clusters.mkdir()
@@ -153,34 +158,47 @@ class Trial:
             self._copies.put(copy)
 
     def _judge(self, copy: Path, mutant: Mutant) -> Verdict:
-        with self._reading:
-            near = self._reach.tests_of([mutant.file], around(ROOT / mutant.file, mutant.line))
-        near.sort(key=lambda test: test not in OF_ALL)
         asked: list[str] = []
         entered = copy / "build/entered"
         entered.unlink(missing_ok=True)
-        left, further = BUDGET, BUDGET
-        while tests := chosen([test for test in near if test not in asked], self._durations, left, UNKNOWN):
+        for tests in self._asked(mutant, entered):
             failed = self._first_failure(copy, mutant, tests, entered)
             if failed is not None:
                 return Verdict(mutant, "untold" if failed == HANGS_ANYWAY else "noticed", failed)
+            asked += tests
+        if entered.exists():
+            return Verdict(mutant, "survived", ", ".join(asked))
+        return Verdict(mutant, "untold", f"none enters it: {', '.join(asked)}" if asked else "no test reaches the file")
+
+    def _asked(self, mutant: Mutant, entered: Path) -> Iterator[list[str]]:
+        """The tests that run next, as long as none has failed."""
+        with self._reading:
+            near = self._reach.tests_of([mutant.file], around(ROOT / mutant.file, mutant.line))
+        near = sorted(filter(lambda test: narrowed(test, mutant.file), near), key=lambda test: test not in OF_ALL)
+        asked: list[str] = []
+        left, further = BUDGET, BUDGET
+        while tests := chosen([test for test in near if test not in asked], self._durations, left, UNKNOWN):
+            yield tests
             asked += tests
             left -= sum(self._durations.get(test, UNKNOWN) for test in tests)
             if left < WORTH and not entered.exists():
                 left, further = left + further, 0.0
             if left < WORTH:
                 break
-        if entered.exists():
-            return Verdict(mutant, "survived", ", ".join(asked))
-        return Verdict(mutant, "untold", f"none enters it: {', '.join(asked)}" if asked else "no test reaches the file")
+        slow = [test for test in near if "mark.slow" in (ROOT / test).read_text(encoding="utf-8")]
+        wanted = [test for test in slow if self._reach.distances[test][mutant.file] == 0 or not entered.exists()]
+        if wanted:
+            yield chosen([slowly(test) for test in wanted], self._durations, BUDGET, HUNG)
 
     def _first_failure(self, copy: Path, mutant: Mutant, tests: list[str], entered: Path) -> str | None:
-        """The first test that fails with the slip and passes without it."""
+        """The first test that fails with the slip and passes without it; what has once passed so is not asked again."""
         while True:
             failed = self._run(copy, mutant, tests, entered)
             if failed is None:
                 self._learn(copy, tests)
                 return None
+            if failed in self._sound:
+                return failed
             if "::" not in failed:
                 if self._run(copy, mutant, tests, entered, slipped=False) is None:
                     return failed
@@ -188,6 +206,7 @@ class Trial:
                 self._durations |= {test: max(HUNG / len(tests), self._durations.get(test, 0)) for test in tests}
                 return HANGS_ANYWAY
             if self._run(copy, mutant, [failed], entered, slipped=False) is None:
+                self._sound.add(failed)
                 return failed
             print(f"  {failed} fails without a slip too: it is not asked", flush=True)
             self._unsound.add(failed)
@@ -199,24 +218,42 @@ class Trial:
             target.write_bytes(watched(mutant, whole, entered, slipped=slipped))
         try:
             made = None if mutant.file in self._makes_clusters else self._clusters
-            return _run(copy, tests, self._unsound, made)
+            return _run(copy, words(tests, mutant.file), self._unsound, made)
         finally:
             target.write_bytes(whole)
 
     def _learn(self, copy: Path, tests: list[str]) -> None:
         """How long whole files have taken: a run that stopped at a failure has not seen all of one."""
-        took = json.loads((copy / "build/durations.json").read_text())
-        self._durations |= {test: took[test] for test in tests if test in took}
+        took = copy / "build/durations.json"
+        known = json.loads(took.read_text()) if took.exists() else {}
+        self._durations |= {test: known.get(test, 0.0) for test in tests}
+
+
+def narrowed(test: str, file: str) -> str | None:
+    """What of a test file is asked about a slip in `file`: of the limits those of its module, and None where it has none."""
+    if test != LIMITS:
+        return test
+    module = file.removesuffix(".py").replace("/", ".")
+    return f"{LIMITS}::{test_a_limit_is_the_one_that_is_written_down.__name__}[{module}]" if module in WRITTEN else None
+
+
+def words(tests: list[str], file: str) -> list[str]:
+    """Tests as pytest is told them about a slip in `file`: a file's quick ones, or its slow ones, and one test as it is."""
+    if "::" in tests[0]:
+        return tests
+    files = [test.removesuffix(slowly("")) for test in tests]
+    asked = (narrowed(test, file) for test in files)
+    return ["-m", "not slow" if files == tests else "slow", *filter(None, asked)]
 
 
 def _run(copy: Path, tests: list[str], without: Collection[str], clusters: Path | None) -> str | None:
     """The first test that fails, or None; a run that hangs is a failure, and its processes end with it."""
-    words = ["-q", "-x", "-p", "no:cacheprovider", "--tb=no", "-o", "faulthandler_timeout=0"]
-    words += [*(f"--deselect={test}" for test in without), *tests]
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--tb=no", "-o", "faulthandler_timeout=0"]
+    options += [f"--deselect={test}" for test in without]
     env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     env |= {CLUSTERS: str(clusters)} if clusters else {}
     with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *words],
+        [sys.executable, "-m", "pytest", *options, *tests],
         cwd=copy, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     ) as run:  # fmt: skip
         try:
@@ -228,7 +265,7 @@ def _run(copy: Path, tests: list[str], without: Collection[str], clusters: Path 
             except subprocess.TimeoutExpired:
                 os.killpg(run.pid, signal.SIGKILL)
             return "hung"
-    if run.returncode == 0:
+    if run.returncode in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         return None
     named = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
     return named[0].split(" - ")[0].partition(" ")[2] if named else f"pytest ended with {run.returncode}"

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from runtime.services import ROOT
-from tests.mutants.__main__ import GROUPS, drawn, known_slips, named
+from tests.mutants.__main__ import GROUPS, LIMITS, drawn, known_slips, named, narrowed, words
 from tests.mutants.operators import mutants
 from tests.mutants.places import around, watched
+from tests.quick import slowly
 
 SOURCE = '''
 async def take(conn, lock, limit, *, quick):
@@ -125,7 +126,10 @@ def test_that_two_lists_are_of_one_length_is_an_assert(tmp_path: Path) -> None:
 
 def test_an_option_of_a_class_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "kind.py"
-    file.write_text("class Kind(Struct, frozen=True):\n    pass\n", encoding="utf-8")
+    file.write_text(
+        "@dataclass(frozen=True)\nclass One:\n    pass\n\n\nclass Kind(Struct, frozen=True):\n    pass\n",
+        encoding="utf-8",
+    )
     assert mutants(file, tmp_path) == []
 
 
@@ -148,6 +152,20 @@ def test_each_slip_that_is_known_to_change_nothing_is_still_one() -> None:
     known = list(known_slips())
     found = {named(one, ROOT) for file in {file for file, *_ in known} for one in mutants(ROOT / file, ROOT)}
     assert [slip for slip in known if slip not in found] == []
+
+
+def test_of_the_limits_those_of_the_slip_s_module_alone_are_asked() -> None:
+    assert (
+        narrowed(LIMITS, "shared/rates.py") == f"{LIMITS}::test_a_limit_is_the_one_that_is_written_down[shared.rates]"
+    )
+    assert narrowed(LIMITS, "emulator/dashboard/table.py") is None
+    assert narrowed("tests/test_patience.py", "shared/rates.py") == "tests/test_patience.py"
+
+
+def test_slow_tests_are_asked_apart_from_the_quick_ones_of_their_file() -> None:
+    assert words(["tests/a.py", "tests/b.py"], "shared/rates.py") == ["-m", "not slow", "tests/a.py", "tests/b.py"]
+    assert words([slowly("tests/a.py")], "shared/rates.py") == ["-m", "slow", "tests/a.py"]
+    assert words(["tests/a.py::test_b"], "shared/rates.py") == ["tests/a.py::test_b"]
 
 
 def test_slips_are_spread_over_all_packages_drawn_again_by_their_seed_and_read_as_python() -> None:
