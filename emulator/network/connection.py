@@ -43,7 +43,6 @@ class Connection(asyncio.Protocol):
         self.status, self.headers = 0, Headers()
         self.complete = self._head = self._interim = self._until_end = self._paused = False
         self._method = method
-        self._keep = True
         self._error: Unanswered | None = None
         self._pieces = deque[bytes]()
         self._held = 0
@@ -61,8 +60,6 @@ class Connection(asyncio.Protocol):
 
     async def _send(self, rest: AsyncIterator[bytes]) -> None:
         async for piece in rest:
-            if not self.open:
-                return  # who waits for the answer hears of it
             self._transport.write(piece)
             await self._writable.wait()
 

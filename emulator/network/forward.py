@@ -154,7 +154,6 @@ class _Body:
         length = next((value for name, value in scope["headers"] if name == b"content-length"), None)
         self._chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
         self.comes = self._chunked or (length is not None and length != b"0")
-        self.read = not self.comes
         self.kept = Kept()
         self.size = 0
         self.left = False  # the client, before its body was whole

@@ -121,6 +121,17 @@ async def test_a_service_that_is_silent_is_not_waited_for_without_end(monkeypatc
         assert not isinstance(raised.value, Cut)  # what is slow would be slow again
 
 
+async def test_of_an_answer_that_has_broken_off_already_no_more_is_waited_for() -> None:
+    async with said(OK + b"Content-Length: 3\r\n\r\nab", ends=True) as service:
+        service.ask(b"GET", head_of(b"GET", b"/", HOST))
+        await service.head()
+        while service.open:  # noqa: ASYNC110 - what the other side does has no event here
+            await asyncio.sleep(0.001)
+        assert service.taken() == b"ab"
+        with pytest.raises(Cut):
+            anext(service.pieces()).send(None)  # at once
+
+
 async def test_what_a_service_says_unasked_is_no_answer_to_the_next_request() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK + b"Content-Length: 5\r\n\r\nfalse")
@@ -145,8 +156,46 @@ async def test_an_answer_may_come_before_the_request_has_ended_and_is_the_last_o
         service.ask(b"POST", head_of(b"POST", b"/", [*HOST, (b"content-length", b"9")]), body(b"x"))
         await service.head()
         assert (service.status, [piece async for piece in service.pieces()]) == (413, [b"ab"])
+        sending = service.sending
         service.end()
         assert not service.free
+        assert sending is not None
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+
+
+async def test_a_connection_over_which_all_of_a_body_has_gone_is_free_again() -> None:
+    async def whole() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    async with said(OK + b"Content-Length: 2\r\n\r\nab") as service:
+        service.ask(b"POST", head_of(b"POST", b"/", [*HOST, (b"content-length", b"1")]), whole())
+        await service.head()
+        assert [piece async for piece in service.pieces()] == [b"ab"]
+        service.end()
+        assert service.free
+
+
+async def test_what_has_been_taken_is_not_held_any_more() -> None:
+    go_on = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + b"Content-Length: %d\r\n\r\n" % (connection.HELD + 2) + b"x" * connection.HELD)
+        await go_on.wait()
+        writer.write(b"x")
+        await reader.read()
+
+    async with connected(serve) as service:
+        service.ask(b"GET", head_of(b"GET", b"/", HOST))
+        await service.head()
+        pieces, left = service.pieces(), connection.HELD
+        while left:
+            left -= len(await anext(pieces))
+        go_on.set()
+        while not service._pieces:  # noqa: ASYNC110 - what comes has no event that is not its taker's
+            await asyncio.sleep(0.001)
+        assert service._transport.is_reading()
 
 
 async def test_a_request_that_is_not_whole_ends_its_connection() -> None:

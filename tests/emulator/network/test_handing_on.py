@@ -155,6 +155,7 @@ async def test_a_body_announced_too_large_is_refused_before_any_of_it_is_asked_f
         ("GET", (), (), 2),
         ("HEAD", (), (), 2),
         ("OPTIONS", (), (), 2),
+        ("GET", (), ((b"content-length", b"0"),), 2),
         ("DELETE", (), (), 1),
         ("POST", (), (), 1),
         ("POST", (b"hello",), LENGTH, 1),

@@ -113,7 +113,7 @@ def test_signed_trailers_belong_to_the_chunks_before_them(change: tuple[bytes, b
     trailer = b"x-amz-checksum-crc32:" + crc
     hashed = hashlib.sha256(trailer + b"\n").hexdigest()
     signature = hmac_of(SCOPE.key, "\n".join(("AWS4-HMAC-SHA256-TRAILER", STAMP, SCOPE.text, last, hashed))).hex()
-    end = trailer + b"\r\nx-amz-trailer-signature:" + signature.encode() + b"\r\n"
+    end = trailer + b"\r\nx-amz-trailer-signature:" + signature.encode() + b"\r\n\r\n"
     headers = {"x_amz_decoded_content_length": "5", "x_amz_trailer": "x-amz-checksum-crc32"}
 
     def act() -> bytes:
@@ -170,6 +170,8 @@ def test_a_form_is_taken_to_its_last_second_and_with_the_smallest_and_the_larges
         refused("EntityTooLarge", lambda: posted(size=11)),
     )
     assert too_small.status == too_large.status == 400
+    assert too_small.extra == {"ProposedSize": "4", "MinSizeAllowed": "5"}
+    assert too_large.extra == {"ProposedSize": "11", "MaxSizeAllowed": "10"}
 
 
 @pytest.mark.parametrize(
@@ -208,6 +210,7 @@ def test_a_form_that_is_wrong_in_one_place_is_refused(changes: dict[str, Any], c
         {"expiration": "soon", "conditions": CONDITIONS},
         {"expiration": "2026-01-02T03:04:05Z", "conditions": [["matches", "$key", "a"]]},
         {"expiration": "2026-01-02T03:04:05Z", "conditions": [["eq", "key", "a"]]},
+        {"expiration": "2026-01-02T03:04:05Z", "conditions": [[1, "$key", "a"]]},
         {"expiration": "2026-01-02T03:04:05Z", "conditions": [["content-length-range", "a", "b"]]},
         {"expiration": "2026-01-02T03:04:05Z", "conditions": [{"key": "a", "acl": "b"}]},
     ],

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -34,6 +34,7 @@ CREDENTIALS = [
     ("key/20260102/here/ec2/aws4_request", None),
     ("key/20260102/there/s3/aws4_request", None),
     ("another/20260102/here/s3/aws4_request", "InvalidAccessKeyId"),
+    ("a/nother/20260102/here/s3/aws4_request", "InvalidAccessKeyId"),
 ]
 
 
@@ -75,10 +76,12 @@ def test_a_signed_request_is_refused_for_one_thing_that_is_wrong(changes: dict[s
     refused(code, lambda: verify(signed(**changes), KEYS, MOMENT))
 
 
-def refused(code: str, act: Callable[[], Any]) -> None:
+def refused(code: str, act: Callable[[], Any]) -> dict[str, str]:
+    """What is told beside the code and the message."""
     with pytest.raises(S3Error) as error:
         act()
     assert error.value.code == code
+    return error.value.extra
 
 
 def presigned(
@@ -125,6 +128,7 @@ QUERY = "AuthorizationQueryParametersError"
         ({"more": "&a=1"}, "SignatureDoesNotMatch"),
         ({"X_Amz_Algorithm": "AWS4-ECDSA"}, QUERY),
         ({"X_Amz_Date": "yesterday"}, QUERY),
+        ({"X_Amz_Date": "20260102"}, QUERY),
         *(({"X_Amz_Credential": wrong}, code or QUERY) for wrong, code in CREDENTIALS),
         ({"X_Amz_Security_Token": "x"}, "InvalidToken"),
         ({"headers": {"x-amz-acl": "public-read"}}, "AccessDenied"),
@@ -143,6 +147,29 @@ def test_a_presigned_address_binds_a_body_whose_hash_was_signed_and_no_other() -
     unsigned = {"x-amz-content-sha256": UNSIGNED}
     assert verify(presigned(b"any", headers=unsigned, names=names), KEYS, MOMENT) == b"any"
     refused("XAmzContentSHA256Mismatch", lambda: verify(presigned(b"that", headers=hashed, names=names), KEYS, MOMENT))
+
+
+def at(hours: int) -> Moment:
+    return Moment(NOW + timedelta(hours=hours), NOW + timedelta(hours=hours))
+
+
+def test_what_is_refused_names_what_was_sent_and_what_would_be_right() -> None:
+    late, early = {"ServerTime": "2026-01-02T04:04:05Z"}, {"ServerTime": "2026-01-02T02:04:05Z"}
+    assert refused("RequestTimeTooSkewed", lambda: verify(signed(), KEYS, at(1))) == late | {
+        "RequestTime": STAMP,
+        "MaxAllowedSkewMilliseconds": "900000",
+    }
+    assert refused("AccessDenied", lambda: verify(presigned(), KEYS, at(-1))) == early
+    assert refused("AccessDenied", lambda: verify(presigned(), KEYS, at(1))) == late | {
+        "X-Amz-Expires": "60",
+        "Expires": "2026-01-02T03:05:05Z",
+    }
+    unsigned = signed(headers={"x-amz-acl": "private"})
+    assert refused("AccessDenied", lambda: verify(unsigned, KEYS, MOMENT)) == {"HeadersNotSigned": "x-amz-acl"}
+    for wrong, told in (("key/20260102/there", {"Region": "here"}), ("a/20260102/here", {"AWSAccessKeyId": "a"})):
+        request = signed(Credential=f"{wrong}/s3/aws4_request")
+        code = "InvalidAccessKeyId" if "AWSAccessKeyId" in told else "AuthorizationHeaderMalformed"
+        assert refused(code, lambda request=request: verify(request, KEYS, MOMENT)) == told
 
 
 def test_without_any_signature_nothing_is_given() -> None:
