@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -15,7 +16,6 @@ from runtime.services import ROOT
 
 # Seconds for the template to import what it holds, or to make a child.
 _PATIENCE = 30.0
-_ENDED = "the template of all services ended; see its log"
 
 
 class Forked:
@@ -73,6 +73,10 @@ async def exited(process: Process) -> None:
     finally:
         loop.remove_reader(file)
         os.close(file)
+
+
+def _ended() -> OSError:
+    return OSError(errno.EPIPE, "it ended; see its log")
 
 
 class Template:
@@ -157,7 +161,7 @@ class Template:
         self.ready.set()
         for birth in self.births.values():
             if not birth.done():
-                birth.set_exception(StartError(_ENDED))
+                birth.set_exception(_ended())
         self.births.clear()
         for child in list(self.children.values()):
             child.end(-signal.SIGKILL)
@@ -181,7 +185,7 @@ class Template:
 
     async def _fork(self, command: Command, module: str, arguments: tuple[str, ...], orders: bool) -> Forked:
         if self.socket is None:
-            raise StartError(f"{command.name} did not start: {_ENDED}")
+            raise _ended()
         self.count += 1
         number = self.count
         descriptors, names = list(command.pass_fds), ["listener"] * len(command.pass_fds)

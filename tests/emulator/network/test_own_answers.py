@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from emulator.network import public_copies
+from emulator.network import gateway, public_copies
+from emulator.network.forward import Route
 from emulator.network.merge import merge
 from emulator.network.public_copies import PublicCopies
 from emulator.network.refusals import Refused, away, send_problem
@@ -109,12 +110,120 @@ class Store:
                 writer.write(self.answer)
 
 
+NAMES = {"S3_BUCKET": "bucket", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_REGION": "here"}
+
+
+async def test_a_service_that_says_nothing_is_missing_in_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "_OPENAPI", 0.01)
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with asyncio.timeout(30), support.answering(silent) as address:
+        routes = [Route("/api/v1/a", "api-a", address), Route("/_dashboard", "dashboard", address)]
+        made = gateway.Gateway(routes, NAMES | {"S3_ENDPOINT_URL": address})
+        assert (await made._openapi())["x-missing-services"] == ["api-a"]
+
+
+ROUTES = [Route("/api/v1/a", "api-a", "http://a"), Route("/_dashboard", "dashboard", "http://d")]
+HOST = (b"host", b"here")
+
+
+def front() -> gateway.Gateway:
+    return gateway.Gateway(ROUTES, NAMES | {"S3_ENDPOINT_URL": "http://s3"})
+
+
+async def asked(path: str, *headers: tuple[bytes, bytes], version: str = "1.1") -> Client:
+    client = Client()
+    scope = {"type": "http", "method": "GET", "path": path, "http_version": version, "headers": list(headers)}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    await front()(scope, receive, client)
+    return client
+
+
+async def test_the_gateway_says_what_there_is_and_whether_it_is_ready() -> None:
+    client = await asked("/", HOST, (b"x-request-id", b"1" * 32))
+    assert (client.messages[0]["status"], client.head[b"x-request-id"]) == (200, b"1" * 32)
+    assert msgspec.json.decode(client.messages[1]["body"]) == {
+        "name": "Eco²",
+        "services": {"api-a": "/api/v1/a"},
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "images": "/cdn/images/…",
+    }
+    client = await asked("/_gateway", HOST)
+    assert (client.messages[0]["status"], client.messages[1]["body"]) == (200, b"ready\n")
+    told = {name: value for name, value in client.head.items() if name.startswith(b"x-eco2")}
+    assert told == {b"x-eco2-held": b"0", b"x-eco2-passing": b"0", b"x-eco2-recording": b""}
+
+
+@pytest.mark.parametrize(
+    ("headers", "version", "status"),
+    [
+        ([HOST], "1.1", 200),
+        ([], "1.1", 400),
+        ([], "1.0", 200),
+        ([HOST, HOST], "1.1", 400),
+        ([HOST, (b"a" * 30_000, b"b" * (gateway.MAX_HEADERS - 30_008))], "1.1", 200),
+        ([HOST, (b"a" * 30_000, b"b" * (gateway.MAX_HEADERS - 30_007))], "1.1", 431),
+    ],
+    ids=["right", "no host", "no host in 1.0", "two hosts", "the largest", "larger"],
+)
+async def test_no_service_sees_a_head_that_is_none(
+    headers: list[tuple[bytes, bytes]], version: str, status: int
+) -> None:
+    assert (await asked("/", *headers, version=version)).messages[0]["status"] == status
+
+
+async def test_an_order_says_all_that_holds_now() -> None:
+    made = front()
+
+    async def ordered(**order: Any) -> None:
+        made._orders = asyncio.StreamReader()
+        made._orders.feed_data(msgspec.json.encode(order) + b"\n")
+        made._orders.feed_eof()
+        await made.obey()
+
+    def served(method: str, path: str) -> str | None:
+        route = made._route(method, path)
+        return route and route.service
+
+    await ordered(
+        away=["api-b"],
+        services=[("/api/v1/b", "api-b", "http://b")],
+        errors={"api-b": "no\n such\tnäme"},
+        apart=[("GET", "/api/v1/b/[a-z]+", "api-b.one", "http://one")],
+        hold=True,
+    )
+    assert (made.away, made._reload_error("api-b"), made._reload_error("api-a")) == (
+        {"api-b"},
+        [(b"x-eco2-reload-error", b"no such n?me")],
+        [],
+    )
+    assert [served("GET", path) for path in ("/api/v1/b/x", "/api/v1/b/x/y", "/api/v1/bx", "/api/v1/a")] == [
+        "api-b.one",
+        "api-b",
+        None,
+        None,
+    ]
+    assert (served("POST", "/api/v1/b/x"), served("GET", "/_dashboard/x"), made.tap.held) == (
+        "api-b",
+        "dashboard",
+        True,
+    )
+    await ordered()
+    assert (made.away, made.apart, made.errors, made.tap.held) == (set(), [], {}, False)
+    assert served("GET", "/api/v1/b/x") == "api-b", "the services stay those that were told last"
+
+
 @contextlib.asynccontextmanager
 async def copies() -> AsyncIterator[tuple[Store, PublicCopies]]:
     store, upstream = Store(), Upstream()
     async with support.answering(store.serve) as address:
-        names = {"S3_BUCKET": "bucket", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_REGION": "here"}
-        yield store, PublicCopies(upstream, {"S3_ENDPOINT_URL": address} | names)
+        yield store, PublicCopies(upstream, NAMES | {"S3_ENDPOINT_URL": address})
         upstream.close()
 
 

@@ -403,24 +403,38 @@ def test_a_page_of_another_origin_may_post_a_form(store: Store, s3: "S3Client") 
 # Kept
 
 
+def kept(s3: "S3Client") -> dict[str, dict[str, Any]]:
+    """What S3 tells of each object."""
+    return {
+        key: dict(s3.head_object(Bucket=BUCKET, Key=key, ChecksumMode="ENABLED"))
+        | {"ResponseMetadata": None, "tags": s3.get_object_tagging(Bucket=BUCKET, Key=key)["TagSet"]}
+        for key in (one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"])
+    }
+
+
 def test_everything_answered_survives_a_kill_9(tmp_path: Path) -> None:
     store = Store(tmp_path).start()
     try:
         s3 = store.client()
         s3.put_object(
-            Bucket=BUCKET, Key="put", Body=b"1", ContentType="image/webp", CacheControl="max-age=1", Tagging="a=b"
-        )
+            Bucket=BUCKET, Key="put", Body=b"1", ContentType="image/webp", CacheControl="max-age=1", Tagging="a=b",
+            Metadata={"m": "n"}, StorageClass="STANDARD_IA", ChecksumAlgorithm="SHA256",
+        )  # fmt: skip
+        rule: Any = {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://here"]}
+        s3.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [rule]})
         s3.copy_object(Bucket=BUCKET, Key="copied", CopySource=f"{BUCKET}/put")
         s3.put_object(Bucket=BUCKET, Key="gone", Body=b"1")
         s3.delete_object(Bucket=BUCKET, Key="gone")
         assert post(form(s3, "posted")).status_code == 204
-        whole = s3.create_multipart_upload(Bucket=BUCKET, Key="big", ContentType="video/mp4")["UploadId"]
+        big: Any = {"ContentType": "video/mp4", "StorageClass": "STANDARD_IA", "Tagging": "a=b", "Metadata": {"m": "n"}}
+        whole = s3.create_multipart_upload(Bucket=BUCKET, Key="big", **big)["UploadId"]
         s3.upload_part(Bucket=BUCKET, Key="big", UploadId=whole, PartNumber=1, Body=b"x" * 5 * 1024 * 1024)
-        before = {o["Key"]: (o["ETag"], o["LastModified"]) for o in s3.list_objects_v2(Bucket=BUCKET)["Contents"]}
+        before = kept(s3)
         store.kill()
         store.start()
-        after = {o["Key"]: (o["ETag"], o["LastModified"]) for o in s3.list_objects_v2(Bucket=BUCKET)["Contents"]}
+        after = kept(s3)
         assert after == before
+        assert s3.get_bucket_cors(Bucket=BUCKET)["CORSRules"] == [rule]
         assert set(after) == {"put", "copied", "posted"}
         got = s3.get_object(Bucket=BUCKET, Key="copied")
         assert (got["Body"].read(), got["ContentType"], got["CacheControl"]) == (b"1", "image/webp", "max-age=1")
@@ -431,9 +445,13 @@ def test_everything_answered_survives_a_kill_9(tmp_path: Path) -> None:
         s3.complete_multipart_upload(Bucket=BUCKET, Key="big", UploadId=whole, MultipartUpload={"Parts": parts})
         store.kill()
         store.start()
-        big = s3.get_object(Bucket=BUCKET, Key="big")
-        assert (big["ContentLength"], big["ContentType"]) == (5 * 1024 * 1024 + 1, "video/mp4")
-        big["Body"].close()
+        found, tags = (
+            s3.head_object(Bucket=BUCKET, Key="big"),
+            s3.get_object_tagging(Bucket=BUCKET, Key="big")["TagSet"],
+        )
+        assert found["ContentLength"] == 5 * 1024 * 1024 + 1
+        assert {name: found.get(name, "a=b") for name in big} == big
+        assert tags == [{"Key": "a", "Value": "b"}]
     finally:
         store.kill()
 

@@ -1,0 +1,147 @@
+"""The template's children: what each finds at its start, how its end is told, and what becomes of them without the template."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from emulator import forks
+from emulator.forks import Forked, Template
+from emulator.process import Command, StartError, state_of
+
+ROOT = Path(__file__).parents[2]
+ENV = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+# The template's loop, without what it imports for the services.
+OBEYS = """
+import os, socket
+from emulator import template
+control = socket.socket(fileno=int(os.environ["TEMPLATE_FD"]))
+template._tell(control, {"ready": [template.__file__]})
+template._obey(control)
+"""
+
+
+@contextlib.asynccontextmanager
+async def started(folder: Path, program: str = OBEYS) -> AsyncIterator[Template]:
+    made = Template(Command("template", [sys.executable, "-c", program], ENV, folder / "template.log", cwd=ROOT))
+    made.start()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+async def forked(template: Template, folder: Path, *arguments: str) -> Forked:
+    command = Command("child", [], {"A": "b"}, folder / "child.log", cwd=folder)
+    return await template.fork(command, "tests.emulator.forked:end", arguments)
+
+
+async def test_a_child_is_as_a_program_that_was_started_by_itself(tmp_path: Path) -> None:
+    log = tmp_path / "child.log"
+    log.write_text("of its last life\n")
+    async with asyncio.timeout(60), started(tmp_path) as template:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            command = Command(
+                "a-child-with-a-long-name", [], {"A": "b"}, log, cwd=tmp_path, pass_fds=(listener.fileno(),)
+            )
+            child = await template.fork(command, "tests.emulator.forked:tell", (), orders=True)
+            assert child.orders is not None
+            child.orders.say({"all": 1})
+            await child.ended.wait()
+            port = listener.getsockname()[1]
+        assert template.files == {str(ROOT / "emulator/template.py")}
+    before, said = log.read_text().splitlines()
+    told = json.loads(said)
+    assert (before, child.returncode) == ("of its last life", 3)
+    assert told == {
+        "environ": {"A": "b", "LISTEN_FDS": told["environ"]["LISTEN_FDS"]},
+        "cwd": str(tmp_path),
+        "argv": ["tests.emulator.forked:tell"],
+        "name": "a-child-with-a-",
+        "leads": True,
+        "sockets": 1,
+        "ports": [port],
+        "terms": True,
+        "order": '{"all": 1}\n',
+    }
+
+
+@pytest.mark.parametrize(
+    ("way", "code", "said"),
+    [
+        ("nothing", 0, ""),
+        ("code", 4, ""),
+        ("exit", 0, ""),
+        ("exit 5", 5, ""),
+        ("why", 1, "error: no such thing"),
+        ("raise", 1, "LookupError: not found"),
+        ("SIGTERM", -signal.SIGTERM, ""),
+        ("SIGINT", 1, "KeyboardInterrupt"),
+        ("SIGKILL", -signal.SIGKILL, ""),
+    ],
+)
+async def test_how_a_child_ended_is_told(template: Template, tmp_path: Path, way: str, code: int, said: str) -> None:
+    async with asyncio.timeout(60):
+        child = await forked(template, tmp_path, way)
+        await forks.exited(child)
+    assert (child.poll(), template.children, template.births) == (code, {}, {})
+    assert (tmp_path / "child.log").read_text().strip().rpartition("\n")[2] == said
+
+
+@pytest.fixture(scope="module")
+async def template(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Template]:
+    async with started(tmp_path_factory.mktemp("template")) as made:
+        yield made
+
+
+async def test_without_the_template_no_child_lives_and_none_is_born(tmp_path: Path) -> None:
+    async with asyncio.timeout(60), started(tmp_path) as template:
+        child = await forked(template, tmp_path, "wait")
+        assert template.process is not None
+        os.kill(template.process.pid, signal.SIGSTOP)  # of whom it is asked for meanwhile is never born
+        asked = asyncio.create_task(forked(template, tmp_path, "wait"))
+        while not template.births:  # noqa: ASYNC110 - it has no event until it is answered
+            await asyncio.sleep(0)
+        template.process.kill()
+        await template.gone.wait()
+        assert (child.ended.is_set(), child.returncode, template.children) == (True, -signal.SIGKILL, {})
+        while state_of(child.pid) != "gone":  # noqa: ASYNC110 - no child of ours: its end has no event here
+            await asyncio.sleep(0.01)
+        child.kill()  # of one that has ended nothing comes
+        for late in (asked, asyncio.create_task(forked(template, tmp_path, "wait"))):
+            with pytest.raises(
+                StartError, match=r"^child did not start: the template of all services: it ended; see its log$"
+            ):
+                await late
+        assert template.births == {}
+
+
+async def test_a_template_that_does_not_answer_is_ended_so_that_the_next_one_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forks, "_PATIENCE", 0.05)
+    async with started(tmp_path, "import time; time.sleep(600)") as template:
+        with pytest.raises(StartError, match=r"^child did not start: the template of all services: does not answer$"):
+            await forked(template, tmp_path, "wait")
+        assert template.gone.is_set()
+        assert template.process is not None
+        assert template.process.poll() == -signal.SIGKILL
+
+
+async def test_a_retired_template_goes_with_its_last_child(tmp_path: Path) -> None:
+    async with asyncio.timeout(60), started(tmp_path) as template:
+        children = [await forked(template, tmp_path, "wait") for _ in range(2)]
+        template.retire()
+        for child in children:
+            await asyncio.sleep(0.01)
+            assert not template.gone.is_set()
+            child.kill()
+            await child.ended.wait()
+        await template.gone.wait()
