@@ -106,7 +106,7 @@ class Registry:
         try:
             return self._client.get(url, headers={name: value for name, value in headers.items() if value})
         except httpx.HTTPError as error:
-            raise RegistryError(f"{self._text}: {error or type(error).__name__}") from None
+            raise RegistryError(f"{self._text}: {str(error) or type(error).__name__}") from None
 
     def _log_in(self, challenge: str) -> None:
         """What the registry asks for: our name and password, or a token that another server gives for them or for nothing."""

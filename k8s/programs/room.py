@@ -130,7 +130,7 @@ def check_nodes(services: Iterable[Service], root: Path = ROOT) -> dict[str, Roo
 
 def _stuck(room: Room, every: list[Load]) -> Iterator[str]:
     """Nodes whose pods find no room on the others, at the usual numbers, while the node is drained or lost."""
-    for gone in {load.label for load in every if load.moves}:
+    for gone in sorted({load.label for load in every if load.moves}):
         rest = left(room, every, at_most=False)
         for store in [*_STORES, "control-plane", gone]:
             rest.pop(store, None)

@@ -1,11 +1,13 @@
 """Whether all fits its nodes, reckoned with small numbers"""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from k8s.programs import room
-from k8s.programs.room import Load, RoomError, left
+from k8s.programs.room import Load, RoomError, check_connections, check_nodes, connections, left
+from runtime.services import load_services
 
 PLAN = {
     "platforms": {
@@ -75,3 +77,43 @@ def test_a_node_can_be_drained_where_its_usual_pods_find_room_on_the_others(
     there: room.Room, every: list[Load], stuck: list[str]
 ) -> None:
     assert list(room._stuck(there, every)) == stuck
+
+
+@pytest.mark.parametrize(
+    ("every", "says"),
+    [
+        ([load(cpu=0.85, memory=350.0, most=2)], None),  # to the last core and megabyte
+        ([load(cpu=0.9, memory=1.0, most=2)], r"a lacks 0\.10 cores and 0Mi \(here, at its most\)$"),
+        ([load(cpu=0.1, memory=351.0, most=2)], r"a lacks 0\.00 cores and 2Mi \(here, at its most\)$"),
+        (
+            [load(cpu=1.7, memory=1.0, most=1), load("b", cpu=0.1, memory=1.0, most=18)],
+            r"b lacks 0\.10 cores .*at its most\); a can't be drained: .* \(here\); b can't be drained: .* \(here\)$",
+        ),
+    ],
+)
+def test_all_that_does_not_fit_is_told_together(
+    monkeypatch: pytest.MonkeyPatch, every: list[Load], says: str | None
+) -> None:
+    monkeypatch.setattr(room, "node_plan", lambda root: PLAN)
+    monkeypatch.setattr(room, "loads", lambda services, root: every)
+    if says is None:
+        assert check_nodes([]) == {"here": left(room.empty(PLAN, "here"), every, at_most=True)}
+    else:
+        with pytest.raises(RoomError, match=says):
+            check_nodes([])
+
+
+def test_postgresql_has_a_connection_for_each_that_may_come_and_some_for_who_looks(tmp_path: Path) -> None:
+    services = list(load_services().values())
+    every = sum(connections(services).values())
+    conf = tmp_path / "k8s/base/postgres/postgresql.conf"
+    conf.parent.mkdir(parents=True)
+    for free in (5, 0):
+        conf.write_text(f"port = 5432\nmax_connections = {every + room.HEADROOM + free}\n")
+        assert check_connections(services, tmp_path) == free
+    conf.write_text(f"max_connections = {every + room.HEADROOM - 1}\n")
+    with pytest.raises(
+        RoomError,
+        match=rf"^all pools together \(.*api-auth \d+.*\) leave -1 of max_connections = {every + room.HEADROOM - 1}$",
+    ):
+        check_connections(services, tmp_path)

@@ -113,6 +113,36 @@ def test_a_file_tells_tags_records_or_an_earlier_plan(tmp_path: Path, given: Any
         read_running(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "no json",
+            "[]",
+            "1",
+            '"text"',
+            "null",
+            '{"api-auth": 1}',
+            '{"api-auth": {"x": 1}}',
+            '{"api-auth": {"tag": 1}}',
+        ),
+        *(
+            '{"services": [1]}',
+            '{"services": [{}]}',
+            '{"services": [{"service": "a"}]}',
+            '{"services": [], "tools": {"x": 1}}',
+        ),
+    ],
+)
+def test_a_file_that_tells_none_of_these_is_refused_with_what_it_should_hold(tmp_path: Path, text: str) -> None:
+    (tmp_path / "running.json").write_text(text)
+    with pytest.raises(
+        NotARecord, match=r'running.json should hold \{"api-auth": "<tag>", \.\.\.\} or the output of eco2 plan'
+    ):
+        read_running(tmp_path / "running.json")
+
+
 def test_the_newest_records_are_kept_by_their_tags_without_their_manifests(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,7 +34,15 @@ def waits(reason: str, message: str = "") -> Document:
         (pod(scheduled="False", reason="Gated"), "has no node: Gated", 1 / 15, ""),
         (pod(waits("ErrImagePull", "not\n  found")), "host: ErrImagePull: not found", 1 / 30, ""),
         (pod(waits("ErrImagePull", "x" * 400)), f"host: ErrImagePull: {'x' * 300}", 1 / 30, ""),
-        (pod(waits("InvalidImageName")), "host: InvalidImageName", 0.0, ""),
+        *(
+            (pod(waits(reason)), f"host: {reason}", counts_after, logs_of)
+            for reason, counts_after, logs_of in (
+                *(("ErrImagePull", 1 / 30, ""), ("ImagePullBackOff", 1 / 30, ""), ("InvalidImageName", 0.0, "")),
+                *(("ErrImageNeverPull", 0.0, ""), ("CreateContainerConfigError", 1 / 30, "")),
+                *(("CreateContainerError", 1 / 30, ""), ("RunContainerError", 1 / 30, "")),
+                ("CrashLoopBackOff", 0.0, "host"),
+            )
+        ),
         (pod(waits("CrashLoopBackOff", "again")), "host: CrashLoopBackOff: again", 0.0, "host"),
         (pod(waits("ContainerCreating")), "host is being made", None, ""),
         (pod(waits("PodInitializing")), "host is being made", None, ""),

@@ -93,6 +93,7 @@ def test_what_is_not_there_or_of_another_namespace_is_not_read() -> None:
     assert (
         reads(workload(variable("A", "secretKeyRef", "none", "A"), variable("B", "secretKeyRef", "api", "NONE"))) == {}
     )
+    assert reads(workload(LEVEL), settings=MAP | {"data": None}) == {}
     other = reads(workload(URL, space="other"))
     assert other.keys() == {"URL"}
     assert other != reads(workload(URL))

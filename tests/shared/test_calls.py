@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from msgspec import Struct
 
 from runtime.http.host import build
 from shared import calls as calls_module
+from shared import trace
 from shared.calls import Calls, Missing
 from shared.errors import Unavailable
 from shared.item_ids import item_id
@@ -78,3 +80,42 @@ async def test_who_does_not_answer_in_time_is_away(monkeypatch: pytest.MonkeyPat
                 await asyncio.to_thread(calls.get_blocking, "api-recycle-info", "/", Anything)
         await calls.close()
         over.set()
+
+
+async def test_an_address_that_no_one_has_named_is_a_fault_of_ours_and_no_outage() -> None:
+    calls = Calls({"other": "http://127.0.0.1:9"})
+    with pytest.raises(LookupError, match="no address for api-recycle-info: name it in `calls`"):
+        await calls.get("api-recycle-info", "/", Anything)
+    with pytest.raises(LookupError, match="no address for api-recycle-info"):
+        calls.get_blocking("api-recycle-info", "/", Anything)
+    await calls.close()
+
+
+@pytest.mark.parametrize("token", [None, "secret"])
+@pytest.mark.parametrize("traceparent", ["", f"00-{'1' * 32}-{'2' * 16}-01"])
+@pytest.mark.parametrize("params", [None, {"a": "b c", "n": 1}])
+async def test_a_call_says_what_is_asked_for_whom_and_in_which_trace(
+    token: str | None, traceparent: str, params: dict[str, Any] | None
+) -> None:
+    heard: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    outer = trace.set_current(traceparent)
+    async with support.answering(answer) as address:
+        calls = Calls({"far": address})
+        await calls.get("far", "/x", Anything, params, token)
+        await asyncio.to_thread(calls.get_blocking, "far", "/x", Anything, params, token)
+        await calls.close()
+    trace.reset_current(outer)
+    for head in heard:
+        first, *lines = head.split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        assert first == f"GET /x{'?a=b+c&n=1' if params else ''} HTTP/1.1"
+        assert headers.get("authorization") == (f"Bearer {token}" if token else None)
+        assert headers.get("traceparent", "") == traceparent
+    assert len(heard) == 2
