@@ -27,6 +27,8 @@ from runtime import memory
 from shared import supervision
 
 Say = Callable[[str], None]
+# Seconds that parts of a killed emulator have to end by themselves.
+LEFT = 3.0
 
 
 class Supervisor:
@@ -244,7 +246,7 @@ def end_leftovers(state: State) -> None:
     if about is None:
         return
     left = {part["pid"]: part.get("born") for part in about.get("parts", []) if part.get("pid")}
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + LEFT
     while any(born(pid) == when for pid, when in left.items()) and time.monotonic() < deadline:
         time.sleep(0.02)
     for pid, when in left.items():

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from emulator.reload import scan, syntax_error
 from functions.ai.variants import REVISION, VARIANTS
 from tests.emulator import conftest
 from tests.emulator.conftest import Emulator
@@ -240,19 +239,3 @@ def troubles(emulator: Emulator) -> list[str]:
     with emulator.client() as client:
         found: list[str] = client.get("/_emulator/api/system", headers=headers).json()["troubles"]
     return found
-
-
-def test_a_scan_sees_what_counts(tmp_path: Path) -> None:
-    (tmp_path / "functions" / "a" / "__pycache__").mkdir(parents=True)
-    for name in ("a/b.py", "a/service.toml", "a/.hidden.py", "a/notes.md", "a/__pycache__/b.py"):
-        (tmp_path / "functions" / name).write_text("")
-    assert set(scan(tmp_path)) == {"functions/a/b.py", "functions/a/service.toml"}
-
-
-def test_a_syntax_error_names_the_line(tmp_path: Path) -> None:
-    file = tmp_path / "bad.py"
-    file.write_text("x = 1\nif x\n")
-    assert "bad.py, line 2:" in syntax_error(file)
-    file.write_text("x = 1\n")
-    assert syntax_error(file) == ""
-    assert syntax_error(tmp_path / "gone.py") == ""
