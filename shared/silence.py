@@ -52,6 +52,11 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
 
+    @property
+    def in_use(self) -> int:
+        """How many connections are in use; one that is still being made is no one's."""
+        return len(self._since)
+
     def begin(self, connection: Connection) -> None:
         """The connection is in use from now on."""
         self._since[connection] = time.monotonic()

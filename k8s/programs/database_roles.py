@@ -3,8 +3,14 @@
 `api_auth_role_next` may do what `api_auth_role` may, and becomes it when it logs in: what it makes belongs to `api_auth_role`.
 """
 
+import re
+
 import psycopg
 from psycopg import sql
+
+# Settings of a role that are lists of names: in one pair of quotes they would be one name.
+_LISTS = ("search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries")
+_NAME = re.compile(r'"((?:[^"]|"")*)"|([^\s,]+)')
 
 
 def next_role(role: str) -> str:
@@ -49,10 +55,18 @@ def make_next(superuser: psycopg.Connection, role: str, password: str) -> None:
             where = sql.SQL(" IN DATABASE {}").format(sql.Identifier(database)) if database else sql.SQL("")
             superuser.execute(
                 sql.SQL("ALTER ROLE {next}{where} SET {key} = {value}").format(
-                    where=where, key=sql.Identifier(key), value=sql.Literal(value), **names
+                    where=where, key=sql.Identifier(key), value=_value(key, value), **names
                 )
             )
         change_password(superuser, next_role(role), password)
+
+
+def _value(key: str, value: str) -> sql.Composable:
+    """What a setting is set to, of what PostgreSQL keeps of it."""
+    if key not in _LISTS:
+        return sql.Literal(value)
+    entries = (quoted.replace('""', '"') or bare for quoted, bare in _NAME.findall(value))
+    return sql.SQL(", ").join(map(sql.Literal, entries))
 
 
 def drop_next(superuser: psycopg.Connection, role: str) -> None:

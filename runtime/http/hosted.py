@@ -109,7 +109,7 @@ class Hosted:
         telemetry.gauges.add(
             "eco2_pool_in_use",
             "Connections that a request holds",
-            lambda: pool.get_stats().get("pool_size", 0) - pool.get_stats().get("pool_available", 0),
+            lambda: self.database.watch.in_use,
             service=self.service.folder,
         )
 

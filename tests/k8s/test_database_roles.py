@@ -52,6 +52,15 @@ def test_who_logs_in_as_the_second_is_the_first_with_its_limits(superuser: Super
     )
 
 
+@pytest.mark.parametrize("path", ["waste, public", '"$user", waste', '"a, b", "c""d"', "''"])
+def test_a_list_of_names_stays_one(path: str, superuser: Superuser, postgres: Postgres) -> None:
+    superuser.execute(f"ALTER ROLE {ROLE} IN DATABASE ecoeco SET search_path = {path}".encode())
+    change_password(superuser, ROLE, "own")
+    make_next(superuser, ROLE, "new")
+    with enter(postgres, ROLE, "own") as own, enter(postgres, NEXT, "new") as conn:
+        assert one(conn, "SHOW search_path") == one(own, "SHOW search_path")
+
+
 def test_it_is_made_once_and_given_the_last_password(superuser: Superuser, postgres: Postgres) -> None:
     for word in ("first", "second"):
         make_next(superuser, ROLE, word)

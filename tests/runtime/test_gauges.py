@@ -1,6 +1,7 @@
 """What is shown at /metrics of queues, outboxes and places is what there is, and moves with it"""
 
 import asyncio
+import socket
 
 import psycopg
 import pytest
@@ -102,10 +103,9 @@ async def test_a_host_shows_its_connections_in_use_and_who_waits(environment: di
     hosted = Hosted(service, read_settings(service, environment), background=False)
     await hosted.start()
     try:
-        async with hosted.database.connection(), asyncio.timeout(30):
+        async with hosted.database.connection():
             waits = {"eco2_pool_waiting": 0.0, "eco2_requests_waiting": 0.0}
-            while shown(gauges) != waits | {"eco2_pool_in_use": 1.0}:  # noqa: ASYNC110 - others are still being made
-                await asyncio.sleep(0.01)
+            assert shown(gauges) == waits | {"eco2_pool_in_use": 1.0}
         lane = hosted._lanes[0]
         places = [lane.take() for _ in range(lane.places)]
         waiting = [asyncio.ensure_future(lane.wait(who, asyncio.Event().wait)) for who in "ab"]  # type: ignore[arg-type]  # what it returns is of no use
@@ -119,3 +119,23 @@ async def test_a_host_shows_its_connections_in_use_and_who_waits(environment: di
         assert shown(gauges)["eco2_pool_in_use"] == 0.0
     finally:
         await hosted.stop()
+
+
+async def test_a_connection_that_is_still_being_made_is_in_no_ones_use(
+    environment: dict[str, str], gauges: Gauges
+) -> None:
+    service = find("waste")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never says a word
+        url = f"postgresql://waste:x@127.0.0.1:{silent.getsockname()[1]}/eco"
+        hosted = Hosted(service, read_settings(service, environment | {service.database.env: url}), background=False)
+        await hosted.start()
+        try:
+            asking = asyncio.ensure_future(hosted.database.take())
+            async with asyncio.timeout(30):
+                while shown(gauges)["eco2_pool_waiting"] != 1.0:  # noqa: ASYNC110 - the pool says it to no one
+                    await asyncio.sleep(0)
+            assert shown(gauges)["eco2_pool_in_use"] == 0.0
+            asking.cancel()
+            await asyncio.wait({asking})
+        finally:
+            await hosted.stop()
