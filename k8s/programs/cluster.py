@@ -163,7 +163,7 @@ def _items(text: str) -> list[Document]:
     if not text.strip():
         return []
     found = json.loads(text)
-    items: list[Document] = found["items"] if found.get("kind") == "List" or "items" in found else [found]
+    items: list[Document] = found.get("items", [found])
     return items
 
 

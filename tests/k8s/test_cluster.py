@@ -199,6 +199,9 @@ def test_a_port_that_leads_to_a_pod_is_there_for_the_block_and_no_longer(kubectl
         assert port == 40123
     told = "--context there port-forward --namespace database pod/db-0 :5432 --address 127.0.0.1"
     assert calls() == [told, "ended"]
+    with pytest.raises(ZeroDivisionError), Cluster("there").forward("db-0", "database", 5432):
+        raise ZeroDivisionError
+    assert calls() == [told, "ended"] * 2
     kubectl("echo 'error: unable to forward: pod not found' >&2; exit 1")
     with (
         pytest.raises(ClusterError, match=r"^kubectl port-forward pod/db-0: error: unable to forward: pod not found$"),

@@ -1,6 +1,7 @@
 """The lock's own steps, on Leases as an API server keeps them: who is dead, what a renewal keeps, what is given back"""
 
 import os
+import signal
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
@@ -93,30 +94,37 @@ class Rounds(threading.Event):
         return self.left < 0
 
 
+SHORT, LONG = LASTS - 20, LASTS + 20
+
+
 @pytest.mark.parametrize(
-    ("found", "dead"),
+    ("ago", "given", "dead"),
     [
-        (spec(), False),
-        (spec(LASTS - 5), False),
-        (spec(LASTS + 5), True),
+        (0, {}, False),
+        (SHORT, {}, False),
+        (LONG, {}, True),
         # For as long as its holder said.
-        (spec(LASTS + 5, leaseDurationSeconds=2 * LASTS), False),
-        (spec(LASTS - 5, leaseDurationSeconds=LASTS // 2), True),
-        ({"holderIdentity": "elsewhere 1 deploy", "renewTime": spec(5)["renewTime"]}, False),
-        ({"holderIdentity": "elsewhere 1 deploy", "renewTime": spec(LASTS + 5)["renewTime"]}, True),
+        (LONG, {"leaseDurationSeconds": 3 * LASTS}, False),
+        (SHORT + 10, {"leaseDurationSeconds": 10}, True),
+        (SHORT, {"leaseDurationSeconds": ...}, False),
+        (LONG, {"leaseDurationSeconds": ...}, True),
         # Of a process only this machine can say that it has ended.
-        (spec(holder=f"{HERE} {os.getpid()} deploy"), False),
-        (spec(holder=f"{HERE} {NO_PROCESS} deploy"), True),
-        (spec(holder=f"elsewhere {NO_PROCESS} deploy"), False),
-        (spec(holder=f"{HERE} somebody deploy"), False),
-        (spec(LASTS + 5, holder=f"{HERE} {os.getpid()} deploy"), True),
+        (0, {"holderIdentity": f"{HERE} {os.getpid()} deploy"}, False),
+        (0, {"holderIdentity": f"{HERE} {NO_PROCESS} deploy"}, True),
+        (0, {"holderIdentity": f"elsewhere {NO_PROCESS} deploy"}, False),
+        (0, {"holderIdentity": f"{HERE} somebody deploy"}, False),
+        (LONG, {"holderIdentity": f"{HERE} {os.getpid()} deploy"}, True),
         # What others' programs leave out.
-        (spec(renewTime=None), True),
-        ({}, True),
-        (spec(holder=""), False),
+        (0, {"renewTime": None}, True),
+        (0, {"renewTime": ...}, True),
+        (0, {"holderIdentity": ""}, False),
+        (0, {"holderIdentity": ...}, False),
     ],
 )
-def test_a_holder_is_dead_that_has_not_renewed_or_whose_process_has_ended_here(found: Document, dead: bool) -> None:
+def test_a_holder_is_dead_that_has_not_renewed_or_whose_process_has_ended_here(
+    ago: float, given: Document, dead: bool
+) -> None:
+    found = {name: value for name, value in (spec(ago) | given).items() if value is not ...}
     assert _is_dead(found) is dead
 
 
@@ -135,7 +143,7 @@ def test_a_renewal_keeps_who_has_it_since_when_and_a_new_holder_begins_anew() ->
     again = leases.lease["spec"]
     assert (again["holderIdentity"], again["acquireTime"]) == (first["holderIdentity"], first["acquireTime"])
     assert again["renewTime"] > first["renewTime"]
-    dead = Leases(lease(spec(LASTS + 5, acquireTime="2026-01-02T03:04:05.000000Z")))
+    dead = Leases(lease(spec(LONG, acquireTime="2026-01-02T03:04:05.000000Z")))
     holding(dead).take()
     assert dead.lease is not None
     assert dead.lease["spec"]["acquireTime"] == dead.lease["spec"]["renewTime"]
@@ -143,7 +151,7 @@ def test_a_renewal_keeps_who_has_it_since_when_and_a_new_holder_begins_anew() ->
 
 
 def test_what_the_cluster_alone_writes_is_not_sent_back() -> None:
-    found = lease(spec(LASTS + 5))
+    found = lease(spec(LONG))
     found["metadata"]["managedFields"] = [{"manager": "eco2"}]
     leases = Leases(found)
     holding(leases).take()
@@ -185,6 +193,67 @@ def test_a_lock_that_is_another_s_is_lost_for_ever_and_one_that_was_not_heard_of
     leases.away = ""
     with pytest.raises(Locked, match="the lock was lost"):
         held.check()
+
+
+def test_a_lock_that_was_not_renewed_in_time_has_ended_and_one_that_was_has_not() -> None:
+    held = holding(Leases())
+    held.take()
+    held._renewed -= LASTS + 1
+    with pytest.raises(Locked, match=r"has not answered for 30 s, and the lock has ended: run the command again$"):
+        held.check()
+    held.keep(Rounds())
+    held.check()
+
+
+class Raced(Leases):
+    """Another command takes the dead one's lock in the moment between look and grasp."""
+
+    def get(self, kind: str, name: str, space: str) -> Document | None:
+        found = super().get(kind, name, space)
+        self._keep(lease(spec(holder="elsewhere 2 rotate")))
+        return found
+
+
+def test_of_two_that_find_it_dead_one_wins() -> None:
+    leases = Raced(lease(spec(LONG)))
+    with pytest.raises(Locked, match=r"another command has just begun to change the cluster: .*Conflict"):
+        holding(leases).take()
+    assert leases.lease is not None
+    assert leases.lease["spec"]["holderIdentity"] == "elsewhere 2 rotate"
+
+
+def test_while_a_command_is_alone_its_lock_is_renewed_asked_and_at_the_end_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leases, mine = Leases(), Cluster()
+    free = mine.may_change
+    monkeypatch.setattr(lock, "Cluster", lambda context: leases)
+    monkeypatch.setattr(lock, "EVERY", 0.001)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ZeroDivisionError), lock.alone(mine, "deploy"):
+        assert leases.lease is not None
+        assert signal.getsignal(signal.SIGTERM) is not before
+        with pytest.raises(lock.Interrupted):
+            signal.raise_signal(signal.SIGTERM)
+        mine.may_change()
+        begun = leases.version
+        while leases.version == begun:
+            pass
+        leases.away = "Error from server (Conflict)"
+        with pytest.raises(Locked, match="the lock was lost"):
+            while True:
+                mine.may_change()
+        leases.away = ""
+        raise ZeroDivisionError
+    assert leases.lease is None
+    assert signal.getsignal(signal.SIGTERM) is before
+    mine.may_change()
+    assert free() is None
+    leases.lease = lease(spec())
+    with pytest.raises(Locked, match="is changing the cluster"), lock.alone(mine, "deploy"):
+        pytest.fail("another has it")
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert leases.lease is not None
 
 
 def test_what_is_given_back_is_one_s_own_and_a_cluster_that_is_away_keeps_no_one() -> None:

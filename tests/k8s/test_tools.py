@@ -1,6 +1,8 @@
 """What backup and restore decide by themselves: which entries of a dump, which copies, which program, and with which words"""
 
+import gzip
 import importlib.util
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,7 +13,7 @@ import pytest
 
 from k8s.programs import registry, rotate
 from k8s.programs.quantities import cores, mebibytes
-from k8s.tools import prepare, restore, store
+from k8s.tools import journals, prepare, restore, store
 from k8s.tools.backup import made_at
 from k8s.tools.store import BackupError, NotConfigured, bucket, parse_s3, run_postgres
 from tests import support
@@ -101,6 +103,29 @@ def test_the_latest_is_the_newest_dump_with_what_was_counted_in_it(environ: dict
     assert fetched(str(tmp_path / "x")) == ("2", None)
     with pytest.raises(BackupError, match="there is no file nowhere"):
         fetched("nowhere")
+
+
+def test_of_a_worker_s_copies_the_oldest_go_and_another_s_stay(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "KEPT", 2)
+    journal, target = tmp_path / "journal.db", bucket(environ)
+    with sqlite3.connect(journal) as db:
+        db.execute("CREATE TABLE local_tasks (task_id TEXT, payload BLOB)")
+        db.execute("INSERT INTO local_tasks VALUES ('t', 'what a person wrote')")
+    db.close()
+    copies = [f"journals/ai-0/2026010{day}T000000Z.db.gz" for day in (2, 1, 3)]
+    others = ["journals/ai-01/20260101T000000Z.db.gz", "journals/ai/20260101T000000Z.db.gz"]
+    for key in copies + others:
+        target.upload(journal, key, {})
+    new = journals.store(journal, target, "ai-0")
+    assert target.keys("journals/ai-0/") == [copies[2], new]
+    assert target.keys("journals/") == sorted([copies[2], new, *others])
+    target.download(new, tmp_path / "new.gz")
+    plain = gzip.decompress((tmp_path / "new.gz").read_bytes())
+    assert b"local_tasks" in plain
+    assert b"what a person wrote" not in plain
+    assert (tmp_path / "journal.db").read_bytes().count(b"what a person wrote") == 1
 
 
 class Short(BaseHTTPRequestHandler):

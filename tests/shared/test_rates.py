@@ -74,10 +74,12 @@ async def test_with_redis_away_the_same_limit_holds_in_each_process() -> None:
     bucket = a_bucket()
     async with connect_async("redis://127.0.0.1:1") as nowhere:
         for _ in range(3):
+            assert await rates.wait(nowhere, [bucket]) == 0
             await rates.take(nowhere, bucket)
             assert rates.alone.now, "the next one does not wait for Redis"
         with pytest.raises(TooMany):
             await rates.take(nowhere, bucket)
+        assert await rates.wait(nowhere, [bucket]) > 0
         await rates.forget(nowhere, [bucket])
         await rates.take(nowhere, bucket)
     rates.alone.until = 0.0

@@ -1,8 +1,11 @@
 """Requests to the store: one that answers others is busy, one that answers no one is away."""
 
+import base64
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +104,19 @@ def test_only_a_store_that_does_its_work_is_one_that_is_there(bucket: Bucket, st
     assert not bucket.heard_lately()
     bucket.ask("HEAD", str(status)).drain_conn()
     assert bucket.heard_lately() == there
+
+
+def test_a_form_is_good_for_its_key_in_its_bucket_until_its_end(bucket: Bucket) -> None:
+    until, size = "2026-01-02T03:04:05Z", ["content-length-range", 1, 9]
+    fields = bucket.form("uploads/a", {"Content-Type": "image/jpeg"}, [size, {"Content-Type": "image/jpeg"}], until)
+    assert (fields["key"], fields["Content-Type"]) == ("uploads/a", "image/jpeg")
+    policy = json.loads(base64.b64decode(fields["policy"]))
+    assert policy["expiration"] == until
+    own = [size, {"Content-Type": "image/jpeg"}, {"bucket": bucket._settings.s3_bucket}, {"key": "uploads/a"}]
+    assert policy["conditions"][:4] == own
+    assert all("x-amz" in str(one) for one in policy["conditions"][4:]), "the rest is the signature's"
+
+
+def test_the_store_s_certificate_is_checked_by_the_authorities_that_boto3_knows(bucket: Bucket) -> None:
+    assert Path(bucket._http.connection_pool_kw["ca_certs"]).is_file()
+    assert bucket._http.connection_pool_kw.get("cert_reqs") is None, "urllib3's own: required"
