@@ -25,6 +25,7 @@ def _left_in(scene: Scene) -> bool:
 _ALONE = re.compile(r"[가-힣]만\s(?:[가-힣]+면|해도)\s?[되돼됨될끝]")
 # "소주병이 스무 개쯤 있음"
 _HAS = re.compile(r"(?:있[음어는습]|많[아음은]|생겼|나왔)[가-힣]*[\s.!~]*$")
+_GOES_ON = re.compile(r"그럼|그러면|그래도|그냥|그대로")
 # "ㅋㅋㅋ" is no word.
 _SPELT = re.compile(r"[가-힣]|[a-z]{2}")
 _PLACES = {*WHERE, "bin"}
@@ -44,10 +45,15 @@ class Asking:
     def understood(self, rule: str, items: Sequence[Item] = (), **more: Any) -> Understood:
         """The answer of a rule, with what is asked of the items."""
         fact = self.scene.facts
-        asked = self._asked_before() if items and self._asks_again() else self.scene
+        asked = self.asked_before() if items and self._asks_again() else self.scene
         given: dict[str, Any] = {
             "near": self.scene.near,
-            "aspects": tuple(one for one in asked.outcome if not (fact.told and not fact.polar and one in _TOLD)),
+            "aspects": tuple(
+                one
+                for one in asked.outcome
+                if not (fact.told and not fact.polar and one in _TOLD)
+                and not (asked is not self.scene and one == "safe")
+            ),
             "bin": asked.bin,
             "negated": fact.negated,
             "omitted": fact.omitted,
@@ -73,8 +79,13 @@ class Asking:
             fact.again and fact.short and bool(fact.said) and not (self.scene.aspects or self.scene.bin or fact.cases)
         )
 
-    def _asked_before(self) -> Scene:
+    def asked_before(self) -> Scene:
         return scene(facts(Question(self.scene.facts.said[-1])), self.neighbours)
+
+    def as_before(self) -> tuple[str, ...]:
+        """How the thing was said to be, where the question goes on from that: "그래도 재활용돼요?"."""
+        fact = self.scene.facts
+        return self.asked_before().facts.cases if fact.said and not fact.cases and _GOES_ON.match(fact.text) else ()
 
     def topic(self) -> list[Item]:
         """What the conversation is about, for a question that leans on it."""
@@ -85,15 +96,15 @@ class Asking:
         return []
 
     def _spoken_of(self, text: str, after: Sequence[Turn]) -> list[Item]:
-        before = facts(Question(text))
-        found = self.neighbours.search(before.text, MANY)
-        named = roles.things(mentions(before.text, found), before.text)
+        of_it = scene(facts(Question(text)), self.neighbours)
+        before, found = of_it.facts, of_it.found
+        named = [one for one in of_it.named if not bins.is_where(one, before.text)] or of_it.first
         if (
             before.disposal
             or before.state
             or _HAS.search(before.text)
             or before.told
-            or rest.plainly_about(before.text, named)
+            or of_it.plainly
             or (named and topic.about_waste(text))
         ):
             if named and not bins.only_bins(named, before.text):

@@ -74,7 +74,10 @@ _WHAT_IF = re.compile(r"(?<!려)면요?(?:\s(?:어디|어떻게|어떡|어째|�
 _WANTS = re.compile(r"(?<![가-힣])[가-힣]+(?:으?려면|고 싶)")
 # "뚜껑은요?", "젖었으면?"
 _REMARKS = re.compile(r"[가-힣][은는면]요?[\s?!.~]*$")
-_AGAIN = re.compile(rf"(?:{GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$")
+# "휴지도 돼?", and not "버려도 돼?".
+_AGAIN = re.compile(
+    rf"(?:(?<![어아여려겨해와워져춰러써펴내줘둬놔봐따싸떼빼서켜]){GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$"
+)
 # "and wet wipes?"
 _AND_THIS = re.compile(r"(?:and|even|also)\s")
 # "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.

@@ -1,11 +1,19 @@
-"""The rules for what is said after a thing and names none: it turns to something else, or is about what was spoken of."""
+"""The rules for what is said after a thing: it turns to something else, asks of its part, of another likewise, or of it again."""
 
-from functions.ai import bins, rest, topic
+import re
+
+from functions.ai import bins, parts, rest, topic
 from functions.ai.asking import Asking
+from functions.ai.retrieval import Item
 from functions.ai.understood import Understood
+from functions.ai.vocabulary import GRAMMAR, ROLES
 
 # Letters that a name has at least.
 _NAME = 2
+# What is done with a part of a thing, or with what is in it.
+_DONE_WITH = {"separate", "data", "battery", "empty", "label", "lid"}
+_ALSO = re.compile(r"도(?![가-힣])")
+_TOPIC = re.compile(r"[은는]\s$")
 
 
 def turned_to_something_else(ask: Asking) -> Understood | None:
@@ -16,9 +24,72 @@ def turned_to_something_else(ask: Asking) -> Understood | None:
     )
     if not scene.leans or says_more or len(rest.name_alone(scene.facts.text)) < _NAME:
         return None
-    if not topic.about_something_else(ask.question.text):
+    if not _turns(ask):
         return None
     return ask.understood("turned_to_something_else", on_topic=False, near=False)
+
+
+def part_of_what_was_spoken_of(ask: Asking) -> Understood | None:
+    """ "사진은 다 지워야 돼?" after a phone, "끈이랑 종이는 떼요?" after a tea bag: what is done with a part of it."""
+    scene, text = ask.scene, ask.scene.facts.text
+    done = [one for one in scene.aspects if one in _DONE_WITH]
+    if not (_remark(ask) and scene.first and done) or _ALSO.match(text, scene.first[-1].end):
+        return None
+    before = ask.topic()[:1]
+    if not before or not all(_belongs(one.words(text), one.item, before[0], done) for one in scene.first):
+        return None
+    if asked_bins := bins.asked_for(text, ()):
+        # "유리는 빼서 유리병에 넣으면 되죠?"
+        return ask.understood("part_of_what_was_spoken_of", before, aspects=("bin",), bin=asked_bins[-1])
+    if any(one.item.category == "battery" for one in scene.first):
+        done = ["battery"]
+    answered = tuple(one for one in done if one in before[0].answers)
+    return ask.understood("part_of_what_was_spoken_of", before, aspects=answered) if answered else None
+
+
+def _belongs(word: str, named: Item, whole: Item, done: list[str]) -> bool:
+    """Whether a word is for a part of that thing: as such, as what it is of, as its battery, or by the thing's own answer."""
+    if named.id == whole.id:
+        return False
+    material = ROLES.where.is_all(word) or ROLES.stuff.is_all(word) or bins.is_bin(word)
+    part = material or parts.is_part(word) or ROLES.belonging.is_all(word) or named.category == "battery"
+    # A phone's photos, a laptop's files.
+    data = "data" in done and whole.category == "electronics" != named.category
+    return part or data or any(word in whole.answer(one, "ko") for one in done)
+
+
+def bin_of_its_part(ask: Asking) -> Understood | None:
+    """ "날개는 플라스틱이죠?" after a fan: a part that has no name of ours goes with the thing."""
+    scene, fact = ask.scene, ask.scene.facts
+    if not (_remark(ask) and scene.first and (fact.polar or scene.bin)):
+        return None
+    if not all(bins.is_where(one, fact.text) for one in scene.first):
+        return None
+    if not _TOPIC.search(fact.text, 0, scene.first[0].start):
+        return None
+    asked = bins.said_type(scene.first[0].words(fact.text))
+    before = ask.topic()
+    return ask.understood("bin_of_its_part", before, aspects=("bin",), bin=asked) if before and asked else None
+
+
+def likewise(ask: Asking) -> Understood | None:
+    """ "파인애플 껍질도 똑같이 하면 되죠?": whether another thing goes where the one that was spoken of does."""
+    scene, fact = ask.scene, ask.scene.facts
+    if not _remark(ask) or len(scene.things) != 1 or scene.aspects or scene.bin or fact.cases:
+        return None
+    one = scene.things[0]
+    if not GRAMMAR.likewise.within(fact.text[one.end :]):
+        return None
+    before = ask.topic()
+    if len(before) != 1 or before[0].id == one.item.id:
+        return None
+    asked, wanted = ask.asked_before(), before[0].category
+    aspects = asked.outcome or ("bin",)
+    both = wanted != one.item.category and set(before[0].bins) & set(one.item.bins)
+    if "handed" in aspects or (both and not asked.outcome):
+        # What is worn goes elsewhere than what is not: neither yes nor no.
+        return ask.understood("likewise", [one.item], aspects=(), polar=False)
+    return ask.understood("likewise", [one.item], aspects=aspects, bin=asked.bin or wanted, polar=True, open=False)
 
 
 def asked_of_what_was_spoken_of(ask: Asking) -> Understood | None:
@@ -38,7 +109,19 @@ def whatever_was_spoken_of(ask: Asking) -> Understood | None:
     scene = ask.scene
     if not (scene.facts.said and scene.facts.short and scene.facts.says) or scene.things or scene.elsewhere:
         return None
-    if topic.about_something_else(ask.question.text):
+    if _turns(ask):
         return None
     items = ask.topic() or [one.item for one in scene.first] or ask.named_before()
     return ask.understood("whatever_was_spoken_of", items) if items else None
+
+
+def _remark(ask: Asking) -> bool:
+    return bool(ask.scene.facts.said) and ask.scene.facts.short
+
+
+def _turns(ask: Asking) -> bool:
+    """Whether a remark is about something else; "하드는 어떻게 해요?" asks of something in the thing."""
+    return topic.about_something_else(ask.question.text) and _WHAT_OF.match(ask.scene.facts.text) is None
+
+
+_WHAT_OF = re.compile(r"[가-힣]+[은는]\s(?:또\s)?(?:어떻게\s?(?:해|하|버|처리)|어디(?:에|로|다)|어떡|어쩌|어째)")

@@ -7,7 +7,14 @@ from functions.ai import bins, parts, rest, roles, sounds, topic
 from functions.ai.asking import Asking
 from functions.ai.collection_rules import another_bag, bag_itself, collection_itself, food_waste_itself
 from functions.ai.danger_rules import in_danger
-from functions.ai.follow_rules import asked_of_what_was_spoken_of, turned_to_something_else, whatever_was_spoken_of
+from functions.ai.follow_rules import (
+    asked_of_what_was_spoken_of,
+    bin_of_its_part,
+    likewise,
+    part_of_what_was_spoken_of,
+    turned_to_something_else,
+    whatever_was_spoken_of,
+)
 from functions.ai.interfaces import Question
 from functions.ai.mentions import HELD
 from functions.ai.part_rules import part_of_a_thing
@@ -124,9 +131,16 @@ def _of_before(ask: Asking, words: str) -> list[Item]:
         return []
     if not (before := ask.topic()):
         return []
-    wanted = f"{before[0].name}{words}".replace(" ", "")
-    found = ask.neighbours.search(wanted, 3)
-    return [item for item in found if wanted in (name.replace(" ", "") for name in item.names())][:1]
+    wholes = [name for name in before[0].names() if not name.isascii()][:_NAMES]
+    for wanted in (f"{name}{words}".replace(" ", "") for name in wholes):
+        found = ask.neighbours.search(wanted, 3)
+        if of_it := [item for item in found if wanted in (name.replace(" ", "") for name in item.names())]:
+            return of_it[:1]
+    return []
+
+
+# Names of a thing that are tried with a part's.
+_NAMES = 3
 
 
 def _beside_it(ask: Asking, end: int) -> bool:
@@ -163,6 +177,9 @@ def what_was_spoken_of(ask: Asking) -> Understood | None:
         return ask.understood("what_was_spoken_of", [*items, *with_it], together=True, polar=True)
     if items and scene.facts.kind:
         items = _of_kind(items[0], scene.facts.kind, ask.neighbours)
+    if items and (cases := ask.as_before()):
+        # "그럼 신문지에 싸면 되나요?" after a broken bottle
+        return ask.understood("what_was_spoken_of", items, cases=cases, aspects=ask.scene.as_it_is)
     return ask.understood("what_was_spoken_of", items) if items else None
 
 
@@ -233,7 +250,10 @@ RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     food_waste_itself,
     bag_itself,
     another_bag,
+    part_of_what_was_spoken_of,
+    bin_of_its_part,
     part_of_a_thing,
+    likewise,
     things_named,
     thing_meant,
     what_was_spoken_of,

@@ -63,6 +63,11 @@ class Scene(Struct, frozen=True):
         return (*(("bin",) if self.bin else ()), *asked, *(one for one in self.aspects if one not in asked))
 
     @property
+    def as_it_is(self) -> tuple[str, ...]:
+        """The aspects of a thing that is broken or dirty: what that changes says itself how it is wrapped."""
+        return tuple(one for one in self.outcome if one != "wrapped")
+
+    @property
     def _all_is_done(self) -> bool:
         """Whether a text tells that all was done of which it speaks, before it asks."""
         fact = self.facts
@@ -95,7 +100,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     near = fact.near and bool(first or fact.place)
     leans = _leans(fact, first, mentioned)
     # "And the cap?" after a bottle asks for no headgear.
-    named = [one for one in first if not (leans and parts.is_part(one.words(text)))]
+    named = [one for one in first if not (leans and _of_it(one.words(text), text))]
     named = [one for one in named if not bins.as_bin(one, named, text)]
     plainly = rest.plainly_about(text, named)
     if bins.only_bins(named, text) and (leans or not plainly):
@@ -157,8 +162,15 @@ def _leans(fact: Facts, first: list[Mention], mentioned: list[Mention]) -> bool:
     says = fact.says or parts.part(fact.text) is not None
     whole = fact.whole and "absent" not in fact.aspects
     remark = not first and says and fact.short and (not whole or rest.plainly_about(fact.text, mentioned))
-    only_parts = bool(first) and not fact.whole and all(parts.is_part(one.words(fact.text)) for one in first)
+    whole = fact.whole and "separate" not in fact.aspects
+    only_parts = bool(first) and not whole and all(_of_it(one.words(fact.text), fact.text) for one in first)
     return remark or fact.follows or only_parts
+
+
+def _of_it(word: str, text: str) -> bool:
+    """Whether a word is for a part of what was spoken of: "뚜껑은?", "쇠 스프링 든 펌프는?", "뚜껑이랑 용기 둘 다?"."""
+    beside = ROLES.stuff.is_all(word) or ROLES.holders.is_all(word)
+    return parts.is_part(word) or (beside and parts.part(text.replace(word, " ", 1)) is not None)
 
 
 def _of_things(fact: Facts, things: list[Mention], aspects: tuple[str, ...]) -> bool:

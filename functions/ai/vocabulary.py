@@ -27,6 +27,7 @@ class Grammar(Struct, frozen=True):
     every: Words
     done: Words
     again: Words
+    likewise: Words
     barred: Words
     omitted: Words
     negated: Words
@@ -108,6 +109,7 @@ class Roles(Struct, frozen=True):
     bin_ends: Words
     made: Words
     rest_in: Words
+    belonging: Words
 
 
 class Part(Struct, forbid_unknown_fields=True):
