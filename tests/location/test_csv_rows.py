@@ -115,6 +115,21 @@ def test_a_file_of_another_kind_is_refused_as_what_it_is(data: bytes, says: str)
         read(data)
 
 
+@pytest.mark.parametrize(
+    ("end", "line", "reason"),
+    [
+        ('3,4,"x\ny\nz', 3, "the file ends inside a quoted cell: it is cut short, or a quotation mark is missing"),
+        ('3,4,"x', 3, "the file ends inside a quoted cell: it is cut short, or a quotation mark is missing"),
+        ("3,4", 3, "it has 2 cells where the header has 3; the file ends here: it may be cut short"),
+        ('3,4,"x"y\n5,6,7\n', 3, "its quotation marks do not match"),
+    ],
+)
+def test_where_a_file_is_cut_is_told_as_that(end: str, line: int, reason: str) -> None:
+    opened = csv_rows.open_table(f"a,b,c\n1,2,3\n{end}".encode(), ("a", "b", "c"), [("a",)])
+    found = [one for one in csv_rows.rows(opened) if isinstance(one, BadRow)]
+    assert [(one.line, one.reason) for one in found][:1] == [(line, reason)]
+
+
 def test_a_few_broken_bytes_do_not_make_it_another_encoding() -> None:
     data = GOOD.replace("곳 3".encode(), b"\xea\xb3 3")
     rows = read(data)

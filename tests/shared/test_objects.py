@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -339,3 +340,16 @@ def test_a_store_that_refuses_a_list_or_a_deletion_is_not_an_empty_one(s3: S3, w
             list(store.list("images/"))
         with pytest.raises(Unavailable):
             store.delete("images/1")
+
+
+def test_a_process_without_credentials_starts_all_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    store = ObjectStore(Settings(s3_bucket="photos"))
+    store.warm()
+    with pytest.raises(Unavailable):
+        store.presign_post("a", content_type="text/plain", max_bytes=1, seconds=1)
+    store.close()
