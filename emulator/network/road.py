@@ -99,9 +99,9 @@ class Connection:
                 if half.transport is not None:
                     half.transport.close()
 
-    def lost(self, half: "_Half", error: Exception | None) -> None:
-        if error is not None or not (self.client.ended and self.server.ended):
-            self.reset()
+    def lost(self) -> None:
+        """One side has gone: so does the other, which may be sending what it has still when both had said all."""
+        self.reset()
         self.road.connections.discard(self)
 
     def reset(self) -> None:
@@ -125,7 +125,6 @@ class _Half(asyncio.Protocol):
         # Pieces with the moments when they are due; an empty one is the end.
         self._line: deque[tuple[float, bytes]] = deque()
         self._walk: asyncio.Task[None] | None = None
-        self._held = False
         self._writable = asyncio.Event()  # not before there is a connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvloop's is no BaseTransport
@@ -150,7 +149,7 @@ class _Half(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if self._walk is not None:
             self._walk.cancel()
-        self.connection.lost(self, error)
+        self.connection.lost()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -162,8 +161,7 @@ class _Half(asyncio.Protocol):
 
     def hold(self, held: bool) -> None:
         """Read no more for now, or again."""
-        if self.transport is not None and held != self._held and not self.transport.is_closing():
-            self._held = held
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading() if held else self.transport.resume_reading()
 
     def reset(self) -> None:

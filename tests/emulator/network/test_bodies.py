@@ -50,3 +50,10 @@ def test_no_body_is_none_and_bytes_are_only_counted() -> None:
     assert kept.shown("application/json") is None
     kept.add(b"\xff\xd8\xff")
     assert kept.shown("image/jpeg") == "(3 bytes of image/jpeg)"
+
+
+def test_of_a_whole_body_all_is_shown_but_what_opens_something() -> None:
+    kept = Kept()
+    for piece in (b'{"session": {"id": 1,', b' "by": null}, "kind": 2}'):
+        kept.add(piece)
+    assert kept.shown("application/json") == '{"session":{"id":"…","by":null},"kind":2}'

@@ -1,5 +1,6 @@
 """The proxy between two parts: what goes wrong goes wrong as asked, and is well again when cleared."""
 
+import asyncio
 import contextlib
 import socket
 import socketserver
@@ -7,9 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
-from emulator.network.links import Fault, Link, Place
+from emulator.network.links import Fault, Link, Order, Place
+from emulator.network.proxy import Served
+from emulator.network.upstream import Upstream
+from tests import support
 from tests.proxies import ProxyThread
 
 
@@ -24,6 +29,27 @@ class Shout(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         while data := self.request.recv(65536):
             self.request.sendall(data.upper())
+
+
+class Count(socketserver.BaseRequestHandler):
+    """Answers when all has come."""
+
+    def handle(self) -> None:
+        size = 0
+        while data := self.request.recv(65536):
+            size += len(data)
+        self.request.sendall(b"%d" % size)
+
+
+@contextlib.contextmanager
+def served(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture
@@ -116,11 +142,9 @@ def test_a_replica_is_named_by_its_number_and_all_of_them_by_their_family() -> N
 
 
 def test_connections_go_to_replicas_in_turn_and_a_fault_takes_one_of_them(proxy: ProxyThread, echo: int) -> None:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Shout) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with served(Shout) as shout:
         port = proxy.link("api-waste", echo)
-        second = Place("api-waste/2", server.server_address[1])
+        second = Place("api-waste/2", shout)
         proxy.links[-1] = Link("test", "api-waste", port, (*proxy.links[-1].to, second))
         proxy.clear()
         assert sorted(ask(port) for _ in range(4)) == [b"HELLO", b"HELLO", b"hello", b"hello"]
@@ -133,8 +157,54 @@ def test_connections_go_to_replicas_in_turn_and_a_fault_takes_one_of_them(proxy:
         proxy.links[-1] = Link("test", "api-waste", port, proxy.links[-1].to[:1])
         proxy.clear()
         assert {ask(port) for _ in range(4)} == {b"hello"}
-        server.shutdown()
-        thread.join()
+
+
+def test_what_went_to_a_replica_that_is_left_out_goes_on_and_suffers_as_before(proxy: ProxyThread, echo: int) -> None:
+    port = proxy.link("api-waste", echo)
+    first = proxy.links[-1].to
+    proxy.links[-1] = Link("test", "api-waste", port, (*first, Place("api-waste/2", echo)))
+    proxy.clear()
+    with contextlib.ExitStack() as stack:
+        both = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)) for _ in range(2)]
+        for left in (False, True):
+            if left:
+                proxy.links[-1] = Link("test", "api-waste", port, first)
+                proxy.clear()
+            for connection in both:
+                connection.sendall(b"a")
+                assert connection.recv(1) == b"a"
+        proxy.add("api-waste", "cut")
+        for connection in both:
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+
+
+@pytest.mark.parametrize("faulty", [False, True], ids=["as it comes", "in a line"])
+@pytest.mark.parametrize("data", [b"", b"abc"], ids=["nothing", "something"])
+def test_who_has_said_all_is_still_answered(proxy: ProxyThread, data: bytes, faulty: bool) -> None:
+    with served(Count) as count:
+        port = proxy.link("count", count)
+        if faulty:
+            proxy.add("count", "latency", seconds=0.001)
+        assert ask(port, data) == b"%d" % len(data)
+
+
+@pytest.mark.parametrize("faulty", [False, True], ids=["as it comes", "in a line"])
+def test_what_no_one_takes_holds_up_who_sends_it_and_arrives_whole(proxy: ProxyThread, faulty: bool) -> None:
+    piece, much, sent = bytes(65536), 1 << 26, 0
+    with socket.create_server(("127.0.0.1", 0)) as sink:
+        port = proxy.link("sink", sink.getsockname()[1])
+        if faulty:
+            proxy.add("sink", "latency", seconds=0.001)
+        with socket.create_connection(("127.0.0.1", port), timeout=0.2) as source, sink.accept()[0] as taker:
+            with pytest.raises(TimeoutError):
+                while sent < much:
+                    sent += source.send(piece)
+            source.shutdown(socket.SHUT_WR)
+            taken = 0
+            while data := taker.recv(1 << 20):
+                taken += len(data)
+            assert taken == sent
 
 
 def test_latency_comes_once_an_answer(proxy: ProxyThread, echo: int) -> None:
@@ -197,3 +267,30 @@ def test_an_absent_server_is_a_reset(proxy: ProxyThread) -> None:
         port = gone.getsockname()[1]
     with pytest.raises(ConnectionError):
         ask(proxy.link("gone", port))
+
+
+async def test_the_proxy_is_ready_while_it_does_what_it_was_told_last() -> None:
+    made, client = Served(0), Upstream()
+
+    async def said(order: bytes = b"") -> tuple[int, list[str]]:
+        if order:
+            await made._obey(order)
+        answer = await client.request("GET", address)
+        told = msgspec.json.decode(answer.content)
+        assert (told["ready"], told["loops"]) == (answer.status == 200, [])
+        return answer.status, told["reasons"]
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        impossible = Order([Link("a", "b", taken.getsockname()[1], (Place("b", 1),))], [])
+        async with asyncio.timeout(30), support.answering(made._answer) as address:
+            assert await said() == (503, ["not told yet what should hold"])
+            assert await said(msgspec.json.encode(Order([], []))) == (200, [])
+            for wrong, why in ((msgspec.json.encode(impossible), "in use"), (b"{", "truncated")):
+                status, (reason,) = await said(wrong)
+                assert (status, why in reason) == (503, True)
+            assert await said(msgspec.json.encode(Order([], []))) == (200, [])
+            reader, writer = await asyncio.open_connection(*address.removeprefix("http://").split(":"))
+            writer.write(b"GET")
+            writer.write_eof()
+            assert await reader.read() == b"", "half a question has no answer"
+            writer.close()

@@ -1,6 +1,7 @@
 """The gateway's connections: kept where they can be used again, closed where not, and as many as there are requests."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -107,3 +108,12 @@ async def test_connections_that_no_one_used_for_long_are_closed(monkeypatch: pyt
                 break
             await asyncio.sleep(0.01)
         assert client.kept == 1
+
+
+async def test_who_does_not_take_a_connection_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "PATIENCE", 0.05)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        with socket.create_connection(address), pytest.raises(Unanswered, match="no connection"):
+            async with asyncio.timeout(30):
+                await Upstream().request("GET", f"http://127.0.0.1:{address[1]}/")
