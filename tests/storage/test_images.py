@@ -155,7 +155,14 @@ def test_a_profile_of_more_than_a_mebibyte_is_not_read() -> None:
         assert is_right(corner(opened(make_copies(photo).web), 0.1, 0.1))
 
 
-@pytest.mark.parametrize("profile", [b"no profile", b"\x00" * 200, b"A" * (2 << 20)], ids=["short", "zeros", "giant"])
+OF_ANOTHER_SPACE = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [b"no profile", b"\x00" * 200, b"A" * (2 << 20), OF_ANOTHER_SPACE],
+    ids=["short", "zeros", "giant", "of another space"],
+)
 def test_a_broken_or_giant_colour_profile_is_passed_over(profile: bytes) -> None:
     web = opened(make_copies(photos.encode(photos.picture(), "JPEG", icc_profile=profile)).web)
     assert is_red(corner(web, 0.1, 0.1))
