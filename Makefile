@@ -123,8 +123,8 @@ eval: install     ## how often the classifier, the search and the answers are ri
 head: install     ## whether the classifier's head comes out again of ../shared's photographs (a quarter of an hour of a core)
 	$(BIN)/python -m tests.eval.head --check
 
-images: install   ## build every image and run each from its own root folder (buildah, as root; minutes)
-	@test `id -u` = 0 && command -v buildah > /dev/null || { echo "make images needs root and buildah: apt-get install buildah mmdebstrap"; exit 1; }
+images: install   ## build every image and run each as its manifest says (buildah and podman, as root; minutes)
+	@test `id -u` = 0 && command -v buildah > /dev/null && command -v podman > /dev/null || { echo "make images needs root, buildah and podman: apt-get install buildah podman runc mmdebstrap"; exit 1; }
 	ECO2_IMAGES=all $(BIN)/pytest -q -rA tests/k8s/test_images.py $(ARGS)
 
 k8s-check: install ## checkov over the manifests, in an environment of its own

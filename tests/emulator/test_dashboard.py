@@ -385,14 +385,14 @@ def test_the_logs_of_all_parts_are_one_in_the_terminal_and_on_the_page(emulator:
 
 
 def test_following_the_logs_ends_with_ctrl_c_as_the_manual_says(emulator: Emulator, api: httpx.Client) -> None:
-    argv = [sys.executable, "-m", "runtime.cli", "logs", "-f", "-n", "0", "--state", str(emulator.folder)]
+    argv = [sys.executable, "-m", "runtime.cli", "logs", "-f", "-n", "1", "--state", str(emulator.folder)]
 
     def as_in_a_terminal() -> None:  # where a test's own parent ignores SIGINT, its children would too
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, preexec_fn=as_in_a_terminal) as following:
         assert following.stdout is not None
-        time.sleep(1)
+        following.stdout.readline()  # what was last said: it listens from now on
         begun = call(api, "GET", "/api/v1/recycle/categories")
         while begun["trace"] not in following.stdout.readline():
             pass

@@ -1,6 +1,6 @@
-"""Builds every image and runs it from its own root folder, as a pod would: its user, its memory, real servers around it.
+"""Builds every image and runs it as its manifest says: read-only, its user, no capabilities, its memory; real servers around it.
 
-Runs where buildah is; as root, or where buildah can be without. The base is made by mmdebstrap where there is no other.
+Runs as root, where buildah and podman are. The base is made by mmdebstrap where there is no other.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,6 +25,7 @@ from msgspec import Struct
 
 from k8s.programs.build import build
 from k8s.programs.images import TOOLS, Image, wanted
+from k8s.programs.jobs import migration_job
 from k8s.programs.quantities import mebibytes
 from k8s.tools.store import sha256
 from runtime.closure import Checkout
@@ -45,7 +47,10 @@ MIB = 1024 * 1024
 BUDGET = {"worker-ai": 250 * MIB}
 API_BUDGET = 60 * MIB
 
-pytestmark = pytest.mark.skipif(shutil.which("buildah") is None or os.geteuid() != 0, reason="needs buildah, as root")
+PROGRAMS = ("buildah", "podman")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, PROGRAMS)), reason=f"needs {' and '.join(PROGRAMS)}, as root"
+)
 
 
 def run(*words: str, **environ: str) -> str:
@@ -95,33 +100,39 @@ OURS = f"localhost/eco2-test-{os.getpid()}"
 OWNER = f"images-{os.getpid()}"  # a queue that hears how a task ended
 
 
+class Built:
+    """The images by their names, each built when it is first asked for: one that an earlier run left would prove nothing."""
+
+    def __init__(self, base: str) -> None:
+        self.checkout = Checkout()
+        self.base = base
+        self.found: dict[str, tuple[Image, str]] = {}
+
+    def __getitem__(self, which: str) -> tuple[Image, str]:
+        if which not in self.found:
+            image = next(image for image in wanted(self.checkout) if image.name == which)
+            name = f"{OURS}/{image.name}:{image.tag}"
+            build(self.checkout, image, name=name, base=self.base, program="buildah")
+            self.found[which] = (image, name)
+        return self.found[which]
+
+
 @pytest.fixture(scope="module")
-def built(base: str) -> Iterator[dict[str, tuple[Image, str]]]:
-    """Every image, by its name: built now. One that an earlier run left under the same tag would prove nothing."""
-    checkout = Checkout()
-    found = {}
+def built(base: str) -> Iterator[Built]:
+    images = Built(base)
     try:
-        for image in wanted(checkout):
-            if image.name in IMAGES:
-                name = f"{OURS}/{image.name}:{image.tag}"
-                build(checkout, image, name=name, base=base, program="buildah")
-                found[image.name] = (image, name)
-        yield found
+        yield images
     finally:
-        for _, name in found.values():
+        for _, name in images.found.values():
             run("buildah", "rmi", name)
 
 
 @contextlib.contextmanager
 def root_of(name: str) -> Iterator[Path]:
     container = run("buildah", "from", "--pull-never", name)
-    root = Path(run("buildah", "mount", container))
-    # As in a pod; the dynamic linker finds a program's own libraries by it.
-    run("mount", "-t", "proc", "proc", str(root / "proc"))
     try:
-        yield root
+        yield Path(run("buildah", "mount", container))
     finally:
-        run("umount", "--lazy", str(root / "proc"))
         run("buildah", "rm", container)
 
 
@@ -141,7 +152,7 @@ def compressed(name: str, base: str) -> int:
 
 
 @pytest.mark.parametrize("which", IMAGES)
-def test_an_image_keeps_its_budget(which: str, built: dict[str, tuple[Image, str]], base: str) -> None:
+def test_an_image_keeps_its_budget(which: str, built: Built, base: str) -> None:
     size = compressed(built[which][1], base)
     sys.stdout.write(f"{which}: {size / MIB:.1f} MiB compressed above the base\n")
     if which.startswith("api-"):
@@ -150,9 +161,7 @@ def test_an_image_keeps_its_budget(which: str, built: dict[str, tuple[Image, str
 
 
 @pytest.mark.parametrize("which", IMAGES)
-def test_an_image_holds_its_closure_compiled_and_says_what_it_is(
-    which: str, built: dict[str, tuple[Image, str]]
-) -> None:
+def test_an_image_holds_its_closure_compiled_and_says_what_it_is(which: str, built: Built) -> None:
     image, name = built[which]
     config = json.loads(run("buildah", "inspect", "--type", "image", name))["OCIv1"]["config"]
     assert config["Labels"]["eco2.tag"] == image.tag
@@ -174,63 +183,52 @@ def test_an_image_holds_its_closure_compiled_and_says_what_it_is(
         ]
 
 
-@contextlib.contextmanager
-def memory_limit(limit: str) -> Iterator[Path | None]:
-    """A control group with that limit, or None where this machine lets us make none."""
-    for root, file in (
-        (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
-        (Path("/sys/fs/cgroup"), "memory.max"),
-    ):
-        group = root / f"eco2-test-{os.getpid()}"
-        try:
-            group.mkdir()
-            (group / file).write_text(str(int(mebibytes(limit) * MIB)))
-        except OSError:
-            with contextlib.suppress(OSError):
-                group.rmdir()
-            continue
-        try:
-            yield group
-        finally:
-            for _ in range(50):
-                try:
-                    group.rmdir()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-        return
-    yield None
+# What a container may do where its manifest allows nothing more. A runtime raises its limits of files and processes unless it is
+# told some, which root of a machine within a machine may not.
+CONFINED = [
+    *("--network=host", "--read-only", "--read-only-tmpfs=false", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
+    *("--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"),
+]
+ALLOWED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
-# The image's user, in the image's root folder, where its process starts.
-CHROOT = [shutil.which("chroot") or "/usr/sbin/chroot", "--userspec=10001:10001"]
-AT_HOME = ["/usr/bin/env", "-C", "/eco2/app"]
+def in_image(name: str, environ: dict[str, str], words: list[str]) -> list[str]:
+    """The command that runs words in an image, confined."""
+    runtime = shutil.which("runc")  # crun refuses some machines that have both kinds of control groups
+    given = (f"--env={key}={value}" for key, value in environ.items())
+    return ["podman", *([f"--runtime={runtime}"] if runtime else []), "run", "--rm", *CONFINED, *given, *words]
 
 
-def in_root(root: Path, words: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*CHROOT, str(root), *AT_HOME, *words], env=environ, capture_output=True, text=True, check=False
-    )
-
-
-def log_of(root: Path, words: list[str]) -> Path:
-    """What a process that was started there says."""
-    return root / f"tmp/{words[2]}.log"
+def in_container(container: "Container", name: str, environ: dict[str, str], volumes: Path) -> list[str]:
+    """The command that runs what a manifest says, in an image."""
+    words = [f"--user={container.user}", f"--memory={container.memory}", f"--memory-swap={container.memory}"]
+    words += [f"--volume={volumes / volume}:{path}{mode}" for volume, path, mode in container.mounts]
+    return in_image(name, environ, [*words, name, *container.words])
 
 
 @contextlib.contextmanager
 def started(
-    root: Path, words: list[str], environ: dict[str, str], group: Path | None
+    container: "Container", name: str, environ: dict[str, str], volumes: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    join = f"echo $$ > {group}/cgroup.procs; " if group else ""
-    command = ["sh", "-c", f'{join}exec "$@"', "sh", *CHROOT, str(root), *AT_HOME, *words]
-    with log_of(root, words).open("wb") as out:
-        process = subprocess.Popen(command, env=environ, stdout=out, stderr=subprocess.STDOUT)
+    """A container of a pod, until it is told to end; it must do so by itself, and well."""
+    command = in_container(container, name, environ, volumes)
+    with log_of(volumes, container).open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
     try:
         yield process
     finally:
-        process.terminate()
-        process.wait(60)
+        process.terminate()  # podman hands it on
+        ended = process.wait(container.grace)
+    assert ended == 0, log_of(volumes, container).read_text()[-2000:]
+
+
+def log_of(volumes: Path, container: "Container") -> Path:
+    return volumes / f"{container.name}.log"
 
 
 def ask(port: int, path: str) -> tuple[int, bytes]:
@@ -263,80 +261,94 @@ def free_port() -> int:
 
 
 class Container(Struct):
-    """What a service's manifest starts: the words, and the names that it puts into the environment."""
+    """What a service's manifest says of a container."""
 
+    name: str
     words: list[str]
-    names: set[str]
-    limited: bool  # by the service's memory; those beside it have limits of their own
+    variables: dict[str, str | None]  # with the values that the manifest has itself
+    user: str
+    memory: str
+    mounts: list[tuple[str, str, str]]
+    grace: int
 
-    def environ(self, every: dict[str, str], port: int) -> dict[str, str]:
+    def environ(self, every: dict[str, str], port: int = 0) -> dict[str, str]:
         """No more of the environment than the manifest sets: what it forgets is missing here as in a cluster."""
-        found = {name: value for name, value in every.items() if name in self.names or name in IN_IMAGE}
-        return found | {"HEALTH_PORT" if "HEALTH_PORT" in self.names else "PORT": str(port)}
+        said = {name: every.get(name) if value is None else value for name, value in self.variables.items()}
+        said |= {name: every[name] for name in ("SERVICE_URLS", "HOST") if name in said}
+        said["HEALTH_PORT" if "HEALTH_PORT" in said else "PORT"] = str(port)
+        return {name: value for name, value in said.items() if value is not None}
+
+
+def containers(workload: dict[str, Any]) -> list[Container]:
+    """A workload's containers in the order in which a pod starts them."""
+    spec = workload["spec"]["template"]["spec"]
+    who, found = spec["securityContext"], []
+    for one in (*spec.get("initContainers", ()), *spec["containers"]):
+        assert one["securityContext"] == ALLOWED
+        mounts = [(m["name"], m["mountPath"], ":ro" if m.get("readOnly") else "") for m in one["volumeMounts"]]
+        found.append(
+            Container(
+                one["name"],
+                one["command"],
+                {entry["name"]: entry.get("value") for entry in one["env"]},
+                f"{who['runAsUser']}:{who['runAsGroup']}",
+                f"{mebibytes(one['resources']['limits']['memory']):.0f}m",
+                mounts,
+                spec.get("terminationGracePeriodSeconds", 30),
+            )
+        )
+    return found
 
 
 def pod(service: Service) -> list[Container]:
-    """A service's containers in the order in which a pod starts them."""
     documents = yaml.safe_load_all((ROOT / f"k8s/base/services/{service.name}.yaml").read_text())
-    spec = next(d for d in documents if d["kind"] in ("Deployment", "StatefulSet"))["spec"]["template"]["spec"]
-    return [
-        Container(found["command"], {entry["name"] for entry in found["env"]}, group == "containers")
-        for group in ("initContainers", "containers")
-        for found in spec.get(group, [])
-    ]
+    return containers(next(d for d in documents if d["kind"] in ("Deployment", "StatefulSet")))
 
 
-IN_IMAGE = ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+@pytest.fixture
+def volumes(tmp_path: Path, keys: support.Keys) -> Path:
+    """The volumes of a pod: its files and what it may write, which belong to the group 10001 (fsGroup)."""
+    files = {"jwks/jwks.json": keys.public, "auth-signing-key/value": keys.private}
+    for name in ("tmp", "journal", "jwks", "auth-signing-key", "oauth-providers"):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, 0, 10001)
+        (tmp_path / name).chmod(0o2775)
+    for name, source in files.items():
+        shutil.copy(source, tmp_path / name)
+        os.chown(tmp_path / name, 0, 10001)
+        (tmp_path / name).chmod(0o440)
+    return tmp_path
 
 
-def inside(root: Path, environment: dict[str, str], keys: support.Keys, image: Image) -> dict[str, str]:
-    """What the containers' environments are taken of: that of the image, and the addresses of the test's servers."""
-    folder = root / "tmp/keys"
-    folder.mkdir(mode=0o755)
-    for file in (keys.private, keys.public):
-        shutil.copy(file, folder / Path(file).name)
-        (folder / Path(file).name).chmod(0o644)
-    (root / "tmp/journal").mkdir()
-    os.chown(root / "tmp/journal", 10001, 10001)
-    config = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "PYTHONPATH": "/eco2/app:/eco2/lib",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    own = {
-        "AUTH_JWKS_FILE": f"/tmp/keys/{Path(keys.public).name}",
-        "AUTH_SIGNING_KEY_FILE": f"/tmp/keys/{Path(keys.private).name}",
-        "JOURNAL_PATH": "/tmp/journal/worker.db",
-        "MODEL_DIR": "/eco2/made",
-        "SERVICE_URLS": ",".join(
-            f"{name}=http://127.0.0.1:9" for name in (image.service.calls if image.service else [])
-        ),
+def around(environment: dict[str, str], image: Image) -> dict[str, str]:
+    """What the settings and secrets of a cluster would say: the addresses of the test's servers."""
+    calls = image.service.calls if image.service else []
+    return environment | {
+        "SERVICE_URLS": ",".join(f"{name}=http://127.0.0.1:9" for name in calls),
         "HOST": "127.0.0.1",
         "BACKUP_BUCKET": environment["S3_BUCKET"],
     }
-    return environment | config | own
 
 
 @pytest.mark.parametrize("which", SERVICES)
-def test_a_service_becomes_ready_from_its_own_root_folder_with_what_its_manifest_sets(
-    which: str, built: dict[str, tuple[Image, str]], environment: dict[str, str], keys: support.Keys
+def test_a_service_becomes_ready_and_ends_confined_as_its_manifest_says(
+    which: str, built: Built, environment: dict[str, str], volumes: Path
 ) -> None:
     image, name = built[which]
     service = image.service
     assert service is not None
-    with root_of(name) as root, memory_limit(service.run.memory) as group, contextlib.ExitStack() as stack:
-        every = inside(root, environment, keys, image)
-        if not service.is_worker:
-            migrated = in_root(root, ["python3", "-m", "runtime.migrate", "--phase", "before"], every)
-            assert migrated.returncode == 0, migrated.stderr
+    every = around(environment, image)
+    if not service.is_worker:
+        (job,) = containers(migration_job(image, name, "before"))
+        run(*in_container(job, name, job.environ(every), volumes))
+    with contextlib.ExitStack() as stack:
         for container in pod(service):
-            port, words = free_port(), container.words
-            limit = group if container.limited else None
-            process = stack.enter_context(started(root, words, container.environ(every, port), limit))
-            until_ready(process, port, log_of(root, words))
+            port = free_port()
+            process = stack.enter_context(started(container, name, container.environ(every, port), volumes))
+            until_ready(process, port, log_of(volumes, container))
         assert ask(port, "/metrics")[0] == 200
         time.sleep(1.5)  # what begins after readiness needs memory too
-        until_ready(process, port, log_of(root, words))
+        until_ready(process, port, log_of(volumes, container))
 
 
 def shown(broker: Broker, objects: ObjectStore) -> Row:
@@ -359,9 +371,9 @@ def shown(broker: Broker, objects: ObjectStore) -> Row:
 
 @pytest.mark.skipif("worker-ai" not in IMAGES, reason="make images")
 def test_the_ai_worker_s_image_says_what_a_photo_shows(
-    built: dict[str, tuple[Image, str]],
+    built: Built,
     environment: dict[str, str],
-    keys: support.Keys,
+    volumes: Path,
     broker_url: str,
     objects: ObjectStore,
 ) -> None:
@@ -369,33 +381,30 @@ def test_the_ai_worker_s_image_says_what_a_photo_shows(
     image, name = built["worker-ai"]
     assert image.service is not None
     broker = Broker(broker_url)
-    with root_of(name) as root, memory_limit(image.service.run.memory) as group:
-        worker = pod(image.service)[-1]
-        environ = worker.environ(inside(root, environment, keys, image), free_port())
-        with started(root, worker.words, environ, group) as process:
-            row, told = shown(broker, objects), []
-            while not told:
-                said = log_of(root, worker.words).read_text()[-2000:]
-                assert process.poll() is None, said
-                assert clock.now() < row.created_at + row.time_limit, said
-                time.sleep(0.1)
-                told = broker.fetch(OWNER, 1)
+    worker = pod(image.service)[-1]
+    with started(worker, name, worker.environ(around(environment, image), free_port()), volumes) as process:
+        row = shown(broker, objects)
+        told: list[Any] = []
+        while not told:
+            said = log_of(volumes, worker).read_text()[-2000:]
+            assert process.poll() is None, said
+            assert clock.now() < row.created_at + row.time_limit, said
+            time.sleep(0.1)
+            told = broker.fetch(OWNER, 1)
     broker.close()
     assert told[0].message.message_id == str(row.id)
     assert told[0].message.kwargs["outcome"]["record"]["waste_type"] == "general"
 
 
 @pytest.mark.skipif(TOOLS not in IMAGES, reason="make images")
-def test_the_tools_dump_the_database_from_their_own_root_folder(
-    built: dict[str, tuple[Image, str]], environment: dict[str, str], keys: support.Keys, s3: support.S3
+def test_the_tools_dump_the_database_confined_as_they_are(
+    built: Built, environment: dict[str, str], s3: support.S3, volumes: Path
 ) -> None:
     image, name = built[TOOLS]
-    with root_of(name) as root:
-        environ = inside(root, environment, keys, image)
-        for words in (["-m", "k8s.tools.backup", "dump"], ["-m", "k8s.tools.backup", "list"]):
-            done = in_root(root, ["python3", *words], environ)
-            assert done.returncode == 0, done.stderr
-            assert done.stdout.startswith(f"s3://{s3.bucket}/postgres/")
+    words = ["--user=10001:10001", f"--volume={volumes / 'tmp'}:/tmp", name, "python3", "-m", "k8s.tools.backup"]
+    for what in ("dump", "list"):
+        said = run(*in_image(name, around(environment, image), [*words, what]))
+        assert said.startswith(f"s3://{s3.bucket}/postgres/")
 
 
 def digests(name: str) -> dict[str, str]:
@@ -417,9 +426,7 @@ def layers(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("which", IMAGES)
-def test_the_same_inputs_give_the_same_image(
-    which: str, base: str, built: dict[str, tuple[Image, str]], another_machine: Path
-) -> None:
+def test_the_same_inputs_give_the_same_image(which: str, base: str, built: Built, another_machine: Path) -> None:
     first, name = built[which]
     checkout = Checkout(another_machine)
     image = next(image for image in wanted(checkout) if image.name == which)
