@@ -58,5 +58,5 @@ async def ask(port: int, request: bytes, until: bytes, timeout: float) -> bytes:
                 writer.close()
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
-    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+    except (OSError, asyncio.IncompleteReadError):  # a TimeoutError is an OSError
         return b""

@@ -104,7 +104,7 @@ async def _new(host: str, port: int) -> Connection:
     try:
         async with asyncio.timeout(PATIENCE):
             _, connection = await loop.create_connection(Connection, host, port)
-    except (OSError, TimeoutError) as error:
+    except OSError as error:  # a TimeoutError is one
         raise Unanswered(f"no connection: {error}") from None
     return connection
 

@@ -80,6 +80,8 @@ def _of_function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Edit]
     for block in _blocks(node):
         for one in block:
             match one:
+                case ast.Assign(targets=[ast.Attribute(attr="description")]):
+                    continue
                 case ast.Assign(targets=[ast.Attribute()]) | ast.AugAssign(target=ast.Attribute()):
                     yield Edit("assignment dropped", one, one, "pass")
         for one, other in pairwise(block):

@@ -2,9 +2,10 @@
 
 import argparse
 import asyncio
+import importlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ import pytest
 from emulator.commands import common, exec, fault, invoke, logs, redis, reset, top  # noqa: A004 - the command's name
 from emulator.process import CalledWrongly, StartError
 from emulator.state.folder import State
+from runtime.services import ROOT
 from shared import clock
 
 
@@ -308,3 +310,30 @@ def test_whoever_has_a_password_of_their_own_is_nobody_to_call_as(person: Any) -
         with pytest.raises(CalledWrongly, match="can't be a user's name"):
             person(Auth(), wrong)
     assert person(Auth(), "abc")
+
+
+WHERE = {"--state", "--name"}
+# They ask no emulator, or are no command.
+OF_NONE = {"completion", "dashboard_api", "common"}
+
+
+def actions(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, set[str]]]:
+    """A command, or each of its actions, with the options that it takes."""
+    below = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+    for one in below:
+        for word, inner in one.choices.items():
+            yield from actions(inner, f"{name} {word}")
+    if not below:
+        yield name, {option for one in parser._actions for option in one.option_strings}
+
+
+def test_each_action_of_each_command_can_be_told_which_emulator_is_meant() -> None:
+    found = {}
+    for file in sorted((ROOT / "emulator/commands").glob("[!_]*.py")):
+        command = importlib.import_module(f"emulator.commands.{file.stem}")
+        if file.stem not in OF_NONE:
+            parser = argparse.ArgumentParser()
+            command.configure(parser)
+            found |= dict(actions(parser, file.stem))
+    assert {"fault list", "snapshot import", "up"} <= set(found)
+    assert {name for name, options in found.items() if not options >= WHERE} == set()
