@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
@@ -14,7 +15,24 @@ from typing import Any
 import httpx
 import pytest
 
-from emulator.commands import common, exec, fault, invoke, logs, redis, reset, top  # noqa: A004 - the command's name
+from emulator import control
+from emulator.commands import (
+    common,
+    down,
+    exec,  # noqa: A004 - the command's name
+    fault,
+    invoke,
+    kill,
+    logs,
+    pause,
+    record,
+    redis,
+    reset,
+    roll,
+    scale,
+    status,
+    top,
+)
 from emulator.process import CalledWrongly, StartError
 from emulator.state.folder import State
 from runtime.services import ROOT
@@ -337,3 +355,94 @@ def test_each_action_of_each_command_can_be_told_which_emulator_is_meant() -> No
             found |= dict(actions(parser, file.stem))
     assert {"fault list", "snapshot import", "up"} <= set(found)
     assert {name for name, options in found.items() if not options >= WHERE} == set()
+
+
+CUT = {"target": "s3", "kind": "cut", "source": None}
+RESET = {"target": "s3", "kind": "reset", "source": "api-waste", "chance": 0.05}
+PART = {"name": "worker-ai", "state": "paused"}
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "asked", "answer", "says"),
+    [
+        (fault, ["list"], ["fault-list", {}], {"faults": []}, "no faults\n"),
+        (fault, ["list"], ["fault-list", {}], {"faults": ["f1: a", "f2: b"]}, "f1: a\nf2: b\n"),
+        (fault, ["list", "--json"], ["fault-list", {}], {"faults": ["f1: 가"]}, '[\n  "f1: 가"\n]\n'),
+        (fault, ["add", "s3", "cut"], ["fault-add", {"fault": CUT, "seconds": None}], {"faults": ["f1"]}, "f1\n"),
+        (
+            fault,
+            ["add", "s3", "reset", "5%", "--service", "api-waste", "--for", "10s"],
+            ["fault-add", {"fault": RESET, "seconds": 10.0}],
+            {"faults": ["f1"]},
+            "f1\n",
+        ),
+        (fault, ["clear", "f2"], ["fault-clear", {"id": "f2"}], {"faults": []}, "no faults\n"),
+        (fault, ["clear"], ["fault-clear", {"id": None}], {"faults": []}, "no faults\n"),
+        (kill, ["worker-ai"], ["kill", {"part": "worker-ai"}], {"part": PART}, "worker-ai was killed\n"),
+        (pause, ["worker-ai"], ["pause", {"part": "worker-ai"}], {"part": PART}, "worker-ai is paused\n"),
+        (pause, ["worker-ai", "--resume"], ["resume", {"part": "worker-ai"}], {"part": PART}, "worker-ai is paused\n"),
+        (roll, ["api-waste"], ["roll", {"service": "api-waste"}], {"replaced": ["a", "b"]}, "replaced a, b\n"),
+        (scale, ["a=1", "b=2"], ["scale", {"replicas": {"a": 1, "b": 2}}], {"said": ["x", "y"]}, "x\ny\n"),
+        (status, ["-o", "env"], ["environment", {}], {"environment": {"B": "x y", "A": "1"}}, "A=1\nB='x y'\n"),
+        (record, ["on", "bug"], ["record-on", {"name": "bug"}], {"said": "from now on"}, "from now on\n"),
+        (record, ["off"], ["record-off", {}], {"said": "it has ended"}, "it has ended\n"),
+    ],
+)
+def test_what_a_command_asks_of_the_emulator_and_what_it_says_then(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: ModuleType,
+    words: list[str],
+    asked: list[object],
+    answer: dict[str, Any],
+    says: str,
+) -> None:
+    orders: list[object] = []
+
+    def ask(state: State, do: str, **more: object) -> dict[str, Any]:
+        orders.extend([state.path, do, more])
+        return answer
+
+    monkeypatch.setattr(control, "ask", ask)
+    assert run(command, *words, "--state", str(tmp_path)) == 0
+    assert (orders, capsys.readouterr().out) == ([tmp_path, *asked], says)
+
+
+@pytest.mark.parametrize(("state", "code"), [("ready", 0), ("paused", 1), ("silent", 1), ("failed", 1)])
+def test_the_status_is_good_when_every_part_is_ready(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: str, code: int
+) -> None:
+    about = {"parts": [{"name": "api-auth", "state": "ready"}, {"name": "api-waste", "state": state}]}
+    orders: list[object] = []
+    monkeypatch.setattr(
+        control, "ask", lambda state, do, **more: orders.append((do, more)) or {"about": about, "troubles": []}
+    )
+    for words in (["--json"], ["-o", "json"]):
+        assert run(status, *words) == code
+        assert json.loads(capsys.readouterr().out) == about
+    assert orders == [("status", {"look": True})] * 2
+
+
+def test_down_has_stopped_when_its_process_has_and_finds_nothing_to_stop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers: list[Any] = [control.Between("it is starting"), {"pid": ended()}, control.NotRunning("none runs")]
+
+    def ask(state: State, do: str) -> Any:
+        assert do == "stop"
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(control, "ask", ask)
+    assert (run(down), capsys.readouterr().out) == (0, "stopped\n")
+    assert (run(down), capsys.readouterr().out) == (0, "nothing to stop: none runs\n")
+    assert answers == []
+
+
+def ended() -> int:
+    """The number of a process that there was."""
+    with subprocess.Popen([sys.executable, "-S", "-c", ""]) as process:
+        return process.pid
