@@ -174,7 +174,10 @@ class Trial:
         """The tests that run next, as long as none has failed."""
         with self._reading:
             near = self._reach.tests_of([mutant.file], around(ROOT / mutant.file, mutant.line))
-        near = sorted(filter(lambda test: narrowed(test, mutant.file), near), key=lambda test: test not in OF_ALL)
+        near = sorted(
+            filter(lambda test: narrowed(test, mutant.file), near),
+            key=lambda test: not mutant.file.startswith(OF_ALL.get(test, ())),
+        )
         asked: list[str] = []
         left, further = BUDGET, BUDGET
         while tests := chosen([test for test in near if test not in asked], self._durations, left, UNKNOWN):

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from emulator.process import StartError, alive
+from emulator.process import Command, StartError, alive
 from emulator.servers import postgres
 from emulator.servers.postgres import Postgres
 
@@ -166,3 +166,74 @@ def test_the_server_dies_with_the_process_that_started_it(tmp_path: Path) -> Non
         assert not alive(pid)
     finally:
         Postgres(tmp_path / "state", durable=False).destroy()
+
+
+def test_only_a_cluster_that_is_thrown_away_lacks_what_protects_it(tmp_path: Path) -> None:
+    made = {}
+    for durable in (True, False):
+        server = Postgres(tmp_path / str(durable), durable=durable)
+        server.state.create()
+        try:
+            initdb = server.begin_cluster()
+            assert initdb is not None
+            secret = server.home / "superuser"
+            assert (secret.read_text(), stat.S_IMODE(secret.stat().st_mode)) == (server.state.secret("postgres"), 0o600)
+            assert {"--auth=scram-sha-256", "--encoding=UTF8", f"--pwfile={secret}"} <= set(initdb.argv)
+            command = server.command()
+            assert (command.stop_signal, command.death_signal, command.cwd) == (
+                signal.SIGINT,
+                signal.SIGQUIT,
+                Path("/"),
+            )
+            settings = dict(
+                pair.split("=", 1) for word, pair in zip(command.argv, command.argv[1:], strict=False) if word == "-c"
+            )
+            made[durable] = {"--no-sync" in initdb.argv}, settings
+        finally:
+            server.destroy()
+    (with_sync, kept), (without, thrown_away) = made[True], made[False]
+    assert (with_sync, without) == ({False}, {True})
+    assert kept.items() >= postgres.SETTINGS.items()
+    assert {"fsync", "synchronous_commit", "full_page_writes"} & kept.keys() == set()
+    assert [thrown_away[name] for name in ("fsync", "synchronous_commit", "full_page_writes")] == ["off"] * 3
+
+
+def test_the_superuser_s_password_lies_in_no_file_though_the_cluster_could_not_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(command: Command) -> None:
+        raise StartError(f"{command.name} did not start")
+
+    monkeypatch.setattr(postgres, "run", fails)
+    server = Postgres(tmp_path / "state", durable=False)
+    server.state.create()
+    try:
+        with pytest.raises(StartError, match=r"^postgres \(initdb\) did not start$"):
+            server.prepare()
+        assert not (server.home / "superuser").exists()
+        assert not server.cluster.exists()
+    finally:
+        server.destroy()
+    assert not server.state.path.joinpath("postgres").is_symlink()
+
+
+def test_a_folder_that_someone_else_could_have_made_is_no_place_for_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_to_all, linked, a_file, closed = (tmp_path / name for name in ("open", "linked", "file", "closed"))
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    linked.symlink_to(tmp_path)
+    a_file.touch()
+    monkeypatch.setattr(postgres, "OUTSIDE", (open_to_all, linked, a_file, tmp_path / "not" / "there", closed))
+    tmp_path.chmod(0o700)
+    with pytest.raises(StartError) as refused:
+        postgres.outside()
+    reasons = str(refused.value).partition("PostgreSQL: ")[2].split("; ")
+    assert reasons == [
+        f"{open_to_all} belongs to someone else",
+        f"{linked} belongs to someone else",
+        f"{a_file}: File exists",
+        f"{tmp_path}/not/there: No such file or directory",
+    ]
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o755

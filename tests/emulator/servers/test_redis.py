@@ -1,12 +1,15 @@
 """The two Redis servers: one keeps, one forgets."""
 
 import os
+import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -131,3 +134,43 @@ def test_the_one_file_of_redis_6_is_read_on(tmp_path: Path) -> None:
 
 def test_answers_are_shown_as_a_console_does() -> None:
     assert lines([b"one", None, [b"two", 3], []]) == ["1) one", "2) (nil)", "3) 1) two", "   2) 3", "4) (empty)"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [
+        (
+            "broker",
+            {
+                "appendonly": "yes",
+                "appendfsync": "everysec",
+                "aof-use-rdb-preamble": "no",
+                "aof-load-truncated": "yes",
+                "maxmemory": "256mb",
+                "maxmemory-policy": "noeviction",
+            },
+        ),
+        ("cache", {"appendonly": "no", "maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}),
+    ],
+)
+def test_a_server_listens_here_alone_and_keeps_what_its_kind_keeps(
+    tmp_path: Path, kind: Any, own: dict[str, str]
+) -> None:
+    server = RedisServer(tmp_path, kind, port=7)
+    server.prepare()
+    file = tmp_path / f"redis-{kind}/redis.conf"
+    lines = [line.partition(" ") for line in file.read_text().splitlines()]
+    assert {name: value for name, _, value in lines if name != "user"} == own | {
+        "bind": "127.0.0.1",
+        "port": "7",
+        "dir": f'"{tmp_path}/redis-{kind}"',
+        "requirepass": server.password,
+        "save": '""',
+        "daemonize": "no",
+        "databases": "4",
+        "loglevel": "notice",
+        "hz": "4",
+    }
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent)} == {0o600, 0o700}
+    command = server.command()
+    assert (command.stop_signal, command.death_signal) == (signal.SIGTERM, signal.SIGTERM)
