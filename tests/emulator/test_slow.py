@@ -2,6 +2,7 @@
 
 import random
 import statistics
+from typing import Any
 
 import psycopg
 import pytest
@@ -55,6 +56,62 @@ def test_the_number_of_kinds_is_bounded_and_what_came_last_is_kept(monkeypatch: 
     for number in range(50):
         counted.add(span("a", "sql", f"SELECT {number}", 0, 1))
     assert {one["statement"] for one in counted.statements("total", 99)} == {f"SELECT {n}" for n in range(45, 50)}
+
+
+def test_what_comes_again_is_kept_longest_and_shown_by_its_slowest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow, "FUNCTIONS", 2)
+    monkeypatch.setattr(slow, "ERRORS", 2)
+    counted = Slow()
+    for trace, name, ms in (
+        ("a", "GET /1", 5),
+        ("b", "GET /2", 1),
+        ("c", "GET /1", 7),
+        ("d", "GET /3", 1),
+        ("e", "GET /1", 6),
+    ):
+        counted.add(span("s", "server", name, 10 * ms, ms, status=500, said="x" * 400) | {"trace": trace})
+    assert [(one["function"], one["trace"], one["most"], one["mean"]) for one in counted.functions("most", 9)] == [
+        ("GET /1", "c", 7, 6.0),
+        ("GET /3", "d", 1, 1.0),
+    ]
+    assert [one["function"] for one in counted.functions("count", 1)] == ["GET /1"]
+    first, last = counted.errors(9)
+    assert (first["where"], first["count"], first["last"], first["trace"]) == ("GET /1", 3, 43200.06, "e")
+    assert (last["where"], len(last["said"]), counted.errors(1)) == ("GET /3", 300, [first])
+    counted.add(span("f", "server", "GET /3", 90, 1, status=500))
+    counted.add(span("g", "server", "GET /3", 91, 1, status=500))
+    assert [one["where"] for one in counted.errors(9)] == ["GET /3", "GET /1"], "of two as often the later"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "facts", "listed", "wrong"),
+    [
+        ("sql", "SELECT 1", {}, "statement", None),
+        ("sql", "SELECT 1", {"error": "Deadlock"}, "statement", ("sql", "Deadlock")),
+        ("server", "GET /x", {"status": 499}, "function", None),
+        ("server", "GET /x", {"status": 500}, "function", ("GET /x", "500")),
+        ("task", "ai/look", {"status": "failure"}, "function", ("ai/look", "failure")),
+        ("result", "waste/seen", {"status": "success"}, "function", None),
+        ("result", "waste/seen", {"error": "KeyError"}, "function", ("waste/seen", "KeyError")),
+        ("server", "GET /api/v1/waste/openapi.json", {}, "", None),
+        ("server", "GET unmatched", {"status": 500}, "", ("GET unmatched", "500")),
+        ("gateway", "GET → api-waste", {"status": 503}, "", ("GET → api-waste", "503")),
+        ("s3", "PUT", {"error": "AccessDenied"}, "", ("s3", "AccessDenied")),
+        ("redis", "GET", {"error": "away"}, "", None),
+    ],
+)
+def test_what_is_added_up_as_what(
+    kind: str, name: str, facts: dict[str, Any], listed: str, wrong: tuple[str, str] | None
+) -> None:
+    counted = Slow()
+    counted.add(span("a", kind, name, 0, 1, **facts))
+    found = {"statement": counted.statements("total", 9), "function": counted.functions("total", 9)}
+    assert {what: [one[what] for one in rows] for what, rows in found.items()} == {
+        what: [name] if what == listed else [] for what in found
+    }
+    failures = [one["failures"] for rows in found.values() for one in rows]
+    assert failures == ([int(wrong is not None)] if listed else [])
+    assert [(one["where"], one["error"]) for one in counted.errors(9)] == ([wrong] if wrong else [])
 
 
 def test_a_statement_that_is_longer_than_its_name_is_kept_whole() -> None:
