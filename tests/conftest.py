@@ -1,10 +1,12 @@
 """Real parts for every test: one PostgreSQL cluster, two Redis servers and one S3 a run, all thrown away at its end."""
 
 import gc
+import importlib
 import json
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from runtime.binding import bind_queue
 from runtime.http.host import build
 from runtime.http.hosted import read_settings
 from runtime.parts import Parts
-from runtime.services import find, load_services
+from runtime.services import ROOT, find, load_services
 from shared import calls, clock, redis, silence
 from shared import db as db_module
 from shared import s3 as s3_module
@@ -42,8 +44,10 @@ pytest_plugins = ["anyio", "tests.prepared"]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Each process computes alone: threads of OpenBLAS that wait for each other took three quarters of what a regression took.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-DURATIONS = Path(__file__).parents[1] / "build/durations.json"
+DURATIONS = ROOT / "build/durations.json"
 # The longest where nothing has run yet, as in CI with its new checkouts: begun last, one of them would run alone for minutes.
 LONGEST = (
     *("faults/test_faults", "k8s/test_killed", "contract/test_schemathesis", "emulator/recording/test_replay"),
@@ -52,7 +56,34 @@ LONGEST = (
     *("k8s/test_rollout", "k8s/test_plan", "emulator/test_dashboard", "runtime/test_closure", "test_main_job"),
     *("recycle_info/test_search", "recycle_info/test_recall", "emulator/test_replicas", "k8s/test_workflows"),
 )
+# All of such a file is `make slow`'s: others need not import it, and what it imports.
+SLOW = "\npytestmark = pytest.mark.slow\n"
 _took: dict[str, float] = {}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    wanted = config.option.markexpr != "not slow" or collection_path.suffix != ".py"
+    return None if wanted or SLOW not in collection_path.read_text(encoding="utf-8") else True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Of several processes: each begins to import at another file, so that in a new checkout each file is compiled once.
+
+    To compile the asserts of all tests takes longer than all that collecting is beside it, and each would do it for itself.
+    """
+    if not hasattr(session.config, "workerinput"):
+        return
+    about = session.config.workerinput
+    files = [
+        file for place in session.config.args if Path(place).is_dir() for file in sorted(Path(place).rglob("test_*.py"))
+    ]
+    begin = len(files) * int(about["workerid"].removeprefix("gw")) // about["workercount"]
+    for file in files[begin:] + files[:begin]:
+        if not pytest_ignore_collect(file, session.config):
+            # What can't be imported is said by the collection itself.
+            with suppress(Exception, pytest.skip.Exception):
+                importlib.import_module(".".join(file.resolve().relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

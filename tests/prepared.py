@@ -103,7 +103,7 @@ def started_once(model: Path, run_folder: Path) -> Iterator[Path]:
 
     def start(folder: Path) -> None:
         shutil.copytree(model, folder / "model")
-        first = Emulator(folder)
+        first = Emulator(folder, forks=True)
         first.up()
         first.down()
 

@@ -203,12 +203,21 @@ async def answering(
         await asyncio.sleep(0.05)  # the loop closes what was cut
 
 
-async def until(holds: Callable[[], Any]) -> None:
+async def until(holds: Callable[[], Any], what: str = "it") -> None:
     """Wait until something holds that tells no one; an AssertionError when it does not within a minute."""
     end = time.monotonic() + 60
     while not holds():
-        assert time.monotonic() < end, "it never came to this"
+        assert time.monotonic() < end, f"waited a minute in vain: {what}"
         await asyncio.sleep(0.01)
+
+
+def wait_until(holds: Callable[[], T], what: str = "it") -> T:
+    """The same where no loop runs; what is found is returned. Longer, for what looks may be a command."""
+    end = time.monotonic() + 90
+    while not (found := holds()):
+        assert time.monotonic() < end, f"waited 90 seconds in vain: {what}"
+        time.sleep(0.05)
+    return found
 
 
 async def held_up(work: Coroutine[Any, Any, T], by: Connection) -> asyncio.Task[T]:

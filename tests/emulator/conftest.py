@@ -20,26 +20,36 @@ from emulator.process import alive, free_port
 from emulator.running import environment
 from emulator.servers.postgres import remove_cluster
 from emulator.state.folder import State
-from tests import web
+from tests import commands, web
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class Emulator:
-    """One state folder, and the command line on it."""
+    """One state folder, and the command line on it.
 
-    def __init__(self, folder: Path) -> None:
+    With `forks` its commands are forks of a process that has imported the libraries (tests/commands.py); what is measured are
+    processes of their own.
+    """
+
+    def __init__(self, folder: Path, *, forks: bool = False) -> None:
         self.folder = folder
+        self.forks = forks
         self.port = free_port()
         self.root = ROOT  # the checkout that it runs
 
     def eco2(self, *words: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a command on this state; its words before `--` or the end get --state."""
         cut = words.index("--") if "--" in words else len(words)
-        argv = [sys.executable, "-m", "runtime.cli", *words[:cut], "--state", str(self.folder), *words[cut:]]
-        env = os.environ | {"PYTHONPATH": str(self.root)}
-        where: dict[str, Any] = {"env": env, "cwd": self.root, "timeout": 120, "stdin": subprocess.DEVNULL}
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, **(where | more))
+        words = (*words[:cut], "--state", str(self.folder), *words[cut:])
+        where = {"cwd": self.root, "timeout": 120} | more
+        env = where.pop("env", os.environ | {"PYTHONPATH": str(self.root)})
+        if self.forks and where.keys() == {"cwd", "timeout"}:
+            done = commands.run(self.root, words, env, **where)
+        else:
+            argv = [sys.executable, "-m", "runtime.cli", *words]
+            where = {"env": env, "stdin": subprocess.DEVNULL} | where
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, **where)
         if check and done.returncode != 0:
             raise AssertionError(f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
@@ -101,9 +111,9 @@ class Emulator:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def make(model: Path) -> Emulator:
+def make(model: Path, *, forks: bool = False) -> Emulator:
     folder = Path(tempfile.mkdtemp(prefix="eco2-test-"))
-    emulator = Emulator(folder)
+    emulator = Emulator(folder, forks=forks)
     if model.exists():
         shutil.copytree(model, folder / "model", dirs_exist_ok=True)
     return emulator
@@ -115,7 +125,7 @@ NOT_COPIED = ("ports.json", "lock", "emulator.json")
 
 def copied(started_once: Path) -> Emulator:
     """An emulator that is not started, on a state of its own that ran once."""
-    emulator = Emulator(Path(tempfile.mkdtemp(prefix="eco2-test-")))
+    emulator = Emulator(Path(tempfile.mkdtemp(prefix="eco2-test-")), forks=True)
     # A state that PostgreSQL's user can't reach has its cluster elsewhere: two emulators must not share that.
     if (started_once / "postgres").is_symlink():
         shutil.copytree(started_once / "model", emulator.folder / "model")
@@ -158,7 +168,7 @@ def own_emulator(started_once: Path) -> Iterator[Emulator]:
 @pytest.fixture
 def new_emulator(model: Path) -> Iterator[Emulator]:
     """An emulator of the test's own that never ran: its first start makes passwords, keys and all tables."""
-    emulator = make(model)
+    emulator = make(model, forks=True)
     try:
         yield emulator
     finally:

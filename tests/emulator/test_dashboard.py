@@ -5,8 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -23,17 +21,7 @@ from runtime.loader import discover
 from runtime.services import load_services
 from tests import web
 from tests.emulator.conftest import Emulator
-from tests.support import photo
-
-
-def until(found: Callable[[], Any], what: str) -> Any:
-    """What `found` returns as soon as it is true."""
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        if answer := found():
-            return answer
-        time.sleep(0.2)
-    raise AssertionError(f"not seen: {what}")
+from tests.support import photo, wait_until
 
 
 def call(api: httpx.Client, method: str, path: str, **more: Any) -> dict[str, Any]:
@@ -179,7 +167,7 @@ def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: http
         done = {row["name"] for row in found["rows"] if row["kind"] == "result"}
         return found if {"waste/photo_processed", "waste/photo_classified"} <= done else None
 
-    timeline = until(whole, "both results of the photo's trace")
+    timeline = wait_until(whole, "both results of the photo's trace")
     assert timeline["trace"] == begun["trace"]
     rows = timeline["rows"]
     assert {"waste", "storage", "ai"} <= {row["service"] for row in rows}
@@ -218,7 +206,7 @@ def test_a_call_shows_its_statements_and_its_task_across_the_processes(api: http
         ended = [task for task in tasks if all(task["stages"].values())]
         return {"storage/process_photo", "ai/classify_photo"} <= {task["actor"] for task in ended}
 
-    until(synced, "both tasks with every stage reached")
+    wait_until(synced, "both tasks with every stage reached")
 
 
 def test_tabs_that_ask_for_the_same_new_person_at_once_get_the_same(api: httpx.Client) -> None:
@@ -248,7 +236,7 @@ def test_a_wait_for_a_row_is_a_row_of_the_timeline_that_names_who_holds_it(
                 AND waits.application_name = 'api-userinfo' AND asks.query_start > waits.query_start
             """
         # The dashboard has been answered; or the service has waited for as long as it does.
-        until(lambda: other.execute(asked).fetchone() or changing.done(), "the question who holds the row")
+        wait_until(lambda: other.execute(asked).fetchone() or changing.done(), "the question who holds the row")
         holder.rollback()
         answer = changing.result().json()
     rows = api.get(f"/traces/{answer['trace']}").json()["rows"]
@@ -290,7 +278,7 @@ def test_a_bugs_answer_leads_to_its_traceback_its_source_and_the_statement(
         found: dict[str, Any] = api.get(f"/traces/{request_id}").json()
         return found if {"gateway", "log"} <= {row["kind"] for row in found["rows"]} else None
 
-    timeline = until(whole, "the request's trace")
+    timeline = wait_until(whole, "the request's trace")
     assert (timeline["trace"], timeline["failed"]) == (problem["trace_id"], True)
     said = {row["kind"]: row for row in timeline["rows"] if row["state"] == "failed"}
     assert {"gateway", "server", "sql", "log"} <= set(said)
@@ -337,7 +325,7 @@ def test_a_queue_function_is_called_by_its_message_and_its_failure_explained_and
             found if task and task["status"] == "failure" and task["failed_at_owner"] and len(whole) == runs else None
         )
 
-    found = until(lambda: ended(1), "the task's failure")
+    found = wait_until(lambda: ended(1), "the task's failure")
     assert (found["message"], found["task"]["trace"]) == (message, sent["trace"])
     assert found["task"]["error"]
     assert {"waste.failed_tasks", "journal of storage"} <= set(found["places"])
@@ -348,14 +336,14 @@ def test_a_queue_function_is_called_by_its_message_and_its_failure_explained_and
     assert api.get("/tasks", params={"q": "no-task-says-this"}).json() == []
     again = api.post("/tasks/retry", json={"service": "storage", "q": sent["id"]}).json()
     assert (again["ok"], sent["id"] in again["said"]) == (True, True)
-    until(lambda: ended(2), "another run that failed")
+    wait_until(lambda: ended(2), "another run that failed")
     assert not api.post("/tasks/retry", json={"service": "nobody"}).json()["ok"]
     assert api.get(f"/tasks/{uuid4()}").status_code == 404
 
 
 def test_what_takes_long_is_added_up_and_explained_under_its_own_role(emulator: Emulator, api: httpx.Client) -> None:
     call(api, "GET", "/api/v1/recycle/categories")
-    found = until(
+    found = wait_until(
         lambda: (top := api.get("/top", params={"by": "p95"}).json())["functions"] and top, "a function's time"
     )
     one = next(one for one in found["statements"] if one["service"] == "recycle_info")
@@ -371,7 +359,7 @@ def test_what_takes_long_is_added_up_and_explained_under_its_own_role(emulator: 
 
 def test_the_logs_of_all_parts_are_one_in_the_terminal_and_on_the_page(emulator: Emulator, api: httpx.Client) -> None:
     begun = call(api, "GET", "/api/v1/recycle/categories")
-    printed = until(lambda: emulator.eco2("logs", "--search", begun["request_id"]).stdout, "the request's line")
+    printed = wait_until(lambda: emulator.eco2("logs", "--search", begun["request_id"]).stdout, "the request's line")
     assert printed.startswith("api-recycle-info")
     assert begun["trace"] in printed
     (line,) = api.get("/logs", params={"q": begun["trace"], "seconds": 600}).json()["lines"]
@@ -438,7 +426,7 @@ def test_sql_changes_nothing_unless_it_is_switched(api: httpx.Client) -> None:
 def test_redis_keys_and_objects_are_listed(api: httpx.Client) -> None:
     api.get("/data/redis", params={"which": "broker"}).raise_for_status()
     assert api.get("/data/redis", params={"which": "elsewhere"}).status_code == 400
-    until(lambda: api.get("/data/objects", params={"prefix": "images/"}).json(), "the photo's objects")
+    wait_until(lambda: api.get("/data/objects", params={"prefix": "images/"}).json(), "the photo's objects")
     key = api.get("/data/objects", params={"prefix": "images/"}).json()[0]["key"]
     picture = api.get("/data/object", params={"key": key})
     assert picture.headers["content-type"].startswith("image/")
@@ -454,7 +442,7 @@ def test_a_fault_begins_is_felt_and_ends(api: httpx.Client) -> None:
     assert call(api, "GET", "/api/v1/locations/centers", query={"lat": "37.5", "lon": "127"})["status"] == 200
     api.delete("/faults", params={"id": begun["id"]}).raise_for_status()
     assert api.get("/system").json()["faults"] == []
-    until(lambda: call(api, "GET", "/api/v1/recycle/categories")["status"] == 200, "an answer after the fault")
+    wait_until(lambda: call(api, "GET", "/api/v1/recycle/categories")["status"] == 200, "an answer after the fault")
     assert api.post("/faults", json=fault | {"target": "nowhere"}).status_code == 409
 
 
@@ -465,7 +453,7 @@ def test_a_part_is_killed_comes_back_and_its_log_is_read(api: httpx.Client) -> N
 
     before = location()["pid"]
     api.post("/parts/api-location/kill").raise_for_status()
-    until(lambda: (now := location())["state"] == "ready" and now["pid"] != before, "api-location again")
+    wait_until(lambda: (now := location())["state"] == "ready" and now["pid"] != before, "api-location again")
     assert {line["part"] for line in api.get("/logs", params={"part": "api-location"}).json()["lines"]} == {
         "api-location"
     }
@@ -481,7 +469,7 @@ def test_a_replica_is_drawn_with_its_own_journal_and_is_acted_on_alone(emulator:
         assert {name for link in system["links"] for name in link} <= {part["name"] for part in system["parts"]}
         assert api.get("/logs", params={"part": "worker-ai/2"}).json()["lines"]
         assert [part["name"] for part in api.post("/parts/worker-ai.2/kill").json()["parts"]] == ["worker-ai/2"]
-        until(lambda: any("ai/2" in reading["journal"] for reading in api.get("/backlog").json()), "its journal")
+        wait_until(lambda: any("ai/2" in reading["journal"] for reading in api.get("/backlog").json()), "its journal")
     finally:
         emulator.eco2("scale", "worker-ai=1")
 

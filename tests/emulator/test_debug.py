@@ -10,7 +10,7 @@ import pytest
 
 from emulator.process import alive
 from tests.emulator.conftest import ROOT, Emulator
-from tests.emulator.test_up import wait
+from tests.support import wait_until
 
 
 class Debugger:
@@ -107,7 +107,7 @@ def test_a_debugger_reaches_the_part_again_after_each_restart_and_nothing_is_lef
 
     before = part()["pid"]
     own_emulator.eco2("kill", "api-auth")
-    wait(lambda: not alive(before) and part()["state"] == "ready" and part()["pid"] not in (None, before))
+    wait_until(lambda: not alive(before) and part()["state"] == "ready" and part()["pid"] not in (None, before))
     assert part()["debug"] == address
     with Debugger(address) as debugger:
         debugger.attach()

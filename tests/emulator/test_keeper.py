@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +19,7 @@ from emulator.keeper import FOLLOWS, Keeper
 from emulator.launcher import Launcher
 from emulator.part import Kind, Part
 from emulator.process import CalledWrongly, Command, StartError, state_of
+from tests.support import until
 
 ROOT = Path(__file__).parents[2]
 # Ready once its file is there; ends well when it is told to.
@@ -66,12 +67,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     yield world
     await world.fleet.stop()
     world.launcher.close()
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 - a process's end has no event here
-            await asyncio.sleep(0.01)
 
 
 def pid_of(keeper: Keeper) -> int:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,7 @@ from emulator.state.folder import State
 from emulator.supervisor import Supervisor
 from runtime.services import load_services
 from shared import supervision
-
-
-async def until(holds: Callable[[], bool], what: str) -> None:
-    try:
-        async with asyncio.timeout(60):
-            while not holds():  # noqa: ASYNC110 - what is waited for is in many places
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise AssertionError(f"not within a minute: {what}") from None
+from tests.support import until
 
 
 @pytest.mark.slow

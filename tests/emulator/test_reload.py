@@ -14,7 +14,7 @@ import pytest
 from functions.ai.variants import REVISION, VARIANTS
 from tests.emulator import conftest
 from tests.emulator.conftest import Emulator
-from tests.emulator.test_up import wait
+from tests.support import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ def checkout(started_once: Path) -> Iterator[tuple[Path, Emulator]]:
     (emulator.folder / "closures.json").unlink(missing_ok=True)  # of another checkout
     try:
         emulator.up()
-        wait(lambda: (emulator.folder / "closures.json").exists())
+        wait_until(lambda: (emulator.folder / "closures.json").exists())
         yield copy, emulator
     finally:
         emulator.destroy()
@@ -55,7 +55,7 @@ def test_a_saved_function_runs_anew_and_the_others_go_on(checkout: tuple[Path, E
     folder, emulator = checkout
     before = pids(emulator)
     edit(folder / "functions/auth/jwks.py", "@get(", "CHANGED = 1\n\n\n@get(")
-    wait(lambda: pids(emulator)["api-auth"] not in (None, before["api-auth"]))
+    wait_until(lambda: pids(emulator)["api-auth"] not in (None, before["api-auth"]))
     after = pids(emulator)
     assert {name for name in after if after[name] != before[name]} == {"api-auth"}
 
@@ -69,15 +69,15 @@ def test_a_new_service_answers_by_itself_and_a_removed_one_no_more(checkout: tup
         def status() -> int:
             return client.get("/api/v1/harbour/hello").status_code
 
-        wait(lambda: status() == 401, 60)  # it is there, and asks who one is
+        wait_until(lambda: status() == 401)  # it is there, and asks who one is
         token = emulator.eco2("invoke", "harbour/hello", "--as", "newcomer")
         assert '"person"' in token.stdout
         edit(folder / "functions/harbour/hello.py", "str(user.id)", '"new"')
-        wait(lambda: '"new"' in emulator.eco2("invoke", "harbour/hello", "--as", "newcomer").stdout)
+        wait_until(lambda: '"new"' in emulator.eco2("invoke", "harbour/hello", "--as", "newcomer").stdout)
         assert {name: pid for name, pid in pids(emulator).items() if name in before} == before
         shutil.rmtree(folder / "functions/harbour")
-        wait(lambda: status() == 404)
-    wait(lambda: "api-harbour" not in pids(emulator))  # the route goes before its process
+        wait_until(lambda: status() == 404)
+    wait_until(lambda: "api-harbour" not in pids(emulator))  # the route goes before its process
 
 
 def test_new_code_finds_the_classifiers_files_that_it_reads(checkout: tuple[Path, Emulator]) -> None:
@@ -85,7 +85,7 @@ def test_new_code_finds_the_classifiers_files_that_it_reads(checkout: tuple[Path
     folder, emulator = checkout
     before = pids(emulator)
     edit(folder / "functions/ai/variants.py", f"REVISION = {REVISION}", f"REVISION = {REVISION + 1}")
-    wait(lambda: pids(emulator)["worker-ai"] not in (None, before["worker-ai"]), 60)
+    wait_until(lambda: pids(emulator)["worker-ai"] not in (None, before["worker-ai"]))
     facts = [json.loads(file.read_text()) for file in (emulator.folder / "model").glob("*.json")]
     assert [fact["revision"] for fact in facts] == [REVISION + 1] * len(VARIANTS)
 
@@ -97,20 +97,20 @@ def test_a_wrong_service_toml_is_said_and_everybody_else_goes_on(checkout: tuple
     wrong.mkdir()
     (wrong / "service.toml").write_text("name = 1\n")
     own.write_text(good.replace("replicas = ", "replicas = -"))
-    wait(lambda: len(left_out(emulator)) == 2)
+    wait_until(lambda: len(left_out(emulator)) == 2)
     assert any("functions/wrong/service.toml: Expected `str`" in line for line in left_out(emulator))
     # The others are reloaded meanwhile, and the one whose file is wrong goes on as it was.
     before = pids(emulator)
     edit(folder / "functions/recycle_info/list_categories.py", "@get(", "STILL = 1\n\n\n@get(")
-    wait(lambda: pids(emulator)["api-recycle-info"] not in (None, before["api-recycle-info"]))
+    wait_until(lambda: pids(emulator)["api-recycle-info"] not in (None, before["api-recycle-info"]))
     edit(folder / "functions/auth/jwks.py", "@get(", "STILL = 1\n\n\n@get(")
-    wait(lambda: any("replicas" in line and line.startswith("api-auth: ") for line in troubles(emulator)))
+    wait_until(lambda: any("replicas" in line and line.startswith("api-auth: ") for line in troubles(emulator)))
     assert pids(emulator)["api-auth"] == before["api-auth"]
     # Mended, what was saved while it was wrong comes with it.
     shutil.rmtree(wrong)
     own.write_text(good)
-    wait(lambda: pids(emulator)["api-auth"] not in (None, before["api-auth"]))
-    wait(lambda: troubles(emulator) == [])
+    wait_until(lambda: pids(emulator)["api-auth"] not in (None, before["api-auth"]))
+    wait_until(lambda: troubles(emulator) == [])
 
 
 def test_a_broken_file_keeps_its_own_services_and_no_other_that_is_saved_with_it(
@@ -122,27 +122,27 @@ def test_a_broken_file_keeps_its_own_services_and_no_other_that_is_saved_with_it
     good = broken.read_text()
     broken.write_text(good + "\ndef (:\n")
     file.write_text(file.read_text() + "\n# together\n")
-    wait(lambda: pids(emulator)["api-recycle-info"] not in (None, before["api-recycle-info"]))
-    wait(lambda: [line.partition(":")[0] for line in troubles(emulator)] == ["api-location"])
+    wait_until(lambda: pids(emulator)["api-recycle-info"] not in (None, before["api-recycle-info"]))
+    wait_until(lambda: [line.partition(":")[0] for line in troubles(emulator)] == ["api-location"])
     broken.write_text(good)
-    wait(lambda: troubles(emulator) == [])
+    wait_until(lambda: troubles(emulator) == [])
     # The template has imported this one itself: what is saved beside it waits for it.
     settings = folder / "runtime/telemetry.py"
     good, loader = settings.read_text(), folder / "runtime/loader.py"
     settings.write_text(good + "\ndef (:\n")
     loader.write_text(loader.read_text() + "\n# waits\n")
-    wait(lambda: len(troubles(emulator)) >= 8)
+    wait_until(lambda: len(troubles(emulator)) >= 8)
     before = pids(emulator)
     settings.write_text(good)
-    wait(lambda: troubles(emulator) == [])
-    wait(lambda: None not in pids(emulator).values() and pids(emulator)["api-location"] != before["api-location"])
+    wait_until(lambda: troubles(emulator) == [])
+    wait_until(lambda: None not in pids(emulator).values() and pids(emulator)["api-location"] != before["api-location"])
 
 
 def test_a_migration_that_forgets_its_schema_is_told_so(checkout: tuple[Path, Emulator]) -> None:
     folder, emulator = checkout
     forgetful = folder / "functions/location/migrations/9001_forgets.sql"
     forgetful.write_text("CREATE TABLE shops (id UUID PRIMARY KEY);\n")
-    wait(lambda: "names no schema: write locations.shops" in (emulator.folder / "logs" / "eco2.log").read_text())
+    wait_until(lambda: "names no schema: write locations.shops" in (emulator.folder / "logs" / "eco2.log").read_text())
     forgetful.unlink()
 
 
@@ -159,13 +159,13 @@ def test_an_error_keeps_the_old_code_and_says_so_in_each_answer(checkout: tuple[
             return str(answer.headers.get("x-eco2-reload-error", ""))
 
         file.write_text(good + "\ndef (:\n")
-        wait(lambda: "list_categories.py, line" in said())
+        wait_until(lambda: "list_categories.py, line" in said())
         file.write_text(good + "\nnot_defined_anywhere\n")
-        wait(lambda: "NameError" in said())
+        wait_until(lambda: "NameError" in said())
         assert pids(emulator)["api-recycle-info"] == before
         file.write_text(good + "\n")
-        wait(lambda: said() == "")
-        wait(lambda: pids(emulator)["api-recycle-info"] not in (None, before))
+        wait_until(lambda: said() == "")
+        wait_until(lambda: pids(emulator)["api-recycle-info"] not in (None, before))
     assert "not reloaded" in (emulator.folder / "logs" / "eco2.log").read_text()
 
 
@@ -176,7 +176,7 @@ def test_requests_wait_for_the_new_code_and_none_fails(checkout: tuple[Path, Emu
     with emulator.client() as client:
         file.write_text(file.read_text() + "\n# again\n")
         codes = {client.get("/api/v1/recycle/categories").status_code for _ in range(300)}
-        wait(lambda: pids(emulator)["api-recycle-info"] not in (None, before))
+        wait_until(lambda: pids(emulator)["api-recycle-info"] not in (None, before))
         codes |= {client.get("/api/v1/recycle/categories").status_code for _ in range(50)}
     assert codes == {200}
 
@@ -186,8 +186,8 @@ def test_a_shared_file_reaches_those_who_import_it(checkout: tuple[Path, Emulato
     before = pids(emulator)
     file = folder / "shared/uploads.py"
     file.write_text(file.read_text() + "\n# changed\n")
-    wait(lambda: pids(emulator)["api-waste"] not in (None, before["api-waste"]))
-    wait(lambda: pids(emulator)["api-userinfo"] not in (None, before["api-userinfo"]))
+    wait_until(lambda: pids(emulator)["api-waste"] not in (None, before["api-waste"]))
+    wait_until(lambda: pids(emulator)["api-userinfo"] not in (None, before["api-userinfo"]))
     after = pids(emulator)
     assert after["api-auth"] == before["api-auth"]
     assert after["syncer-ai"] is not None
@@ -210,7 +210,7 @@ def test_a_saved_migration_is_applied_before_the_code_that_needs_it(checkout: tu
         # One save with both: a table that PostgreSQL refuses keeps the old code, which does not ask for it.
         migration.write_text("CREATE TABLE recycle_info.notes (text nonsense);\n")
         file.write_text(asking)
-        wait(lambda: "0900_notes" in said()[1])
+        wait_until(lambda: "0900_notes" in said()[1])
         status, error = said()
         assert status == 200
         assert 'type "nonsense" does not exist' in error
@@ -218,15 +218,15 @@ def test_a_saved_migration_is_applied_before_the_code_that_needs_it(checkout: tu
         assert pids(emulator)["api-recycle-info"] == before
         # Mended, it is applied, and the code that waited for it comes with it.
         migration.write_text("CREATE TABLE recycle_info.notes (text text);\n")
-        wait(lambda: said()[1] == "" and pids(emulator)["api-recycle-info"] not in (None, before))
+        wait_until(lambda: said()[1] == "" and pids(emulator)["api-recycle-info"] not in (None, before))
         assert said() == (200, "")
         assert troubles(emulator) == []
         # What is written into it later can't be applied any more: that is said, and nothing stands still for it.
         migration.write_text("CREATE TABLE recycle_info.notes (text text, more text);\n")
-        wait(lambda: "put what is new into a new file" in said()[1])
+        wait_until(lambda: "put what is new into a new file" in said()[1])
         file.write_text(good)
         migration.write_text("CREATE TABLE recycle_info.notes (text text);\n")
-        wait(lambda: said() == (200, ""))
+        wait_until(lambda: said() == (200, ""))
     assert "migrated recycle_info.0900_notes" in (emulator.folder / "logs" / "eco2.log").read_text()
 
 

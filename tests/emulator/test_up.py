@@ -14,6 +14,7 @@ import pytest
 
 from emulator.process import alive
 from tests.emulator.conftest import ROOT, Emulator
+from tests.support import wait_until
 
 PARTS = {
     *("postgres", "redis-broker", "redis-cache", "s3", "proxy", "gateway"),
@@ -40,14 +41,14 @@ def test_parts_that_nobody_asks_anything_sleep(emulator: Emulator) -> None:
         status = Path(f"/proc/{pids[name]}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("voluntary_ctxt")).split()[1])
 
-    wait(lambda: Path(f"/proc/{pids['s3']}/comm").read_text() == "s3\n")
+    wait_until(lambda: Path(f"/proc/{pids['s3']}/comm").read_text() == "s3\n")
 
     def asleep() -> bool:
         before = {name: woken(name) for name in ("gateway", "dashboard", "s3")}
         time.sleep(2)
         return all(woken(name) - count <= 6 for name, count in before.items())
 
-    wait(asleep)  # on a busy machine the work of the start goes on for a while
+    wait_until(asleep)  # on a busy machine the work of the start goes on for a while
 
 
 def test_status_on_nothing_is_exit_code_3(tmp_path: Path) -> None:
@@ -123,7 +124,7 @@ def test_a_killed_part_comes_back_by_itself(emulator: Emulator) -> None:
     before = {part["name"]: part["pid"] for part in emulator.about["parts"]}
     for name in ("api-recycle-info", "worker-storage", "redis-cache"):
         emulator.eco2("kill", name)
-    wait(lambda: all(part["state"] == "ready" and part["pid"] for part in emulator.about["parts"]))
+    wait_until(lambda: all(part["state"] == "ready" and part["pid"] for part in emulator.about["parts"]))
     after = {part["name"]: part for part in emulator.about["parts"]}
     assert after["api-recycle-info"]["pid"] != before["api-recycle-info"]
     assert after["worker-storage"]["restarts"] == 1
@@ -148,7 +149,7 @@ def test_a_fault_reaches_one_service_and_ends_when_cleared(emulator: Emulator) -
         assert int(answer.headers["retry-after"]) >= 1
         assert client.get("/api/v1/auth/jwks.json").status_code == 200
         assert emulator.eco2("fault", "clear").stdout == "no faults\n"
-        wait(lambda: client.get("/api/v1/recycle/categories").status_code == 200)
+        wait_until(lambda: client.get("/api/v1/recycle/categories").status_code == 200)
 
 
 def test_a_fault_on_nothing_names_what_there_is(emulator: Emulator) -> None:
@@ -182,9 +183,11 @@ def test_a_moved_clock_wakes_the_syncers(emulator: Emulator) -> None:
     )
     reply = json.loads(emulator.eco2("invoke", *question).stdout)["reply"]["id"]
     reading = ("chat_llm/get_message", "--as", "timo", "--path", path, "--path", f"message_id={reply}")
-    wait(lambda: '"status": "success"' in emulator.eco2("invoke", *reading).stdout)
+    wait_until(lambda: '"status": "success"' in emulator.eco2("invoke", *reading).stdout)
     emulator.eco2("clock", "advance", "6m")  # the next sync would be up to five minutes away
-    wait(lambda: emulator.sql("SELECT status FROM tasks.task_results WHERE task_name = 'answer_question'") == "success")
+    wait_until(
+        lambda: emulator.sql("SELECT status FROM tasks.task_results WHERE task_name = 'answer_question'") == "success"
+    )
 
 
 def test_invoke_suggests_the_near_function(emulator: Emulator) -> None:
@@ -250,7 +253,7 @@ def test_a_command_ends_with_the_exec_that_runs_it(own_emulator: Emulator, numbe
         running.send_signal(number)
         running.wait(60)
     assert running.returncode == (143 if number == signal.SIGTERM else -9)
-    wait(lambda: not alive(pid) and not own_emulator.pids())
+    wait_until(lambda: not alive(pid) and not own_emulator.pids())
 
 
 @pytest.mark.slow
@@ -291,15 +294,6 @@ def test_ctrl_c_stops_everything_in_order(own_emulator: Emulator) -> None:
     assert own_emulator.pids() == []
 
 
-def wait(condition: object, seconds: float = 60.0) -> None:
-    """Until the condition holds. A test that waits too long fails by what it asserts next."""
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert condition()
-
-
 @pytest.mark.slow
 def test_kill_9_at_random_moments_leaves_nothing_alive_and_the_next_start_is_clean(new_emulator: Emulator) -> None:
     words = [
@@ -318,7 +312,7 @@ def test_kill_9_at_random_moments_leaves_nothing_alive_and_the_next_start_is_cle
             time.sleep(chance.uniform(0.05, 5.0))
             up.kill()
             up.wait()
-        wait(lambda: not new_emulator.pids())
+        wait_until(lambda: not new_emulator.pids())
     new_emulator.up()
     assert {part["state"] for part in new_emulator.about["parts"]} == {"ready"}
 

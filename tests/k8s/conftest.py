@@ -24,8 +24,8 @@ from k8s.programs.templates import Document
 from k8s.programs.wanted import overlay_documents, put_images
 from runtime.closure import Checkout
 from runtime.services import ROOT
+from tests import commands
 from tests.clusters import Clusters
-from tests.k8s import commands
 from tests.k8s.api.server import Server
 from tests.prepared import prepared
 

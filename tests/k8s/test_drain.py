@@ -3,9 +3,6 @@
 import json
 import re
 import subprocess
-import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -20,18 +17,12 @@ from tests.k8s.api.store import BY_KIND
 from tests.k8s.test_api import FOLDER, Replay, reason
 from tests.k8s.test_rollout import workload
 from tests.k8s.test_runbook import commands
+from tests.support import wait_until
 
 RECORDED = {
     step["says"]: step["requests"][0]
     for step in json.loads((FOLDER / "eviction.json").read_text(encoding="utf-8"))["steps"]
 }
-
-
-def until(holds: Callable[[], Any]) -> Any:
-    """Wait for a state; the test's own time limit ends what never comes."""
-    while not (found := holds()):
-        time.sleep(0.02)
-    return found
 
 
 # Evictions, as a real API server answers them
@@ -56,7 +47,7 @@ def web(server: Server, *, ready: bool = True) -> list[str]:
         started = [pod["metadata"]["name"] for pod in there if pod.get("status", {}).get("phase") == "Running"]
         return started if len(started) == 2 else []
 
-    return list(until(pods))
+    return list(wait_until(pods))
 
 
 def evict(server: Server, pod: str, says: str, query: str = "") -> None:
@@ -79,7 +70,7 @@ def test_an_eviction_is_refused_where_its_budget_allows_none(cluster: Server) ->
     evict(cluster, pods[0], "the budget allows none")
     evict(cluster, "nobody", "a pod that is not there")
     recorded = RECORDED["the budget"]["answer"]["body"]["status"]
-    found = until(lambda: cluster.store.objects["PodDisruptionBudget", "rec", "web"].get("status"))
+    found = wait_until(lambda: cluster.store.objects["PodDisruptionBudget", "rec", "web"].get("status"))
     assert {key: value for key, value in found.items() if key != "conditions"} == {
         key: value for key, value in recorded.items() if key != "conditions"
     }
@@ -167,7 +158,7 @@ def at_home(deployed: Server) -> Server:
     with deployed.store.lock:
         for key in deployed.store.of("Pod"):
             deployed.store.delete(BY_KIND["Pod"], *key[1:])
-    until(lambda: all(ready(deployed, name) for name in ("api-waste", "worker-ai", "broker", "k8s-postgresql")))
+    wait_until(lambda: all(ready(deployed, name) for name in ("api-waste", "worker-ai", "broker", "k8s-postgresql")))
     assert {place(pod) for pod in pods(deployed, "api-waste")} == {"k8s-api-waste"}
     return deployed
 
@@ -215,11 +206,11 @@ def test_a_drained_service_runs_elsewhere_and_comes_home(at_home: Server) -> Non
     (back,) = [c for c in commands("kubectl") if c.startswith("kubectl uncordon")]
     (restart,) = [c for c in commands("kubectl") if "rollout restart deployment/api-waste" in c]
     Cluster().run("scale", "deployment/api-waste", "--replicas=3", "--namespace", "eco2")
-    until(lambda: ready(at_home, "api-waste") == 3)
+    wait_until(lambda: ready(at_home, "api-waste") == 3)
     before = len(at_home.store.events)
     done = run(drain)
     assert done.returncode == 0, done.stderr
-    until(lambda: ready(at_home, "api-waste") == 3)
+    wait_until(lambda: ready(at_home, "api-waste") == 3)
     away = {place(pod) for pod in pods(at_home, "api-waste")}
     assert "k8s-api-waste" not in away
     assert not away & {"k8s-postgresql", "k8s-broker", "k8s-cache", "k8s-master"}
@@ -233,15 +224,15 @@ def test_a_drained_service_runs_elsewhere_and_comes_home(at_home: Server) -> Non
 def test_a_store_s_node_stops_it_until_it_is_back_and_postgresql_s_refuses(at_home: Server) -> None:
     (drain,) = [c for c in commands("kubectl") if c.startswith("kubectl drain k8s-broker")]
     assert run(drain).returncode == 0
-    (broker,) = until(lambda: pods(at_home, "broker"))
+    (broker,) = wait_until(lambda: pods(at_home, "broker"))
     assert (
-        until(lambda: at_home.store.objects["Pod", "eco2", broker["metadata"]["name"]].get("status"))["phase"]
+        wait_until(lambda: at_home.store.objects["Pod", "eco2", broker["metadata"]["name"]].get("status"))["phase"]
         == "Pending"
     )
     with pytest.raises(RolloutError, match=r"has no node: .*unschedulable"):
         await_rollout(Cluster(), "statefulset", "broker", "eco2", Patience(5))
     assert run("kubectl uncordon k8s-broker").returncode == 0
-    until(lambda: ready(at_home, "broker"))
+    wait_until(lambda: ready(at_home, "broker"))
     of_postgresql = drain.replace("k8s-broker", "k8s-postgresql")
     refused = run(of_postgresql, "--timeout=1s")
     assert refused.returncode == 1

@@ -6,7 +6,6 @@ import json
 import re
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -25,9 +24,10 @@ from k8s.tools import backup, journals, restore
 from k8s.tools.store import BackupError, Bucket, bucket, run_postgres
 from runtime import migrate
 from runtime.journal.journal import Journal
+from runtime.services import ROOT
 from shared import clock
 from shared.ids import new_id
-from tests import support
+from tests import commands, support
 from tests.clusters import Clusters
 
 Contents = dict[str, list[tuple[object, ...]]]
@@ -164,8 +164,7 @@ def test_a_dump_brings_back_every_table_after_the_database_is_gone(
     with psycopg.connect(own.superuser_dsn, autocommit=True) as conn:
         conn.execute("DROP DATABASE ecoeco WITH (FORCE)")
     migrate.prepare(own.superuser_dsn, own.state.passwords())
-    words = [sys.executable, "-m", "runtime.cli", "restore", "--from", f"s3://{copies.name}/{key}"]
-    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    done = run_eco2(["restore", "--from", f"s3://{copies.name}/{key}"], environ)
     assert done.returncode == 0, done.stderr
     assert "1 accepted tasks are due again" in done.stdout
     after = contents(dsn)
@@ -382,17 +381,13 @@ def test_a_lost_journal_comes_back_from_its_copy(journal: Path, copies: Bucket, 
     for file in journal.parent.glob("worker.db*"):
         file.unlink()
     words = ["restore", "--from", f"s3://{copies.name}/{key}", "--journal", str(journal)]
-    done = subprocess.run(
-        [sys.executable, "-m", "runtime.cli", *words], env=environ, capture_output=True, text=True, check=False
-    )
+    done = run_eco2(words, environ)
     assert done.returncode == 0, done.stderr
     Journal(journal).close()
     with sqlite3.connect(journal) as db:
         assert db.execute("SELECT task_id FROM local_tasks").fetchall() == [("t",)]
     db.close()
-    again = subprocess.run(
-        [sys.executable, "-m", "runtime.cli", *words], env=environ, capture_output=True, text=True, check=False
-    )
+    again = run_eco2(words, environ)
     assert again.returncode == 1
     assert "is there already" in again.stderr
 
@@ -411,7 +406,7 @@ def test_a_damaged_copy_of_a_journal_is_refused_in_a_line(journal: Path, tmp_pat
         }[damage]
     )
     words = ["restore", "--from", str(broken), "--journal", str(tmp_path / "very" / "new" / "worker.db")]
-    done = subprocess.run([sys.executable, "-m", "runtime.cli", *words], capture_output=True, text=True, check=False)
+    done = run_eco2(words, {})
     assert done.returncode == 1
     assert re.fullmatch(r"eco2 restore: the copy of the journal is damaged: .+\n", done.stderr)
     assert list((tmp_path / "very/new").iterdir()) == []
@@ -436,8 +431,7 @@ def test_the_list_names_copies_and_nothing_else_of_the_bucket(
 ) -> None:
     copies.client.put_object(Bucket=copies.name, Key="images/a-photo.jpg", Body=b"x")
     key = backup.dump(dsn, copies)
-    words = [sys.executable, "-m", "runtime.cli", "backup", "list"]
-    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    done = run_eco2(["backup", "list"], environ)
     assert done.returncode == 0, done.stderr
     assert f"s3://{copies.name}/{key}" in done.stdout.splitlines()
     assert "photo" not in done.stdout
@@ -462,8 +456,7 @@ def test_an_object_store_that_says_no_is_told_in_a_line(environ: dict[str, str])
 
 
 def run_eco2(words: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "runtime.cli", *words]
-    return subprocess.run(program, env=environ, capture_output=True, text=True, check=False)
+    return commands.run(ROOT, words, environ)
 
 
 def test_a_dump_that_is_damaged_after_its_first_tables_changes_nothing(dsn: str, tmp_path: Path) -> None:

@@ -4,24 +4,17 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
 
 from runtime import telemetry
 from shared import supervision
-
-
-def until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < end, "waited 30 s in vain"
-        time.sleep(0.005)
+from tests.support import wait_until
 
 
 async def until_soon(what: Callable[[], bool]) -> None:
-    await asyncio.to_thread(until, what)
+    await asyncio.to_thread(wait_until, what)
 
 
 async def test_a_task_that_fails_is_said_with_its_reason_counted_and_started_again(
@@ -125,9 +118,9 @@ def test_a_thread_that_is_killed_starts_again_and_one_that_was_told_to_stop_does
             pass
 
     loop = supervision.thread("fourth", run)
-    until(lambda: runs == 1)
+    wait_until(lambda: runs == 1)
     loop.kill()
-    until(lambda: runs == 2)
+    wait_until(lambda: runs == 2)
     assert (loop.ends, loop.reason) == (1, "Killed")
     loop.stopping()
     wake.set()
@@ -139,7 +132,7 @@ def test_a_loop_that_waits_for_its_next_start_is_trouble_and_stops_at_once(monke
     monkeypatch.setattr(supervision, "PAUSE", 1000.0)
     monkeypatch.setattr(supervision, "LONGEST", 1000.0)
     loop = supervision.thread("fifth", lambda: None)
-    until(lambda: loop.state == "waits")
+    wait_until(lambda: loop.state == "waits")
     assert "fifth ended (it returned) and starts again" in supervision.troubles()
     assert loop.stop(10)
     assert not [said for said in supervision.troubles() if "fifth" in said]
@@ -149,7 +142,7 @@ def test_a_loop_that_never_lives_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(supervision, "PAUSE", 0.0)
     given_up: list[tuple[str, str]] = []
     loop = supervision.thread("sixth", lambda: None, give_up=lambda *what: given_up.append(what))
-    until(lambda: bool(given_up))
+    wait_until(lambda: bool(given_up))
     assert given_up == [("sixth", "it returned")]
     assert loop.ends == supervision.MOST + 1
     assert "sixth ended (it returned) and is given up" in supervision.troubles()
@@ -159,7 +152,7 @@ def test_a_long_life_forgives_earlier_ends(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(supervision, "PAUSE", 0.0)
     monkeypatch.setattr(supervision, "SETTLED", 0.0)
     loop = supervision.thread("seventh", lambda: None, give_up=lambda *_: None)
-    until(lambda: loop.ends > 3 * supervision.MOST)
+    wait_until(lambda: loop.ends > 3 * supervision.MOST)
     assert loop.stop(10)
 
 
@@ -172,9 +165,9 @@ def test_a_loop_that_does_not_go_round_is_said_to_hang() -> None:
                 loop.beat()
 
     loop = supervision.thread("eighth", run, patience=0.2)
-    until(lambda: "eighth has not moved for 0 s" in supervision.troubles())
+    wait_until(lambda: "eighth has not moved for 0 s" in supervision.troubles())
     beats.set()
-    until(lambda: not loop.trouble())
+    wait_until(lambda: not loop.trouble())
     loop.stopping()
     told.set()
     assert loop.stop(10)

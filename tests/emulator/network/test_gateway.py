@@ -22,7 +22,7 @@ from emulator.process import Command, free_port, spawn, stop, wait_ready
 from emulator.running import environment
 from tests import web
 from tests.emulator.conftest import ROOT, Emulator
-from tests.emulator.test_up import wait
+from tests.support import wait_until
 
 GO_ON = threading.Event()
 # The methods of requests whose connection was cut instead of an answer.
@@ -326,4 +326,4 @@ def test_a_cut_off_service_is_503_until_the_fault_is_cleared(emulator: Emulator)
     with emulator.client() as client:
         assert client.get("/api/v1/chat/conversations").status_code == 503
         emulator.eco2("fault", "clear")
-        wait(lambda: client.get("/api/v1/chat/conversations").status_code == 401)
+        wait_until(lambda: client.get("/api/v1/chat/conversations").status_code == 401)

@@ -6,8 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,9 @@ import redis
 from emulator.commands.redis import lines
 from emulator.process import StartError
 from emulator.servers.redis import RedisServer
+from tests.support import wait_until
 
 ROOT = Path(__file__).parents[3]
-
-
-def until(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not what():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -117,7 +110,7 @@ def test_the_brokers_file_is_plain_commands_that_any_server_reads(broker: RedisS
         client.bgrewriteaof()
         folder = broker.state.path / "redis-broker" / "appendonlydir"
         # A file that is being replaced is gone under its name.
-        until(lambda: any(b"stream" in file.read_bytes() for file in folder.glob("*.base.*") if file.exists()))
+        wait_until(lambda: any(b"stream" in file.read_bytes() for file in folder.glob("*.base.*") if file.exists()))
     assert not [file for file in folder.iterdir() if file.read_bytes().startswith(b"REDIS")]
 
 

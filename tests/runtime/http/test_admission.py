@@ -275,19 +275,13 @@ def lanes(one: Hosted) -> list[Lane]:
     return one._lanes
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - what is looked at has no event
-            await asyncio.sleep(0.001)
-
-
 async def test_a_host_answers_so_many_at_once_and_health_meanwhile(environment: dict[str, str]) -> None:
     doors = Doors()
     async with hosted(environment, doors) as (app, one), support.listening(app) as url:
         places = 2 * one.service.database.pool
         async with web.AsyncClient(base_url=url, limits=httpx.Limits(max_connections=100)) as client:
             asked = [asyncio.create_task(client.get("/api/v1/auth/wait")) for _ in range(places + 5)]
-            await until(lambda: sum(lane.waiting for lane in lanes(one)) == 5)
+            await support.until(lambda: sum(lane.waiting for lane in lanes(one)) == 5)
             assert doors.inside == places
             assert (await client.get("/healthz")).status_code == 200
             assert (await client.get("/readyz")).status_code == 200
@@ -296,11 +290,11 @@ async def test_a_host_answers_so_many_at_once_and_health_meanwhile(environment: 
             assert (await client.get("/api/v1/auth/broken")).status_code == 500
             # A client that leaves the line makes room in it.
             asked.pop().cancel()
-            await until(lambda: sum(lane.waiting for lane in lanes(one)) == 4)
+            await support.until(lambda: sum(lane.waiting for lane in lanes(one)) == 4)
             doors.open.set()
             assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
             assert doors.inside == places + 4
-        await until(lambda: all((lane.taken, lane.waiting) == (0, 0) for lane in lanes(one)))
+        await support.until(lambda: all((lane.taken, lane.waiting) == (0, 0) for lane in lanes(one)))
 
 
 async def test_an_event_stream_holds_no_place_once_it_has_begun(environment: dict[str, str]) -> None:
@@ -343,10 +337,10 @@ async def test_strangers_stand_in_line_by_the_address_that_the_proxy_saw(environ
 
         async with client:
             asked = [ask("192.0.2.1") for _ in range(2 * one.service.database.pool)]
-            await until(lambda: doors.inside == len(asked))
+            await support.until(lambda: doors.inside == len(asked))
             [lane] = [lane for lane in lanes(one) if lane.taken]
             asked += [ask("192.0.2.1"), ask("192.0.2.1"), ask("192.0.2.2")]
-            await until(lambda: lane.waiting == 3)
+            await support.until(lambda: lane.waiting == 3)
             assert [len(line) for line in lane._rounds] == [2, 1]
             doors.open.set()
             await asyncio.gather(*asked)

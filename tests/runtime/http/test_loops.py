@@ -1,7 +1,6 @@
 """Every loop of an API service's host is killed once, by name: it lives again, and what it is there for works."""
 
 import asyncio
-from collections.abc import Callable
 
 from runtime.http.hosted import Hosted, read_settings
 from runtime.services import find
@@ -9,13 +8,7 @@ from shared import identity, supervision, wake
 from shared.ids import new_id
 from shared.redis import connect_async
 from tests.conftest import Person, Serve
-
-
-async def until(holds: Callable[[], bool], what: str) -> None:
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 - what is waited for is in many places
-            await asyncio.sleep(0.02)
-    assert holds(), what
+from tests.support import until
 
 
 async def test_each_loop_of_a_host_lives_again_or_takes_the_process_along(
