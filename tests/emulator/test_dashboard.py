@@ -382,8 +382,7 @@ def test_following_the_logs_ends_with_ctrl_c_as_the_manual_says(emulator: Emulat
         assert following.stdout is not None
         following.stdout.readline()  # what was last said: it listens from now on
         begun = call(api, "GET", "/api/v1/recycle/categories")
-        while begun["trace"] not in following.stdout.readline():
-            pass
+        assert any(begun["trace"] in line for line in following.stdout)
         following.send_signal(signal.SIGINT)
         assert following.wait(30) == 130
     assert "130" in emulator.eco2("logs", "--help").stdout
