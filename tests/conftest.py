@@ -34,7 +34,7 @@ from shared.messages import Message, Outcome
 from shared.objects import ObjectStore
 from shared.settings import read
 from shared.tasks import Task
-from tests import support
+from tests import leftovers, support
 from tests.clusters import Clusters
 from tests.quick import slowly
 
@@ -59,6 +59,12 @@ LONGEST = (
 # All of such a file is `make slow`'s: others need not import it, and what it imports.
 SLOW = "\npytestmark = pytest.mark.slow\n"
 _took: dict[str, float] = {}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        folder = leftovers.begin()
+        config.add_cleanup(lambda: leftovers.remove(folder))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
