@@ -53,13 +53,13 @@ class ProblemProtocol(CorkedProtocol):
     """One connection."""
 
     patience: Patience
+    _chunks: framing.Chunks  # of a body in chunks
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's is narrower too
         super().connection_made(transport)
         self._ahead = b""
         self._reading = b""
         self._left = 0  # bytes of the body that are to come; -1: in chunks
-        self._chunks = framing.Chunks()
         self._unwanted = 0
         self._begun = False  # the body, of which a client may wait to hear that it is wanted
         self._problem: Problem | None = None

@@ -69,6 +69,12 @@ def test_it_is_made_once_and_given_the_last_password(superuser: Superuser, postg
         enter(postgres, NEXT, "first")
 
 
+def test_a_second_login_is_made_whole_or_not_at_all(superuser: Superuser) -> None:
+    with pytest.raises(psycopg.errors.UndefinedObject):
+        make_next(superuser, "no_such_role", "new")
+    assert one(superuser, "SELECT count(*) FROM pg_roles WHERE rolname = 'no_such_role_next'") == 0
+
+
 def test_a_changed_password_opens_and_the_one_before_does_not(superuser: Superuser, postgres: Postgres) -> None:
     for word in ("old", "it's \\ new"):
         change_password(superuser, ROLE, word)

@@ -98,6 +98,20 @@ async def test_outside_of_a_transaction_a_statement_is_sent_at_once(users: Datab
         assert await nickname(users, id_) == "now"
 
 
+async def test_of_statements_that_are_asked_at_once_over_one_connection_each_gets_its_own_answer(
+    users: Database,
+) -> None:
+    async with users.transaction() as conn:
+
+        async def asked(number: int) -> Any:
+            cursor = await later(conn, "SELECT %s::int", [number])
+            row = await (await conn.execute("SELECT %s::int FROM pg_sleep(0.002)", [number + 100])).fetchone()
+            return await cursor.fetchone(), row
+
+        found = await asyncio.wait_for(asyncio.gather(*(asked(number) for number in range(5))), 60)
+    assert found == [((number,), (number + 100,)) for number in range(5)]
+
+
 async def test_other_ways_to_send_come_after_what_was_put_off(users: Database) -> None:
     many, copied, saved = new_id(), new_id(), new_id()
     async with users.transaction() as conn:

@@ -7,6 +7,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL.JpegImagePlugin import JpegImageFile
 
 from functions.storage import images
 from functions.storage.images import MAX_PIXELS, THUMBNAIL_SIDE, WEB_SIDE, Copies, ImageRefused, make_copies
@@ -153,6 +154,16 @@ def test_a_profile_of_more_than_a_mebibyte_is_not_read() -> None:
     for size, is_right in ((1 << 20, is_blue), ((1 << 20) + 1, is_red)):
         photo = photos.encode(photos.picture(64, 48), "JPEG", icc_profile=swapping(size))
         assert is_right(corner(opened(make_copies(photo).web), 0.1, 0.1))
+
+
+def test_copies_are_as_fine_as_their_size_needs() -> None:
+    copies = make_copies(photos.encode(photos.picture(), "PNG"))
+    for copy, quality in ((copies.web, 85), (copies.thumbnail, 80)):
+        alike = Image.open(BytesIO(photos.encode(photos.picture(), "JPEG", quality=quality)))
+        assert isinstance(alike, JpegImageFile)
+        found = Image.open(BytesIO(copy))
+        assert isinstance(found, JpegImageFile)
+        assert found.quantization == alike.quantization
 
 
 OF_ANOTHER_SPACE = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()

@@ -53,6 +53,17 @@ def test_a_second_run_writes_the_same_keys(store: ObjectStore) -> None:
     assert len(list(store.list("images/1/"))) == 2
 
 
+def test_another_photo_has_other_keys_because_caches_keep_each_for_a_day(store: ObjectStore) -> None:
+    found = []
+    for width in (64, 65):
+        store.put(KEY, photos.encode(photos.picture(width, 48)), content_type="image/jpeg")
+        record = run(store)
+        keys = {f"images/1/{record.content_hash[:32]}-{size}.jpg" for size in ("web", "thumb")}
+        assert {record.web_key, record.thumbnail_key} == keys
+        found += keys
+    assert len(set(found)) == 4
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [

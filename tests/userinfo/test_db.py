@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from functions.userinfo.avatars import prefix
 from shared import clock
 from shared import db as db_module
 from shared.db import Database
+from shared.ids import new_id
 from shared.objects import ObjectStore
 from tests.conftest import Person
 from tests.support import held_up, one_at_a_time, turn_taken
@@ -30,6 +32,7 @@ from tests.userinfo.conftest import (
     work,
 )
 
+Connect = Callable[[str], Coroutine[Any, Any, Database]]
 Change = Callable[[httpx.AsyncClient, Person, Database, str], Coroutine[Any, Any, Any]]
 CHANGES: dict[str, Change] = {
     "a profile": lambda client, person, _, __: client.patch(ME, json={"bio": "hello"}, headers=person.headers),
@@ -125,3 +128,16 @@ async def test_a_picture_is_not_set_on_a_profile_that_changed_while_its_turn_was
         await sql.upsert_profile(conn, first, clock.now())
     assert (await second).status_code == 412
     assert (await set_avatar(userinfo, person, body["image_key"])).status_code == 202, "the upload is still good"
+
+
+async def test_a_new_picture_is_a_change_of_its_person_s_profile(db: Connect) -> None:
+    users = await db("userinfo")
+    user_id, first = new_id(), clock.now() - timedelta(days=1)
+    async with users.transaction() as conn:
+        for number, now in enumerate((first, first + timedelta(hours=1))):
+            avatar = sql.Avatar(new_id(), user_id, f"uploads/{number}")
+            await sql.insert_avatar(conn, avatar, now)
+            row = await (
+                await conn.execute("SELECT wanted_avatar_id, updated_at FROM profiles WHERE user_id = %s", [user_id])
+            ).fetchone()
+            assert row == (avatar.id, now)

@@ -39,6 +39,12 @@ def test_each_error_of_the_system_has_an_anchor_a_meaning_and_a_remedy(document:
     for error in known.values():
         assert len(error.meaning) > 10, error
         assert len(error.remedy) > 10, error
+    assert set(reference._REMEDIES) <= {error.status for error in known.values()}, "a remedy of what is never answered"
+    for error in known.values():
+        places = len(error.operations)
+        row = page[2].decode().partition(f'<tr id="{error.type}">')[2].partition("</tr>")[0]
+        assert (f"<summary>{reference._count(error.operations)}</summary>" in row) == (places > 0), error
+        assert row.count("<li>") == places
     taken = known["urn:eco2:auth:username-taken"]
     assert (taken.status, taken.meaning, taken.remedy) == (
         409,
