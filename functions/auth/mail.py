@@ -81,15 +81,16 @@ def send(message: EmailMessage, settings: Settings) -> None:
 @contextmanager
 def _server(url: str) -> Iterator[smtplib.SMTP]:
     place = urlsplit(url)
-    host, context = place.hostname or "localhost", ssl.create_default_context()
+    host = place.hostname or "localhost"
     if place.scheme == "smtps":
+        context = ssl.create_default_context()
         server: smtplib.SMTP = smtplib.SMTP_SSL(host, place.port or 465, timeout=PATIENCE, context=context)
     else:
         server = smtplib.SMTP(host, place.port or 587, timeout=PATIENCE)
     with server:
         server.ehlo()
         if place.scheme == "smtp" and server.has_extn("starttls"):
-            server.starttls(context=context)
+            server.starttls(context=ssl.create_default_context())
             server.ehlo()
         if place.username:
             server.login(unquote(place.username), unquote(place.password or ""))

@@ -49,10 +49,12 @@ def _memory(processes: list[psutil.Process]) -> float:
 
 def _used(emulator: Emulator) -> float:
     """MB of PSS after someone has sent photographs and heard the answers."""
+    # Before the photographs: to say how it is, each part asks its stores, and opens a connection for that.
+    pid = int(emulator.about["pid"])
     scene = Scene(emulator)
     scene.photos([scene.person()], range(EACH))
     time.sleep(12)  # workers that have nothing to do give memory back, within two beats
-    return _memory(_family(int(emulator.about["pid"])))
+    return _memory(_family(pid))
 
 
 def _reload(emulator: Emulator, file: Path) -> float:
