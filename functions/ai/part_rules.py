@@ -80,7 +80,9 @@ def _goes_along(asked: _Asked) -> Understood | None:
 
 def _to_be_done(asked: _Asked) -> Understood | None:
     """What to do with a part: "페트병 라벨 떼야 해?" is answered by the bottle; "라벨은 어디에?" by the label."""
-    fact, aspect, one = asked.scene.facts, ASPECT_OF_PART[asked.kind], asked.one
+    fact, one = asked.scene.facts, asked.one
+    # "전기장판 코드 자르고 버려야 하나": whether any part comes off.
+    aspect = ASPECT_OF_PART[asked.kind] or ("separate" if asked.whole and "separate" in asked.scene.aspects else "")
     done = (fact.state or fact.polar or what_if(fact.text)) and not fact.asks_where
     if not (done and one) or _goes(asked.scene):
         return None
@@ -104,10 +106,19 @@ def _by_itself(asked: _Asked) -> Understood:
     if part is not None and fact.polar and "separate" in asked.scene.aspects and "separate" in items[0].answers:
         # "쇼핑백 끈 떼야 돼?"
         return asked.ask.understood("part_of_a_thing", items, aspects=("separate",))
+    if part is not None and fact.polar and asked.scene.bin and not _anywhere(items[0], asked.kind):
+        # "칫솔 손잡이는 플라스틱이야?": of what says nothing about the part, the whole goes.
+        return asked.of_whole()
     if whole and not fact.polar and lists.joined(asked.scene.named[-1:], asked.word, fact.text):
         both = [*whole, *(one for one in items if one not in whole)]
         return asked.ask.understood("part_of_a_thing", both, aspects=())
     return asked.ask.understood("part_of_a_thing", [*items, *asked.topic[1:]], part=part)
+
+
+def _anywhere(item: Item, part: str) -> bool:
+    """Whether any line of the thing speaks of the part."""
+    said = [answer.get("ko", "") for answer in item.answers.values()]
+    return any(parts.speaks_of(line, part) for line in (item.described("ko"), *item.steps("ko"), *said))
 
 
 def _told(item: Item, part: str) -> bool:
@@ -145,7 +156,9 @@ def _parted(
     # A bottle of glass has another cap than one of plastic: the thing's own collection first.
     # "cup lids": names are put together in Korean; a thing that says itself where its part goes needs no item for it.
     told = bins.asked_for(plain(whole.answer(ASPECT_OF_PART[part], "ko")), ())
-    query = f"{whole.name} {word if told else KOREAN_OF.get(word, word)}"
+    # "복숭아 껍질 … 씨도 같이": a part of the same fruit.
+    base = parts.AT_END.sub("", whole.name).strip() or whole.name
+    query = f"{base} {word if told else KOREAN_OF.get(word, word)}"
     found = sorted(neighbours.search(query, 8), key=lambda item: item.category != whole.category)
     for item in found:
         parts_name = plain(item.name).endswith(tuple(PART_WORDS[part]))

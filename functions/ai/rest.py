@@ -58,7 +58,8 @@ def plainly_about(text: str, named: Sequence[Mention]) -> bool:
 
 def name_alone(text: str) -> str:
     """What is left of a question without the words for throwing away, for bins and for what is asked: a name, with luck."""
-    line = text
+    # "굴찜 먹고 껍데기 한 대야"
+    line = _MEASURE.sub(" ", text)
     for asked in (TOPICS.disposal, TOPICS.near, TOPICS.state, ROLES.bin, *ASPECTS.values(), TOPICS.open, TOPICS.polar):
         # What is left of a word that begins with one is its ending.
         line = re.sub(r"\0[가-힣]*", " ", asked.without(line, "\0"))
@@ -67,3 +68,4 @@ def name_alone(text: str) -> str:
 
 
 _ENDING = re.compile(rf"(?<=[가-힣]{{2}})(?:{GRAMMAR.particles.source})$")
+_MEASURE = re.compile(rf"(?<![가-힣])(?:{GRAMMAR.counts.source}|\d+)\s{GRAMMAR.measures.source}(?![가-힣])")

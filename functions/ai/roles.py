@@ -36,9 +36,6 @@ _DEALT_WITH = re.compile(
 _KEEPS = frozenset({"bulky", "electronics"})
 # "생리컵은 실리콘이니까": what a thing is said to be, or to be like.
 _SAYS_OF = re.compile(r"[은는도이가만]\s")
-_MATTER = re.compile(
-    r"(?:실리콘|고무|나무|원목|가죽|천|도자기|스텐|스테인리스|금속|강화유리|아크릴|쇠|알루미늄|라텍스)"
-)
 # "신발박스 자석 달린거", "토치 부탄가스 꽂힌 채로": what a thing bears.
 _BORNE = re.compile(r"[이가도]?\s?(?:달린|꽂힌|꽂은|붙은|붙인|박힌|끼워진|끼운|걸린|씌운|씌워진)\s?(?:거|것|채|건|걸)")
 # "분유통 안에 숟가락은 어디에"
@@ -163,7 +160,7 @@ def _said_of(named: Sequence[Mention], text: str) -> list[Mention]:
         other
         for one, other in lists.pairs(named)
         if (
-            (_SAYS_OF.fullmatch(text[one.end : other.start]) or _MATTER.fullmatch(other.words(text)))
+            (_SAYS_OF.fullmatch(text[one.end : other.start]) or ROLES.matter.is_all(other.words(text)))
             and wrapped.SAID.match(text, other.end)
         )
         or (not lists.AND.fullmatch(text[one.end : other.start]) and _BORNE.match(text, other.end))
@@ -216,13 +213,13 @@ def _says_which(one: Mention, other: Mention, text: str) -> bool:
     if bins.collected(other, text):
         # "카메라 유리병 수거함에"
         return False
-    if _MATTER.fullmatch(one.words(text)) and is_thing(other, text):
+    if ROLES.matter.is_all(one.words(text)) and is_thing(other, text):
         # "도자기 머그컵"
         return True
     if one.item.category == "food" != other.item.category and not ROLES.where.is_all(words):
         # "콜라 페트병": what was in it.
         return True
-    if _IS.match(text, other.end) and not (ROLES.where.is_all(words) or _MATTER.fullmatch(words)):
+    if _IS.match(text, other.end) and not (ROLES.where.is_all(words) or ROLES.matter.is_all(words)):
         # "이 봉투 보냉백인데": what it is said to be.
         return True
     if _OF_SOME_STUFF.fullmatch(words) and not HELD.search(one.words(text)):

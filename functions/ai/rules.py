@@ -23,7 +23,7 @@ from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import MEANT
 from functions.ai.understood import Understood
 from functions.ai.unknown_rules import not_ours_to_know
-from functions.ai.vocabulary import TOPICS
+from functions.ai.vocabulary import ROLES, TOPICS
 
 # A search score from which an item may be meant: it is offered when we ask back.
 _GUESSED = 0.35
@@ -57,7 +57,8 @@ def about_something_else(ask: Asking) -> Understood | None:
     """Cooking, buying, repairing and the like, or a price: none of our business unless it is to be thrown away as well."""
     fact, scene = ask.scene.facts, ask.scene
     money = fact.money and not (scene.leans and not scene.named)
-    if not (scene.elsewhere or money):
+    other_world = TOPICS.other_world.within(rest.without(fact.text, scene.named))
+    if not (scene.elsewhere or money or other_world):
         return None
     # "Tell me a joke about trash": the word alone makes no question of ours.
     alone = scene.elsewhere and not (fact.whole or scene.named or scene.leans or scene.part)
@@ -69,7 +70,8 @@ def about_something_else(ask: Asking) -> Understood | None:
     # "화장실 청소하는데요, 물티슈 변기에 내려보내도 됩니까"
     disposal = disposal or bool(fact.polar and fact.state and scene.things and _GOES_DOWN & set(scene.aspects))
     # "홍합탕 끓이고 껍데기만 한 냄비": what was cooked is told of.
-    ours = bool(scene.mentioned) and not fact.wants_else and topic.surely_about_waste(ask.question.text)
+    told = bool(scene.mentioned) and not (fact.wants_else or other_world)
+    ours = told and topic.surely_about_waste(ask.question.text)
     if not ours and (alone or not disposal):
         return ask.understood("about_something_else", on_topic=False)
     return None
@@ -216,6 +218,15 @@ def name_alone(ask: Asking) -> Understood | None:
 _NAME = 2
 
 
+def plant_of_some_kind(ask: Asking) -> Understood | None:
+    """ "제라늄 줄기랑 잎은 어디에 버리나요": of the many plants that have no item."""
+    scene = ask.scene
+    if scene.first or not scene.about or not ROLES.of_plants.within(scene.facts.text):
+        return None
+    items = ask.called("화초")
+    return ask.understood("plant_of_some_kind", items) if items else None
+
+
 def unclear(ask: Asking) -> Understood | None:
     """A question of ours about a thing that we don't know: ask back."""
     scene = ask.scene
@@ -261,6 +272,7 @@ RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     asked_of_what_was_spoken_of,
     whatever_was_spoken_of,
     collection_itself,
+    plant_of_some_kind,
     unclear,
     off_topic,
 )

@@ -44,6 +44,7 @@ class Topics(Struct, frozen=True):
     collections: Words
     bin_tail: Words
     asks: Words
+    other_world: Words
     elsewhere: Words
     money: Words
     near: Words
@@ -110,6 +111,8 @@ class Roles(Struct, frozen=True):
     made: Words
     rest_in: Words
     belonging: Words
+    of_plants: Words
+    matter: Words
 
 
 class Part(Struct, forbid_unknown_fields=True):

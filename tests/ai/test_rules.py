@@ -43,6 +43,13 @@ def test_what_was_done_with_a_thing_stands_between_the_words_of_its_name(known: 
         ("어묵 유리병 수거함에 넣어도 돼요?", "어묵"),
         ("옷걸이에 걸린 채로 코트 넣어도 되나요?", "코트"),
         ("플라스틱 옷겉이", "플라스틱 옷걸이"),
+        ("열두 자 장롱 버리려면", "장롱"),
+        ("배추 겉잎 한 바구니 음식물?", "배추"),
+        ("김치냉장고 김치통은 플라스틱이죠?", "김치통"),
+        ("선풍기 대형폐기물 스티커 붙여야 돼?", "선풍기"),
+        ("강아지가 오줌 싼 패드 어디에 버려요", "배변패드"),
+        ("떡볶이 배달통 빨갛게 물들었는데 재활용 돼?", "배달 용기"),
+        ("제라늄 줄기랑 잎은 어디에 버리나요", "화초"),
     ],
 )
 def test_one_thing_is_meant_though_others_are_named(known: Calls, text: str, wanted: str) -> None:
@@ -105,6 +112,11 @@ def test_another_thing_in_a_conversation_is_another_question(known: Calls) -> No
     "text",
     [
         "책 제목을 잊어버렸어",
+        "플라스틱 러브 부른 가수가 누구더라",
+        "우산 쓴 남자 그림 누가 그렸지",
+        "수박 겉핥기라는 속담 뜻",
+        "배터리 30퍼 남았는데 집까지 갈까",
+        "how old is Tin Tin",
         "전기밥솥으로 케이크 굽는 법",
         "세탁기가 안 켜져요",
         "근처에 노트북 파는 곳 있어?",
@@ -136,3 +148,18 @@ def test_a_question_that_names_a_bin_or_nothing_is_about_what_was_spoken_of(
     known: Calls, said: str, text: str, wanted: str
 ) -> None:
     assert names(known, text, said) == [wanted]
+
+
+def test_a_part_of_which_the_thing_says_nothing_goes_with_it(known: Calls) -> None:
+    found = understood(known, "칫솔 손잡이는 플라스틱이야?")
+    assert [item.name for item in found.items] == ["칫솔"]
+    assert (found.aspects, found.bin, found.part) == (("bin",), "plastic", None)
+
+
+def test_the_part_of_a_peel_is_the_fruits(known: Calls) -> None:
+    assert names(known, "씨도 같이 버려도 되지?", "복숭아 껍질 음식물?") == ["복숭아 씨"]
+
+
+def test_whether_a_part_comes_off_is_the_things_own_answer(known: Calls) -> None:
+    found = understood(known, "전기장판 코드 자르고 버려야 하나")
+    assert ([item.name for item in found.items], found.aspects) == (["전기장판"], ("separate",))
