@@ -84,7 +84,7 @@ def _apart(item: Item, understood: Understood) -> list[str]:
     by_itself = _APART.search(line) is not None
     if not (by_itself or polarity.to_general(line)):
         return []
-    return [polarity.worded(line, by_itself, understood, outcome=False)]
+    return [polarity.worded(line, by_itself, understood, "tied")]
 
 
 def _together(understood: Understood, texts: dict[str, str]) -> list[str]:

@@ -21,7 +21,6 @@ Span = tuple[int, int]
 """Where a name is in the text: from, to."""
 
 _PARTICLE = re.compile(rf"(?:{GRAMMAR.particles.source})(?![가-힣])")
-_AND = re.compile(r"[거것건]\s?(?:하고|이?랑|과)\s|그리고|버리면서")
 # "형광등 두 개랑 유통기한 지난 약", "선풍기하고 못 쓰는 매트리스"
 _WITH = re.compile(rf"(?:\s?{GRAMMAR.counts.source}\s?[가-힣]{{1,2}})?(?:이?랑|하고|와|과)\s(?:[가-힣]+\s){{0,3}}")
 # "빈 캔에 성냥 넣어서 버려도 돼?"
@@ -74,12 +73,13 @@ def _by_rules(one: Mention, text: str, heard: set[int]) -> float:
 
 
 def _both(mentioned: Sequence[Mention], text: str) -> set[int]:
-    """Where names begin that go with another one: "소금이랑 설탕", "영수증 신문 잡지 다", "거울을 유리병이랑 같이"."""
+    """Where names begin that go with another one: "소금이랑 설탕", "전구도 나갔고 스탠드도 고장", "거울을 유리병이랑 같이"."""
     joined = [
         pair
         for pair in pairwise(mentioned)
         if (text[pair[0].end : pair[1].start] == " " and not text.startswith(("로", "으로"), pair[1].end))
-        or _AND.search(text, pair[0].end, pair[1].start)
+        or lists.BOTH_GO.search(text, pair[0].end, pair[1].start)
+        or all(text.startswith("도 ", one.end) for one in pair)
         or _WITH.fullmatch(text, pair[0].end, pair[1].start)
         or _PUT_IN.match(text, pair[1].end)
     ]

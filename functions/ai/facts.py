@@ -59,12 +59,13 @@ def ending_in(final: int) -> str:
 _N, _L, _M, _B = map(ending_in, (4, 8, 16, 17))
 # The endings with which Korean asks for yes or no: "넣을까", "되려나", "큰가", "되는지 궁금해요", "세척 여부", "라벨 제거 필수?"
 _YES_OR_NO = re.compile(
-    rf"(?:{_L}(?:까|지|는지|런지)|려나|{_N}(?:가|지)|{_B}니까|겠[네다]|(?:류|이)지|[가-힣][나냐니죠]|[되있맞하]남|잖아|여부|필수|{_M}\?)요?[가은는를]?"
+    rf"(?:{_L}(?:까|지|는지|런지)|려나|{_N}(?:가|지)|{_B}니까|겠[네다지]|[려둬놔내어아해워여]도(?=\?)|(?:류|이)지|[가-힣][나냐니죠]|[되있맞하]남|잖아|여부|필수|{_M}\?)요?[가은는를]?"
     rf"(?:\s*(?:좀\s*)?{TOPICS.wonders.source}[가-힣\s]*)?[\s?!.~ㅠㅜㅎㅋ]*$"
 )
 # "Do egg shells count as food waste?"
 _AUXILIARY = re.compile(
     r"(?:^|[.,;!?]\s)(?:so |and |but |then )?(?:do|does|did|can|could|may|should|must|will|would|is|are)\s"
+    r"|\s(?:first|fine|bad|right|yes|legal|illegal|allowed|wrong|matter)\?$"
 )
 # "old keyboard, e-waste?", "newspaper and books, same bin?", "wet wipes, flush?"
 _PLACES = (*BINS.values(), TOPICS.together, *(ASPECTS[name] for name in ("toilet", "drain", "bag", "food", "recycle")))

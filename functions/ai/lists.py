@@ -8,6 +8,10 @@ from functions.ai.mentions import Mention
 from functions.ai.vocabulary import GRAMMAR
 
 AND = re.compile(rf"\s*{GRAMMAR.joins.source}(?:\s*(?:,|a|an|the|and|그리고|{GRAMMAR.with_it.source}))*\s*")
+# "책장 버릴거고 안에 꽂힌 문제집도", "시럽 남은 거하고 붙였던 패치": both go.
+BOTH_GO = re.compile(
+    r"버리(?:면서|는데|고\s(?!난|남|나))|버릴\s?(?:거고|건데|거랑|것과)|[거것건]\s?(?:하고|이?랑|과)\s|[,;+]|그리고"
+)
 
 
 def pairs(named: Sequence[Mention]) -> list[tuple[Mention, Mention]]:

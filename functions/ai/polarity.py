@@ -3,9 +3,10 @@
 import re
 
 from functions.ai import bins as bin_names
+from functions.ai import ways
 from functions.ai.facts import plain
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import POLARS, ROLES, TEXTS, WHERE
+from functions.ai.vocabulary import POLARS, ROLES, TEXTS
 
 _WORD = re.compile(r"(네|아니요|Yes|No)\b[,.:;]?\s*")
 # "씻어도 지지 않으면": what a line says then is no answer to what is asked in general.
@@ -36,60 +37,61 @@ def one_word(lines: list[str]) -> list[str]:
     return [lines[0], *(bare(line) for line in lines[1:] if conditional(line) or not _WORD.match(line))]
 
 
-def worded(line: str, yes: bool, understood: Understood, *, outcome: bool = True) -> str:
-    """A line with yes or no before it; a question that is turned round turns the word.
+def worded(line: str, yes: bool, understood: Understood, aspect: str = "bin") -> str:
+    """A line with yes or no before it, or without where it is not sure which way is asked.
 
-    Where a thing goes (`outcome`) does not turn with what is left out on the way: "안 찢어지면 일반쓰레기인가요".
+    `yes` is whether it says that what is asked about is done, or that the thing goes there.
     "버리면 안 되나요?" is answered by whether it is allowed: yes and no would both be taken both ways.
     """
     texts = TEXTS[understood.language]
     rest = bare(line)
+    if (does := _does(aspect, understood)) is None:
+        return rest
     if understood.language == "en" and not rest[1:2].isupper():
         rest = rest[:1].lower() + rest[1:]
-    agrees = yes != (understood.negated if outcome else turned(understood))
+    agrees = yes == does
     if understood.barred:
         return f"{texts['barred' if agrees else 'allowed']}, {rest}"
     return f"{texts['yes' if agrees else 'no']}, {rest}"
 
 
-def turned(understood: Understood) -> bool:
-    """Whether it is asked the other way round about what is done with a thing."""
-    return understood.negated != understood.omitted
+def _does(aspect: str, understood: Understood) -> bool | None:
+    """Whether a yes would say that it is done."""
+    if aspect in _UNJUDGED:
+        return understood.negated == understood.omitted
+    return ways.does(aspect, understood)
+
+
+# Aspects of which the lines tell too many things for one way to ask.
+_UNJUDGED = {"pickup", "local", "safe", "tell", "absent"}
+# Aspects of which an item's "네" may be to either of two: that it comes off, or that it stays on.
+_EITHER = {"lid"}
 
 
 def answered(line: str, aspect: str, understood: Understood) -> str:
     """An item's answer about an aspect, as the question is put: the other way round, about the opposite, or open."""
-    outcome = aspect in WHERE
     if _of_some(line, understood):
         return worded(line, False, understood)
-    if (yes := _polar(line, aspect, understood)) is not None:
-        return worded(line, yes, understood, outcome=outcome) if understood.polar else bare(line)
-    said = _WORD.match(line)
-    if said is None:
-        return _into(line, understood)
-    if understood.open or (understood.polar and aspect in _BY_WORD):
-        # What is asked about a lid or a label is not understood: the line alone is right of each.
+    if understood.open or not understood.polar:
         return _into(bare(line), understood)
-    if not understood.polar:
-        return bare(line)
-    turns = understood.negated if outcome else turned(understood)
-    if understood.may and not turns and _NEED_NOT.search(line):
+    asks_bin = aspect in _EITHER and understood.bin
+    if asks_bin or (yes := _told(line, aspect, understood)) is None:
+        return _into(bare(line), understood)
+    if understood.may and _NEED_NOT.search(line) and _does(aspect, understood):
         # "분해해서 버려도 돼?": neither yes nor no says that it need not be.
         return bare(line)
-    if turns or understood.barred:
-        # "안 씻고 버리면 안 되나": two that turn cancel out, and it is still asked whether it is allowed.
-        return worded(line, said[1] in ("네", "Yes"), understood, outcome=outcome)
-    return line
+    return worded(line, yes, understood, aspect)
 
 
-# Aspects that a noun gives away ("뚜껑"), so that only the words of `words/polar.toml` say what is asked about it.
-_BY_WORD = {polar.aspect for polar in POLARS} - {"tied", "wrapped", "separate", "battery", "crush", "moisture"}
-
-
-def _polar(line: str, aspect: str, understood: Understood) -> bool | None:
-    """Whether a line says yes to the way in which the aspect is asked for, where `words/polar.toml` knows that way."""
-    said = (polar.says(understood.text, plain(line)) for polar in POLARS if polar.aspect == aspect)
-    return next((yes for yes in said if yes is not None), None)
+def _told(line: str, aspect: str, understood: Understood) -> bool | None:
+    """Whether a line tells that what is asked about is done; None where its words do not say."""
+    said = _WORD.match(line)
+    for polar in POLARS:
+        if polar.aspect != aspect or (polar.of_any and said and aspect not in _EITHER):
+            continue
+        if (yes := polar.says(understood.text, plain(line))) is not None:
+            return yes
+    return None if said is None or aspect in _EITHER | {"pickup"} else said[1] in ("네", "Yes")
 
 
 def _of_some(line: str, understood: Understood) -> bool:
@@ -112,8 +114,8 @@ def instructed(line: str, aspect: str, understood: Understood) -> str:
     """A step or a warning about what is asked: "라벨을 떼어 냅니다" is a yes to "라벨 떼야 해?"."""
     if not understood.polar or aspect == "absent" or _IF.search(line):
         return line
-    told = _polar(line, aspect, understood)
-    return worded(line, _NEVER.search(line) is None if told is None else told, understood, outcome=False)
+    told = _told(line, aspect, understood)
+    return worded(line, _NEVER.search(line) is None if told is None else told, understood, aspect)
 
 
 def binned(line: str, category: str, understood: Understood) -> str:
@@ -136,6 +138,9 @@ def excepted(line: str, aspect: str | None, understood: Understood) -> str:
     met = "stays" in understood.cases or not _IF.search(line)
     if not (understood.polar and met) or _WORD.match(line):
         return line
+    if leaves(understood) and not (understood.open or conditional(line) or to_general(line)):
+        # "꽁초가 들었는데 이대로 내도 돼?", where the line tells what is done then.
+        return worded(line, True, understood, "rinse")
     if not _GENERAL.search(line):
         # "충전기 고장난 거 일반쓰레기?": the line names another bin.
         elsewhere = aspect == "bag" and names_any_bin(line)
@@ -143,6 +148,14 @@ def excepted(line: str, aspect: str | None, understood: Understood) -> str:
     if aspect in ("bin", "recycle"):
         return worded(line, understood.bin == "general", understood)
     return worded(line, True, understood) if aspect == "bag" else line
+
+
+def leaves(understood: Understood) -> bool:
+    """Whether it is asked of a thing that is dirty, or has something in it, if it may go as it is."""
+    return not _CARED_FOR.isdisjoint(understood.cases) and ways.does("rinse", understood) is False
+
+
+_CARED_FOR = {"dirty", "full"}
 
 
 def names_bin(line: str, category: str) -> bool:

@@ -22,10 +22,6 @@ _VERBAL = rf"(?!{ROLES.holders.source}[은는]\s)[가-힣]*(?!면){reading.endin
 _CLAUSE = re.compile(
     rf"(?:(?!이?랑|하고|[과와도은는])[가-힣]*\s(?:[가-힣]+(?<!요)\s){{0,3}}{_VERBAL}(?:(?![거것건걸]\s)[가-힣]+\s)?[가-힣]*|[가-힣\s]*[가-힣](?:았|었|했|렸|켰|겼)?더니\s)"
 )
-# "책장 버릴거고 안에 꽂힌 문제집도", "시럽 남은 거하고 붙였던 패치": both go.
-BOTH_GO = re.compile(
-    r"버리(?:면서|는데|고\s(?!난|남|나))|버릴\s?(?:거고|건데|거랑|것과)|[거것건](?:하고|이?랑|과)\s|[,;+]|그리고"
-)
 # "냉장고에", "서랍 안에서": where a thing is, and not what is on it ("매트리스에 붙은").
 _PLACE = re.compile(
     r"(?:에|에서|\s?(?:안|속|위|밑|아래|옆|앞|뒤|구석)에서?)\s(?!붙|달|달린|박|끼|꽂|깔|들어\s?있|들었|든\s|있는\s)"
@@ -143,7 +139,7 @@ def _clauses(named: Sequence[Mention], text: str) -> list[Mention]:
     said = [
         one
         for one, other in pairs
-        if (_CLAUSE.fullmatch(between := text[one.end : other.start]) and not BOTH_GO.search(between))
+        if (_CLAUSE.fullmatch(between := text[one.end : other.start]) and not lists.BOTH_GO.search(between))
         or (
             _INSIDE.fullmatch(between) and text.startswith(("은", "는"), other.end) and not wrapped.left_in(other, text)
         )

@@ -13,7 +13,7 @@ from shared.waste_types import RECYCLED
 
 def answering(item: Item, understood: Understood) -> list[str]:
     """The item's own short answers to what is asked of it: what changes in its state, and yes, no or how."""
-    language, aspect = understood.language, asked_of(item, understood)
+    language, aspect = understood.language, asked_of(item, understood) or _as_it_is(item, understood)
     lines: list[str] = _stuck(item, understood) if "stuck" in understood.cases else []
     later = said_later(item, understood)
     changes = [line for case in understood.cases if (line := _exception(item, case, language)) and line not in later]
@@ -45,6 +45,14 @@ def answering(item: Item, understood: Understood) -> list[str]:
     return polarity.one_word(list(dict.fromkeys(lines[:2])))
 
 
+def _as_it_is(item: Item, understood: Understood) -> str | None:
+    """ "안에 양념이 묻었는데 그냥 내?": whether it is washed, where the item says that it is."""
+    if "dirty" not in understood.cases or not understood.polar or "stays" in understood.cases:
+        return None
+    washed = polarity.affirms(item.answer("rinse", "ko"))
+    return "rinse" if washed and polarity.leaves(understood) else None
+
+
 def _exception(item: Item, case: str, language: str) -> str:
     """What changes then; what does not work has no pieces to be wrapped."""
     line = item.exception("broken" if case == "faulty" else case, language)
@@ -68,6 +76,10 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
         return [TEXTS[language]["outdoors"]]
     if aspect == "handed":
         return _handed(item, understood)
+    whole = aspect == "bin" and understood.polar and not understood.cases and _AS_LEFT.search(understood.text)
+    if whole and polarity.affirms(item.answer("separate", "ko")):
+        # "스프링 노트 그대로 종이에 버려도 돼?"
+        return [polarity.answered(item.answer("separate", language), "separate", understood)]
     if aspect == "bin" and understood.bin is not None:
         line = item.answer("recycle", language) or item.described(language)
         return [polarity.binned(line, item.category, understood)]
@@ -210,12 +222,16 @@ def _stuck(item: Item, understood: Understood) -> list[str]:
         # "뚜껑이 안 열리는 유리병" asks nothing about a label.
         own = [line for line in own if _speaks(line, LINES_OF["lid"])]
     said_so = [line for line in own if line and _NOT_OFF.search(plain(line))][:1]
-    return said_so if understood.polar else [polarity.bare(line) for line in said_so]
+    if not understood.polar or understood.open:
+        return [polarity.bare(line) for line in said_so]
+    # "고리가 안 빠지면 놔둬도 되나요"
+    return [polarity.worded(line, False, understood, "label") if _MAY_STAY.match(line) else line for line in said_so]
 
 
 _NOT_OFF = re.compile(
     r"안 열리|안 떨어|떨어지지 않|어려우면|어려운|못 떼|come off|stubborn|can't be taken apart|hard to"
 )
+_MAY_STAY = re.compile(r"[^.]*(?:(?:두어도|남아 있어도) 됩니다|\bmay (?:stay|be left))")
 
 
 def _speaks(line: str, words: list[str]) -> bool:

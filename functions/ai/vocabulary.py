@@ -115,6 +115,18 @@ class Roles(Struct, frozen=True):
     matter: Words
 
 
+class Ways(Struct, frozen=True):
+    """Which way a question asks; see `words/ways.toml`."""
+
+    leave: Words
+    must: Words
+    may: Words
+    bad: Words
+    negation: Words
+    deed: Words
+    kept: Words
+
+
 class Part(Struct, forbid_unknown_fields=True):
     ko: list[str]
     en: list[str]
@@ -224,17 +236,25 @@ class Collection:
 
 
 class Polar:
-    """A way to ask about an aspect, and which of an item's answers are a yes to it and which a no."""
+    """A way to ask about an aspect, or any way, and which of an item's lines tell that it is done, and which that it is not."""
 
     def __init__(self, words: PolarWords) -> None:
         self.aspect = words.aspect
-        self._asked, self._yes, self._no = (Words(Phrases(ko=each)) for each in (words.asked, words.yes, words.no))
+        self.of_any = not words.asked
+        self._asked = Words(Phrases(ko=words.asked))
+        self._yes, self._no = (Words(Phrases(ko=each)) for each in (words.yes, words.no))
 
     def says(self, text: str, line: str) -> bool | None:
         """Whether the line says yes to the text; None where this is not what the text asks, or the line says neither."""
-        if not self._asked.within(text):
+        if self.of_any:
+            line = line.partition(". ")[0]
+        elif not self._asked.within(text):
             return None
-        return True if self._yes.within(line) else False if self._no.within(line) else None
+        yes, no = self._yes.within(line), self._no.within(line)
+        if self.of_any and yes and no:
+            # "플라스틱 뚜껑은 함께, 금속 뚜껑은 떼어": it depends.
+            return None
+        return True if yes else False if no else None
 
 
 _kinless = read("roles", dict[str, Phrases])["kinless"]
@@ -244,6 +264,7 @@ _unknowns = read("unknowns", dict[str, UnknownWords])
 GRAMMAR = lists("grammar", Grammar)
 TOPICS = lists("topics", Topics)
 ROLES = lists("roles", Roles)
+WAYS = lists("ways", Ways)
 KINLESS = {*_kinless.ko, *_kinless.en}
 _parts = read("parts", dict[str, Part])
 PARTS = {name: Words(Phrases(part.ko, part.en)) for name, part in _parts.items()}
