@@ -66,7 +66,7 @@ def _template() -> socket.socket:
 def main() -> None:
     """Be that process: each message is a command, with a socket for its exit code, and its output and error."""
     import boto3  # noqa: F401 - what looks at an object store imports it when it does
-    import psycopg  # noqa: F401 - likewise
+    import psycopg  # noqa: F401 - what asks the database imports it likewise
 
     from runtime.cli import COMMANDS
 
