@@ -79,9 +79,7 @@ class Supervisor:
         await self._control.start()
         self._write_about()
         try:
-            if await self._start():
-                if restored is not None and not self._believe(restored.name):
-                    return 1
+            if await self._start() and (restored is None or self._believe(restored.name)):
                 await on_ready(self)
                 memory.give_back()
                 newcomers = Newcomers(self.system, self.fleet, self.setup, self._order_everyone, self.say)

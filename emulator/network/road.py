@@ -209,7 +209,7 @@ class _Half(asyncio.Protocol):
     def _end(self) -> None:
         """Hand on the end of this direction."""
         self.ended = True
-        if self.other.transport is not None and self.other.transport.can_write_eof():
+        if self.other.transport is not None:
             # The other side may have closed both ways already (uvloop says Runtime).
             with contextlib.suppress(OSError, RuntimeError):
                 self.other.transport.write_eof()

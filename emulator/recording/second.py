@@ -52,10 +52,7 @@ def main() -> int:
             clock.write_offset(str(state.path / "clock"), 0.0)
             restore.stage(state, "start", args.at - _START - time.time())
             supervisor = Supervisor(state, None, environ, lambda line: tell("say", line))
-            code = asyncio.run(supervisor.run(on_ready))
-            if supervisor.fatal is not None:
-                raise supervisor.fatal
-            return code
+            return asyncio.run(supervisor.run(on_ready))
     except StartError as error:
         tell("error", str(error))
         return 1

@@ -76,6 +76,18 @@ def test_a_datagram_of_somebody_else_is_dropped(data: bytes) -> None:
     assert not collector.traces
 
 
+@pytest.mark.parametrize("name", ["trace", "start", "ms", "kind", "service", "name", "id", "attributes"])
+def test_a_datagram_that_lacks_something_or_has_something_else_there_is_dropped(name: str) -> None:
+    collector, right = Collector(), span("s", "server", "GET /x", 0, 1, status=200)
+    told = [{key: value for key, value in right.items() if key != name}]
+    told += [right | {name: None}] if name != "trace" else []
+    for one in told:
+        collector.hear([msgspec.json.encode(one)])
+    assert not collector.traces
+    collector.hear([msgspec.json.encode(right)])
+    assert collector.traces
+
+
 def test_the_oldest_traces_go_with_all_that_leads_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans, "TRACES", 3)
     monkeypatch.setattr(spans, "BYTES", 6000)

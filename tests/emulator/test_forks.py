@@ -14,7 +14,7 @@ import pytest
 
 from emulator import forks
 from emulator.forks import Forked, Template
-from emulator.process import Command, StartError, state_of
+from emulator.process import Command, StartError, spawn, state_of
 
 ROOT = Path(__file__).parents[2]
 ENV = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
@@ -145,3 +145,21 @@ async def test_a_retired_template_goes_with_its_last_child(tmp_path: Path) -> No
             child.kill()
             await child.ended.wait()
         await template.gone.wait()
+
+
+async def test_a_program_s_end_is_waited_for_while_everything_else_goes_on(tmp_path: Path) -> None:
+    def descriptors() -> int:
+        return len([*Path("/proc/self/fd").iterdir()])
+
+    before = descriptors()
+    process = spawn(
+        Command("waits", [sys.executable, "-S", "-c", "import time; time.sleep(600)"], ENV, tmp_path / "log")
+    )
+    waiting = asyncio.create_task(forks.exited(process))
+    await asyncio.sleep(0)
+    assert (process.poll(), waiting.done()) == (None, False)
+    process.kill()
+    async with asyncio.timeout(30):
+        await waiting
+        await forks.exited(process)
+    assert (process.returncode, descriptors()) == (-signal.SIGKILL, before)

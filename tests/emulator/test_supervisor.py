@@ -1,15 +1,18 @@
 """One emulator put together: who is told what when parts come and go, and what is left of a killed one"""
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from emulator import supervisor as supervising
+from emulator.network.links import Fault
 from emulator.process import born
 from emulator.state.folder import State
 from emulator.supervisor import Supervisor, end_leftovers
@@ -119,3 +122,124 @@ def test_what_runs_is_written_for_commands_and_for_the_next_start(
             made._control.token,
         )
         me.kill()
+
+
+async def test_at_the_end_nothing_begins_any_more_and_servers_end_without_faults_before_their_addresses(
+    put_together: tuple[Supervisor, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, orders = put_together
+    steps: list[str] = []
+
+    async def stop() -> None:
+        steps.append(f"parts, {len(orders['proxy']['faults'])} faults, {made.stopping.is_set()}")
+
+    monkeypatch.setattr(made.fleet, "stop", stop)
+    close = made.system.addresses.close
+    for owner, name, step in (
+        (made._control, "close", "orders"),
+        (made._launcher, "stop_programs", "programs"),
+        (made._launcher, "close", "templates"),
+        (made.system.addresses, "close", "addresses"),
+    ):
+        monkeypatch.setattr(owner, name, lambda step=step: steps.append(step), raising=False)
+    made._faults.add(Fault(id="f1", target="s3", kind="cut"), None)
+    await made._stop()
+    close()
+    assert steps == ["orders", "programs", "parts, 0 faults, True", "templates", "addresses"]
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_restored_state_is_kept_when_every_part_runs_on_it(
+    put_together: tuple[Supervisor, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, good: bool
+) -> None:
+    made, _ = put_together
+    confirmed: list[State] = []
+    monkeypatch.setattr(supervising.restore, "confirm", confirmed.append)
+    for keeper in made.fleet.keepers.values():
+        keeper.state = "ready"
+    if not good:
+        made.fleet.keepers["api-auth"].state, made.fleet.keepers["api-auth"].error = "failed", "no such table"
+    assert made._believe("yesterday") is good
+    assert (confirmed, made.stopping.is_set()) == ([made.state] if good else [], not good)
+    assert (str(made.fatal) if made.fatal else "") == ("" if good else "api-auth: no such table")
+
+
+@pytest.mark.parametrize(
+    ("ends", "started", "why"), [("well", True, ""), ("told", False, ""), ("wrong", False, "no room")]
+)
+async def test_a_start_ends_when_all_runs_or_someone_says_stop_or_something_can_t_be(
+    put_together: tuple[Supervisor, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, ends: str, started: bool, why: str
+) -> None:
+    made, _ = put_together
+    given_up: list[str] = []
+
+    async def settled() -> None:
+        return
+
+    async def run() -> None:
+        if ends == "wrong":
+            raise supervising.StartError("no room")
+        if ends == "told":
+            made.stopping.set()
+            try:
+                await asyncio.Future()
+            finally:
+                given_up.append("set-up")
+
+    before = asyncio.all_tasks()
+    monkeypatch.setattr(made.fleet, "begin", lambda: None)
+    monkeypatch.setattr(made.fleet, "settled", settled)
+    monkeypatch.setattr(made.setup, "run", run)
+    async with asyncio.timeout(30):
+        assert await made._start() is started
+    assert (str(made.fatal) if made.fatal else "", made.stopping.is_set()) == (why, not started)
+    assert given_up == (["set-up"] if ends == "told" else [])
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before, "nothing is left that would go on"
+
+
+@pytest.mark.parametrize("restored", [False, True])
+@pytest.mark.parametrize("ends", ["no start", "a part failed", "broken"])
+async def test_an_emulator_that_can_t_go_on_says_why_ends_its_parts_and_gives_a_restored_state_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, restored: bool
+) -> None:
+    made = Supervisor(State(tmp_path), None, {}, lambda line: None)
+    made.state.create()
+    steps: list[str] = []
+
+    async def start() -> bool:
+        steps.append(f"started, found: {(tmp_path / 'emulator.json').exists()}")
+        made.fleet.keepers["api-auth"].error = "no such table"
+        if ends == "no start":
+            made._give_up(supervising.StartError("no room"))
+        return ends != "no start"
+
+    async def stop() -> None:
+        steps.append("stopped")
+        made._control.close()
+        made.system.addresses.close()
+
+    async def on_ready(_: Supervisor) -> None:
+        raise LookupError("broken")
+
+    monkeypatch.setattr(supervising, "Launcher", lambda environment, logs, early: Trials(logs))
+    monkeypatch.setattr(made, "_listen_to_signals", lambda: None)
+    monkeypatch.setattr(made, "_start", start)
+    monkeypatch.setattr(made, "_stop", stop)
+    monkeypatch.setattr(supervising.restore, "swap", lambda _: SimpleNamespace(name="yesterday") if restored else None)
+    monkeypatch.setattr(supervising.restore, "pending", lambda _: restored or None)
+    monkeypatch.setattr(supervising.restore, "undo", lambda _: steps.append("undone"))
+    believed = ends == "broken" or not restored
+    monkeypatch.setattr(made, "_believe", lambda _: believed or bool(made._give_up(supervising.StartError("no table"))))
+    # A part that failed ends only the first run on a restored state.
+    why = "no room" if ends == "no start" else "no table" if ends == "a part failed" and restored else ""
+    with pytest.raises(supervising.StartError if why else LookupError) as ended:
+        await made.run(on_ready)
+    undone = bool(why) and restored
+    assert str(ended.value) == (
+        f"the restored state yesterday did not start: {why}; the state before is back, and `eco2 up` starts it"
+        if undone
+        else why or "broken"
+    )
+    assert steps == ["started, found: True", "stopped", *(["undone"] if undone else [])]
+    assert not (tmp_path / "emulator.json").exists()

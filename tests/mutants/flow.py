@@ -27,6 +27,7 @@ _SAID = {
     "title",
     "examples",
     "help",
+    "metavar",
     "name",
     "why",
     "stacklevel",

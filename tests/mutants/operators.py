@@ -241,6 +241,9 @@ def _unread(tree: ast.AST) -> Iterable[ast.AST]:
                 # A Struct or a dataclass that may be changed, though no one does.
                 for part in (*keywords, *decorators):
                     yield from ast.walk(part)
+            case ast.Call(func=ast.Attribute(attr="recv" | "recv_fds"), args=args):
+                # How much is read at once.
+                yield from (part for one in args for part in ast.walk(one))
             case ast.keyword(arg="usedforsecurity"):
                 # Only a build of OpenSSL that forbids old digests asks.
                 yield from ast.walk(node)
