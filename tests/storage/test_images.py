@@ -443,3 +443,19 @@ def test_a_webp_s_size_is_read_as_its_decoder_reads_it(size: tuple[int, int], ki
     more = {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()} if "with" in kind else {}
     picture.save(out, "WEBP", lossless=kind == "lossless", **more)
     assert images._webp_size(out.getvalue()) == opened(out.getvalue()).size == size
+
+
+@pytest.mark.parametrize(
+    ("start", "code"),
+    [
+        (b"\0\0\0\x18ftypheic", "unsupported-format"),
+        (b"\0\0\0\x18ftypavif", "unsupported-format"),
+        (b"\0\0\0\x18ftypisom", "not-an-image"),  # a film
+        (b"\0\0\0\x18abcdheic", "not-an-image"),
+        (b"\0\0\0\x18ftyp", "not-an-image"),
+    ],
+)
+def test_of_files_in_boxes_only_pictures_are_called_pictures(start: bytes, code: str) -> None:
+    with pytest.raises(ImageRefused) as refused:
+        make_copies(start + bytes(64))
+    assert refused.value.code == code
