@@ -52,6 +52,7 @@ DURATIONS = ROOT / "build/durations.json"
 LONGEST = (
     *("faults/test_faults", "k8s/test_killed", "contract/test_schemathesis", "emulator/recording/test_replay"),
     *("emulator/test_reload", "k8s/test_deploy", "emulator/recording/test_exporting", "runtime/test_audit"),
+    *("emulator/recording/test_record", "emulator/state/test_snapshots", "emulator/state/test_inspection"),
     *("emulator/test_up", "k8s/test_restore", "k8s/test_secrets", "ai/test_injections", "contract/test_client"),
     *("k8s/test_rollout", "k8s/test_plan", "emulator/test_dashboard", "runtime/test_closure", "test_main_job"),
     *("recycle_info/test_search", "recycle_info/test_recall", "emulator/test_replicas", "k8s/test_workflows"),
