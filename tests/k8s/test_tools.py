@@ -111,6 +111,7 @@ def test_of_a_worker_s_copies_the_oldest_go_and_another_s_stay(
     monkeypatch.setattr(journals, "KEPT", 2)
     journal, target = tmp_path / "journal.db", bucket(environ)
     with sqlite3.connect(journal) as db:
+        db.execute("PRAGMA journal_mode = WAL")  # as a worker's is
         db.execute("CREATE TABLE local_tasks (task_id TEXT, payload BLOB)")
         db.execute("INSERT INTO local_tasks VALUES ('t', 'what a person wrote')")
     db.close()
@@ -124,6 +125,7 @@ def test_of_a_worker_s_copies_the_oldest_go_and_another_s_stay(
     target.download(new, tmp_path / "new.gz")
     plain = gzip.decompress((tmp_path / "new.gz").read_bytes())
     assert b"local_tasks" in plain
+    assert plain[18:20] == b"\1\1", "one file holds all of it: there is no log beside it"
     assert b"what a person wrote" not in plain
     assert (tmp_path / "journal.db").read_bytes().count(b"what a person wrote") == 1
 

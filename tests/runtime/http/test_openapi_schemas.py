@@ -3,9 +3,10 @@
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
+from litestar.typing import FieldDefinition
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from runtime.http.openapi_schemas import _MARK, write
+from runtime.http.openapi_schemas import _MARK, Bodies, write
 
 T = TypeVar("T")
 
@@ -91,3 +92,10 @@ def test_an_enum_of_two_bodies_is_written_once_under_its_title(document: dict[st
     for name in ("Thing", "Loose"):
         assert "#/components/schemas/Word" in str(schemas[name]["properties"]["word"])
         assert "enum" not in schemas[name]["properties"]["word"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours"), [(Thing, True), (Listed[Thing], True), (Thing | None, False), (int, False), (list[Thing], False)]
+)
+def test_bodies_alone_are_written_anew(kind: Any, ours: bool) -> None:
+    assert Bodies().is_plugin_supported_field(FieldDefinition.from_annotation(kind)) is ours
