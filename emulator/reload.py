@@ -211,7 +211,7 @@ def syntax_error(file: Path) -> str:
     if file.suffix != ".py" or not file.exists():
         return ""
     try:
-        compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+        compile(file.read_bytes(), str(file), "exec")
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 0
         return f"{os.path.relpath(file, ROOT)}, line {line}: {getattr(error, 'msg', error)}"
