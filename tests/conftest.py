@@ -1,5 +1,6 @@
 """Real parts for every test: one PostgreSQL cluster, two Redis servers and one S3 a run, all thrown away at its end."""
 
+import contextvars
 import gc
 import importlib
 import json
@@ -99,6 +100,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     known = {f"tests/{name}.py": 1000.0 - place for place, name in enumerate(LONGEST)} | _known()
     items.sort(key=lambda item: -known.get(item.location[0], 0.0) - known.get(slowly(item.location[0]), 0.0))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What a test sets in its context ends with it: a person whom one has let in would ask in others, until the token ends."""
+    runtest = item.runtest
+    item.runtest = lambda: contextvars.copy_context().run(runtest)  # type: ignore[method-assign]  # pytest has no hook around it
 
 
 def pytest_collection_finish() -> None:
