@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ def registry(answers: Answers, name: str = "far.test/eco2/api") -> tuple[Registr
         asked.append(request)
         return answers(request)
 
-    made = Registry(name)
-    made._client = httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=made._client.follow_redirects)
-    return made, asked
+    # Its own client, but for what reads all authorities of the machine.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx, "Client", partial(httpx.Client, transport=httpx.MockTransport(answer)))
+        return Registry(name), asked
 
 
 @pytest.mark.parametrize(
