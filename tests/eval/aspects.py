@@ -32,7 +32,8 @@ Floats = npt.NDArray[np.float64]
 
 
 def texts() -> list[marked.Line]:
-    return [line for line in marked.lines() if line.aspect]
+    """The lines that say how the thing is too: the others were written for the ways to ask, and not for what is asked."""
+    return [line for line in marked.lines() if line.aspect and line.state]
 
 
 def holds(line: marked.Line) -> set[str]:
