@@ -7,6 +7,7 @@ what is its own. The rest comes from its family and its category: a hundred thin
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -71,7 +72,10 @@ class Family(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Written(Family, forbid_unknown_fields=True, kw_only=True):
-    """An item as a file has it: what it says goes before what its family says."""
+    """An item as a file has it: what it says goes before what its family says.
+
+    A synonym may be a pattern of words: "갈치|고등어 가시|뼈" is four names.
+    """
 
     slug: Slug
     family: Word | None = None
@@ -215,13 +219,19 @@ def _entry(item: Written, family: Family, file: _CategoryFile) -> Entry:
         slug=item.slug,
         name=item.name,
         name_en=item.name_en,
-        synonyms=item.synonyms,
-        synonyms_en=item.synonyms_en,
+        synonyms=_spelt_out(item.synonyms),
+        synonyms_en=_spelt_out(item.synonyms_en),
         source=source,
         answers=file.answers | _named(family.answers, item) | item.answers,
         exceptions=file.exceptions | _named(family.exceptions, item) | item.exceptions,
         **said,
     )
+
+
+def _spelt_out(synonyms: list[str]) -> list[str]:
+    """The names that patterns mean, each once."""
+    choices = (product(*(word.split("|") for word in written.split(" "))) for written in synonyms)
+    return list(dict.fromkeys(" ".join(words) for names in choices for words in names))
 
 
 def _named(texts: Any, item: Written) -> Any:

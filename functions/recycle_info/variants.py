@@ -37,6 +37,11 @@ def alike(core: str) -> Iterator[str]:
 
 def turned(words: list[str]) -> Iterator[str]:
     """With how the thing is before it: "뒤집개 실리콘" is "실리콘 뒤집개", "전단지 코팅된거" is "코팅된 전단지"."""
+    if len(words) == 1:
+        # "계란판종이"
+        stuff = max((one for one in RULES.afterwards | RULES.materials if words[0].endswith(one)), key=len, default="")
+        if len(words[0]) > len(stuff) + 1 > 1:
+            yield stuff + words[0].removesuffix(stuff)
     how = words[-1].removesuffix("거").removesuffix("것")
     if len(words) > 1 and (how in RULES.afterwards or how in RULES.materials or 1 < len(how) < len(words[-1])):
         yield "".join([how, *words[:-1]])

@@ -184,6 +184,16 @@ async def test_an_item_says_what_its_family_says_where_it_says_nothing_itself(tm
     assert (entry.how, entry.why) == (["종이류로 배출합니다."], "다시 종이가 됩니다.")
 
 
+async def test_a_synonym_that_is_a_pattern_is_every_name_that_it_means_once(tmp_path: Path) -> None:
+    write(tmp_path, ("a", "생선 가시"))
+    text = (tmp_path / "paper.toml").read_text(encoding="utf-8")
+    text = text.replace('["물건"]', '["갈치|고등어 가시|뼈", "갈치 뼈", "잔가시"]')
+    (tmp_path / "paper.toml").write_text(text, encoding="utf-8")
+    (file,) = dataset.read_files(tmp_path)
+    (entry,) = file.items
+    assert entry.synonyms == ["갈치 가시", "갈치 뼈", "고등어 가시", "고등어 뼈", "잔가시"]
+
+
 async def test_a_category_has_further_items_in_its_folder(tmp_path: Path) -> None:
     write(tmp_path, ("a", "가"))
     (tmp_path / "paper").mkdir()

@@ -242,6 +242,7 @@ def test_a_text_of_nothing_but_a_question_is_looked_for_as_it_is() -> None:
         ("고추가루", "고춧가루"),  # the ㅅ between two parts of a compound
         ("유아용 변기", "유아변기"),  # for whom it is
         ("뒤집개 실리콘", "실리콘뒤집개"),  # how it is, named after it
+        ("계란판종이", "종이계란판"),  # and in the same word
         ("전단지 코팅된거", "코팅된전단지"),  # the same
         ("일회용 컵 플라스틱", "플라스틱컵"),  # what it is of, named after it
         ("선기풍", "선풍기"),  # two syllables in the other order
