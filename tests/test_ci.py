@@ -44,4 +44,4 @@ def test_what_fails_twice_fails_ci(tmp_path: Path, failures: dict[str, int], gre
     )
     assert (done.returncode == 0) is green, done.stderr.decode()
     assert sorted((tmp_path / "ran").read_text().split()) == ran
-    assert b" s: make --jobs=2 test ARGS=tests\n" in done.stdout
+    assert b" s: make --jobs=2 --keep-going test ARGS=tests\n" in done.stdout

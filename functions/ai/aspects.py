@@ -22,6 +22,8 @@ ZERO = 79
 """The code of the letter that says nothing; the next one says LEVEL more."""
 LEVEL = 0.25
 
+# "설거지하던 고무장갑": what it was used for.
+_USED_TO = re.compile(r"[가-힣]+던\s(?=[□△])")
 _BETWEEN = re.compile(r"[^\w□△?]+")
 # How likely a kind of question must be to be asked though no word says so, and below what a word is only told.
 _SURE = 0.6
@@ -69,7 +71,7 @@ def held(text: str, names: Sequence[Name], *, follows: bool) -> set[str]:
     masked, done = "", 0
     for start, end, told in names:
         masked, done = masked + text[done:start] + ("△" if told else "□"), end
-    letters = f" {_BETWEEN.sub(' ', masked + text[done:]).strip()} "
+    letters = f" {_BETWEEN.sub(' ', _USED_TO.sub('', masked + text[done:])).strip()} "
     lengths = range(1, LONGEST_RUN + 1)
     found = {letters[start : start + length] for length in lengths for start in range(len(letters) - length + 1)}
     found |= {f"$:{letters.rstrip()[-length:]}" for length in range(2, 7)}

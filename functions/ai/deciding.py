@@ -8,7 +8,7 @@ from shared.messages import Candidate, Classification
 LEAD = 0.16
 """How far the first type has to be ahead of the second to be the answer: else it is `unknown`, with the candidates. Where a photo
 was seen in several views, the first counts half by all of them and half by the one that is least sure of it: views that
-disagree make no answer. Chosen as docs/AI.md says."""
+disagree make no answer. Chosen as docs/EVALUATION.md says."""
 
 THRESHOLD = 0.25
 """Least confidence of an answer, however far ahead."""

@@ -290,8 +290,12 @@ def _yes_or_no(text: str) -> bool:
     return TOPICS.polar.within(text) or asked or (_BIN_ASKED.search(text) is not None and not TOPICS.near.within(text))
 
 
+# "설거지하던 고무장갑", "변기 닦던 솔": what it was used for.
+_USED_TO = re.compile(rf"(?:{ROLES.fixtures.source}[을를]?\s)?[가-힣]+던(?=\s)")
+
+
 def aspects(text: str) -> tuple[str, ...]:
     """What is asked about a thing, in the order of `words/aspects.toml`; how it is already is not asked."""
-    for done in GRAMMAR.done.all(text):
+    for done in (*GRAMMAR.done.all(text), *_USED_TO.finditer(text)):
         text = text[: done.start()] + " " * len(done[0]) + text[done.end() :]
     return tuple(name for name, words in ASPECTS.items() if words.within(text))

@@ -54,7 +54,7 @@ class HeadFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Joining(Struct, frozen=True):
-    """How the two opinions are joined; chosen among some thousands that were tried, docs/AI.md says on what.
+    """How the two opinions are joined; chosen among some thousands that were tried, docs/EVALUATION.md says on what.
 
     The head's share of the answer falls, along a logistic curve from `most` at `start`, with what speaks against it: its own
     doubt, and the map's chance of a type that the head does not know, of nothing to throw away, and of one of the head's.
@@ -138,7 +138,7 @@ class Judge:
 
 
 def told(confidences: Floats) -> Floats:
-    """Of confidences [n, types], in the same order, those that say how often such an answer is right (docs/AI.md, measured)."""
+    """Of confidences [n, types], in the same order, those that say how often such an answer is right (docs/EVALUATION.md)."""
     nothing = 1 - confidences.sum(axis=1, keepdims=True)
     sharp = _sharpened(np.concatenate([confidences, nothing], axis=1), _TOLD)[:, :-1]
     return np.interp(sharp, *_HELD)

@@ -11,7 +11,7 @@ from functions.ai.facts import plain, what_if
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import Scene
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, KOREAN_OF, PART_WORDS, PARTS, WHERE
+from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, KOREAN_OF, PART_WORDS, PARTS, ROLES, WHERE
 
 # A score from which an item found for "<thing> <part>" may be that part.
 _PART = 0.35
@@ -84,7 +84,7 @@ def _to_be_done(asked: _Asked) -> Understood | None:
     # "전기장판 코드 자르고 버려야 하나": whether any part comes off.
     aspect = ASPECT_OF_PART[asked.kind] or ("separate" if asked.whole and "separate" in asked.scene.aspects else "")
     done = (fact.state or fact.polar or what_if(fact.text)) and not fact.asks_where
-    if not (done and one) or _goes(asked.scene):
+    if not (done and one) or _goes(asked.scene) or (fact.apart and _in_list(asked)):
         return None
     # "오렌지 껍질에 붙은 스티커 떼야 돼?"
     told = bool(asked.whole) and fact.polar and aspect and _told(one, asked.kind)
@@ -102,6 +102,8 @@ _ABOUT_THE_WHOLE = (_stickers, _goes_along, _to_be_done, _stays_on)
 def _by_itself(asked: _Asked) -> Understood:
     """The part's own item where there is one, beside the whole in a list ("컵라면 용기랑 뚜껑 어디에")."""
     fact, whole = asked.scene.facts, asked.whole
+    if of_stuff := _of_stuff(asked):
+        return asked.ask.understood("part_of_a_thing", of_stuff)
     items, part = _parted(asked.topic[0], (asked.kind, asked.word), asked.named, asked.ask.neighbours)
     if part is not None and fact.polar and "separate" in asked.scene.aspects and "separate" in items[0].answers:
         # "쇼핑백 끈 떼야 돼?"
@@ -109,10 +111,28 @@ def _by_itself(asked: _Asked) -> Understood:
     if part is not None and fact.polar and asked.scene.bin and not _anywhere(items[0], asked.kind):
         # "칫솔 손잡이는 플라스틱이야?": of what says nothing about the part, the whole goes.
         return asked.of_whole()
-    if whole and not fact.polar and lists.joined(asked.scene.named[-1:], asked.word, fact.text):
+    if whole and (fact.apart or not fact.polar) and _in_list(asked):
         both = [*whole, *(one for one in items if one not in whole)]
         return asked.ask.understood("part_of_a_thing", both, aspects=())
     return asked.ask.understood("part_of_a_thing", [*items, *asked.topic[1:]], part=part)
+
+
+def _in_list(asked: _Asked) -> bool:
+    """ "복숭아 껍질이랑 씨는 따로 버려야 해?": whether the part stands beside the thing in a list."""
+    return lists.joined(asked.scene.named[-1:], asked.word, asked.scene.facts.text)
+
+
+def _of_stuff(asked: _Asked) -> list[Item]:
+    """ "냄비는 알겠고 유리 뚜껑은?": the part of what it is said to be of, where there is such an item."""
+    said = re.search(rf"({_STUFF})(?:로 된)?\s?{re.escape(asked.word)}", asked.scene.facts.text)
+    if said is None:
+        return []
+    found = asked.ask.neighbours.search(f"{said[1]} {asked.topic[0].name} {asked.word}", 3)
+    names = ((item, plain(item.name)) for item in found)
+    return [item for item, name in names if name.startswith(said[1]) and name.endswith(asked.word)][:1]
+
+
+_STUFF = rf"(?:유리|플라스틱|{ROLES.matter.source})"
 
 
 def _anywhere(item: Item, part: str) -> bool:

@@ -71,6 +71,7 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         *_taken_out(named, text),
         *_said_of(named, text),
         *_places(named, text),
+        *_afterwards(named, text),
     ]
     kept = [
         one
@@ -172,6 +173,18 @@ def _places(named: Sequence[Mention], text: str) -> list[Mention]:
     return out if len(out) == len(within) else places if within else []
 
 
+def _afterwards(named: Sequence[Mention], text: str) -> list[Mention]:
+    """Where the thing came from, said at the end: "아이스팩 어떻게 버려요, 고기 택배에 들어 있던 거"."""
+    said = _CAME_FROM.search(text)
+    after = [one for one in named if said and one.start >= said.start()]
+    return after if len(after) < len(named) else []
+
+
+_CAME_FROM = re.compile(
+    r",\s[^,]*에서?\s(?:[가-힣]+\s)?(?:[가-힣]+던|나온|온|붙은|달린)\s(?:거|것|건데|건)[가-힣]*[\s?!.~]*$"
+)
+
+
 def _taken_out(named: Sequence[Mention], text: str) -> list[Mention]:
     """What is to come out of the thing before it: "손목시계 건전지 빼야 돼?"."""
     return [
@@ -237,8 +250,8 @@ _OF_SOME_STUFF = re.compile(rf"(?:유리|페트|플라스틱|비닐|종이|알�
 def held(one: Mention, text: str) -> tuple[str, int] | None:
     """What a thing was in, where a clause is between the two: "두부 담겼던 네모난 통" is the 두부 통, up to an offset."""
     found = _HOLDER.match(text, one.end) or _HOLDER_NEXT.match(text, one.end)
-    if found is None or MEASURED.search(text[: found.start("holder")]):
-        # "김치가 시어서 한 통을 버려야"
+    if found is None or MEASURED.search(text[: found.start("holder")]) or text.startswith("째", found.end()):
+        # "김치가 시어서 한 통을 버려야", "음식물을 까만 비닐봉지째"
         return None
     return f"{one.words(text)} {found['holder']}", found.end()
 

@@ -97,6 +97,8 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     mentioned = _mentioned(fact, found, neighbours)
     said = bool(fact.said)
     first = asides.asked(mentioned, roles.things(mentioned, text, follows=said), text, follows=said)[:MOST_ITEMS]
+    if said and fact.short and fact.polar and all(_goes_down(one, fact) for one in first):
+        first = []
     near = fact.near and bool(first or fact.place)
     leans = _leans(fact, first, mentioned)
     # "And the cap?" after a bottle asks for no headgear.
@@ -153,6 +155,11 @@ def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[M
     things = [one for one in mentioned if not bins.collected(one, text)]
     # "만두 유리병 수거함에 넣어도 돼?", and after a thing "유리병 수거함에 넣으면 안 돼?".
     return things if things or (fact.said and fact.short) else mentioned
+
+
+def _goes_down(one: Mention, fact: Facts) -> bool:
+    """ "변기는 안 되는 거죠?" after a thing: down which it may go, and no toilet to throw away."""
+    return ROLES.fixtures.is_all(one.words(fact.text)) and not {"toilet", "drain"}.isdisjoint(fact.aspects)
 
 
 def _leans(fact: Facts, first: list[Mention], mentioned: list[Mention]) -> bool:

@@ -99,6 +99,9 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
     if line:
         return [polarity.answered(line, aspect, understood)]
     own = [line for line in (*item.steps(language), *item.warnings(language)) if _speaks(line, LINES_OF[aspect])]
+    if not own and understood.polar and understood.bin and aspect != "bin":
+        # "펌프도 통째로 플라스틱에 넣나?"
+        return _about(item, "bin", understood)
     return [polarity.instructed(line, aspect, understood) for line in own[:1]]
 
 

@@ -2,7 +2,7 @@
 
 Each network sees one view first, and each another one. Where these two looks are far apart from any rival, or so doubtful that no
 more of them would make an answer, the other two are left out: six photos in ten cost half. Order and bounds were
-chosen as docs/AI.md says.
+chosen as docs/EVALUATION.md says.
 """
 
 from collections.abc import Callable

@@ -30,7 +30,7 @@ class Variant(Struct, frozen=True):
 
 
 VARIANTS = (Variant("lite2", 260), Variant("lite1", 240))
-"""In the order of every array over networks; chosen by the tables of docs/AI.md."""
+"""In the order of every array over networks; chosen by the tables of docs/EVALUATION.md."""
 
 SIDE = VARIANTS[0].side
 """Pixels of a view's side; the smaller network's are made from it."""

@@ -184,6 +184,7 @@ class Material(Struct, forbid_unknown_fields=True):
 class CollectionWords(Struct, forbid_unknown_fields=True):
     ko: list[str]
     en: list[str]
+    unless: list[str] = []
     item: str = ""
     own: str = ""
     answers: dict[str, dict[str, str]] = {}
@@ -232,7 +233,7 @@ class Collection:
         self.item = words.item
         self.own = words.own
         self.answers = words.answers
-        self.words = Words(Phrases(words.ko, words.en))
+        self.words = Words(Phrases(words.ko, words.en, unless=words.unless))
 
 
 class Polar:

@@ -27,6 +27,7 @@ def answered(known: Calls, said: str, text: str) -> tuple[list[str], str]:
         ("액자 버릴래요", "유리는 빼서 유리병에 넣으면 되죠?", "액자", "아니요"),
         ("선풍기 버릴 건데", "날개는 플라스틱이죠?", "선풍기", "아니요"),
         ("식용유 남은 거", "병은요?", "식용유통", "식용유"),
+        ("양은냄비 버릴래", "냄비는 알겠고 유리 뚜껑은?", "유리 냄비 뚜껑", "불연성"),
     ],
 )
 def test_a_part_of_what_was_spoken_of_comes_before_a_thing_that_shares_its_name(
@@ -54,6 +55,17 @@ def test_whether_another_thing_goes_the_same_way_is_yes_or_no_by_its_bin(
     things, first = answered(known, said, text)
     assert things == [thing]
     assert first.startswith(word)
+
+
+@pytest.mark.parametrize("text", ["변기는 안 되는 거죠?", "변기에는 안 되죠?", "변기에는 넣으면 안 되죠?"])
+def test_a_toilet_that_is_asked_about_after_a_thing_is_not_thrown_away(known: Calls, text: str) -> None:
+    things, first = answered(known, "물티슈는 일반쓰레기죠?", text)
+    assert things == ["물티슈"]
+    assert first.startswith("네, 변기에")
+
+
+def test_what_swells_after_it_was_spoken_of_is_a_danger(known: Calls) -> None:
+    assert answered(known, "건전지 통에 넣어? 보조배터리는", "그거 부풀어 올랐는데 괜찮아?")[1].startswith("불이 날 수")
 
 
 def test_how_a_thing_was_said_to_be_holds_for_what_goes_on_from_that(known: Calls) -> None:

@@ -1,7 +1,7 @@
 """Photographs for benchmarks, because how long one is looked at depends on what it shows.
 
 Those of waste that the head is trained on, where they are: as many of each type, in one order. The head knows them, so of these
-0.79 end after two looks, and of others 0.65 (docs/AI.md). Elsewhere a drawn picture, each time of another height.
+0.79 end after two looks, and of others 0.65 (docs/EVALUATION.md). Elsewhere a drawn picture, each time of another height.
 """
 
 import random

@@ -27,7 +27,7 @@ CLASSES = ("paper", "cardboard", "plastic", "pet_clear", "vinyl", "glass", "meta
 SHRINKAGE = 0.3
 TEMPERATURE = 3.0
 BOUNDED = 0.7
-"""The regression's share. All three were chosen with each source left out once: docs/AI.md."""
+"""The regression's share. All three were chosen with each source left out once: docs/EVALUATION.md."""
 ROUNDING = 1000
 # The bias of a class without photographs.
 _NEVER = -1000.0

@@ -2,7 +2,7 @@
 
 Waste, from `../shared/data/photos`: each source with a head that was trained without it, and TrashNet's things once more with
 a head trained on other things of TrashNet, put on other grounds. What else there is, from packages: the third that is held
-out, and all of GCompris's. Prints the tables of docs/AI.md; a reliability diagram and a confusion table are drawn in `build/`.
+out, and all of GCompris's. Prints the tables of docs/EVALUATION.md; draws a reliability diagram and confusion table in `build/`.
 """
 
 import re

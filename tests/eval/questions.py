@@ -1,9 +1,9 @@
-"""How well the embedded provider answers: `python -m tests.eval.questions` prints the table of docs/AI.md.
+"""How well the embedded provider answers: `python -m tests.eval.questions` prints the table of docs/EVALUATION.md.
 
 A set (`questions.jsonl`, `questions_everyday.jsonl`) holds a question a line: its kind, its text, what the person said before,
 and the items wanted (slugs; several lists are alternatives). recycle-info runs as it does in production, with all its items,
 on a PostgreSQL of this run. Of the first set a third of each kind is held out by the hash of the text. Of the second nothing
-is: it was written and asked wave by wave, and showed what fails (docs/AI.md has what each wave found when it was new).
+is: it was written and asked wave by wave, and showed what fails (docs/EVALUATION.md has what each wave found when it was new).
 
 A question is right when exactly the items wanted are its sources. An answer is grounded when every line of it is an item's
 own line or one of the provider's fixed sentences. Off topic is declined when there are no sources and the fixed sentence

@@ -2,7 +2,7 @@
 
 Three sets of queries as people type them, each with the item meant ("|" between several that are right), and names of things
 that are in no list, which no item may answer. `names.tsv` and `strangers.tsv` say in their last column the wave that a query
-belongs to: each wave was written before it was tried, and what it showed was mended afterwards, so docs/AI.md has what each
+belongs to: each wave was written before it was tried, and what it showed was mended then, so docs/EVALUATION.md has what each
 found when it was new. All sets are of the hands that wrote the items: strangers will type what none of them holds.
 """
 

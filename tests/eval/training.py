@@ -122,7 +122,7 @@ def of_waste(folder: Path = SHARED) -> Features:
 def of_grounds(folder: Path = SHARED) -> tuple[list[int], Features]:
     """Every second photograph of TrashNet `elsewhere`: their rows in the manifest, and the served views of each.
 
-    Not those with even numbers: by these, elsewhere too, the rule of the answer was chosen (docs/AI.md).
+    Not those with even numbers: by these, elsewhere too, the rule of the answer was chosen (docs/EVALUATION.md).
     """
     photos = manifest(folder)
     rows = [n for n, photo in enumerate(photos) if n % 2 == 1 and photo.source == "trashnet"]
