@@ -134,7 +134,7 @@ class TaskLoop(Loop):
         """Cancel it and wait until it has ended."""
         self._outer.cancel()
         await asyncio.wait({self._outer})
-        if self.state in ("runs", "waits"):  # cancelled before its first step
+        if self.state in ("runs", "waits", "given up"):  # cancelled before its first step, or over before
             self._finish("stopped")
 
     def kill(self) -> None:
@@ -186,6 +186,8 @@ class ThreadLoop(Loop):
         """Wait for its end, at most so many seconds; False when it still runs then."""
         self.stopping()
         self._thread.join(timeout)
+        if self.state == "given up":
+            self._finish("stopped")
         return not self._thread.is_alive()
 
     def kill(self) -> None:

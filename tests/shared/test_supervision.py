@@ -146,6 +146,8 @@ def test_a_loop_that_never_lives_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     assert given_up == [("sixth", "it returned")]
     assert loop.ends == supervision.MOST + 1
     assert "sixth ended (it returned) and is given up" in supervision.troubles()
+    assert loop.stop(10)
+    assert not [said for said in supervision.troubles() if "sixth" in said], "whoever stops it knows"
 
 
 def test_a_long_life_forgives_earlier_ends(monkeypatch: pytest.MonkeyPatch) -> None:
