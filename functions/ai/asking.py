@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from functions.ai import bins, parts, rest, roles, sounds, topic
@@ -45,7 +46,7 @@ class Asking:
     def understood(self, rule: str, items: Sequence[Item] = (), **more: Any) -> Understood:
         """The answer of a rule, with what is asked of the items."""
         fact = self.scene.facts
-        asked = self.asked_before() if items and self._asks_again() else self.scene
+        asked = self.asked_before if items and self._asks_again() else self.scene
         given: dict[str, Any] = {
             "near": self.scene.near,
             "aspects": tuple(
@@ -79,16 +80,20 @@ class Asking:
             fact.again and fact.short and bool(fact.said) and not (self.scene.aspects or self.scene.bin or fact.cases)
         )
 
+    @cached_property
     def asked_before(self) -> Scene:
+        """What was said right before; searched for once, whichever rules look at it."""
         return scene(facts(Question(self.scene.facts.said[-1])), self.neighbours)
 
     def as_before(self) -> tuple[str, ...]:
         """How the thing was said to be, where the question goes on from that: "그래도 재활용돼요?"."""
         fact = self.scene.facts
-        return self.asked_before().facts.cases if fact.said and not fact.cases and _GOES_ON.match(fact.text) else ()
+        goes_on = fact.said and not fact.cases and _GOES_ON.match(fact.text)
+        return facts(Question(fact.said[-1])).cases if goes_on else ()
 
+    @cached_property
     def topic(self) -> list[Item]:
-        """What the conversation is about, for a question that leans on it."""
+        """What the conversation is about, for a question that leans on it; each turn is a search, whichever rules ask."""
         turns = list(self.question.history)
         for number in range(len(turns) - 1, max(-1, len(turns) - 9), -1):
             if turns[number].role == "user" and (items := self._spoken_of(turns[number].content, turns[number + 1 :])):

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from functions.ai.vocabulary import ASPECTS, WHERE
+from functions.ai.vocabulary import ASPECTS, DOWN, WHERE
 
 FILE = Path(__file__).with_name("aspects.json")
 LONGEST_RUN = 3
@@ -28,7 +28,6 @@ _BETWEEN = re.compile(r"[^\w□△?]+")
 # How likely a kind of question must be to be asked though no word says so, and below what a word is only told.
 _SURE = 0.6
 _TOLD = 0.01
-_DOWN = {"toilet", "drain"}
 # Whoever says these words asks that: where it goes, and how kinds are told apart; and what is poured down there is asked of it.
 _SAID = {*WHERE, "tell"}
 
@@ -84,8 +83,8 @@ def asked(heard: Sequence[str], text: str, names: Sequence[Name], *, follows: bo
     likeliest = max(chances, key=chances.__getitem__)
     # A fee is asked of whoever fetches a thing.
     chances["pickup"] += chances["unknown"]
-    said = _SAID | _DOWN if _POURED.search(text) else _SAID
+    said = _SAID | DOWN if _POURED.search(text) else _SAID
     left = tuple(one for one in heard if one in said or chances.get(one, 1) >= _TOLD)
-    if likeliest not in ASPECTS or chances[likeliest] < _SURE or (likeliest in _DOWN and not _DOWN.isdisjoint(left)):
+    if likeliest not in ASPECTS or chances[likeliest] < _SURE or (likeliest in DOWN and not DOWN.isdisjoint(left)):
         return left
     return (likeliest, *(one for one in left if one != likeliest))

@@ -51,6 +51,6 @@ def _danger_of_before(ask: Asking) -> Situation | None:
         kind = MATERIALS.get(photo.waste_type or "")
         names = [item.name for item in ask.photographed(photo)] or (kind.ko[:1] if kind else [])
     else:
-        names = [item.name for item in ask.topic()]
+        names = [item.name for item in ask.topic]
     both = [(plain(name), f"{plain(name)} {fact.text}") for name in names]
     return next((one for one in SITUATIONS for name, all_ in both if one.there(all_) and not one.there(name)), None)

@@ -35,7 +35,7 @@ def part_of_what_was_spoken_of(ask: Asking) -> Understood | None:
     done = [one for one in scene.aspects if one in _DONE_WITH]
     if not (_remark(ask) and scene.first and done) or _ALSO.match(text, scene.first[-1].end):
         return None
-    before = ask.topic()[:1]
+    before = ask.topic[:1]
     if not before or not all(_belongs(one.words(text), one.item, before[0], done) for one in scene.first):
         return None
     if asked_bins := bins.asked_for(text, ()):
@@ -68,7 +68,7 @@ def bin_of_its_part(ask: Asking) -> Understood | None:
     if not _TOPIC.search(fact.text, 0, scene.first[0].start):
         return None
     asked = bins.said_type(scene.first[0].words(fact.text))
-    before = ask.topic()
+    before = ask.topic
     return ask.understood("bin_of_its_part", before, aspects=("bin",), bin=asked) if before and asked else None
 
 
@@ -80,10 +80,10 @@ def likewise(ask: Asking) -> Understood | None:
     one = scene.things[0]
     if not GRAMMAR.likewise.within(fact.text[one.end :]):
         return None
-    before = ask.topic()
+    before = ask.topic
     if len(before) != 1 or before[0].id == one.item.id:
         return None
-    asked, wanted = ask.asked_before(), before[0].category
+    asked, wanted = ask.asked_before, before[0].category
     aspects = asked.outcome or ("bin",)
     both = wanted != one.item.category and set(before[0].bins) & set(one.item.bins)
     if "handed" in aspects or (both and not asked.outcome):
@@ -100,7 +100,7 @@ def asked_of_what_was_spoken_of(ask: Asking) -> Understood | None:
         len(word) > 1 and not bins.is_bin(word) for word in left
     ):
         return None
-    items = ask.topic()
+    items = ask.topic
     return ask.understood("asked_of_what_was_spoken_of", items) if items else None
 
 
@@ -111,7 +111,7 @@ def whatever_was_spoken_of(ask: Asking) -> Understood | None:
         return None
     if _turns(ask):
         return None
-    items = ask.topic() or [one.item for one in scene.first] or ask.named_before()
+    items = ask.topic or [one.item for one in scene.first] or ask.named_before()
     return ask.understood("whatever_was_spoken_of", items) if items else None
 
 

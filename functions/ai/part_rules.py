@@ -55,7 +55,7 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     if scene.part is None:
         return None
     whole = [one.item for one in scene.named] or ask.meant()
-    topic = whole or (ask.topic() if scene.leans or scene.plainly else [])
+    topic = whole or (ask.topic if scene.leans or scene.plainly else [])
     if not topic:
         return None
     asked = _Asked(ask, *scene.part, whole, topic)

@@ -23,7 +23,7 @@ from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import MEANT
 from functions.ai.understood import Understood
 from functions.ai.unknown_rules import not_ours_to_know
-from functions.ai.vocabulary import ROLES, TOPICS
+from functions.ai.vocabulary import DOWN, ROLES, TOPICS
 
 # A search score from which an item may be meant: it is offered when we ask back.
 _GUESSED = 0.35
@@ -68,16 +68,13 @@ def about_something_else(ask: Asking) -> Understood | None:
         for said in TOPICS.disposal.all(fact.text)
     )
     # "화장실 청소하는데요, 물티슈 변기에 내려보내도 됩니까"
-    disposal = disposal or bool(fact.polar and fact.state and scene.things and _GOES_DOWN & set(scene.aspects))
+    disposal = disposal or bool(fact.polar and fact.state and scene.things and DOWN & set(scene.aspects))
     # "홍합탕 끓이고 껍데기만 한 냄비": what was cooked is told of.
     told = bool(scene.mentioned) and not (fact.wants_else or other_world)
     ours = told and topic.surely_about_waste(ask.question.text)
     if not ours and (alone or not disposal):
         return ask.understood("about_something_else", on_topic=False)
     return None
-
-
-_GOES_DOWN = {"toilet", "drain"}
 
 
 def named_in_passing(ask: Asking) -> Understood | None:
@@ -87,7 +84,7 @@ def named_in_passing(ask: Asking) -> Understood | None:
     scene = ask.scene
     if not (scene.named or scene.both) or scene.on_topic:
         return None
-    if scene.facts.said and scene.facts.short and ask.topic():
+    if scene.facts.said and scene.facts.short and ask.topic:
         return None
     if topic.about_waste(ask.question.text):
         return None
@@ -109,7 +106,7 @@ def things_named(ask: Asking) -> Understood | None:
     """The things that the text names."""
     named = ask.scene.named
     items = [one.item for one in named]
-    if len(items) == 1 and _beside_it(ask, named[0].end) and (before := ask.topic()):
+    if len(items) == 1 and _beside_it(ask, named[0].end) and (before := ask.topic):
         # "유리병이랑 같이?" after a thing
         return ask.understood("things_named", [*before[:1], *items], together=True, polar=True)
     if len(named) == 1 and (with_it := _of_before(ask, named[0].words(ask.scene.facts.text))):
@@ -131,7 +128,7 @@ def _of_before(ask: Asking, words: str) -> list[Item]:
     fact = ask.scene.facts
     if not (fact.said and fact.short and fact.again) or fact.whole:
         return []
-    if not (before := ask.topic()):
+    if not (before := ask.topic):
         return []
     wholes = [name for name in before[0].names() if not name.isascii()][:_NAMES]
     for wanted in (f"{name}{words}".replace(" ", "") for name in wholes):
@@ -173,7 +170,7 @@ def what_was_spoken_of(ask: Asking) -> Understood | None:
     scene = ask.scene
     if not (scene.leans or (scene.plainly and scene.facts.says)):
         return None
-    items = ask.topic()
+    items = ask.topic
     if len(items) == 1 and scene.facts.together and (with_it := _with(ask)):
         # "together with plastic bags?"
         return ask.understood("what_was_spoken_of", [*items, *with_it], together=True, polar=True)

@@ -10,7 +10,7 @@ from functions.ai import facts as reading
 from functions.ai.facts import Facts
 from functions.ai.mentions import Mention, mentions
 from functions.ai.retrieval import Item, Neighbours
-from functions.ai.vocabulary import ASPECTS, KINDS, ROLES, TOPICS, WHERE
+from functions.ai.vocabulary import ASPECTS, DOWN, KINDS, ROLES, TOPICS, WHERE
 
 MOST_ITEMS = 4
 """Things answered at once; a longer list is no one's question."""
@@ -159,7 +159,7 @@ def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[M
 
 def _goes_down(one: Mention, fact: Facts) -> bool:
     """ "변기는 안 되는 거죠?" after a thing: down which it may go, and no toilet to throw away."""
-    return ROLES.fixtures.is_all(one.words(fact.text)) and not {"toilet", "drain"}.isdisjoint(fact.aspects)
+    return ROLES.fixtures.is_all(one.words(fact.text)) and not DOWN.isdisjoint(fact.aspects)
 
 
 def _leans(fact: Facts, first: list[Mention], mentioned: list[Mention]) -> bool:

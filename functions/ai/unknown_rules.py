@@ -14,7 +14,7 @@ def not_ours_to_know(ask: Asking) -> Understood | None:
     items = [one.item for one in ask.scene.things] if unknown.about_item else []
     if unknown.about_item and not items:
         photo = ask.question.photo
-        items = ask.photographed(photo) if photo else ask.topic() if ask.scene.leans else []
+        items = ask.photographed(photo) if photo else ask.topic if ask.scene.leans else []
     return ask.understood("not_ours_to_know", items, unknown=unknown, near=False)
 
 
@@ -35,5 +35,5 @@ def _fee_of_before(ask: Asking) -> Understood | None:
     scene = ask.scene
     if not (scene.facts.money and scene.leans and not scene.named):
         return None
-    items = ask.topic()
+    items = ask.topic
     return ask.understood("not_ours_to_know", items, aspects=("pickup",), near=False) if items else None

@@ -277,6 +277,8 @@ SPELLINGS = {unicodedata.normalize("NFKC", wrong): right for wrong, right in rea
 ASPECTS = {name: Words(Phrases(aspect.ko, aspect.en, aspect.unless)) for name, aspect in _aspects.items()}
 WHERE = frozenset({"recycle", "bag", "food"})
 """Aspects that ask where a thing goes."""
+DOWN = frozenset({"toilet", "drain"})
+"""Aspects that ask what it is poured down."""
 LINES_OF = {name: aspect.lines for name, aspect in _aspects.items()}
 CASES = {name: Words(words) for name, words in read("cases", dict[str, Phrases]).items()}
 BINS = {name: Words(words) for name, words in read("bins", dict[str, Phrases]).items()}

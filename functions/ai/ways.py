@@ -10,7 +10,7 @@ from pathlib import Path
 
 from functions.ai.linear import read
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import GRAMMAR, TOPICS, WAYS, WHERE
+from functions.ai.vocabulary import DOWN, GRAMMAR, TOPICS, WAYS, WHERE
 
 FILE = Path(__file__).with_name("ways.json")
 
@@ -70,7 +70,7 @@ def held(text: str, aspect: str) -> set[str]:
 
 
 # Where a thing may go, or who may get it: that it is left as it is says nothing of that.
-_PLACES = {*WHERE, "bin", "toilet", "drain", "outdoors", "rain", "together", "handed", "reuse"}
+_PLACES = {*WHERE, *DOWN, "bin", "outdoors", "rain", "together", "handed", "reuse"}
 _TELLING = {
     "leave": WAYS.leave,
     "must": WAYS.must,

@@ -15,7 +15,6 @@ COMMAND = "python -m tests.eval.asides"
 OFTEN = 4
 """Names that what counts stands around at least."""
 RIDGE = 2e-5
-PARTS = 10
 
 
 def texts() -> list[marked.Line]:
@@ -38,14 +37,7 @@ def train(given: Sequence[marked.Line]) -> LinearFile:
 
 def leave_out() -> None:
     """Of each tenth of the lines, of how many names it is right, and of how many that it is sure of."""
-    given = texts()
-    results = list[tuple[float, bool]]()
-    for part in range(PARTS):
-        file = train([one for number, one in enumerate(given) if number % PARTS != part])
-        results += [(file.odds(found), aside) for found, aside in examples(given[part::PARTS])]
-    for least in (0, 1, 1.5, 2):
-        sure = [(odds > 0) == aside for odds, aside in results if abs(odds) > least]
-        print(f"odds beyond {least}: {len(sure)} of {len(results)} names, right {sum(sure) / len(sure):.3f}")
+    linear.leave_out(texts(), train, examples, surely=(0, 1, 1.5, 2))
 
 
 if __name__ == "__main__":

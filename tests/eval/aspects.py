@@ -23,7 +23,6 @@ COMMAND = "python -m tests.eval.aspects"
 OFTEN = 4
 """Lines that hold what counts at least."""
 RIDGE = 4e-5
-PARTS = 10
 # The minimum is reached where no slope is steeper: a weight is then off by less than a level.
 _FLAT = 2e-6
 _MOST = 40
@@ -113,11 +112,10 @@ def write(file: AspectsFile) -> None:
 
 def leave_out() -> None:
     """Of each tenth of the lines, how often its likeliest kind is the one asked, and how often where it is sure."""
-    given = texts()
     results = list[tuple[float, bool]]()
-    for part in range(PARTS):
-        file = train([one for number, one in enumerate(given) if number % PARTS != part])
-        for line in given[part::PARTS]:
+    for others, part in linear.folds(texts()):
+        file = train(others)
+        for line in part:
             chances = file.chances(holds(line))
             kind = max(chances, key=chances.__getitem__)
             results.append((chances[kind], kind == line.aspect))

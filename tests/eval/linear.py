@@ -3,10 +3,10 @@
 import argparse
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,8 +17,13 @@ from functions.ai.linear import HUNDREDTHS, LinearFile
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+T = TypeVar("T")
+
 # The minimum is reached where no slope is steeper: a weight is then off by less than it is rounded.
 FLAT = 1e-8
+
+PARTS = 10
+"""Of the texts: of each is asked what the others taught."""
 
 Example = tuple[Collection[str], bool]
 """What an example holds, and whether it is what the classifier's odds are of."""
@@ -109,6 +114,28 @@ def write(file: LinearFile, path: Path) -> None:
 def _beginning(name: str) -> str:
     word, colon, rest = name.partition(":")
     return f"{word}:{rest[:1]}" if colon else name[0]
+
+
+def folds(given: Sequence[T]) -> Iterator[tuple[list[T], Sequence[T]]]:
+    """Each part of the texts, behind all the others."""
+    for part in range(PARTS):
+        yield [one for number, one in enumerate(given) if number % PARTS != part], given[part::PARTS]
+
+
+def leave_out(
+    given: Sequence[T],
+    train: Callable[[Sequence[T]], LinearFile],
+    examples: Callable[[Sequence[T]], Sequence[Example]],
+    surely: Sequence[float],
+) -> None:
+    """Print of how many examples a classifier is right that the other texts taught, and of how many where it is so sure."""
+    results = list[tuple[float, bool]]()
+    for others, part in folds(given):
+        file = train(others)
+        results += [(file.odds(found), answer) for found, answer in examples(part)]
+    for least in surely:
+        sure = [(odds > 0) == answer for odds, answer in results if abs(odds) > least]
+        print(f"odds beyond {least}: {len(sure)} of {len(results)}, right {sum(sure) / len(sure):.3f}")
 
 
 def main(command: str, about: str, path: Path, make: Callable[[], LinearFile], leave_out: Callable[[], None]) -> int:

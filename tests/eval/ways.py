@@ -15,7 +15,6 @@ COMMAND = "python -m tests.eval.ways"
 OFTEN = 4
 """Lines that hold what counts at least."""
 RIDGE = 1e-4
-PARTS = 10
 LEAVES = "yn-leave"
 
 
@@ -35,14 +34,7 @@ def train(given: Sequence[marked.Line]) -> LinearFile:
 
 def leave_out() -> None:
     """Of each tenth of the lines, of how many it is right, and of how many that it is sure of."""
-    given = texts()
-    results = list[tuple[float, bool]]()
-    for part in range(PARTS):
-        file = train([one for number, one in enumerate(given) if number % PARTS != part])
-        results += [(file.odds(found), leaves) for found, leaves in examples(given[part::PARTS])]
-    for least in (0, 0.5, 1):
-        sure = [(odds > 0) == leaves for odds, leaves in results if abs(odds) > least]
-        print(f"odds beyond {least}: {len(sure)} of {len(results)} lines, right {sum(sure) / len(sure):.3f}")
+    linear.leave_out(texts(), train, examples, surely=(0, 0.5, 1))
 
 
 if __name__ == "__main__":
