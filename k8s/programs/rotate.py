@@ -130,10 +130,11 @@ class Rotation:
             for service in using:
                 self._restart(workloads(service))
         values = secrets.redis_values(part, self.services, new)
+        # Here too: one that restarts in between must not take the old one again.
+        self._write(place, values)
         with self._redis(part, new, old) as server:
             server.acl_setuser("default", enabled=True, reset_passwords=True, passwords=[f"+{new}"])
             _set_users(server, values["auth.conf"])
-        self._write(place, values)
         self._note(**{part: None})
 
     def superuser(self) -> None:
