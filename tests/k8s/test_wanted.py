@@ -76,8 +76,11 @@ def test_only_a_value_that_it_reads_changes_its_template(settings: Document, sec
     assert [name for name in sorted(was) if was[name] != now[name]] == changed
 
 
-@pytest.mark.parametrize(("space", "name"), sorted(TOLD_OTHERWISE))
-def test_what_is_told_otherwise_needs_no_new_pod(space: str, name: str) -> None:
+# What their readers read again while they run, or only when a volume is first made.
+@pytest.mark.parametrize("name", ["jwks", "auth-signing-key", "broker-redis", "cache-redis", "postgres-superuser"])
+def test_what_is_told_otherwise_needs_no_new_pod(name: str) -> None:
+    space = "database" if name == "postgres-superuser" else "eco2"
+    assert len(TOLD_OTHERWISE) == 5
     env, volume = variable("A", "secretKeyRef", name, "a"), {"secret": {"secretName": name}}
     assert reads(workload(env, space=space, volumes=[volume]), secrets={(space, name): {"a": "b"}}) == {}
 
