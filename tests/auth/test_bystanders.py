@@ -75,18 +75,18 @@ CASES: list[Case] = [
     (
         "update_password",
         lambda w: auth.update_password(w.conn, w.id("kim"), "old", "new"),
-        {"users kim", "mail_tokens kim-reset"},
+        {"users kim: has_password, password_hash", "mail_tokens kim-reset"},
     ),
     ("update_password", lambda w: auth.update_password(w.conn, w.id("kim"), "other", "new"), {"mail_tokens kim-reset"}),
     (
         "update_password_by_mail",
         lambda w: auth.update_password_by_mail(w.conn, w.id("kim"), "new"),
-        {"users kim", "mail_tokens kim-reset"},
+        {"users kim: has_password, password_hash", "mail_tokens kim-reset"},
     ),
     (
         "update_email_verified",
         lambda w: auth.update_email_verified(w.conn, w.id("kim"), "kim@example.com", NOW),
-        {"users kim", "mail_tokens kim-verify"},
+        {"users kim: email_verified_at", "mail_tokens kim-verify"},
     ),
     (
         "update_email_verified",
@@ -98,7 +98,11 @@ CASES: list[Case] = [
         lambda w: auth.delete_person(w.conn, w.id("kim")),
         _of("kim") | {"refresh_tokens kim-seed", KEPT},
     ),
-    ("update_session", lambda w: auth.update_session(w.conn, w.id("kim-1"), "new", AHEAD), {"sessions kim-1"}),
+    (
+        "update_session",
+        lambda w: auth.update_session(w.conn, w.id("kim-1"), "new", NOW),
+        {"sessions kim-1: expires_at, token"},
+    ),
     (
         "delete_session",
         lambda w: auth.delete_session(w.conn, w.id("kim-1")),
@@ -113,7 +117,7 @@ CASES: list[Case] = [
     (
         "update_replaced_token",
         lambda w: auth.update_replaced_token(w.conn, w.id("kim-1"), "kim-1-present", NOW, b"new"),
-        {"refresh_tokens kim-1-past", "refresh_tokens kim-1-present"},
+        {"refresh_tokens kim-1-past: nonce", "refresh_tokens kim-1-present: nonce, replaced_at"},
     ),
     (
         "delete_mail_token",
@@ -125,7 +129,7 @@ CASES: list[Case] = [
     (
         "update_identity_email",
         lambda w: auth.update_identity_email(w.conn, "kakao", "one", "new@example.com"),
-        {"identities kakao one"},
+        {"identities kakao one: email"},
     ),
     ("delete_identity", lambda w: auth.delete_identity(w.conn, w.id("kim"), "kakao"), {"identities kakao one"}),
     (
