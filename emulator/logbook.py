@@ -6,7 +6,7 @@ a program's bare words) belongs to the line before it. Merged by the machine's t
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -77,11 +77,11 @@ def path_of(folder: Path, part: str) -> Path:
     return folder / f"{part.replace('/', '.')}.log"
 
 
-def read(folder: Path, wanted: Wanted) -> list[Line]:
-    """The last fitting lines of the parts, oldest first."""
+def read(folder: Path, wanted: Wanted, until: Mapping[str, int] | None = None) -> list[Line]:
+    """The last fitting lines of the parts, oldest first; of each log as far as `until` says, where a follower goes on."""
     found: list[Line] = []
     for part in wanted.parts or parts(folder):
-        found += _fitting(path_of(folder, part), part, wanted)
+        found += _fitting(path_of(folder, part), part, wanted, (until or {}).get(part))
     found.sort(key=lambda line: line.at)
     return found[-wanted.limit :] if wanted.limit else []
 
@@ -97,7 +97,7 @@ def fits(line: Line, wanted: Wanted) -> bool:
     return words in whole or any(words in more.lower() for more in line.more)
 
 
-def _fitting(log: Path, part: str, wanted: Wanted) -> list[Line]:
+def _fitting(log: Path, part: str, wanted: Wanted, until: int | None) -> list[Line]:
     """The last fitting lines of one log: a little of its end where that is enough, what was set aside of it where it is not."""
     found: list[Line] = []
     for size in _READ:
@@ -108,9 +108,10 @@ def _fitting(log: Path, part: str, wanted: Wanted) -> list[Line]:
                 if changed < wanted.since or (path != log and size != _READ[-1]):
                     continue
                 with path.open("rb") as file:
-                    start = max(0, file.seek(0, 2) - size)
+                    end = file.seek(0, 2) if path != log or until is None else until
+                    start = max(0, end - size)
                     file.seek(start)
-                    lines = Reader(part, changed).read(file.read())
+                    lines = Reader(part, changed).read(file.read(end - start))
             except OSError:
                 continue
             whole = whole and not start and path != log
@@ -192,8 +193,11 @@ class Follower:
         self._places: dict[str, int] = {}
         self._readers: dict[str, Reader] = {}
         for part in wanted.parts or parts(folder):
-            log = path_of(folder, part)
-            self._places[part] = log.stat().st_size if log.exists() else 0
+            self._places[part] = _whole(path_of(folder, part))
+
+    def before(self) -> list[Line]:
+        """The last fitting lines of what it does not give."""
+        return read(self._folder, self._wanted, self._places)
 
     def look(self) -> list[Line]:
         """The fitting lines that have come since the last look."""
@@ -219,6 +223,17 @@ class Follower:
             return []
         self._places[part] = place + len(data)
         return self._readers.setdefault(part, Reader(part)).read(data)
+
+
+def _whole(log: Path) -> int:
+    """The bytes of a log's whole lines: one that is being written is read when it is there."""
+    try:
+        with log.open("rb") as file:
+            start = max(0, file.seek(0, 2) - _READ[0])
+            file.seek(start)
+            return start + file.read().rfind(b"\n") + 1
+    except FileNotFoundError:
+        return 0
 
 
 def _said_more(text: str) -> str:

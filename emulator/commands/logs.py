@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
     wanted = logbook.Wanted(args.parts, since, args.level, args.search, count)
     follower = logbook.Follower(folder, wanted)
     shown = _Shown(len(args.parts) == 1, args.json)
-    for line in logbook.read(folder, wanted):
+    for line in follower.before():
         shown.line(line)
     while args.follow:  # until Ctrl-C, which `one_line` makes the exit code 130
         sys.stdout.flush()

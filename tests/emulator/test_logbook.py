@@ -124,6 +124,18 @@ def test_a_follower_gives_what_comes_also_of_a_part_that_begins_later(folder: Pa
     assert [line.text for line in follower.look()] == ["anew"]
 
 
+def test_a_line_that_comes_while_the_last_ones_are_read_is_given_once_and_whole(folder: Path) -> None:
+    with (folder / "api-auth.log").open("a") as log:
+        log.write("2025-11-29 12:00:30.000 inf")
+        log.flush()
+        follower = Follower(folder, Wanted(["api-auth"], limit=2))
+        log.write("o    eco2: half\n" + text(31, "info", "meanwhile"))
+        log.flush()
+        assert [line.text for line in follower.before()] == ["one", "broke"]
+        assert [line.text for line in follower.look()] == ["half", "meanwhile"]
+    assert [line.text for line in follower.before()] == ["half", "meanwhile"]
+
+
 def test_the_emulators_own_words_have_a_time_and_what_went_wrong_is_a_warning() -> None:
     said = (
         logbook.own("gateway: it ended with signal SIGKILL; it is started again")
