@@ -335,7 +335,12 @@ def _sort_breaks(text: str, found: list[tuple[re.Match[str], Span]]) -> tuple[li
         if re.match(r"\s*제외", text[match.end() :]):
             pauses.add(i)
     for label in _BREAK.finditer(text):
-        if any(not text[found[i][0].end() : label.start()].strip() for i in pauses):
+        before = [
+            span for i, (match, span) in enumerate(found) if i in pauses and _joins(text, match.end(), label.start())
+        ]
+        after = [span for match, span in found if _joins(text, label.end(), match.start())]
+        # «점심 12~13시 휴게 15~16시» has two, «점심 12~13시 휴게 09~18시» one within the hours.
+        if before and (not after or _holds(after[0], before[0])):
             continue  # «점심 12~13시 휴게»: the same one, named twice
         after_bracket = [
             i for i, (match, _) in enumerate(found) if text[label.end() : match.start()].strip(" :") in ("(", "[")
@@ -346,9 +351,8 @@ def _sort_breaks(text: str, found: list[tuple[re.Match[str], Span]]) -> tuple[li
         same = [
             i for i, (match, _) in enumerate(found) if part(match.start()) == part(label.start()) and i not in pauses
         ]
-        after = [i for i in same if found[i][0].start() >= label.end()]
-        if after:
-            pauses.add(after[0])
+        if later := [i for i in same if found[i][0].start() >= label.end()]:
+            pauses.add(later[0])
         elif same and (len(same) > 1 or len(found) > 1):
             pauses.add(same[-1])
     rest = _BREAK.sub(" ", text) if pauses else text
@@ -356,6 +360,15 @@ def _sort_breaks(text: str, found: list[tuple[re.Match[str], Span]]) -> tuple[li
         rest = rest.replace(match.group(), " ", 1)
     spans = [span for i, (_, span) in enumerate(found) if i not in pauses]
     return spans, [found[i][1] for i in sorted(pauses)], rest
+
+
+def _joins(text: str, end: int, start: int) -> bool:
+    """Whether what starts there follows with nothing between."""
+    return end <= start and not text[end:start].strip(" :\n")
+
+
+def _holds(span: Span, other: Span) -> bool:
+    return span[0] <= other[0] and other[1] <= span[1]
 
 
 def _without(spans: list[Span], pause: Span) -> list[Span]:

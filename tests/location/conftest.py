@@ -5,12 +5,22 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import hypothesis
 import pytest
 
 from functions.location import db as sql
 from shared.db import Database
 from shared.ids import new_id
 from tests.conftest import Person
+
+# How long an example takes, or one to be thought up, is the machine's business: a busy one failed here.
+hypothesis.settings.register_profile(
+    "untimed",
+    parent=hypothesis.settings.default,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("untimed")
 
 CENTERS = "/api/v1/locations/centers"
 PLACES = "/api/v1/locations/me"

@@ -121,6 +121,21 @@ def test_a_lunch_break_is_taken_out(text: str) -> None:
     assert (reading.spans, reading.note) == ([("09:00", "12:00"), ("13:00", "18:00")], "")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "09:00~18:00 점심 12:00~13:00 휴게 15:00~16:00",
+        "9시~18시 점심 12~13시 휴게시간: 15~16시",
+        "09:00~18:00 (점심시간 12:00~13:00, 휴게시간 15:00~16:00)",
+        "09:00~18:00 점심(12:00~13:00) 휴게(15:00~16:00)",
+        "09:00~18:00 12:00~13:00 점심 휴게 15:00~16:00",
+    ],
+)
+def test_a_second_break_is_taken_out_too(text: str) -> None:
+    reading = read(text)
+    assert (reading.spans, reading.note) == ([("09:00", "12:00"), ("13:00", "15:00"), ("16:00", "18:00")], "")
+
+
 def test_a_break_without_times_stays_in_the_note() -> None:
     reading = read("09:00~18:00 (점심시간 제외)")
     assert (reading.spans, reading.note) == (NINE_TO_SIX, "09:00~18:00 (점심시간 제외)")
@@ -156,6 +171,8 @@ def test_weeks_of_the_month_are_kept_beside_the_spans_and_the_text_in_the_note(t
         "10시부터 5시까지",
         "오전 9시~6시",
         "점심시간 12:00~13:00",
+        "점심 12:00~13:00 휴게 15:00~16:00",
+        "09:00~18:00 휴게 12:00~13:00, 15:00~16:00",
         "09:00~18:00 휴무",
         "공휴일 휴무",
         "2,4주 휴무",
