@@ -143,6 +143,20 @@ async def test_the_right_password_clears_what_was_counted_for_the_name(account: 
         await account.login()
 
 
+@pytest.mark.parametrize(("small", "capital"), [("i", "\u0130"), ("k", "\u212a")])
+async def test_a_name_written_in_another_way_has_no_tries_of_its_own(
+    auth: httpx.AsyncClient, small: str, capital: str
+) -> None:
+    # Capitals beyond ASCII that become an i for PostgreSQL, and a k for everybody.
+    name = f"{small}{new_id().hex}"
+    person = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+    assert (await auth.post("/api/v1/auth/register", json=person)).status_code == 201
+    answers = [await guess(auth, name) for _ in range(10)]
+    answers += [await guess(auth, spelt, PASSWORD) for spelt in (name, capital + name[1:])]
+    assert [answer.status_code for answer in answers[:11]] == [401] * 10 + [429]
+    assert answers[11].status_code in (401, 429)
+
+
 async def test_one_address_may_not_try_one_password_on_everybody(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
