@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from runtime.http.health import PATHS, Health
 from runtime.telemetry import AccessLog, latencies
 from shared import clock, spans, trace
 from shared.answers import Whole
-from shared.errors import BadInput, NotFound, Problem
+from shared.errors import BadInput, NotFound, Problem, Unavailable
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Send
@@ -72,6 +73,12 @@ class Edge:
             app = _refuse(BadInput(parameter, "is not UTF-8: percent-encode its UTF-8 bytes"))
         try:
             await app(scope, receive, exchange.sending)
+        except asyncio.CancelledError:
+            # A stop has taken as long as it may, and uvicorn ends what is left: it would call that an error of ours, in text.
+            # What was under way is undone, or no one knows, as with any part that goes away.
+            if exchange.begun or not self._health.draining:
+                raise
+            await _refuse(Unavailable("service"))(scope, receive, exchange.sending)
         finally:
             exchange.leave()
             if service:

@@ -25,18 +25,19 @@ class Exchange:
     Attributes:
         scope: what the application gets: a HEAD becomes a GET, since functions know GET alone (RFC 9110 §9.3.2)
         added: the headers that the answer gets beside the application's
-        status: 500 until an answer begins
+        begun: whether an answer has
+        status: the answer's; 500 until it begins
     """
 
     __slots__ = (
-        *("added", "coded", "content_type", "has_body", "origin", "parent", "request_id", "scope", "started"),
+        *("added", "begun", "coded", "content_type", "has_body", "origin", "parent", "request_id", "scope", "started"),
         *("status", "traceparent", "_send", "_without_body"),
     )
 
     def __init__(self, scope: Any, send: Send) -> None:
         self.started = time.perf_counter()
         self.scope, self._send, self._without_body = scope, send, scope["method"] == "HEAD"
-        self.status = 500
+        self.begun, self.status = False, 500
         self.content_type, self.has_body, self.coded = b"", False, False
         self.origin: bytes | None = None
         self._read(scope["headers"])
@@ -91,7 +92,7 @@ class Exchange:
             await self._send(message)
 
     def _begin(self, message: Any) -> None:
-        self.status = message["status"]
+        self.begun, self.status = True, message["status"]
         self.leave()
         headers = [*message["headers"], *self.added]
         # What is a person's, and tokens, which are what a change is answered with.

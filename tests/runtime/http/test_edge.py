@@ -1,5 +1,6 @@
 """The edge: what other origins may read, what no one keeps, and bodies and queries that are not what they should be."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -69,7 +70,27 @@ async def events(user: CurrentUser) -> Stream:
     return Stream(iter([b"event: done\ndata: {}\n\n"]), media_type="text/event-stream")
 
 
-HANDLERS = [public, mine, made, mine_made, busy, away, thing, events]
+# Who has come to a function that takes long.
+ARRIVED: list[str] = []
+
+
+@get("/slow")
+async def slow() -> None:
+    ARRIVED.append("slow")
+    await asyncio.Future()
+
+
+@get("/begun")
+async def begun() -> Stream:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        ARRIVED.append("begun")
+        await asyncio.Future()
+
+    return Stream(pieces())
+
+
+HANDLERS = [public, mine, made, mine_made, busy, away, thing, events, slow, begun]
 Serving = Callable[..., Any]
 
 
@@ -272,6 +293,38 @@ async def test_who_stops_is_alive_but_not_ready_from_then_on(serving: Serving) -
         assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get(f"{BASE}/public")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "stops", "starts"), [("slow", True, [503]), ("begun", True, [200]), ("slow", False, [])]
+)
+async def test_what_a_stop_can_wait_for_no_longer_is_answered_as_away(
+    serving: Serving, path: str, stops: bool, starts: list[int]
+) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    ARRIVED.clear()
+    async with serving() as (client, log):
+        edge = client._transport.app  # type: ignore[attr-defined]  # httpx does not say which transport
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http"}
+        scope |= {"path": f"{BASE}/{path}", "raw_path": f"{BASE}/{path}".encode(), "query_string": b"", "root_path": ""}
+        scope |= {"headers": [(b"host", b"eco2.test")], "client": None, "server": None}
+        request = asyncio.create_task(edge(scope, asyncio.Future, send))
+        while not ARRIVED:
+            await asyncio.sleep(0)
+        if stops:
+            edge.drain()
+        request.cancel()
+        [ended] = await asyncio.gather(request, return_exceptions=True)
+    assert [message["status"] for message in sent if message["type"] == "http.response.start"] == starts
+    assert isinstance(ended, asyncio.CancelledError) is (starts != [503])
+    assert log.statuses == (starts or [500])
+    if starts == [503]:
+        assert dict(sent[0]["headers"])[b"retry-after"] == b"2"
+        assert msgspec.json.decode(sent[1]["body"])["type"] == "urn:eco2:unavailable"
 
 
 @pytest.mark.parametrize(("query", "field"), [("q=%C6%E4%C6%AE", "q"), ("a=1&q=%FF", "q"), ("%ff=1", "\ufffd")])
