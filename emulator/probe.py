@@ -36,12 +36,17 @@ def _said(body: bytes) -> str:
 
 
 def redis(url: Callable[[], str]) -> Probe:
-    """Ready when it takes the password and answers PING (not while it loads its file)."""
+    """Ready when it takes the password and answers PING: not while it loads its file, or has no disk to write on."""
 
     async def probe() -> str:
         parts = urlsplit(url())
-        answer = await ask(parts.port or 6379, f"AUTH {parts.password}\r\nPING\r\n".encode(), b"+PONG\r\n", timeout=1)
-        return "" if answer.startswith(b"+OK") else SILENT
+        request = f"AUTH {parts.password}\r\nPING\r\nECHO over\r\n"
+        answer = await ask(parts.port or 6379, request.encode(), b"\r\nover\r\n", timeout=1)
+        took, pong, *_ = [*answer.split(b"\r\n"), b"", b""]
+        if took != b"+OK" or not pong:
+            return SILENT
+        # Such as "-MISCONF Errors writing to the AOF file: No space left on device".
+        return "" if pong == b"+PONG" else "it answers " + pong.decode(errors="replace").lstrip("-")
 
     return probe
 

@@ -52,12 +52,13 @@ async def test_who_says_nothing_is_silent(free_port: int) -> None:
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (b"+OK\r\n+PONG\r\n", ""),
-        (b"-WRONGPASS no\r\n-NOAUTH no\r\n", SILENT),
-        (b"+OK\r\n-LOADING it loads\r\n", SILENT),
-        (b"-ERR no password is set\r\n+PONG\r\n", SILENT),
+        (b"+OK\r\n+PONG\r\n$4\r\nover\r\n", ""),
+        (b"-WRONGPASS no\r\n-NOAUTH no\r\n-NOAUTH no\r\n", SILENT),
+        (b"+OK\r\n-LOADING it loads\r\n-LOADING it loads\r\n", SILENT),
+        (b"-ERR no password is set\r\n+PONG\r\n$4\r\nover\r\n", SILENT),
+        (b"+OK\r\n-MISCONF the disk is full\r\n$4\r\nover\r\n", "it answers MISCONF the disk is full"),
     ],
 )
-async def test_a_redis_is_ready_when_it_takes_the_password_and_has_loaded(said: bytes, why: str) -> None:
-    async with says(said, b"AUTH secret\r\nPING\r\n") as port:
+async def test_a_redis_is_ready_when_it_takes_the_password_and_can_work_and_else_says_why(said: bytes, why: str) -> None:
+    async with says(said, b"AUTH secret\r\nPING\r\nECHO over\r\n") as port:
         assert await probe.redis(lambda: f"redis://:secret@127.0.0.1:{port}/0")() == why
