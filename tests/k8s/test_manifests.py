@@ -298,6 +298,16 @@ def peers(overlay: list[Document], direction: str) -> set[tuple[str, str, int]]:
     return arrows
 
 
+def test_whoever_talks_to_the_cluster_reads_no_more_than_what_runs_in_it(overlay: list[Document]) -> None:
+    rules = [rule for d in overlay if d["kind"] == "ClusterRole" for rule in d["rules"]]
+    assert rules
+    assert {verb for rule in rules for verb in rule["verbs"]} <= {"get", "list", "watch"}
+    # `nodes/proxy` and `pods/exec` are not reading: their GET opens a shell in any pod.
+    read = {"pods", "nodes", "nodes/metrics", "namespaces", *("deployments", "statefulsets", "cronjobs", "jobs")}
+    assert {resource for rule in rules for resource in rule["resources"]} <= read
+    assert not any(rule.get("nonResourceURLs") for rule in rules)
+
+
 def test_pods_reach_what_service_toml_says_and_nothing_else(overlay: list[Document]) -> None:
     """An arrow is open when the one end may send and the other may receive."""
     services = load_services()
