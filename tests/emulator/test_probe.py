@@ -59,6 +59,8 @@ async def test_who_says_nothing_is_silent(free_port: int) -> None:
         (b"+OK\r\n-MISCONF the disk is full\r\n$4\r\nover\r\n", "it answers MISCONF the disk is full"),
     ],
 )
-async def test_a_redis_is_ready_when_it_takes_the_password_and_can_work_and_else_says_why(said: bytes, why: str) -> None:
+async def test_a_redis_is_ready_when_it_takes_the_password_and_can_work_and_else_says_why(
+    said: bytes, why: str
+) -> None:
     async with says(said, b"AUTH secret\r\nPING\r\nECHO over\r\n") as port:
         assert await probe.redis(lambda: f"redis://:secret@127.0.0.1:{port}/0")() == why

@@ -70,13 +70,13 @@ async def events(user: CurrentUser) -> Stream:
     return Stream(iter([b"event: done\ndata: {}\n\n"]), media_type="text/event-stream")
 
 
-# Who has come to a function that takes long.
-ARRIVED: list[str] = []
+# Set when somebody has come to a function that takes for ever.
+arrived = asyncio.Event()
 
 
 @get("/slow")
 async def slow() -> None:
-    ARRIVED.append("slow")
+    arrived.set()
     await asyncio.Future()
 
 
@@ -84,7 +84,7 @@ async def slow() -> None:
 async def begun() -> Stream:
     async def pieces() -> AsyncIterator[bytes]:
         yield b"one"
-        ARRIVED.append("begun")
+        arrived.set()
         await asyncio.Future()
 
     return Stream(pieces())
@@ -299,22 +299,21 @@ async def test_who_stops_is_alive_but_not_ready_from_then_on(serving: Serving) -
     ("path", "stops", "starts"), [("slow", True, [503]), ("begun", True, [200]), ("slow", False, [])]
 )
 async def test_what_a_stop_can_wait_for_no_longer_is_answered_as_away(
-    serving: Serving, path: str, stops: bool, starts: list[int]
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, path: str, stops: bool, starts: list[int]
 ) -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    ARRIVED.clear()
+    monkeypatch.setitem(globals(), "arrived", asyncio.Event())  # of this test's loop
     async with serving() as (client, log):
         edge = client._transport.app  # type: ignore[attr-defined]  # httpx does not say which transport
         scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http"}
         scope |= {"path": f"{BASE}/{path}", "raw_path": f"{BASE}/{path}".encode(), "query_string": b"", "root_path": ""}
         scope |= {"headers": [(b"host", b"eco2.test")], "client": None, "server": None}
         request = asyncio.create_task(edge(scope, asyncio.Future, send))
-        while not ARRIVED:
-            await asyncio.sleep(0)
+        await arrived.wait()
         if stops:
             edge.drain()
         request.cancel()
