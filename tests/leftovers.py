@@ -3,6 +3,7 @@
 An emulator that a test has begun outlives a killed run, with its ports and its state of a hundred megabytes.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -41,7 +42,8 @@ def sweep(place: Path) -> None:
     for folder in place.glob(f"{_PREFIX}*-*"):
         pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if pid.isdecimal() and folder.name != named(int(pid)):
-            remove(folder)
+            with contextlib.suppress(FileNotFoundError):  # another run that begins just now removes it, too
+                remove(folder)
 
 
 def remove(folder: Path) -> None:

@@ -102,6 +102,18 @@ def test_the_oldest_traces_go_with_all_that_leads_to_them(monkeypatch: pytest.Mo
     assert len(collector.trace("request-19")) == 2
 
 
+def test_an_id_that_is_in_a_newer_trace_too_goes_on_leading_there_when_the_older_one_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spans, "TRACES", 2)
+    collector = Collector()
+    for trace in "abc":
+        more = {"subject": "subject-1"} if trace != "c" else {}
+        tell(collector, span("e", "enqueue", "ai/look", 1, 0, "s", task=f"task-{trace}", **more), trace * 32)
+    assert collector.trace_of("subject-1") == "b" * 32
+    assert (collector.trace("task-a"), len(collector._ids)) == ([], 3)
+
+
 def test_a_trace_keeps_its_first_spans_and_counts_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans, "SPANS", 10)
     collector = Collector()

@@ -42,7 +42,7 @@ early = Early()
 for one in held:
     os.close(one)
 assert early.poll() is None
-env = {"A": "b", "TZ": "UTC-9", "ECO2_CLOCK_FILE": sys.argv[2]}
+env = {"A": "b", "TZ": "KST-9", "ECO2_CLOCK_FILE": sys.argv[2]}
 early.begin(Command("template", [], env, Path(sys.argv[1]), cwd=Path(sys.argv[2]).parent))
 assert early.socket.recv(10) == b"begun"
 print(json.dumps([early.wait(), early.poll(), early.kill()]))
@@ -82,10 +82,10 @@ def test_what_waited_becomes_a_program_of_its_own(tmp_path: Path) -> None:
     told = json.loads(log.read_text("utf-8").removesuffix(" 가\n"))
     assert sorted(told.pop("open")) == [str(clock), "socket"], "nothing of whom it was forked from but the way to it"
     assert told == {
-        "environ": {"A": "b", "TZ": "UTC-9", "ECO2_CLOCK_FILE": str(clock)},
+        "environ": {"A": "b", "TZ": "KST-9", "ECO2_CLOCK_FILE": str(clock)},
         "cwd": str(tmp_path),
         "leads": True,
-        "zone": "UTC",
+        "zone": "KST",
         "moved": True,
         "stdin": "",
         "deaf": [False, False],
