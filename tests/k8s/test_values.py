@@ -1,15 +1,20 @@
 """Single values in the manifests and the stores' files on which something rests: what breaks when one of them is another is said
-beside each. What the code or a service.toml says too is compared in test_manifests.py.
+beside each. What the code or a service.toml says too is compared in test_manifests.py; all other numbers of what is written by
+hand, and each yes and no, are in values.toml.
 """
 
 import re
+import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from k8s.programs.manifests import containers, pod_of
 from k8s.programs.quantities import mebibytes
-from k8s.programs.templates import Document
+from k8s.programs.templates import Document, read
 from runtime.http import patience
 from runtime.services import ROOT, load_services, seconds
 
@@ -159,3 +164,58 @@ def test_postgresql_flushes_what_it_says_is_committed_and_takes_no_one_without_a
     assert {rule[-1] for rule in rules} == {"scram-sha-256"}
     reached = {(rule[1], rule[2]) for rule in rules if rule[0] != "local"}
     assert reached == {("ecoeco", "all"), ("all", "postgres")}
+
+
+# All others
+
+WRITTEN = tomllib.loads((Path(__file__).parent / "values.toml").read_text(encoding="utf-8"))
+_QUANTITY = re.compile(r"\d+(\.\d+)?[A-Za-z%]*")
+# Words in which numbers are: an alarm's condition, a program's options, when something is run.
+_TOLD = {"expr", "args", "command", "schedule"}
+# Words that decide: who is told, what is scraped.
+_WORDS = {"severity", "receiver", "action"}
+
+
+def by_hand() -> dict[str, Path]:
+    """The files of k8s/base that no program writes, by their names."""
+    base = ROOT / "k8s/base"
+    found = {path.relative_to(base).as_posix(): path for path in base.rglob("*.*") if path.parent.name != "services"}
+    return {name: path for name, path in found.items() if path.suffix in (".yaml", ".yml", ".conf")}
+
+
+def numbers(file: Path) -> dict[str, list[Any]]:
+    """By key, in the file's order."""
+    found: dict[str, list[Any]] = defaultdict(list)
+    if file.suffix == ".conf":
+        for line in file.read_text(encoding="utf-8").splitlines():
+            name, *rest = re.split(r"[\s=]+", line)
+            if line and name != "#":
+                found[name].append(" ".join(rest))
+    else:
+        for document in read(file.read_text(encoding="utf-8")):
+            for key, value in scalars("", document):
+                if key in _TOLD:
+                    found[key] += re.findall(r"(?<![\w.])\d[\w.]*", str(value))
+                elif key in _WORDS or isinstance(value, bool | int | float) or _QUANTITY.fullmatch(str(value)):
+                    found[key].append(value)
+    return {key: values for key, values in found.items() if values}
+
+
+def scalars(key: str, node: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for name, below in node.items():
+            yield from scalars(name, below)
+    elif isinstance(node, list):
+        for below in node:
+            yield from scalars(key, below)
+    else:
+        yield key, node
+
+
+@pytest.mark.parametrize("name", sorted(by_hand()))
+def test_what_a_manifest_says_in_numbers_and_in_yes_and_no_is_written_down(name: str) -> None:
+    assert numbers(by_hand()[name]) == WRITTEN.get(name, {})
+
+
+def test_what_is_written_down_is_of_files_that_are_there() -> None:
+    assert WRITTEN.keys() <= by_hand().keys()
