@@ -72,6 +72,8 @@ def constants(tree: ast.Module, module: str) -> Iterator[tuple[str, Any]]:
     programs that run beside the services: what they import takes a second, and they have none of these."""
     known: dict[str, Any] = {}
     for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            node = ast.Assign([node.target], node.value)
         if isinstance(node, ast.Assign):
             targets = [
                 one for target in node.targets for one in (target.elts if isinstance(target, ast.Tuple) else [target])

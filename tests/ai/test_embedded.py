@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from functions.ai import deciding, judging
+from functions.ai import deciding, embedded, judging, providers
 from functions.ai.embedded import MIDDLE, SEEN, Classifier, EmbeddedPhotos, opened, views
 from functions.ai.judging import Look
 from functions.ai.labels import CLASSES, TYPES, read_items, read_labels
@@ -231,6 +231,21 @@ def wait(folder: Path, caplog: pytest.LogCaptureFixture) -> str:
         EmbeddedPhotos(folder).classify(jpeg(Image.new("RGB", (8, 8))))
     assert f"functions.ai.model_build {folder}" in caplog.text
     return caplog.text
+
+
+def test_whoever_asks_while_the_classifier_is_made_waits_for_it(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = providers._Photos(model_dir)
+    made: list[bool] = []
+
+    def make(folder: Path) -> EmbeddedPhotos:
+        made.append(photos._making.acquire(blocking=False))
+        return EmbeddedPhotos(folder)
+
+    monkeypatch.setattr(embedded, "EmbeddedPhotos", make)
+    assert photos.model == photos.model
+    assert made == [False], "one is made, and others are kept waiting meanwhile"
 
 
 def test_a_missing_model_means_not_now_and_says_how_to_build_it(

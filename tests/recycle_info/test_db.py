@@ -85,3 +85,9 @@ async def test_a_name_is_guessed_by_what_is_spelt_like_it(database: Database, wo
         cur = await conn.execute("SELECT name FROM guesses(%s)", [word])
         names = [name for (name,) in await cur.fetchall()]
     assert found in names if found else names == []
+
+
+async def test_what_is_only_alike_is_below_the_floor_however_much_of_the_text_it_is(database: Database) -> None:
+    async with database.connection() as conn:
+        found = await sql.select_found(conn, words.Asked(parts={"페트병": 1.0}), 10)
+    assert {item.score for item in found} == {sql.FLOOR - 0.01}

@@ -82,6 +82,23 @@ async def test_who_does_not_answer_in_time_is_away(monkeypatch: pytest.MonkeyPat
         over.set()
 
 
+async def test_who_finds_all_connections_in_use_is_told_so_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls_module, "PATIENCE", 0.05)
+    monkeypatch.setattr(calls_module, "POOL", {"max_connections": 1})
+
+    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    async with support.answering(begin) as address:
+        calls = Calls({"far": address})
+        async with calls._async_pool.stream("GET", f"{address}/"), asyncio.timeout(60):
+            with pytest.raises(Unavailable):
+                await calls.get("far", "/", Anything)
+        await calls.close()
+
+
 async def test_an_address_that_no_one_has_named_is_a_fault_of_ours_and_no_outage() -> None:
     calls = Calls({"other": "http://127.0.0.1:9"})
     with pytest.raises(LookupError, match="no address for api-recycle-info: name it in `calls`"):

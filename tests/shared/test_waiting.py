@@ -60,20 +60,23 @@ async def test_a_pipeline_and_single_statements_take_turns(db: Connect) -> None:
             assert await (await conn.execute("SELECT 7")).fetchone() == (7,)
 
 
-@pytest.mark.parametrize("in_use", [True, False], ids=["in use", "idle"])
-async def test_the_number_of_a_lost_connections_socket_is_anothers_to_use(
-    db: Connect, postgres: Postgres, in_use: bool
+@pytest.mark.parametrize("how", ["lost in use", "lost while idle", "closed"])
+async def test_the_number_of_an_ended_connections_socket_is_anothers_to_use(
+    db: Connect, postgres: Postgres, how: str
 ) -> None:
     users = await db("userinfo")
     with psycopg.connect(postgres.superuser_dsn, autocommit=True) as admin:
         async with users.connection() as conn:
             await conn.execute("SELECT 1")
             number = conn.fileno()
-            admin.execute("SELECT pg_terminate_backend(%s)", [conn.info.backend_pid])
-            if in_use:
+            if how == "closed":
+                await conn.close()
+            else:
+                admin.execute("SELECT pg_terminate_backend(%s)", [conn.info.backend_pid])
+            if how == "lost in use":
                 with pytest.raises(psycopg.OperationalError):
                     await conn.execute("SELECT pg_sleep(60)")
-            else:
+            elif how == "lost while idle":
                 await asyncio.sleep(0.1)
         async with users.connection() as conn:
             assert await (await conn.execute("SELECT 1")).fetchone() == (1,)
@@ -84,7 +87,10 @@ async def test_the_number_of_a_lost_connections_socket_is_anothers_to_use(
         pairs.append(socket.socketpair())
     for near, far in pairs:
         near.setblocking(False)
+        heard = asyncio.create_task(loop.sock_recv(near, 1))
+        await asyncio.sleep(0)  # it waits, and is woken by the loop
         far.sendall(b"a")
-        assert await loop.sock_recv(near, 1) == b"a"
+        async with asyncio.timeout(30):
+            assert await heard == b"a"
         near.close()
         far.close()
