@@ -243,11 +243,12 @@ def end_leftovers(state: State) -> None:
     about = state.read_json(control.FILE, dict[str, Any])
     if about is None:
         return
-    left = {part["pid"]: part.get("born") for part in about.get("parts", []) if part.get("pid")}
+    # Of one without a birth nothing is known but that it had ended when this was written.
+    left = {part["pid"]: part["born"] for part in about.get("parts", []) if part.get("born")}
     deadline = time.monotonic() + LEFT
     while any(born(pid) == when for pid, when in left.items()) and time.monotonic() < deadline:
         time.sleep(0.02)
     for pid, when in left.items():
-        if when is not None and born(pid) == when:
+        if born(pid) == when:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

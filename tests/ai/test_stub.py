@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -24,6 +25,19 @@ def test_rules_answer_in_order_as_often_as_they_may() -> None:
         assert ask(stub, "페트병").status_code == 500
         assert ask(stub, "페트병").json()["choices"][0]["message"]["content"] == "라벨"
         assert ask(stub, "캔").json()["choices"][0]["message"]["content"] == "?"
+
+
+def test_a_rule_is_used_up_by_one_request_at_a_time() -> None:
+    class Rules(list[Rule]):
+        def __iter__(self) -> Iterator[Rule]:
+            assert stub._lock.locked()
+            return super().__iter__()
+
+    stub = Stub()
+    stub.rules = Rules([Rule(times=1, content="하나")])
+    assert stub.rule({"messages": []}) is stub.rules[0]
+    assert stub.rule({"messages": []}) is None
+    stub._server.server_close()
 
 
 def test_a_stream_ends_with_its_usage_and_done() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,6 +100,18 @@ def test_what_a_killed_emulator_left_is_ended_and_no_one_else(tmp_path: Path, mo
         end_leftovers(State(tmp_path))
         assert (left.wait(30), another.poll(), unknown.poll()) == (-9, None, None)
         end_leftovers(State(tmp_path))
+
+        def waited(seconds: float) -> None:
+            pytest.fail("for one that had ended before")
+
+        monkeypatch.setattr(supervising, "LEFT", 600.0)
+        monkeypatch.setattr(time, "sleep", waited)
+        ended = subprocess.Popen(SLEEP)
+        ended.kill()
+        ended.wait()
+        (tmp_path / "emulator.json").write_text(json.dumps({"parts": [{"pid": ended.pid, "born": None}]}))
+        end_leftovers(State(tmp_path))
+        monkeypatch.undo()
     finally:
         for process in (left, another, unknown):
             process.kill()

@@ -1,5 +1,6 @@
 """A launcher whose children are not processes: what each was asked to do, and how it ended."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ class Trials:
         self.renewed += 1
 
     async def fork(self, command: Command, module: str, arguments: tuple[str, ...]) -> Forked:
-        child = Forked(0, None)
-        child.end(self._answer(command, [module.rpartition(":")[2], *arguments]))
+        child, words = Forked(0, None), [module.rpartition(":")[2], *arguments]
+        # As one that takes a moment.
+        asyncio.get_running_loop().call_soon(lambda: child.end(self._answer(command, words)))
         return child
 
     def program(self, name: str, arguments: list[str], env: Any) -> Command:

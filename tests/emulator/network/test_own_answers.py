@@ -160,6 +160,49 @@ async def test_the_gateway_says_what_there_is_and_whether_it_is_ready() -> None:
     assert told == {b"x-eco2-held": b"0", b"x-eco2-passing": b"0", b"x-eco2-recording": b""}
 
 
+async def test_a_service_that_is_known_to_be_away_is_not_asked() -> None:
+    store, receive = Store(), Client()
+    store.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab"
+
+    async def body() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async with asyncio.timeout(30), support.answering(store.serve) as address:
+        made = gateway.Gateway([Route("/api/v1/a", "api-a", address)], NAMES | {"S3_ENDPOINT_URL": address})
+        scope = {"type": "http", "method": "GET", "path": "/api/v1/a", "http_version": "1.1", "headers": [HOST]}
+        scope |= {"raw_path": b"/api/v1/a", "query_string": b"", "client": ("here", 1), "scheme": "http"}
+        made.away = {"api-a"}
+        await made(scope, body, receive)
+        assert (receive.messages[0]["status"], store.asked) == (503, [])
+        made.away = {"api-b"}
+        receive = Client()
+        await made(scope, body, receive)
+        assert (receive.messages[0]["status"], len(store.asked)) == (200, 1)
+
+
+async def test_what_a_refused_client_still_sends_is_read_before_it_is_answered_but_not_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To close a socket with bytes unread resets it, and the client would see no answer."""
+    made, left = front(), 5
+
+    async def body() -> dict[str, Any]:
+        nonlocal left
+        left -= 1
+        return {"type": "http.request", "body": b"x" * 10, "more_body": left > 0}
+
+    async def answer(scope: Any, receive: Any, send: Any, request_id: bytes) -> None:
+        raise Refused(413, "too-large", "Content Too Large", "No.")
+
+    monkeypatch.setattr(made, "_answer", answer)
+    scope = {"type": "http", "method": "PUT", "path": "/", "http_version": "1.1", "headers": [HOST]}
+    for most, unread in ((1000, 0), (30, 2)):
+        monkeypatch.setattr(gateway, "_DISCARDED", most)
+        left, client = 5, Client()
+        await made(scope, body, client)
+        assert (client.messages[0]["status"], left) == (413, unread)
+
+
 @pytest.mark.parametrize(
     ("headers", "version", "status"),
     [
