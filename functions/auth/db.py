@@ -116,6 +116,12 @@ async def select_unchanged(conn: Connection, credentials: Credentials) -> bool:
     return await cur.fetchone() is not None
 
 
+async def lock_person(conn: Connection, user_id: UUID) -> bool:
+    """Whether the person is there, who then can't be erased before the transaction ends: what is written may name them."""
+    cur = await conn.execute("SELECT id FROM users WHERE id = %s FOR KEY SHARE", [user_id])
+    return await cur.fetchone() is not None
+
+
 async def select_person(conn: Connection, user_id: UUID, session_id: UUID) -> Person | None:
     """The person, while this session of theirs lives: here a revocation counts at once."""
     cur = conn.cursor(row_factory=class_row(Person))

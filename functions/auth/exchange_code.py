@@ -56,6 +56,8 @@ async def exchange_code(data: JSONBody[ExchangeRequest], db: Db, settings: Setti
     if code is None or not hmac.compare_digest(challenge(data.code_verifier), code.code_challenge):
         raise InvalidCode
     async with db.transaction() as conn:
+        if not await sql.lock_person(conn, code.user_id):
+            raise InvalidCode
         if code.provider is not None and not await sql.insert_identity(
             conn, code.user_id, code.provider, code.subject or "", code.email, now
         ):

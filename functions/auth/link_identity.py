@@ -44,7 +44,8 @@ async def link_identity(
 ) -> Link:
     providers.find(provider, settings)
     returning.check(data.return_to, settings)
-    async with db.connection() as conn:
+    async with db.transaction() as conn:
+        await sql.lock_person(conn, user.id)
         if await sql.select_person(conn, user.id, user.session_id) is None:
             raise Unauthorized("The session has ended.")
         url = await begin(

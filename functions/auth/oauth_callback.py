@@ -85,8 +85,7 @@ async def _code(db: Db, flow: sql.Flow, claims: providers.Claims) -> str:
         linked = sql.Code(
             kept, flow.user_id, flow.code_challenge, flow.provider, claims.subject, claims.email, expires_at
         )
-        async with db.connection() as conn:
-            await sql.insert_code(conn, linked)
+        await _keep(db, linked)
         return code
     async with db.transaction() as conn:
         user_id = await sql.select_user_of_identity(conn, flow.provider, claims.subject)
@@ -95,9 +94,16 @@ async def _code(db: Db, flow: sql.Flow, claims: providers.Claims) -> str:
             await sql.update_identity_email(conn, flow.provider, claims.subject, claims.email)
     if user_id is None:
         user_id = await _new_person(db, flow.provider, claims)
-    async with db.connection() as conn:
-        await sql.insert_code(conn, sql.Code(kept, user_id, flow.code_challenge, None, None, None, expires_at))
+    await _keep(db, sql.Code(kept, user_id, flow.code_challenge, None, None, None, expires_at))
     return code
+
+
+async def _keep(db: Db, code: sql.Code) -> None:
+    async with db.transaction() as conn:
+        # The provider may have taken its time, and the person may have erased the account.
+        if not await sql.lock_person(conn, code.user_id):
+            raise _Refused("provider_failed")
+        await sql.insert_code(conn, code)
 
 
 async def _new_person(db: Db, provider: str, claims: providers.Claims) -> UUID:

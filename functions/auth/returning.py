@@ -1,6 +1,6 @@
 """Where a sign-in may lead back to: the app's own addresses, by an allow-list; anything else would hand codes to strangers."""
 
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
 from shared.errors import BadInput
 from shared.settings import Settings
@@ -28,7 +28,8 @@ def _holds(entry: SplitResult, wanted: SplitResult) -> bool:
     if not any_port and entry.port != wanted.port:
         return False
     path = wanted.path or "/"
-    if "/../" in f"{path}/" or "/./" in f"{path}/":
+    # To a browser %2e%2e are two dots as well.
+    if {"..", "."} & set(unquote(path).split("/")):
         return False
     base = entry.path.rstrip("/")
     return path == base or path.startswith(f"{base}/")

@@ -1,13 +1,17 @@
 """POST /identities/{provider}: a provider is added by who proves both accounts."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
 
+from functions.auth import db as sql
+from shared.db import Database
 from tests.auth.conftest import Account, bearer
 from tests.auth.signing_in import PREFIX, RETURN_TO, App
+from tests.support import held_up
 
 
 async def begin(app: App, tokens: dict[str, Any], **changed: str) -> httpx.Response:
@@ -55,3 +59,28 @@ async def test_an_ended_session_links_nothing(reached: httpx.AsyncClient, accoun
     tokens = await account.login()
     await reached.post(f"{PREFIX}/logout", headers=bearer(tokens))
     assert (await begin(App(reached), tokens)).status_code == 401
+
+
+@pytest.mark.parametrize("step", ["begin", "come back", "exchange"])
+async def test_who_is_erased_meanwhile_is_told_so_and_nothing_is_written_of_them(
+    reached: httpx.AsyncClient, account: Account, db: Callable[[str], Awaitable[Database]], step: str
+) -> None:
+    app, tokens, database = App(reached), await account.login(), await db("auth")
+    url = (await begin(app, tokens)).json()["url"]
+    code = await code_of(app, tokens)
+    steps = {
+        "begin": lambda: begin(app, tokens),
+        "come back": lambda: app.come_back(url),
+        "exchange": lambda: app.exchange(code),
+    }
+    if step == "come back":
+        url = await app.consent(url)
+    async with database.transaction() as conn:
+        await conn.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [account.id])
+        late = await held_up(steps[step](), by=conn)
+        await sql.delete_person(conn, account.id)
+    answer = await late
+    if step == "come back":
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{RETURN_TO}?error=provider_failed")
+    else:
+        assert answer.status_code == 401

@@ -50,6 +50,8 @@ async def test_one_address_begins_so_many_and_keeps_no_other_from_it(
         "http://localhost:5173@evil.example/",
         "https://app.eco2.example/authority",
         "https://app.eco2.example/auth/../admin",
+        "https://app.eco2.example/auth/%2e%2E/admin",
+        "https://app.eco2.example/auth/..",
         "https://app.eco2.example:8443/auth",
         "javascript:alert(1)",
         "//evil.example",
