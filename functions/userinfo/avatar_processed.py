@@ -6,7 +6,7 @@ from functions.userinfo.messages import AvatarProcessed
 from shared import clock
 from shared.messages import Outcome, ProcessedPhoto, convert
 from shared.parts import Db, Objects
-from shared.tasks import settle
+from shared.tasks import settle_later
 from shared.triggers import queue
 
 
@@ -14,12 +14,13 @@ from shared.triggers import queue
 async def avatar_processed(outcome: Outcome, db: Db, objects: Objects) -> None:
     avatar_id = outcome.subject
     async with db.transaction() as conn:
-        await settle(conn, outcome)
         avatar = await sql.select_avatar(conn, avatar_id)
         if avatar is not None:
             await sql.lock_person(conn, avatar.user_id)
             # Again: while the lock was waited for, a second copy of this message or an erasure may have been here.
             avatar = await sql.select_avatar(conn, avatar_id)
+        # Behind the lock, as an erasure comes to the task: each would else wait for what the other holds.
+        await settle_later(conn, outcome)
         if avatar is None:
             # Told before, or erased. In the second case no one will ever ask for these copies.
             if not await sql.select_avatar_shown(conn, avatar_id):
