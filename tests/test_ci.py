@@ -10,8 +10,7 @@ from runtime.services import ROOT
 
 # Each target notes that it ran, and fails so many times as the test says.
 MAKEFILE = """\
-test: check unit
-check unit test-ui:
+install check unit test-ui:
 	@echo $@ >> ran; test `grep -cx $@ ran` -gt $($@)
 """
 
@@ -19,12 +18,14 @@ check unit test-ui:
 @pytest.mark.parametrize(
     ("failures", "green", "ran"),
     [
-        ({}, True, ["check", "test-ui", "unit"]),
-        ({"unit": 1}, True, ["check", "check", "test-ui", "unit", "unit"]),
-        ({"test-ui": 1}, True, ["check", "test-ui", "test-ui", "unit"]),
-        ({"check": 2}, False, ["check", "check", "unit"]),
-        ({"unit": 2}, False, ["check", "check", "unit", "unit"]),
-        ({"test-ui": 2}, False, ["check", "test-ui", "test-ui", "unit"]),
+        ({}, True, ["check", "install", "test-ui", "unit"]),
+        ({"unit": 1}, True, ["check", "install", "test-ui", "unit", "unit"]),
+        ({"test-ui": 1}, True, ["check", "install", "test-ui", "test-ui", "unit"]),
+        ({"check": 1, "unit": 1}, True, ["check", "check", "install", "test-ui", "unit", "unit"]),
+        ({"check": 2}, False, ["check", "check", "install", "test-ui", "unit"]),
+        ({"unit": 2}, False, ["check", "install", "test-ui", "unit", "unit"]),
+        ({"test-ui": 2}, False, ["check", "install", "test-ui", "test-ui", "unit"]),
+        ({"install": 1}, False, ["install"]),
     ],
     ids=str,
 )
@@ -35,7 +36,7 @@ def test_what_fails_twice_fails_ci(tmp_path: Path, failures: dict[str, int], gre
     (tmp_path / "tests/ui").mkdir(parents=True)
     (tmp_path / "tests/ui/run.sh").write_text("#!/bin/sh\n")
     (tmp_path / "tests/ui/run.sh").chmod(0o755)
-    counts = [f"{name}={failures.get(name, 0)}" for name in ("check", "unit", "test-ui")]
+    counts = [f"{name}={failures.get(name, 0)}" for name in ("install", "check", "unit", "test-ui")]
     done = subprocess.run(
         [tmp_path / ".ci/run"],
         env={"PATH": "/usr/bin:/bin", "MAKEFLAGS": " ".join(counts)},
@@ -44,4 +45,7 @@ def test_what_fails_twice_fails_ci(tmp_path: Path, failures: dict[str, int], gre
     )
     assert (done.returncode == 0) is green, done.stderr.decode()
     assert sorted((tmp_path / "ran").read_text().split()) == ran
-    assert b" s: make --jobs=2 --keep-going test ARGS=tests\n" in done.stdout
+    took = [
+        line.partition(" s: make ")[2].split()[0] for line in done.stdout.decode().splitlines() if " s: make " in line
+    ]
+    assert sorted(took) == ran, "the last lines say what each step took"
