@@ -39,15 +39,21 @@ def holds(line: marked.Line) -> set[str]:
     return held(line.text, [(*span, told) for span, told in line.names], follows=line.follows)
 
 
-def train(given: Sequence[marked.Line]) -> AspectsFile:
-    """The weights of what lines hold; the same lines give the same file."""
+def train(given: Sequence[marked.Line], begin: AspectsFile | None = None) -> AspectsFile:
+    """The weights of what lines hold; the same lines give the same file, wherever the search for its only minimum begins.
+
+    Args:
+        given: the lines.
+        begin: a file with whose weights the search begins, at nothing unless said: nearer, it takes fewer steps.
+    """
     found = [holds(line) for line in given]
     kept, features = linear.features(found, OFTEN)
     kinds = sorted({line.aspect for line in given})
     wanted = np.array([[line.aspect == kind for kind in kinds] for line in given], dtype=float)
-    weights, biases = fit(features, wanted)
-    rows = [_letters(row) for row in weights]
     nothing = chr(ZERO) * len(kinds)
+    known = [begin.weights.get(one, nothing) for one in kept] + [begin.biases] if begin else []
+    weights, biases = fit(features, wanted, _numbers(known or [nothing] * (len(kept) + 1)))
+    rows = [_letters(row) for row in weights]
     return AspectsFile(
         revision=1,
         command=COMMAND,
@@ -58,8 +64,10 @@ def train(given: Sequence[marked.Line]) -> AspectsFile:
     )
 
 
-def fit(features: "csr_array", wanted: Floats) -> tuple[Floats, Floats]:
+def fit(features: "csr_array", wanted: Floats, begin: Floats) -> tuple[Floats, Floats]:
     """Weights [features, kinds] and biases [kinds]: their sums over an example are the logarithms of its kinds' odds.
+
+    The search begins at `begin` [features + 1, kinds], whose last row is of biases.
 
     Raises:
         ValueError: the search has not come to the minimum.
@@ -78,8 +86,9 @@ def fit(features: "csr_array", wanted: Floats) -> tuple[Floats, Floats]:
         value = (np.log(total[:, 0]) - (sums * wanted).sum(axis=1)).mean() + RIDGE / 2 * (weights**2).sum()
         return float(value), np.append((features.T @ off + RIDGE * weights).ravel(), off.sum(axis=0))
 
-    options = {"maxiter": 2000, "maxfun": 4000, "gtol": _FLAT, "ftol": 0, "maxcor": 20}
-    found = minimize(loss, np.zeros((size + 1) * kinds), jac=True, method="L-BFGS-B", options=options)
+    # Few earlier steps are kept in mind: with a quarter of a million numbers each takes more than the steps that it saves.
+    options = {"maxiter": 2000, "maxfun": 4000, "gtol": _FLAT, "ftol": 0, "maxcor": 4}
+    found = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options)
     if np.abs(found.jac).max() > _FLAT:
         raise ValueError(f"the regression stopped before its minimum: {found.message}")
     return found.x[: size * kinds].reshape(size, kinds), found.x[size * kinds :]
@@ -88,6 +97,10 @@ def fit(features: "csr_array", wanted: Floats) -> tuple[Floats, Floats]:
 def _letters(numbers: Floats) -> str:
     levels = np.clip(np.rint(numbers / LEVEL), -_MOST, _MOST).astype(int)
     return "".join(chr(ZERO + level) for level in levels)
+
+
+def _numbers(rows: Sequence[str]) -> Floats:
+    return np.array([[(ord(letter) - ZERO) * LEVEL for letter in row] for row in rows])
 
 
 def differs(one: AspectsFile, other: AspectsFile) -> str:
