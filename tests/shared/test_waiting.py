@@ -78,19 +78,19 @@ async def test_the_number_of_an_ended_connections_socket_is_anothers_to_use(
                     await conn.execute("SELECT pg_sleep(60)")
             elif how == "lost while idle":
                 await asyncio.sleep(0.1)
-        async with users.connection() as conn:
-            assert await (await conn.execute("SELECT 1")).fetchone() == (1,)
     # The loop has forgotten the number, so a socket that gets it is its own.
     loop = asyncio.get_running_loop()
     pairs: list[tuple[socket.socket, socket.socket]] = []
     while not any(number == end.fileno() for pair in pairs for end in pair) and len(pairs) < 50:
         pairs.append(socket.socketpair())
-    for near, far in pairs:
+    for near, far in (*pairs, *(pair[::-1] for pair in pairs)):
         near.setblocking(False)
         heard = asyncio.create_task(loop.sock_recv(near, 1))
         await asyncio.sleep(0)  # it waits, and is woken by the loop
         far.sendall(b"a")
         async with asyncio.timeout(30):
             assert await heard == b"a"
-        near.close()
-        far.close()
+    for end in (end for pair in pairs for end in pair):
+        end.close()
+    async with users.connection() as conn:
+        assert await (await conn.execute("SELECT 1")).fetchone() == (1,)

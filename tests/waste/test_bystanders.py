@@ -181,8 +181,20 @@ async def _stats(world: World) -> Any:
 
 
 async def _swept(world: World) -> Any:
+    """Where each sweep goes on."""
     await waste.update_sweep(world.conn, "images/", "images/a", 1, NOW)
     return [await waste.select_sweep(world.conn, prefix, NOW) for prefix in ("images/", "uploads/", "new/")]
+
+
+async def _rounds(world: World) -> Any:
+    """What a round that begins, one that goes on and one that ends have looked at and removed, when they began and ended."""
+    await world.insert("sweeps", prefix="new/", after="new/k", looked_at=7, removed=2, begun_at=LONG_AGO)
+    for prefix, after in (("images/", "images/a"), ("new/", "new/l"), ("uploads/", "")):
+        await waste.update_sweep(world.conn, prefix, after, 5, NOW)
+    cursor = await world.conn.execute(
+        "SELECT looked_at, removed, begun_at = %s, ended_at IS NOT NULL FROM sweeps ORDER BY prefix", [NOW]
+    )
+    return await cursor.fetchall()
 
 
 async def _not_ours(world: World) -> Any:
@@ -213,6 +225,7 @@ READS: list[Read] = [
     ("select_stats", _stats, [8, [["can", 3], ["metal", 3], ["glass", 2]], ASKED["success"]]),
     ("select_without_guide", lambda w: waste.select_without_guide(w.conn, 1), ["lee-missing"]),
     ("select_sweep", _swept, ["images/a", "uploads/k", ""]),
+    ("update_sweep", _rounds, [[5, 0, True, False], [12, 2, False, False], [12, 2, False, True]]),
     ("select_not_ours", _not_ours, [1, 4, 5]),
 ]
 
