@@ -38,6 +38,19 @@ def test_who_steps_down_from_root_keeps_none_of_its_groups(tmp_path: Path) -> No
     assert re.findall(r"\d+", said.partition("groups=")[2]) == [str(NOBODY)]
 
 
+def test_the_terminal_s_ctrl_c_reaches_the_emulator_alone_and_a_child_reads_orders_or_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "logs/one.log"
+    program = "import os; print(os.getsid(0) == os.getpid(), os.getcwd(), ascii(input() if os.environ['A'] else ''), flush=True)"
+    for orders in (True, False):
+        env = {"A": "x" if orders else ""}
+        child = spawn(Command("one", [sys.executable, "-S", "-c", program], env, log, cwd=tmp_path), orders)
+        if child.stdin is not None:
+            child.stdin.write(b"go\n")
+            child.stdin.close()
+        assert child.wait(60) == 0
+    assert log.read_text() == f"True {tmp_path} 'go'\nTrue {tmp_path} ''\n", "the second run's is added"
+
+
 def test_a_process_gives_no_port_twice_and_the_one_that_is_asked_for_again() -> None:
     given = [free_port() for _ in range(200)]
     assert len(set(given)) == len(given)

@@ -5,13 +5,17 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from k8s.programs import build
 from k8s.programs.build import gather
 from k8s.programs.images import Image, wanted
 from k8s.tools.store import sha256
 from runtime.closure import Checkout, ClosureError
+from runtime.services import ROOT
 from tests.k8s.conftest import different
 
 SCRIPT = "lib/flask_openapi_scalar/templates/scalar/js/scalar.standalone.js"
@@ -40,6 +44,34 @@ def test_another_machine_gathers_the_same_context(first: dict[str, str], another
     assert "lib/litestar/__init__.py" in first
     names = different(first, second)
     assert not names, f"these differ: {', '.join(names)}"
+
+
+def test_libraries_are_fetched_by_their_hashes_alone_and_nothing_changes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[str]] = []
+    monkeypatch.setattr(build, "_run", lambda words, **_: told.append(words))
+    texts = ["as it was"] * 2 + ["as it was", "changed"]
+    checkout: Any = SimpleNamespace(
+        root=ROOT,
+        image={"python": "3.11"},
+        lock=SimpleNamespace(pins={"one": "one==1 --hash=sha256:1", "other": "other==2"}),
+        text=lambda file: texts.pop(0),
+    )
+    monkeypatch.setattr(build, "Checkout", lambda root: checkout)
+    image: Any = SimpleNamespace(files=["shared/clock.py"], libraries=["one"], service=None)
+    (tmp_path / "first").mkdir()
+    gather(checkout, image, tmp_path / "first")
+    ((_, *words),) = told
+    lib, lock = tmp_path / "first/lib", tmp_path / "first/requirements.txt"
+    assert " ".join(words) == (
+        f"pip install --quiet --target {lib} --no-deps --require-hashes --only-binary :all:"
+        f" --python-platform {build.PLATFORM} --python-version 3.11 -r {lock}"
+    )
+    assert lock.read_text() == "one==1 --hash=sha256:1\n"
+    with pytest.raises(build.BuildError, match=r"^changed while the image was being built: shared/clock\.py$"):
+        gather(checkout, image, tmp_path / "second")
+    assert len(told) == 1
 
 
 def refer_to(checkout: Path, library: str) -> None:

@@ -147,16 +147,16 @@ def test_the_newest_records_are_kept_by_their_tags_without_their_manifests(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "_REMEMBERED", 2)
-    first = Record("a", {"login": "1"}, manifest="m")
+    first = Record("z", {"login": "1"}, manifest="m")  # the oldest, and not the first by its name
     remember([first])
-    assert recall("a") == Record("a", {"login": "1"})
-    assert recall("../plans/a") == recall("a"), "a tag leads nowhere else"
+    assert recall("z") == Record("z", {"login": "1"})
+    assert recall("../plans/z") == recall("z"), "a tag leads nowhere else"
     assert recall("unknown") == Record("unknown")
-    remember([Record("a", {"login": "2"})])
-    assert recall("a") == Record("a", {"login": "1"}), "a tag is of one content"
-    os.utime(state / "plans/a.json", (1, 1))
-    remember([Record("b")])
-    os.utime(state / "plans/b.json", (2, 2))
-    assert sorted(path.stem for path in (state / "plans").iterdir()) == ["a", "b"]
+    remember([Record("z", {"login": "2"})])
+    assert recall("z") == Record("z", {"login": "1"}), "a tag is of one content"
+    os.utime(state / "plans/z.json", (1, 1))
+    remember([Record("a")])
+    os.utime(state / "plans/a.json", (2, 2))
+    assert sorted(path.stem for path in (state / "plans").iterdir()) == ["a", "z"]
     remember([Record("c")])
-    assert sorted(path.stem for path in (state / "plans").iterdir()) == ["b", "c"]
+    assert sorted(path.stem for path in (state / "plans").iterdir()) == ["a", "c"]
