@@ -196,6 +196,7 @@ class Location:
         self.next_cursor: str | None = None
         self.requests: list[str] = []
         self.url = ""
+        self._clients: set[asyncio.StreamWriter] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Location"]:
@@ -204,8 +205,12 @@ class Location:
         self.url = f"http://127.0.0.1:{port}"
         async with server:
             yield self
+            # Since Python 3.12 a server that is closed waits until its clients have gone, and ours keep their connections.
+            for writer in self._clients:
+                writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients.add(writer)
         try:
             while head := (await reader.readuntil(b"\r\n\r\n")).decode():
                 self.requests.append(head)
