@@ -15,6 +15,7 @@ from shared.db import Connection
 from shared.fields import Count, Share, Time
 from shared.ids import first_id
 from shared.pages import row_behind
+from shared.together import later
 
 CategoryName = Annotated[
     Literal[
@@ -503,6 +504,9 @@ UPSERT_ITEMS = """
 
 async def lock_items(conn: Connection) -> None:
     """Make others who load items wait until this transaction ends; readers go on."""
+    # Longer than a request would wait: the load before has all items to write, and so has this one.
+    await later(conn, "SET LOCAL lock_timeout = '10min'")
+    await later(conn, "SET LOCAL statement_timeout = '10min'")
     await conn.execute("LOCK TABLE items IN SHARE ROW EXCLUSIVE MODE")
 
 

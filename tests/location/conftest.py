@@ -68,6 +68,7 @@ async def put(database: Database) -> AsyncIterator[Put]:
 
     async def write(*rows: sql.CenterRow) -> list[UUID]:
         async with database.transaction() as conn:
+            await sql.lock_centers(conn)
             await sql.insert_centers(conn, source, rows)
         return [row.id for row in rows]
 

@@ -9,7 +9,7 @@ import pytest
 from emulator.servers.postgres import Postgres
 from functions.recycle_info import dataset, import_items
 from runtime.services import find
-from shared.db import Database
+from shared.db import Connection, Database
 from tests.clusters import Clusters
 from tests.support import held_up
 
@@ -226,3 +226,16 @@ async def test_a_load_waits_for_the_one_before_it_and_readers_for_neither(
     report = await loading
     # It has seen what the one before it wrote.
     assert (report["added"], report["removed"]) == (1, 1)
+
+
+async def test_a_load_and_the_wait_for_another_may_take_longer_than_a_request(empty: Database) -> None:
+    async def limits(conn: Connection) -> list[str]:
+        cursor = await conn.execute("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
+        return list(*await cursor.fetchall())
+
+    async with empty.transaction() as conn:
+        before = await limits(conn)
+        await import_items.load(conn, [])
+        assert await limits(conn) == ["10min", "10min"]
+    async with empty.transaction() as conn:
+        assert await limits(conn) == before != ["10min", "10min"]
