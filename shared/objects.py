@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from shared import clock, spans
 from shared.errors import Unavailable
-from shared.s3 import Bucket, Stumbled, whole
+from shared.s3 import PATIENCE, Bucket, Stumbled, whole
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -125,11 +125,12 @@ class ObjectStore:
         *,
         query: dict[str, str] | None = None,
         max_bytes: int | None = None,
+        patience: tuple[float, float] | None = None,
     ) -> BaseHTTPResponse:
         """The store's answer, read as a whole: 200, 204 or 404. Of any other, and of half of one, another is asked for."""
         for left in range(self._requests.attempts - 1, -1, -1):
             try:
-                answer = self._requests.ask(method, key, body, headers, query)
+                answer = self._requests.ask(method, key, body, headers, query, patience=patience)
                 length = answer.headers.get("Content-Length", "")
                 # One without a length too: how much of it there is would be seen at the end alone.
                 if (
@@ -181,12 +182,19 @@ class ObjectStore:
 
         query = {"list-type": "2", "encoding-type": "url", "max-keys": str(limit), "prefix": prefix}
         with self._guard(prefix):
-            return listed(self._ask_bucket("GET", query | ({"start-after": after} if after else {})))
+            # No one waits for a list, in a host either, and a full page takes a busy store seconds.
+            return listed(self._ask_bucket("GET", query | ({"start-after": after} if after else {}), patience=PATIENCE))
 
     def _ask_bucket(
-        self, method: str, query: dict[str, str], body: bytes = b"", headers: dict[str, str] | None = None
+        self,
+        method: str,
+        query: dict[str, str],
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        patience: tuple[float, float] | None = None,
     ) -> bytes:
-        answer = self._ask(method, "", body, headers, query=query)
+        answer = self._ask(method, "", body, headers, query=query, patience=patience)
         if answer.status == 404:
             raise Stumbled("there is no such bucket")
         content: bytes = answer.data

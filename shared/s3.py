@@ -66,11 +66,10 @@ class Bucket:
         """With the certificates and the proxies that boto3 uses."""
         from botocore.httpsession import get_cert_path
         from botocore.utils import get_environ_proxies
-        from urllib3 import PoolManager, ProxyManager, Timeout
+        from urllib3 import PoolManager, ProxyManager
 
         proxy = get_environ_proxies(self.address).get(self.address.partition(":")[0])
-        connect, read = self.patience
-        given: Any = {"timeout": Timeout(connect=connect, read=read), "retries": False, "maxsize": KEPT}
+        given: Any = {"retries": False, "maxsize": KEPT}
         given["ca_certs"] = get_cert_path(verify=True)
         return ProxyManager(proxy, **given) if proxy else PoolManager(**given)
 
@@ -98,8 +97,13 @@ class Bucket:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
+        *,
+        patience: tuple[float, float] | None = None,
     ) -> BaseHTTPResponse:
         """Send one request for an object (the bucket itself: key ""). The answer's body is not read yet.
+
+        Args:
+            patience: seconds to connect and to wait for bytes, where they are not the bucket's own.
 
         Raises:
             Stumbled: the store does not answer.
@@ -113,15 +117,20 @@ class Bucket:
             address += f"?{urlencode(query, quote_via=quote, safe='-_.~')}"
         signed = AWSRequest(method, address, headers=dict(headers or {}), data=body)
         S3SigV4Auth(self._credentials(), "s3", self._settings.aws_region).add_auth(signed)
-        return self._send(method, address, body, dict(signed.headers.items()))
+        return self._send(method, address, body, dict(signed.headers.items()), *(patience or self.patience))
 
-    def _send(self, method: str, address: str, body: bytes, headers: dict[str, str]) -> BaseHTTPResponse:
+    def _send(
+        self, method: str, address: str, body: bytes, headers: dict[str, str], connect: float, read: float
+    ) -> BaseHTTPResponse:
+        from urllib3 import Timeout
         from urllib3.exceptions import HTTPError, TimeoutError  # noqa: A004 - urllib3's own
 
-        begun = time.monotonic()
+        begun, timeout = time.monotonic(), Timeout(connect=connect, read=read)
         while True:
             try:
-                answer = self._http.urlopen(method, address, body=body or None, headers=headers, preload_content=False)
+                answer = self._http.urlopen(
+                    method, address, body=body or None, headers=headers, timeout=timeout, preload_content=False
+                )
             except TimeoutError as error:
                 if self._heard < begun or time.monotonic() - begun > BUSY:
                     raise Stumbled(type(error).__name__) from error

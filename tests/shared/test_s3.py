@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.objects import ObjectStore
 from shared.s3 import Bucket, Stumbled
 from shared.settings import Settings
 
@@ -38,6 +39,14 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(int(self.path.rpartition("/")[2]) if self.path[-3:].isdigit() else 200)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def do_GET(self) -> None:
+        self.server.leave.wait(0.5)
+        page = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         pass
@@ -70,6 +79,15 @@ def test_an_answer_may_take_longer_than_a_connection(bucket: Bucket) -> None:
     answer = bucket.ask("HEAD", "late")
     answer.drain_conn()
     assert answer.status == 200
+
+
+def test_a_list_may_take_longer_than_what_somebody_waits_for(bucket: Bucket) -> None:
+    bucket.patience = (0.2, 0.1)
+    with pytest.raises(Stumbled):
+        bucket.ask("HEAD", "late")
+    objects = ObjectStore(bucket._settings, waiting=True)
+    objects._requests = bucket
+    assert list(objects.page("images/", "", 10)) == []
 
 
 def test_a_store_that_answers_others_meanwhile_is_asked_again(store: Store, bucket: Bucket) -> None:
