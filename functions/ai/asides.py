@@ -26,7 +26,7 @@ _WITH = re.compile(rf"(?:\s?{GRAMMAR.counts.source}\s?[가-힣]{{1,2}})?(?:이?�
 # "빈 캔에 성냥 넣어서 버려도 돼?"
 _PUT_IN = re.compile(r"[을를도]?\s?넣(?:고|어서?) 버")
 _OBJECTS = re.compile(r"[을를]\s")
-_HOLDS = re.compile(r"째|에\s?(?:담|넣|싸)")
+_HOLDS = re.compile(r"째|에\s?(?:담|넣|싸)|\s?[안속][에의]?\s")
 _TOGETHER = re.compile(r"(?:이?랑|하고|와|과) (?:같이|함께|한데|같은|섞)")
 # What the rules' word adds to the odds, and how sure it must be of a second thing.
 _RULES = 0.6

@@ -1,14 +1,14 @@
 """A question as the rules ask about it: its scene, what they look up beyond that, and what they say."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 from functions.ai import bins, parts, rest, roles, sounds, topic
 from functions.ai.facts import asked, ending_in, facts
 from functions.ai.interfaces import Question
-from functions.ai.mentions import mentions
+from functions.ai.mentions import HELD, mentions
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import MANY, MEANT, MOST_ITEMS, Scene, scene
 from functions.ai.understood import Understood
@@ -93,17 +93,28 @@ class Asking:
 
     @cached_property
     def topic(self) -> list[Item]:
-        """What the conversation is about, for a question that leans on it; each turn is a search, whichever rules ask."""
-        turns = list(self.question.history)
-        for number in range(len(turns) - 1, max(-1, len(turns) - 9), -1):
-            if turns[number].role == "user" and (items := self._spoken_of(turns[number].content, turns[number + 1 :])):
-                return items
-        return []
+        """What the conversation is about, for a question that leans on it, whichever rules ask."""
+        return next(self.topics(), [])
 
-    def _spoken_of(self, text: str, after: Sequence[Turn]) -> list[Item]:
-        of_it = scene(facts(Question(text)), self.neighbours)
+    def topics(self) -> Iterator[list[Item]]:
+        """What was spoken of, the last first; each turn is a search."""
+        turns = self.question.history
+        for number in range(len(turns) - 1, max(-1, len(turns) - 9), -1):
+            if turns[number].role == "user" and (items := self._spoken_of(number)):
+                yield items
+
+    def _spoken_of(self, number: int) -> list[Item]:
+        """What a turn was about by itself: none where it leaned on an earlier one ("테이프 붙어 있으면?")."""
+        turns = self.question.history
+        text, after = turns[number].content, turns[number + 1 :]
+        of_it = scene(facts(Question(text, turns[:number])), self.neighbours)
         before, found = of_it.facts, of_it.found
-        named = [one for one in of_it.named if not bins.is_where(one, before.text)] or of_it.first
+        named = [one for one in of_it.named if not bins.is_where(one, before.text)]
+        of_before = of_it.leans or (before.said and before.short and of_it.named and not before.disposal)
+        if of_before and all(ROLES.stored.is_all(one.words(before.text)) for one in named):
+            # "색깔 있는 건?", "플라스틱이야" are about another thing, which their answer names.
+            return self._answered(after) if before.kind or of_it.named else []
+        named = named or of_it.first
         if (
             before.disposal
             or before.state
@@ -142,6 +153,15 @@ class Asking:
         named = roles.things(mentions(read, self.neighbours.search(read, MANY)), read)
         words = [one.words(read) for one in named]
         return any(not ROLES.where.is_all(word) and not parts.is_part(word) for word in words)
+
+    def of_kind(self, topic: Item, kind: str, words: str = "") -> list[Item]:
+        """The thing of another kind than the one named, where there is such an item; else that one."""
+        holder = HELD.search(words)
+        for base in (*reversed(topic.name.split()), *([holder[0]] if holder and holder[0] != "통" else [])):
+            for item in self.neighbours.search(f"{kind} {base}", 5):
+                if any(name.startswith(kind) and base in name for name in item.names()):
+                    return [item]
+        return [topic]
 
     def called(self, name: str) -> list[Item]:
         """The item of exactly that name."""

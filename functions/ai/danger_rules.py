@@ -47,10 +47,9 @@ def _danger_of_before(ask: Asking) -> Situation | None:
     # "마셨으면?" after a pesticide
     if not (fact.cases or (fact.said and fact.short)) or ask.scene.things or not (ask.scene.leans or photo):
         return None
-    if photo is not None and not photo.turns_ago:
+    names = [item.name for item in ask.topic] if photo is None or photo.turns_ago else []
+    if photo is not None and not names:
         kind = MATERIALS.get(photo.waste_type or "")
         names = [item.name for item in ask.photographed(photo)] or (kind.ko[:1] if kind else [])
-    else:
-        names = [item.name for item in ask.topic]
     both = [(plain(name), f"{plain(name)} {fact.text}") for name in names]
     return next((one for one in SITUATIONS for name, all_ in both if one.there(all_) and not one.there(name)), None)

@@ -1,12 +1,13 @@
 """The rules for what is said after a thing: it turns to something else, asks of its part, of another likewise, or of it again."""
 
 import re
+from itertools import islice
 
 from functions.ai import bins, parts, rest, topic
 from functions.ai.asking import Asking
 from functions.ai.retrieval import Item
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import GRAMMAR, ROLES
+from functions.ai.vocabulary import ASPECT_OF_PART, GRAMMAR, ROLES
 
 # Letters that a name has at least.
 _NAME = 2
@@ -70,6 +71,77 @@ def bin_of_its_part(ask: Asking) -> Understood | None:
     asked = bins.said_type(scene.first[0].words(fact.text))
     before = ask.topic
     return ask.understood("bin_of_its_part", before, aspects=("bin",), bin=asked) if before and asked else None
+
+
+def data_of_what_was_spoken_of(ask: Asking) -> Understood | None:
+    """ "안에 있는 사진은 어떡해?" after a laptop."""
+    scene, text = ask.scene, ask.scene.facts.text
+    if not _remark(ask) or not all(ROLES.stored.is_all(one.words(text)) for one in scene.first):
+        return None
+    if not ROLES.stored.within(text) or "data" in scene.aspects or not (before := ask.topic[:1]):
+        return None
+    ours = before[0].category == "electronics" and "data" in before[0].answers
+    return ask.understood("data_of_what_was_spoken_of", before, aspects=("data",), polar=False) if ours else None
+
+
+def of_some_stuff(ask: Asking) -> Understood | None:
+    """ "플라스틱이야", "나무면?" after a thing: the one of that stuff, or what the thing's own lines say of it."""
+    scene, text = ask.scene, ask.scene.facts.text
+    if not (_remark(ask) and len(scene.first) == 1 and bins.is_where(scene.first[0], text)):
+        return None
+    word, after = scene.first[0].words(text), text[scene.first[0].end :]
+    if scene.first[0].start or not _OF_STUFF.fullmatch(after) or len(before := ask.topic) != 1:
+        return None
+    of_it = ask.of_kind(before[0], word)
+    said = any(word in line for line in (before[0].described("ko"), *before[0].steps("ko")))
+    if of_it == before and not said:
+        return None
+    return ask.understood("of_some_stuff", of_it, aspects=(), polar=False)
+
+
+_OF_STUFF = re.compile(r"(?:이?야|이?에요|예요|이면|면|은|는|인데|이라면|라면|으로 된 거|로 된 거)요?[\s?!.~]*")
+
+
+def of_what_was_spoken_of(ask: Asking) -> Understood | None:
+    """ "케이스는?" after a phone and its charger: the phone's, where there is such an item."""
+    scene, fact = ask.scene, ask.scene.facts
+    if not (_remark(ask) and fact.again) or fact.whole or len(scene.first) > 1:
+        return None
+    found = _ITS.match(fact.text)
+    words = scene.first[0].words(fact.text) if scene.first else found[1] if found else ""
+    if not words:
+        return None
+    for before in islice(ask.topics(), 2):
+        names = before[0].names()
+        wanted = {f"{name}{words}".replace(" ", "") for name in names}
+        for name in [one for one in names if not one.isascii()][:_NAMES]:
+            for item in ask.neighbours.search(f"{name}{words}", 3):
+                if item.id != before[0].id and wanted & {one.replace(" ", "") for one in item.names()}:
+                    return ask.understood("of_what_was_spoken_of", [item])
+    return None
+
+
+# Names of a thing that are tried with what is its own.
+_NAMES = 2
+
+
+_ITS = re.compile(r"(?:그럼 |그러면 |그리고 )?([가-힣a-z]{1,6}?)(?:은|는|도)요?[\s?!.~]*$")
+
+
+def both_spoken_of(ask: Asking) -> Understood | None:
+    """ "둘이 같이 내도 돼?": the two things that were spoken of last."""
+    scene, fact = ask.scene, ask.scene.facts
+    if not _remark(ask) or scene.things or scene.part or not (fact.together or GRAMMAR.both.within(fact.text)):
+        return None
+    if fact.together and (part := ask.asked_before.part) and (whole := ask.topic[:1]):
+        # "같이 버려도 돼?" after its cap
+        aspect = ASPECT_OF_PART[part[0]]
+        return ask.understood("both_spoken_of", whole, aspects=(aspect,) if aspect else ())
+    if not GRAMMAR.both.within(fact.text):
+        return None
+    before = list(islice(ask.topics(), 2))
+    items = before[0] if before and len(before[0]) > 1 else [one for each in reversed(before) for one in each[:1]]
+    return ask.understood("both_spoken_of", items) if len({item.id for item in items}) > 1 else None
 
 
 def likewise(ask: Asking) -> Understood | None:

@@ -30,6 +30,24 @@ def runs(named: Sequence[Mention], text: str) -> list[list[Mention]]:
     return found
 
 
+def come_back_to(named: Sequence[Mention], text: str) -> list[Mention]:
+    """Of several things the one that is asked about in the end: "튜브랑 빗이 남았는데 튜브는 어디에"."""
+    again = _BACK.search(text)
+    said = [one for one in named if again and one.end <= again.start() and one.words(text).endswith(again["word"])]
+    return said or list(named)
+
+
+_BACK = re.compile(r"(?<=[데고만])\s(?P<word>[가-힣]+?)[은는](?:요?\?|\s(?:어디|어떻게|어떡|어쩌|어느|무슨|뭘로|뭐로))")
+
+
+def taken_off(one: Mention, text: str) -> bool:
+    """Whether a thing comes off before another is put somewhere: "커튼 고리 떼고 의류함에 넣어야 하나"."""
+    return _OFF.match(text, one.end) is not None
+
+
+_OFF = re.compile(r"[을를은는도]?\s(?:다 |먼저 |꼭 )?(?:떼|빼|벗기|닦|분리하|뜯)고\s.*(?:버|넣|내)")
+
+
 def joined(named: Sequence[Mention], word: str, text: str) -> bool:
     """Whether a list joins a thing and the word after it: "용기랑 뚜껑"."""
     matches = (AND.match(text, one.end) for one in named)

@@ -52,7 +52,7 @@ class _Asked(Struct, frozen=True):
 def part_of_a_thing(ask: Asking) -> Understood | None:
     """A part of a thing named here or before: the part's own item, or the thing's lines about it."""
     scene = ask.scene
-    if scene.part is None:
+    if scene.part is None or _WRAPPING.search(scene.facts.text):
         return None
     whole = [one.item for one in scene.named] or ask.meant()
     topic = whole or (ask.topic if scene.leans or scene.plainly else [])
@@ -60,6 +60,10 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
         return None
     asked = _Asked(ask, *scene.part, whole, topic)
     return next((found for rule in _ABOUT_THE_WHOLE if (found := rule(asked)) is not None), None) or _by_itself(asked)
+
+
+# "비닐에 싸서?" asks of no part.
+_WRAPPING = re.compile(rf"{PARTS['film'].source}(?:으?로|에)\s*(?:잘\s*)?{ROLES.wrapped.source}")
 
 
 def _stickers(asked: _Asked) -> Understood | None:

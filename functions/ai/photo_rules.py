@@ -11,9 +11,12 @@ def about_the_photo(ask: Asking) -> Understood | None:
     photo, scene = ask.question.photo, ask.scene
     named = [one for one in scene.things if not parts.is_part(one.words(scene.facts.text))]
     elsewhere = named and not scene.facts.isnt and (scene.facts.turns or not scene.facts.refers)
-    if photo is None or elsewhere or (photo.turns_ago and not _still_about(ask, photo)):
+    # "플라스틱이야" of a photo that showed nothing tells what it is.
+    told = photo is not None and photo.waste_type == "unknown" and scene.facts.short and not named
+    said_type = bins.said_type(scene.facts.text) if scene.facts.isnt or told else None
+    still = photo is not None and (_still_about(ask, photo) or (told and said_type and photo.turns_ago == 1))
+    if photo is None or elsewhere or (photo.turns_ago and not still):
         return None
-    said_type = bins.said_type(scene.facts.text) if scene.facts.isnt else None
     seen = said_type if said_type and said_type != photo.waste_type else photo.waste_type
     said_type = seen if seen != photo.waste_type else None
     items = ask.photographed(photo) if said_type is None else []

@@ -35,7 +35,7 @@ _SAYS_OF = re.compile(r"[은는도이가만]\s")
 # "신발박스 자석 달린거", "토치 부탄가스 꽂힌 채로": what a thing bears.
 _BORNE = re.compile(r"[이가도]?\s?(?:달린|꽂힌|꽂은|붙은|붙인|박힌|끼워진|끼운|걸린|씌운|씌워진)\s?(?:거|것|채|건|걸)")
 # "분유통 안에 숟가락은 어디에"
-_INSIDE = re.compile(r"\s?(?:안에|속에|안의|속의)\s(?:있는 |있던 |든 |들어 있는 |들어 있던 )?")
+_INSIDE = re.compile(r"\s?[안속][에의]?\s(?:있는 |있던 |든 |들어 ?있는 |들어 ?있던 )?")
 _HOLDER = re.compile(
     rf"[이가을를도]?\s(?:[가-힣]+\s){{0,3}}?{_VERBAL}(?:[가-힣]+{reading.ending_in(4)}\s)?"
     rf"(?:{ROLES.stuff.source}\s?)?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"

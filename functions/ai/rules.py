@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from functions.ai import bins, parts, rest, roles, sounds, topic
 from functions.ai.asking import Asking
 from functions.ai.collection_rules import another_bag, bag_itself, collection_itself, food_waste_itself
@@ -10,20 +12,24 @@ from functions.ai.danger_rules import in_danger
 from functions.ai.follow_rules import (
     asked_of_what_was_spoken_of,
     bin_of_its_part,
+    both_spoken_of,
+    data_of_what_was_spoken_of,
     likewise,
+    of_some_stuff,
+    of_what_was_spoken_of,
     part_of_what_was_spoken_of,
     turned_to_something_else,
     whatever_was_spoken_of,
 )
 from functions.ai.interfaces import Question
-from functions.ai.mentions import HELD
 from functions.ai.part_rules import part_of_a_thing
 from functions.ai.photo_rules import about_the_photo
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.scene import MEANT
 from functions.ai.understood import Understood
 from functions.ai.unknown_rules import not_ours_to_know
-from functions.ai.vocabulary import DOWN, ROLES, TOPICS
+from functions.ai.vocabulary import DOWN, GRAMMAR, ROLES, TOPICS
+from shared.messages import Photo
 
 # A search score from which an item may be meant: it is offered when we ask back.
 _GUESSED = 0.35
@@ -51,6 +57,24 @@ def greeted(ask: Asking) -> Understood | None:
     if scene.facts.greets and (not says_more or TOPICS.greetings.is_all(scene.facts.text.rstrip("?!.~ "))):
         return ask.understood("greeted", on_topic=False, near=False)
     return None
+
+
+def said_again(ask: Asking) -> Understood | None:
+    """ "다시 말해줘", "영어로": the answer of before, in the language that is asked for."""
+    scene, text = ask.scene, ask.scene.facts.text
+    english, korean = GRAMMAR.in_english.within(text), GRAMMAR.in_korean.within(text)
+    again = scene.facts.said and scene.facts.short and (english or korean or GRAMMAR.repeat.within(text))
+    if not again or scene.first:
+        return None
+    turns = ask.question.history
+    last = max(number for number, turn in enumerate(turns) if turn.role == "user")
+    before = Question(turns[last].content, turns[:last], photo=_photo_of_before(ask.question.photo))
+    language = "en" if english else "ko" if korean else scene.facts.language
+    return replace(understand(before, ask.neighbours), language=language)
+
+
+def _photo_of_before(photo: Photo | None) -> Photo | None:
+    return replace(photo, turns_ago=max(0, photo.turns_ago - 1)) if photo else None
 
 
 def about_something_else(ask: Asking) -> Understood | None:
@@ -109,8 +133,6 @@ def things_named(ask: Asking) -> Understood | None:
     if len(items) == 1 and _beside_it(ask, named[0].end) and (before := ask.topic):
         # "유리병이랑 같이?" after a thing
         return ask.understood("things_named", [*before[:1], *items], together=True, polar=True)
-    if len(named) == 1 and (with_it := _of_before(ask, named[0].words(ask.scene.facts.text))):
-        return ask.understood("things_named", with_it)
     alone = len(named) == 1 and not parts.AT_END.search(named[0].words(ask.scene.facts.text))
     kind = ask.scene.of_kind(named[0]) if alone else None
     if named and all(bins.is_where(one, ask.scene.facts.text) for one in named):
@@ -119,27 +141,8 @@ def things_named(ask: Asking) -> Understood | None:
         items = next(([item] for item in ask.scene.found[:5] if sounds.nearly(name, item.names())), items)
     if kind and not any(name.startswith(kind) for name in items[0].names()):
         # "투명한 커피컵"
-        items = _of_kind(items[0], kind, ask.neighbours, named[0].words(ask.scene.facts.text))
+        items = ask.of_kind(items[0], kind, named[0].words(ask.scene.facts.text))
     return ask.understood("things_named", items) if items else None
-
-
-def _of_before(ask: Asking, words: str) -> list[Item]:
-    """ "포장지는?" after butter is the butter's, where there is such an item."""
-    fact = ask.scene.facts
-    if not (fact.said and fact.short and fact.again) or fact.whole:
-        return []
-    if not (before := ask.topic):
-        return []
-    wholes = [name for name in before[0].names() if not name.isascii()][:_NAMES]
-    for wanted in (f"{name}{words}".replace(" ", "") for name in wholes):
-        found = ask.neighbours.search(wanted, 3)
-        if of_it := [item for item in found if wanted in (name.replace(" ", "") for name in item.names())]:
-            return of_it[:1]
-    return []
-
-
-# Names of a thing that are tried with a part's.
-_NAMES = 3
 
 
 def _beside_it(ask: Asking, end: int) -> bool:
@@ -175,21 +178,11 @@ def what_was_spoken_of(ask: Asking) -> Understood | None:
         # "together with plastic bags?"
         return ask.understood("what_was_spoken_of", [*items, *with_it], together=True, polar=True)
     if items and scene.facts.kind:
-        items = _of_kind(items[0], scene.facts.kind, ask.neighbours)
+        items = ask.of_kind(items[0], scene.facts.kind)
     if items and (cases := ask.as_before()):
         # "그럼 신문지에 싸면 되나요?" after a broken bottle
         return ask.understood("what_was_spoken_of", items, cases=cases, aspects=ask.scene.as_it_is)
     return ask.understood("what_was_spoken_of", items) if items else None
-
-
-def _of_kind(topic: Item, kind: str, neighbours: Neighbours, words: str = "") -> list[Item]:
-    """The thing of another kind than the one named, where there is such an item; else that one."""
-    holder = HELD.search(words)
-    for base in (*reversed(topic.name.split()), *([holder[0]] if holder and holder[0] != "통" else [])):
-        for item in neighbours.search(f"{kind} {base}", 5):
-            if any(name.startswith(kind) and base in name for name in item.names()):
-                return [item]
-    return [topic]
 
 
 def name_alone(ask: Asking) -> Understood | None:
@@ -248,11 +241,14 @@ RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     gives_orders,
     thrown_away_in_words,
     greeted,
+    said_again,
     in_danger,
     not_ours_to_know,
     about_the_photo,
     about_something_else,
     named_in_passing,
+    both_spoken_of,
+    data_of_what_was_spoken_of,
     turned_to_something_else,
     what_is_not_taken,
     food_waste_itself,
@@ -260,6 +256,8 @@ RULES: tuple[Callable[[Asking], Understood | None], ...] = (
     another_bag,
     part_of_what_was_spoken_of,
     bin_of_its_part,
+    of_some_stuff,
+    of_what_was_spoken_of,
     part_of_a_thing,
     likewise,
     things_named,

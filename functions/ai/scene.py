@@ -96,7 +96,8 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
     found = neighbours.search(text, MANY)
     mentioned = _mentioned(fact, found, neighbours)
     said = bool(fact.said)
-    first = asides.asked(mentioned, roles.things(mentioned, text, follows=said), text, follows=said)[:MOST_ITEMS]
+    first = asides.asked(mentioned, roles.things(mentioned, text, follows=said), text, follows=said)
+    first = lists.come_back_to(first, text)[:MOST_ITEMS]
     if said and fact.short and fact.polar and all(_goes_down(one, fact) for one in first):
         first = []
     near = fact.near and bool(first or fact.place)
@@ -141,9 +142,12 @@ def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[M
     """The items that a text names, or means by a name that is put together of its words."""
     text = fact.text
     mentioned = _held(mentions(text, found), text, neighbours)
-    tools = [one for one in mentioned if wrapped.as_tool(one, text)]
+    tools = [one for one in mentioned if wrapped.as_tool(one, text) or lists.taken_off(one, text)]
     if tools and all(one in tools or bins.is_where(one, text) for one in mentioned):
         mentioned = [*(_shorter(tools, text, found) or tools), *(one for one in mentioned if one not in tools)]
+    if any(one.item.category == "electronics" for one in mentioned):
+        # "외장하드 안에 파일 지워야 해?"
+        mentioned = [one for one in mentioned if not ROLES.stored.is_all(one.words(text))]
     if "full" in fact.cases:
         mentioned = [_left_over(one, text, neighbours) for one in mentioned]
     best = found[0] if found and found[0].score >= _NAMED else None
@@ -152,6 +156,12 @@ def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[M
         mentioned = [Mention(best, 0, len(text))]
     if len(mentioned) == 1:
         mentioned = _before_a_bin(mentioned[0], text, found)
+    if collected := [one for one in mentioned if bins.collected(one, text)]:
+        # "옷걸이랑 옷 같이 의류수거함에": the bin bears another name of a thing.
+        mentioned = sorted(
+            [*mentioned, *mentions(rest.without(text, mentioned), (one.item for one in collected))],
+            key=lambda one: one.start,
+        )
     things = [one for one in mentioned if not bins.collected(one, text)]
     # "만두 유리병 수거함에 넣어도 돼?", and after a thing "유리병 수거함에 넣으면 안 돼?".
     return things if things or (fact.said and fact.short) else mentioned

@@ -31,6 +31,10 @@ class Grammar(Struct, frozen=True):
     barred: Words
     omitted: Words
     negated: Words
+    both: Words
+    repeat: Words
+    in_english: Words
+    in_korean: Words
 
 
 class Topics(Struct, frozen=True):
@@ -113,6 +117,7 @@ class Roles(Struct, frozen=True):
     belonging: Words
     of_plants: Words
     matter: Words
+    stored: Words
 
 
 class Ways(Struct, frozen=True):

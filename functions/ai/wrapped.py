@@ -12,6 +12,8 @@ _DIRT = re.compile(rf"[이가을를도만]?\s*(?:물[이가]?\s*)?(?:{ROLES.degr
 _TOOL = re.compile(rf"(?:으로|로|에)\s*(?:잘\s*)?{ROLES.wrapped.source}|(?<=[지이닐투랩일건])\s(?:싸서|싸고|싸야|깔고)")
 # "비닐봉지째", "철사 부분": what it is in, and a part of it.
 _WHOLE = re.compile(r"째|\s?부분")
+# "국물 다 버리고 컵라면 용기만": what was in it is gone.
+_GONE = re.compile(r"[을를은는도]?\s(?:다 |싹 |전부 |먼저 )?(?:버리|비우|쏟|따라 ?내|먹|마시)고\s.*[가-힣]만\s")
 _WITH = re.compile(rf"{ROLES.together.source}(?![가-힣])")
 _WITH_A = re.compile(rf"{ROLES.together.source}\s*$")
 SAID = re.compile(r"(?:이?니까|이?라서|이?잖아|이?라며|이?라던데|인데|이?거든)")
@@ -69,6 +71,7 @@ def _beside(one: Mention, text: str, *, follows: bool) -> bool:
         or _DIRT.match(text, one.end)
         or _TOOL.match(text, one.end)
         or _WHOLE.match(text, one.end)
+        or _GONE.match(text, one.end)
         or (ROLES.stuff.is_all(one.words(text)) and parts.PART_NEXT.match(text, one.end))
         or (follows and ROLES.where.is_all(one.words(text)) and _WITH.match(text, one.end))
     )

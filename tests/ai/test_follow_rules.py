@@ -6,7 +6,7 @@ from functions.ai.interfaces import Question
 from functions.ai.questions import EmbeddedQuestions
 from functions.ai.retrieval import Neighbours
 from shared.calls import Calls
-from shared.messages import Turn
+from shared.messages import Photo, Turn
 
 
 def answered(known: Calls, said: str, text: str) -> tuple[list[str], str]:
@@ -92,3 +92,73 @@ def test_a_short_question_after_a_thing_is_not_declined(known: Calls, said: str,
 
 def test_other_talk_after_a_thing_is_declined(known: Calls) -> None:
     assert answered(known, "노트북 버릴 때", "정치 얘기 해줘")[0] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "things", "line"),
+    [
+        # A turn that leans on an earlier one is about that one.
+        (["스티로폼 상자 어떻게 버려?", "테이프 붙어 있으면?", "더러우면?"], ["스티로폼 상자"], "씻어도"),
+        (["깨진 유리 버려", "신문지에 싸면 돼?", "많으면?"], ["깨진 유리"], "깨진 유리"),
+        (["노트북 버리려는데", "사진은 어떻게 해?", "배터리는 빼야 돼?"], ["노트북 컴퓨터"], "네"),
+        # What a thing is of.
+        (["화분 버려", "플라스틱이야"], ["플라스틱 화분"], "플라스틱으로"),
+        (["도마 버려", "나무야", "플라스틱은?"], ["플라스틱 도마"], "플라스틱류"),
+        # A thing's own, before others of that name; also of the thing before last.
+        (["휴대폰 버리는 법", "충전기는?", "케이스는?"], ["휴대전화 케이스"], "종량제"),
+        (["자전거 버릴래", "타이어는?"], ["자전거 타이어"], "종량제"),
+        (["페인트 버려", "굳었어", "통은?"], ["페인트통"], "고철"),
+        # Both.
+        (["우유팩 버려", "박스 버려", "두 개 같이 묶어도 돼?"], ["우유팩", "종이상자"], "아니요, 따로"),
+        (["우유팩 버리는 법", "두유팩도 똑같이?", "둘이 같이 내도 돼?"], ["우유팩", "멸균팩"], "네, 같은 곳"),
+        (["배달용기 버려", "뚜껑은?", "같이 버려도 돼?"], ["배달 용기"], "뚜껑은 함께"),
+        (["안에 있는 사진은 어떡해", "노트북 고장났어", "안에 있는 사진은 어떡해"], ["노트북 컴퓨터"], "개인정보"),
+        (["신발 버려", "한 짝만 있어", "그래도 의류수거함?"], ["신발"], ""),
+        (["기저귀 버려", "똥은?", "비닐에 싸서?"], ["기저귀"], ""),
+    ],
+)
+def test_what_is_said_in_several_turns_is_about_what_they_come_back_to(
+    known: Calls, said: list[str], things: list[str], line: str
+) -> None:
+    found, first = answered_last(known, said)
+    assert found == things
+    assert line in first
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (["페트병 버려", "다시 말해줘"], "투명 페트병"),
+        (["우유팩 어떻게 버려", "영어로 알려줘"], "Milk carton"),
+        (["plastic bottle", "in Korean please"], "투명 페트병"),
+        (["우유팩 버려", "헹궈야 해?", "뭐라고?"], "네"),
+    ],
+)
+def test_the_same_is_said_again_in_the_language_that_is_asked_for(known: Calls, said: list[str], line: str) -> None:
+    assert answered_last(known, said)[1].startswith(line)
+
+
+def answered_last(known: Calls, said: list[str]) -> tuple[list[str], str]:
+    """The things that the answer to the last turn is about, and its first line; each turn before has its answer."""
+    provider = EmbeddedQuestions(Neighbours(known))
+    history: tuple[Turn, ...] = ()
+    for text in said:
+        answer = provider.answer(Question(text, history), lambda *_: None)
+        history = (*history, Turn("user", text), Turn("assistant", answer.text))
+    return [source.name for source in answer.record.sources], answer.text.partition("\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("seen", "text", "line"),
+    [
+        ("unknown", "플라스틱이야", "플라스틱류라면"),
+        ("unknown", "비닐이야", "비닐류라면"),
+        ("lighting", "깨졌어", "먼저 창문을"),
+        ("glass", "깨졌으면?", "베이지 않게"),
+    ],
+)
+def test_what_is_told_after_a_photo_is_about_what_it_shows(known: Calls, seen: str, text: str, line: str) -> None:
+    history = (Turn("user", "이거 뭐야"), Turn("assistant", "…"))
+    asked = Question(text, history, photo=Photo("success", seen, 0.7, turns_ago=1))
+    answer = EmbeddedQuestions(Neighbours(known)).answer(asked, lambda *_: None)
+    assert line in answer.text.split("\n\n", 1)[0]
