@@ -221,6 +221,20 @@ def test_a_snapshot_of_a_running_server_does_not_say_that_it_runs(tmp_path: Path
     assert not (state.path / "snapshots" / "one" / "cluster" / "postmaster.pid").exists()
 
 
+def test_a_snapshot_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, told = make_state(tmp_path), tmp_path / "told"
+    place = state.path / "snapshots/one"
+    program = tmp_path / "bin/sync"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\n[ -e "{place}" ] && echo late >> {told}\necho "$@" >> {told}\nls "$2" >> {told}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    save(state, "one")
+    options, *there = told.read_text().splitlines()
+    assert options == f"-f {place.with_name('.new-one')}", "of this file system alone"
+    assert sorted(there) == sorted(path.name for path in place.iterdir()), "all of it"
+
+
 def test_a_snapshot_leaves_out_the_log_that_is_only_kept_to_be_written_later(tmp_path: Path) -> None:
     state = make_state(tmp_path)
     log = Postgres(state.path).cluster / "pg_wal"
