@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import httpcore
 
 T = TypeVar("T")
-# Seconds for the whole of one call: the caller answers somebody too.
+# Seconds for each step of a call (a connection, the request, each piece of the answer): the caller answers somebody too.
 PATIENCE = 2.0
 # Connections at once, those that are kept, and for how many seconds: less than a host keeps them.
 POOL: dict[str, Any] = {"max_connections": 100, "max_keepalive_connections": 20, "keepalive_expiry": 5.0}

@@ -50,7 +50,7 @@ FRESH = timedelta(minutes=10)
 
 
 async def check(given: str, credentials: sql.Credentials) -> None:
-    """Compare the password. To be called inside `Limiter.attempt`, which counts what fails.
+    """Compare the password. To be called inside `attempts.attempt`, which counts what fails.
 
     Raises:
         WrongPassword: it is another one.
