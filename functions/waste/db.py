@@ -1,5 +1,6 @@
 """The waste schema in SQL: analyses and their images."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -241,7 +242,8 @@ class Missing(Struct):
     item_id: UUID | None
 
 
-async def select_without_guide(conn: Connection, limit: int) -> list[Missing]:
+async def select_without_guide(conn: Connection, limit: int, but: Sequence[str] = ()) -> list[Missing]:
+    """Those that have waited longest, `but` of these kinds none."""
     async with conn.cursor(row_factory=class_row(Missing)) as cursor:
         await cursor.execute(
             """
@@ -249,10 +251,11 @@ async def select_without_guide(conn: Connection, limit: int) -> list[Missing]:
                    (analysis_result #>> '{guide,item_ids,0}')::uuid AS item_id
             FROM analyses
             WHERE status = 'success' AND analysis_result #>> '{guide,state}' = 'missing'
+              AND COALESCE(corrected_type, waste_type) <> ALL(%s)
             ORDER BY completed_at
             LIMIT %s
             """,
-            [limit],
+            [list(but), limit],
         )
         return await cursor.fetchall()
 

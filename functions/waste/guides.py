@@ -20,10 +20,11 @@ _PATH = "/api/v1/recycle"
 
 
 class Advice(Struct, frozen=True):
-    """The guide, and the item where it is that very item's."""
+    """The guide, and the item where it is that very item's; `away`: recycle-info could not be asked."""
 
     guide: Guide
     item: NamedItem | None = None
+    away: bool = False
 
 
 class _Category(Struct):
@@ -66,7 +67,7 @@ class Guides:
                 return Advice(_guide(item, [item.id]), NamedItem(item.id, item.name))
             return Advice(await self._of_kind(waste_type))
         except Unavailable:
-            return Advice(Guide(state="missing", item_ids=[item_id] if item_id else []))
+            return Advice(Guide(state="missing", item_ids=[item_id] if item_id else []), away=True)
 
     async def _item(self, item_id: UUID) -> _Item | None:
         key = f"item:{item_id}"

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from functions.waste import db as sql
+from functions.waste import fill_guides as fill_module
 from functions.waste.fill_guides import fill_guides
 from functions.waste.guides import Advice, Guides
 from functions.waste.model import Analysis, AnalysisResult, Candidate, Guide, NamedItem
@@ -58,6 +59,28 @@ async def test_who_waits_longest_for_a_guide_comes_first_and_no_more_than_asked_
         assert [found.id for found in await sql.select_without_guide(conn, 1)] == [first]
         waiting = [found.id for found in await sql.select_without_guide(conn, 100_000)]
         assert waiting.index(first) < waiting.index(later)
+        await conn.execute("DELETE FROM analyses WHERE user_id = %s", [user_id])
+
+
+@pytest.mark.parametrize("at_once", [1, 200])
+async def test_a_kind_that_the_list_has_nothing_of_keeps_no_other_waiting(
+    fill: Fill, db: Connect, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(fill_module, "_AT_ONCE", at_once)
+    waste, user_id = await db("waste"), new_id()
+    missing = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", Guide(state="missing"))
+    kinds = ("unlisted", "unlisted", "glass")
+    waiting = [await analysed(waste, user_id, missing, kind) for kind in kinds]
+    async with waste.transaction() as conn:
+        for year, analysis_id in zip(("2020", "2021", "2022"), waiting, strict=True):
+            at = f"{year}-01-01"
+            await conn.execute(
+                "UPDATE analyses SET completed_at = %s::text::timestamp WHERE id = %s", [at, analysis_id]
+            )
+    await fill()
+    states = [(await read(waste, analysis_id, user_id)).analysis_result for analysis_id in waiting]
+    assert [result and result.guide.state for result in states] == ["missing", "missing", "complete"]
+    async with waste.transaction() as conn:
         await conn.execute("DELETE FROM analyses WHERE user_id = %s", [user_id])
 
 
