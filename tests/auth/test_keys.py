@@ -1,5 +1,6 @@
 """The signing keys and their rotation"""
 
+import os
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -34,6 +35,22 @@ def test_init_makes_both_files_once_for_their_owner_alone(tmp_path: Path, capsys
         assert stat.S_IMODE((tmp_path / "keys" / name).stat().st_mode) == 0o600
     assert keys.init(tmp_path / "keys") == first
     assert sorted(file.name for file in (tmp_path / "keys").iterdir()) == [keys.JWKS_FILE, keys.SIGNING_FILE]
+
+
+def test_new_keys_are_on_the_disk_before_they_have_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flush, files = os.fsync, [tmp_path / keys.JWKS_FILE, tmp_path / keys.SIGNING_FILE]
+    flushed: list[tuple[int, int]] = []
+
+    def noted(file: int) -> None:
+        flushed.append((os.fstat(file).st_ino, os.fstat(file).st_size))
+        assert flushed[-1][0] not in [there.stat().st_ino for there in files if there.exists()]
+        flush(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    for make in (keys.init, keys.rotate):
+        flushed.clear()
+        make(tmp_path)
+        assert flushed == [(file.stat().st_ino, file.stat().st_size) for file in files]
 
 
 def test_a_lost_public_file_is_made_again_from_the_private_one(tmp_path: Path) -> None:

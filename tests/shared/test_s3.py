@@ -1,6 +1,7 @@
 """Requests to the store: one that answers others is busy, one that answers no one is away."""
 
 import base64
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shared import s3
 from shared.objects import ObjectStore
 from shared.s3 import Bucket, Stumbled
 from shared.settings import Settings
@@ -90,23 +92,40 @@ def test_a_list_may_take_longer_than_what_somebody_waits_for(bucket: Bucket) -> 
     assert list(objects.page("images/", "", 10)) == []
 
 
-def test_a_store_that_answers_others_meanwhile_is_asked_again(store: Store, bucket: Bucket) -> None:
+@contextlib.contextmanager
+def others(bucket: Bucket) -> Iterator[None]:
+    """Somebody else is answered all the while."""
     done = threading.Event()
 
-    def others() -> None:
+    def ask() -> None:
         while not done.wait(0.05):
             bucket.ask("HEAD", "quick").drain_conn()
 
-    beside = threading.Thread(target=others)
+    beside = threading.Thread(target=ask)
     beside.start()
     try:
-        answer = bucket.ask("HEAD", "slow")
-        answer.drain_conn()
-        assert answer.status == 200
+        yield
     finally:
         done.set()
         beside.join()
+
+
+def test_a_store_that_answers_others_meanwhile_is_asked_again(store: Store, bucket: Bucket) -> None:
+    with others(bucket):
+        answer = bucket.ask("HEAD", "slow")
+        answer.drain_conn()
+    assert answer.status == 200
     assert store.slow == 2
+
+
+def test_a_store_that_answers_only_others_for_long_is_asked_no_more(
+    store: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "BUSY", 0.0)
+    bucket.patience = (0.3, 0.3)
+    with others(bucket), pytest.raises(Stumbled):
+        bucket.ask("HEAD", "slow")
+    assert store.slow == 1
 
 
 def test_a_store_that_answers_no_one_is_asked_once(store: Store, bucket: Bucket) -> None:

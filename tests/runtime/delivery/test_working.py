@@ -154,6 +154,7 @@ def test_what_a_stopping_worker_finds_in_its_hands_goes_back_and_is_not_begun(
         one._work.put(msgspec.structs.replace(waiting, tries=tries))
         holding.set()
         eventually(lambda: one.held == 0)
+        assert one.leased_tasks() == [], "another may have it, and its lease is that one's"
     assert len(runs) == 1
     assert begun == []
     assert owner.broker.depth(queue) == 1

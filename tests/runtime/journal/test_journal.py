@@ -349,6 +349,8 @@ def test_a_file_damaged_under_a_running_worker_is_set_aside_and_the_work_goes_on
     (found,) = journal.begin([start(begun[7].task_id)]).result()
     assert found is not None
     assert found.status == "success"
+    with written(path) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",), "whoever reads holds up no one who writes"
     journal.close()
     again = Journal(path)
     assert again.worker_id == worker_id
