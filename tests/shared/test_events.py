@@ -106,6 +106,16 @@ async def test_what_came_before_and_what_comes_then_the_end(hub: Hub, publisher:
     assert await asyncio.wait_for(collecting, 60) == ["progress", "progress", "done"]
 
 
+async def test_of_events_that_come_together_each_is_told_once(hub: Hub, publisher: Publisher) -> None:
+    subject, run = new_id(), new_id()
+    async with hub.listen(subject) as (queue, _), asyncio.timeout(60):
+        publisher.add(subject, run, "token", *({"index": number} for number in range(3)))
+        told = [await queue.get() for _ in range(3)]
+        publisher.add(subject, run, "token", {"index": 3})
+        told.append(await queue.get())
+    assert [event.data["index"] for event in told] == [0, 1, 2, 3]
+
+
 async def test_the_row_is_not_read_for_every_event(hub: Hub, publisher: Publisher) -> None:
     subject, run, row = new_id(), new_id(), Row()
     collecting = asyncio.create_task(collect(hub, subject, row))
