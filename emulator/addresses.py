@@ -206,5 +206,4 @@ def listen(port: int) -> socket.socket:
     except OSError:
         listener.close()
         raise
-    listener.set_inheritable(False)
     return listener

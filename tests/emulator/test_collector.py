@@ -114,6 +114,17 @@ def test_an_id_that_is_in_a_newer_trace_too_goes_on_leading_there_when_the_older
     assert (collector.trace("task-a"), len(collector._ids)) == ([], 3)
 
 
+def test_who_has_stopped_listening_keeps_no_more_than_a_thousand_spans(collector: Collector) -> None:
+    queue = collector.listen()
+    for number in range(1005):
+        tell(collector, span(f"{number}", "sql", "SELECT 1", number, 1), "d" * 32)
+    assert queue.qsize() == 1000
+    collector.forget(queue)
+    queue.get_nowait()
+    tell(collector, span("s", "sql", "SELECT 1", 1, 1), "d" * 32)
+    assert queue.qsize() == 999
+
+
 def test_a_trace_keeps_its_first_spans_and_counts_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans, "SPANS", 10)
     collector = Collector()

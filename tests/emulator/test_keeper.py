@@ -83,6 +83,18 @@ async def test_a_part_waits_for_what_it_needs(world: World) -> None:
     await until(lambda: keeper.state == "ready")
 
 
+async def test_what_a_part_needs_may_come_while_the_state_is_swapped_and_it_waits_for_that_too(world: World) -> None:
+    waiting = asyncio.create_task(world.fleet.cleared(world.add("one", needs=("migrations",)).part))
+    await asyncio.sleep(0)
+    world.fleet.may_start.clear()
+    world.step.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    world.fleet.may_start.set()
+    await waiting
+
+
 async def test_a_killed_part_is_started_again_and_counts_it(world: World) -> None:
     keeper = world.add("one")
     world.fleet.begin()

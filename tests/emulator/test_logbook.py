@@ -162,3 +162,13 @@ def test_who_asks_postgresql_before_it_has_started_has_met_no_error() -> None:
 def test_what_redis_says_at_each_start_and_end_is_no_warning(said: str, level: str) -> None:
     (line,) = logbook.Reader("redis-broker").read(f"123:M 29 Nov 2025 12:00:01.250 # {said}\n".encode())
     assert (line.level, line.text) == (level, said)
+
+
+def test_half_a_line_of_a_log_that_begins_anew_is_no_part_of_the_next(tmp_path: Path) -> None:
+    log = tmp_path / "one.log"
+    log.write_text("")
+    follower = Follower(tmp_path, Wanted())
+    log.write_text("a line\nhalf of the nex")
+    assert [line.text for line in follower.look()] == ["a line"]
+    log.write_text("new\n")
+    assert [line.text for line in follower.look()] == ["new"]
