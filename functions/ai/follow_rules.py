@@ -86,20 +86,22 @@ def data_of_what_was_spoken_of(ask: Asking) -> Understood | None:
 
 def of_some_stuff(ask: Asking) -> Understood | None:
     """ "플라스틱이야", "나무면?" after a thing: the one of that stuff, or what the thing's own lines say of it."""
-    scene, text = ask.scene, ask.scene.facts.text
-    if not (_remark(ask) and len(scene.first) == 1 and bins.is_where(scene.first[0], text)):
+    text = ask.scene.facts.text
+    said = _OF_STUFF.fullmatch(text)
+    if said is None or not _remark(ask) or len(before := ask.topic) != 1:
         return None
-    word, after = scene.first[0].words(text), text[scene.first[0].end :]
-    if scene.first[0].start or not _OF_STUFF.fullmatch(after) or len(before := ask.topic) != 1:
-        return None
+    word = said["word"]
     of_it = ask.of_kind(before[0], word)
-    said = any(word in line for line in (before[0].described("ko"), *before[0].steps("ko")))
-    if of_it == before and not said:
+    told = any(word in line for line in (before[0].described("ko"), *before[0].steps("ko")))
+    if of_it == before and not told:
         return None
     return ask.understood("of_some_stuff", of_it, aspects=(), polar=False)
 
 
-_OF_STUFF = re.compile(r"(?:이?야|이?에요|예요|이면|면|은|는|인데|이라면|라면|으로 된 거|로 된 거)요?[\s?!.~]*")
+_OF_STUFF = re.compile(
+    rf"(?P<word>{ROLES.stuff.source}|{ROLES.matter.source}|스티로폼)"
+    r"(?:이?야|이?에요|예요|이면|면|은|는|인데|이라면|라면|으로 된 거|로 된 거)요?[\s?!.~]*"
+)
 
 
 def of_what_was_spoken_of(ask: Asking) -> Understood | None:

@@ -103,6 +103,7 @@ def test_other_talk_after_a_thing_is_declined(known: Calls) -> None:
         (["노트북 버리려는데", "사진은 어떻게 해?", "배터리는 빼야 돼?"], ["노트북 컴퓨터"], "네"),
         # What a thing is of.
         (["화분 버려", "플라스틱이야"], ["플라스틱 화분"], "플라스틱으로"),
+        (["옷걸이 버려", "나무야"], ["나무 옷걸이"], ""),
         (["도마 버려", "나무야", "플라스틱은?"], ["플라스틱 도마"], "플라스틱류"),
         # A thing's own, before others of that name; also of the thing before last.
         (["휴대폰 버리는 법", "충전기는?", "케이스는?"], ["휴대전화 케이스"], "종량제"),
