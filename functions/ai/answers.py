@@ -104,7 +104,7 @@ def _together(understood: Understood, texts: dict[str, str]) -> list[str]:
 
 # "종이컵은 … 다른 종이와 섞이지 않게": of one kind, and still apart.
 _BY_ITSELF = re.compile(r"따로 (?:안 )?(?:모|버|내|배출)")
-_APART = re.compile("섞이지 않게|섞지 않고|따로 모")
+_APART = re.compile("섞이지 않게|섞지 않고|따로 모|(?:다른 플라스틱과|투명 페트병으로) 따로")
 
 
 def _unknown(understood: Understood, question: Question, texts: dict[str, str]) -> list[str]:

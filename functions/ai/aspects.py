@@ -85,6 +85,6 @@ def asked(heard: Sequence[str], text: str, names: Sequence[Name], *, follows: bo
     chances["pickup"] += chances["unknown"]
     said = _SAID | DOWN if _POURED.search(text) else _SAID
     left = tuple(one for one in heard if one in said or chances.get(one, 1) >= _TOLD)
-    if likeliest not in ASPECTS or chances[likeliest] < _SURE or (likeliest in DOWN and not DOWN.isdisjoint(left)):
+    if likeliest not in ASPECTS or chances[likeliest] < _SURE or likeliest in DOWN:
         return left
     return (likeliest, *(one for one in left if one != likeliest))

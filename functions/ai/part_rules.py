@@ -97,7 +97,10 @@ def _to_be_done(asked: _Asked) -> Understood | None:
 
 def _stays_on(asked: _Asked) -> Understood | None:
     """ "빨대 꽂은 채 버려도 돼?" """
-    return asked.of_whole(part=(asked.kind, asked.word)) if asked.scene.facts.still_on and asked.one else None
+    if not (asked.scene.facts.still_on and asked.one):
+        return None
+    aspects = asked.scene.aspects or (ASPECT_OF_PART[asked.kind] or "separate",)
+    return asked.of_whole(part=(asked.kind, asked.word), aspects=aspects)
 
 
 _ABOUT_THE_WHOLE = (_stickers, _goes_along, _to_be_done, _stays_on)

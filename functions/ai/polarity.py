@@ -11,6 +11,7 @@ from functions.ai.vocabulary import POLARS, ROLES, TEXTS
 _WORD = re.compile(r"(네|아니요|Yes|No)\b[,.:;]?\s*")
 # "씻어도 지지 않으면": what a line says then is no answer to what is asked in general.
 _IF = re.compile(r"[가-힣]면 |\b(?:[Ii]f|where|when|unless)\b")
+_EMPTIED = re.compile(r"비우|비워|비운|빈 |\b(?:empt|drain)")
 _CLEAN = re.compile(r"깨끗하면|\b(?:if|when) (?:it is )?clean\b")
 _NEVER = re.compile(r"지 마세요|지 말고|지 않습니다|면 안 |안 됩니다|\b(?:[Nn]ever|[Dd]o not|[Dd]on['’]t|not)\b")
 # "아니요, 그대로 버려도 됩니다": nothing is forbidden.
@@ -75,7 +76,7 @@ def answered(line: str, aspect: str, understood: Understood) -> str:
     if understood.open or not understood.polar:
         return _into(bare(line), understood)
     asks_bin = aspect in _EITHER and understood.bin
-    if asks_bin or (yes := _told(line, aspect, understood)) is None:
+    if asks_bin or (yes := told(line, aspect, understood)) is None:
         return _into(bare(line), understood)
     if understood.may and _NEED_NOT.search(line) and _does(aspect, understood):
         # "분해해서 버려도 돼?": neither yes nor no says that it need not be.
@@ -83,7 +84,7 @@ def answered(line: str, aspect: str, understood: Understood) -> str:
     return worded(line, yes, understood, aspect)
 
 
-def _told(line: str, aspect: str, understood: Understood) -> bool | None:
+def told(line: str, aspect: str, understood: Understood) -> bool | None:
     """Whether a line tells that what is asked about is done; None where its words do not say."""
     said = _WORD.match(line)
     for polar in POLARS:
@@ -99,7 +100,11 @@ def _of_some(line: str, understood: Understood) -> bool:
     # "기름 묻은 비닐도 씻으면 재활용되죠?" tells that it is clean then.
     washed = "rinse" in understood.aspects or ROLES.on_the_way.within(understood.text)
     soiled = "dirty" in understood.cases and not washed and _CLEAN.search(line)
-    return bool(understood.polar and (understood.every or soiled) and affirms(line) and conditional(line))
+    if not (understood.polar and affirms(line)):
+        return False
+    # "페인트 남은 통 캔에 그냥 넣어도 되나"
+    filled = "full" in understood.cases and _EMPTIED.search(line) and leaves(understood)
+    return bool(filled or ((understood.every or soiled) and conditional(line)))
 
 
 def _into(line: str, understood: Understood) -> str:
@@ -114,8 +119,8 @@ def instructed(line: str, aspect: str, understood: Understood) -> str:
     """A step or a warning about what is asked: "라벨을 떼어 냅니다" is a yes to "라벨 떼야 해?"."""
     if not understood.polar or aspect == "absent" or _IF.search(line):
         return line
-    told = _told(line, aspect, understood)
-    return worded(line, _NEVER.search(line) is None if told is None else told, understood, aspect)
+    done = told(line, aspect, understood)
+    return worded(line, _NEVER.search(line) is None if done is None else done, understood, aspect)
 
 
 def binned(line: str, category: str, understood: Understood) -> str:
@@ -144,7 +149,7 @@ def excepted(line: str, aspect: str | None, understood: Understood) -> str:
     if not _GENERAL.search(line):
         # "충전기 고장난 거 일반쓰레기?": the line names another bin.
         elsewhere = aspect == "bag" and names_any_bin(line)
-        return worded(line, False, understood) if elsewhere else line
+        return worded(line, False, understood) if elsewhere else _into(line, understood)
     if aspect in ("bin", "recycle"):
         return worded(line, understood.bin == "general", understood)
     return worded(line, True, understood) if aspect == "bag" else line

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from functions.ai import polarity
+from functions.ai import polarity, ways
 from functions.ai.facts import plain, what_if
 from functions.ai.retrieval import Category, Item
 from functions.ai.understood import Understood
@@ -13,7 +13,7 @@ from shared.waste_types import RECYCLED
 
 def answering(item: Item, understood: Understood) -> list[str]:
     """The item's own short answers to what is asked of it: what changes in its state, and yes, no or how."""
-    language, aspect = understood.language, asked_of(item, understood) or _as_it_is(item, understood)
+    language, aspect = understood.language, _answerable(item, understood)
     lines: list[str] = _stuck(item, understood) if "stuck" in understood.cases else []
     later = said_later(item, understood)
     changes = [line for case in understood.cases if (line := _exception(item, case, language)) and line not in later]
@@ -45,12 +45,26 @@ def answering(item: Item, understood: Understood) -> list[str]:
     return polarity.one_word(list(dict.fromkeys(lines[:2])))
 
 
-def _as_it_is(item: Item, understood: Understood) -> str | None:
-    """ "안에 양념이 묻었는데 그냥 내?": whether it is washed, where the item says that it is."""
-    if "dirty" not in understood.cases or not understood.polar or "stays" in understood.cases:
+def _answerable(item: Item, understood: Understood) -> str | None:
+    """What is asked of the item; where it has no answer to that, whether it is washed or its lid goes along."""
+    aspect = asked_of(item, understood)
+    # "라벨 없는 생수병은 그냥 버리면 돼요?" asks for no bag.
+    plainly = understood.polar and _AS_IT_IS.search(understood.text) and item.category in RECYCLED
+    if aspect is not None and (aspect in _ALIKE or item.answer(aspect, "ko")) and not (plainly and aspect == "bag"):
+        return aspect
+    if understood.together and "lid" in _itself(item) and item.answer("lid", "ko"):
+        # "잼병 뚜껑이랑 같이 버려도 돼요?"
+        return "lid"
+    return _as_it_is(item, understood, plainly=bool(plainly)) or (None if plainly and aspect == "bag" else aspect)
+
+
+def _as_it_is(item: Item, understood: Understood, *, plainly: bool) -> str | None:
+    """ "안에 양념이 묻었는데 그냥 내?", "떡볶이 용기 걍 버려도 됨?": whether it is washed, where the item says that it is."""
+    if not understood.polar or "stays" in understood.cases or not polarity.affirms(item.answer("rinse", "ko")):
         return None
-    washed = polarity.affirms(item.answer("rinse", "ko"))
-    return "rinse" if washed and polarity.leaves(understood) else None
+    as_it_is = plainly and not (understood.bin or _CARED_FOR.search(understood.text))
+    left = as_it_is and ways.does("rinse", understood) is False
+    return "rinse" if left or polarity.leaves(understood) else None
 
 
 def _exception(item: Item, case: str, language: str) -> str:
@@ -76,7 +90,8 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
         return [TEXTS[language]["outdoors"]]
     if aspect == "handed":
         return _handed(item, understood)
-    whole = aspect == "bin" and understood.polar and not understood.cases and _AS_LEFT.search(understood.text)
+    intact = set(understood.cases) <= {"faulty"}
+    whole = aspect == "bin" and understood.polar and intact and _AS_LEFT.search(understood.text)
     if whole and polarity.affirms(item.answer("separate", "ko")):
         # "스프링 노트 그대로 종이에 버려도 돼?"
         return [polarity.answered(item.answer("separate", language), "separate", understood)]
@@ -89,13 +104,12 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
         if refused and not polarity.affirms(refused[0]) and not understood.negated:
             return refused
     line = item.answer(aspect, language)
-    if aspect == "bag" and understood.polar and _AS_IT_IS.search(understood.text) and item.category in RECYCLED:
-        # "라벨 없는 생수병은 그냥 버리면 돼요?" asks for no bag.
-        return []
     if line and aspect in _OF_PARTS and understood.open and TOPICS.asks_where.within(understood.text):
         # "돌돌이 테이프 어디 버려?": whether the tape comes off is no answer.
         line = line if polarity.names_any_bin(line) else ""
         return [polarity.answered(line, aspect, understood)] if line else []
+    if line and aspect == "lid" and understood.polar and (goes := _lid_goes_along(line, understood)) is not None:
+        return [polarity.worded(line, goes, understood, "together")]
     if line:
         return [polarity.answered(line, aspect, understood)]
     own = [line for line in (*item.steps(language), *item.warnings(language)) if _speaks(line, LINES_OF[aspect])]
@@ -103,6 +117,14 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
         # "펌프도 통째로 플라스틱에 넣나?"
         return _about(item, "bin", understood)
     return [polarity.instructed(line, aspect, understood) for line in own[:1]]
+
+
+def _lid_goes_along(line: str, understood: Understood) -> bool | None:
+    """ "뚜껑은 같이 버려?", "뚜껑은 따로 버려?": whether a line says so; None where neither is asked or both are told."""
+    if understood.together == understood.apart or _OFF_OR_ON.search(understood.text):
+        return None
+    off = polarity.told(line, "lid", understood)
+    return None if off is None else off == understood.apart
 
 
 def _handed(item: Item, understood: Understood) -> list[str]:
@@ -177,10 +199,12 @@ _WHICH_BAG = re.compile(r"(?:어느|어떤|무슨) 봉[투지]|\b(?:which|what) 
 _BY_STEPS = {"empty", "moisture"}
 _ALIKE = {"bin", "outdoors", "handed"}
 """What is answered of every thing."""
+_OFF_OR_ON = re.compile(r"[떼뗀빼뺀닫씌]|열[고어]|분리|안 [버내]")
 _MORE = {*WHERE, "data"}
 _ON_THE_WAY = {"rinse", "crush", "tied"}
 _OF_PARTS = {"label", "lid"}
-_AS_IT_IS = re.compile(r"그냥 버[리려]")
+_AS_IT_IS = re.compile(r"(?:그냥|걍|그대로) (?:버[리려]|내[도면놔놓 ])")
+_CARED_FOR = re.compile(r"깨끗|새 ?거|[씻헹닦비]\S*[었였웠]|헹[궜군]|씻은|없는")
 _AS_LEFT = re.compile(r"채로|채 |채$|그대로|안 비우고|\bstill (?:inside|in it)\b|with .+ (?:left|inside)")
 _OUTCOMES = {*WHERE, "bin"}
 """Aspects whose answer changes with how the thing is; a dirty can is rinsed all the same."""

@@ -28,10 +28,26 @@ _RULES_OF_PLACES = 0.8
 def does(aspect: str, understood: Understood) -> bool | None:
     """Whether a yes would say that it is done, or goes there; None where that is not sure."""
     place = aspect in _PLACES
+    if _allowed(understood.text) and not understood.negated:
+        if place:
+            return True
+        if aspect != "wrapped" and _left(understood.text):
+            return False
     turned = understood.negated if place else understood.negated != understood.omitted
     rules = _RULES_OF_PLACES if place or aspect == "wrapped" else _RULES if aspect != "lid" else 0
     odds = read(FILE).odds(held(understood.text, aspect)) + (rules if turned else -rules)
     return None if abs(odds) < _SURE else odds < 0
+
+
+def _allowed(text: str) -> bool:
+    """Whether a text ends by asking if it may go there: "그냥 쓰레기통에 버려도 괜찮아?"."""
+    end = text[-_RUNS_WITHIN:]
+    return TOPICS.may.within(end) and not (WAYS.negation.within(end) or WAYS.bad.within(end))
+
+
+def _left(text: str) -> bool:
+    """Whether a text ends by asking if a thing may go as it is, with nothing done to it."""
+    return WAYS.leave.within(text[-_RUNS_WITHIN:]) and not WAYS.deed.within(text[-_WORDS_WITHIN:])
 
 
 def held(text: str, aspect: str) -> set[str]:

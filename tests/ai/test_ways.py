@@ -24,6 +24,8 @@ from tests.eval import ways as training
         ("가지를 통째로 넣어도 되나요", "whole", False),
         ("물감을 변기에 버리면 안 되죠", "toilet", False),
         ("물감을 변기에 버려도 되나요", "toilet", True),
+        ("안 먹는 물감은 변기에 버리면 되죠", "toilet", True),
+        ("쓰던 물감 그냥 내도 괜찮아", "rinse", False),
         ("물병은 유리 아니죠", "recycle", False),
         ("can i leave the tape on the parcel", "label", False),
         ("do i have to take the tape off the parcel", "label", True),
