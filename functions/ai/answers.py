@@ -111,7 +111,7 @@ def _unknown(understood: Understood, question: Question, texts: dict[str, str]) 
     """That we don't know, and who does; a free pickup is known, so it comes first."""
     assert understood.unknown is not None
     language = understood.language
-    line = texts["unknown"].format(what=understood.unknown.what(language), who=who(question, texts))
+    line = texts[understood.unknown.text].format(what=understood.unknown.what(language), who=who(question, texts))
     pickups = [item.answer("pickup", language) for item in understood.items]
     free = [pickup for pickup in pickups if re.search("무상|무료|free", pickup)]
     if understood.unknown.name == "fee" and free:

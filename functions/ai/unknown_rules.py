@@ -11,7 +11,9 @@ def not_ours_to_know(ask: Asking) -> Understood | None:
     unknown = ask.scene.facts.unknown or _unknown_of_before(ask)
     if unknown is None:
         return _fee_of_before(ask)
-    items = [one.item for one in ask.scene.things] if unknown.about_item else []
+    text = ask.scene.facts.text
+    things = [one for one in ask.scene.things if not unknown.holds(one.start, one.end, text)]
+    items = [one.item for one in things] if unknown.about_item else []
     if unknown.about_item and not items:
         photo = ask.question.photo
         items = ask.photographed(photo) if photo else ask.topic if ask.scene.leans else []

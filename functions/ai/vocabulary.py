@@ -169,6 +169,7 @@ class UnknownWords(Struct, forbid_unknown_fields=True):
     unless: list[str] = []
     what_ko: str = ""
     what_en: str = ""
+    text: str = "unknown"
     helper: bool = False
 
 
@@ -218,7 +219,7 @@ class Unknown:
     """Something that the items can't say: each municipality decides it."""
 
     def __init__(self, name: str, words: UnknownWords, others: dict[str, UnknownWords]) -> None:
-        self.name = name
+        self.name, self.text = name, words.text
         self.about_item = words.item
         self._what = {"ko": words.what_ko, "en": words.what_en}
         needed = [words, *(others[need] for need in words.needs)]
@@ -229,6 +230,10 @@ class Unknown:
 
     def there(self, text: str) -> bool:
         return all(words.within(text) for words in self._all)
+
+    def holds(self, start: int, end: int, text: str) -> bool:
+        """Whether a place in the text belongs to what is not known: a phone number is no phone."""
+        return any(said.start() <= start and end <= said.end() for words in self._all for said in words.all(text))
 
 
 class Collection:

@@ -282,6 +282,34 @@ def test_what_we_do_not_know_is_said_with_who_does(known: Calls, text: str) -> N
     assert "‘회사’" in first(ask(known, text, place=Place("회사", 37.5, 127.0)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "음식물 종량기 카드 어디서 발급받아요",
+        "우리 아파트는 스티로폼 언제 버려",
+        "종량제봉투 75리터도 있어?",
+        "종량제봉투 편의점에서 다 팔아?",
+        "무상수거 하루에 몇 대까지 가능",
+        "구청 청소과 번호",
+        "우리 빌라는 분리수거장이 어디야",
+        "의류수거함 누가 관리해요",
+        "앞집이 쓰레기를 우리 집 앞에 버려요 어디에 신고하지",
+        "고물상 고철 킬로에 얼마 쳐줘",
+        "스티커 어디서 사는지 알려주세요",
+        "phone number for bulky waste pickup",
+        "can I get a refund for leftover trash bags",
+    ],
+)
+def test_what_is_not_known_names_no_thing_that_only_sounds_alike(known: Calls, text: str) -> None:
+    answer = ask(known, text)
+    assert "알지 못해요" in first(answer) or "I don't know" in first(answer)
+    assert answer.record.sources == []
+
+
+def test_whether_they_come_tomorrow_is_no_yes(known: Calls) -> None:
+    assert first(ask(known, "냉장고 수거 오늘 신청하면 내일 와?")).startswith("수거까지 걸리는 시간은")
+
+
 def test_a_fee_names_the_thing_and_a_free_pickup_is_known(known: Calls) -> None:
     assert [source.name for source in ask(known, "소파 버리는 수수료 얼마예요?").record.sources] == ["소파"]
     assert "무료" in first(ask(known, "냉장고 버리는 데 얼마 들어요?"))
