@@ -101,6 +101,25 @@ async def test_a_picture_that_was_checked_while_its_person_was_erased_leaves_not
     assert prefix(task[1]) in (await deleted(database))[1]
 
 
+async def test_of_two_copies_of_a_checked_picture_at_once_the_second_leaves_what_the_first_shows(
+    userinfo: httpx.AsyncClient, person: Person, database: Database, objects: ObjectStore
+) -> None:
+    await set_avatar(userinfo, person, await upload(userinfo, person))
+    [task] = await tasks_for(database, PROCESS)
+    outcome = work(objects, *task)
+    async with database.transaction() as conn:
+        await sql.lock_person(conn, person.id)
+        first = await held_up(avatar_processed(outcome, database, objects), by=conn)
+        second = asyncio.create_task(avatar_processed(outcome, database, objects))
+        for _ in range(4000):
+            if (await conn.execute("SELECT FROM pg_locks WHERE NOT granted")).rowcount == 2:
+                break
+            await asyncio.sleep(0.005)
+    await asyncio.gather(first, second)
+    assert (await profile(userinfo, person))["avatar_status"] == "success"
+    assert prefix(task[1]) not in (await deleted(database))[1]
+
+
 async def _rows(database: Database, user_id: UUID) -> list[Any]:
     async with database.connection() as conn:
         cursor = await conn.execute(
