@@ -23,11 +23,8 @@ Span = tuple[int, int]
 _PARTICLE = re.compile(rf"(?:{GRAMMAR.particles.source})(?![가-힣])")
 # "형광등 두 개랑 유통기한 지난 약", "선풍기하고 못 쓰는 매트리스"
 _WITH = re.compile(rf"(?:\s?{GRAMMAR.counts.source}\s?[가-힣]{{1,2}})?(?:이?랑|하고|와|과)\s(?:[가-힣]+\s){{0,3}}")
-# "빈 캔에 성냥 넣어서 버려도 돼?"
-_PUT_IN = re.compile(r"[을를도]?\s?넣(?:고|어서?) 버")
 _OBJECTS = re.compile(r"[을를]\s")
 _HOLDS = re.compile(r"째|에\s?(?:담|넣|싸)|\s?[안속][에의]?\s")
-_TOGETHER = re.compile(r"(?:이?랑|하고|와|과) (?:같이|함께|한데|같은|섞)")
 # What the rules' word adds to the odds, and how sure it must be of a second thing.
 _RULES = 0.6
 _OBJECT = 3.0
@@ -81,11 +78,11 @@ def _both(mentioned: Sequence[Mention], text: str) -> set[int]:
         or lists.BOTH_GO.search(text, pair[0].end, pair[1].start)
         or all(text.startswith("도 ", one.end) for one in pair)
         or _WITH.fullmatch(text, pair[0].end, pair[1].start)
-        or _PUT_IN.match(text, pair[1].end)
+        or ROLES.thrown_with.at(text, pair[1].end)
     ]
     listed = [run for run in lists.runs(mentioned, text) if len(run) > 1]
     return {one.start for run in (*joined, *listed) for one in run} | {
-        one.start for one in mentioned if _TOGETHER.match(text, one.end)
+        one.start for one in mentioned if ROLES.along.at(text, one.end)
     }
 
 

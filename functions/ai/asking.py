@@ -5,34 +5,24 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from functions.ai import bins, parts, rest, roles, sounds, topic
-from functions.ai.facts import asked, ending_in, facts
+from functions.ai import bins, rest, sounds, topic
+from functions.ai.facts import facts
 from functions.ai.interfaces import Question
-from functions.ai.mentions import HELD, mentions
+from functions.ai.mentions import HELD
 from functions.ai.retrieval import Item, Neighbours
-from functions.ai.scene import MANY, MEANT, MOST_ITEMS, Scene, scene
+from functions.ai.scene import MEANT, MOST_ITEMS, Scene, scene
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import ROLES, WHERE
+from functions.ai.vocabulary import ROLES
 from shared.calls import Missing
 from shared.messages import Photo, Turn
 
-
-def _left_in(scene: Scene) -> bool:
-    """ "옷걸이에 걸린 채로 옷 넣어도 돼?": that the thing goes there is no yes to what it is in or on."""
-    return set(scene.outcome) <= _PLACES and bool(scene.outcome) and _STILL.search(scene.facts.text) is not None
-
-
-# "납작하게만 하면 돼?": that it is done is no yes to whether that is all.
-_ALONE = re.compile(r"[가-힣]만\s(?:[가-힣]+면|해도)\s?[되돼됨될끝]")
 # "소주병이 스무 개쯤 있음"
 _HAS = re.compile(r"(?:있[음어는습]|많[아음은]|생겼|나왔)[가-힣]*[\s.!~]*$")
+# "납작하게만 하면 돼?": that it is done is no yes to whether that is all.
+_ALONE = re.compile(r"[가-힣]만\s(?:[가-힣]+면|해도)\s?[되돼됨될끝]")
 _GOES_ON = re.compile(r"그럼|그러면|그래도|그냥|그대로")
 # "ㅋㅋㅋ" is no word.
 _SPELT = re.compile(r"[가-힣]|[a-z]{2}")
-_PLACES = {*WHERE, "bin"}
-# "잼이 유리병째 그대로" tells what it is in, and asks nothing about that.
-_TOLD = {"wrapped", "whole", "tied"}
-_STILL = re.compile(rf"에\s[가-힣]*{ending_in(4)}\s채")
 
 
 class Asking:
@@ -42,6 +32,7 @@ class Asking:
         self.question = question
         self.neighbours = neighbours
         self.scene = scene(facts(question), neighbours)
+        self._said: dict[str, Scene] = {}
 
     def understood(self, rule: str, items: Sequence[Item] = (), **more: Any) -> Understood:
         """The answer of a rule, with what is asked of the items."""
@@ -49,12 +40,7 @@ class Asking:
         asked = self.asked_before if items and self._asks_again() else self.scene
         given: dict[str, Any] = {
             "near": self.scene.near,
-            "aspects": tuple(
-                one
-                for one in asked.outcome
-                if not (fact.told and not fact.polar and one in _TOLD)
-                and not (asked is not self.scene and one == "safe")
-            ),
+            "aspects": asked.outcome,
             "bin": asked.bin,
             "negated": fact.negated,
             "omitted": fact.omitted,
@@ -62,7 +48,7 @@ class Asking:
             "reason": fact.reason,
             "barred": fact.barred,
             "polar": (fact.polar or (asked is not self.scene and not fact.open))
-            and not (asked.choice or _left_in(asked) or _ALONE.search(asked.facts.text)),
+            and not (asked.choice or _ALONE.search(fact.text)),
             "open": fact.open or asked.choice,
             "every": fact.every,
             "text": fact.text,
@@ -76,20 +62,24 @@ class Asking:
     def _asks_again(self) -> bool:
         """ "물약도?", "그럼 복숭아 씨는?": what was asked before is asked of another thing."""
         fact = self.scene.facts
-        return (
-            fact.again and fact.short and bool(fact.said) and not (self.scene.aspects or self.scene.bin or fact.cases)
-        )
+        return fact.again and fact.short and bool(fact.said) and not (self.scene.aspects or fact.cases)
 
-    @cached_property
+    @property
     def asked_before(self) -> Scene:
-        """What was said right before; searched for once, whichever rules look at it."""
-        return scene(facts(Question(self.scene.facts.said[-1])), self.neighbours)
+        """What was said right before."""
+        return self._before(self.scene.facts.said[-1])
+
+    def _before(self, text: str) -> Scene:
+        """What was said before; searched for once, whichever rules look at it."""
+        if text not in self._said:
+            self._said[text] = scene(facts(Question(text)), self.neighbours)
+        return self._said[text]
 
     def as_before(self) -> tuple[str, ...]:
         """How the thing was said to be, where the question goes on from that: "그래도 재활용돼요?"."""
         fact = self.scene.facts
         goes_on = fact.said and not fact.cases and _GOES_ON.match(fact.text)
-        return facts(Question(fact.said[-1])).cases if goes_on else ()
+        return self.asked_before.facts.cases if goes_on else ()
 
     @cached_property
     def topic(self) -> list[Item]:
@@ -125,18 +115,14 @@ class Asking:
         ):
             if named and not bins.only_bins(named, before.text):
                 return [mention.item for mention in named[:MOST_ITEMS]]
-            if found and found[0].score >= MEANT and not before.refers:
+            if found and found[0].score >= MEANT:
                 return [found[0]]
         return self._answered(after)
 
     def named_before(self) -> list[Item]:
         """The things that the person named last, whatever was said of them: "냉장고 새로 샀어"."""
-        for said in reversed(self.scene.facts.said):
-            text = asked(said)
-            named = roles.things(mentions(text, self.neighbours.search(text, MANY)), text)
-            if named and not bins.only_bins(named, text):
-                return [one.item for one in named[:MOST_ITEMS]]
-        return []
+        scenes = (self._before(said) for said in reversed(self.scene.facts.said))
+        return next(([one.item for one in scene.first] for scene in scenes if scene.first), [])
 
     def _answered(self, after: Sequence[Turn]) -> list[Item]:
         """The item that the answer to a turn was about: it says its name before a colon ("이거 어떻게 버려?")."""
@@ -148,11 +134,8 @@ class Asking:
         return []
 
     def names_a_thing(self, text: str) -> bool:
-        """Whether a text names a thing that is more than a material, a bin or a part."""
-        read = asked(text)
-        named = roles.things(mentions(read, self.neighbours.search(read, MANY)), read)
-        words = [one.words(read) for one in named]
-        return any(not ROLES.where.is_all(word) and not parts.is_part(word) for word in words)
+        """Whether something that was said names a thing."""
+        return bool(self._before(text).things)
 
     def of_kind(self, topic: Item, kind: str, words: str = "") -> list[Item]:
         """The thing of another kind than the one named, where there is such an item; else that one."""
@@ -178,7 +161,7 @@ class Asking:
         if scene.facts.language == "en" and scene.facts.open and not (scene.about or scene.facts.state or scene.leans):
             # "How to tie a tie".
             return []
-        if best is None or scene.named or (scene.part and scene.leans) or not own or (scene.leans and scene.plainly):
+        if best is None or scene.named or (scene.part and scene.leans) or not own:
             return []
         return [self._spelt_most_like(best)]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from functions.ai.vocabulary import ASPECTS, DOWN, WHERE
+from functions.ai.vocabulary import ASPECTS, DOWN, ROLES, WHERE
 
 FILE = Path(__file__).with_name("aspects.json")
 LONGEST_RUN = 3
@@ -30,8 +30,6 @@ _SURE = 0.6
 _TOLD = 0.01
 # Whoever says these words asks that: where it goes, and how kinds are told apart; and what is poured down there is asked of it.
 _SAID = {*WHERE, "tell"}
-
-_POURED = re.compile(r"(?:변기|하수구|하수도|싱크대|개수대|배수구)(?:에다?\s|행)|\bflush|\bdown the\b")
 
 Name = tuple[int, int, bool]
 """Where a name is in a text, from, to, and whether it is only told of."""
@@ -83,7 +81,7 @@ def asked(heard: Sequence[str], text: str, names: Sequence[Name], *, follows: bo
     likeliest = max(chances, key=chances.__getitem__)
     # A fee is asked of whoever fetches a thing.
     chances["pickup"] += chances["unknown"]
-    said = _SAID | DOWN if _POURED.search(text) else _SAID
+    said = _SAID | DOWN if ROLES.poured.within(text) else _SAID
     left = tuple(one for one in heard if one in said or chances.get(one, 1) >= _TOLD)
     if likeliest not in ASPECTS or chances[likeliest] < _SURE or likeliest in DOWN:
         return left

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from functions.ai.mentions import Mention
-from functions.ai.vocabulary import BINS, MATERIAL_WORDS, PARTS, ROLES, TOPICS
+from functions.ai.vocabulary import BINS, MATERIAL_WORDS, ROLES, TOPICS
 
 # What follows the name of a bin when a text asks for it, and not when it is what a thing is made of.
 _INTO = re.compile(
@@ -15,8 +15,6 @@ _INTO = re.compile(
 _TOLD = re.compile(r"[\s.!~ㅠㅜ]*")
 _PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
 _TOPIC = re.compile(r"[은는도이가]\s|이?(?:인데|니까|라서|거든요?)\s")
-# "멸균팩 안에 은박 있는데 종이팩 맞아?"
-_IS_IT = re.compile(r"[이가]?\s?맞")
 # "plastic bag, plastic or vinyl bin?"
 _EITHER = re.compile(r"\sor\s\w+\s(?:bin|recycling|collection)")
 _COLLECTED = re.compile(
@@ -32,19 +30,13 @@ def as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
         return False
     # "간장 페트병도 투명 페트병이야?"
     asked = _TOPIC.match(text, first.end) and _INTO.match(text, one.end)
-    asked = asked or _EITHER.match(text, one.end) or _IS_IT.match(text, one.end)
-    return bool(_PUT_AS.match(text, one.end) or _COLLECTED.match(text, one.end) or asked)
+    return bool(asked or _EITHER.match(text, one.end))
 
 
 def collected(one: Mention, text: str) -> bool:
     """Whether a thing's name is that of its collection."""
     named = any(start <= one.start and end >= one.end for start, end, _ in named_in(text))
     return named and _COLLECTED.match(text, one.end) is not None
-
-
-def begins_with(one: Mention, text: str) -> bool:
-    """Whether a thing's name is the beginning of a bin's: "an old pillow, clothes bin?"."""
-    return any(start == one.start and end > one.end for start, end, _ in named_in(text))
 
 
 def asked_for(text: str, named: Sequence[Mention]) -> list[str]:
@@ -56,7 +48,7 @@ def asked_for(text: str, named: Sequence[Mention]) -> list[str]:
         # "명함 종이" is a name, and "명함 종이로 버려도 돼?" asks for a bin.
         ending = any(start > one.start and end == one.end for one in named) and _PUT_AS.match(text, end)
         # "계량컵 유리", "쇼핑백 손잡이가 플라스틱": what it is of.
-        told = _TOLD.fullmatch(text, end) and any(one.end <= start for one in named) and category != "bulky"
+        told = _TOLD.fullmatch(text, end) and any(one.end <= start for one in named)
         if (outside and not told and _INTO.match(text, end)) or ending:
             found.append(category)
     return list(dict.fromkeys(found))
@@ -98,15 +90,9 @@ def is_where(one: Mention, text: str) -> bool:
 
 def _itself(one: Mention, text: str) -> bool:
     """Whether a bin or a basin is the thing: "휴지통 깨졌어요"."""
-    basin = ROLES.fixtures.is_all(one.words(text)) and _PUT_IN.match(text, one.end) is None
-    return basin or _BEARS.match(text, one.end) is not None
+    return ROLES.fixtures.is_all(one.words(text)) and _PUT_IN.match(text, one.end) is None
 
 
-# "스티로폼에 테이프 붙은 채로 내놔도 돼?": a material that bears a part is the thing.
-_BEARS = re.compile(
-    rf"에\s?(?:{'|'.join(words.source for words in PARTS.values())})[이가도은는]?\s?(?:그대로 |아직 |다 )?"
-    r"(?:붙은|붙어|붙인|달린|박힌|남은|남아)"
-)
 _PUT_IN = re.compile(rf"\s?{ROLES.put_in.source}")
 
 

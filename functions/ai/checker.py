@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from functions.ai.phrases import FOLDER
-from functions.ai.vocabulary import MISSPELT, SPELLINGS, TEXTS
+from functions.ai.vocabulary import LISTS, MISSPELT, SPELLINGS, TEXTS
 
 _PHRASES = ("ko", "en", "unless", "lines")
 _MARKS = re.compile(r"<\w+>|[\^$*]|\.\.\.")
@@ -22,7 +22,7 @@ _MARKS = re.compile(r"<\w+>|[\^$*]|\.\.\.")
 
 def problems() -> list[str]:
     """What is wrong with the files of `words/`, a line each."""
-    found = list(_texts())
+    found = [*_texts(), *_lists()]
     for path in sorted(FOLDER.glob("*.toml")):
         for name, table in tomllib.loads(path.read_text(encoding="utf-8")).items():
             if isinstance(table, dict) and path.stem != "lines":
@@ -66,6 +66,16 @@ def _texts() -> Iterator[str]:
     for name in sorted(set(korean) & set(english)):
         if _blanks(korean[name]) != _blanks(english[name]):
             yield f"words/lines.toml: {name} has other blanks to fill in in the other language"
+
+
+def _lists() -> Iterator[str]:
+    """The lists that a file has and no program reads, or a program and no file."""
+    program = "".join(path.read_text(encoding="utf-8") for path in sorted(FOLDER.parent.glob("*.py")))
+    for file in LISTS:
+        written = (FOLDER / f"{file}.toml").read_text(encoding="utf-8")
+        read = {*re.findall(rf"\b{file.upper()}\.(\w+)", program), *re.findall(r"<(\w+)>", written)}
+        for name in sorted(read ^ set(tomllib.loads(written))):
+            yield f"words/{file}.toml [{name}]: in the file or in the program alone"
 
 
 def _blanks(text: str) -> set[str]:

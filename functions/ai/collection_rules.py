@@ -8,7 +8,6 @@ from functions.ai.vocabulary import COLLECTIONS, TOPICS, WHERE
 
 # "봉투가 꽉 찼는데", "20리터에 꾹꾹 눌러 담고"
 _BAG = re.compile(r"(?<![가-힣]\s)(?<![가-힣])봉투[가에를]?\s|\d\s?리터")
-_OTHER_BAG = re.compile(r"(?:봉지|봉다리|비닐)에\s?(?:그냥\s)?(?:일반\s?)?쓰레기[를만]?\s?(?:담|넣|버리|싸)")
 
 
 def food_waste_itself(ask: Asking) -> Understood | None:
@@ -34,10 +33,8 @@ def bag_itself(ask: Asking) -> Understood | None:
 
 def another_bag(ask: Asking) -> Understood | None:
     """ "까만 봉지에 쓰레기 담아 내놔도 되나요?": waste in a bag that is none of its own."""
-    fact = ask.scene.facts
-    if not fact.polar or _OTHER_BAG.search(fact.text) is None:
-        return None
-    items = ask.called("종량제봉투")
+    other = ask.scene.facts.polar and TOPICS.other_bag.within(ask.scene.facts.text)
+    items = ask.called("종량제봉투") if other else []
     return ask.understood("another_bag", items, aspects=("wrapped",)) if items else None
 
 
@@ -55,9 +52,7 @@ def collection_itself(ask: Asking) -> Understood | None:
         asked = scene.aspects if fact.polar or more else ()
         return ask.understood("collection_itself", aspects=asked, collection=collection)
     items = ask.called(collection.item)
-    # "무슨 봉투에 담아?" asks for no way to wrap it.
-    which_bag = fact.open and not fact.polar and collection.own == "bag"
-    asked = () if which_bag else _beside(collection.own, scene.aspects)
+    asked = _beside(collection.own, scene.aspects)
     return ask.understood("collection_itself", items, aspects=asked) if items else None
 
 

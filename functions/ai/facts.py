@@ -3,12 +3,14 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Struct
 
 from functions.ai import clauses
 from functions.ai.interfaces import Question
+from functions.ai.phrases import Words
 from functions.ai.vocabulary import (
     ASPECTS,
     BINS,
@@ -79,8 +81,6 @@ _REMARKS = re.compile(r"[가-힣][은는면]요?[\s?!.~]*$")
 _AGAIN = re.compile(
     rf"(?:(?<![어아여려겨해와워져춰러써펴내줘둬놔봐따싸떼빼서켜]){GRAMMAR.again.source}[가-힣]{{0,4}}|[가-힣][도은는]요?)[\s?!.~]*$"
 )
-# "and wet wipes?"
-_AND_THIS = re.compile(r"(?:and|even|also)\s")
 # "베란다 낙엽 쓸어 모은 거": Korean that ends with what a thing is like.
 _DESCRIBED = re.compile(rf"{TOPICS.described.source}(?:요|임|들)?[\s?.!~]*$")
 _DESCRIBES = re.compile(r"(?<=는)\s?[거것건걸]\s(?![가-힣]*(?:맞|아니|뭐|알|모르))")
@@ -115,179 +115,160 @@ def language(text: str, before: Sequence[str] = ()) -> Language:
     return "ko"
 
 
-class Facts(Struct, frozen=True):
-    """A question's text and what its words say. Each truth is one list of `words/` found in the text, or not."""
+def _told(words: Words) -> "cached_property[bool]":
+    """Whether one list of `words/` is found in the text."""
+    return cached_property(lambda facts: words.within(facts.text))
+
+
+class Facts(Struct, frozen=True, dict=True):
+    """A question's text and what its words say, each found when a rule first asks for it."""
 
     text: str
     language: Language
     said: tuple[str, ...]
     """What the person said before, oldest first."""
-    short: bool
-    disposal: bool
-    whole: bool
-    state: bool
-    as_bin: bool
+
+    disposal = _told(TOPICS.disposal)
+    whole = _told(TOPICS.complete)
+    as_bin = _told(TOPICS.as_bin)
     """Whether a bin is the answer that it asks for."""
-    elsewhere: bool
-    wants_else: bool
-    """Whether it asks how to do something that is no way to be rid of a thing."""
-    money: bool
-    near: bool
-    together: bool
-    apart: bool
+    elsewhere = _told(TOPICS.elsewhere)
+    money = _told(TOPICS.money)
+    near = _told(TOPICS.near)
+    together = _told(TOPICS.together)
+    apart = _told(TOPICS.apart)
     """Whether it asks if things go apart."""
-    not_taken: bool
-    """Whether it asks what a collection does not take."""
-    place: bool
-    follows: bool
-    refers: bool
-    orders: bool
-    why: bool
-    isnt: bool
-    turns: bool
-    asks_where: bool
-    still_on: bool
-    polar: bool
-    """Whether it wants yes or no, and nothing more."""
-    asks_from: int
-    """Where the clause begins that asks, behind what is only told; 0 where all of it may ask."""
-    either: bool
-    """Whether it asks which of two ways."""
-    open: bool
-    """Whether it wants more than yes or no."""
-    figurative: bool
-    greets: bool
-    described: bool
-    """Whether it ends with what a thing is like, and asks nothing."""
-    told: bool
-    """Whether it tells how somebody came to have a thing, and asks nothing."""
-    negated: bool
-    omitted: bool
-    """Whether it asks what is when something is not done with the thing."""
-    may: bool
+    place = _told(TOPICS.place)
+    refers = _told(GRAMMAR.refers)
+    orders = _told(TOPICS.orders)
+    why = _told(TOPICS.why)
+    isnt = _told(TOPICS.isnt)
+    turns = _told(TOPICS.beside_photo)
+    asks_where = _told(TOPICS.asks_where)
+    still_on = _told(TOPICS.still_on)
+    figurative = _told(TOPICS.figurative)
+    greets = _told(TOPICS.greetings)
+    may = _told(TOPICS.may)
     """Whether it asks if something may be done, rather than must."""
-    reason: bool
-    barred: bool
-    """Whether it asks if something is not allowed."""
-    every: bool
-    again: bool
-    """Whether it asks of another thing what was asked before."""
-    says: bool
-    """Whether any of its words is one that is looked for: a picture or letters at random say nothing."""
-    aspects: tuple[str, ...]
-    cases: tuple[str, ...]
-    kind: str | None
-    situation: Situation | None
-    unknown: Unknown | None
+    reason = _told(TOPICS.reason)
+    every = _told(GRAMMAR.every)
+
+    @property
+    def short(self) -> bool:
+        return len(self.text) <= _REMARK
+
+    @cached_property
+    def state(self) -> bool:
+        return self.as_bin or TOPICS.state.within(self.text) or TOPICS.handling.within(self.text)
+
+    @cached_property
+    def wants_else(self) -> bool:
+        """Whether it asks how to do something that is no way to be rid of a thing: "캔버스 그림 배우려면 어떻게 해"."""
+        ways = (TOPICS.disposal, TOPICS.handling, TOPICS.ways)
+        return any(not any(words.within(match[0]) for words in ways) for match in _WANTS.finditer(self.text))
+
+    @cached_property
+    def not_taken(self) -> bool:
+        """Whether it asks what a collection does not take."""
+        return TOPICS.not_taken.within(self.text) and TOPICS.which_things.within(self.text)
+
+    @cached_property
+    def follows(self) -> bool:
+        return self.refers or _FOLLOWS.match(self.text) is not None
+
+    @cached_property
+    def open(self) -> bool:
+        """Whether it wants more than yes or no."""
+        return TOPICS.open.within(self.text) or _REMARKS.search(self.text) is not None
+
+    @cached_property
+    def polar(self) -> bool:
+        """Whether it wants yes or no, and nothing more."""
+        return not self.open and (
+            TOPICS.polar.within(self.text)
+            or any(asks.search(self.text) for asks in (_ASKS, _YES_OR_NO, _AUXILIARY))
+            or (_BIN_ASKED.search(self.text) is not None and not self.near)
+        )
+
+    @cached_property
+    def asks_from(self) -> int:
+        """Where the clause begins that asks, behind what is only told; 0 where all of it may ask."""
+        return clauses.asks_from(self.text) if self.polar else 0
+
+    @cached_property
+    def either(self) -> bool:
+        """Whether it asks which of two ways."""
+        return clauses.asks_which(self.text)
+
+    @cached_property
+    def described(self) -> bool:
+        """Whether it ends with what a thing is like, and asks nothing."""
+        return _DESCRIBED.search(self.text) is not None
+
+    @cached_property
+    def told(self) -> bool:
+        """Whether it tells how somebody came to have a thing, and asks nothing."""
+        return TOPICS.told.within(self.text) and not self.open and not self.text.endswith("?")
+
+    @cached_property
+    def negated(self) -> bool:
+        """Whether it is asked the other way round; "조율 안 되는 거 기증" tells how a thing is."""
+        return sum(_DESCRIBES.match(self.text, one.end()) is None for one in GRAMMAR.negated.all(self.text)) % 2 == 1
+
+    @cached_property
+    def omitted(self) -> bool:
+        """Whether it asks what is when something is left out; "안 떼고 놔뒀는데 다 떼야 하나요" only tells that."""
+        said = list(GRAMMAR.omitted.all(self.text))
+        # "안 떼고 그냥 둬도" says it twice.
+        left_out = [match.end() for match in said if not match[0].startswith("그냥")] or [one.end() for one in said]
+        return len(left_out) % 2 == 1 and _MUST.search(self.text, left_out[-1]) is None
+
+    @cached_property
+    def barred(self) -> bool:
+        """Whether it asks if something is not allowed."""
+        found = {match.span() for match in GRAMMAR.negated.all(self.text)}
+        return any(match.span() in found for match in GRAMMAR.barred.all(self.text))
+
+    @cached_property
+    def again(self) -> bool:
+        """Whether it asks of another thing what was asked before."""
+        return _AGAIN.search(self.text) is not None or GRAMMAR.and_this.at(self.text, 0) is not None
+
+    @cached_property
+    def says(self) -> bool:
+        """Whether it has a syllable, or an English word that is looked for: a picture or letters at random say nothing."""
+        lists = (*ASPECTS.values(), *CASES.values(), *BINS.values(), TOPICS.disposal, TOPICS.handling, TOPICS.state)
+        return re.search("[가-힣]", self.text) is not None or any(
+            words.within(self.text) for words in (*lists, GRAMMAR.filler)
+        )
+
+    @cached_property
+    def aspects(self) -> tuple[str, ...]:
+        return aspects(self.text)
+
+    @cached_property
+    def cases(self) -> tuple[str, ...]:
+        """How the thing is; what does not come off is dirt, unless it is a part."""
+        found = [name for name, words in CASES.items() if words.within(self.text)]
+        return tuple(found if "dirty" in found or "stuck" in found or "stays" not in found else [*found, "dirty"])
+
+    @cached_property
+    def kind(self) -> str | None:
+        return next((name for words, name in KINDS.values() if words.within(self.text)), None)
+
+    @cached_property
+    def situation(self) -> Situation | None:
+        return next((one for one in SITUATIONS if one.there(self.text)), None)
+
+    @cached_property
+    def unknown(self) -> Unknown | None:
+        return next((one for one in UNKNOWNS if one.there(self.text)), None)
 
 
 def facts(question: Question) -> Facts:
     """Read a question; nothing is looked up."""
-    text = asked(question.text)
     said = tuple(turn.content for turn in question.history if turn.role == "user")
-    follows = _FOLLOWS.match(text) is not None
-    refers = GRAMMAR.refers.within(text)
-    as_bin = TOPICS.as_bin.within(text)
-    is_open = TOPICS.open.within(text) or _REMARKS.search(text) is not None
-    polar = _yes_or_no(text) and not is_open
-    return Facts(
-        text=text,
-        language=language(question.text, said[::-1]),
-        said=said,
-        short=len(text) <= _REMARK,
-        disposal=TOPICS.disposal.within(text),
-        whole=TOPICS.complete.within(text),
-        state=as_bin or TOPICS.state.within(text) or TOPICS.handling.within(text),
-        as_bin=as_bin,
-        elsewhere=TOPICS.elsewhere.within(text),
-        wants_else=_wants_else(text),
-        money=TOPICS.money.within(text),
-        near=TOPICS.near.within(text),
-        together=TOPICS.together.within(text),
-        apart=TOPICS.apart.within(text),
-        not_taken=TOPICS.not_taken.within(text) and TOPICS.which_things.within(text),
-        place=TOPICS.place.within(text),
-        follows=follows or refers,
-        refers=refers,
-        orders=TOPICS.orders.within(text),
-        why=TOPICS.why.within(text),
-        isnt=TOPICS.isnt.within(text),
-        turns=TOPICS.beside_photo.within(text),
-        still_on=TOPICS.still_on.within(text),
-        asks_where=TOPICS.asks_where.within(text),
-        polar=polar,
-        asks_from=clauses.asks_from(text) if polar else 0,
-        either=clauses.asks_which(text),
-        open=is_open,
-        figurative=TOPICS.figurative.within(text),
-        greets=TOPICS.greetings.within(text),
-        described=_DESCRIBED.search(text) is not None,
-        told=TOPICS.told.within(text) and not is_open and not text.endswith("?"),
-        negated=_negated(text),
-        omitted=_omitted(text),
-        may=TOPICS.may.within(text),
-        reason=TOPICS.reason.within(text),
-        barred=_barred(text),
-        every=GRAMMAR.every.within(text),
-        again=_AGAIN.search(text) is not None or _AND_THIS.match(text) is not None,
-        says=_says(text),
-        aspects=aspects(text),
-        cases=_cases(text),
-        kind=next((name for words, name in KINDS.values() if words.within(text)), None),
-        situation=next((one for one in SITUATIONS if one.there(text)), None),
-        unknown=next((one for one in UNKNOWNS if one.there(text)), None),
-    )
-
-
-def _wants_else(text: str) -> bool:
-    """ "캔버스 그림 배우려면 어떻게 해": somebody wants to do something that is no way to be rid of a thing."""
-    ways = (TOPICS.disposal, TOPICS.handling, TOPICS.ways)
-    return any(not any(words.within(match[0]) for words in ways) for match in _WANTS.finditer(text))
-
-
-def _says(text: str) -> bool:
-    """Whether a text has a syllable, or an English word of those that questions hold."""
-    if re.search("[가-힣]", text):
-        return True
-    lists = (
-        *ASPECTS.values(),
-        *CASES.values(),
-        *BINS.values(),
-        TOPICS.disposal,
-        TOPICS.handling,
-        TOPICS.state,
-        GRAMMAR.filler,
-    )
-    return any(words.within(text) for words in lists)
-
-
-def _cases(text: str) -> tuple[str, ...]:
-    """How the thing is; what does not come off is dirt, unless it is a part."""
-    found = [name for name, words in CASES.items() if words.within(text)]
-    return tuple(found if "dirty" in found or "stuck" in found or "stays" not in found else [*found, "dirty"])
-
-
-def _barred(text: str) -> bool:
-    found = {match.span() for match in GRAMMAR.negated.all(text)}
-    return any(match.span() in found for match in GRAMMAR.barred.all(text))
-
-
-def _negated(text: str) -> bool:
-    """Whether it is asked the other way round; "조율 안 되는 거 기증" tells how a thing is."""
-    return sum(_DESCRIBES.match(text, match.end()) is None for match in GRAMMAR.negated.all(text)) % 2 == 1
-
-
-def _omitted(text: str) -> bool:
-    """Whether it asks what is when something is left out; "안 떼고 놔뒀는데 다 떼야 하나요" only tells that."""
-    said = list(GRAMMAR.omitted.all(text))
-    # "안 떼고 그냥 둬도" says it twice.
-    left_out = [match.end() for match in said if not match[0].startswith("그냥")] or [match.end() for match in said]
-    return len(left_out) % 2 == 1 and _MUST.search(text, left_out[-1]) is None
-
-
-def _yes_or_no(text: str) -> bool:
-    asked = any(asks.search(text) for asks in (_ASKS, _YES_OR_NO, _AUXILIARY))
-    return TOPICS.polar.within(text) or asked or (_BIN_ASKED.search(text) is not None and not TOPICS.near.within(text))
+    return Facts(asked(question.text), language(question.text, said[::-1]), said)
 
 
 # "설거지하던 고무장갑", "변기 닦던 솔": what it was used for.

@@ -54,8 +54,3 @@ def joined(named: Sequence[Mention], word: str, text: str) -> bool:
     # "샴푸통이랑 린스 펌프"
     next_to = re.compile(rf"(?:[가-힣a-z]+ )?{re.escape(word)}")
     return any(match is not None and next_to.match(text, match.end()) for match in matches)
-
-
-def listed(named: Sequence[Mention], text: str) -> bool:
-    """Whether a list goes on after a thing, with whatever: "옥수수 껍질이랑 수염"."""
-    return any(AND.match(text, one.end) for one in named)

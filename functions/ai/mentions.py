@@ -14,14 +14,7 @@ from functions.ai.vocabulary import GRAMMAR, ROLES
 _PARTICLE = re.compile(GRAMMAR.particles.source)
 MEASURED = re.compile(rf"(?:{GRAMMAR.counts.source}|\d)\s*$")
 _NO_NAME = re.compile(GRAMMAR.no_names.source)
-# "내놓는 게 맞아요": a noun that is nothing without the verb before it, and no crab.
-_BOUND = {"게", "거", "데", "지", "곳", "수"}
 _ADNOMINAL = re.compile(rf"{reading.ending_in(4)}\s$|{reading.ending_in(8)}\s$")
-# "무거워서 못 든다": what cannot be done, and no nails; "못 한 통", "못 박힌 판자" are some.
-_CANNOT = re.compile(
-    rf"못(?=\s(?!박|뽑|빼|어|통|(?:\d+|{GRAMMAR.counts.source})\s?)[가-힣]+(?:[다요네어아여서고지]|[가-힣]니까?)(?![가-힣]))"
-)
-_IN_A_BAG = re.compile(r"봉[지투]|박스|상자")
 # Syllables of a name that is found by its sound.
 SOUNDED = 3
 # What a thing is in, at the end of its name.
@@ -90,8 +83,6 @@ class _Letters:
     def find(self, name: str) -> Iterable[tuple[int, int]]:
         """Where a name is, as offsets into the text."""
         name = "".join(letter for letter in name if letter.isalnum())
-        if not name:
-            return
         exactly = list(self._spans(name, self.squeezed))
         # A short name sounds like many a word: 병 and 뼝, 개 and 게.
         sounds = len(name) >= SOUNDED and not name.isascii() and not exactly
@@ -120,8 +111,8 @@ class _Letters:
 
     def _otherwise(self, start: int, end: int) -> bool:
         """Whether the letters are another word, two things of a list ("식탁, 의자"), or a measure ("한 박스")."""
-        other = _NO_NAME.match(self.text, start) or _CANNOT.match(self.text, start)
-        bound = self.text[start:end] in _BOUND and _ADNOMINAL.search(self.text[:start])
+        other = _NO_NAME.match(self.text, start)
+        bound = GRAMMAR.bound.is_all(self.text[start:end]) and _ADNOMINAL.search(self.text[:start])
         return bool(
             bound
             or (other and other.end() >= end)
@@ -139,7 +130,7 @@ class _Letters:
         if len(name) <= 2:
             return self.begins[start] and (not rest or _PARTICLE.fullmatch(rest) is not None or rest.startswith("수거"))
         begins = self.begins[start + 1 : end]
-        if any(begins) and ((rest and begins[-1] and _PARTICLE.fullmatch(rest) is None) or _IN_A_BAG.match(rest)):
+        if any(begins) and ((rest and begins[-1] and _PARTICLE.fullmatch(rest) is None) or GRAMMAR.packed.at(rest, 0)):
             # "에어프라이어 망" is not in "에어프라이어 망가졌어", nor "페트병 비닐" in "페트병 비닐봉지째".
             return False
         if self.begins[start] or len(name) >= 4:

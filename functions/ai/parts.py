@@ -50,13 +50,10 @@ def part_and_whole(named: Sequence[Mention], text: str) -> tuple[Mention, Mentio
         between = text[one.end : other.start]
         if is_part(other.words(text)) and _OF.fullmatch(between):
             return other, one
-        if is_part(one.words(text)) and _PART_OF.fullmatch(between):
-            return one, other
     return None
 
 
 _OF = re.compile(rf"\s*(?:{GRAMMAR.belongs.source})?\s*")
-_PART_OF = re.compile(r"s?\s*(?:of|from|on)\s*(?:a|an|the|my)?\s*")
 
 
 def wholes(named: Sequence[Mention], text: str) -> list[Mention]:
@@ -78,13 +75,7 @@ def without_parts(named: Sequence[Mention], text: str) -> list[Mention]:
     """
     things = [one for one in named if not bins.is_where(one, text)]
     ends = [(one, AT_END.search(text[: one.end], one.start)) for one in things]
-    listed = len(things) > 1
-    return [
-        Mention(
-            one.item, one.start, one.end if part is None or (listed and part.start() == one.start) else part.start()
-        )
-        for one, part in ends
-    ]
+    return [Mention(one.item, one.start, part.start() if part else one.end) for one, part in ends]
 
 
 END = re.compile(

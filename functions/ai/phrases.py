@@ -18,7 +18,6 @@ from msgspec import Struct
 
 FOLDER = Path(__file__).parent / "words"
 T = TypeVar("T")
-S = TypeVar("S", bound=Struct)
 
 
 class Phrases(Struct, forbid_unknown_fields=True):
@@ -33,9 +32,9 @@ class Words:
     """A list that is ready to be looked for in a plain text."""
 
     def __init__(self, phrases: Phrases, others: Mapping[str, Phrases] | None = None) -> None:
-        wanted = [*phrases.ko, *phrases.en]
-        self.source = either(wanted, others)
-        self._begins = _begins(wanted, others or {})
+        self.phrases = [*phrases.ko, *phrases.en]
+        self.source = either(self.phrases, others)
+        self._begins = _begins(self.phrases, others or {})
         self._unless = f"(?:{either(phrases.unless, others)})|" if phrases.unless else ""
 
     # Compiled when first looked for: all 339 lists, each in both ways, take half a second of every process that imports them.
@@ -62,6 +61,10 @@ class Words:
         if self._unless:
             return any(True for _ in self.all(text))
         return not self._is_nowhere(text) and self._whole.search(text) is not None
+
+    def at(self, text: str, place: int) -> re.Match[str] | None:
+        """Its phrase that begins there."""
+        return self._whole.match(text, place)
 
     def count(self, text: str) -> int:
         return sum(1 for _ in self.all(text))
@@ -169,11 +172,18 @@ def read(name: str, into: type[T]) -> T:
         raise ValueError(f"words/{name}.toml: {error}") from error
 
 
-def lists(name: str, into: type[S]) -> S:
-    """A file of lists as a Struct with a field of Words for each: none may be missing and none more."""
-    found = read(name, dict[str, Phrases])
-    fields: Any = {key: Words(phrases, found) for key, phrases in found.items()}
-    wrong = set(fields) ^ set(into.__struct_fields__)
-    if wrong:
-        raise ValueError(f"words/{name}.toml: {', '.join(sorted(wrong))}: in the file or in the program alone")
-    return into(**fields)
+def named(file: str, into: type[T]) -> list[T]:
+    """A file's entries, each with its name."""
+    return [msgspec.convert({**entry, "name": name}, into) for name, entry in read(file, dict[str, Any]).items()]
+
+
+class Lists:
+    """A file of lists, each by its name; `checker.py` looks for those that are in the file or in the program alone."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        found = read(file, dict[str, Phrases])
+        self.__dict__ |= {name: Words(phrases, found) for name, phrases in found.items()}
+
+    def __getattr__(self, name: str) -> Words:
+        raise AttributeError(f"words/{self._file}.toml has no list {name}")

@@ -28,21 +28,6 @@ def only_names(named: Sequence[Mention], text: str) -> bool:
     return bool(ends) and bool(_HANGUL.search(text))
 
 
-def is_phrase(text: str, things: Sequence[Mention]) -> bool:
-    """Whether English is nothing but a thing and what it is like: "an old ceramic plate with a chip"."""
-    if not things or not text.isascii() or len(text) > _PHRASE:
-        return False
-    first, last = things[0], things[-1]
-    led = _LED.sub(" ", text[: first.start])
-    return not re.search(r"[a-z0-9]", led) and _GOES_ON.match(text, last.end) is not None
-
-
-_PHRASE = 60
-_LED = re.compile(
-    rf"(?:{GRAMMAR.filler.source}|{GRAMMAR.states.source}|{GRAMMAR.measures.source}|{ROLES.stuff.source}"
-    rf"|{TOPICS.qualities.source}|[a-z]+'s|\d+)"
-)
-_GOES_ON = re.compile(rf"(?:e?s)?(?:\s[a-z]+)?\s*(?:$|[,.(;!~-]|{TOPICS.goes_on.source})")
 _STRAY = 1
 _STRAY_EN = 3
 

@@ -9,14 +9,7 @@ from functions.ai.mentions import HELD, MEASURED, SOUNDED, Mention
 from functions.ai.vocabulary import CASES, GRAMMAR, ROLES
 
 _ORIGIN = re.compile(rf"\s*{ROLES.origin.source}")
-_NOT_THAT = re.compile(rf"{ROLES.not_that.source}(?![가-힣])")
 _OWNED = re.compile(rf"(?:의\s|\s|'s\s)(?:{GRAMMAR.states.source}\s)?")
-_FROM = re.compile(r"e?s? from (?:[a-z']+ ){0,2}")
-# "used oil after frying (chicken)"
-_AFTER_DOING = re.compile(r"\bafter [a-z]+ing (?:the |some |my |a |an |our )?$")
-_OF = re.compile(rf"\sof\s(?:{GRAMMAR.states.source}\s)?")
-_IS = re.compile(r"(?:이?인데|이?거든|이라서|라서|이?니까|이에요|예요)")
-_MADE_OF = re.compile(ROLES.stuff.source)
 # "피자 시키면 오는 (갈릭소스 통)": a clause about the thing that follows.
 _VERBAL = rf"(?!{ROLES.holders.source}[은는]\s)[가-힣]*(?!면){reading.ending_in(4)}\s"
 _CLAUSE = re.compile(
@@ -26,14 +19,9 @@ _CLAUSE = re.compile(
 _PLACE = re.compile(
     r"(?:에|에서|\s?(?:안|속|위|밑|아래|옆|앞|뒤|구석)에서?)\s(?!붙|달|달린|박|끼|꽂|깔|들어\s?있|들었|든\s|있는\s)"
 )
-_DEALT_WITH = re.compile(
-    r"[은는이가을를도]?\s(?:이미\s)?(?:(?:다|전부|모두|싹)\s)?(?:옮겼|옮겨|지웠|지우고|뺐|빼고|꺼냈|비웠|백업)"
-)
 _KEEPS = frozenset({"bulky", "electronics"})
 # "생리컵은 실리콘이니까": what a thing is said to be, or to be like.
 _SAYS_OF = re.compile(r"[은는도이가만]\s")
-# "신발박스 자석 달린거", "토치 부탄가스 꽂힌 채로": what a thing bears.
-_BORNE = re.compile(r"[이가도]?\s?(?:달린|꽂힌|꽂은|붙은|붙인|박힌|끼워진|끼운|걸린|씌운|씌워진)\s?(?:거|것|채|건|걸)")
 # "분유통 안에 숟가락은 어디에"
 _INSIDE = re.compile(r"\s?[안속][에의]?\s(?:있는 |있던 |든 |들어 ?있는 |들어 ?있던 )?")
 _HOLDER = re.compile(
@@ -45,9 +33,6 @@ _HOLDER_NEXT = re.compile(
     rf"\s?(?:(?:큰|작은|빈|커다란) )?(?:(?:플라스틱|종이)\s?(?!팩))?"
     rf"(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
 )
-# "형광등 기구 안에 있는 형광등은 빼야 하나"
-_WITHIN = re.compile(rf"\s|\s?{ROLES.within.source}\s")
-_TAKEN_OUT = re.compile(rf"[은는을를도]?\s?{ROLES.taken_out.source}")
 
 
 def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> list[Mention]:
@@ -60,9 +45,6 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     if len(named) > 1 and CASES["mixed"].within(text[named[-1].end :]):
         # "옷걸이 철사랑 플라스틱 섞인 거": what the first is made of.
         named = named[:1]
-    if len(named) > 1 and _left_of(named[-2], named[-1], text):
-        # "배추 박스 안에 들어 있던 두꺼운 비닐"
-        return [named[-1]]
     aside = [
         *_contents(named, text),
         *_of_contents(named, text),
@@ -78,17 +60,17 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         for one in named
         if one not in aside
         and not bins.is_where(one, text)
-        and not _NOT_THAT.match(text, one.end)
-        and not (_ORIGIN.match(text, one.end) and one is not named[-1] and not parts.is_part(named[-1].words(text)))
+        and not ROLES.not_that.at(text, one.end)
+        and not (_ORIGIN.match(text, one.end) and one is not named[-1])
     ]
-    if not kept and follows and all(_NOT_THAT.match(text, one.end) for one in named):
+    if not kept and follows and all(ROLES.not_that.at(text, one.end) for one in named):
         # "은박 돗자리 같은 보냉지가 붙었어" after a box
         return []
     if not kept:
         # "캔을 쓰레기통에": of materials and bins alone, the bin is not the thing.
         return [one for one in named if not bins.is_into(one, text)] or list(named)
-    listed = [run for run in lists.runs(named, text) if len(run) > 1 and any(one in kept for one in run)]
-    more = {one.start for run in listed for one in run if not (bins.is_into(one, text) or bins.begins_with(one, text))}
+    listed = [run for run in lists.runs(named, text) if len(run) > 1]
+    more = {one.start for run in listed for one in run if not bins.is_into(one, text)}
     return [mention for mention in named if mention in kept or mention.start in more]
 
 
@@ -103,7 +85,6 @@ def _contents(named: Sequence[Mention], text: str) -> list[Mention]:
         if one not in said
         and (
             ROLES.genus.is_all(other.words(text))
-            or (GRAMMAR.measures.is_all(other.words(text)) and one.words(text).isascii())
             or (
                 ROLES.holders.is_all(other.words(text))
                 and any(ROLES.holders.within(name[-2:]) for name in one.item.names())
@@ -114,40 +95,46 @@ def _contents(named: Sequence[Mention], text: str) -> list[Mention]:
 
 def _of_contents(named: Sequence[Mention], text: str) -> list[Mention]:
     """Of "a can of spray paint" what only measures it, of "a carton of soy milk" what was in it."""
-    held = [(one, other) for one, other in lists.pairs(named) if _OF.fullmatch(text[one.end : other.start])]
-    return [
-        one if GRAMMAR.measures.is_all(one.words(text)) else other
-        for one, other in held
-        if is_thing(other, text) and not parts.is_part(one.words(text))
-    ]
+    held = [(one, other) for one, other in lists.pairs(named) if text[one.end : other.start] == " of "]
+    return [one if GRAMMAR.measures.is_all(one.words(text)) else other for one, other in held if is_thing(other, text)]
 
 
 def _owners(named: Sequence[Mention], text: str) -> list[Mention]:
-    """What the next thing belongs to: "자동차 헌 타이어"."""
+    """What the next thing belongs to, or what it came in: "자동차 헌 타이어", "치킨박스 기름종이"."""
     return [
         one
         for one, other in lists.pairs(named)
-        if (ROLES.owners.is_all(one.words(text)) or _holds(one, other, text))
+        if (ROLES.owners.is_all(one.words(text)) or ROLES.packings.within(one.words(text)[-2:]))
         and _OWNED.fullmatch(text[one.end : other.start])
         and is_thing(other, text)
-        and not (_TAKEN_OUT.match(text, other.end) or _BORNE.match(text, other.end))
+        and not ROLES.borne.at(text, other.end)
     ]
 
 
 def _clauses(named: Sequence[Mention], text: str) -> list[Mention]:
-    """What a clause about the next thing names: "피자 시키면 오는 갈릭소스 통", or in English "dry ice from ice cream"."""
-    pairs = [(one, other) for one, other in lists.pairs(named) if is_thing(other, text)]
-    said = [
+    """What a clause about the next thing names: "피자 시키면 오는 갈릭소스 통"."""
+    return [
         one
-        for one, other in pairs
-        if (_CLAUSE.fullmatch(between := text[one.end : other.start]) and not lists.BOTH_GO.search(between))
-        or (
-            _INSIDE.fullmatch(between) and text.startswith(("은", "는"), other.end) and not wrapped.left_in(other, text)
+        for one, other in lists.pairs(named)
+        if is_thing(other, text)
+        and (
+            (_CLAUSE.fullmatch(between := text[one.end : other.start]) and not lists.BOTH_GO.search(between))
+            or (
+                _INSIDE.fullmatch(between)
+                and text.startswith(("은", "는"), other.end)
+                and not wrapped.left_in(other, text)
+            )
         )
     ]
-    said += [one for one in named if one is not named[0] and _AFTER_DOING.search(text, 0, one.start)]
-    return said + [
-        other for one, other in pairs if _FROM.fullmatch(text[one.end : other.start]) and is_thing(one, text)
+
+
+def _taken_out(named: Sequence[Mention], text: str) -> list[Mention]:
+    """What is to come out of the thing before it: "손목시계 건전지 빼야 돼?"."""
+    return [
+        other
+        for one, other in lists.pairs(named)
+        if text[one.end : other.start] in (" ", " 안에 ", "에 ") and ROLES.taken_out.at(text, other.end)
+        if "separate" in one.item.answers and is_thing(other, text)
     ]
 
 
@@ -156,11 +143,8 @@ def _said_of(named: Sequence[Mention], text: str) -> list[Mention]:
     return [
         other
         for one, other in lists.pairs(named)
-        if (
-            (_SAYS_OF.fullmatch(text[one.end : other.start]) or ROLES.matter.is_all(other.words(text)))
-            and wrapped.SAID.match(text, other.end)
-        )
-        or (not lists.AND.fullmatch(text[one.end : other.start]) and _BORNE.match(text, other.end))
+        if (_SAYS_OF.fullmatch(text[one.end : other.start]) and ROLES.said_to_be.at(text, other.end))
+        or (ROLES.borne.at(text, other.end) and not lists.AND.fullmatch(text[one.end : other.start]))
     ]
 
 
@@ -169,7 +153,7 @@ def _places(named: Sequence[Mention], text: str) -> list[Mention]:
     places = [one for one in named if one.item.category in _KEEPS and _PLACE.match(text, one.end)]
     within = [one for one in named if is_thing(one, text) and one not in places]
     # "노트북 안에 사진 다 옮겼고": what was in it is taken care of.
-    out = [one for one in within if places and _DEALT_WITH.match(text, one.end)]
+    out = [one for one in within if places and ROLES.dealt_with.at(text, one.end)]
     return out if len(out) == len(within) else places if within else []
 
 
@@ -185,29 +169,6 @@ _CAME_FROM = re.compile(
 )
 
 
-def _taken_out(named: Sequence[Mention], text: str) -> list[Mention]:
-    """What is to come out of the thing before it: "손목시계 건전지 빼야 돼?"."""
-    return [
-        other
-        for one, other in lists.pairs(named)
-        if _WITHIN.fullmatch(text[one.end : other.start])
-        and _TAKEN_OUT.match(text, other.end)
-        and "separate" in one.item.answers
-        and is_thing(other, text)
-    ]
-
-
-def _left_of(one: Mention, other: Mention, text: str) -> bool:
-    """Whether a material with which the text ends is what came in the thing before it."""
-    between = text[one.end : other.start]
-    came = _ORIGIN.match(text, one.end) or (_CAME.search(between) and _CLAUSE.fullmatch(between))
-    return bool(came and bins.is_where(other, text) and _ENDS.match(text, other.end) and is_thing(one, text))
-
-
-_CAME = re.compile(r"안에|속에|[들담싼쌌깔씌덮왔온쓴]|나온|나오|생긴|붙")
-_ENDS = re.compile(rf"{parts.END.pattern}$|[은는도]?\s?(?:어디|어떻게|뭘로|뭐로|무슨)")
-
-
 def is_thing(one: Mention, text: str) -> bool:
     """Whether a mention is neither a material or a bin nor a part."""
     return not bins.is_where(one, text) and not parts.is_part(one.words(text))
@@ -218,33 +179,13 @@ def _says_which(one: Mention, other: Mention, text: str) -> bool:
     words = other.words(text)
     if f"{one.words(text)}{words}".isascii() and is_thing(other, text):
         # "contact lens blister packs": in English the last word says what it is, unless it only holds it ("nail polish bottles").
-        return one.item.category == "food" or not GRAMMAR.measures.is_all(words)
-    if bins.collected(other, text):
-        # "카메라 유리병 수거함에"
-        return False
-    if ROLES.matter.is_all(one.words(text)) and is_thing(other, text):
-        # "도자기 머그컵"
-        return True
+        return not GRAMMAR.measures.is_all(words)
     if one.item.category == "food" != other.item.category and not ROLES.where.is_all(words):
         # "콜라 페트병": what was in it.
         return True
-    if _IS.match(text, other.end) and not (ROLES.where.is_all(words) or ROLES.matter.is_all(words)):
-        # "이 봉투 보냉백인데": what it is said to be.
-        return True
-    if _OF_SOME_STUFF.fullmatch(words) and not HELD.search(one.words(text)):
-        # "참기름 유리병"
-        return True
-    # "샴푸 리필 파우치": what is in it.
-    return (
-        HELD.search(words) is not None
-        and len(words) > SOUNDED
-        and not parts.is_part(words)
-        and not _MADE_OF.match(text, other.start)
-        and not HELD.search(one.words(text))
-    )
-
-
-_OF_SOME_STUFF = re.compile(rf"(?:유리|페트|플라스틱|비닐|종이|알루미늄|스텐|스티로폼)\s?{ROLES.holders.source}")
+    # "샴푸 리필 파우치", "참기름 유리병": what is in it.
+    holds = HELD.search(words) is not None and len(words) >= SOUNDED
+    return holds and not HELD.search(one.words(text))
 
 
 def held(one: Mention, text: str) -> tuple[str, int] | None:
@@ -254,8 +195,3 @@ def held(one: Mention, text: str) -> tuple[str, int] | None:
         # "김치가 시어서 한 통을 버려야", "음식물을 까만 비닐봉지째"
         return None
     return f"{one.words(text)} {found['holder']}", found.end()
-
-
-def _holds(one: Mention, other: Mention, text: str) -> bool:
-    """Whether a thing is a packing that another came in: "치킨박스 기름종이"."""
-    return ROLES.packings.within(one.words(text)[-2:]) and not ROLES.holders.within(other.words(text)[-2:])

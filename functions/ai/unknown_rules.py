@@ -13,8 +13,8 @@ def not_ours_to_know(ask: Asking) -> Understood | None:
         return _fee_of_before(ask)
     text = ask.scene.facts.text
     things = [one for one in ask.scene.things if not unknown.holds(one.start, one.end, text)]
-    items = [one.item for one in things] if unknown.about_item else []
-    if unknown.about_item and not items:
+    items = [one.item for one in things] if unknown.item else []
+    if unknown.item and not items:
         photo = ask.question.photo
         items = ask.photographed(photo) if photo else ask.topic if ask.scene.leans else []
     return ask.understood("not_ours_to_know", items, unknown=unknown, near=False)

@@ -2,156 +2,41 @@
 
 import re
 import unicodedata
+from functools import cached_property
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from functions.ai.phrases import Phrases, Words, either, lists, read
-
-
-class Grammar(Struct, frozen=True):
-    """Small words; see `words/grammar.toml`."""
-
-    particles: Words
-    joins: Words
-    with_it: Words
-    belongs: Words
-    states: Words
-    openers: Words
-    leads: Words
-    refers: Words
-    counts: Words
-    measures: Words
-    pieces: Words
-    no_names: Words
-    filler: Words
-    every: Words
-    done: Words
-    again: Words
-    likewise: Words
-    barred: Words
-    omitted: Words
-    negated: Words
-    both: Words
-    repeat: Words
-    in_english: Words
-    in_korean: Words
+from functions.ai.phrases import Lists, Phrases, Words, either, named, read
 
 
-class Topics(Struct, frozen=True):
-    """What a question is about; see `words/topics.toml`."""
+class Part(Phrases):
+    """What a part of a thing is called, and what is asked about it."""
 
-    disposal: Words
-    complete: Words
-    state: Words
-    handling: Words
-    as_bin: Words
-    collections: Words
-    bin_tail: Words
-    asks: Words
-    other_world: Words
-    elsewhere: Words
-    money: Words
-    near: Words
-    together: Words
-    apart: Words
-    not_taken: Words
-    which_things: Words
-    place: Words
-    specialists: Words
-    orders: Words
-    why: Words
-    reason: Words
-    may: Words
-    isnt: Words
-    beside_photo: Words
-    asks_where: Words
-    still_on: Words
-    polar: Words
-    open: Words
-    wonders: Words
-    asks_whom: Words
-    figurative: Words
-    lacking: Words
-    greetings: Words
-    described: Words
-    told: Words
-    qualities: Words
-    goes_on: Words
-    at_hand: Words
-    overfull: Words
-    ways: Words
-    subject: Words
-    amount: Words
-    owned: Words
-
-
-class Roles(Struct, frozen=True):
-    """What a named thing is to a question; see `words/roles.toml`."""
-
-    where: Words
-    bin: Words
-    fixtures: Words
-    put_in: Words
-    degree: Words
-    dirt: Words
-    wrapped: Words
-    together: Words
-    delivered: Words
-    origin: Words
-    not_that: Words
-    within: Words
-    taken_out: Words
-    on_the_way: Words
-    owners: Words
-    packings: Words
-    stuff: Words
-    after_use: Words
-    before_use: Words
-    holders: Words
-    kinless: Words
-    genus: Words
-    into: Words
-    bin_ends: Words
-    made: Words
-    rest_in: Words
-    belonging: Words
-    of_plants: Words
-    matter: Words
-    stored: Words
-
-
-class Ways(Struct, frozen=True):
-    """Which way a question asks; see `words/ways.toml`."""
-
-    leave: Words
-    must: Words
-    may: Words
-    bad: Words
-    negation: Words
-    deed: Words
-    kept: Words
-
-
-class Part(Struct, forbid_unknown_fields=True):
-    ko: list[str]
-    en: list[str]
     aspect: str = ""
 
 
-class Kind(Struct, forbid_unknown_fields=True):
+class Kind(Phrases, kw_only=True):
+    """What kind of its kind a thing is said to be: how, and how items' names say it."""
+
     name: str
-    ko: list[str]
-    en: list[str]
 
 
-class Aspect(Struct, forbid_unknown_fields=True):
+class Aspect(Phrases, kw_only=True):
+    """What may be asked about a thing, and words by which an item's line is about that."""
+
     lines: list[str]
-    ko: list[str]
-    en: list[str]
-    unless: list[str] = []
 
 
-class SituationWords(Struct, forbid_unknown_fields=True):
+class Material(Phrases, kw_only=True):
+    """A kind of waste."""
+
+    is_ko: str
+    is_en: str
+
+
+class Situation(Struct, forbid_unknown_fields=True, dict=True):
+    """A danger: when it is there, what is to be done first, and the item whose rules follow."""
+
     item: str
     all: list[list[str]]
     ko: str
@@ -159,74 +44,36 @@ class SituationWords(Struct, forbid_unknown_fields=True):
     unless: list[str] = []
     instead: bool = False
     always: bool = False
-
-
-class UnknownWords(Struct, forbid_unknown_fields=True):
-    ko: list[str]
-    en: list[str]
-    item: bool = False
-    needs: list[str] = []
-    unless: list[str] = []
-    what_ko: str = ""
-    what_en: str = ""
-    text: str = "unknown"
-    helper: bool = False
-
-
-class PolarWords(Struct, forbid_unknown_fields=True):
-    aspect: str
-    asked: list[str]
-    yes: list[str]
-    no: list[str]
-
-
-class Material(Struct, forbid_unknown_fields=True):
-    is_ko: str
-    is_en: str
-    ko: list[str]
-    en: list[str]
-
-
-class CollectionWords(Struct, forbid_unknown_fields=True):
-    ko: list[str]
-    en: list[str]
-    unless: list[str] = []
-    item: str = ""
-    own: str = ""
-    answers: dict[str, dict[str, str]] = {}
-
-
-class Situation:
-    """A danger: when it is there, what is to be done first, and the item whose rules follow."""
-
-    def __init__(self, name: str, words: SituationWords) -> None:
-        self.name = name
-        self.item = words.item
-        self.instead = words.instead
-        self.always = words.always
-        self._lines = {"ko": words.ko, "en": words.en}
-        self._all = [Words(Phrases(ko=phrases)) for phrases in words.all]
-        self._unless = Words(Phrases(ko=words.unless))
+    name: str = ""
 
     def line(self, language: str) -> str:
-        return self._lines[language]
+        return self.en if language == "en" else self.ko
 
     def there(self, text: str) -> bool:
         return all(words.within(text) for words in self._all) and not self._unless.within(text)
 
+    @cached_property
+    def _all(self) -> list[Words]:
+        return [Words(Phrases(ko=phrases)) for phrases in self.all]
 
-class Unknown:
-    """Something that the items can't say: each municipality decides it."""
+    @cached_property
+    def _unless(self) -> Words:
+        return Words(Phrases(ko=self.unless))
 
-    def __init__(self, name: str, words: UnknownWords, others: dict[str, UnknownWords]) -> None:
-        self.name, self.text = name, words.text
-        self.about_item = words.item
-        self._what = {"ko": words.what_ko, "en": words.what_en}
-        needed = [words, *(others[need] for need in words.needs)]
-        self._all = [Words(Phrases(one.ko, one.en, one.unless)) for one in needed]
+
+class Unknown(Phrases, dict=True):
+    """What the items can't say, because each municipality decides it: where the words of `needs` are there too."""
+
+    item: bool = False
+    needs: tuple[str, ...] = ()
+    what_ko: str = ""
+    what_en: str = ""
+    text: str = "unknown"
+    helper: bool = False
+    name: str = ""
 
     def what(self, language: str) -> str:
-        return self._what[language]
+        return self.what_en if language == "en" else self.what_ko
 
     def there(self, text: str) -> bool:
         return all(words.within(text) for words in self._all)
@@ -235,56 +82,66 @@ class Unknown:
         """Whether a place in the text belongs to what is not known: a phone number is no phone."""
         return any(said.start() <= start and end <= said.end() for words in self._all for said in words.all(text))
 
+    @cached_property
+    def _all(self) -> list[Words]:
+        return [Words(one) for one in (self, *(_unknowns[need] for need in self.needs))]
 
-class Collection:
+
+class Collection(Phrases, dict=True):
     """A bag, or what is collected, of which something is asked: the item that answers, or lines of our own by aspect."""
 
-    def __init__(self, words: CollectionWords) -> None:
-        self.item = words.item
-        self.own = words.own
-        self.answers = words.answers
-        self.words = Words(Phrases(words.ko, words.en, unless=words.unless))
+    item: str = ""
+    own: str = ""
+    answers: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @cached_property
+    def words(self) -> Words:
+        return Words(self)
 
 
-class Polar:
+class Polar(Struct, forbid_unknown_fields=True, dict=True):
     """A way to ask about an aspect, or any way, and which of an item's lines tell that it is done, and which that it is not."""
 
-    def __init__(self, words: PolarWords) -> None:
-        self.aspect = words.aspect
-        self.of_any = not words.asked
-        self._asked = Words(Phrases(ko=words.asked))
-        self._yes, self._no = (Words(Phrases(ko=each)) for each in (words.yes, words.no))
+    aspect: str
+    asked: list[str]
+    yes: list[str]
+    no: list[str]
+
+    @property
+    def of_any(self) -> bool:
+        return not self.asked
+
+    @cached_property
+    def _words(self) -> tuple[Words, Words, Words]:
+        asked, yes, no = (Words(Phrases(ko=each)) for each in (self.asked, self.yes, self.no))
+        return asked, yes, no
 
     def says(self, text: str, line: str) -> bool | None:
         """Whether the line says yes to the text; None where this is not what the text asks, or the line says neither."""
+        asked, done, left = self._words
         if self.of_any:
             line = line.partition(". ")[0]
-        elif not self._asked.within(text):
+        elif not asked.within(text):
             return None
-        yes, no = self._yes.within(line), self._no.within(line)
+        yes, no = done.within(line), left.within(line)
         if self.of_any and yes and no:
             # "플라스틱 뚜껑은 함께, 금속 뚜껑은 떼어": it depends.
             return None
         return True if yes else False if no else None
 
 
-_kinless = read("roles", dict[str, Phrases])["kinless"]
-_aspects = read("aspects", dict[str, Aspect])
-_unknowns = read("unknowns", dict[str, UnknownWords])
-
-GRAMMAR = lists("grammar", Grammar)
-TOPICS = lists("topics", Topics)
-ROLES = lists("roles", Roles)
-WAYS = lists("ways", Ways)
-KINLESS = {*_kinless.ko, *_kinless.en}
+LISTS = ("grammar", "topics", "roles", "ways")
+GRAMMAR, TOPICS, ROLES, WAYS = map(Lists, LISTS)
+KINLESS = frozenset(ROLES.kinless.phrases)
 _parts = read("parts", dict[str, Part])
-PARTS = {name: Words(Phrases(part.ko, part.en)) for name, part in _parts.items()}
-PART_WORDS = {name: [*part.ko, *part.en] for name, part in _parts.items()}
+PARTS = {name: Words(part) for name, part in _parts.items()}
+PART_WORDS = {name: words.phrases for name, words in PARTS.items()}
 ASPECT_OF_PART = {name: part.aspect for name, part in _parts.items()}
-KINDS = {name: (Words(Phrases(kind.ko, kind.en)), kind.name) for name, kind in read("kinds", dict[str, Kind]).items()}
+KINDS = {name: (Words(kind), kind.name) for name, kind in read("kinds", dict[str, Kind]).items()}
 # Letters alone (ㄱㄴ) are other characters once a text is plain.
 SPELLINGS = {unicodedata.normalize("NFKC", wrong): right for wrong, right in read("spellings", dict[str, str]).items()}
-ASPECTS = {name: Words(Phrases(aspect.ko, aspect.en, aspect.unless)) for name, aspect in _aspects.items()}
+_aspects = read("aspects", dict[str, Aspect])
+ASPECTS = {name: Words(aspect) for name, aspect in _aspects.items()}
 WHERE = frozenset({"recycle", "bag", "food"})
 """Aspects that ask where a thing goes."""
 DOWN = frozenset({"toilet", "drain"})
@@ -292,12 +149,13 @@ DOWN = frozenset({"toilet", "drain"})
 LINES_OF = {name: aspect.lines for name, aspect in _aspects.items()}
 CASES = {name: Words(words) for name, words in read("cases", dict[str, Phrases]).items()}
 BINS = {name: Words(words) for name, words in read("bins", dict[str, Phrases]).items()}
-SITUATIONS = [Situation(name, words) for name, words in read("situations", dict[str, SituationWords]).items()]
-UNKNOWNS = [Unknown(name, words, _unknowns) for name, words in _unknowns.items() if not words.helper]
-COLLECTIONS = [Collection(words) for words in read("collections", dict[str, CollectionWords]).values()]
-POLARS = [Polar(words) for words in read("polar", dict[str, PolarWords]).values()]
+SITUATIONS = named("situations", Situation)
+_unknowns = {one.name: one for one in named("unknowns", Unknown)}
+UNKNOWNS = [one for one in _unknowns.values() if not one.helper]
+COLLECTIONS = [*read("collections", dict[str, Collection]).values()]
+POLARS = [*read("polar", dict[str, Polar]).values()]
 MATERIALS = read("materials", dict[str, Material])
-MATERIAL_WORDS = {name: Words(Phrases(words.ko, words.en)) for name, words in MATERIALS.items()}
+MATERIAL_WORDS = {name: Words(words) for name, words in MATERIALS.items()}
 TEXTS = read("lines", dict[str, dict[str, str]])
 
 MISSPELT = re.compile(either(list(SPELLINGS)))

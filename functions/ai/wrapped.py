@@ -16,14 +16,16 @@ _WHOLE = re.compile(r"째|\s?부분")
 _GONE = re.compile(r"[을를은는도]?\s(?:다 |싹 |전부 |먼저 )?(?:버리|비우|쏟|따라 ?내|먹|마시)고\s.*[가-힣]만\s")
 _WITH = re.compile(rf"{ROLES.together.source}(?![가-힣])")
 _WITH_A = re.compile(rf"{ROLES.together.source}\s*$")
-SAID = re.compile(r"(?:이?니까|이?라서|이?잖아|이?라며|이?라던데|인데|이?거든)")
-"""After what a thing is said to be: "생리컵은 실리콘이니까"."""
 
 
 def without_beside(named: Sequence[Mention], text: str, *, follows: bool) -> Sequence[Mention]:
     """The mentions without dirt and wrappings, unless they are all there is."""
     dropped = beside(named, text, follows=follows)
-    left = [one for one in named if one not in dropped and not (bins.is_where(one, text) and SAID.match(text, one.end))]
+    left = [
+        one
+        for one in named
+        if one not in dropped and not (bins.is_where(one, text) and ROLES.said_to_be.at(text, one.end))
+    ]
     if all(parts.is_part(one.words(text)) for one in left):
         # "송장 안 떼고 박스째": the part goes with the whole.
         dropped = [one for one in dropped if not _WHOLE.match(text, one.end)]

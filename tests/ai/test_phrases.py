@@ -4,7 +4,6 @@ import pytest
 
 from functions.ai import phrases
 from functions.ai.phrases import Phrases, Words
-from functions.ai.vocabulary import Topics
 
 
 @pytest.mark.parametrize(
@@ -69,8 +68,8 @@ def test_no_phrase_is_nowhere() -> None:
     assert not Words(Phrases()).within("아무 말")
 
 
-def test_a_list_that_the_program_does_not_read_is_no_silent_one() -> None:
-    with pytest.raises(ValueError, match=r"words/kinds\.toml"):
-        phrases.lists("kinds", Topics)
-    with pytest.raises(ValueError, match="in the file or in the program alone"):
-        phrases.lists("grammar", Topics)
+def test_a_list_that_no_file_has_is_no_silent_one() -> None:
+    with pytest.raises(AttributeError, match=r"words/grammar\.toml has no list topics"):
+        _ = phrases.Lists("grammar").topics
+    with pytest.raises(ValueError, match=r"words/lines\.toml"):
+        phrases.Lists("lines")
