@@ -79,7 +79,7 @@ class Asking:
         """How the thing was said to be, where the question goes on from that: "그래도 재활용돼요?"."""
         fact = self.scene.facts
         goes_on = fact.said and not fact.cases and _GOES_ON.match(fact.text)
-        return self.asked_before.facts.cases if goes_on else ()
+        return facts(Question(fact.said[-1])).cases if goes_on else ()
 
     @cached_property
     def topic(self) -> list[Item]:
