@@ -41,6 +41,10 @@ class Addresses:
         self._postgres, self._broker, self._cache = servers
         # First of all: the others are chosen among what is left.
         self.gateway = self._open_gateway(gateway)
+        # All at once: to remember a port is a write that waits for the disk, and there are some eighty.
+        state.ports(
+            dict.fromkeys([*_ALWAYS, *self._of_replicas(), *(server.name for server in servers), *self._pairs()])
+        )
         # Listening sockets of our own programs and of the proxy's links: connections wait in them while a process starts anew,
         # and no one else can take their ports meanwhile.
         self.listeners = {name: self._listen(name) for name in [*_ALWAYS, *self._of_replicas()]}

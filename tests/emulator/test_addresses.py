@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,24 @@ def test_no_part_is_given_the_port_that_was_asked_for_the_gateway(tmp_path: Path
             assert wanted not in map(addresses.port_of, [*servers, *addresses.listeners]), name
         finally:
             addresses.close()
+
+
+class CountedState(State):
+    written = 0
+
+    def write_json(self, name: str, value: Any, durable: bool = True) -> None:
+        self.written += name == "ports.json"
+        super().write_json(name, value, durable)
+
+
+def test_a_first_start_waits_for_the_disk_once_for_the_gateway_s_port_and_once_for_all_others(tmp_path: Path) -> None:
+    state = CountedState(tmp_path)
+    addresses = System(state, free_port(), {}).addresses
+    try:
+        assert len(addresses.listeners) > 10
+        assert state.written <= 2
+    finally:
+        addresses.close()
 
 
 def test_no_one_else_can_take_the_port_that_a_part_of_ours_listens_on(tmp_path: Path) -> None:
