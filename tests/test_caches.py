@@ -107,6 +107,7 @@ KEPT = {
     "emulator/system.py: System.apart": PART,
     "emulator/system.py: System.routed": PART,
     "emulator/template.py: _places": MADE,
+    "functions/ai/asking.py: Asking._said": "one a turn before the question, while it is answered",
     "functions/ai/network.py: _Graph.constants": MADE,
     "functions/ai/network.py: _Graph.nodes": MADE,
     "functions/auth/keys.py: Signer._loaded": "one a key of the file",

@@ -66,7 +66,12 @@ def first(understood: Understood, question: Question) -> list[str]:
         lines = [*(line for line in said if part is None or parts.speaks_of(line, part[0])), *lines]
     elif understood.category is not None and not (understood.why or understood.said_type):
         lines = [*of_kind(understood.category, understood), *lines]
-    if len(understood.items) > 1 and understood.polar and (understood.together or understood.apart):
+    if (
+        len(understood.items) > 1
+        and understood.polar
+        and (understood.together or understood.apart)
+        and "safe" not in understood.aspects
+    ):
         lines += _together(understood, texts)
     return lines
 

@@ -15,6 +15,8 @@ _INTO = re.compile(
 _TOLD = re.compile(r"[\s.!~ㅠㅜ]*")
 _PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
 _TOPIC = re.compile(r"[은는도이가]\s|이?(?:인데|니까|라서|거든요?)\s")
+# "고무장갑 비닐류 맞죠"
+_IS_IT = re.compile(r"[이가]?\s?맞")
 # "plastic bag, plastic or vinyl bin?"
 _EITHER = re.compile(r"\sor\s\w+\s(?:bin|recycling|collection)")
 _COLLECTED = re.compile(
@@ -30,7 +32,7 @@ def as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
         return False
     # "간장 페트병도 투명 페트병이야?"
     asked = _TOPIC.match(text, first.end) and _INTO.match(text, one.end)
-    return bool(asked or _EITHER.match(text, one.end))
+    return bool(asked or _IS_IT.match(text, one.end) or _EITHER.match(text, one.end))
 
 
 def collected(one: Mention, text: str) -> bool:

@@ -133,7 +133,7 @@ def _taken_out(named: Sequence[Mention], text: str) -> list[Mention]:
     return [
         other
         for one, other in lists.pairs(named)
-        if text[one.end : other.start] in (" ", " 안에 ", "에 ") and ROLES.taken_out.at(text, other.end)
+        if text[one.end : other.start].lstrip(",") in (" ", " 안에 ", "에 ") and ROLES.taken_out.at(text, other.end)
         if "separate" in one.item.answers and is_thing(other, text)
     ]
 
@@ -183,9 +183,9 @@ def _says_which(one: Mention, other: Mention, text: str) -> bool:
     if one.item.category == "food" != other.item.category and not ROLES.where.is_all(words):
         # "콜라 페트병": what was in it.
         return True
-    # "샴푸 리필 파우치", "참기름 유리병": what is in it.
-    holds = HELD.search(words) is not None and len(words) >= SOUNDED
-    return holds and not HELD.search(one.words(text))
+    # "샴푸 리필 파우치", "참기름 유리병": what is in it; of "내열유리 반찬통" the first says what it is of.
+    holds = HELD.search(words) is not None and (len(words) > SOUNDED or ROLES.stuff.at(words, 0))
+    return bool(holds) and not HELD.search(one.words(text))
 
 
 def held(one: Mention, text: str) -> tuple[str, int] | None:

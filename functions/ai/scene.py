@@ -172,7 +172,9 @@ def _aspects(fact: Facts, things: list[Mention], mentioned: list[Mention]) -> tu
     """What is asked about the things, outside of their names; first of all a place that they are brought to."""
     line = rest.without(fact.text, parts.without_parts(things, fact.text))
     first = set(reading.aspects(line[fact.asks_from :])) if fact.asks_from else set[str]()
-    heard = sorted(reading.aspects(line), key=lambda one: one not in first)
+    unasked = _BEFOREHAND if fact.asks_where else set[str]()
+    asked = (one for one in reading.aspects(line) if one not in unasked)
+    heard = sorted(asked, key=lambda one: one not in first)
     starts = {one.start for one in things}
     names = [(one.start, one.end, one.start not in starts) for one in mentioned]
     return judge.asked(heard, fact.text, names, follows=bool(fact.said))
@@ -192,6 +194,9 @@ def _held(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[M
             continue
         name, end = holder
         inside = [other for other in mentioned if one.start <= other.start < end]
+        if any(other.end < end for other in inside if other is not one):
+            # "케이크 먹고 남은 초랑 종이상자": another thing stands between.
+            continue
         best = next(iter(neighbours.search(name, 1)), None)
         if best and best.score >= _HELD:
             merged = Mention(best, one.start, end)
@@ -219,6 +224,8 @@ def _left_over(one: Mention, text: str, neighbours: Neighbours) -> Mention:
 
 # "전자레인지에 넣어도 안전해?": asked of things that stay, too.
 _ELSEWHERE_TOO = {"safe"}
+# "씻어서 어디에 넣어요?" asks for the bin.
+_BEFOREHAND = {"rinse", "crush", "moisture"}
 # Where a thing goes, or who gets it: "빨아서 기부해도 돼?"
 _ENDS = {*WHERE, "reuse"}
 # A search score of a name that is put together of two words.
