@@ -319,9 +319,8 @@ class Keeper:
                     return
                 if time.monotonic() > deadline:
                     process.kill()
-                    await (
-                        ending
-                    )  # else the next start would take the dying one for its own, and say that it said nothing
+                    # Else the next start would take the dying one for its own, and say that it said nothing.
+                    await ending
                     raise StartError(f"{command.name} was not ready within {within:.0f} s: {why}; see {command.log}")
                 await asyncio.sleep(0.02)
         finally:

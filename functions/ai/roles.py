@@ -19,6 +19,8 @@ _CLAUSE = re.compile(
 _PLACE = re.compile(
     r"(?:에|에서|\s?(?:안|속|위|밑|아래|옆|앞|뒤|구석)에서?)\s(?!붙|달|달린|박|끼|꽂|깔|들어\s?있|들었|든\s|있는\s)"
 )
+# "패딩 주머니에서 핫팩 나왔어"
+_POCKET = re.compile(r"\s?(?:안|겉|속|뒷|앞)?주머니(?:에서?|\s?[안속]에서?)\s")
 _KEEPS = frozenset({"bulky", "electronics"})
 # "생리컵은 실리콘이니까": what a thing is said to be, or to be like.
 _SAYS_OF = re.compile(r"[은는도이가만]\s")
@@ -149,8 +151,12 @@ def _said_of(named: Sequence[Mention], text: str) -> list[Mention]:
 
 
 def _places(named: Sequence[Mention], text: str) -> list[Mention]:
-    """Furniture and appliances that other things only are in or on: "건전지 서랍에 한가득"."""
-    places = [one for one in named if one.item.category in _KEEPS and _PLACE.match(text, one.end)]
+    """Furniture, appliances and pockets that other things only are in or on: "건전지 서랍에 한가득"."""
+    places = [
+        one
+        for one in named
+        if (one.item.category in _KEEPS and _PLACE.match(text, one.end)) or _POCKET.match(text, one.end)
+    ]
     within = [one for one in named if is_thing(one, text) and one not in places]
     # "노트북 안에 사진 다 옮겼고": what was in it is taken care of.
     out = [one for one in within if places and ROLES.dealt_with.at(text, one.end)]
