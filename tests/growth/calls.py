@@ -81,7 +81,7 @@ def values(folder: str, now: datetime) -> dict[str, Any]:
             ), "upload_key": "k", "image_url": "u", "urls": {"k": "u"}, "waste_type": "plastic",
             "confidence": 0.5, "result": AnalysisResult(candidates=[], provider="p", model="m", guide=Guide(state="missing")),
             "analyses": [id_of("analysis", 20)],
-            "missing": Missing(id_of("analysis", 20), "plastic", None), "advice": Advice(Guide(), None),
+            "but": ["food"], "missing": Missing(id_of("analysis", 20), "plastic", None), "advice": Advice(Guide(), None),
         },
     }[folder]  # fmt: skip
     return found
