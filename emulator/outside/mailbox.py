@@ -4,6 +4,7 @@ Letters lie as files (Maildir) in the state folder, so that a restart keeps them
 """
 
 import mailbox
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -47,14 +48,14 @@ class Mailbox:
         letter["X-Envelope-To"] = ", ".join(recipients)
         letter.set_date(clock.time())
         self._maildir.add(letter)
-        names = sorted(self._maildir.keys())
+        names = sorted(self._maildir.keys(), key=_age)
         for name in names[: max(0, len(names) - MOST)]:
             self._maildir.discard(name)
 
     def letters(self, to: str = "") -> list[Letter]:
         """Newest first; with `to`, those for that address in any case."""
         found = [letter for letter in self._all() if not to or to.lower() in (one.lower() for one in letter.to)]
-        return sorted(found, key=lambda letter: (letter.received_at, letter.id), reverse=True)
+        return sorted(found, key=lambda letter: (letter.received_at, _age(letter.id)), reverse=True)
 
     def clear(self) -> None:
         self._maildir.clear()
@@ -77,6 +78,11 @@ class Mailbox:
                 subject=str(letter["Subject"] or ""),
                 text=str(body.get_content()) if body is not None else "",
             )
+
+
+def _age(name: str) -> list[int]:
+    """What sorts names by when they were given: `1764529556.M99P7Q2.host`, whose numbers begin with no zeros."""
+    return [int(number) for number in re.findall(r"\d+", name)]
 
 
 class Receiver:

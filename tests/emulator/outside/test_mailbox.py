@@ -49,6 +49,19 @@ def test_the_oldest_go_when_there_are_too_many(tmp_path: Path, monkeypatch: pyte
     assert [one.subject for one in box.letters()] == ["3", "2"]
 
 
+def test_letters_of_one_moment_are_told_and_let_go_in_the_order_in_which_they_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox, "MOST", 12)
+    # As the files are named: by the moment, and by a count of which the tenth sorts before the second.
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    monkeypatch.setattr("mailbox.Maildir._count", 1)
+    box = Mailbox(tmp_path / "mail")
+    for number in range(15):
+        box.add(letter(str(number)), "a@example.com", ["b@example.com"])
+    assert [one.subject for one in box.letters()] == [str(number) for number in range(14, 2, -1)]
+
+
 async def test_a_letter_that_is_sent_is_kept_and_what_no_mail_server_takes_is_refused(tmp_path: Path) -> None:
     box = Mailbox(tmp_path / "mail")
     server = await asyncio.get_running_loop().create_server(lambda: smtp(box), "127.0.0.1", 0)
