@@ -8,7 +8,7 @@ from functions.ai.interfaces import Question
 from functions.ai.retrieval import Category, Center, Item, Neighbours, Rules
 from functions.ai.short_answers import answering, of_kind, said_later
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import COLLECTIONS, TEXTS
+from functions.ai.vocabulary import ASPECTS, COLLECTIONS, TEXTS
 from shared.errors import Unavailable
 from shared.waste_types import RECYCLED
 
@@ -70,7 +70,8 @@ def first(understood: Understood, question: Question) -> list[str]:
         len(understood.items) > 1
         and understood.polar
         and (understood.together or understood.apart)
-        and "safe" not in understood.aspects
+        # "캔이랑 부탄가스 같이 버리면 위험해?": a yes would be to the danger.
+        and not ASPECTS["safe"].within(understood.text)
     ):
         lines += _together(understood, texts)
     return lines

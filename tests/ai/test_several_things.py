@@ -32,3 +32,10 @@ from shared.calls import Calls
 def test_the_thing_that_a_text_singles_out_is_answered(known: Calls, text: str, things: list[str]) -> None:
     answer = EmbeddedQuestions(Neighbours(known)).answer(Question(text), lambda *_: None)
     assert [source.name for source in answer.record.sources] == things
+
+
+def test_that_things_go_together_is_no_yes_to_whether_that_is_dangerous(known: Calls) -> None:
+    answer = EmbeddedQuestions(Neighbours(known)).answer(
+        Question("캔이랑 부탄가스 같이 버리면 위험해?"), lambda *_: None
+    )
+    assert not answer.text.startswith("네")
