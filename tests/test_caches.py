@@ -110,6 +110,7 @@ KEPT = {
     "functions/ai/asking.py: Asking._said": "one a turn before the question, while it is answered",
     "functions/ai/network.py: _Graph.constants": MADE,
     "functions/ai/network.py: _Graph.nodes": MADE,
+    "functions/ai/retrieval.py: Once._found": "one a search of the question that is answered",
     "functions/auth/keys.py: Signer._loaded": "one a key of the file",
     "functions/auth/passwords.py: _Slots.waiting": "one a request that waits; more than WAITING are refused",
     "functions/auth/passwords.py: _slots": "one an event loop that lives",

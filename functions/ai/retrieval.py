@@ -134,3 +134,17 @@ class Neighbours:
         if waste_type:
             params["item"] = waste_type
         return self._calls.get_blocking("api-location", "/api/v1/locations/centers", _Centers, params).items
+
+
+class Once(Neighbours):
+    """The same two for one question: several rules look at what was said before, and search for the same."""
+
+    def __init__(self, neighbours: Neighbours) -> None:
+        super().__init__(neighbours._calls)
+        self._neighbours = neighbours
+        self._found: dict[tuple[str, int], list[Item]] = {}
+
+    def search(self, query: str, limit: int = 20) -> list[Item]:
+        if (query, limit) not in self._found:
+            self._found[query, limit] = self._neighbours.search(query, limit)
+        return self._found[query, limit]

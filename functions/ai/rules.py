@@ -24,7 +24,7 @@ from functions.ai.follow_rules import (
 from functions.ai.interfaces import Question
 from functions.ai.part_rules import part_of_a_thing
 from functions.ai.photo_rules import about_the_photo
-from functions.ai.retrieval import Item, Neighbours
+from functions.ai.retrieval import Item, Neighbours, Once
 from functions.ai.scene import MEANT
 from functions.ai.understood import Understood
 from functions.ai.unknown_rules import not_ours_to_know
@@ -279,5 +279,5 @@ def understand(question: Question, neighbours: Neighbours) -> Understood:
     Raises:
         Unavailable: recycle-info is away.
     """
-    ask = Asking(question, neighbours)
+    ask = Asking(question, Once(neighbours))
     return next(found for rule in RULES if (found := rule(ask)) is not None)

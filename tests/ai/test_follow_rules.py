@@ -4,7 +4,8 @@ import pytest
 
 from functions.ai.interfaces import Question
 from functions.ai.questions import EmbeddedQuestions
-from functions.ai.retrieval import Neighbours
+from functions.ai.retrieval import Item, Neighbours
+from functions.ai.rules import understand
 from shared.calls import Calls
 from shared.messages import Photo, Turn
 
@@ -163,3 +164,21 @@ def test_what_is_told_after_a_photo_is_about_what_it_shows(known: Calls, seen: s
     asked = Question(text, history, photo=Photo("success", seen, 0.7, turns_ago=1))
     answer = EmbeddedQuestions(Neighbours(known)).answer(asked, lambda *_: None)
     assert line in answer.text.split("\n\n", 1)[0]
+
+
+def test_what_several_rules_look_at_is_searched_for_once(known: Calls) -> None:
+    asked: list[tuple[str, int]] = []
+
+    class Counted(Neighbours):
+        def search(self, query: str, limit: int = 20) -> list[Item]:
+            asked.append((query, limit))
+            return super().search(query, limit)
+
+    said = [
+        Turn("user", "냉장고 새로 샀어"),
+        Turn("assistant", "…"),
+        Turn("user", "헌 건 어떻게 버려?"),
+        Turn("assistant", "…"),
+    ]
+    understand(Question("기사님이 가져가나?", tuple(said)), Counted(known))
+    assert len(asked) == len(set(asked)) > 1
