@@ -28,6 +28,8 @@ PEOPLE = ("kim", "lee")
 KEPT = "idempotency kim POST / key"
 _UUID = re.compile(r"[0-9a-f-]{36}")
 STATES = ("pending", "failure", "success")
+# When each of a person's rows was made: neither in the order of the ids, nor each at a time of its own.
+TIMES = {"1": LONG_AGO, "2": NOW, "3": NOW, "4": PAST}
 
 
 class Undone(Exception):

@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
-
 from functions.auth import db as auth
 from shared.db import Database
 from tests.bystanders import (
@@ -15,10 +13,12 @@ from tests.bystanders import (
     PEOPLE,
     Call,
     Case,
-    Undone,
+    Read,
     World,
     changes,
     each,
+    each_read,
+    finds,
     without_bystanders,
 )
 
@@ -161,18 +161,18 @@ async def _named(world: World) -> list[str]:
     return [one.provider for one in await auth.select_identities(world.conn, world.id("kim"))]
 
 
-READS: list[tuple[str, Call, Callable[[World], Any]]] = [
-    ("the identity", lambda w: auth.select_user_of_identity(w.conn, "kakao", "one"), lambda w: w.id("kim")),
-    ("another provider's", lambda w: auth.select_user_of_identity(w.conn, "google", "one"), lambda w: w.id("lee")),
-    ("another's credentials", lambda w: auth.select_credentials(w.conn, w.id("kim"), w.id("lee-1")), lambda w: None),
-    ("another's profile", lambda w: auth.select_person(w.conn, w.id("kim"), w.id("lee-1")), lambda w: None),
-    ("another's session", lambda w: auth.select_session_for_update(w.conn, w.id("kim"), w.id("lee-1")), lambda w: None),
-    ("another purpose", lambda w: auth.select_mail_token(w.conn, "kim-reset", "verify", NOW), lambda w: None),
-    ("a token that is over", lambda w: auth.select_mail_token(w.conn, "kim-reset", "reset", AHEAD), lambda w: None),
-    ("a link of one's own", lambda w: _linked(w, "kakao", "one"), lambda w: True),
-    ("another's account", lambda w: _linked(w, "kakao", "other"), lambda w: False),
-    ("their providers by name", _named, lambda w: ["google", "kakao"]),
-    ("a second account", lambda w: _linked(w, "kakao", "new"), lambda w: False),
+READS: list[Read] = [
+    ("the identity", lambda w: auth.select_user_of_identity(w.conn, "kakao", "one"), "kim"),
+    ("another provider's", lambda w: auth.select_user_of_identity(w.conn, "google", "one"), "lee"),
+    ("another's credentials", lambda w: auth.select_credentials(w.conn, w.id("kim"), w.id("lee-1")), None),
+    ("another's profile", lambda w: auth.select_person(w.conn, w.id("kim"), w.id("lee-1")), None),
+    ("another's session", lambda w: auth.select_session_for_update(w.conn, w.id("kim"), w.id("lee-1")), None),
+    ("another purpose", lambda w: auth.select_mail_token(w.conn, "kim-reset", "verify", NOW), None),
+    ("a token that is over", lambda w: auth.select_mail_token(w.conn, "kim-reset", "reset", AHEAD), None),
+    ("a link of one's own", lambda w: _linked(w, "kakao", "one"), True),
+    ("another's account", lambda w: _linked(w, "kakao", "other"), False),
+    ("their providers by name", _named, ["google", "kakao"]),
+    ("a second account", lambda w: _linked(w, "kakao", "new"), False),
 ]
 
 
@@ -180,13 +180,8 @@ async def _linked(world: World, provider: str, subject: str) -> bool:
     return await auth.insert_identity(world.conn, world.id("kim"), provider, subject, None, NOW)
 
 
-@pytest.mark.parametrize(("call", "expected"), [case[1:] for case in READS], ids=[name for name, *_ in READS])
+@each_read(READS)
 async def test_auth_finds_what_is_named_in_all_its_parts(
-    call: Call, expected: Callable[[World], Any], db: Callable[[str], Awaitable[Database]]
+    call: Call, expected: Any, db: Callable[[str], Awaitable[Database]]
 ) -> None:
-    with pytest.raises(Undone):
-        async with (await db("auth")).transaction() as conn:
-            world = World(conn)
-            await of_auth(world)
-            assert await call(world) == expected(world)
-            raise Undone
+    assert await finds(await db("auth"), of_auth, call) == expected

@@ -14,6 +14,7 @@ from tests.bystanders import (
     PAST,
     PEOPLE,
     STATES,
+    TIMES,
     Call,
     Case,
     Read,
@@ -122,14 +123,10 @@ def test_each_statement_that_changes_or_deletes_has_its_bystanders() -> None:
     assert without_bystanders("chat_llm", CASES) == set()
 
 
-# When each conversation of a person was begun: neither in the order of the ids, nor each at a time of its own.
-BEGUN = {"1": LONG_AGO, "2": NOW, "3": NOW, "4": PAST}
-
-
 async def said(world: World) -> None:
     """Of each person four conversations; in the first six messages, the fourth under way, photos with the first and the third."""
     for who in PEOPLE:
-        for number, at in BEGUN.items():
+        for number, at in TIMES.items():
             name = f"{who}-{number}"
             await world.insert(
                 "conversations", id=world.id(name), user_id=world.id(who), created_at=at, message_count=6

@@ -7,10 +7,9 @@ from functions.location import db as location
 from shared.db import Database
 from tests.bystanders import (
     KEPT,
-    LONG_AGO,
     NOW,
-    PAST,
     PEOPLE,
+    TIMES,
     Call,
     Case,
     Read,
@@ -63,13 +62,9 @@ def test_each_statement_that_changes_or_deletes_has_its_bystanders() -> None:
     assert without_bystanders("location", CASES) == {"update_centers"}, "an import writes lists as a whole"
 
 
-# When each place of a person was added: neither in the order of the ids, nor each at a time of its own.
-ADDED = {"1": LONG_AGO, "2": NOW, "3": NOW, "4": PAST}
-
-
 async def places(world: World) -> None:
     for who in PEOPLE:
-        for number, at in ADDED.items():
+        for number, at in TIMES.items():
             place = location.Place(world.id(f"{who}-{number}"), who, who, None, None, False, at)
             await location.insert_place(world.conn, world.id(who), place)
 

@@ -13,6 +13,7 @@ from tests.bystanders import (
     NOW,
     PAST,
     PEOPLE,
+    TIMES,
     Call,
     Case,
     Read,
@@ -25,14 +26,11 @@ from tests.bystanders import (
     without_bystanders,
 )
 
-# When each search of a person was made: neither in the order of the ids, nor each at a time of its own.
-MADE = {"1": LONG_AGO, "2": NOW, "3": NOW, "4": PAST}
-
 
 async def searched(world: World) -> None:
     for who in PEOPLE:
         await world.kept(who)
-        for number, at in MADE.items():
+        for number, at in TIMES.items():
             await recycle_info.insert_query(world.conn, world.id(f"{who}-{number}"), world.id(who), who, [], at)
 
 
@@ -51,7 +49,7 @@ def _old(number: int) -> UUID:
     return UUID(int=first_id(LONG_AGO).int + number)
 
 
-QUERIES = {f"user_queries kim-{number}" for number in MADE}
+QUERIES = {f"user_queries kim-{number}" for number in TIMES}
 CASES: list[Case] = [
     ("delete_queries", lambda w: recycle_info.delete_queries(w.conn, w.id("kim")), QUERIES),
     ("delete_old_queries", _drop_old, set()),
