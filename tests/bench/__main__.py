@@ -1,4 +1,4 @@
-"""`make bench`: the budgets of ARCHITECTURE.md, each measured beside the raw thing in one run.
+"""`make bench`: the budgets, each measured beside the raw thing in one run.
 
     python -m tests.bench [NAME ...] [--check] [--json FILE] [--history FILE]
 
