@@ -1,4 +1,4 @@
-"""How well the embedded provider answers: `python -m tests.eval.questions` prints the table of docs/EVALUATION.md.
+"""How well the embedded provider answers: `python -m tests.eval.questions` prints what docs/EVALUATION.md sums up.
 
 A set (`questions.jsonl`, `questions_everyday.jsonl`) holds a question a line: its kind, its text, what the person said before,
 and the items wanted (slugs; several lists are alternatives). recycle-info runs as it does in production, with all its items,
