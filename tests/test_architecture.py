@@ -90,6 +90,22 @@ def parsed() -> list[tuple[str, ast.Module]]:
     return [(name(path), ast.parse(path.read_text(encoding="utf-8"))) for path in SOURCES]
 
 
+def names_of(tree: ast.Module) -> set[str]:
+    """What a module has: what is written at its top level, under a condition too."""
+    names: set[str] = {"__name__", "__doc__", "__file__", "__dict__"}
+    bodies: list[ast.stmt] = list(tree.body)
+    while bodies:
+        node = bodies.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+        else:
+            names |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+            bodies += [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.stmt)]
+    return names
+
+
 @pytest.fixture(scope="module", autouse=True)
 def no_trees_are_left() -> Iterator[None]:
     yield
@@ -252,4 +268,41 @@ def test_no_relative_imports_and_no_index_host_and_no_path_of_a_machine() -> Non
             continue
         text = path.read_text(encoding="utf-8", errors="ignore")
         found += [f"{name(path)}: {word}" for word in (*hosts, "/root" + "/", "/work" + "/main") if word in text]
+    assert found == []
+
+
+def test_what_a_program_beside_the_tests_names_of_ours_is_there() -> None:
+    """Mypy reads the product; the benchmarks and their like run once in a while, long after a name has moved."""
+    ours = {name(path).removesuffix(".py").replace("/", "."): path for path in (*SOURCES, *TESTS)}
+    known: dict[str, set[str]] = {}
+    found = []
+
+    def has(module: str, attribute: str) -> bool:
+        if module not in ours or f"{module}.{attribute}" in ours:
+            return True
+        if module not in known:
+            known[module] = names_of(ast.parse(ours[module].read_text(encoding="utf-8")))
+        return attribute in known[module]
+
+    for path in (path for path in TESTS if not path.name.startswith("test_")):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        imports = [
+            (node.lineno, node.module or "", alias)
+            for node in nodes
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        ]
+        used = {(line, module, alias.name) for line, module, alias in imports}
+        modules = {alias.asname or alias.name: f"{module}.{alias.name}" for _, module, alias in imports}
+        for node in nodes:
+            if isinstance(node, ast.arg):
+                modules.pop(node.arg, None)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                modules.pop(node.id, None)
+        used |= {
+            (node.lineno, modules[node.value.id], node.attr)
+            for node in nodes
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+        }
+        found += [f"{name(path)}:{line}: {module}.{word}" for line, module, word in used if not has(module, word)]
     assert found == []

@@ -48,8 +48,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 def main(words: list[str] | None = None) -> int:
     args = parse(words)
     rows: list[dict[str, Any]] = []
-    for name in args.names:
-        module = importlib.import_module(f"tests.bench.{name}")
+    # All are imported before the first one measures: what can't be imported must not cost the rows of an hour.
+    modules = {name: importlib.import_module(f"tests.bench.{name}") for name in args.names}
+    for name, module in modules.items():
         if not hasattr(module, "run"):
             continue
         print(f"measuring {name} ...", file=sys.stderr, flush=True)

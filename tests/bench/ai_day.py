@@ -23,7 +23,7 @@ from tests import support
 from tests.bench._system import system
 from tests.eval import parts
 from tests.eval.at_work import AtWork
-from tests.eval.photos import labels, skimage_folder
+from tests.eval.photographs import labels, skimage_folder
 from tests.eval.questions import OFF
 from tests.eval.questions import read as read_questions
 
