@@ -6,7 +6,7 @@ In one process, without a network: the CPU time of a call of the ASGI applicatio
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from runtime.http import app as app_module
+from runtime.http.authentication import PLACE
 from runtime.http.binding import Provider
 from runtime.http.hosted import Hosted
 from runtime.services import find
@@ -106,21 +107,23 @@ def rows(keys: Keys) -> list[dict[str, Any]]:
     return found
 
 
-Call = Callable[[Litestar], Any]
+Call = Callable[[Litestar], Awaitable[None]]
 
 
 def _call(method: str, path: str, token: bytes, body: bytes) -> Call:
     headers = [(b"host", b"bench"), (b"authorization", token), (b"content-type", b"application/json")]
     headers.append((b"content-length", str(len(body)).encode()))
 
-    async def receive() -> Any:
-        return {"type": "http.request", "body": body, "more_body": False}
-
     async def send(message: Any) -> None:
         if message.get("status", 200) not in (200, 201):
             raise RuntimeError(f"answered {message['status']}")
 
-    def call(app: Litestar) -> Any:
+    async def call(app: Litestar) -> None:
+        messages = iter(({"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}))
+
+        async def receive() -> Any:
+            return next(messages)
+
         path_ = f"/bench/{path}"
         scope: Any = {
             "type": "http",
@@ -137,7 +140,8 @@ def _call(method: str, path: str, token: bytes, body: bytes) -> Call:
             "headers": list(headers),
             "state": {},
         }
-        return app(scope, receive, send)
+        await app(scope, receive, send)
+        scope[PLACE].leave()  # the edge's part, without which no one has a place after some calls
 
     return call
 
