@@ -17,7 +17,6 @@ from runtime.http import authentication, injected, problems
 from runtime.http.admission import Lane
 from runtime.http.binding import Provider, bind, parameters
 from runtime.http.lean import Application
-from runtime.http.response import DataResponse
 from runtime.services import Service
 from shared import identity, tickets
 from shared.http import Broker, CurrentUser
@@ -111,7 +110,6 @@ def application(service: Service, handlers: Sequence[HTTPRouteHandler], document
         ],
         exception_handlers={Exception: problems.handle},
         request_class=Asked,
-        response_class=DataResponse,
         request_max_body_size=MAX_BODY,
         logging_config=None,
         # Made when it is asked for (runtime.http.openapi).

@@ -25,6 +25,7 @@ from litestar.params import SkipValidationMarker
 
 from runtime.binding import made
 from runtime.http import problems
+from runtime.http.response import Answering
 from shared.errors import BadInput, Busy
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def bind(handler: HTTPRouteHandler, parts: Mapping[Any, Any], providers: Mapping
 
     _dress(bound, function, needs)
     result = copy.copy(handler)
+    result.__class__ = Answering  # `get` and `post` add nothing to what they are made of
     result.responses = dict(handler.responses or {})
     return result(bound)
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
@@ -76,7 +77,11 @@ def _receive(connection: socket.socket) -> bytes:
 
 def cpu_per_request(process: psutil.Process, port: int, message: bytes, count: int) -> float:
     """Microseconds of the server's CPU time for one request."""
-    before = process.cpu_times()
+    before = _nanoseconds(process.pid)
     send(port, message, count)
-    after = process.cpu_times()
-    return (after.user + after.system - before.user - before.system) / count * 1e6
+    return (_nanoseconds(process.pid) - before) / count / 1000
+
+
+def _nanoseconds(pid: int) -> int:
+    """The time on a processor of a process' threads, which psutil tells in hundredths of a second."""
+    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))

@@ -8,17 +8,19 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Annotated, Any
 
 import msgspec
 import uvloop
-from litestar import Litestar, Response, get, post
+from litestar import Litestar, get, post
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from runtime.http import app as app_module
+from runtime.http import binding
 from runtime.http.authentication import PLACE
 from runtime.http.binding import Provider
 from runtime.http.hosted import Hosted
@@ -59,19 +61,19 @@ def through_litestar(handler: HTTPRouteHandler, parts: Any, providers: dict[str,
 
 
 @contextmanager
-def switched_off(name: str, instead: Any) -> Iterator[None]:
+def switched_off(module: ModuleType, name: str, instead: Any) -> Iterator[None]:
     """The application is built with Litestar's own."""
-    ours = getattr(app_module, name)
-    setattr(app_module, name, instead)
+    ours = getattr(module, name)
+    setattr(module, name, instead)
     try:
         yield
     finally:
-        setattr(app_module, name, ours)
+        setattr(module, name, ours)
 
 
-SWITCHES: dict[str, tuple[str, Any]] = {
-    "answers (DataResponse)": ("DataResponse", Response),
-    "binding": ("bind", through_litestar),
+SWITCHES: dict[str, tuple[ModuleType, str, Any]] = {
+    "answers": (binding, "Answering", get),
+    "binding": (app_module, "bind", through_litestar),
 }
 
 
@@ -84,8 +86,8 @@ def rows(keys: Keys) -> list[dict[str, Any]]:
         return Hosted(service, settings, background=False, handlers=[hello, orders]).app
 
     apps = {"": build()}
-    for name, (attribute, instead) in SWITCHES.items():
-        with switched_off(attribute, instead):
+    for name, switch in SWITCHES.items():
+        with switched_off(*switch):
             apps[name] = build()
     token = f"Bearer {access_token(keys, new_id(), new_id())}".encode()
     order = b'{"name":"bottle","count":3,"tags":["pet","clear"]}'

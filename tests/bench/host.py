@@ -13,8 +13,8 @@ from tests.bench import _replaced
 from tests.bench._load import cpu_per_request, free_port, request, server
 from tests.support import access_token, make_keys
 
-ROUNDS = 9
-REQUESTS = 3000
+ROUNDS = 27
+REQUESTS = 1000
 
 # The handlers, the same text in both processes.
 HANDLERS = """
