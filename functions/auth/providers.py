@@ -5,6 +5,7 @@ provider; PyJWT checks the ID token, as it does our own.
 """
 
 import functools
+import sys
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -130,7 +131,6 @@ def claims(name: str, provider: Provider, settings: Settings, *, code: str, nonc
     Raises:
         ProviderFailed: it is away, refuses the code, or says what can't be believed; the reason is the exception's cause.
     """
-    import httpx
     import jwt
     from authlib.common.errors import AuthlibBaseError
 
@@ -140,8 +140,17 @@ def claims(name: str, provider: Provider, settings: Settings, *, code: str, nonc
             if provider.jwks_url:
                 return _of_id_token(provider, str(token.get("id_token", "")), nonce)
             return _of_userinfo(client.get(provider.userinfo_url).raise_for_status().json())
-    except (AuthlibBaseError, httpx.HTTPError, jwt.PyJWTError, msgspec.ValidationError, ValueError) as error:
+    except (AuthlibBaseError, _http_error(), jwt.PyJWTError, msgspec.ValidationError, ValueError) as error:
         raise ProviderFailed from error
+
+
+def _http_error() -> type[Exception]:
+    """What the HTTP client inside of Authlib raises: httpx, or httpx2 where another library has brought that along."""
+    from authlib.integrations.httpx_client import OAuth2Client
+
+    inside = next(name for kind in OAuth2Client.__mro__ if (name := kind.__module__).startswith("httpx"))
+    found: type[Exception] = sys.modules[inside.partition(".")[0]].HTTPError
+    return found
 
 
 class _IdToken(Struct):

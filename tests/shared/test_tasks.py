@@ -97,8 +97,13 @@ async def test_of_many_that_end_each_ends_its_own_way(waste: Database) -> None:
     with pytest.raises(Undone):
         async with waste.transaction() as conn:
             well, badly, waiting = [await enqueue(conn, Work(), subject=new_id(), to="storage") for _ in range(3)]
+            await conn.execute("UPDATE outbox SET attempts = 4, retries = 2 WHERE id = %s", [badly])
             good = Outcome(well, new_id(), new_id(), "success", clock.now())
             assert await settle_all(conn, [good, failure(badly), failure(new_id())]) == {well, badly}
             assert [await row(conn, "1", "outbox", id_) for id_ in (well, badly, waiting)] == [None, None, (1,)]
-            assert [await row(conn, "1", "failed_tasks", id_) for id_ in (well, badly, waiting)] == [None, (1,), None]
+            assert [await row(conn, "1", "failed_tasks", id_) for id_ in (well, waiting)] == [None, None]
+            said = "error_code, error_message, attempts, retries, traceparent, actor, message, created_at < failed_at"
+            assert await row(conn, said, "failed_tasks", badly) == (
+                *("broken", "It is broken.", 4, 2, None, "storage/work_of_a_*", {"word": ""}, True),
+            )
             raise Undone
