@@ -46,9 +46,7 @@ class Newcomers:
         for folder in known.keys() - there.keys() - wrong.keys():
             await self._leave(known[folder])
         for folder in there.keys() & known.keys():
-            if there[folder] != known[folder] and structs.replace(known[folder], functions={}) != structs.replace(
-                there[folder], functions={}
-            ):
+            if structs.replace(known[folder], functions={}) != structs.replace(there[folder], functions={}):
                 self._say(
                     f"functions/{folder}/service.toml has changed: it holds after a restart (`eco2 down`, `eco2 up`)"
                 )

@@ -207,8 +207,10 @@ def find(name: str, services: dict[str, Service] | None = None) -> Service:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`: did you mean X?`, or the list of what there is."""
+    """`: did you mean X?`, or the list of what there is; nothing where there is nothing."""
     known = sorted(known)
+    if not known:
+        return ""
     # Whoever types a wrong letter seldom types the first one wrong: `stop` is not `top`, `test` is not `reset`.
     near = difflib.get_close_matches(name, [each for each in known if each[:1] == name[:1]], 1, cutoff=0.7)
     return f": did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"

@@ -14,6 +14,7 @@ class World:
 
     def __init__(self, fail: int = 0) -> None:
         self.beside, self.made, self.fail = False, 0, fail
+        self.begun = asyncio.Event()
 
     @asynccontextmanager
     async def live(self) -> AsyncIterator[str]:
@@ -23,6 +24,7 @@ class World:
 
     async def build(self, given: str) -> Any:
         self.made += 1
+        self.begun.set()
         await asyncio.sleep(0)
         if self.made <= self.fail:
             raise OSError("not yet")
@@ -65,6 +67,16 @@ async def test_those_who_ask_at_once_have_one_application() -> None:
     async with running(world) as client:
         answers = await asyncio.gather(*(client.get(f"/{number}") for number in range(5)))
     assert ([answer.text for answer in answers], world.made) == ([f"given /{number}" for number in range(5)], 1)
+
+
+async def test_who_goes_away_while_it_is_made_takes_it_from_no_one_who_waits_for_it_too() -> None:
+    world = World()
+    async with running(world) as client:
+        first, second = (asyncio.create_task(client.get(path)) for path in ("/first", "/second"))
+        await world.begun.wait()
+        first.cancel()
+        assert (await second).text == "given /second"
+    assert (first.cancelled(), world.made) == (True, 1)
 
 
 async def test_an_application_that_could_not_be_made_is_made_for_the_next_who_asks() -> None:

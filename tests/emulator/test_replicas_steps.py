@@ -120,10 +120,16 @@ async def test_a_function_of_its_own_is_sent_requests_when_it_is_ready_and_none_
     assert await world.replicas.scale({"waste/get_stats": 1}) == [f"{name}: 1 replica, before 0"]
 
 
-async def test_two_orders_are_carried_out_one_after_the_other(world: World) -> None:
+async def test_two_orders_are_carried_out_one_after_the_other(world: World, tmp_path: Path) -> None:
     await asyncio.gather(*(world.replicas.scale({"api-waste": count}) for count in (3, 1)))
     moves = [step for step in world.steps if "proxy" not in step]
     assert moves == ["join api-waste/3", "api-waste/3 ready", "leave api-waste/3", "leave api-waste/2"]
+    (tmp_path / "apart").mkdir()
+    apart = World(tmp_path / "apart")
+    for count in (3, 1):
+        await apart.replicas.scale({"api-waste": count})
+    assert world.steps == apart.steps, "and the proxy is told as of one alone"
+    apart.system.addresses.close()
 
 
 async def test_what_can_not_be_is_said_before_anything_is_done(world: World) -> None:

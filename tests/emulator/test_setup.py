@@ -1,5 +1,6 @@
 """What is there before parts start: what the set-up runs, hears and notes, and what it says when something can't be"""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,16 @@ async def test_what_could_not_be_imported_or_built_is_said_and_the_samples_are_t
     await world.setup.run()
     assert world.trials.asked[2:] == [ITEMS], "what is not there has no samples"
     assert world.imported() == {"items": True}
+
+
+async def test_samples_wait_for_the_tables_that_they_go_into(world: World) -> None:
+    importing = asyncio.create_task(world.setup._import_samples())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert world.trials.asked == []
+    world.setup.steps["migrations"].set()
+    await importing
+    assert world.trials.asked == [ITEMS, CENTERS]
 
 
 async def test_databases_that_can_t_be_prepared_are_told_in_the_server_s_words_of_this_start(

@@ -170,6 +170,34 @@ async def test_a_state_is_swapped_when_all_who_hold_it_have_ended_and_kept_when_
     assert world.said == []
 
 
+async def test_a_state_is_neither_saved_nor_swapped_while_another_is_swapped(world: World) -> None:
+    await asyncio.gather(*(world.standstill.restore(name) for name in ("one", "two")), world.standstill.save("one"))
+    swapped = ["stage one", *CRASHED, "swap", "prepare", "confirm"]
+    saved = [step for step in SAVED if step != "meanwhile"]
+    assert world.steps == [*swapped, *(step.replace("one", "two") for step in swapped), *saved]
+
+
+async def test_a_part_that_is_seen_ready_in_its_last_moment_is_not_the_one_that_runs_on_the_new_state(
+    world: World,
+) -> None:
+    first: Any = world.fleet.keepers["api-auth"]
+
+    def begin() -> None:
+        world.steps.append("api-auth begins")
+        first.process = SimpleNamespace(pid=next(PIDS), name="api-auth")
+        world.fleet.touch()
+
+    async def prepare() -> None:
+        world.crashed.remove(first)
+        await world.prepared()
+        first.state = "ready"
+        asyncio.get_running_loop().call_later(0.01, begin)
+
+    world.prepares = prepare
+    await world.standstill.restore("one")
+    assert world.steps[-2:] == ["api-auth begins", "confirm"]
+
+
 async def test_on_what_does_not_start_the_state_before_is_brought_back(world: World) -> None:
     first: Any = world.fleet.keepers["api-auth"]
     first.becomes = "failed"

@@ -75,6 +75,12 @@ def test_an_id_has_become_one_other_id_for_good_and_no_two_the_same() -> None:
     assert not aligned.same("01a224d8-9999-7810-b8d1-5d5171c46dc3", OTHER)
 
 
+def test_of_values_side_by_side_all_are_learnt_from_though_one_of_them_differs() -> None:
+    aligned = Aligned(START)
+    assert not aligned.same(f"{OLD}/{NEW}", f"{NAMED}/{OTHER}")
+    assert aligned.put(NEW) == OTHER
+
+
 def test_an_address_and_a_signature_are_another_each_time() -> None:
     aligned = Aligned(START)
     for port, date in (("21999", "20261130T010759Z"), ("22000", "20261130T010800Z")):
@@ -96,7 +102,11 @@ def test_from_answers_of_two_shapes_only_what_both_have_is_learnt() -> None:
 
 
 def test_what_is_compared_as_a_set_is_without_what_was_made() -> None:
-    assert Aligned(START).masked(f"PUT {NEW}/{OLD} at 127.0.0.1:8000") == f"PUT ‹id›/{OLD} at ‹here›"
+    aligned = Aligned(START)
+    assert aligned.masked(f"PUT {NEW}/{OLD} at 127.0.0.1:8000") == f"PUT ‹id›/{OLD} at ‹here›"
+    assert aligned.masked(f"the token eyJ{TOKEN}.{TOKEN}.a_. 2026-13-45T00:00:00Z") == (
+        "the token ‹token›_. 2026-13-45T00:00:00Z"
+    ), "a full stop is the sentence's, and a day that there is not is no time"
 
 
 def test_a_later_request_gets_the_replays_ids_and_tokens() -> None:
@@ -120,6 +130,12 @@ def test_an_upload_form_keeps_its_fields_together() -> None:
         sent = "".join(f'name="{name}"\r\n\r\n{value}\r\n' for name, value in form(was, "20261129T010759Z").items())
         assert f'name="x-amz-date"\r\n\r\n{date}\r\n' in aligned.put_form(sent)
         assert f"{now:x}85191f67e5b4c55" in aligned.put_form(sent)
+
+
+def test_a_form_that_the_replay_was_not_given_is_sent_as_it_was() -> None:
+    aligned, field = Aligned(START), 'name="key"\r\n\r\nuploads/a\r\n'
+    aligned.learn({"x-amz-signature": "185191f67e5b4c55", "key": "uploads/a"}, {"key": "uploads/b"})
+    assert aligned.put_form(f"{field}185191f67e5b4c55") == f"{field}185191f67e5b4c55"
 
 
 def test_differences_are_named_by_their_field() -> None:
