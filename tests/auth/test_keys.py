@@ -176,3 +176,42 @@ async def test_without_a_usable_key_nobody_logs_in_and_tokens_go_on(
     assert login.status_code == 503
     assert login.headers["retry-after"]
     assert (await broken.get("/api/v1/auth/me", headers=bearer(tokens))).status_code == 200
+
+
+def test_before_any_key_s_time_has_come_the_oldest_signs(tmp_path: Path) -> None:
+    """A clock that was moved back: everybody knows that key."""
+    now = clock.time()
+    newer, older = keys.new_key(now + 200), keys.new_key(now + 100)
+    keys._write(tmp_path, keys.SigningKeys([newer, older]))
+    signer = keys.Signer(tmp_path / keys.SIGNING_FILE)
+    assert jwt.get_unverified_header(signer.sign({}))["kid"] == older.kid
+
+
+def test_the_command_rotates_after_as_many_seconds_as_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "not" / "there yet"
+    assert keys.main(["init", str(folder)]) == 0
+    for words, seconds in (([], keys.TAKEOVER_SECONDS), (["--after", "7000"], 7000.0)):
+        assert keys.main(["rotate", str(folder), *words]) == 0
+        newest = keys.read_signing_keys(folder / keys.SIGNING_FILE).keys[0]
+        assert abs(newest.sign_from - clock.time() - seconds) < 300
+    capsys.readouterr()
+    (tmp_path / "a file").write_text("")
+    assert keys.main(["init", str(tmp_path / "a file")]) == 1
+    assert "a file" in capsys.readouterr().err
+
+
+def test_whoever_is_interrupted_while_keys_are_written_leaves_none_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.init(tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        keys.rotate(tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -136,3 +136,59 @@ async def test_a_call_says_what_is_asked_for_whom_and_in_which_trace(
         assert headers.get("authorization") == (f"Bearer {token}" if token else None)
         assert headers.get("traceparent", "") == traceparent
     assert len(heard) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "HTTP/1.1 204 x\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 301 x\r\nLocation: /\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 202 x\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 500 x\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.1 200 x\r\nContent-Length: 2\r\n\r\n[]",
+        "HTTP/1.1 200 x\r\nContent-Length: 1\r\n\r\n{",
+        "HTTP/1.1 200 x\r\nContent-Length: 9\r\n\r\n{}",
+        "220 mail\r\n",
+        "",
+    ],
+    ids=["nothing", "elsewhere", "accepted", "broken", "a list", "half", "cut", "no HTTP", "hung up"],
+)
+async def test_whatever_is_not_200_of_that_shape_is_away(said: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said.encode())
+
+    async with support.answering(answer) as address:
+        calls = Calls({"far": address})
+        with pytest.raises(Unavailable) as caught:
+            await calls.get("far", "/", Anything)
+        assert type(caught.value) is Unavailable
+        with pytest.raises(Unavailable):
+            await asyncio.to_thread(calls.get_blocking, "far", "/", Anything)
+        await calls.close()
+
+
+async def test_an_address_that_is_none_of_the_web_is_away() -> None:
+    calls = Calls({"far": "ftp://127.0.0.1:9"})
+    with pytest.raises(Unavailable):
+        await calls.get("far", "/", Anything)
+    with pytest.raises(Unavailable):
+        calls.get_blocking("far", "/", Anything)
+    await calls.close()
+
+
+async def test_whoever_closes_the_calls_leaves_no_connection_behind() -> None:
+    ended: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        ended.append(await reader.read())
+
+    async with support.answering(answer) as address:
+        calls = Calls({"far": address})
+        await calls.get("far", "/", Anything)
+        await asyncio.to_thread(calls.get_blocking, "far", "/", Anything)
+        assert ended == []
+        await calls.close()
+        await support.until(lambda: len(ended) == 2)

@@ -444,3 +444,45 @@ def test_a_token_whose_end_has_come_is_remembered_no_more(folder: Path, verifier
         assert (verifier._known, verifier._size) == ({}, 0)
     finally:
         clock.use_file(os.environ.get("ECO2_CLOCK_FILE"))
+
+
+def test_what_is_counted_of_remembered_tokens_is_what_is_remembered(
+    folder: Path, verifier: Verifier, tmp_path: Path
+) -> None:
+    def counted() -> bool:
+        return verifier._size == sum(len(token) + identity.OVERHEAD for token in verifier._known)
+
+    token = signed(folder)
+    for spelled in ("Bearer ", "bearer  ", "BEARER "):
+        verifier.authenticate(spelled + token)
+        assert (len(verifier._known), counted()) == (1, True)
+    verifier._forget("never seen")
+    assert counted()
+    keys.rotate(folder)
+    verifier._look()
+    assert (len(verifier._known), counted()) == (0, True)
+    verifier.authenticate(f"Bearer {token}")
+    assert (len(verifier._known), counted()) == (1, True)
+
+
+@pytest.mark.parametrize("kept", ["time", "time and size"])
+def test_a_file_that_was_replaced_within_one_tick_of_the_clock_is_read_again(
+    folder: Path, verifier: Verifier, kept: str
+) -> None:
+    public = folder / keys.JWKS_FILE
+    before, old = public.stat(), public.read_bytes()
+    (folder / keys.SIGNING_FILE).unlink()
+    keys.init(folder)
+    if kept == "time":
+        public.write_bytes(public.read_bytes() + b"\n")
+    assert public.read_bytes() != old
+    os.utime(public, ns=(before.st_atime_ns, before.st_mtime_ns))
+    verifier._look()
+    assert verifier.authenticate(f"Bearer {signed(folder)}") == USER
+
+
+async def test_who_ends_no_session_tells_no_one(broker_url: str) -> None:
+    async with Redis.from_url(broker_url) as redis:
+        await redis.delete(identity.REVOKED_KEY)
+        await identity.announce_revocations(redis, [])
+        assert not await redis.exists(identity.REVOKED_KEY)

@@ -10,6 +10,7 @@ import pytest
 
 from runtime import telemetry
 from shared import supervision
+from shared.supervision import Loop, Rules
 from tests.support import wait_until
 
 
@@ -206,3 +207,26 @@ def test_a_thread_that_fails_while_it_stops_says_why(caplog: pytest.LogCaptureFi
     assert loop.stop(60)
     assert "last words failed while it stopped" in caplog.text
     assert (loop.state, loop.ends) == ("stopped", 0)
+
+
+def test_each_pause_is_twice_the_one_before_up_to_the_longest_and_then_the_loop_is_given_up() -> None:
+    given_up: list[str] = []
+    loop = Loop("ends at once", Rules(True, None, lambda name, _: given_up.append(name)))
+    pauses = [loop._ended(None) for _ in range(supervision.MOST)]
+    assert (pauses, given_up) == (
+        [min(supervision.PAUSE * 2**times, supervision.LONGEST) for times in range(supervision.MOST)],
+        [],
+    )
+    assert loop._ended(None) is None
+    assert given_up == ["ends at once"]
+    loop._finish("stopped")
+
+
+@pytest.mark.parametrize(("still", "hangs"), [(4.0, False), (6.0, True)])
+def test_a_loop_hangs_that_has_not_moved_for_longer_than_its_patience(still: float, hangs: bool) -> None:
+    loop = Loop("slow", Rules(True, 5.0, supervision.end_process))
+    loop._beat -= still
+    assert bool(loop.trouble()) is hangs
+    loop.beat()
+    assert loop.trouble() == ""
+    loop._finish("stopped")

@@ -102,19 +102,25 @@ async def test_a_row_that_is_refused_is_alone_with_it(users: Database) -> None:
     assert await there(users, ids) == [ids[0], *ids[2:]]
 
 
-@pytest.mark.parametrize("wrong", ["refused", "not as expected"])
+@pytest.mark.parametrize("wrong", ["refused", "not as expected", "more than expected"])
 async def test_one_that_fails_is_alone_with_it(users: Database, wrong: str) -> None:
     ids = [new_id() for _ in range(5)]
     units = [await unit(users, id_) for id_ in ids]
     if wrong == "refused":
         await later(units[2], INSERT, [ids[2], "again"])
     else:
-        units[2].expect(RENAME, ["x", new_id()], NoSuchPerson)
+        two = "UPDATE profiles SET nickname = %s WHERE user_id = ANY(%s)"
+        others = [new_id(), new_id()]
+        assert await ends(users, *[await unit(users, id_) for id_ in others]) == [None, None]
+        expected = (RENAME, new_id()) if wrong == "not as expected" else (two, others)
+        units[2].expect(expected[0], ["x", expected[1]], NoSuchPerson)
         units[3].expect(RENAME, ["renamed", ids[3]], NoSuchPerson)
     ended = await ends(users, *units)
     assert type(ended.pop(2)) is (psycopg.errors.UniqueViolation if wrong == "refused" else NoSuchPerson)
     assert ended == [None] * 4
     assert await there(users, ids) == [id_ for id_ in ids if id_ != ids[2]]
+    await asyncio.sleep(0)
+    assert users._units._alone == set(), "what has ended is kept by no one"
 
 
 async def test_one_key_of_idempotency_has_one_effect_and_the_other_hears_its_answer(db: Connect) -> None:
@@ -287,6 +293,39 @@ async def test_relays_are_woken_by_a_group_in_which_any_unit_has_accepted_someth
     finally:
         wake.unregister(bell)
     assert bool(bell.rung) == rung
+
+
+class Relay(Bell):
+    """The relay of this database."""
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__()
+        self.dsn = dsn
+        self.handed: list[UUID] = []
+
+    def hand(self, accepted: Any) -> None:
+        self.handed += [one.id for one in accepted]
+
+
+async def test_the_relay_is_handed_what_each_unit_of_a_group_has_accepted_and_nothing_of_one_that_failed(
+    users: Database,
+) -> None:
+    relay = Relay(users.dsn)
+    wake.register(relay)
+    try:
+        units = [await unit(users, new_id()) for _ in range(4)]
+        accepted = [await enqueue(one, DeleteObjects(keys=["x"]), subject=new_id()) for one in units]
+        assert await ends(users, *units) == [None] * 4
+        assert (sorted(relay.handed), relay.rung) == (sorted(accepted), 0)
+        relay.handed.clear()
+        units = [await unit(users, new_id()) for _ in range(3)]
+        accepted = [await enqueue(one, DeleteObjects(keys=["x"]), subject=new_id()) for one in units]
+        units[1].expect(RENAME, ["x", new_id()], NoSuchPerson)
+        assert [type(end) for end in await ends(users, *units)] == [type(None), NoSuchPerson, type(None)]
+        assert sorted(relay.handed) == sorted([accepted[0], accepted[2]])
+    finally:
+        wake.unregister(relay)
+    wake.unregister(relay)  # a second time is none
 
 
 async def test_what_is_asked_of_two_replicas_whose_connections_are_cut_is_done_once_and_answered_alike(

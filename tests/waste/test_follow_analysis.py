@@ -4,11 +4,12 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import redis.asyncio
 
-from shared import clock, identity, tickets
+from shared import clock, identity, progress, tickets
 from shared.db import Database
 from tests.conftest import Person, Serve, Take, make_person
 from tests.support import Keys
@@ -27,6 +28,23 @@ async def test_the_events_of_a_finished_analysis_end_with_it(
     last = answer.text.strip().split("\n\n")[-1]
     assert last.startswith("event: done\n")
     assert json.loads(last.partition("data: ")[2])["waste_type"] == "plastic"
+
+
+async def test_whoever_comes_back_is_told_what_came_after_the_last_event_that_they_saw(
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take, broker_url: str
+) -> None:
+    body = await accept(client, person)
+    subject = UUID(str(body["id"]))
+    with redis.Redis.from_url(broker_url, decode_responses=True) as broker:
+        for part in (0.1, 0.4):
+            data = {"stage": "checking", "progress": part}
+            progress.Publisher(broker).add(subject, subject, "progress", data)
+        [first, second] = [id_ for id_, _ in broker.xrange(progress.stream(subject))]
+    await finish(take, waste, body["id"])
+    path, seen = f"{BASE}/analyses/{subject}/events", {"Last-Event-ID": first}
+    answers = [(await client.get(path, headers=person.headers | more)).text for more in ({}, seen)]
+    assert [f"id: {first}\n" in told for told in answers] == [True, False]
+    assert [f"id: {second}\n" in told for told in answers] == [True, True]
 
 
 async def test_an_analysis_deleted_while_it_is_followed_ends_the_stream_as_failed(

@@ -30,3 +30,15 @@ async def test_analyses_too(
         for who in (person, person, person, another_person)
     ]
     assert statuses == [404, 404, 429, 404]
+
+
+async def test_whoever_has_used_up_one_of_the_two_has_the_other(
+    serve: Callable[..., Awaitable[httpx.AsyncClient]], person: Person
+) -> None:
+    client = await serve("waste", QUOTA_UPLOADS="1", QUOTA_ANALYSES="1")
+    body = {"image_key": f"uploads/{person.id}/{'0' * 32}"}
+    statuses = [
+        (await client.post(f"/api/v1/waste/{path}", json=json, headers=person.headers)).status_code
+        for path, json in [("uploads", UPLOAD), ("analyses", body)] * 2
+    ]
+    assert statuses == [201, 404, 429, 429]
