@@ -124,6 +124,24 @@ async def test_history_is_cut_to_its_budget(client: httpx.AsyncClient, person: P
     assert sum(len(turn["content"]) for turn in kept) <= history.CHARACTERS
 
 
+async def test_of_many_short_turns_the_last_go_along_and_no_more_than_so_many(
+    client: httpx.AsyncClient, person: Person, chat: Database
+) -> None:
+    first, most = await ask(client, person, chat, "0"), 3 * history.TURNS
+    async with chat.connection() as conn:
+        await conn.execute(
+            """
+            INSERT INTO messages (id, conversation_id, role, content, status, position, created_at)
+            SELECT gen_random_uuid(), %s, 'user', n::text, 'success', 100 + n, now()
+            FROM generate_series(1, %s) AS n
+            """,
+            [first.conversation, most],
+        )
+    asked = await ask(client, person, chat, "그럼?", first.conversation)
+    said = [turn["content"] for turn in asked.message["history"]]
+    assert said == [str(number) for number in range(most + 1 - history.TURNS, most + 1)]
+
+
 def test_history_begins_with_what_the_person_said() -> None:
     turns = [Turn("user", "b"), Turn("assistant", "x" * 10), Turn("assistant", "y"), Turn("user", "z" * 4000)]
     assert history.within_budget(turns) == [Turn("user", "b")]

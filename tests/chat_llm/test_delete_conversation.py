@@ -6,7 +6,7 @@ from shared.db import Database
 from shared.ids import new_id
 from shared.progress import Publisher, stream
 from shared.redis import connect
-from tests.chat_llm.conftest import BASE, ask, begin, give, success, tasks_of
+from tests.chat_llm.conftest import BASE, ask, give, success, tasks_of
 from tests.conftest import Person, Serve, Take
 from tests.support import left_of
 
@@ -37,7 +37,11 @@ async def test_deleting_a_conversation_leaves_nothing_of_it(
         assert redis.exists(stream(asked.reply)) == 0
 
 
-async def test_a_conversation_is_deleted_while_the_broker_is_away(serve: Serve, person: Person, free_port: int) -> None:
+async def test_a_conversation_is_deleted_while_the_broker_is_away(
+    serve: Serve, person: Person, chat: Database, free_port: int
+) -> None:
     client = await serve("chat_llm", BROKER_REDIS_URL=f"redis://127.0.0.1:{free_port}")
-    path = f"{BASE}/{await begin(client, person)}"
+    asked = await ask(client, person, chat, "우유팩은?")
+    path = f"{BASE}/{asked.conversation}"
     assert (await client.delete(path, headers=person.headers)).status_code == 204
+    assert (await client.get(path, headers=person.headers)).status_code == 404

@@ -183,7 +183,7 @@ async def test_whoever_closes_the_calls_leaves_no_connection_behind() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-        ended.append(await reader.read())
+        ended.append(await asyncio.wait_for(reader.read(), 30))
 
     async with support.answering(answer) as address:
         calls = Calls({"far": address})
