@@ -40,7 +40,7 @@ def pin(checkout: Checkout) -> Iterator[str]:
     name, _, tag = base.rpartition(":")
     new = Registry(name).digest(tag)
     file = checkout.root / IMAGE_TOML
-    file.write_text(file.read_text(encoding="utf-8").replace(f'digest = "{digest}"', f'digest = "{new}"', 1), "utf-8")
+    file.write_text(file.read_text(encoding="utf-8").replace(f'digest = "{digest}"', f'digest = "{new}"'), "utf-8")
     yield f"{base}@{new}" + ("" if new == digest else f" (was {digest or 'not pinned'})")
     for file in kustomizations(checkout.root):
         # A file at a time: one that can't be finished stays as it was.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -80,6 +81,47 @@ async def test_who_does_not_know_the_token_gets_nothing(server: ControlServer, r
     assert json.loads(await reader.readline()) == {"ok": False, "error": "wrong token"}
     assert await reader.read() == b"", "and the connection ends"
     writer.close()
+
+
+async def test_a_token_is_known_when_all_of_it_is(server: ControlServer) -> None:
+    for given in (f"{server.token}x", server.token[:-1], ""):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(json.dumps({"token": given, "do": "greet", "name": "x"}).encode() + b"\n")
+        assert json.loads(await reader.readline()) == {"ok": False, "error": "wrong token"}
+        writer.close()
+
+
+async def test_an_answer_may_take_longer_than_the_connection(
+    state: State, server: ControlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, goes_on = socket.create_connection, asyncio.Event()
+
+    async def takes_long(request: dict[str, Any], say: Say) -> dict[str, Any]:
+        say("begun")
+        await goes_on.wait()
+        return {}
+
+    server.handle = takes_long
+    monkeypatch.setattr(socket, "create_connection", lambda address, timeout: connect(address, timeout / 1000))
+    asking = asyncio.create_task(asyncio.to_thread(control.ask, state, "snapshot-save", lambda line: None))
+    await asyncio.wait({asking}, timeout=0.05)  # ten times as long as it had to connect
+    goes_on.set()
+    assert await asking == {"ok": True}
+
+
+async def test_of_a_file_that_was_cut_short_nothing_of_before_is_in_the_first_line(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"one\nhalf of")
+    lines = control.follow(file, 0, pause=0.001)
+    assert await anext(lines) == b"one"
+    file.write_bytes(b"new\nha")
+    assert await anext(lines) == b"new"
+    file.unlink()
+    coming = asyncio.ensure_future(anext(lines))
+    await asyncio.wait({coming}, timeout=0.02)
+    file.write_bytes(b"a file of its own\n")
+    assert await coming == b"a file of its own"
+    await lines.aclose()
 
 
 async def test_an_emulator_that_ends_before_its_answer_is_not_running(state: State) -> None:

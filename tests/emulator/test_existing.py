@@ -2,12 +2,15 @@
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from emulator import existing
 from emulator.existing import Existing
 from emulator.process import StartError, free_port
 from emulator.servers.redis import RedisServer
@@ -92,6 +95,37 @@ def test_a_dead_a_silent_and_a_misspelt_server_are_named_by_their_variable(silen
     assert refusal(DATABASE_URL="nonsense").startswith("DATABASE_URL: ")
     assert refusal(BROKER_REDIS_URL="http://127.0.0.1").startswith("BROKER_REDIS_URL: ")
     assert "is not an address" in refusal(S3_ENDPOINT_URL="somewhere", **store)
+
+
+def test_one_that_hangs_in_something_that_knows_no_time_limit_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    goes_on, ended = threading.Event(), list[str]()
+
+    def hang(url: str, *, keeps: bool) -> str:
+        goes_on.wait(5)
+        ended.append(url)
+        return ""
+
+    monkeypatch.setattr(existing, "_redis", hang)
+    monkeypatch.setattr(existing, "_PATIENCE", 0.01)
+    with pytest.raises(StartError, match=r"^CACHE_REDIS_URL: it does not answer"):
+        Existing({"redis-cache": "redis://name.of.no.one"}, {}).check()
+    assert ended == []
+    goes_on.set()
+
+
+def test_a_password_of_whatever_characters_is_one_part_of_the_address() -> None:
+    theirs = Existing({"postgres": "postgresql://me:p@there:5433/mine"}, {})
+    dsn = theirs.dsn("worker_role", "a/b@c:d?e", "tasks")
+    assert conninfo_to_dict(dsn) == {
+        "user": "worker_role",
+        "password": "a/b@c:d?e",
+        "host": "there",
+        "port": "5433",
+        "dbname": "ecoeco",
+        "options": "-c search_path=tasks",
+    }
 
 
 def test_a_redis_that_forgets_is_no_broker_and_a_wrong_password_is_said(tmp_path: Path) -> None:

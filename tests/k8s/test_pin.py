@@ -162,6 +162,7 @@ def test_a_manifest_that_is_not_what_its_registry_says_is_refused(serve: Callabl
         ("0.50.0-distroless-libc", ["0.50.1-distroless-libc", "0.50.2-alpine"], "0.50.1-distroless-libc"),
         ("13.2.3", ["13.2.1"], "13.2.3"),
         ("latest", ["1.0"], "latest"),
+        ("18.6-bookworm", ["1899-bookworm", "18-7-bookworm"], "18.6-bookworm"),  # a day, and no version
     ],
 )
 def test_the_newest_patch_is_of_the_same_minor_and_variant(tag: str, others: list[str], newest: str) -> None:

@@ -144,6 +144,21 @@ def test_what_is_staged_is_the_snapshot_s_alone_whatever_was_left_and_for_its_ow
     assert contents(state) == {"old"}
 
 
+def test_a_cluster_of_another_state_is_given_this_state_s_password_and_one_of_its_own_is_left(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Path] = []
+    monkeypatch.setattr(Postgres, "set_superuser_password", lambda self, cluster: given.append(cluster))
+    save(state, "one")
+    restore.stage(state, "one")
+    assert given == []
+    (tmp_path / "there").mkdir()
+    theirs = make_state(tmp_path / "there")
+    shutil.copytree(state.path / "snapshots", theirs.path / "snapshots")
+    restore.stage(theirs, "one")
+    assert given == [Postgres(theirs.path).home / "cluster.restored"]
+
+
 def test_one_that_can_not_be_copied_leaves_the_state_as_it_is_and_nothing_beside_it(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,15 +171,17 @@ def test_one_that_can_not_be_copied_leaves_the_state_as_it_is_and_nothing_beside
     assert (contents(state), around(state)) == ({"new"}, set())
 
 
-def test_the_clock_is_as_far_ahead_as_is_asked_and_goes_back_to_what_it_was(state: State) -> None:
+@pytest.mark.parametrize("asked", [70.0, 0.0])
+def test_the_clock_is_as_far_ahead_as_is_asked_and_goes_back_to_what_it_was(state: State, asked: float) -> None:
     file = state.path / "clock"
     try:
+        clock.write_offset(str(file), 100.0)
         save(state, "one")
         clock.write_offset(str(file), 500.0)
         clock.use_file(None)
-        restore.stage(state, "one", ahead=70.0)
+        restore.stage(state, "one", ahead=asked)
         restore.swap(state)
-        assert struct.unpack_from("<d", file.read_bytes())[0] == 70.0
+        assert struct.unpack_from("<d", file.read_bytes())[0] == asked
         restore.undo(state)
         assert struct.unpack_from("<d", file.read_bytes())[0] == 500.0
     finally:

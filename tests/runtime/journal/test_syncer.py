@@ -389,6 +389,25 @@ def test_two_journals_with_the_same_row_id_do_not_hide_each_other(
     assert "23505" in rows(tasks_db, "SELECT reason FROM quarantine")[0][0]
 
 
+def test_rows_that_can_not_be_dropped_any_more_are_left_to_the_next_cycle(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(journal, start())
+    syncer.cycle()
+    asked: list[str] = []
+
+    def drop(table: str, rowids: list[int]) -> int:
+        """As of a file that lies there no more: another one has other rows under these numbers."""
+        asked.append(table)
+        assert len(asked) < 3, "it would go on for ever"
+        return 0
+
+    monkeypatch.setattr(syncer._marks, "drop", drop)
+    monkeypatch.setattr(drain, "KEPT", -timedelta(days=1))
+    assert syncer.cycle().pruned == 0
+    assert asked == ["local_tasks"]
+
+
 def test_synced_rows_are_pruned_after_a_week_and_unsynced_ones_never(
     journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
 ) -> None:
