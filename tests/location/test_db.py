@@ -13,6 +13,7 @@ import pytest
 from functions.location import db as sql
 from functions.location.import_centers import Parsed, load
 from functions.location.report import Report
+from functions.location.search_centers import find
 from shared import clock
 from shared import db as db_module
 from shared.db import Connection, Database
@@ -36,18 +37,27 @@ CHANGE: dict[str, Ask] = {
 async def test_whoever_sets_a_default_waits_for_who_does(
     location: httpx.AsyncClient, person: Person, database: Database, which: str
 ) -> None:
-    path = f"{PLACES}/{(await add(location, person))['id']}"
+    id_ = (await add(location, person))["id"]
     async with database.transaction() as conn:
         await sql.lock_default(conn, person.id)
-        second = await held_up(DEFAULT[which](location, path, person.headers), by=conn)
+        second = await held_up(DEFAULT[which](location, f"{PLACES}/{id_}", person.headers), by=conn)
+        row = await conn.execute("SELECT FROM user_locations WHERE id = %s FOR UPDATE SKIP LOCKED", [id_])
+        assert row.rowcount == 1, "who waits for the turn holds no row meanwhile: two could wait for each other"
     assert (await second).is_success
 
 
 async def test_of_words_that_one_letter_tells_apart_the_most_alike_come_first(put: Put, database: Database) -> None:
-    await put(*(center(name, None, None) for name in ("kolabriplatz", "kolibriplatzz", "finkenplatz")))
+    await put(*(center(name, None, None) for name in ("kolabriplatz", "kolibriplatzz", "finkenplatz", "vk")))
     async with database.transaction() as conn:
         assert await sql.select_similar_words(conn, "kolibriplatz", 5) == ["kolibriplatzz", "kolabriplatz"]
         assert await sql.select_similar_words(conn, "kolibriplatz", 1) == ["kolibriplatzz"]
+        assert await sql.select_similar_words(conn, "qk", 5) == [], "of two letters one is no likeness"
+
+
+async def test_where_the_likeliest_word_leads_nowhere_the_next_ones_are_tried(put: Put, database: Database) -> None:
+    await put(*(center(name, None, None) for name in ("kolibribrg oststadt", "kolabriberg weststadt")))
+    found = await find(database, "kolibriberg weststadt", 5)
+    assert [one.name for one in found] == ["kolabriberg weststadt"]
 
 
 @asynccontextmanager
