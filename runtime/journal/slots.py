@@ -16,7 +16,7 @@ class Slots:
 
     def __init__(self, path: Path) -> None:
         size = _SLOT * _SLOTS
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         # Allocated, not sparse: a write into a hole of a full disk is a SIGBUS.
         if os.fstat(self._file).st_size < size:
             try:

@@ -256,9 +256,20 @@ def test_what_can_not_be_written_before_the_end_is_not_acked(path: Path) -> None
     future = journal.begin([start() for _ in range(500)])
     while not journal.trouble:
         time.sleep(0.005)
+    waits: list[tuple[float, ...]] = []
+    stop = journal._writer._loop.stop
+
+    def stopped(*seconds: float) -> None:
+        waits.append(seconds)
+        if not seconds:
+            stop()
+
+    journal._writer._loop.stop = stopped  # type: ignore[method-assign] # tells how long it is waited for
     journal.close()
+    assert waits == [()], "a full disk is not waited for"
     with pytest.raises(JournalClosed):
         future.result()
+    journal.close()  # once more is nothing more
 
 
 class Held:

@@ -38,10 +38,26 @@ def test_the_file_has_no_holes_that_a_full_disk_could_not_fill(tmp_path: Path) -
     assert path.stat().st_size == found.st_size
 
 
+def test_what_a_damaged_file_says_is_no_hindrance(tmp_path: Path) -> None:
+    run = str(new_id())
+    slots = Slots(tmp_path / "running")
+    slots.set(0, run)
+    slots.close()
+    with (tmp_path / "running").open("r+b") as file:
+        file.seek(40)
+        file.write(b"\xff" * 36)
+    again = Slots(tmp_path / "running")
+    assert again.take() == [run, "\N{REPLACEMENT CHARACTER}" * 36]
+    again.close()
+
+
 def test_a_disk_without_room_for_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(OSError, match="No space left"):
-        Slots(tmp_path / "running")
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            Slots(tmp_path / "running")
+    held = [str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+    assert str(tmp_path / "running") not in held, "a start that tries again and again would hold more and more"
