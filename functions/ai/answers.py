@@ -54,7 +54,7 @@ def first(understood: Understood, question: Question) -> list[str]:
         return understood.category.warnings(understood.language)
     if understood.collection is not None:
         return [_of_collection(understood.collection.answers, understood)]
-    if "outdoors" in understood.aspects and not understood.items:
+    if "outdoors" in understood.aspects and len(understood.items) != 1:
         return [texts["outdoors"]]
     lines = photo_answers.said(understood, texts) if understood.photo is not None else []
     if len(understood.items) == 1 and not understood.why:

@@ -13,7 +13,7 @@ _INTO = re.compile(
 
 
 _TOLD = re.compile(r"[\s.!~ㅠㅜ]*")
-_PUT_AS = re.compile(r"류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
+_PUT_AS = re.compile(r"류?에\s?(?:버|넣|내|담)|류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
 _TOPIC = re.compile(r"[은는도이가]\s|이?(?:인데|니까|라서|거든요?)\s")
 # "고무장갑 비닐류 맞죠"
 _IS_IT = re.compile(r"[이가]?\s?맞")
@@ -31,7 +31,7 @@ def as_bin(one: Mention, named: Sequence[Mention], text: str) -> bool:
     if first is one or not any(start == one.start and end >= one.end for start, end, _ in named_in(text)):
         return False
     # "간장 페트병도 투명 페트병이야?"
-    asked = _TOPIC.match(text, first.end) and _INTO.match(text, one.end)
+    asked = (_TOPIC.match(text, first.end) or text[first.end : one.start] == " ") and _INTO.match(text, one.end)
     return bool(asked or _IS_IT.match(text, one.end) or _EITHER.match(text, one.end))
 
 

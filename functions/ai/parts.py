@@ -65,7 +65,10 @@ def wholes(named: Sequence[Mention], text: str) -> list[Mention]:
         for one in both
     }
     kept = [one for one in named if one.start in joined or not is_part(one.words(text))]
-    return kept or list(named)
+    if all(bins.is_where(one, text) for one in kept):
+        # "국물 변기에 버려도 돼?"
+        return [one for one in named if one not in kept] or list(named)
+    return kept
 
 
 def without_parts(named: Sequence[Mention], text: str) -> list[Mention]:

@@ -19,6 +19,10 @@ _NEED_NOT = re.compile(
     r"^(?:아니요|No)\b.*?(?:않아도 됩니다|그대로 \w+도 됩니다|need not|may go as it is|report it as it is|may stay on)"
 )
 NOT_RECYCLED = {"general", "bulky", "food"}
+_NOT_INTO = re.compile(
+    r"^(?:네|Yes), [^.]*(?:수거함|봉투|통|함)에 (?:넣|버리)지 (?:말|않|마)|^Yes, [^.]*\bnot (?:in|into) "
+)
+_YET = re.compile(r"^((?:네|아니요), )다만 ")
 _GENERAL = re.compile("종량제|일반쓰레기|pay-as-you-throw|general waste")
 
 
@@ -134,7 +138,10 @@ def binned(line: str, category: str, understood: Understood) -> str:
     if _of_some(line, understood):
         return worded(line, False, understood)
     there = understood.bin in {category, *(category for *_, category in bin_names.named_in(plain(line)))}
+    # "네, 다만 폐건전지 수거함에 넣지 말고 …"
+    there = there and _NOT_INTO.search(line) is None
     # "아니요, 대형폐기물로 신고합니다" says no to recycling, and not to that.
+    line = line if there else _YET.sub(r"\1", line)
     return worded(line, there and (said[1] == texts["yes"] or understood.bin in NOT_RECYCLED), understood)
 
 
@@ -148,6 +155,9 @@ def excepted(line: str, aspect: str | None, understood: Understood) -> str:
         return worded(line, True, understood, "rinse")
     if not _GENERAL.search(line):
         # "충전기 고장난 거 일반쓰레기?": the line names another bin.
+        if aspect == "recycle" and not conditional(line) and names_any_bin(line):
+            # "깨진 스티로폼도 재활용 되나요"
+            return worded(line, True, understood, "recycle")
         elsewhere = aspect == "bag" and names_any_bin(line)
         return worded(line, False, understood) if elsewhere else _into(line, understood)
     if aspect in ("bin", "recycle"):

@@ -87,7 +87,9 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
     if aspect is None:
         return []
     if aspect == "outdoors":
-        return [TEXTS[language]["outdoors"]]
+        line = TEXTS[language]["outdoors"]
+        # "길에 두면 안 되죠?" is agreed to.
+        return [polarity.worded(line, False, understood, "outdoors") if understood.polar else line]
     if aspect == "handed":
         return _handed(item, understood)
     intact = set(understood.cases) <= {"faulty"}
@@ -138,7 +140,7 @@ def _handed(item: Item, understood: Understood) -> list[str]:
     named = [line for line in own if any(place in plain(line) for place in places)]
     if named:
         return [polarity.instructed(polarity.bare(named[0]), "handed", understood)]
-    if all(TOPICS.specialists.is_all(place) for place in places) and item.described(language):
+    if places and all(TOPICS.specialists.is_all(place) for place in places) and item.described(language):
         return [polarity.worded(item.described(language), False, understood)]
     return []
 
