@@ -1,4 +1,4 @@
-"""What our host costs: CPU per request beside the same handlers in bare Litestar on the same server.
+"""What our host costs: CPU per request beside the same handlers in bare Litestar on bare uvicorn.
 
 And what each part of Litestar that we replaced would cost in ours (`_replaced`).
 """
@@ -47,14 +47,15 @@ uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, http=
 """
 )
 
-# Ours asks for the person too: authentication is on.
+# Ours asks for the person too: authentication is on; and it is served as in a pod, by our protocol.
 OURS = (
     HANDLERS
     + """
-import msgspec, os, sys, uvicorn
+import msgspec, os, sys
 from runtime import telemetry
 from runtime.http.edge import Edge
 from runtime.http.hosted import Hosted
+from runtime.http.server import Server, configured
 from runtime.services import find
 from shared.http import CurrentUser
 from shared.settings import Settings
@@ -72,8 +73,7 @@ service = msgspec.structs.replace(find("auth"), prefix="/api/v1/bench")
 settings = Settings(database_url="postgresql://nobody@127.0.0.1:9/none", auth_jwks_file=os.environ["AUTH_JWKS_FILE"])
 hosted = Hosted(service, settings, background=False, handlers=[hello_user, orders_user])
 edge = Edge([hosted], telemetry.AccessLog("bench", "json"))
-uvicorn.run(edge, port=int(sys.argv[1]), log_config=None, access_log=False, server_header=False, http="httptools",
-    loop="uvloop", ws="none")
+Server(configured(edge, port=int(sys.argv[1]))).run()
 """
 )
 
