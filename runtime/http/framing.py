@@ -15,8 +15,7 @@ from shared.errors import BadInput, HeadTooLarge, LineTooLong, NotImplementedHer
 MAX_LINE = 8 * 1024
 MAX_HEAD = 32 * 1024
 
-_LONE_LINE_FEED = re.compile(rb"(?<!\r)\n")
-_VERSION = re.compile(rb" HTTP/1\.[01]$")
+_VERSIONS = (b" HTTP/1.1", b" HTTP/1.0")
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}\r\n")
 # The characters of a name or an address, and a port (RFC 3986 §3.2); none where the address that is asked for has none.
 _HOST = re.compile(rb"[0-9A-Za-z!$&'()*+,;=._~:@%\[\]-]*")
@@ -47,7 +46,7 @@ def head_end(data: bytes) -> int:
         raise LineTooLong
     if len(head) > MAX_HEAD:
         raise HeadTooLarge
-    if _LONE_LINE_FEED.search(head):
+    if head.count(b"\n") != head.count(b"\r\n"):
         raise BadInput("request", "has a line that ends with a line feed alone")
     if line >= 0:
         _check_version(head[:line])
@@ -57,7 +56,7 @@ def head_end(data: bytes) -> int:
 
 
 def _check_version(line: bytes) -> None:
-    if not _VERSION.search(line):
+    if not line.endswith(_VERSIONS):
         if b" HTTP/" in line or line.count(b" ") == 1:
             raise VersionNotSupported
         raise BadInput("request", _NO_REQUEST)
@@ -87,18 +86,20 @@ def check(version: str, headers: list[tuple[bytes, bytes]]) -> int:
     Raises:
         Problem: its headers can be read in more than one way.
     """
-    names = [name for name, _ in headers]
-    for name in _ONCE.intersection(names):
-        if names.count(name) > 1:
-            raise BadInput(name.decode(), "is there more than once")
     given = dict(headers)
+    if len(given) < len(headers):
+        names = [name for name, _ in headers]
+        for name in _ONCE.intersection(names):
+            if names.count(name) > 1:
+                raise BadInput(name.decode(), "is there more than once")
     if version == "1.1" and b"host" not in given:
         raise BadInput("host", "is required")
     if not _HOST.fullmatch(given.get(b"host", b"")):
         raise BadInput("host", "holds a character that no name or address has")
-    for name, value in headers:
-        if name == b"connection" and value not in (b"close", b"keep-alive"):
-            _check_connection(value, given)
+    if b"connection" in given:
+        for name, value in headers:
+            if name == b"connection":
+                _check_connection(value, given)
     coding = given.get(b"transfer-encoding")
     if coding is not None:
         if version == "1.0" or b"content-length" in given:
