@@ -110,7 +110,7 @@ class Log:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._file = os.open(folder / REQUESTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(folder / REQUESTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._bodies = 0
 
     def keep(self, content: bytes, size: int | None = None, digest: str = "") -> Body:

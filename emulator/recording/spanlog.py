@@ -38,7 +38,7 @@ class SpanLog:
             self._file = None
         folder = opened.open_one(self._state) if self._seen else None
         if folder is not None:
-            self._file = os.open(folder / SPANS, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = os.open(folder / SPANS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
 def widen(wire: socket.socket) -> None:

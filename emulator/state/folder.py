@@ -60,7 +60,7 @@ class State:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder for this process. A kill -9 lets go by itself, the kernel drops the lock."""
-        file = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,7 +78,7 @@ class State:
     @contextlib.contextmanager
     def held(self, name: str) -> Iterator[None]:
         """Be alone, of all threads and processes, with something of the folder; waits for who is."""
-        file = os.open(self.path / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.open(self.path / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -88,7 +88,7 @@ class State:
     def holder(self) -> int | None:
         """The process that holds the folder, as far as it is known; None when no one does."""
         try:
-            file = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+            file = os.open(self.path / "lock", os.O_RDONLY)
         except OSError:
             return None
         try:

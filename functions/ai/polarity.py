@@ -138,11 +138,11 @@ def binned(line: str, category: str, understood: Understood) -> str:
     if _of_some(line, understood):
         return worded(line, False, understood)
     there = understood.bin in {category, *(category for *_, category in bin_names.named_in(plain(line)))}
-    # "네, 다만 폐건전지 수거함에 넣지 말고 …"
-    there = there and _NOT_INTO.search(line) is None
+    if not there or _NOT_INTO.search(line):
+        # "네, 다만 폐건전지 수거함에 넣지 말고 …"
+        return worded(_YET.sub(r"\1", line), False, understood)
     # "아니요, 대형폐기물로 신고합니다" says no to recycling, and not to that.
-    line = line if there else _YET.sub(r"\1", line)
-    return worded(line, there and (said[1] == texts["yes"] or understood.bin in NOT_RECYCLED), understood)
+    return worded(line, said[1] == texts["yes"] or understood.bin in NOT_RECYCLED, understood)
 
 
 def excepted(line: str, aspect: str | None, understood: Understood) -> str:

@@ -52,7 +52,7 @@ class Lock:
     """The one lock of everybody who writes, checkpoints or closes a journal, in any process. Not reentrant."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
 
     def __enter__(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -225,7 +225,7 @@ class JournalFile:
 
 def _own(path: Path, wait: float) -> int:
     """Be the one worker of this file, or wait so many seconds for the one before to be gone."""
-    owner = os.open(f"{path}.owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    owner = os.open(f"{path}.owner", os.O_RDWR | os.O_CREAT, 0o600)
     end = time.monotonic() + wait
     while True:
         try:
