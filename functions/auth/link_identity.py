@@ -40,9 +40,14 @@ class Link(Struct, frozen=True):
     summary="Add a provider",
 )
 async def link_identity(
-    provider: providers.InPath, data: JSONBody[LinkRequest], user: CurrentUser, db: Db, settings: Settings
+    provider: providers.InPath,
+    data: JSONBody[LinkRequest],
+    user: CurrentUser,
+    db: Db,
+    settings: Settings,
+    set_up: providers.SetUp,
 ) -> Link:
-    providers.find(provider, settings)
+    known = set_up.find(provider)
     returning.check(data.return_to, settings)
     async with db.transaction() as conn:
         await sql.lock_person(conn, user.id)
@@ -51,6 +56,7 @@ async def link_identity(
         url = await begin(
             conn,
             provider,
+            known,
             settings,
             return_to=data.return_to,
             code_challenge=data.code_challenge,

@@ -6,7 +6,6 @@ from litestar import get
 from msgspec import Meta, Struct
 
 from functions.auth import providers
-from shared.http import Settings
 
 
 class ProviderName(Struct, frozen=True):
@@ -22,5 +21,5 @@ class ProviderName(Struct, frozen=True):
 
 
 @get("/oauth/providers", summary="List providers")
-async def list_providers(settings: Settings) -> list[ProviderName]:
-    return [ProviderName(name, provider.name) for name, provider in providers.known(settings).items()]
+async def list_providers(set_up: providers.SetUp) -> list[ProviderName]:
+    return [ProviderName(name, provider.name) for name, provider in set_up.known().items()]

@@ -52,12 +52,13 @@ async def oauth_callback(
     provider: providers.InPath,
     db: Db,
     settings: Settings,
+    set_up: providers.SetUp,
     # `state` means Litestar's own.
     given: Annotated[str, QueryParameter(name="state", max_length=2000, description="As it was sent.")] = "",
     code: Annotated[str, QueryParameter(max_length=2000, description="The provider's, for its tokens.")] = "",
     error: Annotated[str, QueryParameter(max_length=2000, description="Why there is no code.")] = "",
 ) -> Response[None]:
-    known = providers.find(provider, settings)
+    known = set_up.find(provider)
     async with db.connection() as conn:
         flow = await sql.delete_flow(conn, tokens.hash_of(given), provider, clock.now())
     if flow is None:

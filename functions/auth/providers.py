@@ -5,6 +5,7 @@ provider; PyJWT checks the ID token, as it does our own.
 """
 
 import functools
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -17,6 +18,7 @@ from msgspec import Struct
 
 from shared import clock
 from shared.errors import NotFound, Problem
+from shared.parts import Made
 from shared.settings import Settings, SettingsError
 
 # Seconds for each request to a provider.
@@ -26,6 +28,10 @@ KEYS_KEPT = 600.0
 # Seconds by which a provider's clock may differ from ours.
 LEEWAY = 60
 
+
+# The name stands in the address that a provider leads back to, and is registered there to the letter.
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
+_ADDRESS = re.compile(r"https?://[!-~]+", re.ASCII)
 
 InPath = Annotated[str, PathParameter(description="A provider's name, as /oauth/providers lists it.")]
 
@@ -42,6 +48,19 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True):
     jwks_url: str = ""
     userinfo_url: str = ""
     scope: str = ""
+
+    def __post_init__(self) -> None:
+        empty = [field for field in ("name", "client_id", "client_secret") if not getattr(self, field)]
+        if empty:
+            raise ValueError(f"`{empty[0]}` is empty")
+        for field in ("authorize_url", "token_url", "jwks_url", "userinfo_url"):
+            value = getattr(self, field)
+            if (value or field in ("authorize_url", "token_url")) and not _ADDRESS.fullmatch(value):
+                raise ValueError(f"`{field}` should be an address that begins with https:// or http://")
+        if not self.jwks_url and not self.userinfo_url:
+            raise ValueError("`jwks_url` or `userinfo_url` is missing: without one nobody can be told from another")
+        if self.jwks_url and not self.issuer:
+            raise ValueError("`issuer` is missing: no ID token can be checked without")
 
 
 class Claims(Struct, frozen=True):
@@ -65,15 +84,29 @@ class UnknownProvider(NotFound):
     type = "urn:eco2:auth:unknown-provider"
 
 
-def known(settings: Settings) -> dict[str, Provider]:
-    """The providers that are set up, by the name in their address.
+class Providers:
+    """The providers that are set up. Made when the service starts, which a wrong file ends: else it would end sign-ins."""
 
-    Raises:
-        SettingsError: the file can't be read or lacks something; the message names it.
-    """
-    file = settings.oauth_providers_file
-    # In a pod the variable is always there, and the file only with its Secret.
-    return _read(file) if file and Path(file).exists() else {}
+    def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError: the file can't be read, or what it says is wrong; the message names the place."""
+        self._file = settings.oauth_providers_file
+        self.known()
+
+    def known(self) -> dict[str, Provider]:
+        """By the name in their address."""
+        # In a pod the variable is always there, and the file only with its Secret.
+        return _read(self._file) if self._file and Path(self._file).exists() else {}
+
+    def find(self, name: str) -> Provider:
+        """Raises UnknownProvider."""
+        provider = self.known().get(name)
+        if provider is None:
+            raise UnknownProvider
+        return provider
+
+
+# What functions name.
+SetUp = Annotated[Providers, Made(Providers)]
 
 
 @functools.lru_cache(maxsize=4)
@@ -81,19 +114,23 @@ def _read(file: str) -> dict[str, Provider]:
     presets = tomllib.loads(Path(__file__).with_name("providers.toml").read_text(encoding="utf-8"))
     try:
         given = tomllib.loads(Path(file).read_text(encoding="utf-8"))
-        found = {name: presets.get(name, {}) | values for name, values in given.items()}
-        return {name: msgspec.convert(values, Provider) for name, values in found.items()}
-    except (OSError, ValueError, TypeError) as error:
+        return {name: _provider(name, presets.get(name, {}), values) for name, values in given.items()}
+    except (OSError, ValueError) as error:
         # The message names a field or a place in the file, never a value.
         raise SettingsError(f"OAUTH_PROVIDERS_FILE is wrong: {error}") from None
 
 
-def find(name: str, settings: Settings) -> Provider:
-    """Raises UnknownProvider."""
-    provider = known(settings).get(name)
-    if provider is None:
-        raise UnknownProvider
-    return provider
+def _provider(name: str, known: dict[str, Any], given: Any) -> Provider:
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"[{name}]: a name has small letters from a to z, digits, - and _, because it stands in addresses"
+        )
+    if not isinstance(given, dict):
+        raise ValueError(f"[{name}]: it should be a table of what the provider gave")
+    try:
+        return msgspec.convert(known | given, Provider)
+    except ValueError as error:
+        raise ValueError(f"[{name}]: {error}") from None
 
 
 def callback_url(name: str, settings: Settings) -> str:

@@ -60,18 +60,20 @@ async def start_oauth(
     db: Db,
     broker: Broker,
     settings: Settings,
+    set_up: providers.SetUp,
 ) -> Response[None]:
-    providers.find(provider, settings)
+    known = set_up.find(provider)
     returning.check(return_to, settings)
     await rates.take(broker, rates.bucket("oauth-start", attempts.address_of(request, settings), *BEGUN))
     async with db.connection() as conn:
-        url = await begin(conn, provider, settings, return_to=return_to, code_challenge=code_challenge)
+        url = await begin(conn, provider, known, settings, return_to=return_to, code_challenge=code_challenge)
     return providers.redirect(url)
 
 
 async def begin(
     conn: Connection,
     name: str,
+    provider: providers.Provider,
     settings: Settings,
     *,
     return_to: str,
@@ -83,5 +85,4 @@ async def begin(
     nonce, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
     expires_at = clock.now() + LIFE
     await sql.insert_flow(conn, sql.Flow(kept, name, nonce, verifier, return_to, code_challenge, user_id, expires_at))
-    provider = providers.find(name, settings)
     return providers.authorize_url(name, provider, settings, state=state, nonce=nonce, verifier=verifier)

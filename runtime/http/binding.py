@@ -102,10 +102,10 @@ class _Needs:
         self.answer = hints.get("return")
         for name, parameter in inspect.signature(function).parameters.items():
             own = made(hints[name])
-            if name in _BOUND:
-                self.constants[name] = parts[name]
-            elif name in _AT_FIRST or own is not None:
-                self.steps.append((name, partial(parts.__getitem__, own or name), (), False))
+            if name in _BOUND or own is not None:
+                self.constants[name] = parts[own or name]
+            elif name in _AT_FIRST:
+                self.steps.append((name, partial(parts.__getitem__, name), (), False))
             elif name in providers:
                 self._provide(name)
             elif name == "data":

@@ -1,12 +1,18 @@
 """GET /oauth/providers"""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
-from functions.auth import providers
-from shared.settings import Settings, SettingsError
+from shared.settings import SettingsError
+
+KAKAO = "[kakao]\nclient_id = 'a'\nclient_secret = 's3cret'\n"
+OURS = (
+    KAKAO.replace("kakao", "hana")
+    + "name = '하나'\nauthorize_url = 'https://hana.example/a'\ntoken_url = 'https://hana.example/t'\n"
+)
 
 
 async def test_those_that_are_set_up_are_listed(reached: httpx.AsyncClient, auth: httpx.AsyncClient) -> None:
@@ -17,12 +23,35 @@ async def test_those_that_are_set_up_are_listed(reached: httpx.AsyncClient, auth
 
 
 @pytest.mark.parametrize(
-    "text", ["[kakao", "[kakao]\n", "[kakao]\nclient_id = 'a'\nclient_secret = 's3cret'\ncolour = 1\n"]
+    ("text", "reason"),
+    [
+        ("[kakao", "at end of document"),
+        ("[kakao]\n", r"\[kakao\]: .*client_id"),
+        ("kakao = 1\n", r"\[kakao\]: it should be a table"),
+        (KAKAO + "colour = 1\n", r"\[kakao\]: .*colour"),
+        (KAKAO.replace("s3cret", ""), r"\[kakao\]: `client_secret` is empty"),
+        (KAKAO.replace("kakao", "하나").replace("[하나]", "['하나']"), "a name has small letters"),
+        (KAKAO.replace("[kakao]", "['ka/kao']"), "a name has small letters"),
+        (KAKAO + "issuer = ''\n", r"\[kakao\]: `issuer` is missing"),
+        (KAKAO + "token_url = 's3cret.example/t'\n", r"\[kakao\]: `token_url` should be an address"),
+        (KAKAO + "token_url = ''\n", r"\[kakao\]: `token_url` should be an address"),
+        (OURS, r"\[hana\]: `jwks_url` or `userinfo_url` is missing"),
+    ],
 )
-def test_a_wrong_file_is_named_without_its_values(tmp_path: Path, text: str) -> None:
+async def test_a_wrong_file_ends_the_start_and_is_named_without_its_values(
+    serve: Callable[..., Awaitable[httpx.AsyncClient]], tmp_path: Path, text: str, reason: str
+) -> None:
     file = tmp_path / "providers.toml"
-    file.write_text(text)
-    with pytest.raises(SettingsError) as failed:
-        providers.known(Settings(oauth_providers_file=str(file)))
-    assert "OAUTH_PROVIDERS_FILE" in str(failed.value)
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=f"^OAUTH_PROVIDERS_FILE is wrong: .*{reason}") as failed:
+        await serve("auth", OAUTH_PROVIDERS_FILE=str(file))
     assert "s3cret" not in str(failed.value)
+
+
+async def test_a_provider_of_their_own_that_only_says_who_somebody_is_is_taken(
+    serve: Callable[..., Awaitable[httpx.AsyncClient]], tmp_path: Path
+) -> None:
+    file = tmp_path / "providers.toml"
+    file.write_text(OURS + "userinfo_url = 'https://hana.example/u'\n", encoding="utf-8")
+    auth = await serve("auth", OAUTH_PROVIDERS_FILE=str(file))
+    assert (await auth.get("/api/v1/auth/oauth/providers")).json() == [{"provider": "hana", "name": "하나"}]

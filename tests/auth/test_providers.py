@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from functions.auth import providers
-from functions.auth.providers import KEYS_KEPT, LEEWAY, PATIENCE, Provider, ProviderFailed
+from functions.auth.providers import KEYS_KEPT, LEEWAY, PATIENCE, Provider, ProviderFailed, Providers
 from shared import clock
 from shared.settings import Settings
 from tests import support
@@ -171,7 +171,7 @@ async def test_whatever_a_provider_answers_amiss_is_its_failure(
 
 
 def test_a_provider_is_waited_for_so_long_and_its_keys_are_kept_so_long() -> None:
-    provider = Provider("하나", "http://a", "http://t", "c", "s", jwks_url="http://k")
+    provider = Provider("하나", "http://a", "http://t", "c", "s", "http://i", jwks_url="http://k")
     with providers._client("hana", provider, SETTINGS) as client:
         assert {client.timeout.connect, client.timeout.read, client.timeout.pool} == {PATIENCE}
     keys = providers._keys(provider.jwks_url)
@@ -179,8 +179,8 @@ def test_a_provider_is_waited_for_so_long_and_its_keys_are_kept_so_long() -> Non
 
 
 def test_only_who_speaks_openid_connect_is_sent_a_nonce_and_every_one_a_challenge() -> None:
-    for jwks, nonce in (("", None), ("http://k", "n")):
-        provider = Provider("하나", "http://a", "http://t", "c", "s", jwks_url=jwks)
+    for keys, nonce in (({"userinfo_url": "http://u"}, None), ({"issuer": "http://i", "jwks_url": "http://k"}, "n")):
+        provider = Provider("하나", "http://a", "http://t", "c", "s", **keys)
         url = providers.authorize_url("hana", provider, SETTINGS, state="st", nonce="n", verifier="v" * 43)
         query = dict(parse_qsl(url.partition("?")[2]))
         assert query.pop("code_challenge")
@@ -195,7 +195,7 @@ def test_only_who_speaks_openid_connect_is_sent_a_nonce_and_every_one_a_challeng
 
 def test_what_an_installation_says_of_a_provider_goes_before_what_is_known_of_it(tmp_path: Path) -> None:
     file = tmp_path / "providers.toml"
-    assert providers.known(Settings(oauth_providers_file=str(file))) == {}, "in a pod without the Secret"
+    assert Providers(Settings(oauth_providers_file=str(file))).known() == {}, "in a pod without the Secret"
     file.write_text('[kakao]\nclient_id = "c"\nclient_secret = "s"\nissuer = "http://ours"\n', encoding="utf-8")
-    kakao = providers.known(Settings(oauth_providers_file=str(file)))["kakao"]
+    kakao = Providers(Settings(oauth_providers_file=str(file))).known()["kakao"]
     assert (kakao.issuer, kakao.client_id, kakao.name) == ("http://ours", "c", "카카오")
