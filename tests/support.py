@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 from uuid import UUID
 
 import httpx
@@ -191,7 +192,7 @@ async def answering(
         serving.add(asyncio.current_task())
         await serve(reader, writer)
         writer.close()
-        with suppress(ConnectionError):
+        with suppress(OSError):  # of a connection that was cut, or a handshake that was
             await writer.wait_closed()
 
     server = await asyncio.start_server(answer, "127.0.0.1")
@@ -258,6 +259,22 @@ async def one_at_a_time(
         await first.keep(conn, {"first": True}, status=201)
     afterwards = await client.request(method, path, content=content, headers=headers)
     assert (afterwards.status_code, afterwards.json()) == (201, {"first": True})
+
+
+async def done_meanwhile(
+    client: httpx.AsyncClient, database: Database, token: dict[str, str], method: str, path: str, body: Any
+) -> None:
+    """Send a request with an Idempotency-Key whose first copy is done between the second one's look at the key and its claim."""
+    claim = Idempotency.claim
+
+    async def late(self: Idempotency, connection: Connection) -> Any:
+        async with database.transaction() as first:
+            await self.keep(first, {"first": True}, status=201)
+        return await claim(self, connection)
+
+    with mock.patch.object(Idempotency, "claim", late):
+        answer = await client.request(method, path, json=body, headers=token | {"Idempotency-Key": "meanwhile"})
+    assert (answer.status_code, answer.json()) == (201, {"first": True})
 
 
 async def turn_taken(database: Database) -> None:

@@ -70,3 +70,26 @@ def test_what_a_person_waits_for_takes_turns_by_person() -> None:
             assert asking, file
             assert all("person" in given for given in asking), file
     assert found == WAITED_FOR
+
+
+def test_what_is_swept_in_batches_is_committed_batch_by_batch() -> None:
+    """One transaction around them all would hold every row of every batch until the last one, and lose all with it."""
+    found = []
+    for file in sorted((ROOT / "functions").rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        if "range(BATCHES)" not in text:
+            continue
+        loops = [
+            node
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.For) and "BATCHES" in ast.unparse(node.iter)
+        ]
+        inside = [ast.unparse(item.context_expr) for loop in loops for item in _entered(loop)]
+        assert inside, file
+        assert text.count("db.transaction()") == inside.count("db.transaction()"), file
+        found.append(file)
+    assert found
+
+
+def _entered(node: ast.AST) -> list[ast.withitem]:
+    return [item for one in ast.walk(node) if isinstance(one, ast.AsyncWith) for item in one.items]

@@ -64,6 +64,14 @@ async def test_a_bad_new_password_is_named(account: Account, new: str) -> None:
     assert [error["field"] for error in answer.json()["errors"]] == ["new_password"]
 
 
+async def test_what_is_guessed_first_is_no_new_password(account: Account) -> None:
+    tokens = await account.login()
+    for new in (account.username, account.email, "password123"):
+        answer = await change(account, tokens, PASSWORD, new)
+        assert [error["field"] for error in answer.json()["errors"]] == ["new_password"]
+    await account.login()
+
+
 async def test_a_stolen_access_token_guesses_no_password(account: Account) -> None:
     tokens = await account.login()
     answers = [await change(account, tokens, "not it at all", "a new password") for _ in range(11)]

@@ -58,6 +58,17 @@ async def test_a_new_password_ends_a_session_that_the_old_one_was_opening(accoun
     assert [session["current"] for session in listed] == [True]
 
 
+async def test_of_two_new_passwords_at_once_the_second_is_refused_and_ends_no_session(
+    account: Account, database: Database
+) -> None:
+    here, there = await account.login(), await account.login()
+    async with database.transaction() as conn:
+        assert await sql.update_password(conn, account.id, PASSWORD_HASH, "another")
+        second = await held_up(change(account, here, PASSWORD, "a new password"), by=conn)
+    assert ((await second).status_code, (await second).json()["type"]) == (403, "urn:eco2:auth:wrong-password")
+    assert await status(account, there) == 200
+
+
 async def test_an_erasure_names_the_session_of_a_login_that_was_under_way(account: Account, database: Database) -> None:
     # Those that it names are revoked: a session that went unnamed would stay good elsewhere for 15 minutes.
     async with database.transaction() as conn:

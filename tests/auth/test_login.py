@@ -6,8 +6,10 @@ from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any
 
+import bcrypt
 import httpx
 import pytest
+from bcrypt import checkpw
 
 from functions.auth import attempts, passwords
 from functions.auth import db as sql
@@ -54,6 +56,24 @@ async def test_a_wrong_password_and_an_unknown_user_are_told_the_same(account: A
         k: v for k, v in unknown.json().items() if k not in drop
     }
     assert wrong.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_whatever_can_not_be_right_takes_as_much_work_as_a_wrong_password(
+    account: Account, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """The time of an answer would else say who is registered, and which passwords are none."""
+    compared: list[bytes] = []
+
+    def compare(password: bytes, hashed: bytes) -> bool:
+        compared.append(hashed)
+        return checkpw(password, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", compare)
+    name = account.username if known else f"nobody-{new_id().hex}"
+    for password in ("wrong password", "a" * 73, "비" * 25):
+        assert (await guess(account.client, name, password)).status_code == 401
+    assert len(compared) == 3
 
 
 def test_an_unknown_user_is_compared_with_a_hash_of_the_same_cost() -> None:

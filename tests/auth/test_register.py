@@ -14,7 +14,7 @@ from functions.auth import attempts, passwords
 from shared.db import Database
 from shared.ids import new_id
 from shared.settings import Settings
-from tests.auth.conftest import COST
+from tests.auth.conftest import COST, PASSWORD_HASH
 
 PATH = "/api/v1/auth/register"
 
@@ -148,12 +148,22 @@ async def test_the_own_name_is_no_password(auth: httpx.AsyncClient) -> None:
         assert wrong_fields(await auth.post(PATH, json=body | {"password": password[:64]})) == ["password"]
 
 
-async def test_one_address_registers_so_many_an_hour(serve: Callable[..., Awaitable[httpx.AsyncClient]]) -> None:
+async def test_one_address_registers_so_many_an_hour_and_the_next_costs_no_hash(
+    serve: Callable[..., Awaitable[httpx.AsyncClient]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    async def make(password: str, field: str) -> str:
+        made.append(field)
+        return PASSWORD_HASH
+
+    monkeypatch.setattr(passwords, "hashed", make)
     auth = await serve("auth", QUOTA_REGISTRATIONS="2", TRUSTED_HOPS="1")
     headers = {"X-Forwarded-For": f"2001:db8:{new_id().hex[-4:]}:{new_id().hex[-4:]}::1"}
     answers = [await auth.post(PATH, json=a_body(), headers=headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 201, 429]
     assert answers[2].json()["type"] == "urn:eco2:auth:too-many-registrations"
+    assert len(made) == 2
     assert int(answers[2].headers["retry-after"]) > 0
 
 

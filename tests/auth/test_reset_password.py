@@ -85,7 +85,7 @@ async def test_a_verification_link_sets_no_password(
     assert (await reset(account, token_in(outside.letters(account.email)[0]["text"])))[0] == 400
 
 
-@pytest.mark.parametrize("password", ["short", "password123", "aaaaaaaaaa", "        "])
-async def test_a_bad_password_leaves_the_link_as_it_is(account: Account, token: str, password: str) -> None:
-    assert await reset(account, token, password) == (400, "urn:eco2:bad-input")
+async def test_a_bad_password_leaves_the_link_as_it_is(account: Account, token: str) -> None:
+    for password in ("short", "password123", "aaaaaaaaaa", "        ", account.username, account.email):
+        assert await reset(account, token, password) == (400, "urn:eco2:bad-input")
     assert (await reset(account, token))[0] == 204

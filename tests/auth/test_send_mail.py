@@ -2,11 +2,19 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from functions.auth import mail
 from functions.auth.messages import SendMail
@@ -78,6 +86,55 @@ async def test_no_letter_and_no_password_goes_in_the_clear_where_the_server_can_
             await send_mail(SendMail(account.id, "verify"), await db("auth"), there)
     assert heard[:2] == ["EHLO", "STARTTLS"]
     assert not {"AUTH", "MAIL", "RCPT", "DATA"} & set(heard)
+
+
+def certificate_in(folder: Path) -> Path:
+    """A file with a key, and with what only who trusts that very file takes for a proof of 127.0.0.1."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now, address = datetime.now(UTC), x509.IPAddress(ip_address("127.0.0.1"))
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(1))
+    made = made.add_extension(x509.SubjectAlternativeName([address]), critical=True)
+    file = folder / "mail.pem"
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    file.write_bytes(private + made.sign(key, hashes.SHA256()).public_bytes(pem))
+    return file
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+async def test_a_letter_goes_to_no_server_that_can_not_prove_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, trusted: bool
+) -> None:
+    """Whoever stands between us and the mail server would else read the links, and set new passwords."""
+    certificate = certificate_in(tmp_path)
+    heard: list[str] = []
+    proves = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    proves.load_cert_chain(certificate)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    said = {"EHLO": "250-mail\r\n250 STARTTLS", "STARTTLS": "220 go on", "DATA": "354 go on", "QUIT": "221 bye"}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):  # of a handshake that is broken off
+            if scheme == "smtps":
+                await writer.start_tls(proves)
+            writer.write(b"220 mail\r\n")
+            while line := await reader.readline():
+                if heard[-1:] == ["DATA"] and line != b".\r\n":
+                    continue
+                heard.append(line.split()[0].decode().upper())
+                writer.write(f"{said.get(heard[-1], '250 well')}\r\n".encode())
+                if heard[-1] == "STARTTLS":
+                    await writer.start_tls(proves)
+
+    async with support.answering(serve) as address:
+        there = Settings(smtp_url=address.replace("http://", f"{scheme}://"), mail_from="eco2@example.com")
+        letter = mail.letter("reset", name="kim", email="kim@example.com", token="t" * 43, settings=there)
+        with nullcontext() if trusted else pytest.raises(Unavailable):
+            await asyncio.to_thread(mail.send, letter, there)
+    assert ("DATA" in heard) is trusted
 
 
 async def test_a_mail_server_that_is_away_is_waited_for(account: Account, outside: Outside, db: Db) -> None:

@@ -6,10 +6,16 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from functions.auth import start_oauth
+from functions.auth import returning, start_oauth
+from shared.errors import BadInput
 from shared.ids import new_id
+from shared.settings import Settings
 from tests.auth.conftest import Outside
 from tests.auth.signing_in import App
+
+LEADS_BACK_TO = Settings(
+    oauth_return_to="http://localhost:*, https://app.eco2.example/auth, https://any.eco2.example:*"
+)
 
 
 async def test_it_leads_to_the_provider_with_pkce_state_and_nonce(reached: httpx.AsyncClient, outside: Outside) -> None:
@@ -42,31 +48,48 @@ async def test_one_address_begins_so_many_and_keeps_no_other_from_it(
     assert [await begun(address) for address in (one, one, one, other)] == [303, 303, 429, 303]
 
 
+async def test_it_leads_back_to_nobody_else(reached: httpx.AsyncClient) -> None:
+    answer = await App(reached).start(return_to="https://evil.example/")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "return_to"
+
+
 @pytest.mark.parametrize(
     "return_to",
     [
-        "https://evil.example/",
         "http://localhost.evil.example:5173/",
         "http://localhost:5173@evil.example/",
         "https://app.eco2.example/authority",
         "https://app.eco2.example/auth/../admin",
         "https://app.eco2.example/auth/%2e%2E/admin",
         "https://app.eco2.example/auth/..",
+        # To a browser these are strokes the other way.
+        "https://app.eco2.example/auth/\\..\\admin",
+        # Any port is one of this machine's alone.
+        "https://any.eco2.example:8443/",
         "https://app.eco2.example:8443/auth",
         "javascript:alert(1)",
         "//evil.example",
         "http://[",
     ],
 )
-async def test_it_leads_back_to_nobody_else(reached: httpx.AsyncClient, return_to: str) -> None:
-    answer = await App(reached).start(return_to=return_to)
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["field"] == "return_to"
+def test_what_only_looks_like_an_allowed_address_is_none(return_to: str) -> None:
+    with pytest.raises(BadInput, match="return_to"):
+        returning.check(return_to, LEADS_BACK_TO)
 
 
-@pytest.mark.parametrize("return_to", ["https://app.eco2.example/auth", "https://app.eco2.example/auth/done?a=1"])
-async def test_addresses_below_an_allowed_path_will_do(reached: httpx.AsyncClient, return_to: str) -> None:
-    assert (await App(reached).start(return_to=return_to)).status_code == 303
+@pytest.mark.parametrize(
+    "return_to",
+    ["https://app.eco2.example/auth", "https://app.eco2.example/auth/done?a=1", "http://localhost:5173/signed-in"],
+)
+def test_addresses_below_an_allowed_path_will_do(return_to: str) -> None:
+    returning.check(return_to, LEADS_BACK_TO)
+
+
+@pytest.mark.parametrize("own", ["", "?a=1", "?a=1&b=%20"])
+def test_the_answer_comes_behind_what_the_app_s_address_says_itself(own: str) -> None:
+    answered = returning.with_answer(f"https://app.eco2.example/auth{own}", code="x&y")
+    assert answered == f"https://app.eco2.example/auth{own}{'&' if own else '?'}code=x%26y"
 
 
 async def test_without_a_challenge_it_is_refused(reached: httpx.AsyncClient) -> None:

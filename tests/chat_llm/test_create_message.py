@@ -94,7 +94,9 @@ async def test_the_first_question_gives_a_title_where_none_was_given(
 def test_a_title_ends_after_a_word_and_within_its_limit() -> None:
     assert history.title_of("  \n ") is None
     assert history.title_of("word " * 40) == "word " * 10 + "word…"
-    assert history.title_of("가" * 300) == "가" * 59 + "…"
+    assert history.title_of("가" * 60) == "가" * 60
+    for longer in (61, 300):
+        assert history.title_of("가" * longer) == "가" * 59 + "…"
 
 
 async def test_a_follow_up_carries_what_was_said(

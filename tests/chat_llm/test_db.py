@@ -18,7 +18,7 @@ from shared.redis import connect
 from shared.tasks import enqueue, forget
 from tests.chat_llm.conftest import BASE, ask, begin, give, success
 from tests.conftest import Person, Take
-from tests.support import held_up, left_of, one_at_a_time
+from tests.support import done_meanwhile, held_up, left_of, one_at_a_time
 
 
 async def accept(conn: Connection, conversation: str, person: Person, question: str) -> None:
@@ -45,6 +45,18 @@ async def test_a_question_that_is_accepted_while_all_is_deleted_leaves_nothing(
     await deleting
     assert await left_of(chat, mark) == []
     assert await left_of(chat, conversation) == []
+
+
+async def test_a_question_in_a_conversation_that_is_deleted_meanwhile_finds_none(
+    client: httpx.AsyncClient, person: Person, chat: Database
+) -> None:
+    conversation, mark = await begin(client, person), f"비밀 {person.id.hex}"
+    async with chat.transaction() as conn:
+        await sql.delete_conversation(conn, UUID(conversation), person.id)
+        asking = client.post(f"{BASE}/{conversation}/messages", json={"content": mark}, headers=person.headers)
+        late = await held_up(asking, by=conn)
+    assert (await late).status_code == 404
+    assert await left_of(chat, mark) == []
 
 
 async def test_a_title_that_changes_meanwhile_is_not_what_the_condition_names(
@@ -81,7 +93,9 @@ async def test_a_conversation_and_a_question_are_accepted_once_however_often_the
     client: httpx.AsyncClient, person: Person, chat: Database
 ) -> None:
     await one_at_a_time(client, chat, person.id, person.headers, "POST", BASE, {"title": "Glas"})
+    await done_meanwhile(client, chat, person.headers, "POST", BASE, {"title": "Glas"})
     assert (await client.get(BASE, headers=person.headers)).json()["items"] == []
     messages = f"{BASE}/{await begin(client, person)}/messages"
     await one_at_a_time(client, chat, person.id, person.headers, "POST", messages, {"content": "유리병은?"})
+    await done_meanwhile(client, chat, person.headers, "POST", messages, {"content": "유리병은?"})
     assert (await client.get(messages, headers=person.headers)).json()["items"] == []

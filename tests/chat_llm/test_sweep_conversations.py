@@ -78,10 +78,7 @@ async def test_a_run_gets_past_those_that_stay(chat: Database, later: Later, mon
     async with chat.connection() as conn:
         await conn.execute("DELETE FROM messages")
         await conn.execute("DELETE FROM conversations")
-    old = []
-    for number in range(6):
-        with later(number):  # ids of one millisecond have no order
-            old.append(await conversation(chat, person))
+    old = sorted([await conversation(chat, person) for _ in range(6)])
     with later(A_DAY * 20):
         for id_ in old[:4]:
             await say(chat, person, id_)

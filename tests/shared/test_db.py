@@ -14,11 +14,13 @@ import pytest
 from emulator.servers.postgres import Postgres
 from shared import db as db_module
 from shared import silence, tasks, wake
+from shared.connection import TRIES, changed
 from shared.db import Database
 from shared.errors import Busy, Problem, TooSlow, Unavailable
 from shared.ids import new_id
 from shared.keepalive import KEEPALIVE
 from shared.messages import Message
+from shared.together import later
 from shared.wake import Accepted
 
 Connect = Callable[[str], Awaitable[Database]]
@@ -187,6 +189,43 @@ async def test_a_statement_alone_that_collides_is_tried_again(db: Connect) -> No
     with pytest.raises(Busy):
         async with users.connection() as conn:
             await conn.execute(collides_once.replace("= 1", "> 0"))
+    async with users.connection() as conn:
+        assert await (await conn.execute("SELECT last_value FROM tries")).fetchone() == (2 + TRIES,)
+
+
+async def test_a_request_that_has_changed_something_is_not_one_that_may_be_done_again(db: Connect) -> None:
+    users = await db("userinfo")
+    await _two_rows(users)
+    write = "UPDATE pair SET n = n + 1"
+
+    async def fails() -> None:
+        with contextlib.suppress(KeyError):
+            async with users.transaction() as conn:
+                await conn.execute(write)
+                raise KeyError
+
+    async def reads() -> None:
+        async with users.connection() as conn:
+            await conn.execute("SELECT 1")
+
+    async def writes() -> None:
+        async with users.connection() as conn:
+            await conn.execute(write)
+
+    async def commits() -> None:
+        async with users.transaction() as conn:
+            await conn.execute(write)
+
+    async def commits_a_unit() -> None:
+        unit = users.unit()
+        await later(unit, write)
+        await users.commit(unit)
+
+    for does, stays in ((fails, False), (reads, False), (writes, True), (commits, True), (commits_a_unit, True)):
+        before = changed.set(False)
+        await does()
+        assert changed.get() is stays, does.__name__
+        changed.reset(before)
 
 
 async def test_inside_of_a_transaction_no_statement_is_tried_again(db: Connect) -> None:

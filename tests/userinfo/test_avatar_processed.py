@@ -19,6 +19,7 @@ async def test_a_picture_is_shown_when_it_has_been_checked(
     [(_, avatar_id, message)] = await tasks_for(database, PROCESS)
     assert message == {"image_key": key, "prefix": f"images/{avatar_id}"}
     await process_all(database, objects)
+    assert await tasks_for(database, PROCESS) == [], "it would be done again for ever"
     after = await profile(userinfo, person)
     assert after["avatar_status"] == "success"
     url = after["avatar_url"]
@@ -60,6 +61,7 @@ async def test_what_is_no_picture_is_refused_with_a_reason_and_the_old_one_stays
     key = await upload(userinfo, person, b"no picture at all")
     await set_avatar(userinfo, person, key)
     await process_all(database, objects)
+    assert await tasks_for(database, PROCESS) == []
     after = await profile(userinfo, person)
     assert (after["avatar_url"], after["avatar_status"]) == (old, "failure")
     assert after["avatar_error"]

@@ -19,7 +19,7 @@ from shared.ids import new_id
 from shared.objects import ObjectStore
 from shared.tasks import forget
 from tests.conftest import Person
-from tests.support import held_up, one_at_a_time, turn_taken
+from tests.support import done_meanwhile, held_up, one_at_a_time, turn_taken
 from tests.userinfo.conftest import (
     ME,
     PROCESS,
@@ -68,6 +68,16 @@ async def test_two_who_know_the_same_profile_do_not_both_change_it(
     assert (await second).status_code == 412
     after = await profile(userinfo, person)
     assert (after["nickname"], after["bio"]) == ("first", None)
+
+
+async def test_settings_that_somebody_else_changes_meanwhile_are_kept(
+    userinfo: httpx.AsyncClient, person: Person, database: Database
+) -> None:
+    async with database.transaction() as conn:
+        await sql.lock_person(conn, person.id)
+        second = await held_up(userinfo.patch(SETTINGS, json={"language": "en"}, headers=person.headers), by=conn)
+        await sql.upsert_settings(conn, person.id, sql.Settings(notification_enabled=False, theme="dark"))
+    assert (await second).json() == {"notification_enabled": False, "language": "en", "theme": "dark"}
 
 
 async def test_a_change_waits_for_the_version_before_and_keeps_what_it_wrote(
@@ -134,6 +144,7 @@ async def test_a_picture_is_set_once_however_often_it_is_asked_for_at_the_same_i
 ) -> None:
     body = {"image_key": await upload(userinfo, person)}
     await one_at_a_time(userinfo, database, person.id, person.headers, "PUT", f"{ME}/avatar", body)
+    await done_meanwhile(userinfo, database, person.headers, "PUT", f"{ME}/avatar", body)
     assert await _rows(database, person.id) == []
 
 
