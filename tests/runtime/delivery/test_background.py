@@ -18,6 +18,7 @@ from shared.db import Database
 from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.messages import Outcome
+from shared.tasks import TaskFailed
 from shared.wake import Accepted
 from tests.runtime.owner import call, eventually
 
@@ -77,13 +78,21 @@ def test_without_its_database_a_function_waits_and_without_another_part_it_is_pu
     consumer.stop(5)
 
 
+@pytest.mark.parametrize("fails", [False, True])
 def test_outcomes_that_are_there_together_are_taken_one_by_one_where_the_function_takes_one(
-    broker_url: str, queue: str, loop: asyncio.AbstractEventLoop, environment: dict[str, str]
+    broker_url: str,
+    queue: str,
+    loop: asyncio.AbstractEventLoop,
+    environment: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
+    fails: bool,
 ) -> None:
     taken: list[str] = []
 
     async def take(*, outcome: Outcome) -> None:
         taken.append(str(outcome.task_id))
+        if fails:  # which a task's function may: an outcome can't become a failure
+            raise TaskFailed("no-image", "It is no image.")
 
     database = Database(environment["API_RECYCLE_DB_URL"], size=1)
     broker = Broker(broker_url)
@@ -98,7 +107,9 @@ def test_outcomes_that_are_there_together_are_taken_one_by_one_where_the_functio
     consumer.start()
     eventually(lambda: consumer.finished == len(sent))
     consumer.stop(5)
-    assert sorted(taken) == sorted(str(one.id) for one in sent)
+    assert sorted(taken) == sorted([str(one.id) for one in sent] * (3 if fails else 1)), "it is tried again"
+    said = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert len(said) == (len(taken) if fails else 0)
     asyncio.run_coroutine_threadsafe(database.close(), loop).result(30)
     broker.close()
 

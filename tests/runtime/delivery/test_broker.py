@@ -243,9 +243,28 @@ def test_at_maxmemory_acks_go_on_and_results_wait(tmp_path: Path, queue: str) ->
     with pytest.raises(BrokerFull):
         broker.finish(queue, [one.id], [message("owner")], leased={one.id})
     broker.finish(queue, [one.id], leased={one.id})
-    assert len(broker.fetch(queue, 5, lease=True)) == 5
+    leased = broker.fetch(queue, 5, lease=True)
+    assert len(leased) == 5
+    # Nor is who finds nothing, or only says that it lives: it would pass for dead, and its tasks go twice.
+    assert broker.fetch(f"{queue}-empty", 5) == []
+    renewed, lost = (broker_keys.lease(queue, one.message.message_id) for one in leased[:2])
+    broker.client.pexpire(renewed, 5_000)
+    broker.client.delete(lost)
+    assert broker.beat(queue, [one.message.message_id for one in leased]) == 0
+    assert int(str(broker.client.pttl(renewed))) > 5_000
+    assert broker.life().full > 1
     broker.close()
     server.stop()
+
+
+def test_what_no_relay_of_a_service_has_noted_is_off_as_far_as_consumers_were_told(broker_url: str, queue: str) -> None:
+    broker = Broker(broker_url)
+    broker.say_disabled(["other/act"])
+    assert broker.known_disabled(queue) == {"other/act"}
+    broker.know_disabled(queue, [])
+    assert broker.known_disabled(queue) == frozenset()
+    broker.say_disabled([])
+    broker.close()
 
 
 def test_a_broker_that_is_away_is_a_redis_error_within_seconds(free_port: int, queue: str) -> None:

@@ -209,20 +209,25 @@ def test_a_lease_lasts_as_long_as_the_work(
 
 def test_an_answer_that_was_lost_on_its_way_is_fetched_again(broker_url: str, queue: str) -> None:
     class Losing(Broker):
-        lost = False
+        brought = 0
 
         def fetch(self, queue: str, count: int, *, lease: bool = False) -> list[Delivery]:
             found = super().fetch(queue, count, lease=lease)
-            if found and not self.lost:
-                self.lost = True
+            self.brought += bool(found)
+            if found and self.brought == 2:
                 raise redis.ConnectionError("cut")
             return found
 
-    mine = Losing(broker_url)
-    mine.publish([message(queue, "lost")])
+    mine, other = Losing(broker_url), Broker(broker_url)
+    other.publish([message(queue, "under way")])
     with taking(mine, queue) as consumer:
         eventually(lambda: consumer.taken)
-        assert [delivery.message.message_id for delivery in consumer.taken] == ["lost"]
+        other.publish([message(queue, "lost")])
+        eventually(lambda: len(consumer.taken) > 1)
+        other.publish([message(queue, "next")])
+        eventually(lambda: len(consumer.taken) > 2)
+        assert [delivery.message.message_id for delivery in consumer.taken] == ["under way", "lost", "next"]
+    other.close()
     mine.close()
 
 

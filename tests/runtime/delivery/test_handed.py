@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from runtime.delivery import outbox
+from runtime.delivery import relay as relays
 from runtime.delivery.background import HostConsumer
-from runtime.delivery.broker import Depth
+from runtime.delivery.broker import Broker, BrokerFull, Depth
 from runtime.delivery.outbox import ALLOWANCE
 from runtime.delivery.relay import KNOWN, PATIENCE, ROOM, Relay
 from shared import clock, wake
@@ -84,12 +86,16 @@ def test_what_found_no_place_in_time_is_of_this_moment_when_its_relay_looks_agai
     assert not relay._publish_handed()
     relay._receive()
     assert relay._waiting == []
+    owner.enqueue(f"{queue}/act", 2)
+    relay._begun = time.monotonic() + wake.HANDED.total_seconds() + 1
+    relay._receive()
+    assert relay._waiting == [], "by then it is due for all relays"
     relay.stop()
     now = clock.now() + wake.HANDED + timedelta(seconds=3)
     with psycopg.connect(owner.dsn) as conn:
-        (row,) = outbox.take(conn, now, "life")
+        rows = outbox.take(conn, now, "life")
         conn.rollback()
-    assert not row.late
+    assert [row.late for row in rows] == [False, False]
 
 
 def test_the_relay_publishes_what_it_has_before_it_ends(owner: Owner, queue: str) -> None:
@@ -181,5 +187,78 @@ def test_what_was_handed_over_and_dropped_as_switched_off_is_due_once_all_know_t
     known = timedelta(seconds=KNOWN)
     assert before + known <= one(owner, "SELECT due_at FROM outbox") <= clock.now() + known
     assert relay._disabled == []
+    relay.stop()
+    relay._disconnect()
+
+
+@pytest.mark.parametrize("step", ["publish_enabled", "mend_times", "publish_lost", "insert_scheduled"])
+def test_what_was_cut_off_in_the_middle_of_a_turn_is_done_again(
+    owner: Owner, queue: str, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Whatever notes that it is done comes after it: a relay that notes first has nothing to do at its next turn."""
+    owner.relay.stop()
+    owner.broker.know_disabled(owner.name, [f"{queue}/act"])  # by the relay before, and on again since
+    relay = Relay(owner.name, owner.dsn, owner.broker, {"sweep": 3600.0})
+    done, real = [], getattr(outbox, step)
+
+    def cut_off_at_first(*arguments: Any) -> None:
+        done.append(step)
+        if len(done) == 1:
+            raise psycopg.OperationalError("the database goes away")
+        real(*arguments)
+
+    monkeypatch.setattr(outbox, step, cut_off_at_first)
+    with pytest.raises(psycopg.OperationalError):
+        relay._turn()
+    relay._chores = relay._looked = 0.0  # it is time for them again
+    relay._turn()
+    assert len(done) == 2
+    assert owner.broker.known_disabled(owner.name) == frozenset()
+    relay.stop()
+    relay._disconnect()
+
+
+def test_what_was_handed_over_and_the_broker_did_not_take_is_published_at_the_next_turn(
+    owner: Owner, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "PATIENCE", 60.0)
+    relay = alone(owner)
+    owner.enqueue(f"{queue}/act", 1)
+
+    def full(*_: Any, **options: Any) -> Any:
+        raise BrokerFull("the broker is at maxmemory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Broker, "publish", full)
+        with pytest.raises(BrokerFull):
+            relay._turn()
+    relay._turn()
+    assert owner.broker.depth(queue) == 1
+    assert state(owner) == (wake.HANDED, 0, False), "from the relay's hands, and not from the outbox"
+    relay.stop()
+    relay._disconnect()
+
+
+def test_of_more_than_a_relay_may_hold_the_oldest_are_left_to_the_outbox(
+    owner: Owner, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = alone(owner)
+    monkeypatch.setattr(relays, "MOST", 3)
+    ids = owner.enqueue(f"{queue}/act", *range(5))
+    relay._begun = time.monotonic()
+    relay._receive()
+    assert [task.id for _, task in relay._waiting] == ids[2:]
+    relay.stop()
+    relay._disconnect()
+
+
+def test_a_backlog_goes_on_at_once_where_a_turn_has_not_taken_all_of_it(owner: Owner, queue: str) -> None:
+    relay = alone(owner)
+    owner.enqueue(f"{queue}/act", *range(250), delay=0.001)
+    relay._taken = 0.0
+    more = []
+    while owner.broker.depth(queue) < 250 and len(more) < 3:
+        more.append(relay._turn())
+    assert more == [True, True]
     relay.stop()
     relay._disconnect()

@@ -57,6 +57,12 @@ def test_who_has_lost_a_lease_touches_it_no_more(two: Two, queue: str, what: str
     assert 0 < int(str(client.pttl(lease))) <= 5_000
 
 
+def test_an_ack_of_who_passed_for_dead_leaves_the_message_to_who_has_it_now(two: Two, queue: str) -> None:
+    dies(two, queue)
+    two.late.finish(queue, [two.copy], leased={two.copy})
+    assert [one.id for one in two.working.fetch(queue, 5)] == [two.copy]
+
+
 def test_a_lease_ends_by_itself_and_is_renewed_by_each_beat(two: Two, queue: str) -> None:
     client, lease = two.working.client, two.lease(queue)
     assert 0 < int(str(client.pttl(lease))) <= LEASE * 1000

@@ -103,6 +103,11 @@ def test_people_are_taken_in_turn_and_each_one_s_as_they_are_due(conn: Connectio
     assert taken(conn) == [1, 4, 5, 2, 3]
 
 
+def test_whichever_function_works_on_it_each_person_s_first_comes_first(conn: Connection) -> None:
+    put(conn, *({"actor": actor} for actor in ("ai/act", "ai/act", "waste/act")))
+    assert taken(conn)[2] == 2
+
+
 @pytest.mark.parametrize(
     ("options", "left"),
     [

@@ -269,6 +269,22 @@ def test_a_broker_that_is_nearly_full_gets_no_tasks_and_results_have_the_rest(ow
     eventually(lambda: owner.relay.trouble == "")
 
 
+def test_a_broker_that_may_lose_tasks_is_waited_for(owner: Owner, queue: str, cache_url: str) -> None:
+    owner.relay.stop()
+    broker = Broker(cache_url)
+    relay = Relay(owner.name, owner.dsn, broker)
+    relay.start()
+    try:
+        eventually(lambda: "evicts keys" in relay.trouble)
+        assert relay._loop is not None
+        assert (relay._loop.state, relay._loop.ends) == ("runs", 0), "it is no fault of the relay's"
+        owner.enqueue(f"{queue}/act", 1)
+        assert broker.depth(queue) == 0
+    finally:
+        relay.stop()
+        broker.close()
+
+
 def test_what_is_late_and_what_is_new_take_turns(owner: Owner, queue: str, broker_url: str) -> None:
     messages = [dramatiq.Message(queue, "act", (), {"number": n}, {}, str(n)) for n in range(16)]
     owner.broker.publish(messages, late={str(n) for n in range(8)})

@@ -18,7 +18,9 @@ from runtime.http.hosted import Hosted, read_settings
 from runtime.services import find
 from runtime.telemetry import AccessLog
 from shared.errors import Unavailable
+from shared.http import CurrentUser
 from tests import support, web
+from tests.conftest import Person
 
 
 async def never() -> None:
@@ -197,6 +199,23 @@ async def test_a_client_that_leaves_gives_up_its_turn() -> None:
     assert crowd.lane.taken == 0
 
 
+async def test_who_has_a_turn_is_listened_to_no_more_in_the_line() -> None:
+    """What listens there would take what the function is to hear: that its client has left."""
+    crowd, ended = Crowd(Lane(1)), asyncio.Event()
+
+    async def gone() -> None:
+        try:
+            await never()
+        finally:
+            ended.set()
+
+    await crowd.come("first")
+    await crowd.come("next", gone=gone)
+    await crowd.serve()
+    assert crowd.order == ["first", "next"]
+    assert ended.is_set()
+
+
 async def test_a_turn_that_comes_as_the_request_is_ended_goes_to_the_next() -> None:
     crowd = Crowd(Lane(1))
     await crowd.come("first", "ends", "next")
@@ -240,6 +259,10 @@ class Doors:
             await self.open.wait()
             return "done"
 
+        @get("/mine")
+        async def mine(user: CurrentUser) -> str:
+            return await wait.fn()  # type: ignore[no-any-return]  # Litestar types no handler's function
+
         @post("/send", status_code=201)
         async def send(data: JSONBody[dict[str, str]]) -> str:
             self.inside += 1
@@ -259,7 +282,7 @@ class Doors:
         async def broken() -> None:
             raise RuntimeError("meant")
 
-        self.handlers = [wait, send, events, broken]
+        self.handlers = [wait, mine, send, events, broken]
 
 
 @asynccontextmanager
@@ -327,26 +350,34 @@ async def test_a_body_that_has_not_come_yet_holds_no_place(environment: dict[str
         await writer.wait_closed()
 
 
-async def test_strangers_stand_in_line_by_the_address_that_the_proxy_saw(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("known", [False, True], ids=["strangers by the address that the proxy saw", "people by name"])
+async def test_everybody_stands_in_line_once_a_round(
+    environment: dict[str, str], person: Person, another_person: Person, known: bool
+) -> None:
     doors = Doors()
+    one_s, other_s = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}
+    if known:  # behind one address
+        one_s, other_s = person.headers | one_s, another_person.headers | one_s
     async with hosted(environment | {"TRUSTED_HOPS": "1"}, doors) as (app, one), support.listening(app) as url:
         client = web.AsyncClient(base_url=url, limits=httpx.Limits(max_connections=100))
 
-        def ask(address: str) -> asyncio.Task[httpx.Response]:
-            return asyncio.create_task(client.get("/api/v1/auth/wait", headers={"X-Forwarded-For": address}))
+        def ask(headers: dict[str, str]) -> asyncio.Task[httpx.Response]:
+            return asyncio.create_task(client.get(f"/api/v1/auth/{'mine' if known else 'wait'}", headers=headers))
 
         async with client:
-            asked = [ask("192.0.2.1") for _ in range(2 * one.service.database.pool)]
+            asked = [ask(one_s) for _ in range(2 * one.service.database.pool)]
             await support.until(lambda: doors.inside == len(asked))
             [lane] = [lane for lane in lanes(one) if lane.taken]
-            asked += [ask("192.0.2.1"), ask("192.0.2.1"), ask("192.0.2.2")]
+            asked += [ask(one_s), ask(one_s), ask(other_s)]
             await support.until(lambda: lane.waiting == 3)
             assert [len(line) for line in lane._rounds] == [2, 1]
             doors.open.set()
             await asyncio.gather(*asked)
 
 
-async def test_time_in_which_the_process_stood_still_is_no_time_in_line() -> None:
+async def test_time_in_which_the_process_stood_still_is_no_time_in_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "PATIENCE", 0.0)  # a second, which is the least
+    monkeypatch.setattr(admission, "FREEZE", 0.2)
     lane = Lane(1)
     place = lane.take()
     assert place is not None
@@ -354,7 +385,7 @@ async def test_time_in_which_the_process_stood_still_is_no_time_in_line() -> Non
     await asyncio.sleep(0)
     assert lane.waiting == 1
     # The loop and all that is on it stand still, as in a process that is stopped.
-    time.sleep(admission.PATIENCE + admission.FREEZE + 0.5)  # noqa: ASYNC251 - that is what is tried
+    time.sleep(1.0 + admission.FREEZE + 0.1)  # noqa: ASYNC251 - that is what is tried
     for _ in range(5):
         await asyncio.sleep(0)
     assert not waiting.done()

@@ -65,6 +65,11 @@ async def thing(thing_id: FromPath[UUID]) -> str:
     return str(thing_id)
 
 
+@get("/people/{user_id:uuid}")
+async def profile(user_id: FromPath[UUID]) -> str:
+    return str(user_id)
+
+
 @get("/events")
 async def events(user: CurrentUser) -> Stream:
     return Stream(iter([b"event: done\ndata: {}\n\n"]), media_type="text/event-stream")
@@ -90,7 +95,7 @@ async def begun() -> Stream:
     return Stream(pieces())
 
 
-HANDLERS = [public, mine, made, mine_made, busy, away, thing, events, slow, begun]
+HANDLERS = [public, mine, made, mine_made, busy, away, thing, profile, events, slow, begun]
 Serving = Callable[..., Any]
 
 
@@ -321,6 +326,7 @@ async def test_what_a_stop_can_wait_for_no_longer_is_answered_as_away(
     assert [message["status"] for message in sent if message["type"] == "http.response.start"] == starts
     assert isinstance(ended, asyncio.CancelledError) is (starts != [503])
     assert log.statuses == (starts or [500])
+    assert [lane.taken for lane in edge._hosted[0]._lanes if lane.taken] == [], "its place is the next one's"
     if starts == [503]:
         assert dict(sent[0]["headers"])[b"retry-after"] == b"2"
         assert msgspec.json.decode(sent[1]["body"])["type"] == "urn:eco2:unavailable"
@@ -341,6 +347,7 @@ async def test_a_function_that_is_off_is_off_by_every_spelling_of_its_address(
 ) -> None:
     monkeypatch.setattr(switch, "off", {})
     switch.turn(find("auth"), ["auth/thing", "waste/public"])
+    switch.turn(find("waste"), [])  # another service of this process hears the same list, or an older one
     uuid = "01a20000-0000-7000-8000-000000000000"
     async with serving() as (client, _):
         for path in (
@@ -362,6 +369,14 @@ async def test_what_no_route_matches_is_masked_in_logs(serving: Serving) -> None
         for path in ("/kim@example.com", "/things/eyJhbGciOi.secret/mine", "/things/not-a-uuid"):
             await client.get(BASE + path)
         assert log.paths == [f"{BASE}/{{?}}", f"{BASE}/things/{{?}}/mine", f"{BASE}/things/{{?}}"]
+
+
+async def test_an_address_that_names_a_person_is_noted_without_the_name(serving: Serving) -> None:
+    thing_id, user_id = (f"01a20000-0000-7000-8000-00000000000{n}" for n in range(2))
+    async with serving() as (client, log):
+        for path in (f"/things/{thing_id}", f"/people/{user_id}"):
+            assert (await client.get(BASE + path)).status_code == 200
+        assert log.paths == [f"{BASE}/things/{thing_id}", f"{BASE}/people/{{user_id}}"]
 
 
 def test_a_span_shows_no_value_that_opens_something() -> None:

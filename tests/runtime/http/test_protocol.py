@@ -106,6 +106,13 @@ async def running() -> AsyncIterator[Running]:
     await task
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection ends because its client took too long: what ends one does so for a reason of its own."""
+    for name in ("HEAD_WITHIN", "BODY_WITHIN", "IDLE", "STALLED"):
+        monkeypatch.setattr(patience, name, 3600.0)
+
+
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\n"
 
@@ -233,7 +240,7 @@ async def test_an_address_in_raw_utf_8_is_what_its_percent_encoding_is(running: 
     assert heard["query"] == "q=%ED%8E%98%ED%8A%B8%EB%B3%91&x=%25"
 
 
-async def test_http_1_0_is_answered_and_the_connection_ends(running: Running) -> None:
+async def test_http_1_0_is_answered_and_the_connection_ends(running: Running, patient: None) -> None:
     reader, writer = await running.connect()
     writer.write(b"GET /x HTTP/1.0\r\n\r\n")
     status, headers, _ = await answer(reader)
@@ -408,7 +415,7 @@ async def test_a_process_without_connections_has_no_timer(running: Running, monk
 
 
 async def test_after_an_answer_that_did_not_ask_for_the_body_no_bytes_are_taken_for_the_next_request(
-    running: Running,
+    running: Running, patient: None
 ) -> None:
     reader, writer = await running.connect()
     writer.write(b"POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 300\r\nExpect: 100-continue\r\n\r\n")
@@ -431,7 +438,7 @@ async def test_a_body_that_nobody_reads_is_let_go_by_and_the_connection_kept(run
 
 
 async def test_a_body_that_nobody_reads_is_not_read_without_end(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: Running, patient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "_UNWANTED", 100_000)
     reader, writer = await running.connect()
@@ -447,7 +454,9 @@ async def test_a_body_that_nobody_reads_is_not_read_without_end(
     writer.transport.abort()
 
 
-async def test_an_upgrade_that_is_not_spoken_is_answered_and_nothing_after_it_is_read(running: Running) -> None:
+async def test_an_upgrade_that_is_not_spoken_is_answered_and_nothing_after_it_is_read(
+    running: Running, patient: None
+) -> None:
     reader, writer = await running.connect()
     writer.write(GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + b"GET /after HTTP/1.1\r\nHost: a\r\n\r\n")
     status, headers, _ = await answer(reader)
