@@ -53,7 +53,8 @@ class _Graph:
         self.constants: list[Any] = []
 
     def constant(self, name: str, value: Any) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        # A number stays one, with no dimension: onnxruntime adds two layers in 8 bits only where their steps are such.
+        self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:

@@ -9,7 +9,7 @@ BANDS = 4
 """Bytes of a pixel that goes in: red, green, blue, and one that counts nothing. What the first layer looks at is gathered in half
 the time in words of four bytes."""
 
-REVISION = 4
+REVISION = 5
 """Raised when the graph that is built changes: a file of another one is built anew, and is not served."""
 
 

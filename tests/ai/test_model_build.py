@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from msgspec import structs
 from PIL import Image
@@ -142,6 +144,17 @@ def test_eight_bits_see_what_32_do(variant: Variant, tmp_path: Path) -> None:
     for eight, whole in zip(seen[True][0], seen[False][0], strict=True):
         assert eight @ whole / np.linalg.norm(eight) / np.linalg.norm(whole) > 0.97
     assert (seen[True][1].argmax(axis=1) == seen[False][1].argmax(axis=1)).all()
+
+
+def test_layers_are_added_in_eight_bits(tmp_path: Path) -> None:
+    variant, path = VARIANTS[-1], tmp_path / "model.onnx"
+    path.write_bytes(build(read_weights(model_build.weights_path(variant)), variant.side).SerializeToString())
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    operators = {node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node}
+    assert "QLinearAdd" in operators
+    assert "Add" not in operators
 
 
 def test_the_ranges_of_relu6_are_those_of_drawn_numbers() -> None:
