@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from emulator.recording import spanlog
 
-# Seconds that they may lie in the kernel's buffer, which holds a hundred of them where it may not be widened.
-_TOGETHER = 0.01
+# Seconds that they may lie in the kernel's buffer, and where that may not be widened and holds a hundred of them.
+_TOGETHER, _NARROW = 0.05, 0.01
 # So many a turn; what else the process does is in between.
 _AT_ONCE = 500
 # A datagram has at most so many bytes.
@@ -22,7 +22,7 @@ class Hearing:
         self._wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._wire.setblocking(False)
         self._wire.bind(address)
-        spanlog.widen(self._wire)
+        self._pause = _TOGETHER if spanlog.widen(self._wire) else _NARROW
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._wait()
@@ -43,7 +43,7 @@ class Hearing:
 
     def _came(self) -> None:
         self._loop.remove_reader(self._wire)
-        self._timer = self._loop.call_later(_TOGETHER, self._hear)
+        self._timer = self._loop.call_later(self._pause, self._hear)
 
     def _hear(self) -> None:
         heard = list[bytes]()

@@ -41,14 +41,16 @@ class SpanLog:
             self._file = os.open(folder / SPANS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
-def widen(wire: socket.socket) -> None:
-    """Have the kernel keep more for a moment: a lost span would look like a statement that was not made."""
+def widen(wire: socket.socket) -> bool:
+    """Have the kernel keep more for a moment: a lost span would look like a statement that was not made. Whether it does."""
     for option in (getattr(socket, "SO_RCVBUFFORCE", socket.SO_RCVBUF), socket.SO_RCVBUF):
         try:
             wire.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
-            return
+            break
         except OSError:
             continue
+    # What may not be had is cut down without a word.
+    return wire.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= _BUFFER
 
 
 def lost(port: int) -> int:

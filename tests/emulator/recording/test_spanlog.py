@@ -57,8 +57,9 @@ def test_what_the_kernel_could_not_keep_for_a_busy_reader_is_counted() -> None:
         for _ in range(20):
             one.sendto(b"x" * 1000, ("127.0.0.1", port))
         assert 0 < spanlog.lost(port) < 20
-        spanlog.widen(busy)
+        whole = spanlog.widen(busy)
         assert busy.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > 100_000
+        assert whole == (busy.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= 8 << 20)
 
 
 def test_an_upload_is_in_the_recording_that_takes_requests(state: State) -> None:
