@@ -87,7 +87,7 @@ def _apart(item: Item, understood: Understood) -> list[str]:
     line = item.described(understood.language)
     if not (understood.polar and line and _BY_ITSELF.search(understood.text)):
         return []
-    by_itself = _APART.search(line) is not None
+    by_itself = _APART.search(item.described("ko")) is not None
     if not (by_itself or polarity.to_general(line)):
         return []
     return [polarity.worded(line, by_itself, understood, "tied")]
@@ -109,7 +109,9 @@ def _together(understood: Understood, texts: dict[str, str]) -> list[str]:
 
 
 # "종이컵은 … 다른 종이와 섞이지 않게": of one kind, and still apart.
-_BY_ITSELF = re.compile(r"따로 (?:안 )?(?:모|버|내|배출)")
+_BY_ITSELF = re.compile(
+    r"따로 (?:안 )?(?:모|버|내|배출)|\b(?:go|goes|collected|put out|thrown away) (?:separately|apart)\b"
+)
 _APART = re.compile("섞이지 않게|섞지 않고|따로 모|(?:다른 플라스틱과|투명 페트병으로) 따로")
 
 

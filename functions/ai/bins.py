@@ -12,6 +12,8 @@ _INTO = re.compile(
 )
 
 
+# "is it okay to put tissues in paper": a bin, and not what a thing is of.
+_IN_ENGLISH = re.compile(r"\b(?:in|into|to|with|as) (?:the |a |my |our )?$")
 _TOLD = re.compile(r"[\s.!~ㅠㅜ]*")
 _PUT_AS = re.compile(r"류?에\s?(?:버|넣|내|담)|류?으?로(?:\s?(?:버|배출|분류|분리|내|되|돼|가|처리|재활용)|[\s?!.]*$)")
 _TOPIC = re.compile(r"[은는도이가]\s|이?(?:인데|니까|라서|거든요?)\s")
@@ -51,6 +53,7 @@ def asked_for(text: str, named: Sequence[Mention]) -> list[str]:
         ending = any(start > one.start and end == one.end for one in named) and _PUT_AS.match(text, end)
         # "계량컵 유리", "쇼핑백 손잡이가 플라스틱": what it is of.
         told = _TOLD.fullmatch(text, end) and any(one.end <= start for one in named)
+        told = told and not _IN_ENGLISH.search(text, 0, start)
         if (outside and not told and _INTO.match(text, end)) or ending:
             found.append(category)
     return list(dict.fromkeys(found))

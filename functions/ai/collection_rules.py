@@ -8,6 +8,8 @@ from functions.ai.vocabulary import COLLECTIONS, TOPICS, WHERE
 
 # "봉투가 꽉 찼는데", "20리터에 꾹꾹 눌러 담고"
 _BAG = re.compile(r"(?<![가-힣]\s)(?<![가-힣])봉투[가에를]?\s|\d\s?리터")
+# What a bag and what is in it are called.
+_BAGS = ("봉투", "봉지", "음식물 쓰레기")
 
 
 def food_waste_itself(ask: Asking) -> Understood | None:
@@ -33,9 +35,18 @@ def bag_itself(ask: Asking) -> Understood | None:
 
 def another_bag(ask: Asking) -> Understood | None:
     """ "까만 봉지에 쓰레기 담아 내놔도 되나요?": waste in a bag that is none of its own."""
-    other = ask.scene.facts.polar and TOPICS.other_bag.within(ask.scene.facts.text)
-    items = ask.called("종량제봉투") if other else []
-    return ask.understood("another_bag", items, aspects=("wrapped",)) if items else None
+    text = ask.scene.facts.text
+    if not ask.scene.facts.polar:
+        return None
+    if TOPICS.food_in_bag.within(text) and all(one.item.name.endswith(_BAGS) for one in ask.scene.named):
+        # "음식물 쓰레기는 전용 봉투에 버려야 해?"
+        name, aspect = "음식물 쓰레기", "bag"
+    elif TOPICS.other_bag.within(text):
+        name, aspect = "종량제봉투", "wrapped"
+    else:
+        return None
+    items = ask.called(name)
+    return ask.understood("another_bag", items, aspects=(aspect,)) if items else None
 
 
 def collection_itself(ask: Asking) -> Understood | None:

@@ -121,7 +121,9 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
         plainly=plainly,
         on_topic=bool(fact.disposal or near or plainly or both or fact.state or asked_bins)
         or rest.only_names(named, text)
-        or (bool(kept) and (fact.told or (fact.polar and not set(aspects) <= _ELSEWHERE_TOO))),
+        or (bool(kept) and (fact.told or (fact.polar and not set(aspects) <= _ELSEWHERE_TOO)))
+        # "ramen cup with soup stains"
+        or (bool(kept) and "dirty" in fact.cases and text.isascii() and not fact.open),
         elsewhere=fact.wants_else or (fact.elsewhere and _elsewhere(text, mentioned)),
         bin=next(iter(asked_bins), None),
         choice=fact.either or len(asked_bins) > 1 or (" or " in text and bool(asked_bins or WHERE & set(aspects))),
