@@ -12,7 +12,9 @@ from tests import web
 # A process with a health port that it was given, which begins to answer when its standard input ends.
 PROGRAM = """
 import os, sys, time
+from runtime import listening
 from runtime.health import HealthServer
+listening.on("127.0.0.1", int(os.environ["HEALTH_PORT"])).close()  # one that ended; the next listens on the same
 sys.stdin.read()
 HealthServer("127.0.0.1", int(os.environ["HEALTH_PORT"]), lambda: {"alive": True, "ready": True, "reasons": []})
 time.sleep(600)

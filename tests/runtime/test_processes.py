@@ -6,13 +6,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
+from runtime import broker_keys as keys
+from runtime.delivery.broker import Broker
+from runtime.journal import journal as journals
+from runtime.journal.file import open_file
+from runtime.journal.journal import Journal
+from runtime.journal.states import Ended, Start
+from shared import clock
+from shared.ids import new_id
 from tests import web
+from tests.runtime.delivery.test_endings import sent
+from tests.runtime.owner import eventually
 
 Popen = subprocess.Popen[str]
 
@@ -54,16 +65,40 @@ def around(environment: dict[str, str], tmp_path: Path, free_port: int) -> dict[
     return environment | {"JOURNAL_PATH": str(tmp_path / "worker.db"), "HEALTH_PORT": str(free_port)}
 
 
-def test_a_worker_says_how_it_is_and_stops_when_told(around: dict[str, str], free_port: int) -> None:
+def test_a_worker_goes_on_from_its_last_life_says_how_it_is_and_stops_when_told(
+    around: dict[str, str], free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, broker = Path(around["JOURNAL_PATH"]), Broker(around["BROKER_REDIS_URL"])
+    last = Journal(path)
+    begun = Start(str(new_id()), "act", str(new_id()), clock.now().isoformat())
+    monkeypatch.setattr(journals, "PAYLOAD_LIFETIME", timedelta(seconds=-1))
+    last.begin([begun]).result()
+    now = clock.now().isoformat()
+    last.end(Ended(begun.task_id, begun.run_id, "success", now, "hash", "{}", '{"text": "words"}'), begun, now).result()
+    mine = [keys.fetched(f"storage-{last.worker_id}", queue) for queue in ("storage", "storage.bulk")]
+    broker.publish([sent("storage").message, sent("storage.bulk").message])  # of functions that only newer code knows
     with process("runtime.delivery.worker", "storage", **around) as child:
+        files = Path(f"/proc/{child.pid}/fd")
+        eventually(
+            lambda: any(str(file.readlink()) == f"{path}.owner" for file in files.iterdir() if file.is_symlink())
+        )
+        last.close()  # not before the next life asks for it
         assert answer(free_port, "/healthz", child).json()["alive"] is True
         ready = answer(free_port, "/readyz", child)
         assert (ready.status_code, ready.json()["reasons"]) == (200, [])
         metrics = answer(free_port, "/metrics", child).text
         for name in ("eco2_tasks_held", "eco2_queue_depth", "eco2_journal_failing", "eco2_journal_stalled_seconds"):
             assert f'{name}{{service="storage"}}' in metrics
+        eventually(lambda: all(broker.client.scard(key) for key in mine), "both are in its hands, under its name")
         child.send_signal(signal.SIGTERM)
         assert child.wait(60) == 0
+    assert [broker.client.scard(key) for key in mine] == [0, 0]
+    for queue in ("storage", "storage.bulk"):
+        [back] = broker.fetch(queue, 5, lease=True)
+        broker.finish(queue, [back.id], leased={back.id})
+    broker.close()
+    with closing(open_file(path, readonly=True)) as db:
+        assert db.execute("SELECT status, payload FROM local_tasks").fetchall() == [("success", None)]
 
 
 def test_an_api_service_s_queue_functions_can_run_apart(around: dict[str, str], free_port: int) -> None:

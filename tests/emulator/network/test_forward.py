@@ -116,3 +116,43 @@ def test_what_a_client_says_of_who_asked_where_is_not_believed_and_its_connectio
         (b"x-request-id", b"ours"),
     ]
     assert sorted(forward._forwarded(scope, b"ours")) == sorted([*kept, *own])
+
+
+def test_a_service_is_told_of_one_trace_which_is_the_client_s(told: socket.socket) -> None:
+    theirs = b"00-" + b"1" * 32 + b"-" + b"2" * 16 + b"-01"
+    headers = [(b"host", b"here"), (b"traceparent", theirs)]
+    scope = {"headers": headers, "method": "GET", "path": "/api/v1/here/x"}
+    seen = forward._Spanned(Route("/api/v1/here", "api-here", ""), scope, headers, None, forward._Body(scope, None))  # type: ignore[arg-type]  # nothing is sent or received
+    [traceparent] = [value for name, value in headers if name == b"traceparent"]
+    assert traceparent.split(b"-")[1] == b"1" * 32
+    assert traceparent != theirs
+    assert seen.parent == theirs.decode()
+
+
+async def test_a_client_that_leaves_while_it_is_answered_and_still_sends_is_no_fault() -> None:
+    begun, over = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+        await over.wait()
+
+    messages = iter([{"type": "http.request", "body": b"x", "more_body": True}])
+
+    async def receive() -> dict[str, Any]:
+        if (message := next(messages, None)) is None:
+            await begun.wait()
+            return {"type": "http.disconnect"}
+        return message
+
+    async def send(message: dict[str, Any]) -> None:
+        if message.get("body"):
+            begun.set()
+
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/api/v1/here/x", "raw_path": b"/api/v1/here/x"}
+    scope |= {"query_string": b"", "scheme": "http", "client": ("127.0.0.1", 1)}
+    scope |= {"headers": [(b"host", b"here"), (b"content-length", b"2")]}
+    async with asyncio.timeout(60), support.answering(serve) as address:
+        route = Route("/api/v1/here", "api-here", address)
+        await Forwarder(Upstream(), lambda _: []).forward(route, scope, receive, send, b"r-1")
+        over.set()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import socketserver
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -16,13 +17,15 @@ from emulator.network.proxy import Served
 from emulator.network.upstream import Upstream
 from tests import support
 from tests.proxies import ProxyThread
+from tests.runtime.owner import eventually
 
 
 class Echo(socketserver.BaseRequestHandler):
     def handle(self) -> None:
-        while data := self.request.recv(65536):
-            self.server.seen.append(data)  # type: ignore[attr-defined]  # the fixture `echo` sets it
-            self.request.sendall(data)
+        with contextlib.suppress(ConnectionError):
+            while data := self.request.recv(65536):
+                self.server.seen.append(data)  # type: ignore[attr-defined]  # the fixture `echo` sets it
+                self.request.sendall(data)
 
 
 class Shout(socketserver.BaseRequestHandler):
@@ -177,6 +180,31 @@ def test_what_went_to_a_replica_that_is_left_out_goes_on_and_suffers_as_before(p
         for connection in both:
             with pytest.raises(ConnectionResetError):
                 connection.recv(1)
+
+
+@pytest.mark.parametrize("ends", ["its client", "its link"])
+def test_of_a_connection_that_has_ended_nothing_is_left(proxy: ProxyThread, echo: int, ends: str) -> None:
+    port = proxy.link("echo", echo)
+    [listener] = proxy.proxy.listeners.values()
+    [road] = listener._roads.values()
+    proxy.add("echo", "throttle", rate=1.0)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(b"x" * 1000)  # a quarter of an hour on its way
+        eventually(lambda: any(half._walk for one in list(road.connections) for half in (one.client, one.server)))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # as one that is killed
+        if ends == "its link":
+            proxy.links.clear()
+            proxy.clear()
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+    eventually(lambda: not road.connections)
+    eventually(lambda: not [task for task in asyncio.all_tasks(proxy.loop) if not task.done()])
+
+
+def test_a_throttle_without_a_rate_holds_up_nothing(proxy: ProxyThread, echo: int) -> None:
+    port = proxy.link("echo", echo)
+    proxy.add("echo", "throttle")
+    assert ask(port) == b"hello"
 
 
 @pytest.mark.parametrize("faulty", [False, True], ids=["as it comes", "in a line"])

@@ -110,6 +110,14 @@ async def test_connections_that_no_one_used_for_long_are_closed(monkeypatch: pyt
         assert client.kept == 1
 
 
+async def test_a_connection_that_no_one_used_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its service may just be ending it: a request that goes into it then is lost."""
+    async with serving() as (_, url, client):
+        assert (await client.request("GET", url)).content == b"1"
+        monkeypatch.setattr(upstream, "EXPIRY", 0.0)
+        assert (await client.request("GET", url)).content == b"2"
+
+
 async def test_who_does_not_take_a_connection_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "PATIENCE", 0.05)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:

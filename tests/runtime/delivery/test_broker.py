@@ -247,7 +247,7 @@ def test_at_maxmemory_acks_go_on_and_results_wait(tmp_path: Path, queue: str) ->
     assert len(leased) == 5
     # Nor is who finds nothing, or only says that it lives: it would pass for dead, and its tasks go twice.
     assert broker.fetch(f"{queue}-empty", 5) == []
-    renewed, lost = (broker_keys.lease(queue, one.message.message_id) for one in leased[:2])
+    lost, renewed = (broker_keys.lease(queue, one.message.message_id) for one in leased[:2])
     broker.client.pexpire(renewed, 5_000)
     broker.client.delete(lost)
     assert broker.beat(queue, [one.message.message_id for one in leased]) == 0

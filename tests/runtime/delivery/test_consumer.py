@@ -301,3 +301,34 @@ def test_what_is_to_be_done_later_is_done_in_the_order_of_its_time(brokers: tupl
     finally:
         consumer.stop_fetching()
         consumer.finish_all(5)
+
+
+def test_a_broker_that_may_lose_messages_is_said_and_nothing_is_fetched_from_it(cache_url: str, queue: str) -> None:
+    mine = Broker(cache_url)
+    mine.publish([message(queue, "there")])
+    with taking(mine, queue) as consumer:
+        eventually(lambda: "evicts keys" in consumer.trouble)
+        assert consumer.taken == []
+    mine.finish(queue, [one.id for one in mine.fetch(queue, 5)])
+    mine.close()
+
+
+def test_results_that_a_stop_finds_unsent_are_sent_when_the_broker_is_back(broker_url: str, queue: str) -> None:
+    class Away(Broker):
+        tried = 0
+
+        def finish(self, *arguments: Any, **options: Any) -> None:
+            self.tried += consumer._loops["finish"]._stopping.is_set()
+            if self.tried < 3:
+                raise redis.ConnectionError("away")
+            super().finish(*arguments, **options)
+
+    mine, other = Away(broker_url), Broker(broker_url)
+    other.publish([message(queue, "one")])
+    with taking(mine, queue) as consumer:
+        eventually(lambda: consumer.taken)
+        consumer.done(consumer.taken[0], [message(f"{queue}-owner", "result")], leased=True)
+        eventually(lambda: consumer.trouble)
+    assert (fetched(other, f"{queue}-owner"), fetched(other, queue)) == (["result"], [])
+    mine.close()
+    other.close()

@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 
 from runtime.delivery.broker import Broker, Delivery
-from runtime.delivery.worker import STALLED, STUCK, _health
+from runtime.delivery.worker import STALLED, STUCK, _health, _workers
 from runtime.delivery.working import Worker
+from runtime.health import HealthServer
 from runtime.journal.journal import Journal
+from runtime.services import find
+from tests import web
 from tests.runtime.delivery.test_broker import message
+from tests.runtime.owner import call
 
 Happens = Callable[[Worker, Worker], None]
 
@@ -83,3 +87,27 @@ def test_what_is_held_and_done_is_that_of_all_queues_and_what_was_recovered_is_s
     usual.journal.recovered.append("it was damaged")
     found = _health([usual, bulk])
     assert (found["held"], found["finished"], found["recovered"]) == (3, 30, ["it was damaged"])
+
+
+@pytest.mark.parametrize(
+    ("alive", "ready", "statuses"),
+    [(True, True, (200, 200)), (True, False, (200, 503)), (False, True, (503, 503)), (False, False, (503, 503))],
+)
+def test_who_is_not_alive_is_not_ready_either(alive: bool, ready: bool, statuses: tuple[int, int]) -> None:
+    server = HealthServer("127.0.0.1", 0, lambda: {"alive": alive, "ready": ready, "reasons": []})
+    address = f"http://127.0.0.1:{server.port}"
+    found = tuple(web.get(f"{address}/{path}", timeout=30).status_code for path in ("healthz?x", "readyz", "tasks"))
+    server.close()
+    assert found == (*statuses, 404)
+
+
+def test_the_threads_of_a_service_s_two_queues_note_what_they_are_at_each_in_a_place_of_its_own(
+    two: tuple[Worker, Worker],
+) -> None:
+    usual, _ = two
+    workers = _workers(find("storage"), usual.broker, usual.journal, {"delete_objects": call(lambda: None)})
+    for worker in workers:
+        worker.limits.close()
+    threads = find("storage").run.threads
+    assert [[*worker._slots] for worker in workers] == [[*range(threads)], [threads]]
+    assert [worker.queue for worker in workers] == ["storage", "storage.bulk"]

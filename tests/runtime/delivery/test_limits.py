@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from runtime.delivery.limits import Limits, TimeLimitExceeded, within
+from runtime.delivery.limits import Limits, TimeLimitExceeded, _Armed, within
 from tests.runtime.owner import eventually
 
 THREAD = """
@@ -79,11 +79,26 @@ def test_a_function_that_takes_too_long_is_ended_although_it_stood_still_meanwhi
 async def test_a_coroutine_within_its_limit_leaves_nothing_behind_and_one_beyond_it_is_ended() -> None:
     import asyncio
 
+    def timers() -> int:
+        return sum(not one.cancelled() for one in asyncio.get_running_loop()._scheduled)  # type: ignore[attr-defined]  # asyncio's own
+
+    before = timers()
     async with within(5.0):
         await asyncio.sleep(0)
+    assert timers() == before
     with pytest.raises(TimeoutError):
         async with within(0.05):
             await asyncio.sleep(30)
+
+
+def test_a_freeze_is_given_back_to_who_was_in_it_and_to_no_one_more_than_that() -> None:
+    limits = Limits()
+    limits.close()
+    before, just_now = _Armed(90.0, 120.0), _Armed(99.0, 129.0)
+    limits._armed, limits._fired = {1: before, 2: just_now}, {3: 80.0, 4: 98.0}
+    limits._shift(5.0, 100.0)
+    assert (before.until, just_now.until) == (125.0, 130.0)
+    assert limits._fired == {3: 85.0, 4: 100.0}
 
 
 def test_a_busy_machine_is_not_taken_for_a_frozen_one() -> None:

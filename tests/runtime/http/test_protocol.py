@@ -442,7 +442,7 @@ async def test_a_body_that_nobody_reads_is_not_read_without_end(
 ) -> None:
     monkeypatch.setattr(protocol, "_UNWANTED", 100_000)
     reader, writer = await running.connect()
-    writer.write(b"POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n")
+    writer.write(b"POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999\r\n\r\n")
     assert (await answer(reader))[0] == 200
     ended = asyncio.create_task(reader.read())
     with pytest.raises(ConnectionError):
