@@ -124,6 +124,18 @@ async def test_a_backend_that_goes_in_the_middle_is_a_503(db: Connect, postgres:
     assert await users.ready()
 
 
+async def test_what_a_function_raises_is_heard_though_there_is_no_one_to_roll_back(
+    db: Connect, postgres: Postgres
+) -> None:
+    users = await db("userinfo")
+    with pytest.raises(KeyError):
+        async with users.transaction() as conn:
+            await conn.execute("SELECT 1")
+            with psycopg.connect(postgres.superuser_dsn, autocommit=True) as admin:
+                admin.execute("SELECT pg_terminate_backend(%s)", [conn.info.backend_pid])
+            raise KeyError
+
+
 async def test_a_machine_that_is_gone_is_noticed_within_seconds(db: Connect) -> None:
     users = await db("userinfo")
     async with users.connection() as conn:
@@ -314,9 +326,9 @@ class Something(Message, frozen=True):
 
 @pytest.fixture
 def relays(environment: dict[str, str]) -> Iterator[tuple[Relay, Relay]]:
-    """Of userinfo's schema, and of another one."""
+    """Of userinfo's schema, and of another one, which was there first."""
     made = Relay(environment["API_USERS_DB_URL"]), Relay("elsewhere")
-    for one in made:
+    for one in reversed(made):
         wake.register(one)
     yield made
     for one in made:
@@ -397,11 +409,14 @@ async def test_a_pool_that_answers_no_one_is_away_until_it_answers_again(
     async with users.connection() as conn:
         await conn.execute("SELECT 1")
     held = await users.take()
+    monkeypatch.setattr(db_module, "LATELY", 600.0)
+    assert await users.ready(), "it has just answered somebody"
     await asyncio.sleep(db_module.SILENT)
     with pytest.raises(Unavailable):
         async with users.connection():
             pass
     assert users.away()
+    assert not await users.ready(), "the last that is known of it is that it did not answer"
     await users.pool.putconn(held)
     assert await users.ready()
     assert not users.away()

@@ -14,7 +14,7 @@ from shared import clock, events, progress
 from shared.errors import Unavailable
 from shared.events import Hub, follow, looking_at
 from shared.ids import new_id
-from shared.progress import Progress, Publisher
+from shared.progress import KEPT_AFTER, Progress, Publisher
 from shared.redis import connect, connect_async
 from shared.tasks import Task
 from tests.proxies import ProxyThread
@@ -360,6 +360,8 @@ async def test_those_who_come_while_a_read_waits_are_told_and_cost_no_connection
         tasks.append(asyncio.create_task(following(hub, subject, Row(), names)))
         publisher.add(subject, new_id(), "token", {"text": "x", "index": 0})
         await until(lambda names=names: names == ["token"])
+    # What ends a read is the process's own, and goes with it.
+    assert 0 < int(str(client.ttl(hub._own))) <= KEPT_AFTER
     # The publisher's, the read's, and that of what else is asked.
     assert client.info("stats")["total_connections_received"] - begun <= 3
     for one in tasks:

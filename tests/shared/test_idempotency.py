@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, AsyncExitStack
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from shared.db import Database
+from shared.db import Connection, Database
 from shared.errors import BadInput
 from shared.idempotency import Idempotency, KeyReused, StillUnderWay, Taken
 from shared.ids import new_id
@@ -67,6 +68,27 @@ async def test_a_second_copy_at_the_same_instant_does_not_wait(db: Connect) -> N
     await running
     async with waste.transaction() as conn:
         assert await key(user).claim(conn) is not None
+
+
+async def test_a_first_copy_that_ends_just_behind_the_look_of_the_second_does_not_make_it_a_first(
+    db: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waste, user = await db("waste"), new_id()
+    find = Idempotency.find
+    async with AsyncExitStack() as first:
+        conn = await first.enter_async_context(waste.transaction())
+        await key(user).claim(conn)
+
+        async def find_and_be_late(self: Idempotency, connection: Connection) -> Any:
+            found = await find(self, connection)
+            await key(user).keep(conn, {}, status=201)
+            await first.aclose()
+            return found
+
+        monkeypatch.setattr(Idempotency, "find", find_and_be_late)
+        with pytest.raises(StillUnderWay):
+            async with waste.transaction() as second:
+                await key(user).claim(second)
 
 
 async def test_one_s_key_holds_up_no_other_request(db: Connect) -> None:

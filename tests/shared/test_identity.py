@@ -22,6 +22,7 @@ from functions.auth import keys
 from shared import clock, identity
 from shared.errors import Unauthorized
 from shared.identity import InvalidToken, KeySetError, User, Verifier
+from tests.support import answering
 
 USER = User(UUID(int=1), UUID(int=2), identity.alias_of(UUID(int=1)))
 
@@ -320,6 +321,33 @@ async def test_without_redis_tokens_live_and_the_list_is_kept(
         following.cancel()
         with suppress(asyncio.CancelledError):
             await following
+
+
+async def test_a_broker_that_hangs_is_waited_for_no_longer_than_was_said(
+    verifier: Verifier, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(identity, "READ_WITHIN", 0.05)
+    done = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await done.wait()
+
+    async with answering(hang) as address, Redis.from_url(address.replace("http", "redis")) as hanging:
+        following = asyncio.create_task(verifier.follow_revocations(hanging))
+        assert await until(lambda: "can't be read: TimeoutError" in caplog.text, 60)
+        done.set()
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+
+
+def test_whoever_was_let_in_is_shut_out_when_their_token_expires(folder: Path, verifier: Verifier) -> None:
+    """A stream goes on, and a ticket waits: neither is looked at by its token again."""
+    living, over = (identity.Session(USER, clock.time() + seconds) for seconds in (60, -1))
+    assert verifier.admit(living) == USER
+    assert not identity.session_over()
+    with pytest.raises(InvalidToken):
+        verifier.admit(over)
 
 
 def test_more_revocations_than_are_remembered_let_no_one_in(

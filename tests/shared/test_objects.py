@@ -244,6 +244,30 @@ def test_an_object_of_unknown_length_is_not_read_whatever_comes(size: int) -> No
         store.close()
 
 
+def test_what_is_too_large_is_let_go_at_once(s3: S3) -> None:
+    """And not when nobody holds what was raised any more: its connection would be one of the few, and half of a photo in it."""
+    let_go = threading.Event()
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nx")
+            connection.settimeout(20)
+            with suppress(TimeoutError):
+                connection.recv(1)
+                let_go.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        with made(s3, s3_endpoint_url=f"http://127.0.0.1:{listening.getsockname()[1]}") as store:
+            with pytest.raises(ObjectTooLarge) as raised:
+                store.get("images/large", 4)
+            server.join(60)
+            assert let_go.is_set(), raised
+
+
 @pytest.mark.parametrize("size", [0, 1, 10, 11])
 def test_a_form_takes_as_much_as_it_says_and_not_a_byte_more(s3: S3, size: int) -> None:
     with made(s3) as store:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared import rates
-from shared.errors import TooMany
+from shared.errors import TooMany, Unavailable
 from shared.ids import new_id
 from shared.redis import connect_async
 
@@ -49,6 +49,14 @@ async def test_the_answer_says_when_the_next_fits(client: Any) -> None:
     with pytest.raises(TooMany) as refused:
         await rates.take(client, bucket)
     assert 55 <= int(refused.value.headers["Retry-After"]) <= 60
+
+
+@pytest.mark.parametrize("kind", [TooMany, Unavailable])
+@pytest.mark.parametrize(("seconds", "said"), [(0.0, "1"), (0.4, "1"), (2.6, "3")])
+def test_whoever_is_to_come_again_is_told_a_whole_number_of_seconds_and_never_none(
+    kind: type[TooMany | Unavailable], seconds: float, said: str
+) -> None:
+    assert kind(retry_after=seconds).headers == {"Retry-After": said}
 
 
 async def test_what_does_not_fit_into_one_counts_in_none(client: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from redis.exceptions import NoPermissionError, RedisError
 
 from shared.errors import Unavailable
 from shared.redis import PATIENCE, connect, connect_async, guard, within
@@ -95,6 +96,15 @@ def test_a_server_that_refuses_is_unavailable(seconds: float) -> None:
             await client.aclose()
 
     run(body)
+
+
+@pytest.mark.parametrize(("error", "said"), [(NoPermissionError("no xadd"), True), (RedisError("away"), False)])
+def test_what_a_user_may_not_do_is_said_and_no_outage_that_passes(
+    caplog: pytest.LogCaptureFixture, error: Exception, said: bool
+) -> None:
+    with pytest.raises(Unavailable), guard("broker"):
+        raise error
+    assert ("the broker refuses" in caplog.text) is said
 
 
 async def test_a_request_waits_for_a_server_that_hangs_only_so_long() -> None:

@@ -23,12 +23,16 @@ class Store(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.slow = 0
+        self.slow = self.connections = 0
         self.leave = threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Store
+
+    def setup(self) -> None:
+        self.server.connections += 1
+        super().setup()
 
     def do_HEAD(self) -> None:
         if self.path.endswith("late"):
@@ -90,6 +94,28 @@ def test_a_list_may_take_longer_than_what_somebody_waits_for(bucket: Bucket) -> 
     objects = ObjectStore(bucket._settings, waiting=True)
     objects._requests = bucket
     assert list(objects.page("images/", "", 10)) == []
+
+
+def test_as_many_connections_are_kept_as_ask_at_once(
+    store: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Handler, "protocol_version", "HTTP/1.1")  # as a store that keeps them
+    at_once = 6
+    together = threading.Barrier(at_once)
+
+    def ask() -> None:
+        for _ in range(3):
+            together.wait(60)
+            answer = bucket.ask("HEAD", "quick")
+            together.wait(60)  # no one's is free before all have one
+            answer.drain_conn()
+
+    threads = [threading.Thread(target=ask) for _ in range(at_once)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert store.connections == at_once
 
 
 @contextlib.contextmanager

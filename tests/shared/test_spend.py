@@ -1,16 +1,19 @@
 """Counters of what answering costs: whose, of which day, and for how long they are kept"""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import pytest
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from shared import clock, spend
 from shared.ids import new_id
 from shared.redis import connect, connect_async
 from shared.spend import DayUsedUp, Limits, Purse
+from tests.support import answering
 
 Later = Callable[[float], AbstractContextManager[None]]
 PLENTY = Limits(10**9, 10**9)
@@ -73,3 +76,16 @@ def test_what_was_set_aside_is_replaced_by_what_was_spent(client: Redis) -> None
     assert purse.reserve(person, 41, 1) is None
     assert purse.reserve(person, 1, 71) is None
     assert purse.reserve(person, 40, 70) is not None
+
+
+async def test_a_broker_that_hangs_stops_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spend, "_PATIENCE", 0.05)
+    done = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await done.wait()
+
+    async with answering(hang) as address, AsyncRedis.from_url(address.replace("http", "redis")) as hanging:
+        async with asyncio.timeout(60):
+            await spend.check(hanging, new_id())
+        done.set()

@@ -219,6 +219,8 @@ def test_each_pause_is_twice_the_one_before_up_to_the_longest_and_then_the_loop_
     )
     assert loop._ended(None) is None
     assert given_up == ["ends at once"]
+    loop._born -= supervision.SETTLED
+    assert loop._ended(None) == supervision.PAUSE, "after a long life as after the first end"
     loop._finish("stopped")
 
 
