@@ -1,6 +1,7 @@
 """What the template's children run in tests."""
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -23,6 +24,8 @@ def tell() -> int:
         "ports": [socket.socket(fileno=os.dup(number)).getsockname()[1] for number in listeners],
         "sockets": sum(link.startswith("socket:") for link in descriptors()),
         "terms": signal.getsignal(signal.SIGTERM) == signal.SIG_DFL,
+        "wakes": signal.set_wakeup_fd(-1),
+        "collects": gc.isenabled(),
         "order": sys.stdin.readline(),
     }
     sys.stdout.write(f"{json.dumps(found)}\n")

@@ -20,8 +20,9 @@ ROOT = Path(__file__).parents[2]
 ENV = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
 # The template's loop, without what it imports for the services.
 OBEYS = """
-import os, socket
+import gc, os, socket
 from emulator import template
+gc.disable()
 control = socket.socket(fileno=int(os.environ["TEMPLATE_FD"]))
 template._tell(control, {"ready": [template.__file__]})
 template._obey(control)
@@ -38,9 +39,13 @@ async def started(folder: Path, program: str = OBEYS) -> AsyncIterator[Template]
         made.close()
 
 
-async def forked(template: Template, folder: Path, *arguments: str) -> Forked:
+def descriptors(pid: int | str = "self") -> int:
+    return len([*Path(f"/proc/{pid}/fd").iterdir()])
+
+
+async def forked(template: Template, folder: Path, *arguments: str, orders: bool = False) -> Forked:
     command = Command("child", [], {"A": "b"}, folder / "child.log", cwd=folder)
-    return await template.fork(command, "tests.emulator.forked:end", arguments)
+    return await template.fork(command, "tests.emulator.forked:end", arguments, orders)
 
 
 async def test_a_child_is_as_a_program_that_was_started_by_itself(tmp_path: Path) -> None:
@@ -51,15 +56,20 @@ async def test_a_child_is_as_a_program_that_was_started_by_itself(tmp_path: Path
             command = Command(
                 "a-child-with-a-long-name", [], {"A": "b"}, log, cwd=tmp_path, pass_fds=(listener.fileno(),)
             )
+            await (await forked(template, tmp_path, "nothing")).ended.wait()
+            assert template.process is not None
+            before = descriptors(), descriptors(template.process.pid)
             child = await template.fork(command, "tests.emulator.forked:tell", (), orders=True)
+            assert descriptors() == before[0] + 1, "its orders are written there"
             assert child.orders is not None
             child.orders.say({"all": 1})
             await child.ended.wait()
+            assert (descriptors(), descriptors(template.process.pid)) == before
             port = listener.getsockname()[1]
         assert template.files == {str(ROOT / "emulator/template.py")}
-    before, said = log.read_text().splitlines()
+    last, said = log.read_text().splitlines()
     told = json.loads(said)
-    assert (before, child.returncode) == ("of its last life", 3)
+    assert (last, child.returncode) == ("of its last life", 3)
     assert told == {
         "environ": {"A": "b", "LISTEN_FDS": told["environ"]["LISTEN_FDS"]},
         "cwd": str(tmp_path),
@@ -69,6 +79,8 @@ async def test_a_child_is_as_a_program_that_was_started_by_itself(tmp_path: Path
         "sockets": 1,
         "ports": [port],
         "terms": True,
+        "wakes": -1,
+        "collects": True,
         "order": '{"all": 1}\n',
     }
 
@@ -102,11 +114,12 @@ async def template(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Te
 
 
 async def test_without_the_template_no_child_lives_and_none_is_born(tmp_path: Path) -> None:
+    before = descriptors()
     async with asyncio.timeout(60), started(tmp_path) as template:
-        child = await forked(template, tmp_path, "wait")
+        child = await forked(template, tmp_path, "wait", orders=True)
         assert template.process is not None
         os.kill(template.process.pid, signal.SIGSTOP)  # of whom it is asked for meanwhile is never born
-        asked = asyncio.create_task(forked(template, tmp_path, "wait"))
+        asked = asyncio.create_task(forked(template, tmp_path, "wait", orders=True))
         while not template.births:  # noqa: ASYNC110 - it has no event until it is answered
             await asyncio.sleep(0)
         template.process.kill()
@@ -115,12 +128,12 @@ async def test_without_the_template_no_child_lives_and_none_is_born(tmp_path: Pa
         while state_of(child.pid) != "gone":  # noqa: ASYNC110 - no child of ours: its end has no event here
             await asyncio.sleep(0.01)
         child.kill()  # of one that has ended nothing comes
-        for late in (asked, asyncio.create_task(forked(template, tmp_path, "wait"))):
+        for late in (asked, asyncio.create_task(forked(template, tmp_path, "wait", orders=True))):
             with pytest.raises(
                 StartError, match=r"^child did not start: the template of all services: it ended; see its log$"
             ):
                 await late
-        assert template.births == {}
+        assert (template.births, descriptors()) == ({}, before)
 
 
 async def test_a_template_that_does_not_answer_is_ended_so_that_the_next_one_may(
@@ -148,9 +161,6 @@ async def test_a_retired_template_goes_with_its_last_child(tmp_path: Path) -> No
 
 
 async def test_a_program_s_end_is_waited_for_while_everything_else_goes_on(tmp_path: Path) -> None:
-    def descriptors() -> int:
-        return len([*Path("/proc/self/fd").iterdir()])
-
     before = descriptors()
     process = spawn(
         Command("waits", [sys.executable, "-S", "-c", "import time; time.sleep(600)"], ENV, tmp_path / "log")

@@ -149,6 +149,17 @@ async def test_of_two_that_overlap_the_new_one_is_ready_while_the_old_one_ends(w
     old.kill()
 
 
+async def test_a_debugged_one_never_overlaps_since_its_port_has_one_owner(world: World) -> None:
+    living: list[str] = []
+    keeper = world.add("one", debug=5678, started=lambda _: living.append(state_of(old.pid) if old else "gone"))
+    old = None
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    old = keeper.process
+    await keeper.renew(overlapping=True)
+    assert living == ["gone", "gone"]
+
+
 @pytest.mark.parametrize("asked", ["crash", "renew"])
 async def test_a_part_that_rests_after_its_failure_is_started_as_soon_as_somebody_asks(
     world: World, asked: str, monkeypatch: pytest.MonkeyPatch
@@ -161,6 +172,19 @@ async def test_a_part_that_rests_after_its_failure_is_started_as_soon_as_somebod
     keeper.crash() if asked == "crash" else await asyncio.wait_for(keeper.renew(overlapping=False), 30)
     await until(lambda: keeper.state == "ready")
     assert keeper.restarts == 1
+
+
+async def test_a_renewal_that_does_not_start_is_told_and_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_RESTS", (600.0,))
+    keeper = world.add("one", "import os, sys; os.path.exists(sys.argv[1] + '.broken') and sys.exit('broken');" + SLEEP)
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready")
+    (world.folder / "one").unlink()
+    (world.folder / "one.broken").touch()
+    await asyncio.wait_for(keeper.renew(overlapping=False), 30)
+    assert (keeper.state, keeper.error) == ("failed", "one did not start (exit 1): broken")
 
 
 async def test_a_part_that_is_kept_no_longer_goes_on_and_is_not_started_again(world: World) -> None:
@@ -347,7 +371,8 @@ async def test_a_rest_is_longer_each_time_in_a_row_and_never_long_for_what_had_b
     keeper.state = "starting"
 
     async def rest(ready_for: float | None = None) -> str:
-        keeper._ready_since = time.monotonic() - ready_for if ready_for is not None else 0.0
+        if ready_for is not None:
+            keeper._ready_since = time.monotonic() - ready_for
         world.said.clear()
         await keeper._rest("it ended")
         keeper.state = "restarting"
@@ -358,7 +383,8 @@ async def test_a_rest_is_longer_each_time_in_a_row_and_never_long_for_what_had_b
     assert keeper.restarts == 13
     assert await rest(ready_for=9.0) == " in 1 s", "its last start was one of many that went wrong"
     assert await rest(ready_for=11.0) == "", "it had started well: this is the first"
-    assert await rest() == " in 0.5 s"
+    assert await rest() == " in 0.5 s", "and it has not been ready since"
+    assert [await rest() for _ in range(2)] == [" in 1 s", " in 2 s"]
     assert keeper.settled.is_set()
 
 
@@ -370,6 +396,9 @@ async def test_what_is_not_ready_in_time_is_ended_and_says_so(world: World, monk
     await until(lambda: keeper.settled.is_set())
     assert keeper.error.startswith(f"one was not ready within 0 s: {probe.SILENT}; see ")
     await until(lambda: state_of(begun[0]) == "gone")
+    await until(lambda: len(begun) > 1)
+    await until(lambda: len(world.said) > 1)
+    assert all("was not ready within" in line for line in world.said), "a dying one is not taken for the next"
 
 
 async def test_a_debugged_one_is_given_the_time_that_a_person_takes(

@@ -1,5 +1,6 @@
 """What the reload makes of saved files, step by step: whom they concern, what is tried, and what waits for which reason."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -7,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from emulator.fleet import Fleet
+from emulator.process import StartError
 from emulator.reload import Reloader, scan, syntax_error
 from emulator.setup import Setup
 from emulator.state.folder import State
@@ -106,6 +108,41 @@ async def test_why_the_newest_code_does_not_run_is_said_once_and_shown_until_it_
     reload.edited = {"waste": "written too late"}
     reload._tell({"waste": "", "auth": ""})
     assert (reload.waiting, world.stale("waste"), world.stale("auth")) == ({}, {"written too late"}, {""})
+
+
+async def test_who_waits_is_tried_again_with_whatever_is_saved_next(world: World) -> None:
+    world.trials.answers["check waste"] = 1, ["no"]
+    await world.reloader._reload({"functions/waste/x.py"})
+    world.trials.answers["check auth"] = 1, ["no"]
+    await world.reloader._reload({"functions/auth/x.py"})
+    assert [asked for asked in world.trials.asked if asked != "reach"] == ["check waste", "check auth", "check waste"]
+
+
+async def test_what_was_not_taken_over_is_tried_again_with_what_is_saved_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reload, tried = world.reloader, list[set[str]]()
+    changes = iter([{"a"}, {"b"}, {"c"}, set(), {"d"}, set()])
+
+    class Watched:
+        def follow(self, root: Path) -> None:
+            return
+
+        async def touched(self) -> None:
+            if len(tried) == 3:
+                raise asyncio.CancelledError
+
+    async def take_over(files: set[str]) -> set[str]:
+        tried.append(set(files))
+        if len(tried) == 1:
+            raise StartError("there is no template")
+        return {"a"}  # waits for another one to be mended
+
+    monkeypatch.setattr(reload, "_changed", lambda: next(changes))
+    monkeypatch.setattr(reload, "_reload", take_over)
+    with pytest.raises(asyncio.CancelledError):
+        await reload._go_on(cast("Any", Watched()))
+    assert (tried, world.said) == ([{"a", "b"}, {"a", "b", "c"}, {"a", "d"}], ["reload: there is no template"])
 
 
 async def test_a_service_whose_migration_or_file_is_wrong_is_not_tried(

@@ -88,7 +88,8 @@ def test_the_first_reason_is_the_one_that_is_told(put_together: tuple[Supervisor
 def test_what_a_killed_emulator_left_is_ended_and_no_one_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervising, "LEFT", 0.0)
     end_leftovers(State(tmp_path))
-    left, another, unknown = (subprocess.Popen(SLEEP) for _ in range(3))
+    left = subprocess.Popen(SLEEP)
+    another, unknown = (subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2))
     try:
         parts = [
             {"pid": left.pid, "born": born(left.pid)},
@@ -98,7 +99,9 @@ def test_what_a_killed_emulator_left_is_ended_and_no_one_else(tmp_path: Path, mo
         ]
         (tmp_path / "emulator.json").write_text(json.dumps({"parts": parts}))
         end_leftovers(State(tmp_path))
-        assert (left.wait(30), another.poll(), unknown.poll()) == (-9, None, None)
+        assert left.wait(30) == -9
+        # Who was killed, too, may still be ending, but answers no more.
+        assert [one.communicate(b"here")[0] for one in (another, unknown)] == [b"here"] * 2
         end_leftovers(State(tmp_path))
 
         def waited(seconds: float) -> None:
@@ -203,8 +206,9 @@ async def test_a_start_ends_when_all_runs_or_someone_says_stop_or_something_can_
     monkeypatch.setattr(made.fleet, "begin", lambda: None)
     monkeypatch.setattr(made.fleet, "settled", settled)
     monkeypatch.setattr(made.setup, "run", run)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(30) as patience:
         assert await made._start() is started
+    assert not patience.expired()
     assert (str(made.fatal) if made.fatal else "", made.stopping.is_set()) == (why, not started)
     assert given_up == (["set-up"] if ends == "told" else [])
     await asyncio.sleep(0)
@@ -235,11 +239,22 @@ async def test_an_emulator_that_can_t_go_on_says_why_ends_its_parts_and_gives_a_
     async def on_ready(_: Supervisor) -> None:
         raise LookupError("broken")
 
+    for owner, name, step in (
+        (supervising, "end_leftovers", "processes"),
+        (supervising.inspection, "inspect", "files"),
+        (supervising.recorder, "finish_left", "recording"),
+    ):
+        monkeypatch.setattr(owner, name, lambda *_, step=step: steps.append(step))
+
+    def swap(_: State) -> SimpleNamespace | None:
+        steps.append("swap")
+        return SimpleNamespace(name="yesterday") if restored else None
+
     monkeypatch.setattr(supervising, "Launcher", lambda environment, logs, early: Trials(logs))
     monkeypatch.setattr(made, "_listen_to_signals", lambda: None)
     monkeypatch.setattr(made, "_start", start)
     monkeypatch.setattr(made, "_stop", stop)
-    monkeypatch.setattr(supervising.restore, "swap", lambda _: SimpleNamespace(name="yesterday") if restored else None)
+    monkeypatch.setattr(supervising.restore, "swap", swap)
     monkeypatch.setattr(supervising.restore, "pending", lambda _: restored or None)
     monkeypatch.setattr(supervising.restore, "undo", lambda _: steps.append("undone"))
     believed = ends == "broken" or not restored
@@ -254,5 +269,7 @@ async def test_an_emulator_that_can_t_go_on_says_why_ends_its_parts_and_gives_a_
         if undone
         else why or "broken"
     )
-    assert steps == ["started, found: True", "stopped", *(["undone"] if undone else [])]
+    # What was left is ended and looked at before anything is swapped or begun.
+    begin = ["processes", "files", "recording", "swap"]
+    assert steps == [*begin, "started, found: True", "stopped", *(["undone"] if undone else [])]
     assert not (tmp_path / "emulator.json").exists()

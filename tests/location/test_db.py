@@ -121,10 +121,17 @@ async def test_an_import_waits_for_the_one_before_it_and_readers_for_neither(
 ) -> None:
     [known] = await put(center("here", LAT, LON))
 
+    async def limits(conn: Connection) -> list[str]:
+        cursor = await conn.execute("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
+        return list(*await cursor.fetchall())
+
     async def second() -> Report:
         report = Report()
         async with database.transaction() as conn:
             await load(conn, "test-nothing", Parsed([], [], [], report))
+            assert await limits(conn) == ["10min", "10min"], "the one before may have a large file, and so may this one"
+        async with database.transaction() as conn:
+            assert "10min" not in await limits(conn)
         return report
 
     async with database.transaction() as conn:

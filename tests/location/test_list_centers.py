@@ -91,6 +91,7 @@ async def test_the_smallest_numbers_are_numbers_too(location: httpx.AsyncClient)
         ({"lat": "33", "lon": "127", "item": ""}, "item"),
         ({"lat": "33", "lon": "127", "item": "a\0b"}, "item"),
         ({"lat": "33", "lon": "127", "bbox": "126,37,127,38"}, "lat"),
+        ({"lon": "0", "bbox": "-1,-1,1,1"}, "lon"),
         ({"radius_m": "5", "bbox": "126,37,127,38"}, "radius_m"),
         ({"bbox": ""}, "bbox"),
         ({"bbox": "126,37,127"}, "bbox"),

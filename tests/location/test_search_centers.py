@@ -76,8 +76,15 @@ async def test_a_typing_error_is_forgiven(location: httpx.AsyncClient, q: str, f
 
 @pytest.mark.usefixtures("known")
 async def test_what_is_nothing_like_it_is_not_found(location: httpx.AsyncClient) -> None:
-    for q in ("뷁쉛뤫", "xyzzy plugh", "%%", "_", "\\", "새\\별\\공\\원", "새별%_원"):
+    for q in ("뷁쉛뤫", "xyzzy plugh", "%%", "_", "\\", "새\\별\\공\\원", "새별%_원", "새별___원"):
         assert await search(location, q) == []
+
+
+@pytest.mark.usefixtures("known")
+async def test_six_words_are_looked_for_and_more_narrow_nothing(location: httpx.AsyncClient) -> None:
+    six = "새별공원 주차장 충청북도 다솜군 새별읍 공원길"
+    assert await search(location, f"{six} 뷁쉛뤫") == ["새별공원 주차장"]
+    assert await search(location, f"뷁쉛뤫 {six}") == []
 
 
 @pytest.mark.usefixtures("known")

@@ -7,12 +7,13 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
+import redis
 
 from functions.waste.guides import Guides
 from functions.waste.photo_classified import photo_classified
 from functions.waste.photo_processed import photo_processed
 from runtime.http.host import build
-from shared import clock
+from shared import clock, progress
 from shared.caching import Cache
 from shared.calls import Calls
 from shared.db import Database
@@ -109,6 +110,13 @@ async def finish(take: Take, waste: Database, analysis_id: str, answer: Classifi
     [(task_id, actor, _)] = await outbox(waste, analysis_id)
     assert actor == "ai/classify_photo"
     await take(photo_classified, outcome(task_id, analysis_id, answer))
+
+
+def told(broker_url: str, analysis_id: str) -> list[str]:
+    """The names of the events that whoever follows an analysis gets."""
+    with redis.Redis.from_url(broker_url, decode_responses=True) as broker:
+        found: Any = broker.xrange(progress.stream(UUID(analysis_id)))
+    return [event["name"] for _, event in found]
 
 
 @pytest.fixture

@@ -91,3 +91,15 @@ async def test_a_person_who_is_faster_than_the_classifier_gets_the_guide_of_the_
     analysis = (await asked.get(path, headers=person.headers)).json()
     assert (analysis["waste_type"], analysis["corrected_type"]) == ("glass", "paper")
     assert analysis["analysis_result"]["guide"] == msgspec.to_builtins((await guides.advise("paper")).guide)
+
+
+@pytest.mark.parametrize(("says", "stands"), [("paper", "missing"), ("glass", "complete")])
+async def test_until_then_the_item_is_kept_and_who_says_what_the_classifier_says_has_its_guide_at_once(
+    person: Person, waste: Database, asked: httpx.AsyncClient, take: Take, says: str, stands: str
+) -> None:
+    body = await accept(asked, person)
+    path = f"{BASE}/analyses/{body['id']}"
+    await asked.patch(path, json={"waste_type": says}, headers=person.headers)
+    await finish(take, waste, body["id"], CLOSE)
+    guide = (await asked.get(path, headers=person.headers)).json()["analysis_result"]["guide"]
+    assert (guide["state"], guide["item_ids"]) == (stands, [str(item_id("beer-bottle"))])

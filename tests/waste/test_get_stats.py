@@ -12,9 +12,9 @@ async def test_only_what_succeeded_counts_and_only_ones_own(
 ) -> None:
     before = await client.get(f"{BASE}/stats", headers=person.headers)
     assert before.json() == {"total": 0, "by_type": {}, "since": None}
+    await accept(client, person)  # still pending, and so not the first
     done = await accept(client, person)
     await finish(take, waste, done["id"])
-    await accept(client, person)  # still pending
     answer = await client.get(f"{BASE}/stats", headers=person.headers)
     assert answer.json() == {"total": 1, "by_type": {"plastic": 1}, "since": done["created_at"]}
     again = await client.get(f"{BASE}/stats", headers=person.headers | {"If-None-Match": answer.headers["etag"]})

@@ -7,12 +7,12 @@ from functions.waste.photo_classified import photo_classified
 from functions.waste.photo_processed import photo_processed
 from shared.db import Database
 from tests.conftest import Person, Take
-from tests.waste.conftest import BASE, CLASSIFIED, accept, finish, outbox, outcome, processed
+from tests.waste.conftest import BASE, CLASSIFIED, accept, finish, outbox, outcome, processed, told
 
 
 @pytest.mark.usefixtures("empty_cache")  # else a guide that a test before had fetched is there
 async def test_an_accepted_photo_ends_with_an_answer(
-    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take, broker_url: str
 ) -> None:
     body = await accept(client, person)
     assert body["status"] == "pending"
@@ -31,6 +31,7 @@ async def test_an_accepted_photo_ends_with_an_answer(
     assert analysis["analysis_result"]["guide"]["state"] == "missing"
     # Nothing is left to do for it alone: its raw upload goes with those of others (drop_uploads).
     assert await outbox(waste, body["id"]) == []
+    assert told(broker_url, body["id"]) == ["ended"], "whoever follows it need not wait for the next look at its row"
 
 
 async def test_an_answer_that_comes_twice_is_taken_once(

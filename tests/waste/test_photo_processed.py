@@ -12,11 +12,11 @@ from shared.messages import ProcessPhoto, TaskError
 from shared.spend import spender
 from shared.tasks import enqueue
 from tests.conftest import Person, Take
-from tests.waste.conftest import BASE, accept, outbox, outcome, processed
+from tests.waste.conftest import BASE, accept, outbox, outcome, processed, told
 
 
 async def test_a_file_that_is_no_image_ends_as_a_failure(
-    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take, broker_url: str
 ) -> None:
     body = await accept(client, person)
     [(task_id, _, _)] = await outbox(waste, body["id"])
@@ -26,6 +26,7 @@ async def test_a_file_that_is_no_image_ends_as_a_failure(
     assert analysis["status"] == "failure"
     assert analysis["error"] == "The file is no image."
     assert analysis["error_code"] == "not-an-image"
+    assert told(broker_url, body["id"]) == ["ended"]
 
 
 async def test_who_pays_for_the_look_at_a_photo_is_its_owner_without_a_name(
@@ -40,7 +41,7 @@ async def test_who_pays_for_the_look_at_a_photo_is_its_owner_without_a_name(
 
 
 async def test_a_result_that_comes_twice_changes_nothing(
-    client: httpx.AsyncClient, person: Person, waste: Database, take: Take
+    client: httpx.AsyncClient, person: Person, waste: Database, take: Take, broker_url: str
 ) -> None:
     body = await accept(client, person)
     [(task_id, _, _)] = await outbox(waste, body["id"])
@@ -48,6 +49,7 @@ async def test_a_result_that_comes_twice_changes_nothing(
     await take(photo_processed, first)
     await take(photo_processed, first)
     assert [actor for _, actor, _ in await outbox(waste, body["id"])] == ["ai/classify_photo"]
+    assert told(broker_url, body["id"]) == [], "it has not ended yet"
 
 
 async def test_the_result_of_a_task_that_was_accepted_once_more_adds_no_image(
