@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Request, delete, get
 from litestar.datastructures import State
+from litestar.params import FromQuery
 
 from emulator.outside import identity
 from emulator.outside.mailbox import Letter, Mailbox
@@ -12,7 +13,7 @@ from runtime.http.lean import Application
 
 
 @get("/mail")
-async def letters(request: Request[Any, Any, Any], to: str = "") -> list[Letter]:
+async def letters(request: Request[Any, Any, Any], to: FromQuery[str] = "") -> list[Letter]:
     """The letters, newest first; with `to`, those for one address."""
     box: Mailbox = request.app.state.mailbox
     return await asyncio.to_thread(box.letters, to)

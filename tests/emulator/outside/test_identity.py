@@ -3,12 +3,16 @@
 import base64
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
+import httpx
 import jwt
 import pytest
 
 from emulator.outside import identity
+from emulator.outside.app import build
 from emulator.outside.identity import Identity, Refused
+from emulator.outside.mailbox import Mailbox
 from emulator.outside.providers import CLIENT_ID, CLIENT_SECRET
 from shared import clock
 
@@ -53,6 +57,7 @@ def test_a_request_for_consent_is_refused(provider: Identity, changed: dict[str,
         ({"grant_type": "password"}, "unsupported_grant_type"),
         ({"redirect_uri": "http://127.0.0.1:1/cb/kakao"}, "invalid_grant: redirect_uri"),
         ({"code_verifier": "w" * 43}, "invalid_grant: code_verifier"),
+        ({"code_verifier": ""}, "invalid_grant: code_verifier"),
         ({"code": "unknown"}, "invalid_grant: the code"),
     ],
 )
@@ -112,3 +117,12 @@ def test_the_newest_codes_and_tokens_are_remembered(provider: Identity, monkeypa
     code = provider.grant("google", ASKED, {"sub": "3"})
     tokens.append(provider.exchange("google", FORM | {"code": code})["access_token"])
     assert [provider.claims(token) for token in tokens] == [None, {"sub": "2"}, {"sub": "3"}]
+
+
+async def test_tokens_and_what_is_said_instead_of_them_are_kept_by_no_cache(tmp_path: Path) -> None:
+    app = build(Mailbox(tmp_path / "mail"), "http://127.0.0.1:2", (HERE,))
+    code = app.state.identity.grant("google", ASKED, {"sub": "1"})
+    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]  # httpx types an ASGI scope as any mapping
+    async with httpx.AsyncClient(transport=transport, base_url="http://outside.test") as client:
+        found = [await client.post("/google/token", data=FORM | {"code": code}) for _ in range(2)]
+    assert [(one.status_code, one.headers["cache-control"]) for one in found] == [(200, "no-store"), (400, "no-store")]

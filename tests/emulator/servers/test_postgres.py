@@ -212,6 +212,11 @@ def test_the_superuser_s_password_lies_in_no_file_though_the_cluster_could_not_b
             server.prepare()
         assert not (server.home / "superuser").exists()
         assert not server.cluster.exists()
+        # Nor where both halves are somebody else's to call, and it was made.
+        assert server.begin_cluster() is not None
+        (server.home / "cluster.new").mkdir()
+        server.end_cluster()
+        assert not (server.home / "superuser").exists()
     finally:
         server.destroy()
     assert not server.state.path.joinpath("postgres").is_symlink()

@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -167,3 +168,28 @@ def test_a_server_listens_here_alone_and_keeps_what_its_kind_keeps(
     assert {stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent)} == {0o600, 0o700}
     command = server.command()
     assert (command.stop_signal, command.death_signal) == (signal.SIGTERM, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ready"),
+    [
+        (b"+OK\r\n+PONG\r\n", True),
+        (b"+OK\r\n-LOADING Redis is loading the dataset in memory\r\n", False),
+        (b"-WRONGPASS invalid username-password pair\r\n+PONG\r\n", False),
+        (b"+OK\r\n", False),
+    ],
+)
+def test_a_server_is_ready_when_it_takes_the_password_and_answers(tmp_path: Path, answer: bytes, ready: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = RedisServer(tmp_path, port=listener.getsockname()[1])
+
+        def say() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+
+        saying = threading.Thread(target=say)
+        saying.start()
+        assert server.ready() is ready
+        saying.join()

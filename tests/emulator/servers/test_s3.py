@@ -443,6 +443,12 @@ def test_everything_answered_survives_a_kill_9(tmp_path: Path) -> None:
         first = s3.list_parts(Bucket=BUCKET, Key="big", UploadId=whole)["Parts"][0]["ETag"]
         parts: Any = [{"PartNumber": 1, "ETag": first}, {"PartNumber": 2, "ETag": last["ETag"]}]
         s3.complete_multipart_upload(Bucket=BUCKET, Key="big", UploadId=whole, MultipartUpload={"Parts": parts})
+        s3.abort_multipart_upload(
+            Bucket=BUCKET, Key="no", UploadId=s3.create_multipart_upload(Bucket=BUCKET, Key="no")["UploadId"]
+        )
+        assert list((tmp_path / "objects" / BUCKET / "uploads").iterdir()) == [], "a part would lie there for ever"
+        s3.create_bucket(Bucket="another", CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.delete_bucket(Bucket="another")
         store.kill()
         store.start()
         found, tags = (
@@ -452,6 +458,7 @@ def test_everything_answered_survives_a_kill_9(tmp_path: Path) -> None:
         assert found["ContentLength"] == 5 * 1024 * 1024 + 1
         assert {name: found.get(name, "a=b") for name in big} == big
         assert tags == [{"Key": "a", "Value": "b"}]
+        assert [one["Name"] for one in s3.list_buckets()["Buckets"]] == [BUCKET]
     finally:
         store.kill()
 

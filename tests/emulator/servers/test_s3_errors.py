@@ -1,7 +1,9 @@
 """What S3 refuses has one status by its code, wherever it is said: clients decide by it whether they try again."""
 
 import ast
+from typing import Any
 
+from emulator.servers.s3.wire import MAX_BODY, Response, Wire
 from runtime.services import ROOT
 
 STATUS = {
@@ -25,3 +27,22 @@ def test_each_code_has_its_status() -> None:
                     said[f"{file.name}:{node.lineno}"] = ast.unparse(status), right
     assert len(said) > len(STATUS)
     assert {where: pair for where, pair in said.items() if pair[0] != pair[1] and pair[0] not in HANDED_ON} == {}
+
+
+async def test_what_is_too_large_is_read_to_its_end_so_that_its_sender_sees_the_answer() -> None:
+    steps: list[str] = []
+    pieces = iter([{"type": "http.request", "body": b"x", "more_body": more} for more in (True, True, False)])
+
+    async def receive() -> Any:
+        steps.append("read")
+        return next(pieces)
+
+    async def send(message: Any) -> None:
+        steps.append(
+            "answer" if message["type"] == "http.response.start" else f"more {message.get('more_body', False)}"
+        )
+
+    scope = {"method": "PUT", "raw_path": b"/eco2/a", "query_string": b"", "server": None, "client": None}
+    scope |= {"http_version": "1.1", "scheme": "http", "headers": [(b"content-length", b"%d" % (MAX_BODY + 1))]}
+    await Wire(lambda environ: Response("too large", 400))(scope, receive, send)
+    assert steps == ["answer", "more True", "read", "read", "read", "more False"]

@@ -1,5 +1,8 @@
 """Whoever writes, checkpoints or closes a journal's file waits for who does, and has touched nothing until then"""
 
+import errno
+import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +12,7 @@ from typing import Any
 import pytest
 
 from runtime.journal import journal as journals
-from runtime.journal.file import JournalFile, Lock, written
+from runtime.journal.file import JournalFile, JournalUnusable, Lock, written
 from runtime.journal.journal import Journal
 from runtime.journal.marks import Marks
 from runtime.journal.reader import Reader
@@ -163,3 +166,53 @@ def test_what_was_cut_off_is_counted_inside_the_lock(path: Path, monkeypatch: py
     again = Journal(path)
     assert again.recovered == []
     again.close()
+
+
+def test_a_write_that_fails_leaves_no_transaction_to_the_next(path: Path) -> None:
+    reader, marks = syncer_s(path)
+    with pytest.raises(sqlite3.Error):
+        marks.quarantine(1, object(), "no revision")
+    assert marks.synced({1: 1}, 10) == 1
+    marks.close()
+    reader.close()
+
+
+def test_a_new_file_that_the_disk_had_no_room_for_is_filled_as_soon_as_it_has(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = JournalFile(path)
+
+    def full(_: str) -> str:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(file, "_fill", full)
+        with pytest.raises(sqlite3.OperationalError):
+            file.begin_anew("it is damaged")
+    file.reopen()
+    assert file.db.execute("SELECT value FROM meta WHERE key = 'worker_id'").fetchall() == [(file.worker_id,)]
+    assert file.db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert path.stat().st_mode & 0o077 == 0, "a person's words are no other user's"
+    file.close()
+
+
+def test_a_start_that_fails_leaves_the_file_to_the_next(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one process, which tries again and again."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def version(number: int) -> None:
+        with written(path) as db:
+            db.execute(f"PRAGMA user_version={number}")
+
+    Path(f"{path}.running").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full)
+        with pytest.raises(JournalUnusable, match="No space left"):
+            Journal(path)
+    version(99)
+    with pytest.raises(JournalUnusable, match="newer version"):
+        Journal(path)
+    version(2)
+    Journal(path).close()

@@ -251,6 +251,18 @@ def test_only_what_is_older_than_it_is_kept_goes(records: Records, tasks: Connec
     assert [row["task_id"] for row in tasks.execute("SELECT task_id FROM task_history")] == [lately]
 
 
+def test_what_has_no_time_to_be_kept_for_is_kept(records: Records, tasks: Connection, postgres: Postgres) -> None:
+    records.put(batch(SENT | {"started_at": "2000-01-01", "completed_at": "2000-01-01"}))
+    setting = "UPDATE public.settings SET value = %s WHERE key = 'tasks.retention_days'"
+    with psycopg.connect(postgres.dsn("migrator"), autocommit=True) as settings:
+        settings.execute(setting, ["0"])
+        try:
+            assert records.retain(10)
+        finally:
+            settings.execute(setting, ["90"])
+    assert tasks.execute("SELECT task_id FROM task_results").fetchall() == [{"task_id": "task"}]
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     db = sqlite3.connect(tmp_path / "worker.db", isolation_level=None)

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from runtime.journal import server
 from runtime.journal.file import JournalFile
+from runtime.journal.writer import JournalClosed
 
 
 @pytest.fixture
@@ -83,3 +85,42 @@ def test_only_the_same_user_or_root_may_write_in_a_journal(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert server._is_ours(From(who)) is let_in  # type: ignore[arg-type]  # all that is asked of it
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "worker.db"
+    Path(f"{path}.lock").touch()
+    answers: list[Future[Any]] = [Future(), Future()]
+    asked = iter(answers)
+    made, client = server.Server(path, lambda run: next(asked), lambda: 0), server.Client(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(server, "_PATIENCE", 0.05)
+        with pytest.raises(sqlite3.OperationalError, match="did not answer"):
+            client.ask("mark", None, [])
+    for number, answer in enumerate(answers):
+        answer.set_result(number)
+    assert client.ask("mark", None, []) == 1
+    client.close()
+    made.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [(JournalClosed(), None), (ValueError("a row's own"), "could not mark: ValueError: a row's own")]
+)
+def test_what_a_worker_could_not_do_is_an_error_and_one_that_just_ends_leaves_it_to_the_asker(
+    tmp_path: Path, fault: Exception, said: str | None
+) -> None:
+    path = tmp_path / "worker.db"
+    Path(f"{path}.lock").touch()
+    answer: Future[Any] = Future()
+    answer.set_exception(fault)
+    made, client = server.Server(path, lambda run: answer, lambda: 0), server.Client(path)
+    if said is None:
+        assert client.ask("mark", None, []) is None
+    else:
+        with pytest.raises(sqlite3.OperationalError, match=said):
+            client.ask("mark", None, [])
+    client.close()
+    made.close()
