@@ -28,6 +28,13 @@ async def test_a_refresh_token_alone_ends_its_session(account: Account) -> None:
     assert not await refreshes(account, tokens)
 
 
+async def test_whoever_sends_both_tokens_ends_what_either_names(account: Account) -> None:
+    here, there = await account.login(), await account.login()
+    body = {"refresh_token": there["refresh_token"]}
+    assert (await account.client.post(PATH, json=body, headers=bearer(here))).status_code == 204
+    assert [await refreshes(account, tokens) for tokens in (here, there)] == [False, False]
+
+
 async def test_an_unknown_refresh_token_is_as_good_as_logged_out(auth: httpx.AsyncClient) -> None:
     assert (await auth.post(PATH, json={"refresh_token": "unknown"})).status_code == 204
 

@@ -95,10 +95,12 @@ async def test_a_photo_stays_with_its_conversation(
         {"content": "이건?", "analysis_id": str(other)},
         {"content": "왜?"},
     ]
+    bodies += [{"content": "또?"}] * (history.TURNS // 2)
     answers = [await client.post(path, json=body, headers=person.headers) for body in bodies]
-    photos = [await photo_of(chat, answer) for answer in answers]
-    assert [photo["turns_ago"] for photo in photos] == [0, 1, 2, 0, 1]
+    *photos, long_ago = [await photo_of(chat, answer) for answer in answers]
+    assert [photo["turns_ago"] for photo in photos] == [0, 1, 2, *range(history.TURNS // 2 + 1)]
     assert {photo["waste_type"] for photo in photos} == {"metal"}
+    assert long_ago is None, "its question does not go along any more either"
 
 
 async def test_a_photo_of_before_that_is_gone_or_out_of_reach_costs_no_answer(

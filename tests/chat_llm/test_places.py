@@ -68,6 +68,19 @@ async def test_a_default_place_is_found_behind_a_hundred_others(
     assert (asked.message["place"]["name"], len(location.requests)) == ("집", 2)
 
 
+async def test_a_way_that_was_asked_for_long_ago_is_no_reason_to_look_where_somebody_lives(
+    serve: Serve, person: Person, chat: Database, location: Location
+) -> None:
+    location.places = [HOME]
+    client = await serve_with(serve, location.url)
+    asked = await ask(client, person, chat, "가까운 수거함은?")
+    places_of = [
+        (await ask(client, person, chat, "우유팩은 씻어야 해요?", asked.conversation)).message["place"]
+        for _ in range(5)
+    ]
+    assert [place is not None for place in places_of] == [True] * 4 + [False]
+
+
 async def test_other_questions_do_not_ask_where_somebody_lives(
     serve: Serve, person: Person, chat: Database, location: Location
 ) -> None:

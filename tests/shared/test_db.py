@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -109,8 +110,11 @@ async def test_who_asks_nothing_has_no_connection(environment: dict[str, str], m
             break
         await asyncio.sleep(0.05)
     assert users.pool.get_stats()["pool_size"] == 0
-    assert await users.ready()
-    await users.close()
+    async with users.connection():
+        looks = users.watch._timer
+        await users.close()
+    assert looks is not None
+    assert looks.cancelled(), "who is closed looks no more"
 
 
 async def test_a_backend_that_goes_in_the_middle_is_a_503(db: Connect, postgres: Postgres) -> None:
@@ -397,6 +401,21 @@ async def test_a_pool_that_answers_others_meanwhile_is_busy_and_waited_for(
     # The last waits for five times its patience; before it, one answer after another comes.
     await asyncio.gather(*(use() for _ in range(10)))
     assert not users.away()
+    # But not for ever, though it answers all others.
+    monkeypatch.setattr(db_module, "BUSY", 0.3)
+    held = await users.take()
+
+    async def others() -> None:
+        while True:
+            users.watch.heard_at = time.monotonic()
+            await asyncio.sleep(0.01)
+
+    answered = asyncio.create_task(others())
+    async with asyncio.timeout(30):
+        with pytest.raises(Unavailable):
+            await use()
+    answered.cancel()
+    await users.pool.putconn(held)
     await users.close()
 
 

@@ -199,6 +199,12 @@ async def test_a_row_is_read_until_it_has_ended_or_is_gone_and_a_database_that_i
     ):
         found.append(row)
         assert await look() == said
+    # What is told of a row that is gone is what was known of it last.
+    found += [None, last := Ends("pending")]
+    assert await look() is None
+    told = await look()
+    assert told is not None
+    assert told[1] is last
 
 
 async def test_a_new_run_tells_the_client_to_discard(hub: Hub, publisher: Publisher) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -85,7 +86,10 @@ async def test_a_broker_that_hangs_stops_no_one(monkeypatch: pytest.MonkeyPatch)
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await done.wait()
 
-    async with answering(hang) as address, AsyncRedis.from_url(address.replace("http", "redis")) as hanging:
-        async with asyncio.timeout(60):
-            await spend.check(hanging, new_id())
-        done.set()
+    patient: dict[str, Any] = {"socket_timeout": 600, "socket_connect_timeout": 600}
+    async with answering(hang) as address, AsyncRedis.from_url(address.replace("http", "redis"), **patient) as hanging:
+        try:
+            async with asyncio.timeout(20):
+                await spend.check(hanging, new_id())
+        finally:
+            done.set()
