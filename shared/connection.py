@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -93,10 +93,16 @@ class SeenCursor(Cursor):
 
     async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else str(query)
-        # One line is its name; where that is not the whole of it, or would be no statement, the text itself goes along.
-        whole = text if len(text) > 1000 or "--" in text else None
-        with _seen(self.connection, " ".join(text.split())[:1000], statement=whole):
+        name, whole = _named(text)
+        with _seen(self.connection, name, statement=whole):
             return await super().execute(query, params, **options)
+
+
+@lru_cache(maxsize=128)
+def _named(text: str) -> tuple[str, str | None]:
+    """What a statement is called, and its text where that is more: one line is its name; where that is not the whole of it, or
+    would be no statement, the text itself goes along."""
+    return " ".join(text.split())[:1000], text if len(text) > 1000 or "--" in text else None
 
 
 @contextmanager
