@@ -31,6 +31,7 @@ SMALL, OF_SMALL = (640, 480), "small photo"
 SURE = 50.0  # milliseconds: the kernel counts in ticks of ten, and less than a few of them is chance
 # Milliseconds of all parts, the gateway, the proxy and the store included.
 BUDGETS = {OF_SMALL: 65, "question": 25}
+THINGS = ("페트병", "종이컵", "유리병", "건전지", "형광등", "스티로폼")
 IDLE = 10.0  # seconds that the system is watched doing nothing, to take that off
 # A part of the emulator to the workload whose pod it would be in.
 PODS = {"postgres": "k8s-postgresql", "redis-broker": "broker", "redis-cache": "cache"}
@@ -134,13 +135,12 @@ class Scene:
             self.settled(f"/api/v1/waste/analyses/{analysis}", headers)
 
     def questions(self, people: list[dict[str, str]], numbers: range = range(QUESTIONS)) -> None:
-        things = ("페트병", "종이컵", "유리병", "건전지", "형광등", "스티로폼")
         begun = []
         for number in numbers:
             headers = people[number // EACH]
             begin = self.client.post("/api/v1/chat/conversations", json={}, headers=headers)
             path = f"/api/v1/chat/conversations/{self.good(begin)['id']}/messages"
-            asked = {"content": f"{things[number % len(things)]} {number + 2}개는 어떻게 버려요?"}
+            asked = {"content": f"{THINGS[number % len(THINGS)]} {number + 2}개는 어떻게 버려요?"}
             reply = self.good(self.client.post(path, json=asked, headers=headers))["reply"]["id"]
             begun.append((f"{path}/{reply}", headers))
         for path, headers in begun:
@@ -150,14 +150,15 @@ class Scene:
 def measure(scene: Scene) -> dict[str, Cost]:
     """The cost of one of each kind of work."""
     scene.watch()
-    people = [scene.person() for _ in range(max(PHOTOS, QUESTIONS) // EACH + 1)]
+    people = [scene.person() for _ in range((max(PHOTOS, QUESTIONS) + len(THINGS)) // EACH + 1)]
     others = [scene.person() for _ in range(PHOTOS // EACH)]
     known = {"username": f"person{uuid4().hex[:10]}", "password": "correct horse"}
     scene.good(scene.client.post("/api/v1/auth/register", json=known | {"email": f"{known['username']}@example.com"}))
-    # The first of each loads what it needs (the classifier half a second of a core): once a process, and not for each.
+    # The first of each loads what it needs (the classifier half a second of a core; the words that a thing is asked of with):
+    # once a process, and not for each.
     scene.reads()
     scene.photos(people, range(PHOTOS, PHOTOS + 1))
-    scene.questions(people, range(QUESTIONS, QUESTIONS + 1))
+    scene.questions(people, range(QUESTIONS, QUESTIONS + len(THINGS)))
     return {
         "read": scene.cost(scene.reads, READS),
         "login": scene.cost(lambda: scene.logins(known), LOGINS),

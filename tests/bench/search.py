@@ -1,7 +1,8 @@
 """The item search in 100,000 names, beside a scan for the same words.
 
 Both are processor time of the server's process for the connection, planning included, from the first search of a connection
-that is in use: PostgreSQL plans the first five of a statement anew.
+that is in use: PostgreSQL plans the first five of a statement anew. The slowest hundredth of a hundred texts is one text: it
+is the median of three passes, or what a busy machine does to a single statement would be told in its place.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import random
 import statistics
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from tests.bench._system import system
 ITEMS, NAMES_EACH = 10_000, 10
 QUERIES = 100
 SCANS = 5
+PASSES = 3
 SYLLABLES = (
     "가강거건고곡공관구군금기나남내노논다달당대도동두라래리마매면명모목무문미바반방배백버범보봉부북비사산삼상서석선성세소송수순스시신"
     "아안애양어여연영오옥온완우운원월유은의이인자장재전정제조주중지진차창천초추충카컵코크타탄태터토통트파판팔팬페포풍프피하학한해호홍화"
@@ -48,12 +51,17 @@ def run() -> list[dict[str, Any]]:
         dsn = environment["API_RECYCLE_DB_URL"]
         _fill(postgres, names)
         raw = statistics.median(_scanned(dsn, asked["part of a name"][:SCANS]))
-        spent = asyncio.run(_measured(dsn, asked))
+        passes = [asyncio.run(_measured(dsn, asked)) for _ in range(PASSES)]
     rows = [
-        _row(f"{kind}, in {ITEMS * NAMES_EACH:,}", statistics.median(taken), raw, "≤ 5 ms")
-        for kind, taken in spent.items()
+        _row(
+            f"{kind}, in {ITEMS * NAMES_EACH:,}",
+            statistics.median(chain(*(one[kind] for one in passes))),
+            raw,
+            "≤ 5 ms",
+        )
+        for kind in asked
     ]
-    slowest = {kind: statistics.quantiles(taken, n=100)[98] for kind, taken in spent.items()}
+    slowest = {kind: statistics.median(statistics.quantiles(one[kind], n=100)[98] for one in passes) for kind in asked}
     note = ", ".join(f"{kind} {p99:.1f}" for kind, p99 in slowest.items())
     return [*rows, _row("p99 of the slowest kind", max(slowest.values()), raw, "≤ 10 ms") | {"note": note}]
 

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from tests.bench import photographs
-from tests.bench.costs import SMALL, Scene
+from tests.bench.costs import SMALL, THINGS, Scene
 from tests.emulator.conftest import Emulator, make
 from tests.load.users import Photos, Try, User, crowd, outcomes
 from tests.support import Keys
@@ -25,7 +25,6 @@ SECONDS = 20.0
 CORES = 2
 PICTURES = 120
 CHAT = "/api/v1/chat/conversations"
-THINGS = ("페트병", "종이컵", "유리병", "건전지", "형광등", "스티로폼")
 
 
 class Asker(User):
