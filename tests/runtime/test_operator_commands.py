@@ -12,9 +12,12 @@ import psycopg
 import pytest
 
 from runtime import cli
+from runtime.commands import operator
 from runtime.journal.drain import Syncer
+from runtime.journal.file import written
 from runtime.journal.journal import Journal
 from runtime.journal.states import Start
+from runtime.services import find
 from shared.ids import new_id
 from shared.tasks import Result, TaskFailed
 from tests.runtime.owner import Owner, call, eventually, worker
@@ -55,6 +58,7 @@ def test_a_failed_task_is_dead_can_be_shown_and_tried_again(
         (shown,) = said(capsys, "tasks", "show", end)
         assert shown["task_id"] == str(id_)
         assert "error_code" in shown["recycle_info.failed_tasks"]
+        assert "message" not in shown["recycle_info.failed_tasks"], "it may hold a person's words"
         good = True
         assert cli.main(["tasks", "retry", end]) == 0
         owner.relay.wake()
@@ -111,11 +115,31 @@ def test_a_queue_functions_message_is_described_checked_and_sent(
         assert why in capsys.readouterr().err
 
 
-def test_an_open_task_is_published_at_once(owner: Owner, queue: str) -> None:
+def test_an_open_task_is_published_at_once_as_if_it_had_never_been(owner: Owner, queue: str) -> None:
     (id_,) = owner.enqueue(f"{queue}/act", 1, delay=3600)
+    with psycopg.connect(owner.dsn) as conn:
+        conn.execute("UPDATE outbox SET attempts = 9")
     assert cli.main(["tasks", "retry", str(id_)]) == 0
     owner.relay.wake()
     eventually(lambda: owner.broker.depth(queue) == 1)
+    with psycopg.connect(owner.dsn) as conn:
+        assert conn.execute("SELECT attempts FROM outbox").fetchall() == [(1,)]
+
+
+def test_an_operator_writes_into_a_service_s_tables_under_that_service_s_role(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a service has planted there would run with its own rights, and not with the owner's."""
+    service = find("waste")
+    roles = []
+    with operator.connect() as conn:
+        for known in (True, False):
+            if not known:
+                monkeypatch.delenv(service.database.env)
+                monkeypatch.setattr(operator, "_emulator", lambda service=None: {})
+            with operator.writing(conn, service) as own:
+                roles.append(own.execute("SELECT current_user").fetchone())
+    assert roles == [(service.database.role,), ("migrator",)]
 
 
 def test_an_unknown_task_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,7 +172,32 @@ def test_a_quarantined_row_is_listed_with_its_reason_and_released(
     (row,) = [row for row in said(capsys, "tasks", "quarantine") if row["task_id"] == id_]
     assert "too long" in row["reason"]
     assert syncer.cycle().synced == 0
+    with written(syncer.path) as db:
+        for event, synced in (("refused", -1), ("synced", 1)):
+            row = (event, id_, synced)
+            db.execute("INSERT INTO local_events VALUES (?, ?, 'started', NULL, '2026-01-02T03:04:05+00:00', ?)", row)
+        # Once before, and let go then.
+        first = "first/row", id_
+    with psycopg.connect(syncer._records._dsn) as conn:
+        conn.execute(
+            """
+            INSERT INTO tasks.quarantine (worker_name, row_id, task_id, revision, reason, quarantined_at, released_at)
+            VALUES ('storage', %s, %s, 0, 'why', '2026-01-01', '2026-01-02')
+            """,
+            first,
+        )
     assert cli.main(["tasks", "release", id_]) == 0
+    with written(syncer.path) as db:
+        assert db.execute("SELECT id, synced_to_pg FROM local_events ORDER BY id").fetchall() == [
+            ("refused", 0),
+            ("synced", 1),
+        ]
+        db.execute("DELETE FROM local_events")
+    with psycopg.connect(syncer._records._dsn) as conn:
+        released = conn.execute(
+            "SELECT released_at::text FROM tasks.quarantine WHERE row_id = %s", first[:1]
+        ).fetchall()
+    assert released == [("2026-01-02 00:00:00",)], "when it was let go then stays noted"
     assert syncer.cycle().synced == 1
     assert id_ not in {row["task_id"] for row in said(capsys, "tasks", "quarantine")}
     assert id_ in {row["task_id"] for row in said(capsys, "tasks", "list", "--limit", "10000")}
@@ -184,6 +233,10 @@ def test_most_of_a_damaged_journal_is_recovered_and_can_be_synced(
     assert cli.main(["journal", "recover", str(path)]) == 0
     assert "recovered" in capsys.readouterr().out
     recovered = Path(f"{path}.recovered")
+    as_it_was = recovered.read_bytes()
+    assert cli.main(["journal", "recover", str(path)]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert recovered.read_bytes() == as_it_was, "what was drained from it is noted there"
     syncer = Syncer("storage", recovered, environment["WORKER_DB_URL"])
     assert syncer.cycle().synced > 500
     syncer.close()

@@ -9,16 +9,21 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from runtime import loader
 from runtime.delivery import background
 from runtime.delivery.background import HostConsumer
 from runtime.delivery.broker import Broker
 from runtime.delivery.envelope import envelope, outcome_message, task_message
-from shared import clock
+from runtime.http.hosted import read_settings
+from runtime.parts import Parts
+from runtime.services import find
+from shared import clock, supervision
 from shared.db import Database
 from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.messages import Outcome
 from shared.tasks import TaskFailed
+from shared.triggers import Schedule
 from shared.wake import Accepted
 from tests.runtime.owner import call, eventually
 
@@ -134,3 +139,20 @@ def test_a_host_that_stops_gives_back_what_meets_something_away_and_does_not_try
     consumer.stop(5)
     assert runs == [1]
     assert consumer.broker.depth(queue) == 1
+
+
+def test_what_would_hold_up_its_host_s_loop_is_refused_at_the_start(
+    environment: dict[str, str], loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sweep() -> None:
+        """One that blocks."""
+
+    service = find("location")
+    before = supervision.loops()
+    monkeypatch.setattr(loader, "load_queue_functions", lambda *_: {})
+    monkeypatch.setattr(loader, "load_schedules", lambda *_: {"sweep": (Schedule(60.0), sweep)})
+    with pytest.raises(
+        loader.LoadError, match=r"location/sweep\.py: it runs on its host's event loop: make it `async def`"
+    ):
+        background.start_background(service, loop, Parts(service, read_settings(service, environment)))
+    assert supervision.loops() == before, "nothing of it has started"

@@ -203,6 +203,17 @@ def test_what_is_no_message_is_dropped_and_those_behind_it_come(
     broker.close()
 
 
+def test_a_broker_that_is_closed_holds_no_connection(broker_url: str, queue: str) -> None:
+    broker = Broker(broker_url)
+    broker.publish([message(queue)])
+    broker.wait(queue)
+    pools: Any = (broker.client.connection_pool, broker._waiting.connection_pool)
+    connections = [one for pool in pools for one in pool._available_connections]
+    assert [one.is_connected for one in connections] == [True, True]
+    broker.close()
+    assert [one.is_connected for one in connections] == [False, False]
+
+
 def test_delays_belong_to_the_outbox(broker_url: str, queue: str) -> None:
     broker = Broker(broker_url)
     broker.declare_queue(queue)

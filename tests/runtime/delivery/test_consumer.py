@@ -119,7 +119,7 @@ def test_results_that_find_the_broker_full_are_acked_kept_and_sent_when_there_is
 
 
 class Noting(Broker):
-    """Notes how it went on: how many a fetch brought, and `w` for each time that it waited."""
+    """Notes how it went on: how many a fetch brought, `w` for each time that it waited, `!` where its wait was ended."""
 
     steps = ""
 
@@ -131,6 +131,10 @@ class Noting(Broker):
     def wait(self, queue: str, seconds: float = LOOK) -> None:
         self.steps += "w"
         super().wait(queue, seconds)
+
+    def stop_waiting(self) -> None:
+        self.steps += "!"
+        super().stop_waiting()
 
 
 def test_a_queue_that_a_fetch_has_emptied_is_not_looked_at_again_before_something_comes(
@@ -145,6 +149,7 @@ def test_a_queue_that_a_fetch_has_emptied_is_not_looked_at_again_before_somethin
             assert "10" not in mine.steps
             other.publish([message(queue, str(number))])
         eventually(lambda: len(consumer.taken) == 4)
+    assert "!" in mine.steps, "a stop does not wait for its wait"
     mine.close()
     other.close()
 
@@ -332,3 +337,19 @@ def test_results_that_a_stop_finds_unsent_are_sent_when_the_broker_is_back(broke
     assert (fetched(other, f"{queue}-owner"), fetched(other, queue)) == (["result"], [])
     mine.close()
     other.close()
+
+
+def test_what_else_is_to_be_done_is_done_without_the_broker_too(
+    broker_url: str, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person's words are forgotten in time, whatever is away."""
+
+    class Away(Broker):
+        def beat(self, *_: Any) -> int:
+            raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(consumers, "BEAT", 0.02)
+    mine = Away(broker_url)
+    with taking(mine, queue) as consumer:
+        eventually(lambda: consumer.beats > 1)
+    mine.close()

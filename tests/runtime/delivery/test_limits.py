@@ -68,12 +68,12 @@ def frozen(program: str, limit: float, work: float, freeze: float) -> str:
 
 @pytest.mark.parametrize("program", [THREAD, COROUTINE], ids=["thread", "coroutine"])
 def test_a_process_that_stood_still_for_longer_than_the_limit_ends_its_function_well(program: str) -> None:
-    assert frozen(program, limit=4.0, work=1.0, freeze=6.0) == "done"
+    assert frozen(program, limit=2.0, work=0.5, freeze=3.0) == "done"
 
 
 @pytest.mark.parametrize("program", [THREAD, COROUTINE], ids=["thread", "coroutine"])
 def test_a_function_that_takes_too_long_is_ended_although_it_stood_still_meanwhile(program: str) -> None:
-    assert frozen(program, limit=2.0, work=60.0, freeze=3.0) == "limit"
+    assert frozen(program, limit=1.0, work=60.0, freeze=2.0) == "limit"
 
 
 async def test_a_coroutine_within_its_limit_leaves_nothing_behind_and_one_beyond_it_is_ended() -> None:

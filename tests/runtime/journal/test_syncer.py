@@ -408,14 +408,18 @@ def test_rows_that_can_not_be_dropped_any_more_are_left_to_the_next_cycle(
     assert asked == ["local_tasks"]
 
 
-def test_synced_rows_are_pruned_after_a_week_and_unsynced_ones_never(
+def test_synced_rows_and_events_are_pruned_after_a_week_and_unsynced_ones_never(
     journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
 ) -> None:
     for _ in range(3):
         run(journal, start())
+    again = start()
+    journal.begin([again]).result()
+    run(journal, start(again.task_id))  # whose first run leaves an event
     old = (clock.now() - timedelta(days=8)).isoformat()
     journal.submit(lambda db: db.execute("UPDATE local_tasks SET completed_at = ?", [old])).result()
-    assert syncer.cycle().pruned == 3
+    journal.submit(lambda db: db.execute("UPDATE local_events SET timestamp = ?", [old])).result()
+    assert syncer.cycle().pruned == 5
     run(journal, start())
     journal.submit(lambda db: db.execute("UPDATE local_tasks SET completed_at = ?", [old])).result()
     with sqlite3.connect(journal.path) as db:
