@@ -127,6 +127,7 @@ async def test_a_failed_reply_ends_its_events(
     asked = await ask(client, person, chat, "우유팩은?")
     await give(take, failure(asked))
     answer = await client.get(f"{asked.path}/events", headers=person.headers)
+    assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-store", "no")
     assert answer.headers["content-type"].startswith("text/event-stream")
     [event] = parse(answer.text)
     assert (event.name, event.data["error_code"]) == ("failed", "interrupted")

@@ -389,17 +389,18 @@ async def test_values_travel_as_json_has_them(db: Connect) -> None:
 async def test_a_pool_that_answers_others_meanwhile_is_busy_and_waited_for(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db_module, "PATIENCE", 0.2)
-    monkeypatch.setattr(db_module, "BUSY", 60.0)
     users = Database(environment["API_USERS_DB_URL"], size=1)
     await users.open()
 
     async def use() -> None:
         async with users.connection() as conn:
-            await conn.execute("SELECT pg_sleep(0.1)")
+            await conn.execute("SELECT pg_sleep(0.05)")
 
-    # The last waits for five times its patience; before it, one answer after another comes.
-    await asyncio.gather(*(use() for _ in range(10)))
+    await use()  # to connect may take a busy machine longer
+    monkeypatch.setattr(db_module, "PATIENCE", 0.3)
+    monkeypatch.setattr(db_module, "BUSY", 60.0)
+    # The last waits for some times its patience; before it, one answer after another comes.
+    await asyncio.gather(*(use() for _ in range(20)))
     assert not users.away()
     # But not for ever, though it answers all others.
     monkeypatch.setattr(db_module, "BUSY", 0.3)

@@ -90,3 +90,18 @@ def test_problems_of_one_status_stand_together_each_with_its_example() -> None:
             assert msgspec.convert(example, ProblemDocument).status == status
     assert [example["errors"] for example in examples(400)] == [[{"field": "name", "message": "is required"}]]
     assert "errors" not in examples(409)[0]
+
+
+@pytest.mark.parametrize(("known", "names"), [(None, {"content-length", "content-type", "etag"}), (TAG, {"etag"})])
+async def test_what_a_client_has_is_named_alone_without_a_length_that_would_be_another_one_s(
+    known: str | None, names: set[str]
+) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    answer = Conditions(known, None).answer(THING)
+    await answer.to_asgi_response(None, None)({}, None, send)  # type: ignore[arg-type]  # it asks for neither
+    assert (sent[0]["status"], {name.decode() for name, _ in sent[0]["headers"]}) == (304 if known else 200, names)
+    assert sent[1]["body"] == (b"" if known else msgspec.json.encode(THING))

@@ -85,6 +85,23 @@ async def test_it_is_noted_when_a_server_answered_last_and_when_it_last_failed_t
     assert watch.heard_at >= watch.failed_at > 0
 
 
+async def test_a_server_that_is_long_in_its_proof_is_not_asked_for_another(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "PROOF", 600.0)
+    monkeypatch.setattr(silence, "SUSPICION", 0.0)
+    watch = Watch()
+    watch.begin(conn)
+    looks = []
+    for _ in range(2):
+        await asyncio.sleep(0.001)
+        watch._tick()
+        looks.append(watch._looking)
+    watch.close()
+    assert looks[0] is not None
+    assert looks[0] is looks[1]
+
+
 async def test_who_is_closed_looks_no_more(conn: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silence, "PROOF", 600.0)
     watch = Watch()
