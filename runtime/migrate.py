@@ -126,6 +126,9 @@ def prepare(superuser_dsn: str, passwords: Mapping[str, str], services: Mapping[
 def role_settings(services: Mapping[str, Service]) -> dict[str, dict[str, str]]:
     """What each role's sessions begin with."""
     found = {role: ROLE_SETTINGS | {"search_path": schema} for schema, role in schemas(services).items()}
+    for service in services.values():
+        if service.database.plan_once:
+            found[service.database.role]["plan_cache_mode"] = "force_generic_plan"
     return found | {OWNER: OWNER_SETTINGS}
 
 

@@ -26,12 +26,17 @@ class ServiceError(Exception):
 
 
 class DatabaseSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """The schema, the login role, the variable with its address, and connections per process."""
+    """The schema, the login role, the variable with its address, and connections per process.
+
+    With `plan_once` a connection plans each statement for any values at once; else PostgreSQL plans a statement's first five uses
+    by their values.
+    """
 
     schema: Identifier
     role: Identifier
     env: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]*$")]
     pool: Annotated[int, Meta(ge=1, le=50)]
+    plan_once: bool = False
 
 
 class RunSpec(Struct, frozen=True, forbid_unknown_fields=True):

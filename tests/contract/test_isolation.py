@@ -313,7 +313,8 @@ def test_what_a_role_loosens_for_itself_is_fixed_again_and_the_disk_s_limit_it_c
     migrate.prepare(server.superuser_dsn, server.state.passwords())
     for role, schema in SCHEMAS.items():
         with psycopg.connect(server.dsn(role)) as conn:
-            wanted = {**migrate.ROLE_SETTINGS, "search_path": schema}
+            wanted = migrate.role_settings(load_services())[role]
+            assert wanted["search_path"] == schema
             assert {name: conn.execute("SELECT current_setting(%s)", [name]).fetchone() for name in wanted} == {
                 name: (value,) for name, value in wanted.items()
             }, role
