@@ -105,6 +105,7 @@ def test_a_question_is_the_same_in_any_form_and_another_behind_other_words() -> 
     assert question_key("user", "  유리병은\n어떻게? ") == question_key("user", "유리병은 어떻게?")
     assert question_key("user", "it", "user", "a glass?") != question_key("user", "a glass?")
     assert question_key("user", "a b") != question_key("user a", "b")
+    assert question_key("user", "ab") != question_key("usera", "b"), "nor by where one ends and the next begins"
 
 
 def test_what_another_version_has_written_is_nothing(answers: Cache, client: Redis, model: str) -> None:

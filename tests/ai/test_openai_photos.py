@@ -2,6 +2,7 @@ import hashlib
 import time
 
 import pytest
+from prometheus_client import REGISTRY
 
 from emulator.servers.ai_script import Rule
 from emulator.servers.ai_stub import Stub
@@ -28,6 +29,15 @@ def run(openai_task: AtWork, photo: bytes | None = None, spender: str = "someone
     result = openai_task.classify(KEY, hashlib.sha256(photo).hexdigest(), spender=spender)
     assert isinstance(result.record, Classification)
     return result.record
+
+
+def counted(kind: str) -> list[float]:
+    """How often each provider had no answer, and one: of the OpenAI-compatible one, then of the embedded one."""
+    return [
+        REGISTRY.get_sample_value(f"eco2_ai_{name}_total", {"kind": kind, "provider": provider}) or 0
+        for provider in ("openai", "embedded")
+        for name in ("provider_failures", "answers")
+    ]
 
 
 def test_the_answer_is_codes_of_the_schema(openai_task: AtWork, stub: Stub) -> None:
@@ -82,7 +92,9 @@ def test_whatever_goes_wrong_the_embedded_provider_answers_and_says_so(
     openai_task: AtWork, stub: Stub, rule: Rule
 ) -> None:
     stub.rules = [rule]
+    before = counted("photo")
     answer = run(openai_task)
+    assert [now - was for now, was in zip(counted("photo"), before, strict=True)] == [1, 0, 0, 1]
     assert (answer.provider, answer.waste_type) == ("embedded", "general")
     assert 1 <= len(stub.requests) <= 3
 

@@ -6,6 +6,7 @@ from functions.ai.openai_questions import HISTORY_LETTERS, REMOVED, history, wit
 from shared.calls import Calls
 from shared.messages import Place, Turn
 from tests.ai.reading import tokens
+from tests.ai.test_openai_photos import counted
 from tests.eval.at_work import AtWork
 
 
@@ -93,7 +94,9 @@ def test_whatever_goes_wrong_the_embedded_provider_answers(
 ) -> None:
     monkeypatch.setenv("OPENAI_PATIENCE", "2")
     stub.rules = [rule]
+    before = counted("question")
     result = openai_task.ask("우유팩은 어떻게 버려요?")
+    assert [now - was for now, was in zip(counted("question"), before, strict=True)] == [1, 0, 0, 1]
     assert result.record.provider == "embedded"
     assert result.payload.text.startswith("우유팩")
 

@@ -106,6 +106,17 @@ def test_beyond_the_budget_the_embedded_provider_answers(
     assert run(openai_task, made.encode(made.picture(200, 300)), spender="another").provider == "openai"
 
 
+def test_beyond_the_system_s_budget_it_answers_everybody(
+    openai_task: AtWork, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AI_SYSTEM_TOKENS", "100")
+    assert run(openai_task).provider == "embedded"
+    monkeypatch.setenv("AI_SYSTEM_TOKENS", "50000")
+    monkeypatch.setenv("AI_SYSTEM_DOLLARS", "0.000001")
+    assert run(openai_task).provider == "embedded"
+    assert stub.requests == []
+
+
 def test_when_nobody_can_count_nothing_is_spent(
     openai_task: AtWork, stub: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

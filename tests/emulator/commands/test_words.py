@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -214,6 +215,29 @@ async def test_a_command_that_ends_by_itself_ends_as_it_does_also_where_all_is_t
 )
 def test_an_answer_of_redis_for_a_person(answer: object, lines: list[str]) -> None:
     assert redis.lines(answer) == lines
+
+
+def test_a_console_of_the_machine_s_own_gets_the_password_where_no_one_else_sees_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "redis-cli"
+    program.write_text("")
+    program.chmod(0o755)
+    environment = {"BROKER_REDIS_URL": "redis://:p%40ss@127.0.0.1:6400/0"}
+    became: list[list[str]] = []
+
+    def become(_: str, words: list[str]) -> None:
+        became.append(words)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(control, "ask", lambda *_, **__: {"environment": environment})
+    monkeypatch.setattr(redis.os, "execv", become)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("REDISCLI_AUTH", "")
+    with pytest.raises(SystemExit):
+        run(redis, "broker", "DBSIZE", "--state", str(tmp_path))
+    assert became == [[str(program), "-h", "127.0.0.1", "-p", "6400", "DBSIZE"]]
+    assert os.environ["REDISCLI_AUTH"] == "p@ss"
 
 
 @pytest.mark.parametrize(("text", "good"), [("0", True), ("40", True), ("-1", False), ("x", False)])

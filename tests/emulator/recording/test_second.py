@@ -25,9 +25,16 @@ def test_a_killed_replay_s_folder_goes_and_one_that_is_held_or_has_just_begun_st
     long_ago = time.time() - second._FORGOTTEN - 60
     for folder in (old, foreign):
         os.utime(folder, (long_ago, long_ago))
+    # Where everybody may write, a link could lead anywhere.
+    link, elsewhere = tmp_path / f"{second.PREFIX}link", tmp_path / "elsewhere"
+    (elsewhere / "postgres").mkdir(parents=True)
+    (elsewhere / "lock").touch()
+    link.symlink_to(elsewhere)
     with State(held).lock():
         second.remove_left()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in (held, begun, foreign))
+    kept = (held, begun, foreign, link, elsewhere)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in kept)
+    assert (elsewhere / "postgres").is_dir()
 
 
 def test_a_replay_s_folder_goes_also_when_it_fails(tmp_path: Path) -> None:

@@ -19,8 +19,12 @@ def state(tmp_path: Path) -> State:
     return found
 
 
+def descriptors() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
 def test_spans_go_into_the_recording_that_is_open(state: State) -> None:
-    log = SpanLog(state)
+    log, before = SpanLog(state), descriptors()
     log([b"of no one"])
     first = recordings.begin(state, "first")
     opened.mark_open(state, first, requests=True)
@@ -30,6 +34,7 @@ def test_spans_go_into_the_recording_that_is_open(state: State) -> None:
     log([b"3"])
     (state.path / opened.OPEN).unlink()
     log([b"of no one"])
+    assert descriptors() == before
     assert (first / form.SPANS).read_bytes() == b"1\n2\n"
     assert (second / form.SPANS).read_bytes() == b"3\n"
     assert (first / form.SPANS).stat().st_mode & 0o077 == 0
@@ -64,7 +69,7 @@ def test_what_the_kernel_could_not_keep_for_a_busy_reader_is_counted() -> None:
 
 def test_an_upload_is_in_the_recording_that_takes_requests(state: State) -> None:
     tap = StoreTap({"ECO2_STATE": str(state.path)})
-    answer = (204, [("ETag", "x")], b"")
+    answer, before = (204, [("ETag", "x")], b""), descriptors()
     head = {"content-type": "multipart/form-data", "host": "here", "content-length": "5"}
     tap.posted("/bucket", head, b"photo", answer, 0.5)
     StoreTap({}).posted("/bucket", head, b"photo", answer, 0.5)
@@ -79,3 +84,4 @@ def test_an_upload_is_in_the_recording_that_takes_requests(state: State) -> None
     assert one.headers == [("content-type", "multipart/form-data")]
     assert (one.answer.status, one.answer.headers, one.answer.seconds) == (204, [("etag", "x")], 0.5)
     assert other.id not in ("", "mine")
+    assert descriptors() == before

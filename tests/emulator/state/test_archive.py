@@ -37,6 +37,16 @@ def test_a_colleagues_file_can_be_the_beginning_of_a_state(tmp_path: Path) -> No
     assert (snapshots.folder_of(state, "three") / "objects/o").read_text() == "old"
 
 
+def test_a_file_that_arrived_whole_is_believed_no_more_than_what_is_in_it(tmp_path: Path) -> None:
+    state = make_state(tmp_path)
+    save(state, "one")
+    (snapshots.folder_of(state, "one") / "objects/o").write_text("odd")
+    archive.pack(snapshots.folder_of(state, "one"), archive.SNAPSHOT, tmp_path / "one.tar.gz")
+    with pytest.raises(StartError, match="is damaged"):
+        archive.take_in(state, tmp_path / "one.tar.gz", "two")
+    assert [about["name"] for about in snapshots.every(state)] == ["one"]
+
+
 def test_a_damaged_snapshot_is_not_given_to_a_colleague(tmp_path: Path) -> None:
     state = make_state(tmp_path)
     save(state, "one")

@@ -1,5 +1,6 @@
 """The state folder by itself: whose it is, what others may read of it, and what is kept in it from one run to the next"""
 
+import fcntl
 import json
 import os
 import stat
@@ -63,7 +64,9 @@ def test_one_emulator_has_the_folder_and_who_comes_second_hears_which_one(state:
         assert state.holder() == os.getpid()
         (state.path / "lock").write_text("1234567890\nand more")
         assert state.holder() == 0, "who it is can't be read"
-    assert state.holder() is None
+    with (state.path / "lock").open() as another:
+        fcntl.flock(another, fcntl.LOCK_SH)  # who looks at the same moment
+        assert state.holder() is None
     with state.lock():
         assert (state.path / "lock").read_text() == f"{os.getpid()}\n", "nothing of the one before is left"
 

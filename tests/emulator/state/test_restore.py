@@ -113,6 +113,24 @@ def test_a_restore_that_has_ended_leaves_nothing_of_itself_and_is_no_hindrance(
     assert (state.path / "objects/o").read_text() == ("new" if first and ends is restore.undo else "old")
 
 
+def test_one_that_is_killed_when_it_is_believed_is_not_taken_back(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(state, "one")
+    rewrite(state, "new")
+    restore.stage(state, "one")
+    restore.swap(state)
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dead, contextlib.suppress(KeyboardInterrupt):
+        dead.setattr(restore, "_clear", dies)
+        restore.confirm(state)
+    restore.undo(state)
+    assert contents(state) == {"old"}, "of the one before a part may be gone"
+
+
 def test_what_is_staged_is_the_snapshot_s_alone_whatever_was_left_and_for_its_owner(state: State) -> None:
     (Postgres(state.path).cluster).chmod(0o755)
     (state.path / "samples.json").write_text("old")

@@ -254,6 +254,15 @@ def test_a_snapshot_leaves_out_the_log_that_is_only_kept_to_be_written_later(tmp
 
 
 @pytest.mark.parametrize("action", ["save", "restore"])
+def test_of_an_emulator_that_is_just_starting_nothing_is_saved_and_nothing_swapped(tmp_path: Path, action: str) -> None:
+    state = make_state(tmp_path)
+    save(state, "before")
+    with state.lock(), pytest.raises(StartError, match="is in use by a running emulator"):
+        ask_or_do(state, action, "before")
+    assert not (state.path / "restore.json").exists()
+
+
+@pytest.mark.parametrize("action", ["save", "restore"])
 def test_where_nothing_was_ever_up_there_is_nothing_to_save_and_it_is_said(tmp_path: Path, action: str) -> None:
     with pytest.raises(StartError, match="has no state yet; `eco2 up` makes it"):
         ask_or_do(State(tmp_path), action, "before")
