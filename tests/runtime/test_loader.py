@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import dramatiq
 import httpx
@@ -12,6 +13,7 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 
+from runtime import loader
 from runtime.http.binding import parameters
 from runtime.loader import LoadError, discover, load_http, load_queue_functions
 from runtime.services import ROOT, Service, ServiceError, find, load_services
@@ -141,3 +143,15 @@ def test_each_queue_function_is_a_plain_dramatiq_actor(service: Service) -> None
     for name, actor in load_queue_functions(service, broker).items():
         assert type(actor) is dramatiq.Actor
         assert broker.get_actor(name) is actor
+
+
+def test_a_function_whose_message_goes_to_another_service_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own service would never hear of it."""
+    service = find("storage")
+    [function, *_] = [one for one in discover(service) if one.trigger == "queue"]
+    elsewhere = dramatiq.Actor(
+        print, broker=StubBroker(), actor_name=function.name, queue_name="ai", priority=0, options={}
+    )
+    monkeypatch.setattr(loader, "_import", lambda _: SimpleNamespace(**{function.name: elsewhere}))
+    with pytest.raises(LoadError, match=f"{function.name}.py: its message goes to ai, not to storage"):
+        load_queue_functions(service, StubBroker())

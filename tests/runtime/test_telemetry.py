@@ -1,5 +1,6 @@
 """What logs show, and what they must not."""
 
+import asyncio
 import logging
 import sys
 from typing import Any
@@ -77,3 +78,17 @@ async def test_a_persons_id_is_in_no_path_that_is_logged(
     assert SOMEBODY[-12:] not in written.lower()
     assert written.count(" 404 GET /api/v1/users/{?}/{?} ") == 2
     assert " 405 PUT /api/v1/users/{?} " in written
+
+
+async def test_what_is_logged_after_a_while_is_written_by_itself_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "_BATCH", 0.0)
+    log = telemetry.AccessLog("auth", "json")
+    for number in range(2):
+        log.add("GET", f"/{number}", 200, 0.1, None, "id", "")
+        written = ""
+        async with asyncio.timeout(30):
+            while not (written := written + capsys.readouterr().out):  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.001)
+        assert f'"path":"/{number}"' in written

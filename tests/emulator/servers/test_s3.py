@@ -393,6 +393,12 @@ def test_what_is_no_whole_form_is_refused(number: int) -> None:
         server._form(FORM, NOT_FORMS[number])
 
 
+def test_a_field_that_is_there_twice_is_refused() -> None:
+    """One that was signed, and one that is taken."""
+    with pytest.raises(S3Error, match="exactly one field named 'key'"):
+        server._form(FORM, FIELD + FIELD.replace(b'"Key"', b'"KEY"') + FILE + b"x\r\n--b;c--\r\n")
+
+
 def test_a_page_of_another_origin_may_post_a_form(store: Store, s3: "S3Client") -> None:
     asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
     preflight = web.options(f"{store.url}/{BUCKET}", headers=asked)

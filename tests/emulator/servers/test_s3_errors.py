@@ -3,7 +3,7 @@
 import ast
 from typing import Any
 
-from emulator.servers.s3.wire import MAX_BODY, Response, Wire
+from emulator.servers.s3.wire import MAX_BODY, OWN_NAMES, Response, Wire, _environ
 from runtime.services import ROOT
 
 STATUS = {
@@ -46,3 +46,18 @@ async def test_what_is_too_large_is_read_to_its_end_so_that_its_sender_sees_the_
     scope |= {"http_version": "1.1", "scheme": "http", "headers": [(b"content-length", b"%d" % (MAX_BODY + 1))]}
     await Wire(lambda environ: Response("too large", 400))(scope, receive, send)
     assert steps == ["answer", "more True", "read", "read", "read", "more False"]
+
+
+def test_a_header_with_an_underscore_does_not_pass_for_the_one_with_a_dash() -> None:
+    scope = {"method": "PUT", "raw_path": b"/eco2/a", "query_string": b"", "server": None, "client": None}
+    scope |= {"http_version": "1.1", "scheme": "http"}
+    headers = [
+        (b"x-amz-date", b"signed"),
+        (b"x_amz_date", b"forged"),
+        (b"x_amz_acl", b"public"),
+        (b"x-amz-meta-a_b", b"c"),
+    ]
+    environ = _environ(scope | {"headers": headers}, b"")
+    found = {name: value for name, value in environ.items() if name.startswith("HTTP_")}
+    assert found == {"HTTP_X_AMZ_DATE": "signed", "HTTP_X_AMZ_META_A_B": "c"}
+    assert environ[OWN_NAMES] == {"HTTP_X_AMZ_META_A_B": "x-amz-meta-a_b"}

@@ -23,6 +23,7 @@ from runtime.services import find
 from runtime.telemetry import AccessLog
 from shared.errors import TooMany, Unavailable
 from shared.http import CurrentUser
+from shared.identity import alias_of
 from tests import support
 from tests.conftest import make_person
 
@@ -65,11 +66,6 @@ async def thing(thing_id: FromPath[UUID]) -> str:
     return str(thing_id)
 
 
-@get("/people/{user_id:uuid}")
-async def profile(user_id: FromPath[UUID]) -> str:
-    return str(user_id)
-
-
 @get("/events")
 async def events(user: CurrentUser) -> Stream:
     return Stream(iter([b"event: done\ndata: {}\n\n"]), media_type="text/event-stream")
@@ -95,7 +91,7 @@ async def begun() -> Stream:
     return Stream(pieces())
 
 
-HANDLERS = [public, mine, made, mine_made, busy, away, thing, profile, events, slow, begun]
+HANDLERS = [public, mine, made, mine_made, busy, away, thing, events, slow, begun]
 Serving = Callable[..., Any]
 
 
@@ -106,8 +102,10 @@ class Noted(AccessLog):
         super().__init__("auth", "json")
         self.paths: list[str] = []
         self.statuses: list[int] = []
+        self.users: list[str | None] = []
 
-    def add(self, method: str, path: str, status: int, *rest: Any) -> None:
+    def add(self, method: str, path: str, status: int, seconds: float, user: str | None, *ids: str) -> None:
+        self.users.append(user)
         self.paths.append(path)
         self.statuses.append(status)
 
@@ -371,12 +369,12 @@ async def test_what_no_route_matches_is_masked_in_logs(serving: Serving) -> None
         assert log.paths == [f"{BASE}/{{?}}", f"{BASE}/things/{{?}}/mine", f"{BASE}/things/{{?}}"]
 
 
-async def test_an_address_that_names_a_person_is_noted_without_the_name(serving: Serving) -> None:
-    thing_id, user_id = (f"01a20000-0000-7000-8000-00000000000{n}" for n in range(2))
+async def test_who_asked_is_noted_by_an_alias_alone(serving: Serving, keys: support.Keys) -> None:
+    person = make_person(keys)
     async with serving() as (client, log):
-        for path in (f"/things/{thing_id}", f"/people/{user_id}"):
-            assert (await client.get(BASE + path)).status_code == 200
-        assert log.paths == [f"{BASE}/things/{thing_id}", f"{BASE}/people/{{user_id}}"]
+        for headers in (person.headers, {}):
+            await client.get(f"{BASE}/mine", headers=headers)
+        assert log.users == [alias_of(person.id), None]
 
 
 def test_a_span_shows_no_value_that_opens_something() -> None:

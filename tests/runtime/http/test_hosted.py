@@ -1,9 +1,11 @@
 """One service in a process: what it can't start without is said at once, by name"""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from runtime.http import hosted
 from runtime.http.hosted import read_settings
 from runtime.services import find, load_services
 from shared.settings import SettingsError
@@ -41,3 +43,10 @@ def test_who_is_called_has_to_have_an_address(environment: dict[str, str]) -> No
     for service in callers:
         with pytest.raises(SettingsError, match=f"no address for {service.calls[0]}, which {service.name} calls"):
             read_settings(service, environment | {"SERVICE_URLS": "api-nobody=http://127.0.0.1:9"})
+
+
+async def test_a_part_that_does_not_answer_soon_is_away_and_whoever_asks_for_all_hears_it() -> None:
+    async with asyncio.timeout(30):
+        assert await hosted._within(asyncio.sleep(0, True))
+        assert not await hosted._within(asyncio.sleep(0, False))
+        assert not await hosted._within(asyncio.Event().wait(), 0.01)

@@ -5,10 +5,12 @@ import resource
 import signal
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from runtime.http import host
 from runtime.http.protocol import ProblemProtocol
 from runtime.http.server import BACKLOG, Server, configured
 from shared import clock
@@ -74,3 +76,16 @@ async def test_a_server_sleeps_until_it_is_told_to_stop_and_not_if_it_was_told_b
     async with asyncio.timeout(60):
         await sleeping
     assert server.should_exit
+
+
+async def test_a_host_that_stops_says_so_before_it_waits_for_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else who listens to events would be waited for, and a load balancer would send more."""
+    steps: list[str] = []
+
+    async def wait(*_: Any) -> None:
+        steps.append("wait")
+
+    monkeypatch.setattr(Server, "shutdown", wait)
+    edge: Any = SimpleNamespace(drain=lambda: steps.append("drain"))
+    await host._Server(configured(edge), edge).shutdown()
+    assert steps == ["drain", "wait"]

@@ -1,6 +1,7 @@
 """What the syncer asks a worker to write: in the file that it has read, in the state that it has read, or not at all"""
 
 import os
+import socket
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -124,3 +125,21 @@ def test_what_a_worker_could_not_do_is_an_error_and_one_that_just_ends_leaves_it
             client.ask("mark", None, [])
     client.close()
     made.close()
+
+
+def test_nothing_is_said_to_a_stranger_who_sits_at_a_worker_s_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is anybody's to take on this machine; what a mark says is no one else's."""
+    path = tmp_path / "worker.db"
+    Path(f"{path}.lock").touch()
+    monkeypatch.setattr(server, "_is_ours", lambda _: False)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
+        stranger.bind(server._address(path))
+        stranger.listen()
+        client = server.Client(path)
+        monkeypatch.setattr(server, "_PATIENCE", 0.05)
+        assert client.ask("mark", None, []) is None
+        connection, _ = stranger.accept()
+        with connection:
+            assert connection.recv(1000) == b""

@@ -69,6 +69,15 @@ def test_a_cycle_begins_early_when_much_waits_and_once_more_at_the_end(syncer: W
     eventually(lambda: syncer.cycles == before + 2)
 
 
+def test_a_cycle_begins_once_a_period(syncer: Waiting, running: Loop, later: Callable[[float], None]) -> None:
+    for cycles in (1, 2):
+        later(3601.0)
+        eventually(lambda cycles=cycles: syncer.cycles == cycles)
+        looks = syncer.looks
+        eventually(lambda looks=looks: syncer.looks > looks + 4)
+        assert syncer.cycles == cycles
+
+
 def test_what_is_old_is_looked_after_once_an_hour_and_at_once_where_there_is_more(
     syncer: Waiting, later: Callable[[float], None]
 ) -> None:
