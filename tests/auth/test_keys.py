@@ -107,6 +107,18 @@ def test_tokens_verify_all_through_a_rotation(tmp_path: Path, monkeypatch: pytes
         assert verifier.authenticate(f"Bearer {before}")
 
 
+def test_a_signer_takes_up_a_file_that_was_replaced_within_one_tick_of_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "LOOK_EVERY", 0.0)
+    keys.init(tmp_path)
+    file = tmp_path / keys.SIGNING_FILE
+    signer, before = keys.Signer(file), file.stat().st_mtime_ns
+    newest = keys.rotate(tmp_path, after=-1).keys[0].kid
+    os.utime(file, ns=(before, before))
+    assert signer.public().keys[0].kid == newest
+
+
 def test_a_signer_takes_up_what_the_file_says_now_and_keeps_its_keys_when_that_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

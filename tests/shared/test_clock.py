@@ -29,6 +29,14 @@ def test_a_moved_clock_moves_now(clock_file: str) -> None:
     assert clock.now().utcoffset() is not None
 
 
+def test_a_clock_that_is_moved_is_never_shorter_for_who_has_mapped_it(tmp_path: Path) -> None:
+    """Whoever reads behind the end of a mapped file is killed."""
+    file = tmp_path / "clock"
+    file.write_bytes(bytes(2 * clock.SIZE))
+    clock.write_offset(str(file), 1.0)
+    assert file.stat().st_size == 2 * clock.SIZE
+
+
 def test_a_waiter_notices_that_the_clock_was_moved(clock_file: str) -> None:
     done = threading.Event()
     waiter = threading.Thread(target=lambda: (clock.sleep(3600), done.set()))

@@ -118,6 +118,16 @@ async def test_what_rested_long_takes_its_burst_and_no_more(client: Any, later: 
             await rates.take(client, bucket)
 
 
+async def test_what_rested_long_takes_no_more_than_its_burst_of_a_process_alone_either(later: Later) -> None:
+    bucket = a_bucket(burst=2)
+    rates.alone.count([bucket])
+    with later(86_400):
+        for _ in range(2):
+            assert rates.alone.wait([bucket]) == 0
+            rates.alone.count([bucket])
+        assert rates.alone.wait([bucket]) > 0
+
+
 async def test_what_a_process_counted_alone_holds_when_redis_is_back(client: Any) -> None:
     bucket = a_bucket(burst=1)
     async with connect_async("redis://127.0.0.1:1") as nowhere:

@@ -79,6 +79,14 @@ def test_what_was_set_aside_is_replaced_by_what_was_spent(client: Redis) -> None
     assert purse.reserve(person, 40, 70) is not None
 
 
+def test_what_is_no_one_s_counts_for_the_system_alone(client: Redis) -> None:
+    purse = Purse(client, Limits(10, 10), PLENTY)
+    reserved = purse.reserve("", 11, 11)
+    assert reserved is not None
+    assert [key.rpartition(":")[2] for key in reserved.keys] == [spend.SYSTEM]
+    purse.settle(reserved, 0, 0)
+
+
 async def test_a_broker_that_hangs_stops_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spend, "_PATIENCE", 0.05)
     done = asyncio.Event()

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 from functions.userinfo import db as userinfo
 from shared.db import Database
@@ -120,6 +121,11 @@ async def _not_ours(world: World) -> list[int]:
     return sorted(keys.index(key) for key in await userinfo.select_not_ours(world.conn, keys))
 
 
+async def _of_no_known_day(world: World) -> Any:
+    """When somebody changed their profile last whose id says no time."""
+    return (await userinfo.select_profile(world.conn, uuid4())).updated_at
+
+
 async def _settings(world: World) -> list[userinfo.Settings]:
     await userinfo.upsert_settings(world.conn, world.id("kim"), userinfo.Settings(False, "en", "dark"))
     return [await userinfo.select_settings(world.conn, world.id(who)) for who in ("kim", "lee", "no one")]
@@ -135,6 +141,7 @@ READS: list[Read] = [
     ("select_profile", _states, ["pending", "failure", "success", "none"]),
     ("select_public_profile", lambda w: userinfo.select_public_profile(w.conn, w.id("kim")), "kim"),
     ("select_public_profile", lambda w: userinfo.select_public_profile(w.conn, w.id("no one")), None),
+    ("select_profile", _of_no_known_day, None),
     ("select_settings", _settings, [userinfo.Settings(False, "en", "dark"), *[userinfo.Settings()] * 2]),
     ("select_avatar", lambda w: userinfo.select_avatar(w.conn, w.id("kim-1")), "kim-1"),
     ("select_avatar", lambda w: userinfo.select_avatar(w.conn, w.id("kim-shown")), None),
