@@ -159,6 +159,14 @@ def deploy(cluster: Cluster, plan: Plan, env: str = "prod", said: list[str] | No
                 *(TOLD["after"], "ConfigMap record-api-waste"),
             ],
         ),
+        # The same image: its migrations have run.
+        (
+            Plan([entry("api-waste", "manifests")]),
+            [
+                *("Deployment api-waste", "Deployment api-waste-search", "ServiceAccount api-waste", "Service api-waste"),
+                "ConfigMap record-api-waste",
+            ],
+        ),
         # A service with nothing to take away, and a worker, whose schema others bring up to date.
         (
             Plan([entry("api-auth", "new", None)]),

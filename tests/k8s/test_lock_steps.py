@@ -1,15 +1,17 @@
 """The lock's own steps, on Leases as an API server keeps them: who is dead, what a renewal keeps, what is given back"""
 
+import argparse
 import os
 import signal
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from k8s.programs import lock
+from k8s.programs import deploy, lock, rotate, secrets
 from k8s.programs.cluster import Cluster, ClusterError
 from k8s.programs.lock import LASTS, Locked, _is_dead, _Lock
 from k8s.programs.templates import Document
@@ -279,3 +281,24 @@ def test_the_times_are_those_of_our_clock() -> None:
     holding(leases).take()
     assert leases.lease is not None
     assert before <= datetime.fromisoformat(leases.lease["spec"]["renewTime"]) <= clock.now()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [(deploy, []), (rotate, ["grafana"]), (secrets, ["init"])],
+    ids=["deploy", "rotate", "secrets"],
+)
+def test_whatever_changes_the_cluster_does_so_alone(
+    command: ModuleType, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def held(cluster: Cluster, what: str) -> None:
+        raise Locked(f"another is at work, and no {what}")
+
+    monkeypatch.setattr(command, "alone", held)
+    monkeypatch.setattr(command, "chosen", lambda args: Leases())
+    monkeypatch.setattr(command, "make_namespaces", lambda cluster: None, raising=False)
+    monkeypatch.setattr(command, "current", lambda checkout: True, raising=False)
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    assert command.main(parser.parse_args(words)) == 1
+    assert "another is at work" in capsys.readouterr().err

@@ -105,6 +105,9 @@ def test_all_that_does_not_fit_is_told_together(
 
 def test_postgresql_has_a_connection_for_each_that_may_come_and_some_for_who_looks(tmp_path: Path) -> None:
     services = list(load_services().values())
+    # Beside each worker is a syncer, with a connection of its own.
+    [worker] = [one for one in services if one.name == "worker-ai"]
+    assert connections([worker]) == {"worker-ai": worker.run.replicas * (worker.database.pool + 1)}
     every = sum(connections(services).values())
     conf = tmp_path / "k8s/base/postgres/postgresql.conf"
     conf.parent.mkdir(parents=True)

@@ -57,6 +57,7 @@ class World(Cluster):
         for found in self.objects.values():
             put_reads([SETTINGS, found], self.held)
         self.pods = {place: self.environment(place) for place in READ}
+        self.rolling: set[tuple[str, str, str]] = set()
         self.steps: list[str] = []
         self.at, self.meanwhile = at, meanwhile
 
@@ -106,8 +107,14 @@ class World(Cluster):
         place = (kind, name, space)
         assert change["spec"]["template"].keys() == {"metadata"}, "the rest is whoever's it is"
         self.objects[place]["spec"]["template"]["metadata"] |= change["spec"]["template"]["metadata"]
-        self.pods[place] = self.environment(place)
+        self.rolling.add(place)  # old pods run until it has been waited for
         self.step(f"roll {name}")
+
+    def rolled_out(self, kind: str, name: str, space: str) -> None:
+        if (place := (kind, name, space)) in self.rolling:
+            self.rolling.remove(place)
+            self.pods[place] = self.environment(place)
+            self.step(f"{name} runs")
 
     # The servers
 
@@ -191,7 +198,10 @@ def _servers(monkeypatch: pytest.MonkeyPatch) -> None:
         world.logins.pop(f"{role}_next", None)
         world.step("no second login")
 
-    for made in (make_next, change_password, drop_next):
+    def await_rollout(world: World, kind: str, name: str, space: str, patience: Patience) -> None:
+        world.rolled_out(kind, name, space)
+
+    for made in (make_next, change_password, drop_next, await_rollout):
         monkeypatch.setattr(rotate, made.__name__, made)
     monkeypatch.setattr(rotate, "load_services", lambda: SERVICES)
     monkeypatch.setattr(rotate, "ask_secrets", lambda cluster: deepcopy(cluster.held))
