@@ -155,3 +155,11 @@ def test_a_function_whose_message_goes_to_another_service_is_refused(monkeypatch
     monkeypatch.setattr(loader, "_import", lambda _: SimpleNamespace(**{function.name: elsewhere}))
     with pytest.raises(LoadError, match=f"{function.name}.py: its message goes to ai, not to storage"):
         load_queue_functions(service, StubBroker())
+
+
+def test_what_no_import_would_find_is_no_function_s_file(tmp_path: Path) -> None:
+    for name in ("sound.py", "sound copy.py", "2nd.py", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / ".#sound.py").symlink_to("somebody@somewhere")  # an editor's lock
+    (tmp_path / "gone.py").symlink_to("nowhere.py")
+    assert loader._files(tmp_path) == [tmp_path / "sound.py"]

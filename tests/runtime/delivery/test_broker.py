@@ -282,6 +282,7 @@ def test_a_broker_that_is_away_is_a_redis_error_within_seconds(free_port: int, q
     broker = Broker(f"redis://127.0.0.1:{free_port}")
     with pytest.raises(redis.RedisError):
         broker.publish([message(queue)])
+    broker.stop_waiting()  # a stop goes on without it
     broker.close()
 
 

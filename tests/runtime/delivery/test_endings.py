@@ -350,6 +350,7 @@ def test_what_is_written_last_is_sent_before_a_worker_has_stopped(
     stopping.join(0.1)
     go_on.set()
     stopping.join()
+    assert worker.limits._loop.state == "stopped"
     assert worker.broker.depth(f"{worker.queue}-owner") == 1
     assert worker.broker.depth(worker.queue) == 0
 
@@ -363,9 +364,12 @@ def test_a_function_knows_until_when_it_may_run_and_its_failure_can_be_stored(wo
 
     worker._functions["act"] = call(fail, seconds=20.0)
     before = clock.now()
-    found, began = run(worker.service, work(worker), worker.limits)
+    one, theirs = work(worker), f"00-{'1' * 32}-{'2' * 16}-01"
+    one = msgspec.structs.replace(one, sent=msgspec.structs.replace(one.sent, traceparent=theirs))
+    found, began = run(worker.service, one, worker.limits)
     assert (found.status, found.error) == ("failure", "no-image: It is no image.")
     [task] = told
+    assert task.traceparent[:35] == theirs[:35] != task.traceparent, "a part of the same trace"
     assert task.deadline == datetime.fromisoformat(began) + timedelta(seconds=20)
     assert before <= datetime.fromisoformat(began) <= datetime.fromisoformat(found.completed_at)
 
