@@ -1,6 +1,8 @@
 """What S3 refuses has one status by its code, wherever it is said: clients decide by it whether they try again."""
 
 import ast
+import asyncio
+import threading
 from typing import Any
 
 from emulator.servers.s3.wire import MAX_BODY, OWN_NAMES, Response, Wire, _environ
@@ -61,3 +63,39 @@ def test_a_header_with_an_underscore_does_not_pass_for_the_one_with_a_dash() -> 
     found = {name: value for name, value in environ.items() if name.startswith("HTTP_")}
     assert found == {"HTTP_X_AMZ_DATE": "signed", "HTTP_X_AMZ_META_A_B": "c"}
     assert environ[OWN_NAMES] == {"HTTP_X_AMZ_META_A_B": "x-amz-meta-a_b"}
+
+
+async def test_forms_take_turns_and_hold_up_no_one_who_asks_for_something_else() -> None:
+    at_once, counting, go_on = [0], threading.Lock(), threading.Event()
+    inside = 0
+
+    def answer(environ: Any) -> Response:
+        nonlocal inside
+        if environ["REQUEST_METHOD"] == "POST":
+            with counting:
+                inside += 1
+                at_once.append(inside)
+            assert go_on.wait(60)
+            with counting:
+                inside -= 1
+        return Response("")
+
+    async def ask(method: str) -> None:
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(_: Any) -> None:
+            """To no one."""
+
+        scope = {"method": method, "raw_path": b"/eco2", "query_string": b"", "server": None, "client": None}
+        scope |= {"http_version": "1.1", "scheme": "http", "headers": [(b"content-type", b"multipart/form-data")]}
+        await wire(scope, receive, send)
+
+    wire = Wire(answer)
+    forms = [asyncio.create_task(ask("POST")) for _ in range(5)]
+    while max(at_once) < 2:  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(0.001)
+    await ask("GET")
+    go_on.set()
+    await asyncio.gather(*forms)
+    assert max(at_once) == 2

@@ -472,7 +472,9 @@ def test_a_damaged_file_is_found_at_the_start_and_said_and_the_work_goes_on(
 
 
 @pytest.mark.parametrize(
-    "value", ["\x00", {"a\x00": 1}, [float("nan")], {"a": float("-inf")}, "\ud800", "x" * (5 << 20)], ids=range(6)
+    "value",
+    ["\x00", ("\x00",), {"a\x00": 1}, [float("nan")], {"a": float("-inf")}, "\ud800", "x" * (5 << 20)],
+    ids=range(7),
 )
 def test_what_jsonb_refuses_is_not_json(value: object) -> None:
     with pytest.raises(NotJson):
