@@ -6,10 +6,11 @@ import pytest
 from functions.chat_llm import db as sql
 from functions.chat_llm.erase_person import erase_person
 from shared.db import Database
+from shared.errors import Unavailable
 from shared.ids import new_id
 from shared.messages import ErasePerson
 from shared.progress import Publisher, stream
-from shared.redis import connect
+from shared.redis import connect, connect_async
 from tests.chat_llm.conftest import BASE, Asked, ask, failure, give, success
 from tests.conftest import Person, Take
 from tests.support import left_of
@@ -50,6 +51,16 @@ async def test_wherever_an_answer_is_a_deletion_leaves_nothing_of_it(
         assert await left_of(chat, word) == []
     with connect(broker_url) as redis:
         assert redis.exists(stream(asked.reply)) == 0
+
+
+async def test_without_the_broker_nothing_is_erased_yet_and_all_of_it_later(
+    client: httpx.AsyncClient, person: Person, chat: Database
+) -> None:
+    asked = await ask(client, person, chat, "내 질문")
+    async with connect_async("redis://127.0.0.1:1") as nowhere:
+        with pytest.raises(Unavailable):
+            await erase_person(ErasePerson(person.id), chat, nowhere)
+    assert (await client.get(asked.path, headers=person.headers)).status_code == 200
 
 
 async def test_erasing_a_person_deletes_all_of_theirs_and_nothing_else(

@@ -431,6 +431,12 @@ async def test_a_revocation_by_a_process_whose_clock_lags_is_read_too(
         await redis.delete(identity.REVOKED_KEY)
 
 
+def test_what_is_no_session_s_id_hides_none_of_those_beside_it(verifier: Verifier) -> None:
+    before, behind, now = uuid4(), uuid4(), clock.time()
+    verifier._take([(str(before), now), ("no session", now), (str(behind), now)])
+    assert set(verifier._revoked) == {before, behind}
+
+
 def test_a_revocation_by_a_process_whose_clock_goes_ahead_hides_no_later_one(verifier: Verifier) -> None:
     since = verifier._take([(str(uuid4()), clock.time() + 10 * identity.OVERLAP)])
     assert float(since) < clock.time()
