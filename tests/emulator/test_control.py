@@ -151,10 +151,15 @@ def test_where_none_runs_it_is_said_which_way(state: State) -> None:
     state.write_json(control.FILE, {"pid": os.getpid()})
     with pytest.raises(NotRunning, match="`eco2 up` starts it"):
         control.find(state)
+    whole = {"pid": os.getpid(), "gateway": "", "control": 1, "token": "x"}
     with state.lock():
-        with pytest.raises(StartError, match=f"is damaged, though an emulator .pid {os.getpid()}. runs") as damaged:
-            control.find(state)
-        assert not isinstance(damaged.value, NotRunning)
+        state.write_json(control.FILE, whole)
+        assert control.find(state) == whole
+        for lost in whole:
+            state.write_json(control.FILE, {name: value for name, value in whole.items() if name != lost})
+            with pytest.raises(StartError, match=f"is damaged, though an emulator .pid {os.getpid()}. runs") as damaged:
+                control.find(state)
+            assert not isinstance(damaged.value, NotRunning)
         (state.path / control.FILE).unlink()
         with pytest.raises(Between, match="just starting, or ending"):
             control.find(state)

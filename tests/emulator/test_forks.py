@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -173,3 +174,11 @@ async def test_a_program_s_end_is_waited_for_while_everything_else_goes_on(tmp_p
         await waiting
         await forks.exited(process)
     assert (process.returncode, descriptors()) == (-signal.SIGKILL, before)
+
+
+def test_of_one_that_has_ended_the_number_may_be_another_s_and_gets_no_signal() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as another:
+        ended = Forked(another.pid, None)
+        ended.end(0)
+        ended.kill()
+        assert another.communicate(b"here") == (b"here", None)

@@ -218,6 +218,21 @@ async def test_a_paused_part_can_be_resumed_renewed_and_killed(world: World) -> 
     await until(lambda: keeper.state == "ready" and pid_of(keeper) != first)
 
 
+async def test_a_paused_part_stands_with_all_that_it_has_started(world: World) -> None:
+    child = (
+        "import pathlib, subprocess, sys; one = subprocess.Popen([sys.executable, '-S', '-c', 'input()'], stdin=-1);"
+    )
+    tell = "pathlib.Path(sys.argv[1]).write_text(str(one.pid)); one.wait()"
+    keeper = world.add("one", child + tell)
+    world.fleet.begin()
+    await until(lambda: keeper.state == "ready" and (world.folder / "one").read_text() != "")
+    pid = int((world.folder / "one").read_text())
+    keeper.pause()
+    await until(lambda: state_of(pid) == "standing")
+    keeper.resume()
+    await until(lambda: state_of(pid) == "runs")
+
+
 @pytest.mark.parametrize("asked", ["stop", "renew"])
 @pytest.mark.parametrize(
     ("program", "grace", "ended_by"),

@@ -37,6 +37,8 @@ async def test_a_new_default_takes_over_from_the_old_one(location: httpx.AsyncCl
     assert await defaults(location, person) == ["둘째"]
     await location.patch(f"{PLACES}/{third['id']}", json={"is_default": True}, headers=person.headers)
     assert await defaults(location, person) == ["셋째"]
+    await location.patch(f"{PLACES}/{second['id']}", json={"is_default": False}, headers=person.headers)
+    assert await defaults(location, person) == ["셋째"], "who is none stays none, and takes nothing away"
     await location.patch(f"{PLACES}/{third['id']}", json={"is_default": False}, headers=person.headers)
     assert await defaults(location, person) == []
     await location.delete(f"{PLACES}/{second['id']}", headers=person.headers)
