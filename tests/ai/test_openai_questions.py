@@ -104,3 +104,14 @@ def test_whatever_goes_wrong_the_embedded_provider_answers(
 def test_a_failure_before_the_first_token_is_tried_again(openai_task: AtWork, known: Calls, stub: Stub) -> None:
     stub.rules = [Rule(times=1, status=503), Rule(content="이렇게 버려요")]
     assert openai_task.ask("우유팩은 어떻게 버려요?").record.provider == "openai"
+
+
+def test_what_keeps_people_safe_comes_before_the_model_s_first_word(
+    openai_task: AtWork, known: Calls, stub: Stub
+) -> None:
+    stub.rules = [Rule(content="하나 둘")]
+    result = openai_task.ask("부탄가스 캔에서 가스가 새요. 어떻게 버려요?")
+    said = [text for _, text in tokens(openai_task)]
+    assert result.record.provider == "openai"
+    assert "119" in said[0]
+    assert (said[1:], "".join(said)) == (["하나", " 둘"], result.payload.text)
