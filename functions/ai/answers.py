@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functions.ai import parts, photo_answers, polarity
 from functions.ai.interfaces import Question
 from functions.ai.retrieval import Category, Center, Item, Neighbours, Rules
-from functions.ai.short_answers import answering, of_kind, said_later
+from functions.ai.short_answers import answering, of_kind, outdoors, said_later
 from functions.ai.understood import Understood
 from functions.ai.vocabulary import ASPECTS, COLLECTIONS, TEXTS
 from shared.errors import Unavailable
@@ -55,7 +55,7 @@ def first(understood: Understood, question: Question) -> list[str]:
     if understood.collection is not None:
         return [_of_collection(understood.collection.answers, understood)]
     if "outdoors" in understood.aspects and len(understood.items) != 1:
-        return [texts["outdoors"]]
+        return [outdoors(understood)]
     lines = photo_answers.said(understood, texts) if understood.photo is not None else []
     if len(understood.items) == 1 and not understood.why:
         item = understood.items[0]

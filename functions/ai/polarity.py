@@ -22,6 +22,7 @@ NOT_RECYCLED = {"general", "bulky", "food"}
 _NOT_INTO = re.compile(
     r"^(?:네|Yes), [^.]*(?:수거함|봉투|통|함)에 (?:넣|버리)지 (?:말|않|마)|^Yes, [^.]*\bnot (?:in|into) "
 )
+_BY_MARK = re.compile(r"표시에 따라|\bby its mark\b")
 _YET = re.compile(r"^((?:네|아니요), )다만 ")
 _GENERAL = re.compile("종량제|일반쓰레기|pay-as-you-throw|general waste")
 
@@ -138,6 +139,9 @@ def binned(line: str, category: str, understood: Understood) -> str:
     if _of_some(line, understood):
         return worded(line, False, understood)
     there = understood.bin in {category, *(category for *_, category in bin_names.named_in(plain(line)))}
+    if there and _BY_MARK.search(line):
+        # "컵라면 용기 종이인가요": of several stuffs, and the mark says which.
+        return bare(line)
     if not there or _NOT_INTO.search(line):
         # "네, 다만 폐건전지 수거함에 넣지 말고 …"
         return worded(_YET.sub(r"\1", line), False, understood)

@@ -7,7 +7,7 @@ from functions.ai import polarity, ways
 from functions.ai.facts import plain, what_if
 from functions.ai.retrieval import Category, Item
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import ASPECT_OF_PART, ASPECTS, LINES_OF, PART_WORDS, TEXTS, TOPICS, WHERE
+from functions.ai.vocabulary import ASPECT_OF_PART, ASPECTS, LINES_OF, PART_WORDS, ROLES, TEXTS, TOPICS, WHERE
 from shared.waste_types import RECYCLED
 
 
@@ -87,9 +87,7 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
     if aspect is None:
         return []
     if aspect == "outdoors":
-        line = TEXTS[language]["outdoors"]
-        # "길에 두면 안 되죠?" is agreed to.
-        return [polarity.worded(line, False, understood, "outdoors") if understood.polar else line]
+        return [outdoors(understood)]
     if aspect == "handed":
         return _handed(item, understood)
     intact = set(understood.cases) <= {"faulty"}
@@ -119,6 +117,12 @@ def _about(item: Item, aspect: str | None, understood: Understood) -> list[str]:
         # "펌프도 통째로 플라스틱에 넣나?"
         return _about(item, "bin", understood)
     return [polarity.instructed(line, aspect, understood) for line in own[:1]]
+
+
+def outdoors(understood: Understood) -> str:
+    """That nothing is dumped where it is not collected, whatever it is: "길에 두면 안 되죠?" is agreed to."""
+    line = TEXTS[understood.language]["outdoors"]
+    return polarity.worded(line, False, understood, "outdoors") if understood.polar else line
 
 
 def _lid_goes_along(line: str, understood: Understood) -> bool | None:
@@ -171,6 +175,10 @@ def asked_of(item: Item, understood: Understood) -> str | None:
         if not item.answer("moisture", "ko"):
             unasked = set() if "말" in item.answer("rinse", "ko") else {"rinse"}
         aspects = tuple(one for one in aspects if one not in unasked)
+    wet = {"recycle", "rain"} <= set(aspects) and not ROLES.on_the_way.within(understood.text)
+    if wet and _NOT_WET.match(item.answer("rain", "ko")):
+        # "택배 상자 젖었는데 재활용 돼?": wet, it does not go where it goes dry.
+        aspects = tuple(one for one in aspects if one != "recycle")
     itself = _itself(item)
     # "테이프는?" asks nothing about a tape on the tape.
     aspects = tuple(one for one in aspects if one not in itself or polarity.affirms(item.answer(one, "ko")))
@@ -197,6 +205,7 @@ def _itself(item: Item) -> set[str]:
 
 _FITS = re.compile(r"봉투|\bbag\b")
 _RAINS = re.compile(r"비[가 ]|장마|눈 오|\brain|[씻헹]")
+_NOT_WET = re.compile("아니요, 젖으면 재활용이 안 됩니다")
 _WHICH_BAG = re.compile(r"(?:어느|어떤|무슨) 봉[투지]|\b(?:which|what) (?:kind of )?bag\b")
 _BY_STEPS = {"empty", "moisture"}
 _ALIKE = {"bin", "outdoors", "handed"}
@@ -217,7 +226,7 @@ def of_kind(category: Category, understood: Understood) -> list[str]:
     language = understood.language
     aspect = next(iter(understood.aspects), None)
     if aspect is None or aspect == "outdoors":
-        return [] if aspect is None else [TEXTS[language]["outdoors"]]
+        return [] if aspect is None else [outdoors(understood)]
     steps = category.steps(language)
     if aspect in _OUTCOMES:
         wanted = {"bag": "general", "food": "food"}.get(aspect, understood.bin)
