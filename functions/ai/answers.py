@@ -15,14 +15,15 @@ from shared.waste_types import RECYCLED
 _COLLECTED = [line for one in COLLECTIONS for lines in one.answers.values() for line in lines.values()]
 FIXED = frozenset([*(text for texts in TEXTS.values() for text in texts.values()), *_COLLECTED])
 """Every sentence of ours beside the items' own lines, the situations' lines and the yes or no before one."""
-OFF_TOPIC = frozenset(texts[name] for texts in TEXTS.values() for name in ("off", "greeted"))
+_NO_QUESTION = ("greeted", "thanked", "despairs")
+OFF_TOPIC = frozenset(texts[name] for texts in TEXTS.values() for name in ("off", *_NO_QUESTION))
 
 
 def say(understood: Understood, question: Question, neighbours: Neighbours) -> Iterator[str]:
     """The answer's pieces, in their order."""
     texts = TEXTS[understood.language]
     if not understood.on_topic:
-        yield texts["greeted" if understood.rule == "greeted" else "off"]
+        yield texts[understood.rule if understood.rule in _NO_QUESTION else "off"]
         return
     lead = "\n".join(first(understood, question))
     yield lead

@@ -1,6 +1,6 @@
 """The rule for what is dangerous, and what it goes by: the text, the thing's own name, what was spoken of or shown."""
 
-from functions.ai import lists
+from functions.ai import dangers, lists
 from functions.ai.asking import Asking
 from functions.ai.facts import plain
 from functions.ai.understood import Understood
@@ -10,8 +10,24 @@ from functions.ai.vocabulary import MATERIALS, SITUATIONS, Situation
 def in_danger(ask: Asking) -> Understood | None:
     """Something dangerous: its line comes first, whatever else is asked."""
     situation = ask.scene.facts.situation or _danger_of_before(ask) or _danger_by_name(ask)
-    if situation is None:
+    return (_heard(ask, situation) if situation else None) or _judged(ask)
+
+
+def _judged(ask: Asking) -> Understood | None:
+    """ "코가 매워": no words of ours, and still a danger by how it is written. Rules follow of what is asked about, or of a thing
+    that became another one ("형광등 떨어뜨려서 와장창").
+    """
+    asks = ask.scene.leans or (bool(ask.scene.named) and ask.scene.on_topic)
+    name = dangers.judged(ask.question.text, asks=asks)
+    if name is None:
         return None
+    situation = next(one for one in SITUATIONS if one.name == name)
+    items = [one.item for one in ask.scene.things] if asks else ask.called(situation.item) if situation.instead else []
+    return ask.understood("in_danger", () if situation.always else items, situation=situation, near=False)
+
+
+def _heard(ask: Asking, situation: Situation) -> Understood | None:
+    """Words of a danger, where it is one of what is thrown away."""
     if situation.always:
         return ask.understood("in_danger", situation=situation, near=False)
     if ask.scene.elsewhere and not ask.scene.about and not ask.scene.facts.state:

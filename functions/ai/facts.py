@@ -148,6 +148,8 @@ class Facts(Struct, frozen=True, dict=True):
     still_on = _told(TOPICS.still_on)
     figurative = _told(TOPICS.figurative)
     greets = _told(TOPICS.greetings)
+    thanks = _told(TOPICS.thanks)
+    despairs = _told(TOPICS.despair)
     may = _told(TOPICS.may)
     """Whether it asks if something may be done, rather than must."""
     reason = _told(TOPICS.reason)

@@ -43,6 +43,11 @@ def gives_orders(ask: Asking) -> Understood | None:
     return None
 
 
+def despairs(ask: Asking) -> Understood | None:
+    """ "내 인생이 쓰레기 같아": whoever speaks so of themselves, whatever they name."""
+    return ask.understood("despairs", on_topic=False, near=False) if ask.scene.facts.despairs else None
+
+
 def thrown_away_in_words(ask: Asking) -> Understood | None:
     """ "나쁜 습관을 버리는 법": nothing that a bin takes; food waste is meant as it is said."""
     if ask.scene.facts.figurative and not (ask.scene.named or "food" in ask.scene.aspects):
@@ -54,7 +59,12 @@ def greeted(ask: Asking) -> Understood | None:
     """ "안녕?": a greeting without a thing."""
     scene = ask.scene
     says_more = scene.named or scene.about or scene.aspects or scene.facts.cases or scene.facts.refers
-    if scene.facts.greets and (not says_more or TOPICS.greetings.is_all(scene.facts.text.rstrip("?!.~ "))):
+    fact = scene.facts
+    asks = scene.named or scene.aspects or fact.polar or fact.open or fact.asks_where or fact.refers
+    if fact.thanks and not asks:
+        # "덕분에 잘 버렸어요"
+        return ask.understood("thanked", on_topic=False, near=False)
+    if fact.greets and (not says_more or TOPICS.greetings.is_all(fact.text.rstrip("?!.~ "))):
         return ask.understood("greeted", on_topic=False, near=False)
     return None
 
@@ -238,6 +248,7 @@ def off_topic(ask: Asking) -> Understood:
 
 
 RULES: tuple[Callable[[Asking], Understood | None], ...] = (
+    despairs,
     gives_orders,
     thrown_away_in_words,
     greeted,

@@ -35,12 +35,15 @@ class Material(Phrases, kw_only=True):
 
 
 class Situation(Struct, forbid_unknown_fields=True, dict=True):
-    """A danger: when it is there, what is to be done first, and the item whose rules follow."""
+    """A danger: when it is there, what is to be done first, and the item whose rules follow.
 
-    item: str
-    all: list[list[str]]
+    Where no words are given, its letters alone tell of it (`dangers.py`).
+    """
+
     ko: str
     en: str
+    item: str = ""
+    all: list[list[str]] = []
     unless: list[str] = []
     instead: bool = False
     always: bool = False
@@ -50,7 +53,7 @@ class Situation(Struct, forbid_unknown_fields=True, dict=True):
         return self.en if language == "en" else self.ko
 
     def there(self, text: str) -> bool:
-        return all(words.within(text) for words in self._all) and not self._unless.within(text)
+        return bool(self.all) and all(words.within(text) for words in self._all) and not self._unless.within(text)
 
     @cached_property
     def _all(self) -> list[Words]:

@@ -10,7 +10,7 @@ from functions.ai.photo_answers import Noun
 from functions.ai.questions import EmbeddedQuestions
 from functions.ai.retrieval import Center, Neighbours
 from functions.ai.understood import Understood
-from functions.ai.vocabulary import TEXTS
+from functions.ai.vocabulary import SITUATIONS, TEXTS
 from shared.calls import Calls
 from shared.item_ids import item_id
 from shared.messages import Candidate, Photo, Place, Turn
@@ -347,6 +347,35 @@ def test_a_fee_names_the_thing_and_a_free_pickup_is_known(known: Calls) -> None:
 def test_orders_to_us_are_declined_without_an_item(known: Calls, text: str) -> None:
     answer = ask(known, text)
     assert (answer.text in answers.OFF_TOPIC, answer.record.sources) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("고마워 덕분에 잘 버렸어요", "thanked"),
+        ("thanks a lot", "thanked"),
+        ("안녕하세요", "greeted"),
+        ("내 인생이 쓰레기 같아", "despairs"),
+        ("요즘은 살기 싫다", "despairs"),
+        ("my life is a trash fire", "despairs"),
+    ],
+)
+def test_thanks_and_despair_have_lines_of_their_own(known: Calls, text: str, said: str) -> None:
+    answer = ask(known, text)
+    language = "en" if text.isascii() else "ko"
+    assert (answer.text, answer.record.sources) == (TEXTS[language][said], [])
+
+
+def test_thanks_before_a_question_are_no_answer_to_it(known: Calls) -> None:
+    answer = ask(known, "고마워요 그럼 우유팩은 어떻게 버려요?")
+    assert [source.name for source in answer.record.sources] == ["우유팩"]
+
+
+def test_a_danger_without_a_word_of_ours_comes_first_and_the_thing_that_is_asked_about_follows(known: Calls) -> None:
+    answer = ask(known, "시멘트 가루가 쏟아졌어")
+    lines = {situation.name: situation.ko for situation in SITUATIONS}
+    assert (first(answer), [source.name for source in answer.record.sources]) == (lines["dust"], ["시멘트"])
+    assert first(ask(known, "화장실 청소하다가 코가 매워")) == lines["fumes"]
 
 
 def test_a_question_about_a_photo_is_about_what_it_shows(known: Calls) -> None:

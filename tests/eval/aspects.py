@@ -6,7 +6,8 @@ often it is right about each tenth of the lines when it was trained on the other
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -52,39 +53,41 @@ def train(given: Sequence[marked.Line], begin: AspectsFile | None = None) -> Asp
     wanted = np.array([[line.aspect == kind for kind in kinds] for line in given], dtype=float)
     nothing = chr(ZERO) * len(kinds)
     known = [begin.weights.get(one, nothing) for one in kept] + [begin.biases] if begin else []
-    weights, biases = fit(features, wanted, _numbers(known or [nothing] * (len(kept) + 1)))
-    rows = [_letters(row) for row in weights]
+    start = numbers(known or [nothing] * (len(kept) + 1))
+    weights, biases = fit(features, wanted, start, np.ones(len(given)), RIDGE)
+    rows = [letters(row) for row in weights]
     return AspectsFile(
         revision=1,
         command=COMMAND,
         data_sha256=linear.data_hash(given),
         kinds=tuple(kinds),
-        biases=_letters(biases),
+        biases=letters(biases),
         weights={one: row for one, row in zip(kept, rows, strict=True) if row != nothing},
     )
 
 
-def fit(features: "csr_array", wanted: Floats, begin: Floats) -> tuple[Floats, Floats]:
+def fit(features: "csr_array", wanted: Floats, begin: Floats, counts: Floats, ridge: float) -> tuple[Floats, Floats]:
     """Weights [features, kinds] and biases [kinds]: their sums over an example are the logarithms of its kinds' odds.
 
-    The search begins at `begin` [features + 1, kinds], whose last row is of biases.
+    The search begins at `begin` [features + 1, kinds], whose last row is of biases. Each example `counts` so much.
 
     Raises:
         ValueError: the search has not come to the minimum.
     """
     from scipy.optimize import minimize
 
-    (examples, kinds), size = wanted.shape, features.shape[1]
+    kinds, size = wanted.shape[1], features.shape[1]
+    share = counts / counts.sum()
 
-    def loss(numbers: Floats) -> tuple[float, Floats]:
-        weights, biases = numbers[: size * kinds].reshape(size, kinds), numbers[size * kinds :]
+    def loss(point: Floats) -> tuple[float, Floats]:
+        weights, biases = point[: size * kinds].reshape(size, kinds), point[size * kinds :]
         sums = features @ weights + biases
         sums -= sums.max(axis=1, keepdims=True)
         chances = np.exp(sums)
         total = chances.sum(axis=1, keepdims=True)
-        off = (chances / total - wanted) / examples
-        value = (np.log(total[:, 0]) - (sums * wanted).sum(axis=1)).mean() + RIDGE / 2 * (weights**2).sum()
-        return float(value), np.append((features.T @ off + RIDGE * weights).ravel(), off.sum(axis=0))
+        off = (chances / total - wanted) * share[:, None]
+        value = share @ (np.log(total[:, 0]) - (sums * wanted).sum(axis=1)) + ridge / 2 * (weights**2).sum()
+        return float(value), np.append((features.T @ off + ridge * weights).ravel(), off.sum(axis=0))
 
     # Few earlier steps are kept in mind: with a quarter of a million numbers each takes more than the steps that it saves.
     options = {"maxiter": 2000, "maxfun": 4000, "gtol": _FLAT, "ftol": 0, "maxcor": 4}
@@ -94,12 +97,12 @@ def fit(features: "csr_array", wanted: Floats, begin: Floats) -> tuple[Floats, F
     return found.x[: size * kinds].reshape(size, kinds), found.x[size * kinds :]
 
 
-def _letters(numbers: Floats) -> str:
+def letters(numbers: Floats) -> str:
     levels = np.clip(np.rint(numbers / LEVEL), -_MOST, _MOST).astype(int)
     return "".join(chr(ZERO + level) for level in levels)
 
 
-def _numbers(rows: Sequence[str]) -> Floats:
+def numbers(rows: Sequence[str]) -> Floats:
     return np.array([[(ord(letter) - ZERO) * LEVEL for letter in row] for row in rows])
 
 
@@ -117,10 +120,10 @@ def differs(one: AspectsFile, other: AspectsFile) -> str:
     return f"a number by {most} levels" if most > 1 else ""
 
 
-def write(file: AspectsFile) -> None:
+def write(file: AspectsFile, path: Path) -> None:
     whole = msgspec.json.encode(msgspec.structs.replace(file, weights={})).decode().removesuffix("{}}")
     lines = [msgspec.json.encode({name: row}).decode()[1:-1] for name, row in file.weights.items()]
-    FILE.write_text(whole + "{\n" + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
+    path.write_text(whole + "{\n" + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
 
 
 def leave_out() -> None:
@@ -137,16 +140,18 @@ def leave_out() -> None:
         print(f"chances of {least}: {len(sure)} of {len(results)} lines, right {sum(sure) / len(sure):.3f}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
+def main(command: str, about: str, path: Path, make: Callable[[], AspectsFile], leave_out: Callable[[], None]) -> int:
+    """A classifier's command: train it and write its file, or print how right it is about what it was not trained on."""
+    parser = argparse.ArgumentParser(prog=command, description=about.splitlines()[0])
     parser.add_argument("--leave-out", action="store_true", help="train without each part in turn; write nothing")
     if parser.parse_args().leave_out:
         leave_out()
         return 0
-    write(file := train(texts()))
-    print(f"{FILE.name}: {len(file.weights)} weights, {FILE.stat().st_size} bytes")
+    file = make()
+    write(file, path)
+    print(f"{path.name}: {len(file.weights)} weights, {path.stat().st_size} bytes")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(COMMAND, __doc__ or "", FILE, lambda: train(texts()), leave_out))
