@@ -14,15 +14,17 @@ def in_danger(ask: Asking) -> Understood | None:
 
 
 def _judged(ask: Asking) -> Understood | None:
-    """ "코가 매워": no words of ours, and still a danger by how it is written. Rules follow of what is asked about, or of a thing
-    that became another one ("형광등 떨어뜨려서 와장창").
+    """ "코가 매워": no words of ours, and still a danger by how it is written. Rules follow of what is named, or else of
+    what is dangerous by its kind.
     """
     asks = ask.scene.leans or (bool(ask.scene.named) and ask.scene.on_topic)
     name = dangers.judged(ask.question.text, asks=asks)
     if name is None:
         return None
     situation = next(one for one in SITUATIONS if one.name == name)
-    items = [one.item for one in ask.scene.things] if asks else ask.called(situation.item) if situation.instead else []
+    items = [one.item for one in ask.scene.things]
+    if not items and situation.instead:
+        items = ask.called(situation.item)
     return ask.understood("in_danger", () if situation.always else items, situation=situation, near=False)
 
 
