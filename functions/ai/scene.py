@@ -179,7 +179,7 @@ def _aspects(fact: Facts, things: list[Mention], mentioned: list[Mention]) -> tu
     heard = sorted(asked, key=lambda one: one not in first)
     starts = {one.start for one in things}
     names = [(one.start, one.end, one.start not in starts) for one in mentioned]
-    return judge.asked(heard, fact.text, names, follows=bool(fact.said))
+    return judge.asked(heard, fact, names, follows=bool(fact.said))
 
 
 def _elsewhere(text: str, mentioned: list[Mention]) -> bool:

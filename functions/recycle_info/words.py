@@ -108,10 +108,8 @@ def read(query: str) -> Asked:
     core = "".join(kept)[:LONGEST]
     if not core:
         return Asked()
-    # A text that is longer than any name is part of none and is no misspelt one, and what only says how a thing is, or whose,
-    # is no thing: 고양이 alone is no 죽은 고양이.
-    alone = core in RULES.other_words or core in RULES.qualities
-    phrases = {} if alone or len(core) > LONGEST_NAME else {" ".join(kept): 1.0}
+    # A text that is longer than any name is part of none and is no misspelt one.
+    phrases = {" ".join(kept): 1.0} if len(core) <= LONGEST_NAME and core not in RULES.other_words else {}
     names = dict.fromkeys(swapped(kept), SWAPPED) | dict.fromkeys(variants(kept), KIND)
     names |= dict.fromkeys([*alike(core), *turned(kept)], ALIKE)
     names |= dict.fromkeys(RULES.several.get(core, ()), KIND)

@@ -57,6 +57,7 @@ def test_a_word_that_is_another_thing_is_no_misspelt_name() -> None:
 def test_what_only_says_whose_a_thing_is_is_no_part_of_a_name() -> None:
     assert not words.read("고양이").phrases
     assert words.read("고양이 방석").phrases
+    assert words.read("플라스틱").phrases, "a material finds what is of it"
 
 
 def test_what_it_came_in_may_stand_first() -> None:
