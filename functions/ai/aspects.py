@@ -121,13 +121,14 @@ def _letters(text: str, names: Sequence[Name]) -> set[str]:
 
 def asked(heard: Sequence[str], fact: Facts, names: Sequence[Name], *, follows: bool) -> tuple[str, ...]:
     """The aspects whose words are heard, without those that are only told, and first of all the one that surely is asked."""
-    chances = read().chances(held(fact, names, follows=follows))
+    found = held(fact, names, follows=follows)
+    chances = read().chances(found)
     likeliest = max(chances, key=chances.__getitem__)
     # A fee is asked of whoever fetches a thing.
     chances["pickup"] += chances["unknown"]
     said = _SAID | DOWN if ROLES.poured.within(fact.text) else _SAID
     # The lid of "생수병 뚜껑은 따로 버려?" is in the name, where the judge does not look.
-    said = said | (set(heard) - set(reading.aspects(_without(fact.text, names))))
+    said = said | {one for one in heard if f"heard:{one}" not in found}
     left = tuple(one for one in heard if one in said or chances.get(one, 1) >= _TOLD)
     if likeliest not in ASPECTS or chances[likeliest] < _SURE or likeliest in DOWN:
         return left
