@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,11 +21,12 @@ from runtime.delivery.relay import Relay
 from runtime.delivery.working import Worker
 from runtime.forms import Form
 from runtime.journal.journal import Journal
-from shared import tasks
+from shared import clock, tasks
 from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Message, Outcome
 from shared.tasks import Task
+from shared.wake import Accepted
 
 
 class Work(Message, frozen=True):
@@ -54,6 +56,20 @@ def sending(actor: str, time_limit: float = 600.0) -> type[Work]:
 def replying(actor: str) -> type[Outcome]:
     """The class of outcomes that some function takes."""
     return type("Worked", (Outcome,), {"actor": actor}, frozen=True)
+
+
+def accepted(actor: str) -> Accepted:
+    """A task for that function, as its acceptance tells of it."""
+    return Accepted(
+        id=new_id(),
+        actor=actor,
+        message={"number": 1},
+        reply=None,
+        subject=new_id(),
+        traceparent=None,
+        created_at=clock.now(),
+        time_limit=timedelta(seconds=60),
+    )
 
 
 def eventually(look: Callable[[], Any], what: str = "", seconds: float = 30.0) -> Any:

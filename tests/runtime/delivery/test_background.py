@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import timedelta
 
 import msgspec
 import pytest
@@ -24,23 +23,9 @@ from shared.ids import new_id
 from shared.messages import Outcome
 from shared.tasks import TaskFailed
 from shared.triggers import Schedule
-from shared.wake import Accepted
-from tests.runtime.owner import call, eventually
+from tests.runtime.owner import accepted, call, eventually
 
 Start = Callable[[Callable[..., Awaitable[None]]], HostConsumer]
-
-
-def accepted(queue: str) -> Accepted:
-    return Accepted(
-        id=new_id(),
-        actor=f"{queue}/try",
-        message={"number": 1},
-        reply=None,
-        subject=new_id(),
-        traceparent=None,
-        created_at=clock.now(),
-        time_limit=timedelta(seconds=60),
-    )
 
 
 @pytest.fixture
@@ -56,7 +41,7 @@ def host(broker_url: str, queue: str, loop: asyncio.AbstractEventLoop, free_port
             until_the_end.callback(lambda: asyncio.run_coroutine_threadsafe(database.close(), loop).result(30))
             consumer = HostConsumer(queue, broker, {"try": call(function)}, loop, database)
             consumer.start()
-            broker.publish([task_message(f"{queue}-owner", accepted(queue))])
+            broker.publish([task_message(f"{queue}-owner", accepted(f"{queue}/try"))])
             return consumer
 
         yield start
@@ -102,7 +87,7 @@ def test_outcomes_that_are_there_together_are_taken_one_by_one_where_the_functio
     database = Database(environment["API_RECYCLE_DB_URL"], size=1)
     broker = Broker(broker_url)
     asyncio.run_coroutine_threadsafe(database.open(), loop).result(30)
-    sent = [envelope(task_message(queue, accepted(queue))) for _ in range(3)]
+    sent = [envelope(task_message(queue, accepted(f"{queue}/try"))) for _ in range(3)]
     outcomes = [Outcome(one.id, new_id(), one.subject, "success", clock.now()) for one in sent]
     replies = [msgspec.structs.replace(one, reply=f"{queue}/take") for one in sent]
     broker.publish(

@@ -30,25 +30,14 @@ from shared.db import Database
 from shared.ids import new_id
 from shared.messages import Outcome
 from shared.tasks import Result, Task, TaskFailed
-from shared.wake import Accepted
-from tests.runtime.owner import call, eventually
+from tests.runtime.owner import accepted, call, eventually
 
 Function = Callable[..., Awaitable[Any]]
 
 
 def sent(queue: str, function: str = "act", service: str = "owner") -> Delivery:
     """A task's message as a fetch brings it."""
-    task = Accepted(
-        id=new_id(),
-        actor=f"{queue}/{function}",
-        message={"number": 1},
-        reply=None,
-        subject=new_id(),
-        traceparent=None,
-        created_at=clock.now(),
-        time_limit=timedelta(seconds=60),
-    )
-    return Delivery(str(new_id()), queue, task_message(service, task))
+    return Delivery(str(new_id()), queue, task_message(service, accepted(f"{queue}/{function}")))
 
 
 def answered(queue: str, function: str) -> Delivery:
