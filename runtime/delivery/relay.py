@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -270,7 +270,7 @@ class Relay:
                 rest.append((at, task))
         if not chosen:
             return False
-        self._room.note(self._broker.publish(self._messages(chosen)))
+        self._publish(chosen)
         self._waiting = rest
         self._unnoted.append((time.monotonic(), [task.id for task in chosen]))
         if spans.on():
@@ -332,7 +332,7 @@ class Relay:
             return False
         at = clock.time()
         try:
-            self._room.note(self._broker.publish(self._messages(rows), late={str(row.id) for row in rows if row.late}))
+            self._publish(rows, late={str(row.id) for row in rows if row.late})
         except (redis.RedisError, OSError, BrokerFull):
             # Not a second attempt spent. If this update fails too, they wait their time.
             outbox.give_back(conn, [row.id for row in rows])
@@ -342,16 +342,17 @@ class Relay:
                 spans.event(row.actor, "publish", row.traceparent or "", at, task=str(row.id), attempt=row.attempts)
         return True
 
-    def _messages(self, tasks: Iterable[Accepted]) -> list[dramatiq.Message[Any]]:
-        messages = []
+    def _publish(self, tasks: Iterable[Accepted], late: Container[str] = ()) -> None:
+        messages: list[dramatiq.Message[Any]] = []
         for task in tasks:
             try:
                 messages.append(task_message(self.service, task, self._bulk))
             except (ValueError, OverflowError, msgspec.DecodeError) as error:
                 # A row that no message can be made of waits its time, counts its attempts, and holds up no one.
                 log.error("task %s for %s can't be published: %s", task.id, task.actor, error)
+        self._room.note(self._broker.publish(messages, late=late))
+        # Only now: a broker that is full or away would be shown as one that is given more and more.
         self.published += len(messages)
-        return messages
 
     def _insert_due_schedules(self, conn: psycopg.Connection[Any]) -> None:
         for name, every in self._schedules.items():

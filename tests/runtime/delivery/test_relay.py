@@ -316,6 +316,7 @@ def test_what_the_broker_did_not_take_is_due_as_before_and_no_attempt_is_spent(
         eventually(lambda: waiting(broker, queue) == 1)
         assert broker.refused == 2
         assert one(owner, "SELECT attempts FROM outbox") == 1
+        eventually(lambda: relay.published == 1)
     finally:
         relay.stop()
         broker.close()
