@@ -10,16 +10,18 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 def check(return_to: str, settings: Settings) -> None:
     """Raises BadInput for an address that OAUTH_RETURN_TO does not hold."""
-    try:
-        wanted = urlsplit(return_to)
-        allowed = any(_holds(urlsplit(entry.strip()), wanted) for entry in settings.oauth_return_to.split(",") if entry)
-    except ValueError:
-        allowed = False
-    if not allowed:
+    if not any(_holds(entry.strip(), return_to) for entry in settings.oauth_return_to.split(",") if entry):
         raise BadInput("return_to", "is not among the addresses that this installation leads back to (OAUTH_RETURN_TO)")
 
 
-def _holds(entry: SplitResult, wanted: SplitResult) -> bool:
+def _holds(entry: str, return_to: str) -> bool:
+    try:
+        return _within(urlsplit(entry), urlsplit(return_to))
+    except ValueError:  # one of the two is no address, such as https://host:*: another entry may be one
+        return False
+
+
+def _within(entry: SplitResult, wanted: SplitResult) -> bool:
     if wanted.username or wanted.password or wanted.fragment or "\\" in wanted.geturl():
         return False
     if (entry.scheme, entry.hostname) != (wanted.scheme, wanted.hostname):

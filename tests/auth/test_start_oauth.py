@@ -14,7 +14,7 @@ from tests.auth.conftest import Outside
 from tests.auth.signing_in import App
 
 LEADS_BACK_TO = Settings(
-    oauth_return_to="http://localhost:*, https://app.eco2.example/auth, https://any.eco2.example:*"
+    oauth_return_to="http://localhost:*, https://app.eco2.example/auth, https://any.eco2.example:*, http://[, https://any.eco2.example/auth"
 )
 
 
@@ -80,7 +80,13 @@ def test_what_only_looks_like_an_allowed_address_is_none(return_to: str) -> None
 
 @pytest.mark.parametrize(
     "return_to",
-    ["https://app.eco2.example/auth", "https://app.eco2.example/auth/done?a=1", "http://localhost:5173/signed-in"],
+    [
+        "https://app.eco2.example/auth",
+        "https://app.eco2.example/auth/done?a=1",
+        "http://localhost:5173/signed-in",
+        # What is no address (a port `*` of another machine) hides none of those behind it.
+        "https://any.eco2.example/auth",
+    ],
 )
 def test_addresses_below_an_allowed_path_will_do(return_to: str) -> None:
     returning.check(return_to, LEADS_BACK_TO)

@@ -218,6 +218,10 @@ def test_what_is_remembered_of_tokens_is_bounded_in_bytes(
         assert verifier._size == sum(len(token) + identity.OVERHEAD for token in verifier._known) <= 5000
     assert headers[-1][7:] in verifier._known
     assert headers[0][7:] not in verifier._known
+    # One may take the places of several.
+    monkeypatch.setattr(identity, "REMEMBERED", 2000)
+    verifier.authenticate(f"Bearer {signed(folder)}")
+    assert 0 < verifier._size <= 2000
 
 
 def test_a_token_is_remembered_once_however_its_header_is_spelled(folder: Path, verifier: Verifier) -> None:
@@ -225,7 +229,14 @@ def test_a_token_is_remembered_once_however_its_header_is_spelled(folder: Path, 
     for header in (f"Bearer {token}", f"bearer {token}", f"BEARER     {token}", f"Bearer{' ' * 90}{token}"):
         assert verifier.authenticate(header) == USER
     assert list(verifier._known) == [token]
-    for header in (f"Bearer{' ' * 50_000}{token}", f"Bearer {token}{' ' * 50_000}", f"Bearer {token} "):
+    most = identity.LONGEST + 100 - len("Bearer") - len(token)
+    assert verifier.authenticate(f"Bearer{' ' * most}{token}") == USER
+    for header in (
+        f"Bearer{' ' * (most + 1)}{token}",
+        f"Bearer{' ' * 50_000}{token}",
+        f"Bearer {token}{' ' * 50_000}",
+        f"Bearer {token} ",
+    ):
         assert refused(verifier, header)
     assert list(verifier._known) == [token]
 
@@ -258,12 +269,14 @@ def test_a_new_key_is_taken_up_and_a_dropped_one_forgotten(
 
 
 def test_a_broken_file_leaves_the_keys_as_they_were(
-    folder: Path, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+    folder: Path, verifier: Verifier, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(identity, "LOOK_EVERY", 0.0)
     verifier._next_look = 0.0
     (folder / keys.JWKS_FILE).write_text('{"keys": [')
-    assert verifier.authenticate(f"Bearer {signed(folder)}") == USER
+    for _ in range(2):
+        assert verifier.authenticate(f"Bearer {signed(folder)}") == USER
+    assert caplog.text.count("the public keys stay as they were") == 1, "said once, and not once a second"
     (folder / keys.JWKS_FILE).unlink()
     assert verifier.authenticate(f"Bearer {signed(folder)}") == USER
 
@@ -359,7 +372,8 @@ def test_more_revocations_than_are_remembered_let_no_one_in(
     monkeypatch.setattr(identity, "REVOKED", 10)
     now = clock.time()
     many = [(str(uuid4()), now - 300 + number) for number in range(25)]
-    verifier._take([(str(USER.session_id), now - 301), *many])
+    # Those that are read again come behind newer ones.
+    verifier._take([*many[12:], (str(USER.session_id), now - 301), *many[:12]])
     assert len(verifier._revoked) <= 10
     assert {session.hex for session in verifier._revoked} == {UUID(name).hex for name, _ in many[-9:]}
     before, after = now - 302 + identity.ACCESS_SECONDS, now - 200 + identity.ACCESS_SECONDS
@@ -370,7 +384,9 @@ def test_more_revocations_than_are_remembered_let_no_one_in(
     newest = now - 300 + 15 + identity.LAG + identity.ACCESS_SECONDS
     for exp, shut_out in ((newest - 2, True), (newest + 2, False)):
         assert refused(verifier, f"Bearer {signed(folder, sid=str(uuid4()), exp=exp)}") == shut_out
-    # All is read again after Redis was away.
+    # All is read again after Redis was away, and older ones come: what is shut out stays so.
+    verifier._take([(str(uuid4()), now - 600 + number) for number in range(3)])
+    assert refused(verifier, f"Bearer {signed(folder, sid=str(uuid4()), exp=newest - 2)}")
     verifier._take([(str(USER.session_id), now - 301), *many])
     assert len(verifier._revoked) <= 10
 
