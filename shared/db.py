@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from shared import spans, wake
 from shared.connection import ADAPTERS, COLLIDED, Cursor, EcoConnection, SeenCursor, changed
@@ -37,12 +37,9 @@ IDLE = 10.0
 PREPARED_AFTER: int | None = 1
 Connection = AsyncConnection[Any]
 
-# No connection to be had, or one that broke. A server that became a replica refuses to write; one that ends a session for
+# No connection to be had (the pool's errors are operational ones), or one that broke. A server that became a replica refuses to write; one that ends a session for
 # having been idle inside of a transaction calls it an internal error.
 _AWAY = (
-    PoolTimeout,
-    PoolClosed,
-    TooManyRequests,
     psycopg.OperationalError,
     psycopg.InterfaceError,
     psycopg.errors.ReadOnlySqlTransaction,
