@@ -37,8 +37,8 @@ IDLE = 10.0
 PREPARED_AFTER: int | None = 1
 Connection = AsyncConnection[Any]
 
-# No connection to be had (the pool's errors are operational ones), or one that broke. A server that became a replica refuses to write; one that ends a session for
-# having been idle inside of a transaction calls it an internal error.
+# No connection to be had (the pool's errors are operational ones), or one that broke. A server that became a replica refuses to
+# write; one that ends a session for having been idle inside of a transaction calls it an internal error.
 _AWAY = (
     psycopg.OperationalError,
     psycopg.InterfaceError,

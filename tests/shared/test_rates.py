@@ -163,6 +163,17 @@ async def test_while_redis_is_away_nothing_waits_for_it_to_forget() -> None:
     rates.alone.until = 0.0
 
 
+async def test_while_a_process_counts_alone_redis_is_not_asked(client: Any) -> None:
+    bucket = a_bucket(burst=1)
+    rates.alone.begin()
+    await rates.take(client, bucket)
+    assert not await client.exists(bucket.key)
+    await client.set(bucket.key, 0)
+    await rates.forget(client, [bucket])
+    assert await client.exists(bucket.key)
+    rates.alone.until = 0.0
+
+
 async def test_a_person_s_quota_is_so_many_a_minute(client: Any) -> None:
     person = new_id()
     for _ in range(2):

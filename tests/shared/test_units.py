@@ -230,6 +230,10 @@ async def test_what_no_one_waits_for_any_more_is_not_begun(users: Database) -> N
     with pytest.raises(psycopg.errors.UniqueViolation):
         await first
     await third
+    # Nor where it was given up while its group failed.
+    given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    given_up.cancel()
+    await users._units._commit_alone(await unit(users, left), given_up)
     assert await there(users, [left, kept]) == [kept]
 
 
