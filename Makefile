@@ -41,11 +41,11 @@ endef
 install: .venv/installed ## make .venv with all locked versions: the system's, and those of tests and checks
 .venv/installed: locks/dev.txt locks/uv.txt pyproject.toml
 	$(call sync,locks/dev.txt,1070,--compile-bytecode)
-# Who only wants the system up needs half of it; who has all of it has that too.
+# Who only wants the system up needs half of it, and nothing that installs more (`make install` brings that anew); who has all of it has that too.
 .venv/system: locks/up.txt locks/uv.txt pyproject.toml
-	$(call sync,locks/up.txt,570)
+	$(call sync,locks/up.txt,500)
 	@$(BIN)/python -m emulator.compiled
-	@rm -f $(BIN)/uv $(BIN)/uvx && $(BIN)/python -m pip uninstall --quiet --yes uv
+	@rm -f $(BIN)/uv $(BIN)/uvx && $(BIN)/python -m pip uninstall -qq --yes uv setuptools pip
 SYSTEM = $(if $(wildcard .venv/installed),.venv/installed,.venv/system)
 # Scripts of an environment begin with the path that it was made in: a checkout that was moved makes its own anew.
 MOVED := $(shell test -e $(BIN)/eco2 && ! grep -qF "$(CURDIR)/.venv" $(BIN)/eco2 && echo yes)
