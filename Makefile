@@ -40,7 +40,7 @@ endef
 
 install: .venv/installed ## make .venv with all locked versions: the system's, and those of tests and checks
 .venv/installed: locks/dev.txt locks/uv.txt pyproject.toml
-	$(call sync,locks/dev.txt,1070,--compile-bytecode)
+	$(call sync,locks/dev.txt,1180,--compile-bytecode)
 # Who only wants the system up needs half of it, and nothing that installs more (`make install` brings that anew); who has all of it has that too.
 .venv/system: locks/up.txt locks/uv.txt pyproject.toml
 	$(call sync,locks/up.txt,500)
