@@ -1,5 +1,7 @@
 """The ai worker's answer about a photo"""
 
+from datetime import datetime
+
 import httpx
 import pytest
 
@@ -42,9 +44,11 @@ async def test_an_answer_that_comes_twice_is_taken_once(
     await take(photo_processed, outcome(task, id_, processed(id_)))
     [(task, *_)] = await outbox(waste, id_)
     read = []
+    answer = outcome(task, id_, CLASSIFIED)
     for _ in range(2):
-        await take(photo_classified, outcome(task, id_, CLASSIFIED))
+        await take(photo_classified, answer)
         read.append((await client.get(f"{BASE}/analyses/{id_}", headers=person.headers)).json())
     assert read[0] == read[1]
     assert read[0]["status"] == "success"
+    assert datetime.fromisoformat(read[0]["completed_at"]) == answer.completed_at, "not when it was heard of"
     assert await outbox(waste, id_) == []

@@ -1,5 +1,6 @@
 """The storage worker's answer about a photo"""
 
+from datetime import datetime
 from uuid import UUID
 
 import httpx
@@ -21,9 +22,11 @@ async def test_a_file_that_is_no_image_ends_as_a_failure(
     body = await accept(client, person)
     [(task_id, _, _)] = await outbox(waste, body["id"])
     error = TaskError("not-an-image", "The file is no image.")
-    await take(photo_processed, outcome(task_id, body["id"], error=error))
+    failed = outcome(task_id, body["id"], error=error)
+    await take(photo_processed, failed)
     analysis = (await client.get(f"{BASE}/analyses/{body['id']}", headers=person.headers)).json()
     assert analysis["status"] == "failure"
+    assert datetime.fromisoformat(analysis["completed_at"]) == failed.completed_at, "not when it was heard of"
     assert analysis["error"] == "The file is no image."
     assert analysis["error_code"] == "not-an-image"
     assert told(broker_url, body["id"]) == ["ended"]
@@ -67,6 +70,7 @@ async def test_the_result_of_a_task_that_was_accepted_once_more_adds_no_image(
     analysis = (await client.get(f"{BASE}/analyses/{body['id']}", headers=person.headers)).json()
     # The photo first, the thumbnail behind it: an app shows the first.
     assert [image["s3_key"].rpartition("-")[2] for image in analysis["images"]] == ["web.jpg", "thumb.jpg"]
+    assert {datetime.fromisoformat(image["uploaded_at"]) for image in analysis["images"]} == {result.completed_at}
 
 
 async def test_a_result_without_a_row_deletes_its_objects(
