@@ -15,6 +15,7 @@ import pytest
 
 from emulator import forks
 from emulator.forks import Forked, Template
+from emulator.launcher import Launcher
 from emulator.process import Command, StartError, spawn, state_of
 
 ROOT = Path(__file__).parents[2]
@@ -30,10 +31,15 @@ template._obey(control)
 """
 
 
-@contextlib.asynccontextmanager
-async def started(folder: Path, program: str = OBEYS) -> AsyncIterator[Template]:
+def begun(folder: Path, program: str = OBEYS) -> Template:
     made = Template(Command("template", [sys.executable, "-c", program], ENV, folder / "template.log", cwd=ROOT))
     made.start()
+    return made
+
+
+@contextlib.asynccontextmanager
+async def started(folder: Path, program: str = OBEYS) -> AsyncIterator[Template]:
+    made = begun(folder, program)
     try:
         yield made
     finally:
@@ -159,6 +165,23 @@ async def test_a_retired_template_goes_with_its_last_child(tmp_path: Path) -> No
             child.kill()
             await child.ended.wait()
         await template.gone.wait()
+
+
+async def test_a_new_template_is_known_when_the_old_one_retires_and_neither_outlives_who_made_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Launcher, "_new_template", lambda self, early=None: begun(tmp_path))
+    launcher = Launcher(ENV, tmp_path)
+    old = launcher.template
+    async with asyncio.timeout(60):
+        child = await forked(old, tmp_path, "wait")
+        await launcher.renew_template()
+        assert launcher.template.files == old.files, "a file that is saved next may be one that it holds"
+        assert (launcher.template is old, old.gone.is_set()) == (False, False)
+        new = launcher.template
+        launcher.close()
+        assert (old.gone.is_set(), new.gone.is_set()) == (True, True)
+        await child.ended.wait()
 
 
 async def test_a_program_s_end_is_waited_for_while_everything_else_goes_on(tmp_path: Path) -> None:

@@ -151,7 +151,14 @@ async def test_of_two_that_overlap_the_new_one_is_ready_while_the_old_one_ends(w
 
 async def test_a_debugged_one_never_overlaps_since_its_port_has_one_owner(world: World) -> None:
     living: list[str] = []
-    keeper = world.add("one", debug=5678, started=lambda _: living.append(state_of(old.pid) if old else "gone"))
+    # Deaf, and killed after a moment: one that heard would be gone before the next is made, waited for or not.
+    keeper = world.add(
+        "one",
+        DEAF,
+        debug=5678,
+        grace=-1.7,
+        started=lambda _: living.append(state_of(old.pid) if old else "gone"),
+    )
     old = None
     world.fleet.begin()
     await until(lambda: keeper.state == "ready")
