@@ -34,6 +34,7 @@ RESULT = AnalysisResult([], "embedded", "m", Guide(state="missing"))
 EACH = (*STATES, "missing")
 # When each was asked for: neither in the order of the ids, nor each at a time of its own.
 ASKED = {state: LONG_AGO + timedelta(minutes=minutes) for state, minutes in zip(EACH, (0, 3, 2, 2), strict=True)}
+FIRST = LONG_AGO - timedelta(minutes=1)
 ENDED = {"kim": LONG_AGO + timedelta(minutes=9), "lee": LONG_AGO + timedelta(minutes=8)}
 
 
@@ -176,6 +177,9 @@ async def _owner_later(world: World) -> Any:
 async def _stats(world: World) -> Any:
     for kind, count in (("paper", 0), ("metal", 3), ("can", 3)):
         await world.insert("counts", user_id=world.id("kim"), waste_type=kind, analyses=count)
+    # One that was asked for before the other, and lies behind it.
+    first = [FIRST, world.id("kim-success")]
+    await world.conn.execute("UPDATE analyses SET created_at = %s WHERE id = %s", first)
     found = await waste.select_stats(world.conn, world.id("kim"))
     return [found.total, list(found.by_type.items()), found.since]
 
@@ -222,7 +226,7 @@ READS: list[Read] = [
     ("select_owner_for_update", lambda w: waste.select_owner_for_update(w.conn, w.id("kim-pending")), "kim"),
     ("select_owner_for_update", lambda w: waste.select_owner_for_update(w.conn, w.id("gone")), None),
     ("select_owner_later", _owner_later, "kim"),
-    ("select_stats", _stats, [8, [["can", 3], ["metal", 3], ["glass", 2]], ASKED["success"]]),
+    ("select_stats", _stats, [8, [["can", 3], ["metal", 3], ["glass", 2]], FIRST]),
     ("select_without_guide", lambda w: waste.select_without_guide(w.conn, 1), ["lee-missing"]),
     ("select_sweep", _swept, ["images/a", "uploads/k", ""]),
     ("update_sweep", _rounds, [[5, 0, True, False], [12, 2, False, False], [12, 2, False, True]]),

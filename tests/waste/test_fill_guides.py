@@ -67,6 +67,13 @@ async def test_a_kind_that_the_list_has_nothing_of_keeps_no_other_waiting(
     fill: Fill, db: Connect, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(fill_module, "_AT_ONCE", at_once)
+    asked, advise = [], Guides.advise
+
+    async def noted(guides: Guides, kind: str, item: UUID | None = None) -> Advice:
+        asked.append(kind)
+        return await advise(guides, kind, item)
+
+    monkeypatch.setattr(Guides, "advise", noted)
     waste, user_id = await db("waste"), new_id()
     missing = AnalysisResult([Candidate("glass", 0.9)], "embedded", "lite0", Guide(state="missing"))
     kinds = ("unlisted", "unlisted", "glass")
@@ -80,6 +87,7 @@ async def test_a_kind_that_the_list_has_nothing_of_keeps_no_other_waiting(
     await fill()
     states = [(await read(waste, analysis_id, user_id)).analysis_result for analysis_id in waiting]
     assert [result and result.guide.state for result in states] == ["missing", "missing", "complete"]
+    assert asked.count("unlisted") == 1, "it is asked about once, and not for each photo"
     async with waste.transaction() as conn:
         await conn.execute("DELETE FROM analyses WHERE user_id = %s", [user_id])
 
