@@ -162,6 +162,6 @@ MATERIAL_WORDS = {name: Words(words) for name, words in MATERIALS.items()}
 TEXTS = read("lines", dict[str, dict[str, str]])
 
 MISSPELT = re.compile(either(list(SPELLINGS)))
-SPELT = {wrong.replace(" ", ""): right for wrong, right in SPELLINGS.items()}
+SPELT = {wrong.removeprefix("^").replace(" ", ""): right for wrong, right in SPELLINGS.items()}
 KOREAN_OF = read("mixed", dict[str, str])
 MIXED = re.compile(rf"(?<=[가-힣])(\s?){either(list(KOREAN_OF))}")
