@@ -17,7 +17,7 @@ import psycopg._queries
 from psycopg import AsyncConnection
 from psycopg.adapt import AdaptersMap
 from psycopg.pq import TransactionStatus
-from psycopg.types.datetime import TimestampBinaryLoader, TimestampLoader
+from psycopg.types.datetime import TimestampLoader
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg.types.numeric import FloatLoader
 
@@ -44,17 +44,11 @@ class _UtcLoader(TimestampLoader):
         return super().load(data).replace(tzinfo=UTC)
 
 
-class _UtcBinaryLoader(TimestampBinaryLoader):
-    def load(self, data: Any) -> datetime:
-        return super().load(data).replace(tzinfo=UTC)
-
-
 def adapters() -> AdaptersMap:
     """How values travel: numerics as numbers, the seed's `TIMESTAMP` as aware UTC, JSON through msgspec."""
     own = AdaptersMap(psycopg.adapters)
     own.register_loader("numeric", FloatLoader)
     own.register_loader("timestamp", _UtcLoader)
-    own.register_loader("timestamp", _UtcBinaryLoader)
     return own
 
 

@@ -220,6 +220,12 @@ async def test_a_request_that_has_changed_something_is_not_one_that_may_be_done_
                 await conn.execute(write)
                 raise KeyError
 
+    async def puts_off() -> None:
+        with contextlib.suppress(KeyError):
+            async with users.transaction() as conn:
+                await later(conn, write)
+                raise KeyError
+
     async def reads() -> None:
         async with users.connection() as conn:
             await conn.execute("SELECT 1")
@@ -237,7 +243,8 @@ async def test_a_request_that_has_changed_something_is_not_one_that_may_be_done_
         await later(unit, write)
         await users.commit(unit)
 
-    for does, stays in ((fails, False), (reads, False), (writes, True), (commits, True), (commits_a_unit, True)):
+    nothing, something = (fails, puts_off, reads), (writes, commits, commits_a_unit)
+    for does, stays in (*((one, False) for one in nothing), *((one, True) for one in something)):
         before = changed.set(False)
         await does()
         assert changed.get() is stays, does.__name__
