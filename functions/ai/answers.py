@@ -48,7 +48,7 @@ def first(understood: Understood, question: Question) -> list[str]:
     """What comes before the items: the line of safety, what we don't know, the photo, the answer to what was asked."""
     texts = TEXTS[understood.language]
     if understood.situation is not None:
-        return [understood.situation.line(understood.language)]
+        return [" ".join([understood.situation.line(understood.language), *_beside_danger(understood)])]
     if understood.unknown is not None:
         return _unknown(understood, question, texts)
     if understood.not_taken and understood.category is not None:
@@ -76,6 +76,23 @@ def first(understood: Understood, question: Question) -> list[str]:
     ):
         lines += _together(understood, texts)
     return lines
+
+
+def _beside_danger(understood: Understood) -> list[str]:
+    """The yes or no that was asked for with it: "라이터 가스 남았는데 종량제에 넣어도 되나요"."""
+    # "분해하면 감전되나요": a no would be to the danger.
+    if not understood.polar or len(understood.items) != 1 or ASPECTS["safe"].within(understood.text):
+        return []
+    said = answering(understood.items[0], understood)[:1]
+    return [line for line in said if polarity.is_worded(line) and not _under_a_condition(line)]
+
+
+def _under_a_condition(line: str) -> bool:
+    """ "네, 가스를 완전히 뺀 뒤에만 …": a yes is heard before its condition."""
+    return bool(_ONLY.search(line) or (polarity.affirms(line) and polarity.conditional(line)))
+
+
+_ONLY = re.compile(r"[것에때]만 |\b(?:only|once)\b")
 
 
 def _of_collection(answers: dict[str, dict[str, str]], understood: Understood) -> str:

@@ -197,6 +197,14 @@ def conditional(line: str) -> bool:
     return _IF.search(line) is not None
 
 
+def is_worded(line: str) -> bool:
+    """Whether a line begins with yes or no, or with whether it is allowed."""
+    return _WORD.match(line) is not None or line.startswith(_ALLOWED)
+
+
+_ALLOWED = tuple(f"{texts[name]}, " for texts in TEXTS.values() for name in ("barred", "allowed"))
+
+
 def affirms(line: str) -> bool:
     """Whether a line begins with yes."""
     said = _WORD.match(line)

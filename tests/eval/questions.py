@@ -137,10 +137,12 @@ def own_lines() -> set[str]:
             lines |= {*item.how, *item.how_en, *item.do_not, *item.do_not_en, item.why, item.why_en}
             for said in (*item.answers.values(), *item.exceptions.values()):
                 lines |= {bare(said["ko"]), bare(said["en"])}
-    lines |= {situation.line(language) for situation in SITUATIONS for language in ("ko", "en")}
+    lines |= _DANGERS
     return {line.casefold() for line in lines}
 
 
+_DANGERS = {situation.line(language) for situation in SITUATIONS for language in ("ko", "en")}
+_BEGINS_SAFELY = re.compile("|".join(re.escape(line) + " " for line in _DANGERS), re.I)
 _YES_OR_NO = re.compile(r"^(?:네|아니요|안 돼요|돼요|Yes|No)\b[,.:;]? *", re.I)
 _FORMS = [
     re.compile(re.sub(r"\\{\w+(?::\w+)?\\}", ".+", re.escape(text)), re.I) for text in FIXED if text != "{name}: {line}"
@@ -159,6 +161,8 @@ def grounded(answer: Answer, lines: set[str]) -> bool:
 
 
 def _from_us(line: str, lines: set[str]) -> bool:
+    begun = _BEGINS_SAFELY.match(line)
+    line = line[begun.end() :] if begun else line
     own = line in lines or bare(line) in lines or bare(line.partition(": ")[2]) in lines
     return own or any(form.fullmatch(line) for form in _FORMS)
 
