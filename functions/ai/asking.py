@@ -49,7 +49,7 @@ class Asking:
             "barred": fact.barred,
             "polar": (fact.polar or (asked is not self.scene and not fact.open))
             and not (asked.choice or _ALONE.search(fact.text)),
-            "open": fact.open or asked.choice,
+            "open": (fact.open and not fact.polar) or asked.choice,
             "every": fact.every,
             "text": fact.text,
             "cases": fact.cases,

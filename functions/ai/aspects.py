@@ -93,7 +93,7 @@ def _heard(fact: Facts, names: Sequence[Name]) -> set[str]:
         *(f"first:{one}" for one in heard[:1]),
         *(f"asking:{one}" for one in (reading.aspects(line[fact.asks_from :]) if fact.asks_from else ())),
         f"many:{min(len(heard), _MANY)}",
-        f"polar:{fact.polar} open:{fact.open}",
+        f"polar:{fact.sounds_polar} open:{fact.open}",
         *(f"case:{one}" for one in fact.cases),
         *(f"says:{one}" for one, is_said in said.items() if is_said),
         *((f"unknown:{fact.unknown.name}",) if fact.unknown else ()),

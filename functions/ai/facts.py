@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from functions.ai import clauses
+from functions.ai import clauses, forms
 from functions.ai.interfaces import Question
 from functions.ai.phrases import Words
 from functions.ai.vocabulary import (
@@ -36,6 +36,8 @@ Language = Literal["ko", "en"]
 LONGEST = 600
 # Letters of a remark: a longer text says itself what it is about.
 _REMARK = 60
+# Letters at the end of a text, where it says how it asks.
+_END = 16
 
 _HANGUL = re.compile(r"[가-힣ㄱ-ㆎ]")
 # "요거트 먹고 난 통" asks for the 요거트 통: what was done with the thing before is between the two words of its name.
@@ -185,7 +187,12 @@ class Facts(Struct, frozen=True, dict=True):
 
     @cached_property
     def polar(self) -> bool:
-        """Whether it wants yes or no, and nothing more."""
+        """Whether it wants yes or no, and nothing more: rules hear it, and a judge of its end has the last word."""
+        return not _REMARKS.search(self.text) and forms.wants_yes_or_no(self.text, self.heard)
+
+    @cached_property
+    def sounds_polar(self) -> bool:
+        """Whether the rules alone hear a yes or no asked for."""
         return not self.open and (
             TOPICS.polar.within(self.text)
             or any(asks.search(self.text) for asks in (_ASKS, _YES_OR_NO, _AUXILIARY))
@@ -193,9 +200,39 @@ class Facts(Struct, frozen=True, dict=True):
         )
 
     @cached_property
+    def heard(self) -> frozenset[str]:
+        """What rules hear of how it asks."""
+        text, end = self.text, self.text[-_END:]
+        heard = {
+            "sounds polar": self.sounds_polar,
+            "open": TOPICS.open.within(text),
+            "open at last": TOPICS.open.within(end),
+            "polar": TOPICS.polar.within(text),
+            "polar at last": TOPICS.polar.within(end),
+            "wonders": TOPICS.wonders.within(end),
+            "remark": _REMARKS.search(text),
+            "what if": what_if(text),
+            "asks": _ASKS.search(text),
+            "ends": _YES_OR_NO.search(text),
+            "auxiliary": _AUXILIARY.search(text),
+            "bin": _BIN_ASKED.search(text),
+            "mark": text.endswith("?"),
+            "near": self.near,
+            "where": self.asks_where,
+            "why": self.why,
+            "may": self.may,
+            "told": self.told,
+            "described": self.described,
+            "either": self.either,
+            "disposal": self.disposal,
+            self.language: True,
+        }
+        return frozenset(name for name, is_heard in heard.items() if is_heard)
+
+    @cached_property
     def asks_from(self) -> int:
         """Where the clause begins that asks, behind what is only told; 0 where all of it may ask."""
-        return clauses.asks_from(self.text) if self.polar else 0
+        return clauses.asks_from(self.text) if self.sounds_polar else 0
 
     @cached_property
     def either(self) -> bool:

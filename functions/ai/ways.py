@@ -8,6 +8,7 @@ hear (`understood.py`) counts with it.
 from itertools import combinations
 from pathlib import Path
 
+from functions.ai import forms
 from functions.ai.linear import read
 from functions.ai.understood import Understood
 from functions.ai.vocabulary import DOWN, GRAMMAR, TOPICS, WAYS, WHERE
@@ -53,6 +54,7 @@ def _left(text: str) -> bool:
 def held(text: str, aspect: str) -> set[str]:
     """What a question holds: runs of letters at its end, and the words that tell which way it asks."""
     kind = "bin" if aspect in _PLACES else aspect
+    text = forms.asking(text)
     end, near = f" {text}".rstrip(" .!~ㅠㅜㅋㅎ")[-_RUNS_WITHIN:], text[-_WORDS_WITHIN:]
     runs = [end[start : start + length] for length in _RUNS for start in range(len(end) - length + 1)]
     counts = [words.count(near) % 2 for words in (GRAMMAR.negated, GRAMMAR.omitted, WAYS.negation)]

@@ -5,10 +5,10 @@ from types import ModuleType
 import pytest
 
 from functions.ai.linear import LinearFile, read
-from tests.eval import asides, linear, topic, ways
+from tests.eval import asides, forms, linear, topic, ways
 
 
-@pytest.mark.parametrize("training", [asides, topic, ways])
+@pytest.mark.parametrize("training", [asides, forms, topic, ways])
 def test_the_file_is_what_its_command_makes_of_the_texts(training: ModuleType) -> None:
     given = training.texts()
     kept = read(training.FILE)

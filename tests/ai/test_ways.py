@@ -37,7 +37,7 @@ def test_which_way_is_asked(text: str, aspect: str, *, does: bool) -> None:
 
 
 def test_of_what_is_done_it_may_be_unsure_and_of_a_place_it_is_not() -> None:
-    asked = _understood("생수병 뚜껑은 따로 버려?")
+    asked = _understood("생수병 뚜껑은?")
     assert ways.does("lid", asked) is None
     assert ways.does("bag", asked) is ways.does("bin", asked) is True
 

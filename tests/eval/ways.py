@@ -14,7 +14,7 @@ from tests.eval import linear, marked
 COMMAND = "python -m tests.eval.ways"
 OFTEN = 4
 """Lines that hold what counts at least."""
-RIDGE = 1e-4
+RIDGE = 1e-5
 LEAVES = "yn-leave"
 
 
