@@ -276,8 +276,28 @@ def test_a_migration_says_that_another_is_under_way(server: Postgres, monkeypatc
     monkeypatch.setattr(migrate, "PATIENCE", 1.0)
     with psycopg.connect(server.dsn(OWNER)) as conn:
         conn.execute(migrate._LOCK)
-        with pytest.raises(migrate.MigrationError, match="another migration has been under way"):
+        under_way = pytest.raises(migrate.MigrationError, match="another migration has been under way")
+        with under_way:
             migrate.apply(server.dsn(OWNER))
+        with under_way:
+            migrate.prepare(server.superuser_dsn, server.state.passwords())
+    with psycopg.connect(server.superuser_dsn) as conn:
+        conn.execute(migrate._FIRST)
+        with under_way:
+            migrate.prepare(server.superuser_dsn, server.state.passwords())
+
+
+def test_a_migration_s_address_names_our_database_and_no_schema_to_look_in_first() -> None:
+    given = "postgresql://migrator@db:5432/postgres?sslmode=require&options=-csearch_path%3Dauth"
+    assert migrate._on_database(given) == "postgresql://migrator@db:5432/ecoeco?sslmode=require"
+
+
+def test_a_migration_waits_for_another_as_long_as_that_may_take(server: Postgres) -> None:
+    """Longer than the owner waits for a table, and not for ever as a superuser would."""
+    for dsn in (server.dsn(OWNER), migrate._on_database(server.superuser_dsn)):
+        with psycopg.connect(dsn) as conn:
+            migrate._wait_for(conn, migrate._LOCK)
+            assert conn.execute("SHOW lock_timeout").fetchone() == ("10min",)
 
 
 def test_who_was_killed_in_the_first_migration_locks_no_one_out(clusters: Clusters, tmp_path: Path) -> None:
@@ -301,6 +321,8 @@ def test_a_migration_that_can_not_be_noted_has_not_happened(server: Postgres, tm
     folder = tmp_path / "userinfo"
     shutil.copytree(services["userinfo"].path / "migrations", folder / "migrations")
     (folder / "migrations" / "0900_later.sql").write_text("CREATE TABLE users.later (id INT);\n")
+    # An editor has just made it: applied now, what is written into it would never be.
+    (folder / "migrations" / "0901_later.sql").touch()
     services["userinfo"] = msgspec.structs.replace(services["userinfo"], folder=str(folder))
     with psycopg.connect(server.dsn(OWNER), autocommit=True) as conn:
         conn.execute("ALTER TABLE migrations.applied ADD CONSTRAINT no_more CHECK (migration_id NOT LIKE '%later')")

@@ -231,13 +231,27 @@ def test_a_server_that_evicts_is_refused_with_one_line(cache_url: str) -> None:
     broker.close()
 
 
-def test_a_flushed_server_has_another_life(tmp_path: Path) -> None:
+def test_who_waits_for_nothing_hears_of_no_failure(
+    broker_url: str, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection's own patience is longer than the wait."""
+    monkeypatch.setattr(brokers, "LOOK", 0.3)
+    broker = Broker(broker_url)
+    broker.wait(queue, 0.3)
+    broker.close()
+
+
+def test_a_flushed_server_has_another_life_and_one_that_evicts_in_whatever_way_is_refused(tmp_path: Path) -> None:
     server = RedisServer(tmp_path, "broker").start()
     broker = Broker(server.url)
     first = broker.life().mark
     assert broker.life().mark == first
     broker.client.flushall()
     assert broker.life().mark != first
+    for policy in ("volatile-ttl", "volatile-lru", "allkeys-random"):
+        broker.client.config_set("maxmemory-policy", policy)
+        with pytest.raises(BrokerUnfit, match=policy):
+            broker.life()
     broker.close()
     server.stop()
 

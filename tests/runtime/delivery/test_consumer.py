@@ -90,6 +90,53 @@ class Counting(Broker):
             raise
 
 
+def ended(action: Callable[[], None]) -> bool:
+    """Whether it comes to an end."""
+    thread = threading.Thread(target=action, daemon=True)
+    thread.start()
+    thread.join(60)
+    return not thread.is_alive()
+
+
+def test_a_stop_ends_the_loop_that_sleeps_until_the_next_beat(
+    brokers: tuple[Broker, Broker], queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "BEAT", 3600.0)
+    consumer = Taking(queue, brokers[0], hold)
+    consumer.start()
+    eventually(lambda: consumer.beats == 1)
+    consumer.stop_fetching()
+    assert ended(partial(consumer.finish_all, 5))
+
+
+def test_the_last_of_what_is_done_and_the_word_to_end_come_together(brokers: tuple[Broker, Broker], queue: str) -> None:
+    consumer = Taking(queue, brokers[0], hold)
+    brokers[1].publish([message(queue, "1")])
+    (delivery,) = brokers[0].fetch(queue, 1)
+    consumer.done(delivery)
+    consumer._done.put(None)
+    assert ended(consumer._finish)
+    assert consumer.finished == 1
+
+
+def test_a_result_that_comes_while_others_find_the_broker_full_is_kept_with_them(
+    brokers: tuple[Broker, Broker], queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = Taking(queue, brokers[0], hold)
+    first, second = message(queue, "1"), message(queue, "2")
+    consumer._unsent = [first]
+
+    def full(_: list[dramatiq.Message[object]]) -> None:
+        consumer._unsent = [*consumer._unsent, second]  # by the finishing thread
+        consumer._over.set()
+        consumer._nudge.set()
+        raise BrokerFull("the broker is at maxmemory")
+
+    monkeypatch.setattr(brokers[0], "publish", full)
+    consumer._keep()
+    assert sorted(one.message_id for one in consumer._unsent) == ["1", "2"]
+
+
 def test_results_that_find_the_broker_full_are_acked_kept_and_sent_when_there_is_room(
     tmp_path: Path, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

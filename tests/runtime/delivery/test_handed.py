@@ -16,7 +16,7 @@ from runtime.delivery import relay as relays
 from runtime.delivery.background import HostConsumer
 from runtime.delivery.broker import Broker, BrokerFull, Depth
 from runtime.delivery.outbox import ALLOWANCE
-from runtime.delivery.relay import KNOWN, PATIENCE, ROOM, Relay
+from runtime.delivery.relay import KNOWN, PATIENCE, ROOM, Relay, Room
 from shared import clock, wake
 from shared.ids import new_id
 from shared.tasks import Result, enqueue
@@ -248,6 +248,64 @@ def test_of_more_than_a_relay_may_hold_the_oldest_are_left_to_the_outbox(
     relay._begun = time.monotonic()
     relay._receive()
     assert [task.id for _, task in relay._waiting] == ids[2:]
+    relay.stop()
+    relay._disconnect()
+
+
+@pytest.mark.parametrize(
+    ("depth", "takes", "closed", "closed_late"),
+    [
+        (Depth(ROOM - 1, ROOM - 1), True, [], []),
+        (Depth(ROOM, 0), False, ["q"], []),
+        (Depth(0, ROOM), True, [], ["q"]),
+        (Depth(ROOM, ROOM), False, ["q"], ["q"]),
+    ],
+    ids=str,
+)
+def test_a_queue_takes_until_so_many_wait_in_it_and_late_ones_beside_them(
+    depth: Depth, takes: bool, closed: list[str], closed_late: list[str]
+) -> None:
+    room = Room()
+    room.note({"q": depth})
+    assert (room.takes("q"), room.closed, room.closed_late) == (takes, closed, closed_late)
+    assert room.full() == ({"q": (bool(closed), bool(closed_late))} if closed or closed_late else {})
+    room.note({"q": Depth(ROOM - 1, ROOM - 1)})
+    assert (room.takes("q"), room.full()) == (True, {})
+
+
+def test_the_chores_are_done_after_the_clock_was_set_back(owner: Owner) -> None:
+    relay = alone(owner)
+    relay._chores = clock.time() + 86_400
+    relay._turn()
+    assert relay._chores <= clock.time()
+    relay.stop()
+    relay._disconnect()
+
+
+def test_a_schedule_s_task_has_one_id_a_slot_which_no_other_service_or_schedule_has(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = []
+    monkeypatch.setattr(outbox, "insert_scheduled", lambda conn, id_, *_: ids.append(id_))
+    for service, name in (("waste", "sweep"), ("waste", "sweep"), ("auth", "sweep"), ("waste", "fill")):
+        relay = Relay(service, owner.dsn, owner.broker, {name: 1e12})
+        relay._insert_due_schedules(None)  # type: ignore[arg-type] # nothing is written
+        relay._insert_due_schedules(None)  # type: ignore[arg-type] # once a slot
+        relay.stop()
+    assert len(ids) == 4
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+
+
+def test_what_is_handed_over_goes_on_at_once_where_a_turn_has_not_published_all_of_it(
+    owner: Owner, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = alone(owner)
+    monkeypatch.setattr(relays, "STEP_ROWS", 2)
+    owner.enqueue(f"{queue}/act", *range(3))
+    relay._taken = time.monotonic()  # nothing of the outbox just now
+    assert [relay._turn(), relay._turn()] == [True, False]
+    assert owner.broker.depth(queue) == 3
     relay.stop()
     relay._disconnect()
 

@@ -20,8 +20,8 @@ from tests.support import until
 
 
 class Echo:
-    """Answers what it was asked; /wait not before `go`, /unread without reading, /endless without an end, /listen never: it waits
-    until the client has left.
+    """Answers what it was asked; /wait not before `go`, /unread without reading, /early before reading, /endless without an end,
+    /listen never: it waits until the client has left.
     """
 
     def __init__(self) -> None:
@@ -31,6 +31,9 @@ class Echo:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.asked.append(scope["path"])
         body = b""
+        if scope["path"] == "/early":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+            await send({"type": "http.response.body", "body": b"early", "more_body": True})
         if scope["path"] != "/unread":
             while True:
                 message = await receive()
@@ -427,13 +430,40 @@ async def test_after_an_answer_that_did_not_ask_for_the_body_no_bytes_are_taken_
     writer.close()
 
 
-async def test_a_body_that_nobody_reads_is_let_go_by_and_the_connection_kept(running: Running) -> None:
+async def test_a_body_that_nobody_reads_is_let_go_by_and_the_connection_kept(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "_UNWANTED", 400)  # of each
     reader, writer = await running.connect()
-    writer.write(b"POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 300\r\n\r\n")
+    for _ in range(2):
+        writer.write(b"POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 300\r\n\r\n")
+        assert (await answer(reader))[0] == 200
+        writer.write(b"GET /inside" + b"x" * 250)
+        await asyncio.sleep(0.05)
+        writer.write(b"x" * 39 + GET + b"\r\n")
+        assert (await answer(reader))[2]["path"] == "/x"
+    assert running.app.asked == ["/unread", "/x"] * 2
+    writer.close()
+
+
+async def test_after_a_body_that_nobody_read_an_idle_connection_ends_too(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "IDLE", 0.3)
+    reader, writer = await running.connect()
+    writer.write(b"POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
     assert (await answer(reader))[0] == 200
-    writer.write(b"GET /inside" + b"x" * 289 + GET + b"\r\n")
-    assert (await answer(reader))[2]["path"] == "/x"
-    assert running.app.asked == ["/unread", "/x"]
+    writer.write(b"abc")
+    assert await asyncio.wait_for(reader.read(), 60) == b""
+    writer.close()
+
+
+async def test_into_an_answer_that_has_begun_no_refusal_is_written(running: Running, patient: None) -> None:
+    reader, writer = await running.connect()
+    writer.write(b"POST /early HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"early"), 60)
+    writer.write(b"no size\r\n")
+    assert await asyncio.wait_for(reader.read(), 60) == b""
     writer.close()
 
 

@@ -1,5 +1,6 @@
 """Whoever writes, checkpoints or closes a journal's file waits for who does, and has touched nothing until then"""
 
+import contextlib
 import errno
 import os
 import sqlite3
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from runtime.journal import journal as journals
-from runtime.journal.file import JournalFile, JournalUnusable, Lock, written
+from runtime.journal.file import JournalFile, JournalUnusable, Lock, open_file, written
 from runtime.journal.journal import Journal
 from runtime.journal.marks import Marks
 from runtime.journal.reader import Reader
+from runtime.journal.server import Client
 from runtime.journal.states import Start
 from shared import clock
 from shared.ids import new_id
@@ -104,18 +106,19 @@ def syncer_s(path: Path) -> tuple[Reader, Marks]:
 
 
 def a_reader_s_closing(path: Path) -> Prepared:
-    return syncer_s(path)[0].close, nothing
+    reader, _ = syncer_s(path)
+    return reader.close, reader._lock.close
 
 
 def a_mark(path: Path) -> Prepared:
     reader, marks = syncer_s(path)
-    return lambda: marks.quarantine(1, 1, "refused"), lambda: (marks.close(), reader.close())
+    return lambda: marks.quarantine(1, 1, "refused"), lambda: (marks.close(), reader.close(), reader._lock.close())
 
 
 def the_closing_after_a_mark(path: Path) -> Prepared:
     reader, marks = syncer_s(path)
     marks.quarantine(1, 1, "refused")
-    return marks.close, reader.close
+    return marks.close, lambda: (reader.close(), reader._lock.close())
 
 
 @pytest.mark.parametrize(
@@ -142,6 +145,16 @@ def test_whoever_touches_the_file_waits_for_who_does(path: Path, prepare: Callab
     working.join()
     close()
     lock.close()
+    assert held(path) == []
+
+
+def held(path: Path) -> list[str]:
+    """Which of a journal's files this process has open."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            found.append(str(descriptor.readlink()))
+    return [name for name in found if name.startswith(str(path))]
 
 
 def test_what_was_cut_off_is_counted_inside_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +205,46 @@ def test_a_new_file_that_the_disk_had_no_room_for_is_filled_as_soon_as_it_has(
     file.reopen()
     assert file.db.execute("SELECT value FROM meta WHERE key = 'worker_id'").fetchall() == [(file.worker_id,)]
     assert file.db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert path.stat().st_mode & 0o077 == 0, "a person's words are no other user's"
+    file.close()
+
+
+def test_no_other_user_reads_a_person_s_words_or_holds_a_lock(path: Path) -> None:
+    journal = Journal(path)
+    files = {file.name.removeprefix(path.name): file.stat().st_mode & 0o077 for file in path.parent.iterdir()}
+    journal.close()
+    assert files == dict.fromkeys(["", "-wal", "-shm", ".lock", ".owner", ".running"], 0)
+
+
+def test_a_disk_that_fails_is_no_word_on_the_file(path: Path) -> None:
+    """Only what was read and is wrong is set aside: a good file would be lost to its tasks."""
+    log = path.with_name(f"{path.name}-wal")
+    log.mkdir()
+    with pytest.raises(JournalUnusable, match="unable to open"):
+        Journal(path)
+    log.rmdir()
+    journal = Journal(path)
+    assert journal.recovered == ["1 runs were cut off when the worker died last"]
+    journal.close()
+
+
+def test_who_begins_anew_in_the_same_process_answers_the_syncer_again(path: Path) -> None:
+    Journal(path).close()
+    journal, client = Journal(path), Client(path)
+    assert client.ask("mark", None, []) == 0
+    client.close()
+    journal.close()
+
+
+def test_who_reads_a_file_that_is_set_aside_shares_nothing_with_the_new_one(path: Path) -> None:
+    """Not its log's index either: two files would write in it."""
+    file = JournalFile(path)
+    with contextlib.closing(open_file(path, readonly=True)) as reading:
+        assert reading.execute("SELECT count(*) FROM local_tasks").fetchone() == (1,)
+        before = {name.name.removeprefix(path.name) for name in path.parent.glob(f"{path.name}-*")}
+        file.begin_anew("it is damaged")
+    assert before == {"-wal", "-shm"}
+    aside = [name.name for name in path.parent.glob(f"{path.name}.damaged-*")]
+    assert sorted(name[len(min(aside, key=len)) :] for name in aside) == ["", "-shm", "-wal"]
     file.close()
 
 
@@ -206,6 +258,13 @@ def test_a_start_that_fails_leaves_the_file_to_the_next(path: Path, monkeypatch:
         with written(path) as db:
             db.execute(f"PRAGMA user_version={number}")
 
+    running = Journal(path)
+    before = held(path)
+    for _ in range(3):
+        with pytest.raises(JournalUnusable, match="another worker"):
+            Journal(path)
+    assert sorted(held(path)) == sorted(before)
+    running.close()
     Path(f"{path}.running").unlink()
     with monkeypatch.context() as patched:
         patched.setattr(os, "posix_fallocate", full)
@@ -214,5 +273,6 @@ def test_a_start_that_fails_leaves_the_file_to_the_next(path: Path, monkeypatch:
     version(99)
     with pytest.raises(JournalUnusable, match="newer version"):
         Journal(path)
+    assert held(path) == []
     version(2)
     Journal(path).close()

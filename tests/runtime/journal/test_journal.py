@@ -1,5 +1,6 @@
 """The journal writes before the work and before the ack, once, in groups, and gives no one an answer while it can't."""
 
+import contextlib
 import sqlite3
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from runtime.journal import journal as journals
 from runtime.journal import schema
-from runtime.journal.file import JournalUnusable, written
+from runtime.journal.file import JournalUnusable, open_file, written
 from runtime.journal.journal import Journal
 from runtime.journal.results import NotJson, checked_json
 from runtime.journal.states import Ended, Start
@@ -308,6 +309,71 @@ def test_whatever_is_submitted_while_the_journal_closes_is_answered(path: Path) 
         journal.submit(lambda db: None).result(60)
 
 
+def failing(code: int) -> Callable[[sqlite3.Connection], str]:
+    """An operation that SQLite refuses once with this result code, and then does."""
+    error = sqlite3.OperationalError(f"code {code}")
+    error.sqlite_errorcode = code
+    errors = [error]
+
+    def run(_: sqlite3.Connection) -> str:
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    return run
+
+
+# SQLite's primary codes, and two with an extension.
+@pytest.mark.parametrize(
+    ("codes", "anew"),
+    [((3, 5, 6, 7, 8, 9, 10, 13, 14, 15, 10 | 1 << 8), False), ((11, 26, 11 | 1 << 8), True)],
+    ids=["it may pass", "the file is damaged"],
+)
+def test_what_may_pass_is_tried_again_and_a_damaged_file_is_left(
+    path: Path, codes: tuple[int, ...], anew: bool
+) -> None:
+    journal = Journal(path)
+    for number, code in enumerate(codes, 1):
+        assert journal.submit(failing(code)).result(60) == "done", code
+        assert len(journal.recovered) == (number if anew else 0), code
+    for own in (1, 4, 12, 19, 20, 25):
+        with pytest.raises(sqlite3.OperationalError, match=f"code {own}$"):
+            journal.submit(failing(own)).result(60)
+    journal.close()
+
+
+def test_what_fails_for_a_moment_while_the_journal_closes_is_written(path: Path) -> None:
+    journal = Journal(path)
+    locked = failing(5)
+
+    def run(db: sqlite3.Connection) -> str:
+        while not journal._writer._closed:
+            time.sleep(0.005)
+        return locked(db)
+
+    future = journal.submit(run)
+    journal.close()
+    assert future.result(60) == "done"
+
+
+def test_a_log_that_somebody_reads_is_emptied_when_he_has_done(path: Path) -> None:
+    journal = Journal(path)
+    begun = start()
+    journal.begin([begun]).result()
+    with contextlib.closing(open_file(path, readonly=True)) as reading:
+        reading.execute("BEGIN")
+        reading.execute("SELECT count(*) FROM local_tasks").fetchall()
+        journal._writer.truncate_log()
+        journal.begin([start()]).result()
+    log = path.with_name(f"{path.name}-wal")
+    assert log.stat().st_size
+    assert journal.submit(lambda db: db.execute("PRAGMA busy_timeout").fetchone()[0]).result() == 30_000
+    # Of the next group; the one after that comes when it is done.
+    journal.submit(lambda db: None).result()
+    assert not log.stat().st_size
+    journal.close()
+
+
 def test_one_operation_s_own_fault_does_not_touch_its_group(path: Path) -> None:
     journal = Journal(path)
     bad = start("lone surrogate \ud800")
@@ -489,7 +555,9 @@ def test_what_nests_without_end_is_not_json() -> None:
         checked_json(value)
 
 
-@pytest.mark.parametrize(("what", "level"), [("a beginning", 1), ("an end", 2)])
+@pytest.mark.parametrize(
+    ("what", "level"), [("a beginning", 1), ("an end", 2), ("an end, told in the writing thread", 2)]
+)
 def test_an_end_is_on_the_disk_before_it_is_told_and_a_beginning_need_not_be(path: Path, what: str, level: int) -> None:
     journal = Journal(path)
     task, known, go_on = start(), threading.Event(), threading.Event()
@@ -502,9 +570,13 @@ def test_an_end_is_on_the_disk_before_it_is_told_and_a_beginning_need_not_be(pat
     held = journal.submit(hold)
     known.wait(30)
     # Both wait for the same group, whose commit is then synced to the disk (FULL) or not (NORMAL).
-    told: Future[Any] = (
-        journal.end(ended(task), task, clock.now().isoformat()) if what == "an end" else journal.begin([start()])
-    )
+    told: Future[Any] = Future()
+    if what == "a beginning":
+        told = journal.begin([start()])
+    elif what == "an end":
+        told = journal.end(ended(task), task, clock.now().isoformat())
+    else:
+        journal.end_then(ended(task), task, clock.now().isoformat(), told.set_result)
     synchronous = journal.submit(lambda db: db.execute("PRAGMA synchronous").fetchone()[0])
     go_on.set()
     wait([held, told])

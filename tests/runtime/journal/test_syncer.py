@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -275,17 +276,34 @@ def test_large_results_make_small_batches(
     monkeypatch.setattr(drain, "BATCH_BYTES", 100_000)
     for size in (10, 60_000, 60_000, 10, 300_000, 10, 10):
         run(journal, start(), record='{"a": "' + "x" * size + '"}')
-    sizes = []
+    batches = noted(syncer, monkeypatch)
+    assert syncer.cycle().synced == 7
+    assert all(len(batch.rows) < 120_000 for batch in batches if len(batch.revisions) > 1)
+    assert [len(batch.revisions) for batch in batches if len(batch.rows) > 300_000] == [1]
+
+
+def noted(syncer: Syncer, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """The batches that it sends from now on."""
+    batches: list[Batch] = []
     put = syncer._records.put
 
     def note(batch: Batch) -> int:
-        sizes.append(len(batch.rows))
+        batches.append(batch)
         return put(batch)
 
     monkeypatch.setattr(syncer._records, "put", note)
-    assert syncer.cycle().synced == 7
-    assert [size for size in sizes if size > 120_000] == [size for size in sizes if size > 300_000]
-    assert len([size for size in sizes if size > 300_000]) == 1
+    return batches
+
+
+def test_while_the_worker_may_be_writing_batches_are_small_ones(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "BESIDE", 2)
+    for _ in range(5):
+        run(journal, start())
+    batches = noted(syncer, monkeypatch)
+    assert syncer.cycle().synced == 5
+    assert len(batches[0].revisions) == 2
 
 
 def test_a_clock_set_back_by_a_day_does_not_stop_the_cycles(
@@ -543,8 +561,9 @@ def test_rows_are_marked_only_when_postgresql_has_them_on_its_disk(
 ) -> None:
     for _ in range(3):
         run(journal, start())
+    disk = Disk(syncer, monkeypatch)
     places: list[int] = []
-    real_put, real_flushed = syncer._records.put, syncer._records.flushed
+    real_put = syncer._records.put
 
     def put(batch: Batch) -> int:
         places.append(real_put(batch))
@@ -552,10 +571,19 @@ def test_rows_are_marked_only_when_postgresql_has_them_on_its_disk(
 
     marked: list[int] = []
     monkeypatch.setattr(syncer._records, "put", put)
-    syncer.reach = lambda point: marked.append(real_flushed()) if point == "committed" else None
+    syncer.reach = lambda point: marked.append(disk.place) if point == "committed" else None
     assert syncer.cycle().synced == 3
     assert len(places) == len(marked) == 1
     assert places[0] <= marked[0]
+
+
+class Disk:
+    """PostgreSQL's, which writes its log when it is waited for and never by itself: `place` is how far it has."""
+
+    def __init__(self, syncer: Syncer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.place = 0
+        monkeypatch.setattr(syncer._records, "flushed", lambda: self.place)
+        monkeypatch.setattr(syncer._records, "flush", partial(setattr, self, "place"))
 
 
 def test_the_loops_of_a_syncers_process_are_its_health_and_its_main_thread(syncer: Syncer) -> None:
@@ -606,6 +634,7 @@ def test_events_are_marked_only_when_postgresql_has_them_on_its_disk(
     first = start()
     journal.begin([first]).result()
     journal.begin([start(first.task_id)]).result()
+    disk = Disk(syncer, monkeypatch)
     places: list[tuple[int, int]] = []
     put_events, mark = syncer._records.put_events, syncer._marks.events
 
@@ -614,7 +643,7 @@ def test_events_are_marked_only_when_postgresql_has_them_on_its_disk(
         return places[-1][0]
 
     def marked(rowids: list[int]) -> int:
-        places[-1] = (places[-1][0], syncer._records.flushed())
+        places[-1] = (places[-1][0], disk.place)
         return mark(rowids)
 
     monkeypatch.setattr(syncer._records, "put_events", put)
@@ -667,6 +696,24 @@ def test_a_cycle_that_fails_leaves_no_statement_under_way(
     assert syncer.cycle().synced in (3, 4)
     assert syncer.cycle().synced == 0
     syncer.close()
+
+
+def test_after_an_error_of_the_journal_s_disk_the_file_is_opened_anew(
+    journal: Journal, syncer: Syncer, tasks_db: psycopg.Connection[Any]
+) -> None:
+    """A connection from before may think wrongly of the file."""
+    run(journal, start())
+
+    def fail(point: str) -> None:
+        if point == "committed":
+            raise sqlite3.OperationalError("disk I/O error")
+
+    syncer.reach = fail
+    with pytest.raises(sqlite3.OperationalError):
+        syncer.cycle()
+    assert syncer._reader._db is None
+    syncer.reach = lambda point: None
+    assert syncer.cycle().synced == 1
 
 
 def test_after_postgresql_was_away_no_connection_of_before_is_used_again(
