@@ -248,6 +248,21 @@ def test_whoever_asks_while_the_classifier_is_made_waits_for_it(
     assert made == [False], "one is made, and others are kept waiting meanwhile"
 
 
+def test_whoever_asks_while_the_networks_are_read_waits_for_them(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = EmbeddedPhotos(model_dir)
+    read: list[bool] = []
+
+    def classifier(folder: Path) -> object:
+        read.append(photos._loading.acquire(blocking=False))
+        return object()
+
+    monkeypatch.setattr(embedded, "Classifier", classifier)
+    assert photos._loaded() is photos._loaded()
+    assert read == [False], "once, and others are kept waiting meanwhile"
+
+
 def test_a_missing_model_means_not_now_and_says_how_to_build_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -272,21 +272,30 @@ def test_what_does_not_become_ready_where_it_went_back_to_is_said_too() -> None:
     assert cluster.told == ["Deployment web", "undo deployment web"]
 
 
+ANEW = ["delete job prepare-new", "Job prepare-new", "ConfigMap record-tools"]
+
+
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("active", "metadata", "registry", "told"),
     [
-        ({"active": 1}, ["ConfigMap record-tools"]),
-        ({"active": 0}, ["delete job prepare-new", "Job prepare-new", "ConfigMap record-tools"]),
+        (1, {}, "", ["ConfigMap record-tools"]),
+        (0, {}, "", ANEW),
+        # Somebody has taken it back: it ends with nothing done.
+        (1, {"deletionTimestamp": "2026-01-02T03:04:05Z"}, "", ANEW),
+        (1, {}, "elsewhere.example/", ANEW),
     ],
 )
 def test_a_job_that_a_deploy_before_has_begun_goes_on_and_another_is_made_anew(
-    status: Document, told: list[str]
+    active: int, metadata: Document, registry: str, told: list[str]
 ) -> None:
     cluster = Obedient()
     deploy(cluster, Plan([], entry(TOOLS)))
-    there = cluster.has["job", "prepare-new"]
-    done = [{"type": "Complete", "status": "True"}]
-    cluster = Obedient(has=[there | {"status": {"conditions": done, **status}}])
+    there = msgspec.json.decode(msgspec.json.encode(cluster.has["job", "prepare-new"]))
+    there["metadata"] |= metadata
+    (container,) = there["spec"]["template"]["spec"]["containers"]
+    container["image"] = registry + container["image"]
+    there["status"] = {"conditions": [{"type": "Complete", "status": "True"}], "active": active}
+    cluster = Obedient(has=[there])
     deploy(cluster, Plan([], entry(TOOLS)))
     assert cluster.told == told
 

@@ -37,7 +37,7 @@ def test_an_upload_becomes_two_stored_copies(store: ObjectStore, client: Any) ->
     for key in stored:
         answer = client.get_object(Bucket=store.bucket, Key=key)
         assert answer["ContentType"] == "image/jpeg", "the client's word for the type decides nothing"
-        assert "max-age=86400" in answer["CacheControl"]
+        assert answer["CacheControl"] == "private, max-age=86400, immutable"
         assert photos.SECRET not in answer["Body"].read()
 
 
