@@ -1,12 +1,14 @@
 """One step with an OpenAI-compatible server: what is asked again, how long, and what is on the bill."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-import openai
 import pytest
 
 from functions.ai import openai_chat
@@ -15,6 +17,9 @@ from functions.ai.openai_chat import TRIES, Chat, Usage
 from shared import clock
 from shared.errors import Unavailable
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    import openai
 
 READING, WRITING = 40, 20
 REQUEST = httpx.Request("POST", "http://here")
@@ -61,12 +66,16 @@ def tried(chat: Chat, ask: Callable[[float], Any], said: Callable[[], int] = lam
 
 
 def status(number: int, code: str | None = None) -> openai.APIStatusError:
+    import openai  # a second of CPU, which each process that collects this file would take
+
     kind = openai.RateLimitError if number == 429 else openai.APIStatusError
     return kind("no", response=httpx.Response(number, request=REQUEST), body={"code": code})
 
 
-def lost(cause: type[httpx.TransportError], kind: type[openai.APIConnectionError] = openai.APIConnectionError) -> Any:
-    error = kind(request=REQUEST)
+def lost(cause: type[httpx.TransportError], kind: str = "APIConnectionError") -> openai.APIConnectionError:
+    import openai
+
+    error: openai.APIConnectionError = getattr(openai, kind)(request=REQUEST)
     error.__cause__ = cause("gone")
     return error
 
@@ -74,24 +83,26 @@ def lost(cause: type[httpx.TransportError], kind: type[openai.APIConnectionError
 @pytest.mark.parametrize(
     ("error", "tries", "costs"),
     [
-        *((status(number), TRIES, 0) for number in (408, 409, 429, 500, 503)),
-        *((status(number), 1, 0) for number in (400, 401, 404, 410, 422, 499)),
-        (status(429, "insufficient_quota"), 1, 0),
-        (lost(httpx.ConnectError), TRIES, 0),
-        (lost(httpx.ConnectTimeout, openai.APITimeoutError), TRIES, 0),
+        *((partial(status, number), TRIES, 0) for number in (408, 409, 429, 500, 503)),
+        *((partial(status, number), 1, 0) for number in (400, 401, 404, 410, 422, 499)),
+        (partial(status, 429, "insufficient_quota"), 1, 0),
+        (partial(lost, httpx.ConnectError), TRIES, 0),
+        (partial(lost, httpx.ConnectTimeout, "APITimeoutError"), TRIES, 0),
         # The server may have read it, and worked.
-        (lost(httpx.ReadTimeout, openai.APITimeoutError), TRIES, READING),
-        (lost(httpx.ReadError), TRIES, READING),
-        (ValueError("no JSON"), TRIES, READING),
+        (partial(lost, httpx.ReadTimeout, "APITimeoutError"), TRIES, READING),
+        (partial(lost, httpx.ReadError), TRIES, READING),
+        (partial(ValueError, "no JSON"), TRIES, READING),
     ],
-    ids=lambda value: value if isinstance(value, int) else str(getattr(value, "code", 0) or type(value).__name__),
+    ids=lambda value: (
+        value if isinstance(value, int) else "-".join(getattr(of, "__name__", str(of)) for of in value.args)
+    ),
 )
 def test_what_may_help_is_asked_again_and_what_the_server_may_have_read_is_paid(
-    chat: Chat, purse: Purse, slept: list[float], error: Exception, tries: int, costs: int
+    chat: Chat, purse: Purse, slept: list[float], error: Callable[[], Exception], tries: int, costs: int
 ) -> None:
     def ask(seconds: float) -> Any:
         assert 0 < seconds <= 8
-        raise error
+        raise error()
 
     with pytest.raises(ProviderFailed):
         tried(chat, ask)
