@@ -9,6 +9,7 @@ import pytest
 
 from emulator.servers.postgres import Postgres
 from shared.db import Database
+from tests.support import until
 
 Connect = Callable[[str], Awaitable[Database]]
 
@@ -39,6 +40,24 @@ async def test_a_statement_that_no_one_waits_for_ends_and_its_connection_answers
             await waiting
         assert not await _running(admin, pid)
         assert await (await conn.execute("SELECT 2")).fetchone() == (2,)
+
+
+async def test_a_connection_whose_statement_can_not_be_cancelled_is_closed(
+    db: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = await db("userinfo")
+
+    async def refuse(**_: float) -> None:
+        raise psycopg.OperationalError("no one answers")
+
+    async with users.connection() as conn:
+        monkeypatch.setattr(conn, "cancel_safe", refuse)
+        waiting = asyncio.create_task(conn.execute("SELECT pg_sleep(2)"))
+        await until(lambda: conn._answer is not None)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert conn.closed, "no one knows in which state it is"
 
 
 async def test_more_than_a_socket_takes_goes_and_comes(db: Connect) -> None:
@@ -77,7 +96,7 @@ async def test_the_number_of_an_ended_connections_socket_is_anothers_to_use(
                 with pytest.raises(psycopg.OperationalError):
                     await conn.execute("SELECT pg_sleep(60)")
             elif how == "lost while idle":
-                await asyncio.sleep(0.1)
+                await until(lambda: conn._loop is None, "the loop is told once, and not again and again")
     # The loop has forgotten the number, so a socket that gets it is its own.
     loop = asyncio.get_running_loop()
     pairs: list[tuple[socket.socket, socket.socket]] = []
