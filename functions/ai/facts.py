@@ -71,6 +71,8 @@ _AUXILIARY = re.compile(
     r"(?:^|[.,;!?]\s)(?:so |and |but |then )?(?:do|does|did|can|could|may|should|must|will|would|is|are)\s"
     r"|\s(?:first|fine|bad|right|yes|legal|illegal|allowed|wrong|matter)\?$"
 )
+# "What about a milk carton, does it go with paper?"
+_WHAT_ABOUT = re.compile(r"^(?:and |so )?(?:what|how) about [^,?]+[,?] (?=(?:do|does|is|are|can|should|must|may)\b)")
 # "old keyboard, e-waste?", "newspaper and books, same bin?", "wet wipes, flush?"
 _PLACES = (*BINS.values(), TOPICS.together, *(ASPECTS[name] for name in ("toilet", "drain", "bag", "food", "recycle")))
 _BIN_ASKED = re.compile(rf"(?:{'|'.join(words.source for words in _PLACES)})(?: ok| okay| right| or not)?\?+$")
@@ -183,7 +185,7 @@ class Facts(Struct, frozen=True, dict=True):
     @cached_property
     def open(self) -> bool:
         """Whether it wants more than yes or no."""
-        return TOPICS.open.within(self.text) or _REMARKS.search(self.text) is not None
+        return TOPICS.open.within(_WHAT_ABOUT.sub("", self.text)) or _REMARKS.search(self.text) is not None
 
     @cached_property
     def polar(self) -> bool:

@@ -11,6 +11,8 @@ from functions.ai.vocabulary import POLARS, ROLES, TEXTS
 _WORD = re.compile(r"(네|아니요|Yes|No)\b[,.:;]?\s*")
 # "씻어도 지지 않으면": what a line says then is no answer to what is asked in general.
 _IF = re.compile(r"[가-힣]면 |\b(?:[Ii]f|where|when|unless)\b")
+_LEFT_IN = re.compile(r"^(?:내용물이 남아 있으면|If anything is left in it,) ")
+_MAY_STAY = re.compile(r"남아도|\bmay stay\b")
 _EMPTIED = re.compile(r"비우|비워|비운|빈 |\b(?:empt|drain)")
 _CLEAN = re.compile(r"깨끗하면|\b(?:if|when) (?:it is )?clean\b")
 _NEVER = re.compile(r"지 마세요|지 말고|지 않습니다|면 안 |안 됩니다|\b(?:[Nn]ever|[Dd]o not|[Dd]on['’]t|not)\b")
@@ -151,10 +153,14 @@ def binned(line: str, category: str, understood: Understood) -> str:
 
 def excepted(line: str, aspect: str | None, understood: Understood) -> str:
     """What changes in the thing's state, as the answer to the bin that is asked for."""
+    if "full" in understood.cases:
+        # "콜라가 남았는데 그냥 버려도 돼?": that is the case already.
+        line = _LEFT_IN.sub("", line)
     met = "stays" in understood.cases or not _IF.search(line)
     if not (understood.polar and met) or _WORD.match(line):
         return line
-    if leaves(understood) and not (understood.open or conditional(line) or to_general(line)):
+    stays = understood.open or conditional(line) or to_general(line) or _MAY_STAY.search(line)
+    if leaves(understood) and not stays:
         # "꽁초가 들었는데 이대로 내도 돼?", where the line tells what is done then.
         return worded(line, True, understood, "rinse")
     if not _GENERAL.search(line):

@@ -169,16 +169,20 @@ def asked_of(item: Item, understood: Understood) -> str | None:
         # "치킨 뼈는 어느 봉투": where it goes, and not how full the bag may be.
         bag = "food" if item.category == "food" else "bag"
         aspects = tuple(dict.fromkeys(bag if one == "tied" else one for one in aspects))
+    if "wrapped" in aspects and _BAGGED.search(understood.text) and not item.answer("wrapped", "ko"):
+        # "라면 봉지 봉투에 담아서 버려야 하나요"
+        aspects = tuple("tied" if one == "wrapped" else one for one in aspects)
     if "moisture" in aspects and not _RAINS.search(understood.text):
         # "젖은 낙엽 말려야 돼?": it is neither rain nor rinsing.
         unasked = {"rain", "rinse"}
         if not item.answer("moisture", "ko"):
             unasked = set() if "말" in item.answer("rinse", "ko") else {"rinse"}
         aspects = tuple(one for one in aspects if one not in unasked)
-    wet = {"recycle", "rain"} <= set(aspects) and not ROLES.on_the_way.within(understood.text)
+    there = "recycle" in aspects or ("bin" in aspects and understood.bin == item.category)
+    wet = there and ("rain" in aspects or _WET.search(understood.text)) and not ROLES.on_the_way.within(understood.text)
     if wet and _NOT_WET.match(item.answer("rain", "ko")):
         # "택배 상자 젖었는데 재활용 돼?": wet, it does not go where it goes dry.
-        aspects = tuple(one for one in aspects if one != "recycle")
+        aspects = ("rain", *(one for one in aspects if one not in ("recycle", "bin", "rain")))
     itself = _itself(item)
     # "테이프는?" asks nothing about a tape on the tape.
     aspects = tuple(one for one in aspects if one not in itself or polarity.affirms(item.answer(one, "ko")))
@@ -203,8 +207,10 @@ def _itself(item: Item) -> set[str]:
     return {ASPECT_OF_PART[kind] for kind, words in PART_WORDS.items() if item.name.endswith(tuple(words))}
 
 
+_BAGGED = re.compile(r"봉[투지]에 (?:담|넣)|\bin a (?:plastic )?bag\b")
 _FITS = re.compile(r"봉투|\bbag\b")
 _RAINS = re.compile(r"비[가 ]|장마|눈 오|\brain|[씻헹]")
+_WET = re.compile(r"(?<!안 )젖(?:은|었는데|었어도|어도)(?!.*(?:말린|마른|말렸|말랐))|(?:^|\bis |\bgot )wet\b")
 _NOT_WET = re.compile("아니요, 젖으면 재활용이 안 됩니다")
 _WHICH_BAG = re.compile(r"(?:어느|어떤|무슨) 봉[투지]|\b(?:which|what) (?:kind of )?bag\b")
 _BY_STEPS = {"empty", "moisture"}
