@@ -25,7 +25,7 @@ OFTEN = 2
 """Dangers that what counts stands in at least: what only other texts hold speaks for nothing."""
 OTHERS = 0.2
 """What a text without a danger counts beside one with: there are ten times as many."""
-RIDGE = 2e-5
+RIDGE = 3e-6
 
 Text = tuple[str, str]
 """A text, and the danger that it tells of."""
