@@ -24,7 +24,7 @@ _PARTICLE = re.compile(rf"(?:{GRAMMAR.particles.source})(?![가-힣])")
 # "형광등 두 개랑 유통기한 지난 약", "선풍기하고 못 쓰는 매트리스"
 _WITH = re.compile(rf"(?:\s?{GRAMMAR.counts.source}\s?[가-힣]{{1,2}})?(?:이?랑|하고|와|과)\s(?:[가-힣]+\s){{0,3}}")
 _OBJECTS = re.compile(r"[을를]\s")
-_HOLDS = re.compile(r"째|에\s?(?:담|넣|싸)|\s?[안속][에의]?\s")
+_HOLDS = re.compile(rf"째|에\s?(?:담|넣|싸)|{ROLES.left_in.source}|\s?[안속][에의]?\s")
 # What the rules' word adds to the odds, and how sure it must be of a second thing.
 _RULES = 0.6
 _OBJECT = 3.0
@@ -56,10 +56,13 @@ def asked(mentioned: Sequence[Mention], kept: Sequence[Mention], text: str, *, f
 
 
 def _never_asked(one: Mention, kept: Sequence[Mention], text: str) -> bool:
-    """What the rules left out and no odds bring back: "참기름" of "참기름 유리병", the bag of "봉지째" and "봉지에 담은"."""
+    """What the rules left out and no odds bring back: "참기름" of "참기름 유리병", the bag of "봉지째" and "봉지에 담은", and the
+    appliance of "리모컨 건전지".
+    """
     holder_of_it = any(text[one.end : other.start] == " " and "holder" in _kinds(other.words(text)) for other in kept)
     its_holder = "holder" in _kinds(one.words(text)) and any(text[other.end : one.start] == " " for other in kept)
-    return holder_of_it or its_holder or _HOLDS.match(text, one.end) is not None
+    owner = one.item.category in ("bulky", "electronics") and any(text[one.end : other.start] == " " for other in kept)
+    return holder_of_it or its_holder or owner or _HOLDS.match(text, one.end) is not None
 
 
 def _by_rules(one: Mention, text: str, heard: set[int]) -> float:

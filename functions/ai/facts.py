@@ -47,6 +47,8 @@ _AFTER_USE = re.compile(
 )
 # "마라탕 시켜 먹고 기름 범벅인 그릇": what delivered food came in.
 _DELIVERED = re.compile(rf"({ROLES.delivered.source}.*?)(?<![가-힣])(?:플라스틱\s?|일회용\s?)?(?:그릇|용기)(?!\s?뚜껑)")
+# "양념 묻은 봉투": a bag that held something is no bin.
+_HELD_IT = re.compile(rf"({ROLES.soiled.source}\s)봉[투지](?![가-힣]*째)")
 # "라벨 없는 페트병" is a bottle, and asks nothing about its label.
 _LACKING = re.compile(
     rf"(?<![가-힣])(?:{'|'.join(words.source for words in PARTS.values())})[이가은도]?\s?{TOPICS.lacking.source}\s+(?=[가-힣])"
@@ -101,7 +103,8 @@ def asked(text: str) -> str:
     """A question as the rules read it: plain, spelt as names are, without what was done with a thing before and what it lacks."""
     spelt = MISSPELT.sub(lambda match: SPELT.get(match[0].replace(" ", ""), match[0]), plain(text))
     korean = MIXED.sub(lambda match: match[1] + KOREAN_OF[match[0].strip()], spelt)
-    return _DELIVERED.sub(r"\1배달 용기", _LACKING.sub("", _AFTER_USE.sub(" ", korean)))
+    held = _HELD_IT.sub(r"\1비닐봉투", _LACKING.sub("", _AFTER_USE.sub(" ", korean)))
+    return _DELIVERED.sub(r"\1배달 용기", held)
 
 
 def what_if(text: str) -> bool:

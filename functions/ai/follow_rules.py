@@ -107,7 +107,7 @@ _OF_STUFF = re.compile(
 def of_what_was_spoken_of(ask: Asking) -> Understood | None:
     """ "케이스는?" after a phone and its charger: the phone's, where there is such an item."""
     scene, fact = ask.scene, ask.scene.facts
-    if not (_remark(ask) and fact.again) or fact.whole or len(scene.first) > 1:
+    if not (_remark(ask) and (fact.again or _ITS.match(fact.text))) or fact.whole or len(scene.first) > 1:
         return None
     found = _ITS.match(fact.text)
     words = scene.first[0].words(fact.text) if scene.first else found[1] if found else ""
@@ -127,7 +127,7 @@ def of_what_was_spoken_of(ask: Asking) -> Understood | None:
 _NAMES = 2
 
 
-_ITS = re.compile(r"(?:그럼 |그러면 |그리고 )?([가-힣a-z]{1,6}?)(?:은|는|도)요?[\s?!.~]*$")
+_ITS = re.compile(r"(?:그럼 |그러면 |그리고 )?([가-힣a-z]{1,6}?)(?:은|는|도|만)요?[\s?!.~]*$")
 
 
 def both_spoken_of(ask: Asking) -> Understood | None:

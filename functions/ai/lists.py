@@ -48,6 +48,16 @@ def taken_off(one: Mention, text: str) -> bool:
 _OFF = re.compile(r"[을를은는도]?\s(?:다 |먼저 |꼭 )?(?:떼|빼|벗기|닦|분리하|뜯)고\s.*(?:버|넣|내)")
 
 
+def next_word(one: Mention, text: str) -> tuple[str, int] | None:
+    """The word that a list joins to a thing, without a particle, and where it begins."""
+    comma = AND.match(text, one.end)
+    word = _WORD.match(text, comma.end()) if comma else None
+    return (word[0], word.start()) if word else None
+
+
+_WORD = re.compile(rf"[가-힣]{{1,5}}?(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))")
+
+
 def joined(named: Sequence[Mention], word: str, text: str) -> bool:
     """Whether a list joins a thing and the word after it: "용기랑 뚜껑"."""
     matches = (AND.match(text, one.end) for one in named)

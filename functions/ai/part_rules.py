@@ -8,8 +8,9 @@ from msgspec import Struct
 from functions.ai import bins, lists, parts
 from functions.ai.asking import Asking
 from functions.ai.facts import plain, what_if
+from functions.ai.mentions import Mention
 from functions.ai.retrieval import Item, Neighbours
-from functions.ai.scene import Scene
+from functions.ai.scene import HELD_SCORE, Scene
 from functions.ai.understood import Understood
 from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, KOREAN_OF, PART_WORDS, PARTS, ROLES, WHERE
 
@@ -54,7 +55,7 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     scene = ask.scene
     if scene.part is None or _WRAPPING.search(scene.facts.text):
         return None
-    whole = [one.item for one in scene.named] or ask.meant()
+    whole = [_container(ask, one, scene.part[0]) for one in scene.named] or ask.meant()
     topic = whole or (ask.topic if scene.leans or scene.plainly else [])
     if not topic:
         return None
@@ -62,6 +63,19 @@ def part_of_a_thing(ask: Asking) -> Understood | None:
     return next((found for rule in _ABOUT_THE_WHOLE if (found := rule(asked)) is not None), None) or _by_itself(asked)
 
 
+def _container(ask: Asking, one: Mention, part: str) -> Item:
+    """What the food came in, of whose cap is asked: "마요네즈 뚜껑", "아이스크림 뚜껑"; else the thing itself."""
+    if one.item.category != "food" or part not in _OF_CONTAINERS:
+        return one.item
+    for held in _CONTAINERS:
+        best = next(iter(ask.neighbours.search(f"{one.words(ask.scene.facts.text)} {held}", 1)), None)
+        if best and best.category != "food" and best.score >= HELD_SCORE:
+            return best
+    return one.item
+
+
+_CONTAINERS = ("통", "병", "용기")
+_OF_CONTAINERS = {"cap", "label", "pump", "film"}
 # "비닐에 싸서?" asks of no part.
 _WRAPPING = re.compile(rf"{PARTS['film'].source}(?:으?로|에)\s*(?:잘\s*)?{ROLES.wrapped.source}")
 

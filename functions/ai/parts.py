@@ -14,7 +14,10 @@ def part(text: str, outside: Sequence[Mention] = (), spans: Sequence[tuple[int, 
     taken = [*((one.start, one.end) for one in outside), *spans, *(one.span() for one in GRAMMAR.no_names.all(text))]
     for kind, pattern in _PART_WORDS.items():
         for match in pattern.finditer(text):
-            if all(match.end() <= start or match.start() >= end for start, end in taken):
+            # "텀블러 뚜껑 고무패킹": the packing is what is asked about.
+            if not _THEN.match(text, match.end()) and all(
+                match.end() <= start or match.start() >= end for start, end in taken
+            ):
                 return kind, match["word"]
     return None
 
@@ -27,6 +30,7 @@ def _part_pattern(words: Sequence[str]) -> re.Pattern[str]:
     return re.compile(rf"(?P<word>(?:{korean}){tail}|(?<![a-z])(?:{english})(?![a-z]))")
 
 
+_THEN = re.compile(rf" {ROLES.belonging.source}(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))")
 _PART_WORDS = {kind: _part_pattern(words) for kind, words in PART_WORDS.items()}
 _ANY_PART = "|".join(words.source for words in PARTS.values())
 # "플라스틱 손잡이": what a part is made of.

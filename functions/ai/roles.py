@@ -43,6 +43,8 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
     The others stay when nothing else is named, or when a list names them ("페트병, 캔, 종이컵"). With `follows`, something
     was said before that the text may be about: then dirt and wrappings are not what it is about, even alone.
     """
+    if follows and says_which(text):
+        return []
     named = wrapped.without_beside(named, text, follows=follows)
     if len(named) > 1 and CASES["mixed"].within(text[named[-1].end :]):
         # "옷걸이 철사랑 플라스틱 섞인 거": what the first is made of.
@@ -62,6 +64,7 @@ def things(named: Sequence[Mention], text: str, *, follows: bool = False) -> lis
         for one in named
         if one not in aside
         and not bins.is_where(one, text)
+        and not bins.as_bin(one, named, text)
         and not ROLES.not_that.at(text, one.end)
         and not (_ORIGIN.match(text, one.end) and one is not named[-1])
     ]
@@ -106,7 +109,14 @@ def _owners(named: Sequence[Mention], text: str) -> list[Mention]:
     return [
         one
         for one, other in lists.pairs(named)
-        if (ROLES.owners.is_all(one.words(text)) or ROLES.packings.within(one.words(text)[-2:]))
+        if (
+            # "도어락 건전지"; "세탁기 냉장고" are two.
+            (
+                one.item.category in _KEEPS
+                and (other.item.category not in _KEEPS or ROLES.accessory.is_all(other.words(text)))
+            )
+            or ROLES.packings.within(one.words(text)[-2:])
+        )
         and _OWNED.fullmatch(text[one.end : other.start])
         and is_thing(other, text)
         and not ROLES.borne.at(text, other.end)
@@ -120,7 +130,8 @@ def _clauses(named: Sequence[Mention], text: str) -> list[Mention]:
         for one, other in lists.pairs(named)
         if is_thing(other, text)
         and (
-            (_CLAUSE.fullmatch(between := text[one.end : other.start]) and not lists.BOTH_GO.search(between))
+            (ROLES.left_in.at(text, one.end) and other.start == one.end + 2)
+            or (_CLAUSE.fullmatch(between := text[one.end : other.start]) and not lists.BOTH_GO.search(between))
             or (
                 _INSIDE.fullmatch(between)
                 and text.startswith(("은", "는"), other.end)
@@ -170,9 +181,17 @@ def _afterwards(named: Sequence[Mention], text: str) -> list[Mention]:
     return after if len(after) < len(named) else []
 
 
+_WHICH = re.compile(
+    rf"(?:그럼 |그러면 |혹시 )?[가-힣a-z]+?{ROLES.bearing.source}\s?(?:거|건|것|걸|경우)[가-힣]*[\s?!.~]*"
+)
 _CAME_FROM = re.compile(
     r",\s[^,]*에서?\s(?:[가-힣]+\s)?(?:[가-힣]+던|나온|온|붙은|달린)\s(?:거|것|건데|건)[가-힣]*[\s?!.~]*$"
 )
+
+
+def says_which(text: str) -> bool:
+    """Whether a text only says which one is meant of what was spoken of: "바퀴 달린 거는요?"."""
+    return _WHICH.fullmatch(text) is not None
 
 
 def is_thing(one: Mention, text: str) -> bool:

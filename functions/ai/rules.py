@@ -168,6 +168,8 @@ def _with(ask: Asking) -> list[Item]:
     return [one.item for one in named if roles.is_thing(one, text)]
 
 
+# A search score of words that say which thing is meant.
+_WHICH = 0.5
 _WITH = re.compile(r"\bwith (?:the |my |a |an )?$")
 _BESIDE_IT = re.compile(r"(?:이?랑|하고|와|과) (?:같이|함께)")
 
@@ -187,6 +189,10 @@ def what_was_spoken_of(ask: Asking) -> Understood | None:
     if len(items) == 1 and scene.facts.together and (with_it := _with(ask)):
         # "together with plastic bags?"
         return ask.understood("what_was_spoken_of", [*items, *with_it], together=True, polar=True)
+    if len(items) == 1 and roles.says_which(scene.facts.text):
+        # "건전지 들어가는 거" after a toy: the toy of that kind, where there is such an item.
+        noun = items[0].name.split()[-1]
+        items = [*(one for one in scene.found[:3] if one.score >= _WHICH and one.name.endswith(noun)), *items][:1]
     if items and scene.facts.kind:
         items = ask.of_kind(items[0], scene.facts.kind)
     if items and (cases := ask.as_before()):

@@ -7,8 +7,8 @@ from msgspec import Struct
 from functions.ai import asides, bins, lists, parts, rest, roles, wrapped
 from functions.ai import aspects as judge
 from functions.ai import facts as reading
-from functions.ai.facts import Facts
-from functions.ai.mentions import Mention, mentions
+from functions.ai.facts import Facts, plain
+from functions.ai.mentions import HELD, Mention, mentions
 from functions.ai.retrieval import Item, Neighbours
 from functions.ai.vocabulary import ASPECTS, KINDS, ROLES, TOPICS, WHERE
 
@@ -134,7 +134,7 @@ def scene(fact: Facts, neighbours: Neighbours) -> Scene:
 def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[Mention]:
     """The items that a text names, or means by a name that is put together of its words."""
     text = fact.text
-    mentioned = _held(mentions(text, found), text, neighbours)
+    mentioned = _of_a_pair(_held(mentions(text, found), text, neighbours), text, neighbours)
     tools = [one for one in mentioned if wrapped.as_tool(one, text) or lists.taken_off(one, text)]
     if tools and all(one in tools or bins.is_where(one, text) for one in mentioned):
         mentioned = [*(_shorter(tools, text, found) or tools), *(one for one in mentioned if one not in tools)]
@@ -144,7 +144,14 @@ def _mentioned(fact: Facts, found: list[Item], neighbours: Neighbours) -> list[M
     if "full" in fact.cases:
         mentioned = [_left_over(one, text, neighbours) for one in mentioned]
     best = found[0] if found and found[0].score >= _NAMED else None
-    if best and _nothing_but_a_name(fact) and all(one.item != best for one in mentioned):
+    if (
+        best
+        and _nothing_but_a_name(fact)
+        and all(one.item != best for one in mentioned)
+        # "의자 다리" is no "의자 다리 커버".
+        and not any(plain(name).startswith(f"{text} ") for name in best.names())
+        and len(lists.runs(mentioned, text)) == len(mentioned)
+    ):
         # "스마트폰 케이스": the search knows the whole name in other words.
         mentioned = [Mention(best, 0, len(text))]
     if collected := [one for one in mentioned if bins.collected(one, text)]:
@@ -174,7 +181,9 @@ def _aspects(fact: Facts, things: list[Mention], mentioned: list[Mention]) -> tu
     """What is asked about the things, outside of their names; first of all a place that they are brought to."""
     line = rest.without(fact.text, parts.without_parts(things, fact.text))
     first = set(reading.aspects(line[fact.asks_from :])) if fact.asks_from else set[str]()
-    unasked = _BEFOREHAND if fact.asks_where else set[str]()
+    unasked = set[str]()
+    if fact.asks_where:
+        unasked = _BEFOREHAND | (_TAKEN_OFF if _OFF_FIRST.search(line) else set[str]())
     asked = (one for one in reading.aspects(line) if one not in unasked)
     heard = sorted(asked, key=lambda one: one not in first)
     starts = {one.start for one in things}
@@ -200,12 +209,36 @@ def _held(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[M
             # "케이크 먹고 남은 초랑 종이상자": another thing stands between.
             continue
         best = next(iter(neighbours.search(name, 1)), None)
-        if best and best.score >= _HELD:
+        if best and best.score >= HELD_SCORE:
             merged = Mention(best, one.start, end)
             return sorted(
                 [merged, *(other for other in mentioned if other not in inside)],
                 key=lambda other: other.start,
             )
+    return mentioned
+
+
+def _of_a_pair(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[Mention]:
+    """The mentions, with what a list joins to a thing as that thing's: "아이스크림 통이랑 막대기", "생수병이랑 병뚜껑"."""
+    for one in mentioned:
+        if (joined := lists.next_word(one, text)) is None:
+            continue
+        word, start = joined
+        end = start + len(word)
+        beside = [other for other in mentioned if other.start < end and start < other.end]
+        if any(other.item.category == "bulky" or not start <= other.start < other.end <= end for other in beside):
+            # "식탁이랑 의자": furniture is a thing of its own; "와인병하고 코르크 마개": so is a longer name.
+            continue
+        part = all(parts.is_part(other.words(text)) for other in beside)
+        name = one.words(text)
+        own = word.removeprefix(name[-1:])
+        for whole in dict.fromkeys((name, HELD.sub("", name).strip(), one.item.name)):
+            best = next(iter(neighbours.search(f"{whole} {own}", 1)), None)
+            if best is None or best.score < HELD_SCORE or best.id == one.item.id:
+                continue
+            if any(own in said if part else f"{whole}{own}" == said.replace(" ", "") for said in best.names()):
+                others = [other for other in mentioned if other not in beside and other.item.id != best.id]
+                return sorted([*others, Mention(best, start, end)], key=lambda other: other.start)
     return mentioned
 
 
@@ -228,10 +261,13 @@ def _left_over(one: Mention, text: str, neighbours: Neighbours) -> Mention:
 _ELSEWHERE_TOO = {"safe"}
 # "씻어서 어디에 넣어요?" asks for the bin.
 _BEFOREHAND = {"rinse", "crush", "moisture"}
+# "건전지 빼고 어디에": what came off is done with.
+_OFF_FIRST = re.compile(r"[빼떼]고\s")
+_TAKEN_OFF = {"battery", "label", "lid", "separate"}
 # Where a thing goes, or who gets it: "빨아서 기부해도 돼?"
 _ENDS = {*WHERE, "reuse"}
 # A search score of a name that is put together of two words.
-_HELD = 0.9
+HELD_SCORE = 0.9
 # What a thing is of, as it is said right before its name and right after it.
 _KINDS = [
     (name, re.compile(rf"(?:{words.source}|{name})한?\s?$"), re.compile(rf"\s?{words.source}"))

@@ -26,7 +26,7 @@ def without_beside(named: Sequence[Mention], text: str, *, follows: bool) -> Seq
         for one in named
         if one not in dropped and not (bins.is_where(one, text) and ROLES.said_to_be.at(text, one.end))
     ]
-    if all(parts.is_part(one.words(text)) for one in left):
+    if left and all(parts.is_part(one.words(text)) for one in left):
         # "송장 안 떼고 박스째": the part goes with the whole.
         dropped = [one for one in dropped if not _WHOLE.match(text, one.end)]
     return [one for one in named if one not in dropped] if len(dropped) < len(named) or follows else named

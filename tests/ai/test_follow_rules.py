@@ -117,6 +117,10 @@ def test_other_talk_after_a_thing_is_declined(known: Calls) -> None:
         (["안에 있는 사진은 어떡해", "노트북 고장났어", "안에 있는 사진은 어떡해"], ["노트북 컴퓨터"], "개인정보"),
         (["신발 버려", "한 짝만 있어", "그래도 의류수거함?"], ["신발"], ""),
         (["기저귀 버려", "똥은?", "비닐에 싸서?"], ["기저귀"], ""),
+        # What it is in, and what only says which one.
+        (["감자 껍질 버려", "썩은 것도?", "봉지째"], ["감자 껍질"], "비닐"),
+        (["의자 버려", "바퀴 달린 거는요?"], ["의자"], "대형폐기물"),
+        (["액자 어떻게 버려", "유리 들어 있는 거"], ["액자"], ""),
     ],
 )
 def test_what_is_said_in_several_turns_is_about_what_they_come_back_to(

@@ -25,6 +25,21 @@ from shared.calls import Calls
         ("프라이팬 기름 닦고 고철에 넣어도 되지", ["프라이팬"]),
         # What a device holds.
         ("외장하드 안에 파일 지워야 해?", ["외장하드"]),
+        # What is left in another thing, and a bag that held something.
+        ("밀폐용기에 남은 밥", ["밥"]),
+        ("고양이 모래 묻은 봉투", ["비닐봉투"]),
+        # What belongs to a thing that stays.
+        ("리모컨 건전지 다 썼는데", ["건전지"]),
+        ("의자 다리", ["가구 부품"]),
+        ("텀블러 뚜껑 고무패킹", ["고무 패킹"]),
+        ("마요네즈 뚜껑", ["마요네즈 통"]),
+        # Two, where the second is the first one's.
+        ("아이스크림 통이랑 막대기", ["종이 아이스크림 통", "아이스크림 막대"]),
+        ("콜라병이랑 병뚜껑", ["생수병", "페트병 뚜껑"]),
+        ("컵라면 용기랑 젓가락", ["컵라면 용기", "나무젓가락"]),
+        ("노트북이랑 충전기", ["노트북 컴퓨터", "어댑터"]),
+        # A bin that bears the name of another thing.
+        ("거울 유리병에 버려도 되나", ["거울"]),
         # Both, where a bin bears the name of one.
         ("옷걸이랑 옷 같이 의류수거함에 넣어도 돼?", ["플라스틱 옷걸이", "헌옷"]),
     ],
