@@ -79,20 +79,15 @@ def first(understood: Understood, question: Question) -> list[str]:
 
 
 def _beside_danger(understood: Understood) -> list[str]:
-    """The yes or no that was asked for with it: "라이터 가스 남았는데 종량제에 넣어도 되나요"."""
+    """The no to what was asked for with it: "라이터 가스 남았는데 종량제에 넣어도 되나요".
+
+    A yes is of the thing as it mostly is, and never said beside a danger.
+    """
     # "분해하면 감전되나요": a no would be to the danger.
     if not understood.polar or len(understood.items) != 1 or ASPECTS["safe"].within(understood.text):
         return []
     said = answering(understood.items[0], understood)[:1]
-    return [line for line in said if polarity.is_worded(line) and not _under_a_condition(line)]
-
-
-def _under_a_condition(line: str) -> bool:
-    """ "네, 가스를 완전히 뺀 뒤에만 …": a yes is heard before its condition."""
-    return bool(_ONLY.search(line) or (polarity.affirms(line) and polarity.conditional(line)))
-
-
-_ONLY = re.compile(r"[것에때]만 |\b(?:only|once)\b")
+    return [line for line in said if polarity.is_worded(line) and not polarity.affirms(line)]
 
 
 def _of_collection(answers: dict[str, dict[str, str]], understood: Understood) -> str:

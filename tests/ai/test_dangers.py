@@ -48,15 +48,17 @@ def test_the_first_line_keeps_people_safe(known: Calls, name: str) -> None:
     [
         ("라이터 가스 남았는데 종량제에 넣어도 되나요", "아니요, 가스가 남은 채로 버리지 마세요"),
         ("깨진 소주병 재활용 되나요", "아니요, "),
-        ("깨진 유리 종량제봉투에 넣어도 되나요", "네, "),
         ("can I pour paint thinner down the drain?", "No, "),
-        # A yes that holds under a condition is none beside a danger, and a no to a danger is none at all.
+        # A yes is of the thing as it mostly is, and a no to a danger is none at all.
+        ("뜨거운 식용유를 페트병에 바로 부어도 되나요", ""),
+        ("병 주둥이가 깨진 소주병은 마트에 가져가도 되나요", ""),
+        ("깨진 유리 종량제봉투에 넣어도 되나요", ""),
         ("스프레이 남은 거 구멍 뚫어도 되나요", ""),
         ("hot charcoal in the trash?", ""),
         ("깨진 유리 만져도 위험하지 않죠", ""),
     ],
 )
-def test_the_yes_or_no_that_is_asked_for_follows_in_the_same_line(known: Calls, text: str, said: str) -> None:
+def test_a_no_to_what_is_asked_for_follows_in_the_same_line(known: Calls, text: str, said: str) -> None:
     first = EmbeddedQuestions(Neighbours(known)).answer(Question(text), lambda *_: None).text.partition("\n")[0]
     line = next(line for one in SITUATIONS if first.startswith(line := one.line(_language(text))))
     after = first.removeprefix(line).strip()
