@@ -85,6 +85,9 @@ def test_a_danger_is_noticed(text: str, situation: str | None) -> None:
         ("종량제봉투 무료로 받을 수 있나요", "bag_support"),
         ("음식물 쓰레기 요금 어떻게 나와요", "food_fee"),
         ("노트북 가격", None),
+        ("제가 어제 신고한 장롱 수거해 갔나요", "own_report"),
+        ("경비아저씨가 박스 가져갔나 봐요", None),
+        ("왜 안 가져갔나요 스티로폼", None),
     ],
 )
 def test_what_the_municipality_knows_is_noticed(text: str, unknown: str | None) -> None:
