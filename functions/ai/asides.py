@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from functions.ai import lists, parts
+from functions.ai import lists, parts, roles
 from functions.ai.linear import read
 from functions.ai.mentions import Mention
 from functions.ai.vocabulary import GRAMMAR, ROLES
@@ -61,7 +61,7 @@ def _never_asked(one: Mention, kept: Sequence[Mention], text: str) -> bool:
     """
     holder_of_it = any(text[one.end : other.start] == " " and "holder" in _kinds(other.words(text)) for other in kept)
     its_holder = "holder" in _kinds(one.words(text)) and any(text[other.end : one.start] == " " for other in kept)
-    owner = one.item.category in ("bulky", "electronics") and any(text[one.end : other.start] == " " for other in kept)
+    owner = one.item.category in roles.KEEPS and any(text[one.end : other.start] == " " for other in kept)
     return holder_of_it or its_holder or owner or _HOLDS.match(text, one.end) is not None
 
 

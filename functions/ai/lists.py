@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from functions.ai.mentions import Mention
-from functions.ai.vocabulary import GRAMMAR
+from functions.ai.vocabulary import GRAMMAR, WORD_ENDS
 
 AND = re.compile(rf"\s*{GRAMMAR.joins.source}(?:\s*(?:,|a|an|the|and|그리고|{GRAMMAR.with_it.source}))*\s*")
 # "책장 버릴거고 안에 꽂힌 문제집도", "시럽 남은 거하고 붙였던 패치": both go.
@@ -55,7 +55,7 @@ def next_word(one: Mention, text: str) -> tuple[str, int] | None:
     return (word[0], word.start()) if word else None
 
 
-_WORD = re.compile(rf"[가-힣]{{1,5}}?(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))")
+_WORD = re.compile(rf"[가-힣]{{1,5}}?{WORD_ENDS}")
 
 
 def joined(named: Sequence[Mention], word: str, text: str) -> bool:

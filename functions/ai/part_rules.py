@@ -10,7 +10,7 @@ from functions.ai.asking import Asking
 from functions.ai.facts import plain, what_if
 from functions.ai.mentions import Mention
 from functions.ai.retrieval import Item, Neighbours
-from functions.ai.scene import HELD_SCORE, Scene
+from functions.ai.scene import Scene
 from functions.ai.understood import Understood
 from functions.ai.vocabulary import ASPECT_OF_PART, KINLESS, KOREAN_OF, PART_WORDS, PARTS, ROLES, WHERE
 
@@ -68,8 +68,8 @@ def _container(ask: Asking, one: Mention, part: str) -> Item:
     if one.item.category != "food" or part not in _OF_CONTAINERS:
         return one.item
     for held in _CONTAINERS:
-        best = next(iter(ask.neighbours.search(f"{one.words(ask.scene.facts.text)} {held}", 1)), None)
-        if best and best.category != "food" and best.score >= HELD_SCORE:
+        best = ask.neighbours.named(f"{one.words(ask.scene.facts.text)} {held}")
+        if best and best.category != "food":
             return best
     return one.item
 

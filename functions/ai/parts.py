@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functions.ai import bins, lists
 from functions.ai.facts import plain
 from functions.ai.mentions import Mention
-from functions.ai.vocabulary import GRAMMAR, PART_WORDS, PARTS, ROLES
+from functions.ai.vocabulary import GRAMMAR, PART_WORDS, PARTS, ROLES, WORD_ENDS
 
 
 def part(text: str, outside: Sequence[Mention] = (), spans: Sequence[tuple[int, int]] = ()) -> tuple[str, str] | None:
@@ -26,11 +26,11 @@ def _part_pattern(words: Sequence[str]) -> re.Pattern[str]:
     """Any of the words with particles at most: "뚜껑은", and neither "뚜껑으로" nor "심지"."""
     korean = "|".join(re.escape(word) for word in words if not word.isascii())
     english = "|".join(re.escape(word) for word in words if word.isascii())
-    tail = rf"(?!으?로(?![가-힣]))(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
+    tail = rf"(?!으?로(?![가-힣])){WORD_ENDS}"
     return re.compile(rf"(?P<word>(?:{korean}){tail}|(?<![a-z])(?:{english})(?![a-z]))")
 
 
-_THEN = re.compile(rf" {ROLES.belonging.source}(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))")
+_THEN = re.compile(rf" {ROLES.belonging.source}{WORD_ENDS}")
 _PART_WORDS = {kind: _part_pattern(words) for kind, words in PART_WORDS.items()}
 _ANY_PART = "|".join(words.source for words in PARTS.values())
 # "플라스틱 손잡이": what a part is made of.

@@ -9,6 +9,8 @@ from shared.messages import Place
 
 # The longest query that recycle-info's search takes.
 LONGEST_QUERY = 500
+# The search score of a name that surely is the item's.
+_SURE = 0.9
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -113,6 +115,11 @@ class Neighbours:
             return []
         params: dict[str, str | int] = {"q": query, "limit": limit, "floor": 0}
         return self._calls.get_blocking("api-recycle-info", "/api/v1/recycle/search", _Found, params).items
+
+    def named(self, name: str) -> Item | None:
+        """The item that a name put together of two words surely means."""
+        best = next(iter(self.search(name, 1)), None)
+        return best if best and best.score >= _SURE else None
 
     def item(self, item_id: UUID) -> Item:
         """One item. Raises Missing, which is an Unavailable, where it is gone."""

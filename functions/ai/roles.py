@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functions.ai import bins, lists, parts, wrapped
 from functions.ai import facts as reading
 from functions.ai.mentions import HELD, MEASURED, SOUNDED, Mention
-from functions.ai.vocabulary import CASES, GRAMMAR, ROLES
+from functions.ai.vocabulary import CASES, GRAMMAR, ROLES, WORD_ENDS
 
 _ORIGIN = re.compile(rf"\s*{ROLES.origin.source}")
 _OWNED = re.compile(rf"(?:의\s|\s|'s\s)(?:{GRAMMAR.states.source}\s)?")
@@ -21,19 +21,20 @@ _PLACE = re.compile(
 )
 # "패딩 주머니에서 핫팩 나왔어"
 _POCKET = re.compile(r"\s?(?:안|겉|속|뒷|앞)?주머니(?:에서?|\s?[안속]에서?)\s")
-_KEEPS = frozenset({"bulky", "electronics"})
+# Categories of what has parts and places of its own: appliances and furniture.
+KEEPS = frozenset({"bulky", "electronics"})
 # "생리컵은 실리콘이니까": what a thing is said to be, or to be like.
 _SAYS_OF = re.compile(r"[은는도이가만]\s")
 # "분유통 안에 숟가락은 어디에"
 _INSIDE = re.compile(r"\s?[안속][에의]?\s(?:있는 |있던 |든 |들어 ?있는 |들어 ?있던 )?")
 _HOLDER = re.compile(
     rf"[이가을를도]?\s(?:[가-힣]+\s){{0,3}}?{_VERBAL}(?:[가-힣]+{reading.ending_in(4)}\s)?"
-    rf"(?:{ROLES.stuff.source}\s?)?(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
+    rf"(?:{ROLES.stuff.source}\s?)?(?P<holder>{ROLES.holders.source}){WORD_ENDS}"
 )
 # "아이스크림 종이통", and neither "막걸리 유리병" nor "주스 종이팩", which are kinds of their own.
 _HOLDER_NEXT = re.compile(
     rf"\s?(?:(?:큰|작은|빈|커다란) )?(?:(?:플라스틱|종이)\s?(?!팩))?"
-    rf"(?P<holder>{ROLES.holders.source})(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
+    rf"(?P<holder>{ROLES.holders.source}){WORD_ENDS}"
 )
 
 
@@ -112,8 +113,8 @@ def _owners(named: Sequence[Mention], text: str) -> list[Mention]:
         if (
             # "도어락 건전지"; "세탁기 냉장고" are two.
             (
-                one.item.category in _KEEPS
-                and (other.item.category not in _KEEPS or ROLES.accessory.is_all(other.words(text)))
+                one.item.category in KEEPS
+                and (other.item.category not in KEEPS or ROLES.accessory.is_all(other.words(text)))
             )
             or ROLES.packings.within(one.words(text)[-2:])
         )
@@ -166,7 +167,7 @@ def _places(named: Sequence[Mention], text: str) -> list[Mention]:
     places = [
         one
         for one in named
-        if (one.item.category in _KEEPS and _PLACE.match(text, one.end)) or _POCKET.match(text, one.end)
+        if (one.item.category in KEEPS and _PLACE.match(text, one.end)) or _POCKET.match(text, one.end)
     ]
     within = [one for one in named if is_thing(one, text) and one not in places]
     # "노트북 안에 사진 다 옮겼고": what was in it is taken care of.

@@ -208,8 +208,7 @@ def _held(mentioned: list[Mention], text: str, neighbours: Neighbours) -> list[M
         if any(other.end < end for other in inside if other is not one):
             # "케이크 먹고 남은 초랑 종이상자": another thing stands between.
             continue
-        best = next(iter(neighbours.search(name, 1)), None)
-        if best and best.score >= HELD_SCORE:
+        if best := neighbours.named(name):
             merged = Mention(best, one.start, end)
             return sorted(
                 [merged, *(other for other in mentioned if other not in inside)],
@@ -233,8 +232,8 @@ def _of_a_pair(mentioned: list[Mention], text: str, neighbours: Neighbours) -> l
         name = one.words(text)
         own = word.removeprefix(name[-1:])
         for whole in dict.fromkeys((name, HELD.sub("", name).strip(), one.item.name)):
-            best = next(iter(neighbours.search(f"{whole} {own}", 1)), None)
-            if best is None or best.score < HELD_SCORE or best.id == one.item.id:
+            best = neighbours.named(f"{whole} {own}")
+            if best is None or best.id == one.item.id:
                 continue
             if any(own in said if part else f"{whole}{own}" == said.replace(" ", "") for said in best.names()):
                 others = [other for other in mentioned if other not in beside and other.item.id != best.id]
@@ -266,8 +265,6 @@ _OFF_FIRST = re.compile(r"[빼떼]고\s")
 _TAKEN_OFF = {"battery", "label", "lid", "separate"}
 # Where a thing goes, or who gets it: "빨아서 기부해도 돼?"
 _ENDS = {*WHERE, "reuse"}
-# A search score of a name that is put together of two words.
-HELD_SCORE = 0.9
 # What a thing is of, as it is said right before its name and right after it.
 _KINDS = [
     (name, re.compile(rf"(?:{words.source}|{name})한?\s?$"), re.compile(rf"\s?{words.source}"))

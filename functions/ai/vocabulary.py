@@ -135,6 +135,8 @@ class Polar(Struct, forbid_unknown_fields=True, dict=True):
 
 LISTS = ("grammar", "topics", "roles", "ways")
 GRAMMAR, TOPICS, ROLES, WAYS = map(Lists, LISTS)
+WORD_ENDS = rf"(?=(?:{GRAMMAR.particles.source})?(?![가-힣]))"
+"""In a pattern: a Korean word ends here, or has a particle at most behind it."""
 KINLESS = frozenset(ROLES.kinless.phrases)
 _parts = read("parts", dict[str, Part])
 PARTS = {name: Words(part) for name, part in _parts.items()}
